@@ -1,0 +1,163 @@
+//! A task's future or, later, its output: one allocation behind one erased trait.
+//!
+//! The box of an ended task may be filled again by the next future of the same type, so a program that
+//! spawns one kind of task over and over does not pay the allocator for each.
+
+use std::any::Any;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::error::{Echo, echo};
+
+/// What a task may return: `Result<T, E>`, and for a member of a group also `()`.
+///
+/// Sealed: these two are all there are.
+#[diagnostic::on_unimplemented(
+    message = "a task returns `Result<_, _>`; a member of a `TaskGroup<{E}>` returns \
+               `Result<_, {E}>` or `()`, not `{Self}`",
+    label = "this future gives `{Self}`",
+    note = "end the async block with `Ok::<_, YourError>(value)`, or map the error with `?` and \
+            `From`"
+)]
+pub trait TaskOutput<E>: sealed::Sealed<E> + 'static {
+    /// What `join` gives when the task ended well.
+    type Value: 'static;
+
+    #[doc(hidden)]
+    fn into_result(self) -> Result<Self::Value, E>;
+}
+
+mod sealed {
+    pub trait Sealed<E> {}
+    impl<T, E> Sealed<E> for Result<T, E> {}
+    impl<E> Sealed<E> for () {}
+}
+
+impl<T: 'static, E: 'static> TaskOutput<E> for Result<T, E> {
+    type Value = T;
+
+    fn into_result(self) -> Result<T, E> {
+        self
+    }
+}
+
+impl<E: 'static> TaskOutput<E> for () {
+    type Value = ();
+
+    fn into_result(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+/// How the future of a task ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Ok,
+    Err(Echo),
+}
+
+/// A task's future or output, its types erased.
+pub(crate) trait Body {
+    /// Polls the future; when it ends, keeps the output and drops the future.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Verdict>;
+    /// Moves the output into `out`, which is an `&mut Option<Result<T, E>>`.
+    fn take_output(self: Pin<&mut Self>, out: &mut dyn Any);
+    /// Moves the error into `out`, which is an `&mut Option<E>`; a value stays.
+    fn take_error(self: Pin<&mut Self>, out: &mut dyn Any);
+    /// The error, as text for a report.
+    fn error_text(self: Pin<&mut Self>) -> Option<String>;
+    /// Drops the future or the output.
+    fn clear(self: Pin<&mut Self>);
+    /// Takes the future out of `next`, an `&mut Option<F>`, if it is of this box's type.
+    fn refill(self: Pin<&mut Self>, next: &mut dyn Any) -> bool;
+    /// How many bytes the box holds.
+    fn size(&self) -> usize;
+}
+
+pin_project! {
+    /// The states of a body. `poll`: `Running` → `Ended`; `take_*`, `clear`: → `Empty`;
+    /// `refill`: → `Running`.
+    #[project = SlotProjection]
+    pub(crate) enum Slot<F, T, E> {
+        Running { #[pin] future: F },
+        Ended { output: Option<Result<T, E>> },
+        Empty,
+    }
+}
+
+impl<F, T, E> Slot<F, T, E> {
+    pub(crate) fn new(future: F) -> Self {
+        Slot::Running { future }
+    }
+}
+
+impl<F, T, E> Body for Slot<F, T, E>
+where
+    F: Future + 'static,
+    F::Output: TaskOutput<E, Value = T>,
+    T: 'static,
+    E: fmt::Debug + 'static,
+{
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Verdict> {
+        let SlotProjection::Running { future } = self.as_mut().project() else {
+            unreachable!("only a running body is polled");
+        };
+        let Poll::Ready(output) = future.poll(cx) else {
+            return Poll::Pending;
+        };
+        let output = output.into_result();
+        let verdict = match &output {
+            Ok(_) => Verdict::Ok,
+            Err(error) => Verdict::Err(echo(error)),
+        };
+        self.set(Slot::Ended { output: Some(output) });
+        Poll::Ready(verdict)
+    }
+
+    fn take_output(self: Pin<&mut Self>, out: &mut dyn Any) {
+        if let SlotProjection::Ended { output } = self.project() {
+            if let Some(out) = out.downcast_mut::<Option<Result<T, E>>>() {
+                *out = output.take();
+            }
+        }
+    }
+
+    fn take_error(self: Pin<&mut Self>, out: &mut dyn Any) {
+        if let SlotProjection::Ended { output } = self.project() {
+            if let (Some(out), Some(Err(_))) = (out.downcast_mut::<Option<E>>(), &output) {
+                *out = output.take().and_then(Result::err);
+            }
+        }
+    }
+
+    fn error_text(self: Pin<&mut Self>) -> Option<String> {
+        match self.project() {
+            SlotProjection::Ended { output: Some(Err(error)) } => Some(format!("{error:?}")),
+            _ => None,
+        }
+    }
+
+    fn clear(mut self: Pin<&mut Self>) {
+        self.set(Slot::Empty);
+    }
+
+    fn refill(mut self: Pin<&mut Self>, next: &mut dyn Any) -> bool {
+        let Some(next) = next.downcast_mut::<Option<F>>() else {
+            return false;
+        };
+        match next.take() {
+            Some(future) => {
+                self.set(Slot::Running { future });
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn size(&self) -> usize {
+        size_of::<Self>()
+    }
+}

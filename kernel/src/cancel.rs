@@ -1,0 +1,342 @@
+//! Delivery: how a request becomes an error at an await point.
+//!
+//! A cancelled scope carries the *stamp* of its cancellation, from a counter of the kernel, and a
+//! *pending* flag. While a task is polled, the kernel publishes the **ambient** of the innermost scope
+//! that is being polled: the greatest stamp and the or of the flags of all scopes from there outward,
+//! up to a shield. A leaf that would park for the first time remembers the counter. From then on:
+//!
+//! - ambient pending: the leaf takes the error, and the flag of the *outermost* pending scope is
+//!   cleared. Delivered means returned (C3): until some leaf has returned it, the flag stands.
+//! - ambient stamp greater than what the leaf remembered: the leaf was parked when the cancellation
+//!   came, so it gets the error too, also if another leaf has cleared the flag (C2).
+//! - else it parks. A leaf made after the delivery remembers a counter at or above the stamp (C4).
+//!
+//! Source: the level-cancelled scopes of trio, made edge-triggered with stamps; curio's two flags a
+//! task are where this started.
+
+use std::rc::Rc;
+
+use crate::cell::TaskCell;
+use crate::core::Core;
+use crate::error::{CancelReason, TaskCancelled};
+use crate::id::TaskId;
+use crate::links::NONE;
+use crate::scope::{RootHeads, Scope, ScopeKind};
+
+/// What the scopes around the leaf that is being polled say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ambient {
+    /// The innermost scope, `NONE` for the task's root.
+    pub(crate) scope: u32,
+    /// The greatest stamp, 0 for none.
+    pub(crate) stamp: u64,
+    pub(crate) pending: bool,
+}
+
+impl Ambient {
+    pub(crate) const CLEAR: Ambient = Ambient { scope: NONE, stamp: 0, pending: false };
+}
+
+pub(crate) fn heads(cell: &TaskCell) -> RootHeads<'_> {
+    RootHeads { record: &cell.root.first_record, child: &cell.root.first_child }
+}
+
+impl Core {
+    /// Asks for the cancellation of a task. On an ended task, or a second time: nothing (C4, C5).
+    pub(crate) fn request(&self, cell: &TaskCell, reason: CancelReason) {
+        if cell.is_ended() || cell.root.stamp.get() != 0 {
+            return;
+        }
+        cell.root.stamp.set(self.next_stamp());
+        cell.root.pending.set(true);
+        cell.root.reason.set(reason);
+        self.changed(cell.id());
+        self.wake_below(cell.id(), cell.root.first_record.get(), cell.root.first_child.get());
+    }
+
+    /// Cancels an inner scope: its deadline came, or its group failed. A shield ends instead.
+    pub(crate) fn cancel_scope(&self, key: u32, reason: CancelReason) {
+        let stamp = self.next_stamp();
+        let (task, record, child) = {
+            let mut scopes = self.scopes.borrow_mut();
+            let Some(scope) = scopes.scopes.get_mut(key as usize) else {
+                return;
+            };
+            match scope.kind {
+                ScopeKind::Shield | ScopeKind::SpentShield => scope.kind = ScopeKind::SpentShield,
+                _ if scope.stamp != 0 => return,
+                ScopeKind::Timeout | ScopeKind::Body => {
+                    scope.stamp = stamp;
+                    scope.pending = true;
+                    scope.reason = reason;
+                }
+            }
+            (scope.task, scope.first_record, scope.first_child)
+        };
+        self.changed(task);
+        self.wake_below(task, record, child);
+    }
+
+    /// Wakes every leaf below these heads: the task, and each foreign waker.
+    fn wake_below(&self, task: TaskId, first_record: u32, first_child: u32) {
+        let wakers = if first_record == NONE && first_child == NONE {
+            Vec::new()
+        } else {
+            self.scopes.borrow_mut().take_wakers(first_record, first_child)
+        };
+        self.wake(task);
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+
+    /// Whether a leaf that would park must return the error instead. `since`: the counter when it first
+    /// parked, 0 if it has not.
+    pub(crate) fn due(&self, since: u64) -> bool {
+        let ambient = self.ambient.get();
+        ambient.pending || (since != 0 && ambient.stamp > since)
+    }
+
+    /// Makes the error for a leaf that is due. Serves the outermost scope that wants it.
+    pub(crate) fn deliver(&self, since: u64) -> TaskCancelled {
+        let running = self.running.borrow();
+        let root = &running.as_ref().expect("a leaf is due only while its task is polled").root;
+        let since = if since == 0 { u64::MAX } else { since };
+        let mut scopes = self.scopes.borrow_mut();
+        let mut outermost = None;
+        let mut at = self.ambient.get().scope;
+        let shielded = loop {
+            match scopes.scopes.get(at as usize) {
+                None => break false,
+                Some(scope) if scope.kind == ScopeKind::Shield => break true,
+                Some(scope) => {
+                    if scope.pending || scope.stamp > since {
+                        outermost = Some(at);
+                    }
+                    at = scope.parent;
+                }
+            }
+        };
+        if !shielded && (root.pending.get() || root.stamp.get() > since) {
+            outermost = None;
+        }
+        let mut at = self.ambient.get().scope;
+        while at != NONE && Some(at) != outermost {
+            let scope = &mut scopes.scopes[at as usize];
+            if scope.kind == ScopeKind::Shield {
+                break;
+            }
+            scope.foreign = true;
+            at = scope.parent;
+        }
+        let reason = match outermost {
+            None => {
+                root.pending.set(false);
+                root.delivered.set(true);
+                root.reason.get()
+            }
+            Some(key) => {
+                let scope = &mut scopes.scopes[key as usize];
+                scope.pending = false;
+                scope.delivered = self.next_stamp();
+                scope.reason
+            }
+        };
+        drop((scopes, running));
+        self.refresh();
+        TaskCancelled::new(reason)
+    }
+
+    /// Whether a cancellation waits for the task that runs, behind whatever shields (for
+    /// `check_cancellation`): the reason of the outermost.
+    pub(crate) fn peek(&self) -> Option<TaskCancelled> {
+        let running = self.running.borrow();
+        let cell = running.as_ref()?;
+        if cell.root.pending.get() {
+            return Some(TaskCancelled::new(cell.root.reason.get()));
+        }
+        let scopes = self.scopes.borrow();
+        let mut found = None;
+        let mut at = self.ambient.get().scope;
+        while let Some(scope) = scopes.scopes.get(at as usize) {
+            if scope.pending {
+                found = Some(TaskCancelled::new(scope.reason));
+            }
+            at = scope.parent;
+        }
+        found
+    }
+
+    /// Makes a scope below the one that is being polled.
+    pub(crate) fn open_scope(&self, cell: &TaskCell, kind: ScopeKind, deadline: u64) -> u32 {
+        let scope = Scope::new(cell.id(), kind, self.next_stamp(), deadline);
+        let mut scopes = self.scopes.borrow_mut();
+        let key = u32::try_from(scopes.scopes.insert(scope)).expect("fewer than 2^32 scopes");
+        scopes.hang(key, self.ambient.get().scope, &heads(cell));
+        key
+    }
+
+    /// The ambient inside a scope that is about to be polled; hangs it over if it has moved.
+    pub(crate) fn enter_scope(&self, key: u32) -> Ambient {
+        let outer = self.ambient.get();
+        let running = self.running.borrow();
+        let mut scopes = self.scopes.borrow_mut();
+        let scope = &scopes.scopes[key as usize];
+        if let Some(cell) = running.as_ref() {
+            if scope.task != cell.id() || scope.parent != outer.scope {
+                let old = self.find(scope.task);
+                scopes.unhang(key, old.as_deref().map(heads).as_ref());
+                scopes.scopes[key as usize].task = cell.id();
+                scopes.hang(key, outer.scope, &heads(cell));
+            }
+        }
+        let scope = &scopes.scopes[key as usize];
+        match scope.kind {
+            ScopeKind::Shield => Ambient { scope: key, stamp: 0, pending: false },
+            _ => Ambient {
+                scope: key,
+                stamp: outer.stamp.max(scope.stamp),
+                pending: outer.pending | scope.pending,
+            },
+        }
+    }
+
+    /// Removes a scope. `passing`: its body ended in an error that carries what was delivered outward;
+    /// otherwise the timeouts whose expiry was swallowed inside are pending again (T5).
+    pub(crate) fn close_scope(&self, key: u32, passing: bool) {
+        let mut scopes = self.scopes.borrow_mut();
+        let cell = self.find(scopes.scopes[key as usize].task);
+        let closed = scopes.remove(key, cell.as_deref().map(heads).as_ref());
+        let mut at = if closed.foreign && !passing { closed.parent } else { NONE };
+        let rearm = at != NONE;
+        while let Some(scope) = scopes.scopes.get_mut(at as usize) {
+            match scope.kind {
+                ScopeKind::Shield => break,
+                ScopeKind::Timeout if scope.delivered > closed.entered => scope.pending = true,
+                _ => {}
+            }
+            at = scope.parent;
+        }
+        drop(scopes);
+        if rearm {
+            self.changed(closed.task);
+        }
+    }
+
+    /// Some scope of `task` changed: copies of the ambient are stale.
+    fn changed(&self, task: TaskId) {
+        self.epoch.set(self.epoch.get() + 1);
+        let running = self.running.borrow().as_ref().map(|cell| cell.id());
+        if running == Some(task) {
+            self.refresh();
+        }
+    }
+
+    /// Works the ambient out again, from the scopes themselves.
+    pub(crate) fn refresh(&self) {
+        self.epoch.set(self.epoch.get() + 1);
+        let scope = self.ambient.get().scope;
+        self.ambient.set(self.ambient_of(scope));
+    }
+
+    pub(crate) fn ambient_of(&self, scope: u32) -> Ambient {
+        let mut ambient = Ambient { scope, ..Ambient::CLEAR };
+        let scopes = self.scopes.borrow();
+        let mut at = scope;
+        while let Some(scope) = scopes.scopes.get(at as usize) {
+            if scope.kind == ScopeKind::Shield {
+                return ambient;
+            }
+            ambient.stamp = ambient.stamp.max(scope.stamp);
+            ambient.pending |= scope.pending;
+            at = scope.parent;
+        }
+        if let Some(cell) = self.running.borrow().as_ref() {
+            ambient.stamp = ambient.stamp.max(cell.root.stamp.get());
+            ambient.pending |= cell.root.pending.get();
+        }
+        ambient
+    }
+}
+
+/// A scope that a combinator owns: entered at its first poll, closed when dropped.
+///
+/// In a struct it stands *behind* the body, so that the body is dropped first.
+pub(crate) struct ScopeGuard {
+    core: Rc<Core>,
+    key: u32,
+}
+
+impl ScopeGuard {
+    /// Opens a scope below the one that is being polled.
+    pub(crate) fn open(core: &Rc<Core>, kind: ScopeKind, deadline: u64) -> Option<Self> {
+        let running = core.running.borrow();
+        let key = core.open_scope(running.as_ref()?, kind, deadline);
+        Some(ScopeGuard { core: core.clone(), key })
+    }
+
+    pub(crate) fn key(&self) -> u32 {
+        self.key
+    }
+
+    pub(crate) fn core(&self) -> &Rc<Core> {
+        &self.core
+    }
+
+    /// Runs `poll` inside the scope.
+    pub(crate) fn poll<R>(&self, poll: impl FnOnce() -> R) -> R {
+        let core = &*self.core;
+        let inner = core.enter_scope(self.key);
+        let _restore =
+            Restore { outer: core.ambient.replace(inner), epoch: core.epoch.get(), core };
+        poll()
+    }
+
+    /// Looks at the scope.
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&Scope) -> R) -> R {
+        look(&self.core.scopes.borrow().scopes[self.key as usize])
+    }
+
+    /// Closes the scope; see [`Core::close_scope`].
+    pub(crate) fn close(&mut self, passing: bool) {
+        let key = std::mem::replace(&mut self.key, NONE);
+        if key != NONE {
+            self.core.close_scope(key, passing);
+        }
+    }
+
+    /// If its cancellation found no leaf of ours, sees to it that somebody hears of it (C9).
+    pub(crate) fn watch_foreign(&self) {
+        if !self.look(|scope| scope.pending) {
+            return;
+        }
+        let running = self.core.running.borrow();
+        if let Some(cell) = running.as_deref() {
+            if self.core.has_no_leaf(cell) {
+                self.core.watch_foreign(cell);
+            }
+        }
+    }
+}
+
+impl Drop for ScopeGuard {
+    fn drop(&mut self) {
+        self.close(false);
+    }
+}
+
+/// Publishes the outer ambient again, also while a panic unwinds.
+struct Restore<'a> {
+    core: &'a Core,
+    outer: Ambient,
+    epoch: u64,
+}
+
+impl Drop for Restore<'_> {
+    fn drop(&mut self) {
+        self.core.ambient.set(self.outer);
+        if self.core.epoch.get() != self.epoch {
+            self.core.refresh();
+        }
+    }
+}

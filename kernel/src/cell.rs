@@ -1,0 +1,220 @@
+//! The cell of a task: all that the kernel knows about it.
+//!
+//! ```text
+//!            spawn                 tick                  poll: Ready, or panic
+//!   (free) ────────▶ Ready/queued ──────▶ Running ──────────────────────────▶ Ended
+//!      ▲                  ▲                  │ poll: Pending                     │
+//!      │                  │ wake             ▼                                   │
+//!      │                  └──────────────── Parked ── abort ────────────────────▶│
+//!      └───────────────── release: nobody holds a handle ────────────────────────┘
+//! ```
+//!
+//! Cells are recycled, box and all; a name (`TaskId`) carries the generation, so a handle, a waker or a
+//! timer of the last tenant never reaches the next one.
+
+use std::any::Any;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Waker;
+
+use crate::body::Body;
+use crate::error::{CancelReason, Panic};
+use crate::id::{GroupId, TaskId};
+use crate::links::{Links, NONE};
+use crate::remote::TaskWaker;
+use crate::wait_queue::WaitQueue;
+
+/// Where a task stands. `Ready` is `Parked` that is queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Free,
+    Parked,
+    Running,
+    Ended(End),
+}
+
+/// How a task ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// With a value.
+    Ok,
+    /// With an error.
+    Failed,
+    /// A cancellation was delivered, and it ended in an error.
+    Cancelled,
+    /// It panicked.
+    Panicked,
+    /// It was dropped by `abort`.
+    Aborted,
+}
+
+/// The scope that every task owns: the outermost one of its leaves.
+#[derive(Debug)]
+pub(crate) struct RootScope {
+    /// The stamp of the last cancellation; 0 if there was none.
+    pub(crate) stamp: Cell<u64>,
+    pub(crate) pending: Cell<bool>,
+    /// Whether a cancellation was ever delivered (C6).
+    pub(crate) delivered: Cell<bool>,
+    pub(crate) reason: Cell<CancelReason>,
+    pub(crate) first_record: Cell<u32>,
+    pub(crate) first_child: Cell<u32>,
+}
+
+/// The one parked leaf of a plain task: polled with the task's own waker, outside any inner scope.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parked {
+    pub(crate) kind: &'static str,
+    pub(crate) site: &'static Location<'static>,
+    pub(crate) since: u64,
+}
+
+/// A task.
+pub(crate) struct TaskCell {
+    pub(crate) index: u32,
+    pub(crate) generation: Cell<u32>,
+    /// Ascends in the order of spawning: shutdown asks the youngest first.
+    pub(crate) serial: Cell<u64>,
+    pub(crate) phase: Cell<Phase>,
+    /// Invariant *queued at most once*: set while a reference stands in the ready queue.
+    pub(crate) queued: Cell<bool>,
+    /// The outcome was given away.
+    pub(crate) taken: Cell<bool>,
+    pub(crate) abort_asked: Cell<bool>,
+    pub(crate) daemon: Cell<bool>,
+    pub(crate) named: Cell<bool>,
+    /// It ended in a failure that must not go unheard (K6).
+    pub(crate) failure: Cell<bool>,
+    /// Somebody will look whether it is still parked where nothing of ours reaches it.
+    pub(crate) foreign: Cell<bool>,
+    /// The future of `Kernel::run`.
+    pub(crate) main: Cell<bool>,
+    /// How many handles, joins and groups keep the outcome.
+    pub(crate) holders: Cell<u32>,
+    pub(crate) cycles: Cell<u64>,
+    /// The type of its future, which names it unless a name was given.
+    pub(crate) type_name: Cell<&'static str>,
+    /// None: free, aborted, or the main task, whose future lives in `Kernel::run`.
+    pub(crate) body: RefCell<Option<Pin<Box<dyn Body>>>>,
+    pub(crate) panic: Cell<Option<Box<Panic>>>,
+    /// Its own waker, once somebody cloned it.
+    pub(crate) waker: RefCell<Option<OwnWaker>>,
+    pub(crate) root: RootScope,
+    pub(crate) parked: Cell<Option<Parked>>,
+    pub(crate) parent: Cell<Option<TaskId>>,
+    pub(crate) group: Cell<Option<GroupId>>,
+    pub(crate) member: Cell<Links>,
+    pub(crate) joiners: OnceCell<Box<WaitQueue>>,
+}
+
+/// A waker that names one task for good.
+pub(crate) struct OwnWaker {
+    pub(crate) inner: Arc<TaskWaker>,
+    pub(crate) waker: Waker,
+}
+
+impl OwnWaker {
+    pub(crate) fn new(inner: Arc<TaskWaker>) -> Self {
+        OwnWaker { waker: Waker::from(inner.clone()), inner }
+    }
+
+    /// Whether anybody else holds it; two are ours.
+    pub(crate) fn is_out(&self) -> bool {
+        Arc::strong_count(&self.inner) > 2
+    }
+}
+
+impl TaskCell {
+    pub(crate) fn new(index: u32, generation: u32) -> Self {
+        TaskCell {
+            index,
+            generation: Cell::new(generation),
+            serial: Cell::new(0),
+            phase: Cell::new(Phase::Free),
+            queued: Cell::new(false),
+            taken: Cell::new(false),
+            abort_asked: Cell::new(false),
+            daemon: Cell::new(false),
+            named: Cell::new(false),
+            failure: Cell::new(false),
+            foreign: Cell::new(false),
+            main: Cell::new(false),
+            holders: Cell::new(0),
+            cycles: Cell::new(0),
+            type_name: Cell::new("main"),
+            body: RefCell::new(None),
+            panic: Cell::new(None),
+            waker: RefCell::new(None),
+            root: RootScope {
+                stamp: Cell::new(0),
+                pending: Cell::new(false),
+                delivered: Cell::new(false),
+                reason: Cell::new(CancelReason::Shutdown),
+                first_record: Cell::new(NONE),
+                first_child: Cell::new(NONE),
+            },
+            parked: Cell::new(None),
+            parent: Cell::new(None),
+            group: Cell::new(None),
+            member: Cell::new(Links::ALONE),
+            joiners: OnceCell::new(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> TaskId {
+        TaskId { index: self.index, generation: self.generation.get() }
+    }
+
+    /// Makes a free cell that of a new task. The box and the joiners' queue stay with the cell.
+    pub(crate) fn begin(&self, serial: u64) {
+        self.serial.set(serial);
+        self.phase.set(Phase::Parked);
+        self.taken.set(false);
+        self.abort_asked.set(false);
+        self.daemon.set(false);
+        self.failure.set(false);
+        self.foreign.set(false);
+        self.main.set(false);
+        self.cycles.set(0);
+        self.root.stamp.set(0);
+        self.root.pending.set(false);
+        self.root.delivered.set(false);
+        self.root.first_record.set(NONE);
+        self.root.first_child.set(NONE);
+        self.parked.set(None);
+        self.parent.set(None);
+        self.group.set(None);
+        self.member.set(Links::ALONE);
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        matches!(self.phase.get(), Phase::Ended(_))
+    }
+
+    pub(crate) fn end(&self) -> Option<End> {
+        match self.phase.get() {
+            Phase::Ended(end) => Some(end),
+            _ => None,
+        }
+    }
+
+    /// Whether somebody is parked in a `join` or `cancel` of this task.
+    pub(crate) fn has_joiners(&self) -> bool {
+        self.joiners.get().is_some_and(|queue| !queue.is_empty())
+    }
+
+    /// Moves the output or the error into `out`, an `&mut Option<..>` of the right type.
+    pub(crate) fn take_output(&self, out: &mut dyn Any) {
+        if let Some(body) = self.body.borrow_mut().as_mut() {
+            body.as_mut().take_output(out);
+        }
+    }
+
+    pub(crate) fn take_error(&self, out: &mut dyn Any) {
+        if let Some(body) = self.body.borrow_mut().as_mut() {
+            body.as_mut().take_error(out);
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The clock of a kernel: the real one, or one that moves only when the kernel says so.
+//!
+//! Inside, time is nanoseconds since the kernel was made: one comparison a timer, and 584 years of
+//! room. [`FAR`] stands for a time that never comes.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+/// Never.
+pub(crate) const FAR: u64 = u64::MAX;
+
+/// Where a kernel's time comes from.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    origin: Instant,
+    /// None: the real clock.
+    virtual_now: Option<Cell<u64>>,
+}
+
+impl Clock {
+    pub(crate) fn new(is_virtual: bool) -> Self {
+        Clock { origin: Instant::now(), virtual_now: is_virtual.then(|| Cell::new(0)) }
+    }
+
+    pub(crate) fn is_virtual(&self) -> bool {
+        self.virtual_now.is_some()
+    }
+
+    /// The time now.
+    pub(crate) fn now(&self) -> u64 {
+        match &self.virtual_now {
+            Some(now) => now.get(),
+            None => nanos(self.origin.elapsed()),
+        }
+    }
+
+    /// Moves a virtual clock on; it never goes back.
+    pub(crate) fn jump(&self, to: u64) {
+        if let Some(now) = &self.virtual_now {
+            now.set(now.get().max(to));
+        }
+    }
+
+    /// An instant as kernel time: 0 if it lies before the kernel.
+    pub(crate) fn at(&self, instant: Instant) -> u64 {
+        nanos(instant.saturating_duration_since(self.origin))
+    }
+
+    /// Kernel time as an instant. None for what no instant can show.
+    pub(crate) fn instant(&self, at: u64) -> Option<Instant> {
+        if at == FAR { None } else { self.origin.checked_add(Duration::from_nanos(at)) }
+    }
+
+    /// The time `duration` from now; `FAR` for what is more than 584 years off.
+    pub(crate) fn after(&self, duration: Duration) -> u64 {
+        self.now().saturating_add(nanos(duration))
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(FAR)
+}

@@ -1,0 +1,277 @@
+//! The state of a kernel, and the small steps on it that everything else is made of.
+//!
+//! Each part sits in a cell of its own, borrowed for a few lines at a time. The six invariants that take
+//! the place of `SAFETY` comments:
+//!
+//! 1. *no user code under a kernel borrow*: no poll, drop, wake or clone of anything that belongs to a
+//!    program while one of these cells is borrowed (the polled task's own body excepted);
+//! 2. *queued at most once*: `TaskCell::queued`;
+//! 3. *only tick runs tasks*: waking puts a task on the ready queue and nothing more;
+//! 4. *ids never lie*: see `id.rs`;
+//! 5. *announce sleep, look once more, then sleep*: see `remote.rs`;
+//! 6. *a closed group is empty*: see `group.rs`.
+
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{RawWakerVTable, Waker};
+use std::time::Duration;
+
+use crate::body::Body;
+use crate::cancel::Ambient;
+use crate::cell::{OwnWaker, TaskCell};
+use crate::clock::Clock;
+use crate::group_state::Groups;
+use crate::id::TaskId;
+use crate::reactor::Reactor;
+use crate::ready::ReadyQueue;
+use crate::remote::{Remote, TaskWaker};
+use crate::report::Sink;
+use crate::scope::{Record, Scopes};
+use crate::table::Table;
+use crate::timer::{Action, TimerKey, Timers};
+use crate::wait_queue::WaitQueue;
+
+/// What a kernel is made with.
+#[derive(Default)]
+pub(crate) struct Settings {
+    pub(crate) virtual_clock: bool,
+    pub(crate) seed: Option<u64>,
+    pub(crate) shutdown_grace: Option<Duration>,
+    pub(crate) long_poll: Option<Duration>,
+    pub(crate) sink: Option<Sink>,
+}
+
+/// How far a kernel's life has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Tasks run.
+    Open,
+    /// Everybody was asked to end; new tasks are born cancelled.
+    Shutdown,
+    /// What is left is dropped; a new task is dropped at once.
+    Closed,
+}
+
+/// The waker of the poll that is going on, to be recognised by its address.
+#[derive(Clone, Copy)]
+struct Polling {
+    data: *const (),
+    vtable: *const RawWakerVTable,
+    task: TaskId,
+}
+
+/// The state of a kernel.
+pub(crate) struct Core {
+    pub(crate) tasks: RefCell<Table>,
+    pub(crate) ready: RefCell<ReadyQueue>,
+    /// The task that is being polled.
+    pub(crate) running: RefCell<Option<Rc<TaskCell>>>,
+    polling: Cell<Polling>,
+    pub(crate) ambient: Cell<Ambient>,
+    /// Changes whenever a copy of the ambient may be stale.
+    pub(crate) epoch: Cell<u64>,
+    stamp: Cell<u64>,
+    pub(crate) budget: Cell<u32>,
+    pub(crate) scopes: RefCell<Scopes>,
+    pub(crate) groups: RefCell<Groups>,
+    pub(crate) names: RefCell<HashMap<u32, Cow<'static, str>>>,
+    pub(crate) timers: RefCell<Timers>,
+    pub(crate) clock: Clock,
+    tick_now: Cell<u64>,
+    reactor: RefCell<Option<Reactor>>,
+    remote: Arc<Remote>,
+    /// A waker that nobody has cloned yet: named anew for each poll.
+    pub(crate) spare: RefCell<OwnWaker>,
+    pub(crate) stage: Cell<Stage>,
+    /// Jobs on other threads that will come back.
+    pub(crate) jobs: Cell<usize>,
+    /// Who waits until nothing can run (`testing::settle`).
+    pub(crate) settlers: WaitQueue,
+    /// Bodies to drop, one after the other, so that nesting costs no stack (G4).
+    pub(crate) graveyard: RefCell<Vec<Pin<Box<dyn Body>>>>,
+    pub(crate) burying: Cell<bool>,
+    /// Tasks that were cancelled but are parked with no leaf of ours, and when to say so.
+    pub(crate) foreign: RefCell<VecDeque<(u64, TaskId)>>,
+    pub(crate) grace_over: Cell<bool>,
+    pub(crate) report_due: Cell<bool>,
+    pub(crate) report_timer: Cell<Option<TimerKey>>,
+    /// Tasks spawned after the kernel closed: bounded, so that closing ends.
+    pub(crate) late: Cell<u32>,
+    /// Polls until the next look at timers, reactor and mailbox (K2).
+    pub(crate) polls_left: Cell<u32>,
+    pub(crate) settings: Settings,
+}
+
+impl Core {
+    /// Operations that may complete in one poll of a task before it yields (K2).
+    pub(crate) const BUDGET: u32 = 128;
+
+    pub(crate) fn new(settings: Settings) -> io::Result<Rc<Self>> {
+        let (reactor, bell) = Reactor::new()?;
+        let remote = Arc::new(Remote::new(bell));
+        let nobody = TaskId::from_bits(u64::MAX);
+        Ok(Rc::new(Core {
+            tasks: RefCell::default(),
+            ready: RefCell::new(ReadyQueue::new(settings.seed)),
+            running: RefCell::new(None),
+            polling: Cell::new(Polling {
+                data: std::ptr::null(),
+                vtable: std::ptr::null(),
+                task: nobody,
+            }),
+            ambient: Cell::new(Ambient::CLEAR),
+            epoch: Cell::new(0),
+            stamp: Cell::new(1),
+            budget: Cell::new(Core::BUDGET),
+            scopes: RefCell::default(),
+            groups: RefCell::default(),
+            names: RefCell::default(),
+            timers: RefCell::new(Timers::new()),
+            clock: Clock::new(settings.virtual_clock),
+            tick_now: Cell::new(0),
+            reactor: RefCell::new(Some(reactor)),
+            spare: RefCell::new(OwnWaker::new(Arc::new(TaskWaker::new(remote.clone())))),
+            remote,
+            stage: Cell::new(Stage::Open),
+            jobs: Cell::new(0),
+            settlers: WaitQueue::new(),
+            graveyard: RefCell::default(),
+            burying: Cell::new(false),
+            foreign: RefCell::default(),
+            grace_over: Cell::new(false),
+            report_due: Cell::new(false),
+            report_timer: Cell::new(None),
+            late: Cell::new(0),
+            polls_left: Cell::new(0),
+            settings,
+        }))
+    }
+
+    pub(crate) fn remote(&self) -> &Arc<Remote> {
+        &self.remote
+    }
+
+    /// The counter of cancellations, as a leaf remembers it.
+    pub(crate) fn stamp(&self) -> u64 {
+        self.stamp.get()
+    }
+
+    pub(crate) fn next_stamp(&self) -> u64 {
+        let next = self.stamp.get() + 1;
+        self.stamp.set(next);
+        next
+    }
+
+    /// The task of that name, unless its place has been given to another.
+    pub(crate) fn find(&self, task: TaskId) -> Option<Rc<TaskCell>> {
+        self.tasks.borrow().get(task).cloned()
+    }
+
+    pub(crate) fn running_id(&self) -> Option<TaskId> {
+        self.running.borrow().as_ref().map(|cell| cell.id())
+    }
+
+    /// Nobody is being polled.
+    pub(crate) fn clear_polling(&self) {
+        let nobody = TaskId::from_bits(u64::MAX);
+        let (data, vtable) = (std::ptr::null(), std::ptr::null());
+        self.polling.set(Polling { data, vtable, task: nobody });
+    }
+
+    /// Says which waker the poll of `task` uses.
+    pub(crate) fn set_polling(&self, waker: &Waker, task: TaskId) {
+        self.polling.set(Polling { data: waker.data(), vtable: waker.vtable(), task });
+    }
+
+    /// The task that is being polled, if this is its own waker.
+    pub(crate) fn own_task(&self, waker: &Waker) -> Option<TaskId> {
+        let polling = self.polling.get();
+        let same = std::ptr::eq(waker.data(), polling.data)
+            && std::ptr::eq(waker.vtable(), polling.vtable);
+        same.then_some(polling.task)
+    }
+
+    /// Makes a task ready. On an ended one, or one that is queued already: nothing.
+    pub(crate) fn wake(&self, task: TaskId) {
+        let tasks = self.tasks.borrow();
+        if let Some(cell) = tasks.get(task) {
+            if !cell.queued.get() && !cell.is_ended() {
+                cell.queued.set(true);
+                self.ready.borrow_mut().push(cell.clone());
+            }
+        }
+    }
+
+    /// The time of this turn of the kernel: read once, so a little behind.
+    pub(crate) fn tick_now(&self) -> u64 {
+        self.tick_now.get()
+    }
+
+    pub(crate) fn read_clock(&self) -> u64 {
+        let now = self.clock.now();
+        self.tick_now.set(now);
+        now
+    }
+
+    pub(crate) fn arm(&self, deadline: u64, action: Action) -> TimerKey {
+        self.timers.borrow_mut().arm(deadline, action)
+    }
+
+    pub(crate) fn disarm(&self, key: TimerKey) {
+        let action = self.timers.borrow_mut().disarm(key);
+        drop(action);
+    }
+
+    /// Runs kernel code on the reactor; none once the kernel is closed.
+    pub(crate) fn with_reactor<R>(&self, f: impl FnOnce(&mut Reactor) -> R) -> Option<R> {
+        self.reactor.borrow_mut().as_mut().map(f)
+    }
+
+    /// Closes the poll and its descriptors.
+    pub(crate) fn close_reactor(&self) {
+        let reactor = self.reactor.borrow_mut().take();
+        drop(reactor);
+    }
+
+    pub(crate) fn put_record(&self, record: Record) -> u32 {
+        let cell = self.find(record.task);
+        let mut scopes = self.scopes.borrow_mut();
+        let key = u32::try_from(scopes.records.insert(record)).expect("fewer than 2^32 leaves");
+        if let Some(cell) = cell {
+            scopes.park(key, &crate::cancel::heads(&cell));
+        }
+        key
+    }
+
+    /// Takes a record away; the caller drops it, and its waker, outside any borrow.
+    pub(crate) fn take_record(&self, key: u32) -> Record {
+        let mut scopes = self.scopes.borrow_mut();
+        let cell = self.find(scopes.records[key as usize].task);
+        scopes.unpark(key, cell.as_deref().map(crate::cancel::heads).as_ref());
+        scopes.records.remove(key as usize)
+    }
+
+    /// Whether a record still says where its leaf is polled and whom to wake.
+    pub(crate) fn record_fits(
+        &self,
+        key: u32,
+        task: TaskId,
+        scope: u32,
+        own: bool,
+        waker: &Waker,
+    ) -> bool {
+        let scopes = self.scopes.borrow();
+        let record = &scopes.records[key as usize];
+        record.task == task
+            && record.scope == scope
+            && match &record.waker {
+                None => own,
+                Some(kept) => !own && kept.will_wake(waker),
+            }
+    }
+}

@@ -1,0 +1,288 @@
+//! Every error of the kernel, and how to look for a cancellation inside somebody else's.
+//!
+//! The outer `Result` of a call is about the call, the inner one about the task or the body; so
+//! [`TaskCancelled`] always means "I was cancelled while I waited here", and [`TaskError`] and
+//! [`TaskTimeout`] are about others. Source of the idea of a reason: trio's `CancelReason`.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::id::TaskId;
+
+/// The everyday result of code that can be cancelled.
+pub type Result<T, E = TaskCancelled> = std::result::Result<T, E>;
+
+/// The task was cancelled while it waited at this await point.
+///
+/// The call that returns this has not done its work, and has lost nothing either: what was read,
+/// received or acquired would have been returned instead. Clean up, awaiting what you need, and pass
+/// the error on with `?`.
+///
+/// Into an [`io::Error`] it converts with kind [`io::ErrorKind::Other`], which no retry loop swallows;
+/// [`cancelled`] finds it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the task was cancelled: {reason}")]
+pub struct TaskCancelled {
+    reason: CancelReason,
+}
+
+impl TaskCancelled {
+    pub(crate) const fn new(reason: CancelReason) -> Self {
+        TaskCancelled { reason }
+    }
+
+    /// Why the task was cancelled.
+    pub const fn reason(&self) -> CancelReason {
+        self.reason
+    }
+}
+
+impl From<TaskCancelled> for io::Error {
+    fn from(cancelled: TaskCancelled) -> Self {
+        io::Error::other(cancelled)
+    }
+}
+
+/// Why a task was cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CancelReason {
+    /// Somebody asked for it; `by` is the asking task, or none if it was asked from outside any task.
+    #[error("requested{}", by.map(|id| format!(" by task {id}")).unwrap_or_default())]
+    Requested {
+        /// The task that asked.
+        by: Option<TaskId>,
+    },
+    /// Another member of its group failed.
+    #[error("a member of its group failed")]
+    GroupFailed,
+    /// Its group ended: the body failed, its owner was cancelled, or enough members had ended.
+    #[error("its group ended")]
+    GroupEnded,
+    /// An enclosing timeout ran out.
+    #[error("an enclosing timeout ran out")]
+    Timeout,
+    /// The kernel is shutting down.
+    #[error("the kernel is shutting down")]
+    Shutdown,
+    /// The task was dropped by `abort`; only `JoinedExt::flat` makes this.
+    #[error("it was aborted")]
+    Aborted,
+}
+
+/// The time given to `timeout_after` or `timeout_at` ran out.
+///
+/// Only ever about *this* call: an enclosing timeout shows as [`TaskCancelled`] with reason
+/// [`CancelReason::Timeout`] inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("timed out after {limit:?}")]
+pub struct TaskTimeout {
+    limit: Duration,
+}
+
+impl TaskTimeout {
+    pub(crate) const fn new(limit: Duration) -> Self {
+        TaskTimeout { limit }
+    }
+
+    /// How much time the call was given, counted from its first poll.
+    pub const fn limit(&self) -> Duration {
+        self.limit
+    }
+}
+
+impl From<TaskTimeout> for io::Error {
+    fn from(timeout: TaskTimeout) -> Self {
+        io::Error::new(io::ErrorKind::TimedOut, timeout)
+    }
+}
+
+/// How a task ended, when it did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError<E> {
+    /// It returned this error.
+    #[error("the task failed")]
+    Failed(#[source] E),
+    /// A cancellation was delivered to it, and it then ended in this error.
+    #[error("the task was cancelled")]
+    Cancelled(#[source] E),
+    /// It panicked.
+    #[error("the task panicked: {0}")]
+    Panicked(Panic),
+    /// It was dropped by `abort`, without a chance to clean up.
+    #[error("the task was aborted")]
+    Aborted,
+    /// Somebody else took the outcome already: an earlier `join`, or the task's group.
+    #[error("the outcome of the task was already taken")]
+    Taken,
+}
+
+/// What a task panicked with.
+///
+/// `Send` and `Sync`, so that errors that hold it pass into any error type.
+pub struct Panic {
+    message: Box<str>,
+    payload: Mutex<Box<dyn Any + Send>>,
+}
+
+impl Panic {
+    pub(crate) fn new(payload: Box<dyn Any + Send>) -> Self {
+        let message = match payload.downcast_ref::<&'static str>() {
+            Some(text) => Box::from(*text),
+            None => match payload.downcast_ref::<String>() {
+                Some(text) => Box::from(text.as_str()),
+                None => Box::from("a payload that is not a string"),
+            },
+        };
+        Panic { message, payload: Mutex::new(payload) }
+    }
+
+    /// The message, where the payload is a string.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The payload itself.
+    pub fn into_payload(self) -> Box<dyn Any + Send> {
+        self.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes on panicking with it, here.
+    pub fn resume(self) -> ! {
+        std::panic::resume_unwind(self.into_payload())
+    }
+}
+
+impl fmt::Debug for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Panic").field(&self.message).finish()
+    }
+}
+
+impl fmt::Display for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// The errors of a group, in the order in which they came.
+#[derive(Debug, thiserror::Error)]
+#[error("{} of a group failed", Count(.others.len() + 1))]
+pub struct GroupError<E> {
+    /// The error that took the group down.
+    #[source]
+    pub first: E,
+    /// Those that came after it: members that failed at the same time or while they cleaned up.
+    pub others: Vec<E>,
+}
+
+struct Count(usize);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => f.write_str("one member"),
+            n => write!(f, "{n} members"),
+        }
+    }
+}
+
+/// Makes the outcome of a `join` one level: `task.join().await?.flat()?`.
+pub trait JoinedExt<T, E> {
+    /// The value, or the task's own error, whether it was cancelled or not.
+    ///
+    /// # Errors
+    ///
+    /// The error that the task ended in; [`TaskCancelled`] with [`CancelReason::Aborted`] for an
+    /// aborted one.
+    ///
+    /// # Panics
+    ///
+    /// Goes on with the task's own panic, and panics if the outcome was already taken.
+    fn flat(self) -> std::result::Result<T, E>
+    where
+        E: From<TaskCancelled>;
+}
+
+impl<T, E> JoinedExt<T, E> for std::result::Result<T, TaskError<E>> {
+    #[track_caller]
+    fn flat(self) -> std::result::Result<T, E>
+    where
+        E: From<TaskCancelled>,
+    {
+        match self {
+            Ok(value) => Ok(value),
+            Err(TaskError::Failed(error) | TaskError::Cancelled(error)) => Err(error),
+            Err(TaskError::Panicked(panic)) => panic.resume(),
+            Err(TaskError::Aborted) => Err(TaskCancelled::new(CancelReason::Aborted).into()),
+            Err(TaskError::Taken) => panic!(
+                "the outcome of the task was already taken, by an earlier `join` or by its group"
+            ),
+        }
+    }
+}
+
+/// Finds a [`TaskCancelled`] anywhere in a chain of errors, also inside an [`io::Error`].
+///
+/// ```
+/// use std::io;
+/// # kernel::run(async || {
+/// let task = kernel::spawn(async {
+///     let error = kernel::sleep(std::time::Duration::MAX).await.unwrap_err();
+///     let wrapped: io::Error = error.into();
+///     assert!(kernel::cancelled(&wrapped).is_some());
+///     Ok::<(), io::Error>(())
+/// });
+/// task.cancel().await
+/// # }).unwrap();
+/// ```
+pub fn cancelled(error: &(dyn Error + 'static)) -> Option<TaskCancelled> {
+    let mut link = Some(error);
+    while let Some(error) = link {
+        if let Some(found) = error.downcast_ref::<TaskCancelled>() {
+            return Some(*found);
+        }
+        // `io::Error::source` skips the very error that it wraps, so its inside is asked for first.
+        link = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+/// Whether an error passes a cancellation on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Echo {
+    /// It holds a [`TaskCancelled`].
+    Yes,
+    /// It was looked into and holds none.
+    No,
+    /// The kernel does not know the type.
+    Unknown,
+}
+
+/// Looks into the error types that the kernel knows.
+pub(crate) fn echo<E: 'static>(error: &E) -> Echo {
+    let any: &dyn Any = error;
+    let found = if any.is::<TaskCancelled>() {
+        true
+    } else if any.is::<TaskTimeout>() {
+        false
+    } else if let Some(error) = any.downcast_ref::<io::Error>() {
+        cancelled(error).is_some()
+    } else if let Some(error) = any.downcast_ref::<Box<dyn Error + Send + Sync>>() {
+        cancelled(&**error).is_some()
+    } else if let Some(error) = any.downcast_ref::<Box<dyn Error + Send>>() {
+        cancelled(&**error).is_some()
+    } else if let Some(error) = any.downcast_ref::<Box<dyn Error>>() {
+        cancelled(&**error).is_some()
+    } else {
+        return Echo::Unknown;
+    };
+    if found { Echo::Yes } else { Echo::No }
+}

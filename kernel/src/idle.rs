@@ -1,0 +1,227 @@
+//! What the kernel looks at between polls: mailbox, timers, reactor; and what it does when nobody is
+//! ready: sleep, jump the virtual clock, or say that nothing can ever happen again.
+//!
+//! Nothing here polls a task.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::core::{Core, Stage};
+use crate::error::CancelReason;
+use crate::remote::Message;
+use crate::report::Report;
+use crate::snapshot::TaskState;
+use crate::target::Target;
+use crate::timer::Action;
+
+/// Timers served in one look, so that a million of them due at once starve no socket.
+const SLICE: usize = 256;
+
+/// How long sockets must be silent before a virtual clock jumps (K8).
+const SILENCE: Duration = Duration::from_millis(10);
+
+/// How long a kernel with nothing to do waits, in a test, for wakers that somebody else still holds.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Core {
+    /// Looks at everything, and sleeps if nobody is ready.
+    pub(crate) fn look(self: &Rc<Self>) {
+        self.empty_mailbox();
+        self.serve_timers();
+        let busy = !self.ready.borrow().is_empty();
+        if busy {
+            let registered = self.with_reactor(|reactor| reactor.registered());
+            if registered.is_some_and(|registered| registered > 0) {
+                self.wait_events(Some(Duration::ZERO), 0);
+            }
+        } else {
+            self.idle();
+        }
+    }
+
+    fn empty_mailbox(self: &Rc<Self>) {
+        if !self.remote().has_post() {
+            return;
+        }
+        for message in self.remote().take() {
+            match message {
+                Message::Wake(waker) => self.wake(waker.received()),
+                Message::Spawn(spawn) => self.run_posted(spawn),
+                Message::Cancel(task) => {
+                    if let Some(cell) = self.find(task) {
+                        self.request(&cell, CancelReason::Requested { by: None });
+                    }
+                }
+                Message::Unregister(token) => {
+                    let parked = self.with_reactor(|reactor| reactor.forget(token));
+                    parked.into_iter().flatten().flatten().for_each(Target::wake);
+                }
+            }
+        }
+    }
+
+    /// A closure from another thread: its panic is nobody's but its own.
+    fn run_posted(&self, spawn: Box<dyn FnOnce() + Send>) {
+        self.guarded(spawn);
+    }
+
+    fn serve_timers(self: &Rc<Self>) {
+        if self.timers.borrow().is_empty() && self.foreign.borrow().is_empty() {
+            return;
+        }
+        let now = self.read_clock();
+        for _ in 0..SLICE {
+            let due = self.timers.borrow_mut().pop_due(now);
+            match due {
+                None => break,
+                Some(Action::Wake(target)) => target.wake(),
+                Some(Action::Scope(key)) => self.cancel_scope(key, CancelReason::Timeout),
+                Some(Action::Grace) => self.grace_over.set(true),
+                Some(Action::Report) => self.report_due.set(true),
+            }
+        }
+        self.serve_foreign(now);
+        if self.report_due.replace(false) {
+            self.report_stuck();
+        }
+    }
+
+    /// Warns of tasks that were cancelled a second ago and are still parked where nothing reaches them.
+    fn serve_foreign(&self, now: u64) {
+        loop {
+            let next = self.foreign.borrow().front().copied();
+            let Some((due, task)) = next else { return };
+            if due > now {
+                return;
+            }
+            self.foreign.borrow_mut().pop_front();
+            let Some(cell) = self.find(task) else {
+                continue;
+            };
+            cell.foreign.set(false);
+            if self.state(&cell) == TaskState::Foreign {
+                self.report(&Report::Foreign(&self.info(&cell)));
+            }
+        }
+    }
+
+    fn report_stuck(&self) {
+        let tasks = self.infos();
+        if !tasks.is_empty() {
+            self.report(&Report::Stuck(&tasks));
+            self.arm_report();
+        }
+    }
+
+    /// The next report of who holds up the shutdown. Not on a virtual clock, which would never stop.
+    pub(crate) fn arm_report(&self) {
+        if !self.clock.is_virtual() {
+            self.disarm_report();
+            let deadline = self.clock.after(Duration::from_secs(5));
+            self.report_timer.set(Some(self.arm(deadline, Action::Report)));
+        }
+    }
+
+    pub(crate) fn disarm_report(&self) {
+        if let Some(timer) = self.report_timer.take() {
+            self.disarm(timer);
+        }
+    }
+
+    /// Nobody is ready.
+    fn idle(self: &Rc<Self>) {
+        if self.clock.is_virtual() {
+            self.idle_virtual();
+            return;
+        }
+        if self.wake_settlers() {
+            return;
+        }
+        let watched = self.foreign.borrow().front().map(|(due, _)| *due);
+        let deadline = self.timers.borrow().next_deadline().into_iter().chain(watched).min();
+        match deadline {
+            Some(deadline) => {
+                let left = deadline.saturating_sub(self.clock.now());
+                self.sleep(Some(Duration::from_nanos(left)), deadline);
+            }
+            None => {
+                if self.stage.get() == Stage::Open && self.is_deadlocked() {
+                    self.deadlock();
+                }
+                self.sleep(None, 0);
+            }
+        }
+    }
+
+    fn idle_virtual(self: &Rc<Self>) {
+        let parked = self.with_reactor(|reactor| reactor.parked()).unwrap_or(0);
+        if self.jobs.get() > 0 {
+            self.sleep(None, 0);
+            return;
+        }
+        if parked > 0 && self.sleep(Some(SILENCE), 0) {
+            return;
+        }
+        if self.wake_settlers() {
+            return;
+        }
+        let deadline = self.timers.borrow().next_deadline();
+        match deadline {
+            Some(deadline) => self.clock.jump(deadline),
+            None if parked > 0 => drop(self.sleep(None, 0)),
+            None if self.is_deadlocked() => self.deadlock(),
+            None => {
+                // Somebody outside holds a handle or a waker: it may still come.
+                let patience = if self.remote().handles() > 0 { None } else { Some(PATIENCE) };
+                if !self.sleep(patience, 0) {
+                    self.deadlock();
+                }
+            }
+        }
+    }
+
+    /// Wakes those who wait for this very moment: nothing can run.
+    fn wake_settlers(&self) -> bool {
+        let any = !self.settlers.is_empty();
+        self.settlers.hand_over_all(|| ());
+        any
+    }
+
+    /// Sleeps until an event, post from another thread, or the limit. True: something came.
+    fn sleep(self: &Rc<Self>, limit: Option<Duration>, deadline: u64) -> bool {
+        if self.remote().announce_sleep() {
+            self.wait_events(limit, deadline);
+            self.remote().awake();
+        }
+        self.remote().has_post() || !self.ready.borrow().is_empty()
+    }
+
+    fn wait_events(&self, limit: Option<Duration>, deadline: u64) {
+        let mut woken = Vec::new();
+        let waited = self.with_reactor(|reactor| reactor.wait(limit, deadline, &mut woken));
+        if let Some(Err(error)) = waited {
+            panic!("the kernel cannot wait for events: {error}");
+        }
+        woken.into_iter().for_each(Target::wake);
+    }
+
+    /// Whether it is certain that nothing will ever wake anybody.
+    fn is_deadlocked(&self) -> bool {
+        let parked = self.with_reactor(|reactor| reactor.parked()).unwrap_or(0);
+        if parked > 0 || self.jobs.get() > 0 || self.remote().handles() > 0 {
+            return false;
+        }
+        let tasks = self.tasks.borrow();
+        !tasks.tenants().any(|cell| cell.waker.borrow().as_ref().is_some_and(|own| own.is_out()))
+    }
+
+    fn deadlock(&self) -> ! {
+        let mut text = String::from(
+            "deadlock: every task is parked and nothing is left that could wake one of them",
+        );
+        for task in self.infos() {
+            text.push_str(&format!("\n  {task}"));
+        }
+        panic!("{text}");
+    }
+}

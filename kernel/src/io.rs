@@ -1,0 +1,349 @@
+//! Registrations: a source of readiness, and the leaf that tries an operation on it.
+//!
+//! The operation is tried first (N1); only when it would block does the leaf park, and it is tried
+//! again after an event. A source registers itself with the kernel of the task that first has to wait
+//! for it, and moves to another kernel when it is next used there (N2). One reader and one writer at a
+//! time (N3).
+//!
+//! `net` stands on this alone, and so can sources of other crates: anything that is a
+//! `mio::event::Source` and can be tried without blocking.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use mio::Token;
+use mio::event::Source;
+
+use crate::core::Core;
+use crate::current;
+use crate::leaf::CancelPoint;
+pub use crate::reactor::Direction;
+use crate::remote::{Message, Remote};
+use crate::target::Target;
+
+/// A source of readiness with its place in a kernel's reactor.
+///
+/// `Send` if the source is: it may move to another thread's kernel while nobody is parked on it. Not
+/// `Sync`; share it between tasks of one kernel with `Rc`.
+pub struct Registration<S: Source> {
+    source: RefCell<Option<S>>,
+    binding: RefCell<Option<Binding>>,
+    /// Somebody may hold a duplicate of the descriptor, so closing ours does not deregister it (N8).
+    duplicated: Cell<bool>,
+    parked: Cell<u32>,
+}
+
+struct Binding {
+    remote: Arc<Remote>,
+    token: Token,
+}
+
+/// A second task wanted to wait for a direction that another one waits for.
+#[derive(Debug, thiserror::Error)]
+#[error("another task already waits to {0} here; a handle has one reader and one writer at a time")]
+struct Busy(&'static str);
+
+/// The handle was closed.
+#[derive(Debug, thiserror::Error)]
+#[error("this handle is closed")]
+struct Closed;
+
+/// The handle is in use in another kernel.
+#[derive(Debug, thiserror::Error)]
+#[error("a task of another kernel is parked on this handle; it can move only when nobody is")]
+struct Elsewhere;
+
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, Closed)
+}
+
+impl<S: Source> Registration<S> {
+    /// Wraps a non-blocking source. Nothing is registered before a task has to wait for it.
+    pub fn new(source: S) -> Self {
+        Registration {
+            source: RefCell::new(Some(source)),
+            binding: RefCell::new(None),
+            duplicated: Cell::new(false),
+            parked: Cell::new(0),
+        }
+    }
+
+    /// Looks at the source.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotConnected`] once it is closed.
+    pub fn with<R>(&self, look: impl FnOnce(&S) -> io::Result<R>) -> io::Result<R> {
+        match &*self.source.borrow() {
+            Some(source) => look(source),
+            None => Err(closed()),
+        }
+    }
+
+    /// A leaf that tries `operation` until it does not answer [`io::ErrorKind::WouldBlock`], and waits
+    /// in between. `kind` names it in the monitor, with the caller's place.
+    ///
+    /// # Errors of the leaf
+    ///
+    /// Those of `operation`; a cancellation, as an `io::Error` in which [`cancelled`](crate::cancelled)
+    /// finds it; [`io::ErrorKind::ResourceBusy`] if another task waits for the same direction;
+    /// [`io::ErrorKind::NotConnected`] once it is closed.
+    ///
+    /// # Panics
+    ///
+    /// The leaf panics when it would park outside a kernel.
+    #[track_caller]
+    pub fn io<R, F>(&self, direction: Direction, kind: &'static str, operation: F) -> Io<'_, S, F>
+    where
+        F: FnMut(&S) -> io::Result<R>,
+    {
+        self.io_at(direction, kind, Location::caller(), operation)
+    }
+
+    /// The same, shown at another place.
+    pub fn io_at<R, F>(
+        &self,
+        direction: Direction,
+        kind: &'static str,
+        site: &'static Location<'static>,
+        operation: F,
+    ) -> Io<'_, S, F>
+    where
+        F: FnMut(&S) -> io::Result<R>,
+    {
+        let point = CancelPoint::at(kind, site);
+        Io { registration: self, direction, operation, point, parked: None }
+    }
+
+    /// Says that the last operation took all there was (a short read), so that the next one parks at
+    /// once instead of asking the system for a `WouldBlock`.
+    pub fn drained(&self, direction: Direction) {
+        if let Some(binding) = &*self.binding.borrow() {
+            current::try_with(|core| {
+                if Arc::ptr_eq(core.remote(), &binding.remote) {
+                    core.with_reactor(|reactor| reactor.drained(binding.token, direction))
+                        .unwrap_or_default();
+                }
+            });
+        }
+    }
+
+    /// Says that somebody else may hold a duplicate of the descriptor.
+    pub fn may_be_duplicated(&self) {
+        self.duplicated.set(true);
+    }
+
+    /// Closes the source. Whoever is parked on it is woken and gets an error (N5). Closing twice is
+    /// harmless.
+    pub fn close(&self) {
+        let source = self.source.borrow_mut().take();
+        self.unbind(source);
+    }
+
+    /// The source, out of the reactor; none if it was closed.
+    pub fn into_source(self) -> Option<S> {
+        self.duplicated.set(true);
+        let mut source = self.source.borrow_mut().take()?;
+        if let Some(binding) = self.binding.borrow_mut().take() {
+            // A source that the poll no longer knows is as good as deregistered.
+            let _ = binding.remote.deregister(&mut source);
+            binding.forget();
+        }
+        Some(source)
+    }
+
+    fn unbind(&self, source: Option<S>) {
+        let binding = self.binding.borrow_mut().take();
+        if let Some(mut source) = source {
+            if let (Some(binding), true) = (&binding, self.duplicated.get()) {
+                let _ = binding.remote.deregister(&mut source);
+            }
+            drop(source);
+        }
+        if let Some(binding) = binding {
+            binding.forget();
+        }
+    }
+
+    /// The token in this kernel; registers, or moves here from another one.
+    fn bind(&self, core: &Rc<Core>) -> io::Result<Token> {
+        let mut binding = self.binding.borrow_mut();
+        if let Some(bound) = &*binding {
+            if Arc::ptr_eq(&bound.remote, core.remote()) {
+                return Ok(bound.token);
+            }
+        }
+        let mut source = self.source.borrow_mut();
+        let Some(source) = source.as_mut() else {
+            return Err(closed());
+        };
+        if let Some(bound) = binding.take() {
+            bound.remote.deregister(source)?;
+            bound.forget();
+        }
+        let token = core.with_reactor(|reactor| reactor.register(source)).ok_or_else(closed)??;
+        *binding = Some(Binding { remote: core.remote().clone(), token });
+        Ok(token)
+    }
+
+    /// The token, if the source is registered here. An error if it cannot be used here.
+    fn bound(&self, core: &Core) -> io::Result<Option<Token>> {
+        match &*self.binding.borrow() {
+            Some(bound) if Arc::ptr_eq(&bound.remote, core.remote()) => Ok(Some(bound.token)),
+            Some(_) if self.parked.get() > 0 => Err(io::Error::other(Elsewhere)),
+            _ => Ok(None),
+        }
+    }
+}
+
+impl<S: Source> Drop for Registration<S> {
+    fn drop(&mut self) {
+        let source = self.source.borrow_mut().take();
+        self.unbind(source);
+    }
+}
+
+impl<S: Source> std::fmt::Debug for Registration<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registration")
+            .field("closed", &self.source.borrow().is_none())
+            .field("registered", &self.binding.borrow().is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Binding {
+    /// Gives the place in the reactor back, from whatever thread.
+    fn forget(self) {
+        let here = current::try_with(|core| {
+            Arc::ptr_eq(core.remote(), &self.remote)
+                .then(|| core.with_reactor(|reactor| reactor.forget(self.token)))
+        });
+        match here.flatten() {
+            Some(parked) => {
+                parked.into_iter().flatten().into_iter().flatten().for_each(Target::wake)
+            }
+            None => drop(self.remote.post(Message::Unregister(self.token))),
+        }
+    }
+}
+
+/// The leaf of [`Registration::io`].
+///
+/// # Cancellation
+///
+/// An operation that would block has done nothing, so nothing is lost; one that did something is
+/// returned, whatever else is due.
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+pub struct Io<'a, S: Source, F> {
+    registration: &'a Registration<S>,
+    direction: Direction,
+    operation: F,
+    point: CancelPoint,
+    parked: Option<(Rc<Core>, Token)>,
+}
+
+impl<S: Source, F> Unpin for Io<'_, S, F> {}
+
+impl<S, F, R> Future for Io<'_, S, F>
+where
+    S: Source,
+    F: FnMut(&S) -> io::Result<R>,
+{
+    type Output = io::Result<R>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Io { registration, direction, operation, point, parked } = &mut *self;
+        let (registration, direction, site) = (*registration, *direction, point.site());
+        let polled = point.poll(cx, |cx| {
+            let Some(core) = current::try_with(Rc::clone) else {
+                current::outside_at("an operation on a socket", site);
+            };
+            attempt(registration, &core, direction, operation, parked, cx)
+        });
+        match polled {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(result) => {
+                self.unpark();
+                Poll::Ready(result.unwrap_or_else(|cancelled| Err(cancelled.into())))
+            }
+        }
+    }
+}
+
+/// One attempt: try unless it is known to be of no use, and park if it would block.
+fn attempt<S: Source, R>(
+    registration: &Registration<S>,
+    core: &Rc<Core>,
+    direction: Direction,
+    operation: &mut impl FnMut(&S) -> io::Result<R>,
+    parked: &mut Option<(Rc<Core>, Token)>,
+    cx: &Context<'_>,
+) -> Poll<io::Result<R>> {
+    let bound = match registration.bound(core) {
+        Ok(bound) => bound,
+        Err(error) => return Poll::Ready(Err(error)),
+    };
+    let mut worth_trying = true;
+    if let Some(token) = bound {
+        let state = core.with_reactor(|reactor| {
+            (reactor.is_occupied(token, direction), reactor.is_ready(token, direction))
+        });
+        let (occupied, ready) = state.unwrap_or((false, true));
+        if occupied && parked.is_none() {
+            let busy = Busy(match direction {
+                Direction::Read => "read",
+                Direction::Write => "write",
+            });
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ResourceBusy, busy)));
+        }
+        worth_trying = ready;
+    }
+    while worth_trying {
+        match registration.with(&mut *operation) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            done => return Poll::Ready(done),
+        }
+    }
+    let token = match registration.bind(core) {
+        Ok(token) => token,
+        Err(error) => return Poll::Ready(Err(error)),
+    };
+    let target = Target::of(cx);
+    let old = core.with_reactor(|reactor| {
+        reactor.drained(token, direction);
+        reactor.park(token, direction, target)
+    });
+    drop(old);
+    if parked.replace((core.clone(), token)).is_none() {
+        registration.parked.set(registration.parked.get() + 1);
+    }
+    Poll::Pending
+}
+
+impl<S: Source, F> Io<'_, S, F> {
+    fn unpark(&mut self) {
+        if let Some((core, token)) = self.parked.take() {
+            self.registration.parked.set(self.registration.parked.get() - 1);
+            drop(core.with_reactor(|reactor| reactor.unpark(token, self.direction)));
+        }
+    }
+}
+
+impl<S: Source, F> Drop for Io<'_, S, F> {
+    fn drop(&mut self) {
+        self.unpark();
+    }
+}
+
+impl<S: Source, F> std::fmt::Debug for Io<'_, S, F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Io").field("point", &self.point).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,152 @@
+//! Waiting for a task to end: `join`, `wait`, `cancel`.
+//!
+//! All three are one leaf. None of them owns the task: to stop waiting leaves it alone (T6).
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use crate::cell::TaskCell;
+use crate::core::Core;
+use crate::error::{CancelReason, TaskCancelled, TaskError};
+use crate::leaf::CancelPoint;
+use crate::task::{Hold, take_outcome};
+use crate::wait_queue::{WaitQueue, WaitSlot};
+
+/// Waits until a task has ended. Made by [`Task::wait`](crate::Task::wait).
+///
+/// # Cancellation
+///
+/// Only the wait is abandoned.
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+pub struct WaitEnd {
+    task: Hold,
+    slot: WaitSlot,
+    point: CancelPoint,
+}
+
+impl WaitEnd {
+    pub(crate) fn new(
+        kind: &'static str,
+        site: &'static Location<'static>,
+        core: &Rc<Core>,
+        cell: &Rc<TaskCell>,
+    ) -> Self {
+        WaitEnd {
+            task: Hold::new(core, cell),
+            slot: WaitSlot::default(),
+            point: CancelPoint::at(kind, site),
+        }
+    }
+}
+
+impl Future for WaitEnd {
+    type Output = Result<(), TaskCancelled>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let WaitEnd { task, slot, point } = &mut *self;
+        point.poll(cx, |cx| {
+            if task.cell().is_ended() {
+                return Poll::Ready(());
+            }
+            let joiners = task.cell().joiners.get_or_init(|| Box::new(WaitQueue::new()));
+            joiners.poll_enter(slot, 1, cx)
+        })
+    }
+}
+
+impl Drop for WaitEnd {
+    fn drop(&mut self) {
+        if let Some(joiners) = self.task.cell().joiners.get() {
+            joiners.leave(&mut self.slot);
+        }
+    }
+}
+
+impl fmt::Debug for WaitEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitEnd").field("task", &self.task.cell().id()).finish()
+    }
+}
+
+/// Waits until a task has ended and takes its outcome. Made by [`Task::join`](crate::Task::join).
+///
+/// # Cancellation
+///
+/// Only the wait is abandoned: the outcome stays with the task.
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+pub struct Join<T, E> {
+    wait: WaitEnd,
+    output: PhantomData<fn() -> (T, E)>,
+}
+
+impl<T, E> Join<T, E> {
+    pub(crate) fn new(wait: WaitEnd) -> Self {
+        Join { wait, output: PhantomData }
+    }
+}
+
+impl<T: 'static, E: 'static> Future for Join<T, E> {
+    type Output = Result<Result<T, TaskError<E>>, TaskCancelled>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match Pin::new(&mut self.wait).poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(cancelled)) => Poll::Ready(Err(cancelled)),
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(take_outcome(self.wait.task.cell()))),
+        }
+    }
+}
+
+impl<T, E> fmt::Debug for Join<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Join").field("task", &self.wait.task.cell().id()).finish()
+    }
+}
+
+/// Cancels a task and waits until it has ended. Made by [`Task::cancel`](crate::Task::cancel).
+///
+/// # Cancellation
+///
+/// Only the wait is abandoned: the task stays cancelled and goes on cleaning up.
+#[must_use = "nothing is cancelled before this is awaited; `request_cancel` asks without waiting"]
+pub struct Cancel {
+    wait: WaitEnd,
+    asked: bool,
+}
+
+impl Cancel {
+    pub(crate) fn new(wait: WaitEnd) -> Self {
+        Cancel { wait, asked: false }
+    }
+}
+
+impl Future for Cancel {
+    type Output = Result<(), TaskCancelled>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !std::mem::replace(&mut self.asked, true) {
+            let task = &self.wait.task;
+            let (core, cell) = (task.core(), task.cell());
+            let by = core.running_id();
+            core.request(cell, CancelReason::Requested { by });
+            if by == Some(cell.id()) {
+                // Waiting for oneself would never end, shielded or not: the error, at once (C5).
+                cell.root.pending.set(false);
+                cell.root.delivered.set(true);
+                core.refresh();
+                return Poll::Ready(Err(TaskCancelled::new(cell.root.reason.get())));
+            }
+        }
+        Pin::new(&mut self.wait).poll(cx)
+    }
+}
+
+impl fmt::Debug for Cancel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cancel").field("task", &self.wait.task.cell().id()).finish()
+    }
+}

@@ -1,0 +1,397 @@
+//! The kernel: made, run, shut down.
+//!
+//! One per thread and `run` at a time. `run` polls its main future on its own stack, so that it may
+//! borrow; all other tasks live in the table. The order of a turn is in `tick.rs`, what happens between
+//! turns in `idle.rs`. Source: curio's `Kernel.run`, whose rules C24 to C27 this keeps.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::cell::{End, TaskCell};
+use crate::core::{Core, Settings, Stage};
+use crate::current::{self, Entered};
+use crate::error::{CancelReason, Echo};
+use crate::remote::Handle;
+use crate::report::Report;
+use crate::tick::Turn;
+use crate::timer::Action;
+
+/// Runs `main` in a new kernel, shuts the kernel down, and returns the value of `main`.
+///
+/// `main` may borrow from its surroundings. When it has ended, every task that is left is cancelled and
+/// awaited; then `run` returns what `main` returned, an error too.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let mut greeting = String::from("Hello");
+/// kernel::run(async || {
+///     kernel::sleep(Duration::from_millis(1)).await?;
+///     greeting.push_str(", world");
+///     Ok::<(), kernel::TaskCancelled>(())
+/// })?;
+/// assert_eq!(greeting, "Hello, world");
+/// # Ok::<(), kernel::TaskCancelled>(())
+/// ```
+///
+/// # Panics
+///
+/// If the kernel cannot be made (the message has the system's error; [`Kernel::new`] returns it
+/// instead), inside another kernel, on a certain deadlock, and with the panic of `main` after the
+/// shutdown.
+#[track_caller]
+pub fn run<T>(main: impl AsyncFnOnce() -> T) -> T {
+    refuse_nesting("kernel::run");
+    let kernel = match Kernel::new() {
+        Ok(kernel) => kernel,
+        Err(error) => panic!("the kernel could not be made: {error}"),
+    };
+    kernel.run_to_the_end(main)
+}
+
+#[track_caller]
+fn refuse_nesting(what: &str) {
+    if current::try_with(|_| ()).is_some() {
+        panic!(
+            "{what} was called inside a running kernel of this thread; await the future here, or \
+             `spawn` it"
+        );
+    }
+}
+
+/// A kernel under your control: run it again and again, and shut it down when you like.
+///
+/// Dropped, it aborts what is left, youngest first, without awaiting anybody's cleanup; then its timers
+/// go, its registrations, and its descriptors.
+pub struct Kernel {
+    core: Rc<Core>,
+}
+
+impl Kernel {
+    /// A kernel on the real clock.
+    ///
+    /// # Errors
+    ///
+    /// What the system says when it gives no poll, no timer or no descriptor for them.
+    pub fn new() -> io::Result<Self> {
+        Kernel::builder().build()
+    }
+
+    /// A kernel with settings.
+    pub fn builder() -> Builder {
+        Builder { settings: Settings::default() }
+    }
+
+    /// Runs `main` until it ends. The other tasks stay where they are until the next run.
+    ///
+    /// # Panics
+    ///
+    /// Inside another kernel, on a certain deadlock, and with the panic of `main`.
+    #[track_caller]
+    pub fn run<T>(&self, main: impl AsyncFnOnce() -> T) -> T {
+        refuse_nesting("Kernel::run");
+        let entered = Entered::new(&self.core);
+        let ended = self.drive(main);
+        drop(entered);
+        ended.unwrap_or_else(|payload| resume_unwind(payload))
+    }
+
+    /// Cancels every task at once, the youngest first, and runs until all have ended.
+    ///
+    /// With a grace set in the builder, what is left after it is aborted and reported; without one, who
+    /// holds up the shutdown is reported every five seconds.
+    #[track_caller]
+    pub fn shutdown(self) {
+        refuse_nesting("Kernel::shutdown");
+        self.finish();
+    }
+
+    /// `run` and `shutdown`, in that order also when `main` panics.
+    #[track_caller]
+    pub(crate) fn run_to_the_end<T>(&self, main: impl AsyncFnOnce() -> T) -> T {
+        let entered = Entered::new(&self.core);
+        let ended = self.drive(main);
+        drop(entered);
+        self.finish();
+        ended.unwrap_or_else(|payload| resume_unwind(payload))
+    }
+
+    /// A handle for other threads.
+    pub fn handle(&self) -> Handle {
+        Handle::new(self.core.remote().clone())
+    }
+
+    /// What is still there: all zero after a clean shutdown.
+    pub fn leftovers(&self) -> Leftovers {
+        Leftovers::of(&self.core)
+    }
+
+    pub(crate) fn core(&self) -> &Rc<Core> {
+        &self.core
+    }
+
+    /// Runs `main` as a task whose future lives here.
+    fn drive<T>(&self, main: impl AsyncFnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
+        let core = &self.core;
+        let cell = core.tasks.borrow_mut().admit();
+        cell.main.set(true);
+        cell.type_name.set("main");
+        cell.holders.set(1);
+        let ended = {
+            let mut future = pin!(Some(main()));
+            core.wake(cell.id());
+            let mut mine = MainCell { core, cell: &cell, ended: false };
+            let ended = loop {
+                match self.turn_until_main() {
+                    Turn::Main => match poll_main(core, &cell, future.as_mut()) {
+                        Ok(Poll::Pending) => {}
+                        Ok(Poll::Ready(value)) => break Ok(value),
+                        Err(payload) => break Err(payload),
+                    },
+                    Turn::Empty | Turn::GraceOver => unreachable!("main has not ended"),
+                }
+            };
+            mine.ended = true;
+            // The future goes first: its leaves still find their kernel.
+            core.guarded(|| future.set(None));
+            ended
+        };
+        let end = if ended.is_ok() { End::Ok } else { End::Panicked };
+        core.finish(&cell, end, Echo::Yes);
+        cell.failure.set(false);
+        core.let_go(&cell);
+        ended
+    }
+
+    /// Turns, with one `catch_unwind` round many polls.
+    fn turn_until_main(&self) -> Turn {
+        let core = &self.core;
+        loop {
+            match catch_unwind(AssertUnwindSafe(|| core.turn())) {
+                Ok(turn) => return turn,
+                Err(payload) => match core.stop_running() {
+                    Some(cell) => core.panicked(&cell, payload),
+                    // No task was running: a fault of the kernel, or a deadlock.
+                    None => resume_unwind(payload),
+                },
+            }
+        }
+    }
+
+    fn finish(&self) {
+        let core = &self.core;
+        let _entered = Entered::new(core);
+        core.stage.set(Stage::Shutdown);
+        for cell in core.live_cells().iter().rev() {
+            core.request(cell, CancelReason::Shutdown);
+        }
+        let grace = core.settings.shutdown_grace;
+        let grace = grace.map(|grace| core.arm(core.clock.after(grace), Action::Grace));
+        if grace.is_none() {
+            core.arm_report();
+        }
+        loop {
+            match self.turn_until_main() {
+                Turn::Empty => break,
+                Turn::GraceOver => {
+                    core.stage.set(Stage::Closed);
+                    for cell in core.live_cells().iter().rev() {
+                        core.report_out_of_grace(cell);
+                        core.abort(cell);
+                    }
+                }
+                Turn::Main => unreachable!("main has ended"),
+            }
+        }
+        if let Some(grace) = grace {
+            core.disarm(grace);
+        }
+        core.disarm_report();
+    }
+}
+
+/// If the kernel itself fails while main is parked, main ends with it.
+struct MainCell<'a> {
+    core: &'a Rc<Core>,
+    cell: &'a Rc<TaskCell>,
+    ended: bool,
+}
+
+impl Drop for MainCell<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.core.finish(self.cell, End::Aborted, Echo::Yes);
+            self.core.let_go(self.cell);
+        }
+    }
+}
+
+fn poll_main<F: Future>(
+    core: &Rc<Core>,
+    cell: &Rc<TaskCell>,
+    future: Pin<&mut Option<F>>,
+) -> Result<Poll<F::Output>, Box<dyn Any + Send>> {
+    *core.running.borrow_mut() = Some(cell.clone());
+    let polled = catch_unwind(AssertUnwindSafe(|| {
+        core.poll_in(cell, |cx| match future.as_pin_mut() {
+            Some(future) => future.poll(cx),
+            None => unreachable!("main is polled until it ends"),
+        })
+    }));
+    core.stop_running();
+    if let Ok(Poll::Pending) = polled {
+        core.parked(cell);
+    }
+    polled
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        let core = &self.core;
+        let entered = Entered::new(core);
+        core.stage.set(Stage::Closed);
+        loop {
+            // Again, because a destructor may have woken or moved others.
+            let left = core.live_cells();
+            if left.is_empty() {
+                break;
+            }
+            for cell in left.iter().rev() {
+                core.abort(cell);
+            }
+        }
+        // Ended tasks that were still queued let go of their cells.
+        while let Some(cell) = { core.ready.borrow_mut().pop() } {
+            cell.queued.set(false);
+            core.release(&cell);
+        }
+        // Post that nobody took: closures of other threads are dropped here, their futures never made.
+        for message in core.remote().close() {
+            core.discard(message);
+        }
+        core.close_reactor();
+        drop(entered);
+    }
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tasks = self.core.tasks.borrow().live();
+        f.debug_struct("Kernel").field("tasks", &tasks).finish_non_exhaustive()
+    }
+}
+
+/// Settings of a kernel, made by [`Kernel::builder`].
+#[must_use = "a builder makes a kernel with `build` or `run`"]
+pub struct Builder {
+    settings: Settings,
+}
+
+impl Builder {
+    /// Time is virtual: it stands still while anything can run and then jumps to the next deadline.
+    ///
+    /// I/O and threads stay real. The clock does not jump while a job is out on another thread, nor,
+    /// while tasks are parked on sockets, before the reactor was silent for 10 ms.
+    pub fn virtual_clock(mut self) -> Self {
+        self.settings.virtual_clock = true;
+        self
+    }
+
+    /// Ready tasks run in an order that depends on this number alone, instead of first come, first
+    /// served.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.settings.seed = Some(seed);
+        self
+    }
+
+    /// How long the shutdown waits before it aborts, and reports, what has not ended. Without one it
+    /// waits for ever.
+    pub fn shutdown_grace(mut self, grace: Duration) -> Self {
+        self.settings.shutdown_grace = Some(grace);
+        self
+    }
+
+    /// Reports every poll of a task that takes longer than this: the task that blocks its thread.
+    /// Off without it, as it reads the clock twice a poll.
+    pub fn report_long_polls(mut self, limit: Duration) -> Self {
+        self.settings.long_poll = Some(limit);
+        self
+    }
+
+    /// Where reports go, instead of `tracing` or standard error.
+    pub fn on_report(mut self, sink: impl Fn(&Report<'_>) + 'static) -> Self {
+        self.settings.sink = Some(Box::new(sink));
+        self
+    }
+
+    /// Makes the kernel.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kernel::new`].
+    pub fn build(self) -> io::Result<Kernel> {
+        Ok(Kernel { core: Core::new(self.settings)? })
+    }
+
+    /// Makes the kernel, runs `main` in it and shuts it down, as [`run`](crate::run) does.
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](crate::run).
+    #[track_caller]
+    pub fn run<T>(self, main: impl AsyncFnOnce() -> T) -> T {
+        refuse_nesting("Builder::run");
+        match self.build() {
+            Ok(kernel) => kernel.run_to_the_end(main),
+            Err(error) => panic!("the kernel could not be made: {error}"),
+        }
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").finish_non_exhaustive()
+    }
+}
+
+/// What a kernel still holds; for tests that want to see that nothing was left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Leftovers {
+    /// Tasks that have not ended.
+    pub tasks: usize,
+    /// Armed timers.
+    pub timers: usize,
+    /// Records of parked leaves beyond the one in each task.
+    pub leaves: usize,
+    /// Timeouts, group bodies and shields that are open.
+    pub scopes: usize,
+    /// Groups that are open.
+    pub groups: usize,
+    /// Registered sources.
+    pub registrations: usize,
+    /// Jobs on other threads.
+    pub jobs: usize,
+}
+
+impl Leftovers {
+    pub(crate) fn of(core: &Core) -> Self {
+        let scopes = core.scopes.borrow();
+        Leftovers {
+            tasks: core.tasks.borrow().live(),
+            timers: core.timers.borrow().len(),
+            leaves: scopes.records.len(),
+            scopes: scopes.scopes.len(),
+            groups: core.groups.borrow().len(),
+            registrations: core.with_reactor(|reactor| reactor.registered()).unwrap_or(0),
+            jobs: core.jobs.get(),
+        }
+    }
+}

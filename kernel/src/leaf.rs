@@ -1,0 +1,254 @@
+//! The cancel point: what every leaf is made of.
+//!
+//! A *leaf* is a future that parks by itself instead of polling another future. Every leaf of Curium,
+//! and every leaf that others write, holds one [`CancelPoint`] and polls its operation through it. The
+//! point spends the budget, tries the operation first (C1), returns the cancellation when the operation
+//! would park (C2), and otherwise leaves the record that the monitor reads.
+
+use std::panic::Location;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use crate::cell::Parked;
+use crate::core::Core;
+use crate::current;
+use crate::error::TaskCancelled;
+use crate::id::TaskId;
+use crate::links::NONE;
+use crate::scope::Record;
+
+/// A place where a task may park and be cancelled.
+///
+/// Outside a kernel it is never cancelled and leaves no record, so a leaf that needs nothing else of a
+/// kernel works under any executor.
+///
+/// ```
+/// use std::pin::Pin;
+/// use std::task::{Context, Poll};
+/// use kernel::{CancelPoint, TaskCancelled};
+///
+/// /// Ready at the second poll.
+/// struct Twice { polled: bool, point: CancelPoint }
+///
+/// impl Future for Twice {
+///     type Output = Result<(), TaskCancelled>;
+///
+///     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+///         let Twice { polled, point } = &mut *self;
+///         point.poll(cx, |cx| {
+///             if std::mem::replace(polled, true) {
+///                 return Poll::Ready(());
+///             }
+///             cx.waker().wake_by_ref();
+///             Poll::Pending
+///         })
+///     }
+/// }
+///
+/// kernel::run(async || Twice { polled: false, point: CancelPoint::new("TWICE") }.await).unwrap();
+/// ```
+pub struct CancelPoint {
+    kind: &'static str,
+    site: &'static Location<'static>,
+    /// The kernel's counter when it first parked; 0 before.
+    since: u64,
+    shielded: bool,
+    at: At,
+}
+
+/// Where the record of the parked leaf is.
+enum At {
+    Nowhere,
+    /// In the cell of the task: the one leaf of a plain task.
+    Cell(Rc<Core>, TaskId),
+    /// In the arena.
+    Arena(Rc<Core>, u32),
+}
+
+/// What to do before the operation is tried.
+enum Start {
+    Try,
+    Yield,
+    Cancelled(TaskCancelled),
+}
+
+impl CancelPoint {
+    /// A point that shows as `kind` (as in `"EVENT_WAIT"`) at the caller's file and line.
+    #[track_caller]
+    pub fn new(kind: &'static str) -> Self {
+        CancelPoint { kind, site: Location::caller(), since: 0, shielded: false, at: At::Nowhere }
+    }
+
+    /// The same at another place, for futures that are made deeper down than where they are awaited.
+    pub const fn at(kind: &'static str, site: &'static Location<'static>) -> Self {
+        CancelPoint { kind, site, since: 0, shielded: false, at: At::Nowhere }
+    }
+
+    /// A point that parks but is never cancelled: the tear-down of a group.
+    pub(crate) fn shielded(kind: &'static str, site: &'static Location<'static>) -> Self {
+        CancelPoint { kind, site, since: 0, shielded: true, at: At::Nowhere }
+    }
+
+    /// Where it was made.
+    pub fn site(&self) -> &'static Location<'static> {
+        self.site
+    }
+
+    /// Polls `operation`; where that would park, returns a cancellation that is due, or parks.
+    ///
+    /// `operation` arranges its own wake-up when it returns `Pending`, as in any future. When the
+    /// budget of this poll of the task is spent, it is not tried: the task yields, and a cancellation
+    /// that is due comes first.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskCancelled`], and then `operation` has not completed: undo what it arranged.
+    pub fn poll<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        operation: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<Result<T, TaskCancelled>> {
+        match self.start() {
+            Start::Try => {}
+            Start::Yield => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Start::Cancelled(cancelled) => return Poll::Ready(Err(cancelled)),
+        }
+        match operation(cx) {
+            Poll::Ready(value) => {
+                self.unpark();
+                Poll::Ready(Ok(value))
+            }
+            Poll::Pending => self.park(cx).map(Err),
+        }
+    }
+
+    /// Parks without an operation, or gives the cancellation that is due.
+    pub(crate) fn park(&mut self, cx: &Context<'_>) -> Poll<TaskCancelled> {
+        let parked = current::try_with(|core| {
+            if !self.shielded && core.due(self.since) {
+                return Some(Poll::Ready(core.deliver(self.since)));
+            }
+            if self.since == 0 {
+                self.since = core.stamp();
+            }
+            self.park_in_cell(core, cx).then_some(Poll::Pending)
+        });
+        match parked {
+            // No kernel: nobody cancels.
+            None => Poll::Pending,
+            Some(Some(Poll::Ready(cancelled))) => {
+                self.unpark();
+                Poll::Ready(cancelled)
+            }
+            Some(Some(Poll::Pending)) => Poll::Pending,
+            Some(None) => {
+                self.park_in_arena(cx);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// The cancellation that is due, if any, without an operation and without parking.
+    pub(crate) fn checkpoint(&mut self) -> Option<TaskCancelled> {
+        current::try_with(|core| core.due(0).then(|| core.deliver(0))).flatten()
+    }
+
+    /// Takes the record away: the leaf is done, one way or the other.
+    pub(crate) fn unpark(&mut self) {
+        match std::mem::replace(&mut self.at, At::Nowhere) {
+            At::Nowhere => {}
+            At::Cell(core, task) => {
+                if let Some(cell) = core.find(task) {
+                    cell.parked.set(None);
+                }
+            }
+            At::Arena(core, key) => drop(core.take_record(key)),
+        }
+    }
+
+    fn start(&mut self) -> Start {
+        let start = current::try_with(|core| {
+            let budget = core.budget.get();
+            if budget > 0 {
+                core.budget.set(budget - 1);
+                return Start::Try;
+            }
+            // Once a poll, so that another executor inside this task cannot spin on an empty budget.
+            core.budget.set(Core::BUDGET);
+            if !self.shielded && core.due(self.since) {
+                return Start::Cancelled(core.deliver(self.since));
+            }
+            Start::Yield
+        });
+        let start = start.unwrap_or(Start::Try);
+        if matches!(start, Start::Cancelled(_)) {
+            self.unpark();
+        }
+        start
+    }
+
+    /// The short way: in no inner scope, polled by the task itself, and no other leaf parked.
+    fn park_in_cell(&mut self, core: &Rc<Core>, cx: &Context<'_>) -> bool {
+        if core.ambient.get().scope != NONE {
+            return false;
+        }
+        let Some(task) = core.own_task(cx.waker()) else {
+            return false;
+        };
+        match &self.at {
+            At::Cell(_, at) => *at == task,
+            At::Arena(..) => false,
+            At::Nowhere => {
+                let running = core.running.borrow();
+                let cell = running.as_ref().expect("a task of ours polls");
+                if cell.parked.get().is_some() {
+                    return false;
+                }
+                cell.parked.set(Some(self.parked(core)));
+                self.at = At::Cell(core.clone(), task);
+                true
+            }
+        }
+    }
+
+    fn parked(&self, core: &Core) -> Parked {
+        Parked { kind: self.kind, site: self.site, since: core.tick_now() }
+    }
+
+    /// The long way: a record on the innermost scope. Clones and drops wakers outside any borrow.
+    #[cold]
+    fn park_in_arena(&mut self, cx: &Context<'_>) {
+        let Some(core) = current::try_with(Rc::clone) else {
+            return;
+        };
+        let Some(task) = core.running_id() else {
+            return;
+        };
+        let own = core.own_task(cx.waker()).is_some();
+        let scope = core.ambient.get().scope;
+        if let At::Arena(_, key) = &self.at {
+            if core.record_fits(*key, task, scope, own, cx.waker()) {
+                return;
+            }
+        }
+        self.unpark();
+        let waker: Option<Waker> = if own { None } else { Some(cx.waker().clone()) };
+        let key = core.put_record(Record::new(task, scope, waker, self.parked(&core)));
+        self.at = At::Arena(core, key);
+    }
+}
+
+impl Drop for CancelPoint {
+    fn drop(&mut self) {
+        self.unpark();
+    }
+}
+
+impl std::fmt::Debug for CancelPoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CancelPoint").field("kind", &self.kind).field("site", &self.site).finish()
+    }
+}

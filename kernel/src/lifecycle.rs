@@ -1,0 +1,243 @@
+//! From spawn to release: the life of a task as the kernel leads it. The states are drawn in `cell.rs`.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+
+use crate::body::{Body, Slot, TaskOutput};
+use crate::cell::{End, Phase, TaskCell};
+use crate::core::{Core, Stage};
+use crate::error::{CancelReason, Echo, Panic};
+use crate::group_state::GroupState;
+use crate::report::{Failure, Report};
+
+/// The box of an ended task is kept for the next one of its type up to this size.
+const KEEP_BODY: usize = 1024;
+
+/// Futures that may be spawned by destructors after the kernel closed; the rest is leaked, and said so.
+const LATE: u32 = 10_000;
+
+impl Core {
+    /// Makes a task of a future and queues it. The caller holds one of its `holders`.
+    pub(crate) fn admit<F, T, E>(
+        self: &Rc<Self>,
+        future: F,
+        group: Option<(&Rc<GroupState>, bool)>,
+    ) -> Rc<TaskCell>
+    where
+        F: Future + 'static,
+        F::Output: TaskOutput<E, Value = T>,
+        T: 'static,
+        E: fmt::Debug + 'static,
+    {
+        let cell = self.tasks.borrow_mut().admit();
+        cell.holders.set(1);
+        cell.parent.set(self.running_id());
+        cell.type_name.set(std::any::type_name::<F>());
+        if self.stage.get() == Stage::Closed {
+            self.refuse(&cell, future);
+            return cell;
+        }
+        let mut next = Some(future);
+        {
+            let mut body = cell.body.borrow_mut();
+            let refilled = match body.as_mut() {
+                Some(kept) => kept.as_mut().refill(&mut next),
+                None => false,
+            };
+            if let (false, Some(future)) = (refilled, next) {
+                *body = Some(Box::pin(Slot::<F, T, E>::new(future)));
+            }
+        }
+        let mut born_cancelled =
+            (self.stage.get() == Stage::Shutdown).then_some(CancelReason::Shutdown);
+        if let Some((group, daemon)) = group {
+            cell.daemon.set(daemon);
+            self.join_group(group, &cell);
+            born_cancelled = born_cancelled.or_else(|| group.tear_down_reason());
+        }
+        cell.queued.set(true);
+        self.ready.borrow_mut().push(cell.clone());
+        if let Some(reason) = born_cancelled {
+            self.request(&cell, reason);
+        }
+        cell
+    }
+
+    /// The kernel is closed: the task is aborted before it began.
+    fn refuse<F: 'static>(&self, cell: &Rc<TaskCell>, future: F) {
+        let late = self.late.get();
+        self.late.set(late + 1);
+        if late < LATE {
+            self.discard(future);
+        } else {
+            // A destructor that always spawns the next future would never end.
+            #[allow(clippy::mem_forget)]
+            std::mem::forget(future);
+            if late == LATE {
+                self.report(&Report::Late { limit: LATE });
+            }
+        }
+        self.finish(cell, End::Aborted, Echo::Yes);
+    }
+
+    /// A task ended: tells its group and whoever joins it.
+    pub(crate) fn finish(&self, cell: &Rc<TaskCell>, end: End, echo: Echo) {
+        cell.phase.set(Phase::Ended(end));
+        cell.failure.set(match end {
+            End::Ok | End::Aborted => false,
+            End::Failed | End::Panicked => true,
+            End::Cancelled => echo == Echo::No,
+        });
+        self.tasks.borrow_mut().ended();
+        if cell.group.get().is_some() {
+            self.member_ended(cell, end);
+        }
+        if let Some(joiners) = cell.joiners.get() {
+            joiners.hand_over_all(|| ());
+        }
+        self.release(cell);
+    }
+
+    /// The poll of a task gave its output.
+    pub(crate) fn returned(&self, cell: &Rc<TaskCell>, error: Option<Echo>) {
+        match error {
+            None => self.finish(cell, End::Ok, Echo::No),
+            Some(echo) if cell.root.delivered.get() => self.finish(cell, End::Cancelled, echo),
+            Some(echo) => self.finish(cell, End::Failed, echo),
+        }
+    }
+
+    /// The poll of a task panicked. Its future is dropped here, after the unwinding.
+    pub(crate) fn panicked(&self, cell: &Rc<TaskCell>, payload: Box<dyn Any + Send>) {
+        self.clear_body(cell);
+        cell.panic.set(Some(Box::new(Panic::new(payload))));
+        self.finish(cell, End::Panicked, Echo::No);
+    }
+
+    /// Drops a task's future. On oneself: when the poll ends. On an ended task: nothing.
+    pub(crate) fn abort(&self, cell: &Rc<TaskCell>) {
+        match cell.phase.get() {
+            Phase::Free | Phase::Ended(_) => {}
+            Phase::Running => cell.abort_asked.set(true),
+            // The future of `run` belongs to its caller; it can be cancelled, not dropped.
+            Phase::Parked if cell.main.get() => self.request(cell, CancelReason::Shutdown),
+            Phase::Parked => {
+                let body = cell.body.borrow_mut().take();
+                self.finish(cell, End::Aborted, Echo::Yes);
+                if let Some(body) = body {
+                    self.bury(body);
+                }
+            }
+        }
+    }
+
+    /// Drops a body; those that this drop wants to drop in turn come after it, not inside it, so ten
+    /// thousand nested groups need no stack.
+    fn bury(&self, body: Pin<Box<dyn Body>>) {
+        self.graveyard.borrow_mut().push(body);
+        if self.burying.replace(true) {
+            return;
+        }
+        loop {
+            let next = self.graveyard.borrow_mut().pop();
+            match next {
+                Some(body) => self.discard(body),
+                None => break,
+            }
+        }
+        self.burying.set(false);
+    }
+
+    /// One holder fewer.
+    pub(crate) fn let_go(&self, cell: &Rc<TaskCell>) {
+        cell.holders.set(cell.holders.get() - 1);
+        self.release(cell);
+    }
+
+    /// Frees the cell of an ended task that nobody holds; reports a failure that nobody took (K6).
+    pub(crate) fn release(&self, cell: &Rc<TaskCell>) {
+        if cell.holders.get() > 0 || cell.queued.get() || !cell.is_ended() {
+            return;
+        }
+        if cell.failure.get() && !cell.taken.get() {
+            self.report_failure(cell);
+        }
+        self.clear_body(cell);
+        cell.phase.set(Phase::Free);
+        if let Some(panic) = cell.panic.take() {
+            self.discard(panic);
+        }
+        cell.waker.borrow_mut().take();
+        if cell.named.replace(false) {
+            self.names.borrow_mut().remove(&cell.index);
+        }
+        let beyond = self.tasks.borrow_mut().release(cell);
+        drop(beyond);
+    }
+
+    /// Drops the future or the output of a task; keeps the box if it is small.
+    fn clear_body(&self, cell: &TaskCell) {
+        let clear = || {
+            let mut body = cell.body.borrow_mut();
+            match body.as_mut() {
+                Some(kept) if kept.size() <= KEEP_BODY => kept.as_mut().clear(),
+                _ => drop(body.take()),
+            }
+        };
+        self.guarded(clear);
+    }
+
+    /// Drops what belongs to a program. A panic in it is reported and goes no further.
+    pub(crate) fn discard<T>(&self, value: T) {
+        self.guarded(move || drop(value));
+    }
+
+    pub(crate) fn guarded(&self, f: impl FnOnce()) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+            let panic = Panic::new(payload);
+            self.report(&Report::PanicInDrop { message: panic.message() });
+            // A payload whose own drop panics cannot be dropped at all.
+            let mut payload = Some(panic.into_payload());
+            if catch_unwind(AssertUnwindSafe(|| drop(payload.take()))).is_err() {
+                self.report(&Report::PanicInDrop { message: "a panic payload panicked, too" });
+            }
+        }
+    }
+
+    pub(crate) fn report_failure(&self, cell: &TaskCell) {
+        let text = match cell.panic.take() {
+            Some(panic) => {
+                let text = panic.message().to_owned();
+                cell.panic.set(Some(panic));
+                Some(text)
+            }
+            None => {
+                let mut text = None;
+                self.guarded(|| {
+                    text = cell.body.borrow_mut().as_mut().and_then(|b| b.as_mut().error_text());
+                });
+                text
+            }
+        };
+        let name = self.name_of(cell);
+        self.report(&Report::Failed(Failure {
+            task: cell.id(),
+            name: &name,
+            panicked: cell.end() == Some(End::Panicked),
+            error: text.as_deref().unwrap_or("an error that could not be shown"),
+        }));
+    }
+
+    /// The name of a task: as given, or the type of its future without the compiler's suffixes.
+    pub(crate) fn name_of(&self, cell: &TaskCell) -> String {
+        if cell.named.get() {
+            if let Some(name) = self.names.borrow().get(&cell.index) {
+                return name.to_string();
+            }
+        }
+        cell.type_name.get().replace("::{{closure}}", "")
+    }
+}

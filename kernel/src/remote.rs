@@ -1,0 +1,259 @@
+//! The only code that other threads enter: wakers, and the mailbox of a kernel.
+//!
+//! A waker holds the name of its task and the mailbox, never the task itself; so a `!Send` future is
+//! polled and dropped on its kernel's thread alone, wherever its wakers travel, and a waker that
+//! outlives its task or its kernel does nothing.
+//!
+//! # The protocol
+//!
+//! Invariant *announce sleep, look once more, then sleep*. `state` is one of three:
+//!
+//! | state | meaning | who leaves it |
+//! |---|---|---|
+//! | `AWAKE` | the kernel runs and will look into the mailbox before it sleeps | kernel: `announce_sleep` |
+//! | `ASLEEP` | the kernel sleeps, or is about to | anybody: `post` (and wakes it); kernel: `awake` |
+//! | `POSTED` | there is post; whoever came first has woken the kernel | kernel: `awake`, `take` |
+//!
+//! A poster puts its message in under the lock, then swaps in `POSTED`; only the one that swaps out
+//! `ASLEEP` pays the system call, hence one eventfd write per sleep. The kernel stores `ASLEEP` and
+//! then looks into the mailbox: a message that it misses was put in later, so its poster swaps later,
+//! finds `ASLEEP` and wakes the poll. A task's waker posts itself once until the kernel took it, so
+//! the mailbox is no longer than the number of tasks, handle requests aside.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Wake;
+
+use crate::current;
+use crate::id::TaskId;
+
+const AWAKE: u8 = 0;
+const ASLEEP: u8 = 1;
+const POSTED: u8 = 2;
+
+/// What another thread may ask of a kernel.
+pub(crate) enum Message {
+    /// Make this waker's task ready.
+    Wake(Arc<TaskWaker>),
+    /// Run this on the kernel's thread; it builds a future and spawns it.
+    Spawn(Box<dyn FnOnce() + Send>),
+    /// Request the cancellation of a task.
+    Cancel(TaskId),
+    /// A registration moved away or was dropped elsewhere: its place is free.
+    Unregister(mio::Token),
+}
+
+/// A kernel's mailbox.
+pub(crate) struct Remote {
+    state: AtomicU8,
+    inbox: Mutex<Inbox>,
+    handles: AtomicUsize,
+}
+
+struct Inbox {
+    messages: Vec<Message>,
+    /// None once the kernel is gone: posts are refused, and no descriptor outlives it.
+    bell: Option<Arc<Bell>>,
+}
+
+/// What a post needs of the reactor.
+pub(crate) struct Bell {
+    pub(crate) waker: mio::Waker,
+    pub(crate) registry: mio::Registry,
+}
+
+impl Remote {
+    pub(crate) fn new(bell: Bell) -> Self {
+        Remote {
+            state: AtomicU8::new(AWAKE),
+            inbox: Mutex::new(Inbox { messages: Vec::new(), bell: Some(Arc::new(bell)) }),
+            handles: AtomicUsize::new(0),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a message in and wakes the kernel if it sleeps; gives it back when the kernel is gone.
+    ///
+    /// The message that comes back is dropped by the caller, outside the lock.
+    pub(crate) fn post(&self, message: Message) -> Result<(), Message> {
+        let bell = {
+            let mut inbox = self.lock();
+            let Some(bell) = &inbox.bell else {
+                return Err(message);
+            };
+            let bell = bell.clone();
+            inbox.messages.push(message);
+            bell
+        };
+        if self.state.swap(POSTED, Ordering::SeqCst) == ASLEEP {
+            // A full eventfd counter wakes as well, so nothing that can fail here loses the wake.
+            let _ = bell.waker.wake();
+        }
+        Ok(())
+    }
+
+    /// Whether the kernel should look into the mailbox. One relaxed load for the hot path.
+    pub(crate) fn has_post(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == POSTED
+    }
+
+    /// Takes everything that was posted, in order. Called by the kernel alone.
+    pub(crate) fn take(&self) -> Vec<Message> {
+        // Before the lock: what is posted from here on sets the state again.
+        self.state.store(AWAKE, Ordering::SeqCst);
+        std::mem::take(&mut self.lock().messages)
+    }
+
+    /// Says that the kernel is about to sleep. False: there is post, do not sleep.
+    pub(crate) fn announce_sleep(&self) -> bool {
+        self.state.store(ASLEEP, Ordering::SeqCst);
+        if self.lock().messages.is_empty() {
+            return true;
+        }
+        self.state.store(POSTED, Ordering::SeqCst);
+        false
+    }
+
+    /// Says that the kernel is up again; post that came meanwhile stays announced.
+    pub(crate) fn awake(&self) {
+        let up = self.state.compare_exchange(ASLEEP, AWAKE, Ordering::SeqCst, Ordering::SeqCst);
+        debug_assert!(matches!(up, Ok(_) | Err(POSTED)), "two threads run one kernel");
+    }
+
+    /// Refuses all further post and gives back what nobody took.
+    pub(crate) fn close(&self) -> Vec<Message> {
+        let (messages, bell) = {
+            let mut inbox = self.lock();
+            (std::mem::take(&mut inbox.messages), inbox.bell.take())
+        };
+        drop(bell);
+        messages
+    }
+
+    /// Takes a source out of the kernel's poll, from any thread.
+    pub(crate) fn deregister(&self, source: &mut impl mio::event::Source) -> io::Result<()> {
+        let bell = self.lock().bell.clone();
+        match bell {
+            Some(bell) => source.deregister(&bell.registry),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn handles(&self) -> usize {
+        self.handles.load(Ordering::Relaxed)
+    }
+}
+
+/// The waker of one task: its name, and where to post it.
+pub(crate) struct TaskWaker {
+    remote: Arc<Remote>,
+    task: AtomicU64,
+    posted: AtomicBool,
+}
+
+impl TaskWaker {
+    pub(crate) fn new(remote: Arc<Remote>) -> Self {
+        TaskWaker { remote, task: AtomicU64::new(u64::MAX), posted: AtomicBool::new(false) }
+    }
+
+    /// Names the task. Only while nobody but the kernel holds this waker, or for the same task.
+    pub(crate) fn assign(&self, task: TaskId) {
+        self.task.store(task.to_bits(), Ordering::Relaxed);
+    }
+
+    /// The task to wake, once taken from the mailbox: from here on it may be posted again.
+    pub(crate) fn received(&self) -> TaskId {
+        self.posted.store(false, Ordering::SeqCst);
+        TaskId::from_bits(self.task.load(Ordering::Relaxed))
+    }
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let local = current::try_with(|core| {
+            let mine = Arc::ptr_eq(core.remote(), &self.remote);
+            if mine {
+                core.wake(TaskId::from_bits(self.task.load(Ordering::Relaxed)));
+            }
+            mine
+        });
+        if local != Some(true) && !self.posted.swap(true, Ordering::SeqCst) {
+            // Refused when the kernel is gone: then there is no task to wake.
+            drop(self.remote.post(Message::Wake(self.clone())));
+        }
+    }
+}
+
+/// Speaks to a kernel from any thread: spawns tasks in it and asks for their cancellation.
+///
+/// Made by [`handle`](crate::handle). It does not keep the kernel running, but while it lives a kernel
+/// with nothing to do waits for it instead of reporting a deadlock.
+pub struct Handle {
+    remote: Arc<Remote>,
+}
+
+/// The kernel that this handle spoke to is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the kernel is gone; nothing was started")]
+pub struct KernelGone;
+
+impl Handle {
+    pub(crate) fn new(remote: Arc<Remote>) -> Self {
+        remote.handles.fetch_add(1, Ordering::Relaxed);
+        Handle { remote }
+    }
+
+    /// Spawns a task: `build` is sent to the kernel's thread and makes the future there, so the future
+    /// itself need not be `Send`.
+    ///
+    /// Its failure is reported like that of any task that nobody joins.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelGone`]; `build` is dropped unused.
+    pub fn spawn<B, F, T, E>(&self, build: B) -> Result<(), KernelGone>
+    where
+        B: FnOnce() -> F + Send + 'static,
+        F: Future<Output = Result<T, E>> + 'static,
+        T: 'static,
+        E: std::fmt::Debug + 'static,
+    {
+        let spawn = move || drop(crate::spawn(build()));
+        self.remote.post(Message::Spawn(Box::new(spawn))).map_err(|_| KernelGone)
+    }
+
+    /// Requests the cancellation of a task, and does not wait. On an ended task: nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelGone`].
+    pub fn request_cancel(&self, task: TaskId) -> Result<(), KernelGone> {
+        self.remote.post(Message::Cancel(task)).map_err(|_| KernelGone)
+    }
+}
+
+impl Clone for Handle {
+    fn clone(&self) -> Self {
+        Handle::new(self.remote.clone())
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.remote.handles.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,252 @@
+//! Time: `sleep`, `sleep_until`, `interval`, `yield_now`, `now`.
+//!
+//! Never early. A sleep of nothing is still a switch and a checkpoint; one of `Duration::MAX` never
+//! ends. A duration counts from the first poll of the future, an instant is an instant.
+
+use std::fmt;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crate::clock::FAR;
+use crate::core::Core;
+use crate::current;
+use crate::error::TaskCancelled;
+use crate::leaf::CancelPoint;
+use crate::target::Target;
+use crate::timer::{Action, TimerKey};
+
+/// The time of this kernel: real, or virtual in a test.
+///
+/// # Panics
+///
+/// Outside a kernel.
+#[track_caller]
+pub fn now() -> Instant {
+    let now = current::with("kernel::now", |core| core.clock.instant(core.clock.now()));
+    now.expect("a clock that has come so far has an instant")
+}
+
+/// Waits for `duration`, counted from the first poll.
+///
+/// # Cancellation
+///
+/// The rest of the time is not waited for; nothing is lost.
+///
+/// # Panics
+///
+/// When polled outside a kernel.
+#[track_caller]
+pub fn sleep(duration: Duration) -> Sleep {
+    Sleep::new("SLEEP", When::After(duration))
+}
+
+/// Waits until `deadline`, an instant of this kernel's clock ([`now`]).
+///
+/// # Cancellation
+///
+/// The rest of the time is not waited for; nothing is lost.
+///
+/// # Panics
+///
+/// When polled outside a kernel.
+#[track_caller]
+pub fn sleep_until(deadline: Instant) -> Sleep {
+    Sleep::new("SLEEP", When::Until(deadline))
+}
+
+#[derive(Clone, Copy)]
+enum When {
+    After(Duration),
+    Until(Instant),
+    /// In the kernel's own time.
+    At(u64),
+}
+
+/// `New` → `Due`, at once; or → `Armed`, until the timer fires.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    New,
+    /// Its time had come before it began: it yields once all the same.
+    Due,
+    Armed,
+}
+
+/// The leaf of [`sleep`] and [`sleep_until`].
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+pub struct Sleep {
+    when: When,
+    timer: Option<(Rc<Core>, TimerKey)>,
+    state: State,
+    point: CancelPoint,
+}
+
+impl Sleep {
+    #[track_caller]
+    fn new(kind: &'static str, when: When) -> Self {
+        Sleep { when, timer: None, state: State::New, point: CancelPoint::new(kind) }
+    }
+}
+
+impl Future for Sleep {
+    type Output = Result<(), TaskCancelled>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Sleep { when, timer, state, point } = &mut *self;
+        let site = point.site();
+        point.poll(cx, |cx| {
+            let Some(core) = current::try_with(Rc::clone) else {
+                current::outside_at("a sleep", site);
+            };
+            let deadline = deadline(when, &core);
+            match state {
+                State::Due => return Poll::Ready(()),
+                State::New if deadline <= core.clock.now() => {
+                    *state = State::Due;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                State::New => *state = State::Armed,
+                State::Armed if deadline <= core.tick_now() => return Poll::Ready(()),
+                State::Armed => {}
+            }
+            if deadline != FAR {
+                arm(timer, &core, deadline, cx);
+            }
+            Poll::Pending
+        })
+    }
+}
+
+/// Works the deadline out once, at the first poll.
+fn deadline(when: &mut When, core: &Core) -> u64 {
+    let at = match *when {
+        When::After(duration) => core.clock.after(duration),
+        When::Until(instant) => core.clock.at(instant),
+        When::At(at) => at,
+    };
+    *when = When::At(at);
+    at
+}
+
+/// Arms the timer, or sees to it that it wakes whoever polls now.
+fn arm(timer: &mut Option<(Rc<Core>, TimerKey)>, core: &Rc<Core>, deadline: u64, cx: &Context<'_>) {
+    let Some((owner, key)) = timer else {
+        let target = Target::of(cx);
+        *timer = Some((core.clone(), core.arm(deadline, Action::Wake(target))));
+        return;
+    };
+    let stale = owner.timers.borrow().target(*key).is_some_and(|target| !target.is(cx));
+    if stale {
+        let target = Target::of(cx);
+        let old = owner.timers.borrow_mut().retarget(*key, target);
+        drop(old);
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Some((core, key)) = self.timer.take() {
+            core.disarm(key);
+        }
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sleep").field("point", &self.point).finish_non_exhaustive()
+    }
+}
+
+/// Lets every other ready task run once. A checkpoint: a cancellation that is due is returned.
+///
+/// # Cancellation
+///
+/// Nothing is lost.
+#[track_caller]
+pub fn yield_now() -> YieldNow {
+    YieldNow { yielded: false, point: CancelPoint::new("YIELD") }
+}
+
+/// The leaf of [`yield_now`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+pub struct YieldNow {
+    yielded: bool,
+    point: CancelPoint,
+}
+
+impl Future for YieldNow {
+    type Output = Result<(), TaskCancelled>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.yielded {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(cancelled) = self.point.checkpoint() {
+            return Poll::Ready(Err(cancelled));
+        }
+        self.yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// Ticks every `period`; the first tick comes at once.
+///
+/// # Panics
+///
+/// If `period` is zero: that is [`yield_now`] in a loop.
+#[track_caller]
+pub fn interval(period: Duration) -> Interval {
+    assert!(!period.is_zero(), "an interval needs a period; for none, call `yield_now` in a loop");
+    Interval { period, next: None }
+}
+
+/// Made by [`interval`].
+///
+/// A tick that comes late comes at once, and those that were missed are skipped: the ticks stay on the
+/// grid that the first one began.
+#[derive(Debug)]
+pub struct Interval {
+    period: Duration,
+    next: Option<Instant>,
+}
+
+impl Interval {
+    /// Waits for the next tick and gives the time it was due.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskCancelled`].
+    ///
+    /// # Cancellation
+    ///
+    /// No tick is lost: the next call waits for the same one.
+    ///
+    /// # Panics
+    ///
+    /// Outside a kernel.
+    #[track_caller]
+    pub fn tick(&mut self) -> impl Future<Output = Result<Instant, TaskCancelled>> + '_ {
+        let site = Location::caller();
+        async move {
+            let due = *self.next.get_or_insert_with(now);
+            let mut sleep = sleep_until(due);
+            sleep.point = CancelPoint::at("INTERVAL", site);
+            sleep.await?;
+            let now = now();
+            let mut next = due.checked_add(self.period);
+            while let Some(past) = next.filter(|next| *next < now) {
+                let missed = (now - past).as_nanos() / self.period.as_nanos() + 1;
+                let skip = u32::try_from(missed).unwrap_or(u32::MAX);
+                next = self.period.checked_mul(skip).and_then(|skip| past.checked_add(skip));
+            }
+            // Beyond what an instant can show lies a tick that never comes.
+            self.next = next.or(Some(due + Duration::from_secs(u32::MAX.into())));
+            Ok(due)
+        }
+    }
+}

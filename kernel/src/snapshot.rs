@@ -1,0 +1,195 @@
+//! The tree of tasks as it stands: what the monitor shows.
+
+use std::fmt;
+use std::panic::Location;
+use std::time::{Duration, Instant};
+
+use crate::cell::{Phase, TaskCell};
+use crate::clock::FAR;
+use crate::core::Core;
+use crate::current;
+use crate::id::TaskId;
+use crate::links::NONE;
+
+/// What a task is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TaskState {
+    /// Queued to be polled.
+    Ready,
+    /// Being polled.
+    Running,
+    /// Parked in a leaf of this kind, as in `SLEEP` or `EVENT_WAIT`. Of several leaves, one.
+    Parked(&'static str),
+    /// Parked, but in no leaf of Curium's: no cancellation reaches it there.
+    Foreign,
+    /// Ended; a handle still holds its outcome.
+    Ended,
+}
+
+impl fmt::Display for TaskState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TaskState::Ready => "READY",
+            TaskState::Running => "RUNNING",
+            TaskState::Parked(kind) => kind,
+            TaskState::Foreign => "FOREIGN",
+            TaskState::Ended => "ENDED",
+        })
+    }
+}
+
+/// One parked leaf.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct ParkedAt {
+    /// What it waits for, as in `SLEEP`.
+    pub kind: &'static str,
+    /// Where in the program: the file and line that called the leaf.
+    pub site: &'static Location<'static>,
+    /// Since when, as of the turn of the kernel in which it parked.
+    pub since: Instant,
+}
+
+/// A task as it stood when it was asked about.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TaskInfo {
+    /// Its name for the kernel.
+    pub id: TaskId,
+    /// The task that spawned it; it may have ended since.
+    pub parent: Option<TaskId>,
+    /// As given to `spawn_named`, else the type of its future.
+    pub name: String,
+    /// What it is doing.
+    pub state: TaskState,
+    /// How often it was polled.
+    pub cycles: u64,
+    /// Where it is parked, all leaves of it; a task inside `join!` or `select!` has several.
+    pub parked: Vec<ParkedAt>,
+    /// The earliest timeout that bounds it, if any.
+    pub deadline: Option<Instant>,
+    /// Whether a cancellation was requested.
+    pub cancelled: bool,
+    /// How long it has been parked.
+    pub waiting: Option<Duration>,
+}
+
+impl TaskInfo {
+    /// Where it is parked, if anywhere.
+    pub fn site(&self) -> Option<&'static Location<'static>> {
+        self.parked.first().map(|leaf| leaf.site)
+    }
+}
+
+impl fmt::Display for TaskInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.id, self.state, self.name)?;
+        for leaf in &self.parked {
+            write!(f, ", {} at {}", leaf.kind, leaf.site)?;
+        }
+        Ok(())
+    }
+}
+
+impl Core {
+    pub(crate) fn state(&self, cell: &TaskCell) -> TaskState {
+        match cell.phase.get() {
+            Phase::Running => TaskState::Running,
+            Phase::Ended(_) | Phase::Free => TaskState::Ended,
+            Phase::Parked if cell.queued.get() => TaskState::Ready,
+            Phase::Parked => match self.leaves(cell).first() {
+                Some(leaf) => TaskState::Parked(leaf.kind),
+                None => TaskState::Foreign,
+            },
+        }
+    }
+
+    pub(crate) fn leaves(&self, cell: &TaskCell) -> Vec<ParkedAt> {
+        let origin = self.clock.instant(0).expect("the kernel's origin is an instant");
+        let leaf = |kind, site, since| ParkedAt {
+            kind,
+            site,
+            since: self.clock.instant(since).unwrap_or(origin),
+        };
+        let mut leaves = Vec::new();
+        if cell.is_ended() || cell.phase.get() == Phase::Free {
+            return leaves;
+        }
+        if let Some(parked) = cell.parked.get() {
+            leaves.push(leaf(parked.kind, parked.site, parked.since));
+        }
+        let (record, child) = (cell.root.first_record.get(), cell.root.first_child.get());
+        if record != NONE || child != NONE {
+            self.scopes.borrow_mut().walk(record, child, true, |record| {
+                leaves.push(leaf(record.kind, record.site, record.since));
+            });
+        }
+        leaves
+    }
+
+    /// Whether no leaf of ours is parked in it.
+    pub(crate) fn has_no_leaf(&self, cell: &TaskCell) -> bool {
+        cell.parked.get().is_none() && self.leaves(cell).is_empty()
+    }
+
+    pub(crate) fn info(&self, cell: &TaskCell) -> TaskInfo {
+        let parked = self.leaves(cell);
+        let deadline = match cell.root.first_child.get() {
+            NONE => FAR,
+            child => self.scopes.borrow().earliest_deadline(child),
+        };
+        let now = self.clock.now();
+        TaskInfo {
+            id: cell.id(),
+            parent: cell.parent.get(),
+            name: self.name_of(cell),
+            state: self.state(cell),
+            cycles: cell.cycles.get(),
+            deadline: self.clock.instant(deadline),
+            cancelled: cell.root.stamp.get() != 0,
+            waiting: parked.first().and_then(|leaf| {
+                self.clock.instant(now).map(|now| now.saturating_duration_since(leaf.since))
+            }),
+            parked,
+        }
+    }
+
+    /// Everybody who has not ended, in order of spawning.
+    pub(crate) fn infos(&self) -> Vec<TaskInfo> {
+        self.live_cells().iter().map(|cell| self.info(cell)).collect()
+    }
+
+    pub(crate) fn live_cells(&self) -> Vec<std::rc::Rc<TaskCell>> {
+        let mut cells: Vec<_> =
+            self.tasks.borrow().tenants().filter(|cell| !cell.is_ended()).cloned().collect();
+        cells.sort_unstable_by_key(|cell| cell.serial.get());
+        cells
+    }
+}
+
+/// All tasks of this kernel that have not ended, in order of spawning.
+///
+/// # Panics
+///
+/// Outside a kernel.
+#[track_caller]
+pub fn tasks() -> Vec<TaskInfo> {
+    current::with("kernel::tasks", |core| core.infos())
+}
+
+/// The task that runs now.
+///
+/// # Panics
+///
+/// Outside a kernel, and in a destructor that the kernel itself runs between tasks.
+#[track_caller]
+pub fn current_task() -> TaskInfo {
+    let info = current::with("kernel::current_task", |core| {
+        core.running.borrow().as_ref().map(|cell| core.info(cell))
+    });
+    match info {
+        Some(info) => info,
+        None => current::outside("kernel::current_task"),
+    }
+}

@@ -1,0 +1,300 @@
+//! The handle of a task, and spawning.
+//!
+//! A task belongs to its kernel, or to its group, not to its handle: a dropped handle lets it go on.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::body::TaskOutput;
+use crate::cell::{End, TaskCell};
+use crate::core::Core;
+use crate::current::{self, Entered};
+use crate::error::{CancelReason, TaskCancelled, TaskError};
+use crate::group_state::GroupState;
+use crate::id::TaskId;
+use crate::join::{Cancel, Join, WaitEnd};
+use crate::snapshot::TaskState;
+use crate::timeout::timeout_after;
+
+/// Starts a task: it is queued behind all that are ready, and the caller goes on.
+///
+/// The future need not be `Send`. A task that is spawned while the kernel shuts down is born cancelled.
+///
+/// If the compiler cannot tell the error type of an `async` block, end the block with
+/// `Ok::<_, TaskCancelled>(value)`.
+///
+/// ```
+/// use kernel::{TaskCancelled, spawn};
+///
+/// kernel::run(async || {
+///     let task = spawn(async { Ok::<_, TaskCancelled>(6 * 7) });
+///     assert_eq!(task.join().await?.unwrap(), 42);
+///     Ok::<_, TaskCancelled>(())
+/// })?;
+/// # Ok::<(), TaskCancelled>(())
+/// ```
+///
+/// # Panics
+///
+/// Outside a kernel.
+#[track_caller]
+pub fn spawn<F, T, E>(future: F) -> Task<T, E>
+where
+    F: Future<Output = Result<T, E>> + 'static,
+    T: 'static,
+    E: fmt::Debug + 'static,
+{
+    let core = current::with("kernel::spawn", Rc::clone);
+    Task::start(core, future, None)
+}
+
+/// [`spawn`] with a name for the monitor and the reports.
+///
+/// # Panics
+///
+/// Outside a kernel.
+#[track_caller]
+pub fn spawn_named<F, T, E>(name: impl Into<Cow<'static, str>>, future: F) -> Task<T, E>
+where
+    F: Future<Output = Result<T, E>> + 'static,
+    T: 'static,
+    E: fmt::Debug + 'static,
+{
+    let core = current::with("kernel::spawn_named", Rc::clone);
+    let task = Task::start(core, future, None);
+    task.set_name(name.into());
+    task
+}
+
+/// A handle of this kernel for other threads.
+///
+/// # Panics
+///
+/// Outside a kernel.
+#[track_caller]
+pub fn handle() -> crate::Handle {
+    current::with("kernel::handle", |core| crate::Handle::new(core.remote().clone()))
+}
+
+/// A task that was spawned: joins it, cancels it, looks at it.
+///
+/// Dropping the handle lets the task go on. A failure that nobody joins is reported when the task has
+/// ended and its last handle is gone.
+pub struct Task<T, E> {
+    core: Rc<Core>,
+    cell: Rc<TaskCell>,
+    output: PhantomData<fn() -> (T, E)>,
+}
+
+impl<T: 'static, E: 'static> Task<T, E> {
+    pub(crate) fn start<F>(
+        core: Rc<Core>,
+        future: F,
+        group: Option<(&Rc<GroupState>, bool)>,
+    ) -> Self
+    where
+        F: Future + 'static,
+        F::Output: TaskOutput<E, Value = T>,
+        E: fmt::Debug,
+    {
+        let cell = core.admit(future, group);
+        Task { core, cell, output: PhantomData }
+    }
+
+    /// Waits for the task to end and takes its outcome. The first that comes takes it; later ones get
+    /// [`TaskError::Taken`].
+    ///
+    /// # Errors
+    ///
+    /// Outside, that *this* wait was cancelled; inside, how the task ended if not well.
+    ///
+    /// # Cancellation
+    ///
+    /// Only the wait is abandoned: the task goes on and its outcome stays with it.
+    #[track_caller]
+    pub fn join(&self) -> Join<T, E> {
+        Join::new(WaitEnd::new("JOIN", Location::caller(), &self.core, &self.cell))
+    }
+
+    /// Waits for the task to end and leaves its outcome where it is. Any number of tasks may wait.
+    ///
+    /// # Cancellation
+    ///
+    /// Only the wait is abandoned.
+    #[track_caller]
+    pub fn wait(&self) -> WaitEnd {
+        WaitEnd::new("WAIT", Location::caller(), &self.core, &self.cell)
+    }
+
+    /// Asks for the task's cancellation, at the first poll, and waits until it has really ended, cleanup
+    /// included. On an ended task: nothing. On oneself: the error at once.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskCancelled`]: this wait was cancelled. What the task ends in, `join` gives.
+    ///
+    /// # Cancellation
+    ///
+    /// Only the wait is abandoned: the task stays cancelled and goes on cleaning up.
+    #[track_caller]
+    pub fn cancel(&self) -> Cancel {
+        Cancel::new(WaitEnd::new("CANCEL", Location::caller(), &self.core, &self.cell))
+    }
+
+    /// [`cancel`](Task::cancel), but a task that has not ended after `grace` is aborted and reported,
+    /// with the place where it was parked.
+    ///
+    /// # Errors
+    ///
+    /// As [`cancel`](Task::cancel).
+    ///
+    /// # Cancellation
+    ///
+    /// The wait is abandoned, and the abort with it; the request stands.
+    #[track_caller]
+    #[must_use = "futures do nothing unless you `.await` or poll them"]
+    pub fn cancel_within(
+        &self,
+        grace: Duration,
+    ) -> impl Future<Output = Result<(), TaskCancelled>> + use<T, E> {
+        let cancel = self.cancel();
+        let (core, cell) = (self.core.clone(), self.cell.clone());
+        let hold = Hold::new(&core, &cell);
+        async move {
+            let _hold = hold;
+            match timeout_after(grace, cancel).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    core.report_out_of_grace(&cell);
+                    core.abort(&cell);
+                    Ok(())
+                }
+            }
+        }
+    }
+
+    /// Asks for the task's cancellation and does not wait. Neither switches nor runs the task.
+    pub fn request_cancel(&self) {
+        let by = self.core.running_id();
+        self.core.request(&self.cell, CancelReason::Requested { by });
+    }
+
+    /// Drops the task's future, without a chance to clean up, before this returns. On oneself, when the
+    /// current poll ends.
+    pub fn abort(&self) {
+        if current::try_with(|_| ()).is_some() {
+            self.core.abort(&self.cell);
+        } else {
+            let _entered = Entered::new(&self.core);
+            self.core.abort(&self.cell);
+        }
+    }
+
+    /// The task's name for the kernel.
+    pub fn id(&self) -> TaskId {
+        self.cell.id()
+    }
+
+    /// Its name: as given, else the type of its future.
+    pub fn name(&self) -> String {
+        self.core.name_of(&self.cell)
+    }
+
+    /// What it is doing.
+    pub fn state(&self) -> TaskState {
+        self.core.state(&self.cell)
+    }
+
+    /// The file and line where it is parked; of several, one.
+    pub fn parked_at(&self) -> Option<&'static Location<'static>> {
+        self.core.leaves(&self.cell).first().map(|leaf| leaf.site)
+    }
+
+    /// Whether it has ended.
+    pub fn is_done(&self) -> bool {
+        self.cell.is_ended()
+    }
+
+    /// How it ended, if it has.
+    pub fn end(&self) -> Option<End> {
+        self.cell.end()
+    }
+
+    pub(crate) fn set_name(&self, name: Cow<'static, str>) {
+        self.cell.named.set(true);
+        let old = self.core.names.borrow_mut().insert(self.cell.index, name);
+        drop(old);
+    }
+}
+
+/// Takes the outcome of an ended task.
+pub(crate) fn take_outcome<T: 'static, E: 'static>(cell: &TaskCell) -> Result<T, TaskError<E>> {
+    let end = cell.end().expect("asked only of an ended task");
+    if end == End::Aborted {
+        return Err(TaskError::Aborted);
+    }
+    if cell.taken.replace(true) {
+        return Err(TaskError::Taken);
+    }
+    if end == End::Panicked {
+        return match cell.panic.take() {
+            Some(panic) => Err(TaskError::Panicked(*panic)),
+            None => Err(TaskError::Taken),
+        };
+    }
+    let mut output: Option<Result<T, E>> = None;
+    cell.take_output(&mut output);
+    match output {
+        None => Err(TaskError::Taken),
+        Some(Ok(value)) => Ok(value),
+        Some(Err(error)) if end == End::Cancelled => Err(TaskError::Cancelled(error)),
+        Some(Err(error)) => Err(TaskError::Failed(error)),
+    }
+}
+
+impl<T, E> Drop for Task<T, E> {
+    fn drop(&mut self) {
+        self.core.let_go(&self.cell);
+    }
+}
+
+impl<T, E> fmt::Debug for Task<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task")
+            .field("id", &self.cell.id())
+            .field("name", &self.core.name_of(&self.cell))
+            .field("state", &self.core.state(&self.cell))
+            .finish()
+    }
+}
+
+/// Keeps an ended task's cell, and so its name, from being let again.
+pub(crate) struct Hold {
+    core: Rc<Core>,
+    cell: Rc<TaskCell>,
+}
+
+impl Hold {
+    pub(crate) fn new(core: &Rc<Core>, cell: &Rc<TaskCell>) -> Self {
+        cell.holders.set(cell.holders.get() + 1);
+        Hold { core: core.clone(), cell: cell.clone() }
+    }
+
+    pub(crate) fn core(&self) -> &Rc<Core> {
+        &self.core
+    }
+
+    pub(crate) fn cell(&self) -> &Rc<TaskCell> {
+        &self.cell
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.core.let_go(&self.cell);
+    }
+}

@@ -1,0 +1,153 @@
+//! The test kit: the same kernel on a virtual clock, in any order, with nothing left behind.
+//!
+//! ```
+//! use kernel::{TaskCancelled, sleep, spawn, testing};
+//! use std::time::Duration;
+//!
+//! testing::run(async || {
+//!     let hour = spawn(sleep(Duration::from_secs(3600)));
+//!     testing::settle().await?;          // nothing can run: the sleeper is parked
+//!     assert_eq!(hour.state().to_string(), "SLEEP");
+//!     testing::advance(Duration::from_secs(3600)).await?;
+//!     assert!(hour.is_done());
+//!     Ok::<(), TaskCancelled>(())
+//! })
+//! .unwrap();
+//! ```
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::core::Core;
+use crate::current;
+use crate::error::TaskCancelled;
+use crate::kernel::{Builder, Kernel, Leftovers};
+use crate::sleep::sleep;
+use crate::wait_queue::{Handoff, Wait, WaitQueue};
+
+/// Runs `main` on the virtual clock, as [`kernel::run`](crate::run) does on the real one, and then looks
+/// whether anything was left behind.
+///
+/// # Panics
+///
+/// As [`kernel::run`](crate::run); and if after the shutdown a task, a timer, a parked leaf, a scope, a
+/// group, a registration or a job is left, naming how many.
+#[track_caller]
+pub fn run<T>(main: impl AsyncFnOnce() -> T) -> T {
+    run_with(Kernel::builder(), main)
+}
+
+/// [`run`] with the settings of `builder`; the virtual clock is added to them.
+///
+/// # Panics
+///
+/// As [`run`].
+#[track_caller]
+pub fn run_with<T>(builder: Builder, main: impl AsyncFnOnce() -> T) -> T {
+    let kernel = match builder.virtual_clock().build() {
+        Ok(kernel) => kernel,
+        Err(error) => panic!("the kernel could not be made: {error}"),
+    };
+    let core = kernel.core().clone();
+    let value = kernel.run_to_the_end(main);
+    let left = Leftovers::of(&core);
+    drop(kernel);
+    assert_eq!(left, Leftovers::default(), "left behind after the shutdown");
+    value
+}
+
+/// Runs `main` once for each seed, each time in the order that the seed makes.
+///
+/// # Panics
+///
+/// As [`run`]; standard error names the seed first.
+#[track_caller]
+pub fn run_seeds<T>(
+    seeds: impl IntoIterator<Item = u64>,
+    mut main: impl AsyncFnMut(u64) -> T,
+) -> Vec<T> {
+    let mut values = Vec::new();
+    for seed in seeds {
+        let named = NameSeed(seed);
+        values.push(run_with(Kernel::builder().seed(seed), async || main(seed).await));
+        drop(named);
+    }
+    values
+}
+
+/// Says which seed it was when a run panics.
+struct NameSeed(u64);
+
+impl Drop for NameSeed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the failing run had seed {}", self.0);
+        }
+    }
+}
+
+/// Waits until nothing can run without time passing: every other task is parked, or has ended.
+///
+/// With sockets parked, the reactor must have been silent for 10 ms too on a virtual clock.
+///
+/// # Errors
+///
+/// [`TaskCancelled`].
+///
+/// # Cancellation
+///
+/// Nothing is lost.
+///
+/// # Panics
+///
+/// Outside a kernel.
+#[track_caller]
+pub fn settle() -> impl Future<Output = Result<(), TaskCancelled>> {
+    let core = current::with("testing::settle", Rc::clone);
+    Wait::new("SETTLE", Settled { core })
+}
+
+/// Waits until the kernel hands over at the moment when nothing can run.
+struct Settled {
+    core: Rc<Core>,
+}
+
+impl Handoff for Settled {
+    type Item = ();
+    type Output = ();
+
+    fn queue(&self) -> &WaitQueue {
+        &self.core.settlers
+    }
+
+    fn try_take(&mut self) -> Option<()> {
+        None
+    }
+
+    fn finish(&mut self, (): ()) {}
+
+    fn pass_on(&mut self, (): ()) {}
+}
+
+/// Lets `duration` pass, everything due in it happen, and settles.
+///
+/// # Errors
+///
+/// [`TaskCancelled`].
+///
+/// # Cancellation
+///
+/// The rest of the time does not pass.
+///
+/// # Panics
+///
+/// Outside a kernel.
+#[track_caller]
+pub fn advance(duration: Duration) -> impl Future<Output = Result<(), TaskCancelled>> {
+    let sleep = sleep(duration);
+    let settle = settle();
+    async move {
+        sleep.await?;
+        settle.await
+    }
+}

@@ -1,0 +1,159 @@
+//! One turn of the kernel: pop a ready task, poll it, see what became of it.
+//!
+//! Only [`Core::turn`] runs tasks (invariant *only tick runs tasks*); everything else makes them ready.
+//! Every [`Core::POLLS`] polls, and whenever nobody is ready, it looks at the mailbox, the timers and
+//! the reactor, in `idle.rs`.
+
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use crate::body::Verdict;
+use crate::cancel::Ambient;
+use crate::cell::{OwnWaker, Phase, TaskCell};
+use crate::core::{Core, Stage};
+use crate::links::NONE;
+use crate::remote::TaskWaker;
+use crate::report::Report;
+
+/// Why [`Core::turn`] came back.
+pub(crate) enum Turn {
+    /// The future of `run` is to be polled.
+    Main,
+    /// The shutdown is through: nobody is left.
+    Empty,
+    /// The grace of the shutdown is over.
+    GraceOver,
+}
+
+impl Core {
+    /// Polls between two looks at mailbox, timers and reactor (K2).
+    pub(crate) const POLLS: u32 = 64;
+
+    /// Runs tasks until there is something that only the caller can do.
+    pub(crate) fn turn(self: &Rc<Self>) -> Turn {
+        loop {
+            if self.polls_left.get() == 0 || self.ready.borrow().is_empty() {
+                if self.stage.get() != Stage::Open {
+                    if self.tasks.borrow().live() == 0 {
+                        return Turn::Empty;
+                    }
+                    if self.grace_over.replace(false) {
+                        return Turn::GraceOver;
+                    }
+                }
+                self.polls_left.set(Core::POLLS);
+                self.look();
+                continue;
+            }
+            self.polls_left.set(self.polls_left.get() - 1);
+            let next = self.ready.borrow_mut().pop();
+            let Some(cell) = next else { continue };
+            cell.queued.set(false);
+            if cell.is_ended() {
+                self.release(&cell);
+            } else if cell.main.get() {
+                return Turn::Main;
+            } else {
+                self.poll_task(cell);
+            }
+        }
+    }
+
+    fn poll_task(&self, cell: Rc<TaskCell>) {
+        let started = self.settings.long_poll.map(|_| Instant::now());
+        *self.running.borrow_mut() = Some(cell);
+        let polled = {
+            let running = self.running.borrow();
+            let cell = running.as_deref().expect("it was put there just now");
+            self.poll_in(cell, |cx| {
+                let mut body = cell.body.borrow_mut();
+                let body = body.as_mut().expect("a task that has not ended has a body");
+                body.as_mut().poll(cx)
+            })
+        };
+        let cell = self.stop_running().expect("it was put there just now");
+        if let (Some(started), Some(limit)) = (started, self.settings.long_poll) {
+            self.check_length(&cell, started.elapsed(), limit);
+        }
+        match polled {
+            Poll::Ready(Verdict::Ok) => self.returned(&cell, None),
+            Poll::Ready(Verdict::Err(echo)) => self.returned(&cell, Some(echo)),
+            Poll::Pending => self.parked(&cell),
+        }
+    }
+
+    /// Polls with the task's waker, or the spare one, as the running task `cell`.
+    pub(crate) fn poll_in<R>(
+        &self,
+        cell: &TaskCell,
+        poll: impl FnOnce(&mut Context<'_>) -> R,
+    ) -> R {
+        cell.phase.set(Phase::Running);
+        cell.cycles.set(cell.cycles.get() + 1);
+        self.budget.set(Core::BUDGET);
+        self.ambient.set(Ambient {
+            scope: NONE,
+            stamp: cell.root.stamp.get(),
+            pending: cell.root.pending.get(),
+        });
+        let own = cell.waker.borrow();
+        match &*own {
+            Some(own) => self.poll_with(&own.waker, cell, poll),
+            None => {
+                let spare = self.spare.borrow();
+                spare.inner.assign(cell.id());
+                self.poll_with(&spare.waker, cell, poll)
+            }
+        }
+    }
+
+    fn poll_with<R>(
+        &self,
+        waker: &Waker,
+        cell: &TaskCell,
+        poll: impl FnOnce(&mut Context<'_>) -> R,
+    ) -> R {
+        self.set_polling(waker, cell.id());
+        poll(&mut Context::from_waker(waker))
+    }
+
+    /// Nobody runs any more. A spare waker that was cloned is its task's from now on.
+    pub(crate) fn stop_running(&self) -> Option<Rc<TaskCell>> {
+        let cell = self.running.borrow_mut().take()?;
+        self.clear_polling();
+        if self.spare.borrow().is_out() {
+            let fresh = OwnWaker::new(std::sync::Arc::new(TaskWaker::new(self.remote().clone())));
+            let kept = self.spare.replace(fresh);
+            *cell.waker.borrow_mut() = Some(kept);
+        }
+        Some(cell)
+    }
+
+    /// A task was polled and is not through.
+    pub(crate) fn parked(&self, cell: &Rc<TaskCell>) {
+        cell.phase.set(Phase::Parked);
+        if cell.abort_asked.get() {
+            self.abort(cell);
+        } else if cell.root.pending.get() && !cell.queued.get() && self.has_no_leaf(cell) {
+            self.watch_foreign(cell);
+        }
+    }
+
+    /// It was cancelled and parked where nothing of ours reaches it: if it is still there in a second,
+    /// somebody should know (C9).
+    pub(crate) fn watch_foreign(&self, cell: &TaskCell) {
+        if cell.foreign.replace(true) {
+            return;
+        }
+        let second = Duration::from_secs(1).as_nanos() as u64;
+        let due = self.clock.now().saturating_add(second);
+        self.foreign.borrow_mut().push_back((due, cell.id()));
+    }
+
+    fn check_length(&self, cell: &TaskCell, took: Duration, limit: Duration) {
+        if took > limit {
+            self.report(&Report::LongPoll { task: &self.info(cell), took });
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Timeouts: a scope with a deadline.
+//!
+//! On expiry the error is injected at the leaf where the body is parked, and the body is polled on until
+//! it ends (T1): never select-and-drop. Whose timeout ran out is told by the scope, not by clocks: this
+//! call is a [`TaskTimeout`] only if its own expiry was delivered inside and nothing from farther out
+//! was (T2, T3). Source: curio's `timeout_after`, with the cancel scopes of trio.
+
+use std::fmt;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use pin_project_lite::pin_project;
+
+use crate::cancel::ScopeGuard;
+use crate::clock::FAR;
+use crate::core::Core;
+use crate::current;
+use crate::error::{CancelReason, Echo, TaskTimeout, echo};
+use crate::report::Report;
+use crate::scope::ScopeKind;
+use crate::timer::{Action, TimerKey};
+
+/// Runs `body`, but for no longer than `limit`, counted from the first poll.
+///
+/// When the time is up, the await point where `body` is parked returns a
+/// [`TaskCancelled`](crate::TaskCancelled); the body cleans up, and this call returns when it has ended.
+///
+/// # Errors
+///
+/// Outside, [`TaskTimeout`]: *this* time ran out, and the body ended in an error because of it. Inside,
+/// the body's own errors; an outer timeout or a cancellation of the task is among them. A body that ends
+/// well although its time was up has ended well. A failure of its cleanup (an error that the kernel can
+/// look into, such as `io::Error`, and that holds no cancellation) is returned as it is.
+///
+/// `Duration::MAX` is no limit; zero is up at the first await point that would park.
+///
+/// ```
+/// use std::time::Duration;
+/// use kernel::{TaskCancelled, sleep, timeout_after};
+///
+/// kernel::run(async || {
+///     let slow = timeout_after(Duration::from_millis(1), sleep(Duration::from_secs(60))).await;
+///     assert!(slow.is_err());
+///     timeout_after(Duration::from_secs(60), sleep(Duration::from_millis(1))).await.unwrap()
+/// })?;
+/// # Ok::<(), TaskCancelled>(())
+/// ```
+///
+/// # Cancellation
+///
+/// A cancellation reaches the body as if this call were not there.
+///
+/// # Panics
+///
+/// When polled outside a kernel.
+#[track_caller]
+pub fn timeout_after<F, T, E>(limit: Duration, body: F) -> Timeout<F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: 'static,
+{
+    Timeout::new(Limit::After(limit), body)
+}
+
+/// Runs `body`, but no longer than until `deadline`. Otherwise [`timeout_after`].
+///
+/// # Errors
+///
+/// As [`timeout_after`].
+///
+/// # Cancellation
+///
+/// A cancellation reaches the body as if this call were not there.
+///
+/// # Panics
+///
+/// When polled outside a kernel.
+#[track_caller]
+pub fn timeout_at<F, T, E>(deadline: Instant, body: F) -> Timeout<F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: 'static,
+{
+    Timeout::new(Limit::At(deadline), body)
+}
+
+/// [`timeout_after`] for a body whose time may run out: `None` if it did.
+///
+/// # Errors
+///
+/// The body's own; an outer timeout or a cancellation of the task is among them.
+///
+/// # Cancellation
+///
+/// A cancellation reaches the body as if this call were not there.
+///
+/// # Panics
+///
+/// When polled outside a kernel.
+#[track_caller]
+pub fn ignore_after<F, T, E>(limit: Duration, body: F) -> IgnoreAfter<F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: 'static,
+{
+    IgnoreAfter { timeout: timeout_after(limit, body) }
+}
+
+#[derive(Clone, Copy)]
+enum Limit {
+    After(Duration),
+    At(Instant),
+}
+
+pin_project! {
+    /// The future of [`timeout_after`] and [`timeout_at`].
+    #[must_use = "futures do nothing unless you `.await` or poll them"]
+    pub struct Timeout<F> {
+        // In front of the guard, so that it is dropped first.
+        #[pin]
+        body: F,
+        armed: Option<Armed>,
+        limit: Limit,
+        site: &'static Location<'static>,
+    }
+}
+
+impl<F> Timeout<F> {
+    #[track_caller]
+    fn new(limit: Limit, body: F) -> Self {
+        Timeout { body, armed: None, limit, site: Location::caller() }
+    }
+}
+
+/// An entered timeout: its scope, and its timer if it has an end.
+struct Armed {
+    scope: ScopeGuard,
+    timer: Option<TimerKey>,
+    limit: Duration,
+}
+
+impl Armed {
+    fn new(core: &Rc<Core>, limit: Limit) -> Option<Self> {
+        let now = core.clock.now();
+        let deadline = match limit {
+            Limit::After(limit) => core.clock.after(limit),
+            Limit::At(deadline) => core.clock.at(deadline),
+        };
+        let scope = ScopeGuard::open(core, ScopeKind::Timeout, deadline)?;
+        if deadline <= now {
+            core.cancel_scope(scope.key(), CancelReason::Timeout);
+        }
+        let timed = deadline > now && deadline != FAR;
+        let timer = timed.then(|| core.arm(deadline, Action::Scope(scope.key())));
+        Some(Armed { scope, timer, limit: Duration::from_nanos(deadline.saturating_sub(now)) })
+    }
+
+    /// Leaves the scope with what the body ended in, and says whose timeout it was.
+    fn settle<T, E: 'static>(mut self, result: Result<T, E>) -> Settled<T, E> {
+        let (delivered, foreign, fired) =
+            self.scope.look(|scope| (scope.delivered != 0, scope.foreign, scope.stamp != 0));
+        match result {
+            Ok(value) => {
+                if fired {
+                    self.report_overrun();
+                }
+                self.scope.close(false);
+                Ok(Ok(value))
+            }
+            Err(error) => {
+                let echo = echo(&error);
+                self.scope.close(echo != Echo::No);
+                if delivered && !foreign && echo != Echo::No {
+                    return Err(TaskTimeout::new(self.limit));
+                }
+                Ok(Err(error))
+            }
+        }
+    }
+
+    fn report_overrun(&self) {
+        let core = self.scope.core();
+        let (task, deadline) = self.scope.look(|scope| (scope.task, scope.deadline));
+        let by = Duration::from_nanos(core.clock.now().saturating_sub(deadline));
+        core.report(&Report::Overran { by, task });
+    }
+}
+
+type Settled<T, E> = Result<Result<T, E>, TaskTimeout>;
+
+impl Drop for Armed {
+    fn drop(&mut self) {
+        if let Some(timer) = self.timer.take() {
+            self.scope.core().disarm(timer);
+        }
+    }
+}
+
+impl<F, T, E> Future for Timeout<F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: 'static,
+{
+    type Output = Settled<T, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let armed = match this.armed {
+            Some(armed) => armed,
+            None => {
+                let core = current::try_with(Rc::clone);
+                let Some(new) = core.and_then(|core| Armed::new(&core, *this.limit)) else {
+                    current::outside_at("a timeout", this.site);
+                };
+                this.armed.insert(new)
+            }
+        };
+        let body = this.body;
+        match armed.scope.poll(|| body.poll(cx)) {
+            Poll::Pending => {
+                armed.scope.watch_foreign();
+                Poll::Pending
+            }
+            Poll::Ready(result) => {
+                let armed = this.armed.take().expect("armed while it is polled");
+                Poll::Ready(armed.settle(result))
+            }
+        }
+    }
+}
+
+impl<F> fmt::Debug for Timeout<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timeout").field("site", &self.site).finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// The future of [`ignore_after`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless you `.await` or poll them"]
+    pub struct IgnoreAfter<F> {
+        #[pin]
+        timeout: Timeout<F>,
+    }
+}
+
+impl<F, T, E> Future for IgnoreAfter<F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: 'static,
+{
+    type Output = Result<Option<T>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().timeout.poll(cx).map(|settled| match settled {
+            Ok(Ok(value)) => Ok(Some(value)),
+            Ok(Err(error)) => Err(error),
+            Err(TaskTimeout { .. }) => Ok(None),
+        })
+    }
+}

@@ -1,0 +1,162 @@
+//! Waiting until something that a lock guards has changed.
+
+use std::panic::Location;
+
+use kernel::TaskCancelled;
+use kernel::wait_queue::{Handoff, Wait, WaitQueue};
+
+use crate::lock::LockGuard;
+
+/// A place to wait, with a [`Lock`](crate::Lock), for a change of what the lock guards.
+///
+/// `wait` takes the guard and gives a new one, so an interrupted wait has, by its type, given the lock
+/// up. Notifying nobody is harmless.
+///
+/// ```
+/// use std::rc::Rc;
+/// use kernel::{TaskCancelled, spawn};
+/// use sync::{Condition, Lock};
+///
+/// kernel::run(async || {
+///     let shared = Rc::new((Lock::new(Vec::new()), Condition::new()));
+///     let consumer = spawn({
+///         let shared = shared.clone();
+///         async move {
+///             let (lock, changed) = &*shared;
+///             let guard = lock.acquire().await?;
+///             let mut items = changed.wait_for(guard, |items| !items.is_empty()).await?;
+///             Ok::<_, TaskCancelled>(items.pop())
+///         }
+///     });
+///     let (lock, changed) = &*shared;
+///     lock.acquire().await?.push(7);
+///     changed.notify(1);
+///     assert_eq!(consumer.join().await?.unwrap(), Some(7));
+///     Ok::<(), TaskCancelled>(())
+/// })?;
+/// # Ok::<(), TaskCancelled>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Condition {
+    waiters: WaitQueue,
+}
+
+impl Condition {
+    /// A condition that nobody waits for.
+    pub const fn new() -> Self {
+        Condition { waiters: WaitQueue::new() }
+    }
+
+    /// Gives the lock up, waits for a notification, and takes the lock again, behind those who wait for
+    /// it already. There are no spurious wake-ups, but what was notified may have changed again: loop,
+    /// or use [`wait_for`](Condition::wait_for).
+    ///
+    /// # Errors
+    ///
+    /// [`TaskCancelled`]; the lock is not held then.
+    ///
+    /// # Cancellation
+    ///
+    /// The lock has been given up. A waiter that was notified and is cancelled or dropped before it has
+    /// the lock again passes the notification on.
+    #[track_caller]
+    pub fn wait<'a, T: ?Sized>(
+        &'a self,
+        guard: LockGuard<'a, T>,
+    ) -> impl Future<Output = Result<LockGuard<'a, T>, TaskCancelled>> + 'a {
+        self.wait_at(Location::caller(), guard)
+    }
+
+    async fn wait_at<'a, T: ?Sized>(
+        &'a self,
+        site: &'static Location<'static>,
+        guard: LockGuard<'a, T>,
+    ) -> Result<LockGuard<'a, T>, TaskCancelled> {
+        let lock = LockGuard::lock(&guard);
+        let waiting = Waiting { condition: self, guard: Some(guard) };
+        Wait::at("CONDITION_WAIT", site, waiting).await?;
+        let mut notified = Notified { condition: self, used: false };
+        let guard = lock.acquire_at(site).await?;
+        notified.used = true;
+        Ok(guard)
+    }
+
+    /// Waits until `predicate` holds of what the lock guards; at once if it does.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskCancelled`]; the lock is not held then.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`wait`](Condition::wait).
+    #[track_caller]
+    pub fn wait_for<'a, T: ?Sized>(
+        &'a self,
+        mut guard: LockGuard<'a, T>,
+        mut predicate: impl FnMut(&mut T) -> bool + 'a,
+    ) -> impl Future<Output = Result<LockGuard<'a, T>, TaskCancelled>> + 'a {
+        let site = Location::caller();
+        async move {
+            while !predicate(&mut guard) {
+                guard = self.wait_at(site, guard).await?;
+            }
+            Ok(guard)
+        }
+    }
+
+    /// Wakes the `n` that have waited longest, or as many as there are. Neither blocks nor switches.
+    pub fn notify(&self, n: usize) {
+        for _ in 0..n {
+            if self.waiters.hand_over(()).is_err() {
+                break;
+            }
+        }
+    }
+
+    /// Wakes everybody who waits now. Neither blocks nor switches.
+    pub fn notify_all(&self) {
+        self.waiters.hand_over_all(|| ());
+    }
+}
+
+/// Somebody who waits; still holding the lock before it queues.
+struct Waiting<'a, T: ?Sized> {
+    condition: &'a Condition,
+    guard: Option<LockGuard<'a, T>>,
+}
+
+impl<T: ?Sized> Handoff for Waiting<'_, T> {
+    type Item = ();
+    type Output = ();
+
+    fn queue(&self) -> &WaitQueue {
+        &self.condition.waiters
+    }
+
+    /// Gives the lock up. It is queued in the same poll, so no notification can come in between.
+    fn try_take(&mut self) -> Option<()> {
+        self.guard = None;
+        None
+    }
+
+    fn finish(&mut self, (): ()) {}
+
+    fn pass_on(&mut self, (): ()) {
+        self.condition.notify(1);
+    }
+}
+
+/// A notification that was received; passed on unless it is used.
+struct Notified<'a> {
+    condition: &'a Condition,
+    used: bool,
+}
+
+impl Drop for Notified<'_> {
+    fn drop(&mut self) {
+        if !self.used {
+            self.condition.notify(1);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Mutual exclusion between tasks, strictly first come, first served.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::panic::Location;
+
+use kernel::TaskCancelled;
+use kernel::wait_queue::{Handoff, Wait, WaitQueue};
+
+/// A lock round a value, to be held across await points.
+///
+/// A release hands it to the oldest waiter at once: who comes later cannot take it first, and the
+/// releaser cannot take it back before the waiter ran. A guard that is dropped by a panic releases it
+/// like any other: the lock is not poisoned.
+///
+/// If it is never held across an await point, a `RefCell` does the same for less; between threads, use
+/// `std::sync::Mutex`.
+///
+/// ```
+/// use kernel::TaskCancelled;
+/// use sync::Lock;
+///
+/// kernel::run(async || {
+///     let counter = Lock::new(0);
+///     *counter.acquire().await? += 1;
+///     assert_eq!(counter.into_inner(), 1);
+///     Ok::<(), TaskCancelled>(())
+/// })?;
+/// # Ok::<(), TaskCancelled>(())
+/// ```
+#[derive(Default)]
+pub struct Lock<T: ?Sized> {
+    held: Cell<bool>,
+    waiters: WaitQueue,
+    value: RefCell<T>,
+}
+
+impl<T> Lock<T> {
+    /// A lock that nobody holds.
+    pub const fn new(value: T) -> Self {
+        Lock { held: Cell::new(false), waiters: WaitQueue::new(), value: RefCell::new(value) }
+    }
+
+    /// The value.
+    pub fn into_inner(self) -> T {
+        self.value.into_inner()
+    }
+}
+
+impl<T: ?Sized> Lock<T> {
+    /// Waits for the lock and holds it until the guard is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskCancelled`]; the lock is not held then.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancelled waiter leaves the queue. One that was given the lock before it was cancelled gets the
+    /// guard; one that is dropped then passes the lock on.
+    #[track_caller]
+    pub fn acquire(&self) -> impl Future<Output = Result<LockGuard<'_, T>, TaskCancelled>> + '_ {
+        Wait::new("LOCK_ACQUIRE", Acquire { lock: self })
+    }
+
+    pub(crate) fn acquire_at<'a>(
+        &'a self,
+        site: &'static Location<'static>,
+    ) -> impl Future<Output = Result<LockGuard<'a, T>, TaskCancelled>> + use<'a, T> {
+        Wait::at("LOCK_ACQUIRE", site, Acquire { lock: self })
+    }
+
+    /// The lock, if nobody holds it. Whoever holds it may have been given it and not run yet.
+    pub fn try_acquire(&self) -> Option<LockGuard<'_, T>> {
+        Acquire { lock: self }.try_take().map(|()| LockGuard::new(self))
+    }
+
+    /// Whether somebody holds it.
+    pub fn is_held(&self) -> bool {
+        self.held.get()
+    }
+
+    /// The value, which nobody can hold as this is the only reference.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
+    }
+
+    fn release(&self) {
+        if self.waiters.hand_over(()).is_err() {
+            self.held.set(false);
+        }
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for Lock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lock")
+            .field("held", &self.held.get())
+            .field("waiting", &self.waiters.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Somebody who waits for the lock.
+struct Acquire<'a, T: ?Sized> {
+    lock: &'a Lock<T>,
+}
+
+impl<'a, T: ?Sized> Handoff for Acquire<'a, T> {
+    type Item = ();
+    type Output = LockGuard<'a, T>;
+
+    fn queue(&self) -> &WaitQueue {
+        &self.lock.waiters
+    }
+
+    fn try_take(&mut self) -> Option<()> {
+        (!self.lock.held.replace(true)).then_some(())
+    }
+
+    fn finish(&mut self, (): ()) -> LockGuard<'a, T> {
+        LockGuard::new(self.lock)
+    }
+
+    fn pass_on(&mut self, (): ()) {
+        self.lock.release();
+    }
+}
+
+/// Holds a [`Lock`]; gives the value, and releases when dropped.
+#[must_use = "dropped at once, it releases the lock at once"]
+pub struct LockGuard<'a, T: ?Sized> {
+    // In front of the release, so that the borrow ends first.
+    value: RefMut<'a, T>,
+    lock: Release<'a, T>,
+}
+
+struct Release<'a, T: ?Sized>(&'a Lock<T>);
+
+impl<T: ?Sized> Drop for Release<'_, T> {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
+impl<'a, T: ?Sized> LockGuard<'a, T> {
+    fn new(lock: &'a Lock<T>) -> Self {
+        LockGuard { value: lock.value.borrow_mut(), lock: Release(lock) }
+    }
+
+    /// The lock that this holds.
+    pub fn lock(this: &Self) -> &'a Lock<T> {
+        this.lock.0
+    }
+}
+
+impl<T: ?Sized> Deref for LockGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: ?Sized> DerefMut for LockGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for LockGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}

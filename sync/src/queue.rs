@@ -1,0 +1,298 @@
+//! A queue of items between tasks, bounded or not.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+
+use kernel::TaskCancelled;
+use kernel::wait_queue::{Handoff, Wait, WaitQueue};
+
+/// Items in order, between tasks of one thread.
+///
+/// An item is assigned to the oldest getter and a free place to the oldest putter, at once: nobody who
+/// comes later can take them first. [`join`](Queue::join) waits until every item that was put has been
+/// marked done with [`task_done`](Queue::task_done).
+///
+/// ```
+/// use std::rc::Rc;
+/// use kernel::{TaskCancelled, spawn};
+/// use sync::Queue;
+///
+/// kernel::run(async || {
+///     let queue = Rc::new(Queue::new(1));
+///     let consumer = spawn({
+///         let queue = queue.clone();
+///         async move {
+///             let first = queue.get().await?;
+///             let second = queue.get().await?;
+///             Ok::<_, TaskCancelled>((first, second))
+///         }
+///     });
+///     queue.put("one").await?;
+///     queue.put("two").await?;
+///     assert_eq!(consumer.join().await?.unwrap(), ("one", "two"));
+///     Ok::<(), TaskCancelled>(())
+/// })?;
+/// # Ok::<(), TaskCancelled>(())
+/// ```
+pub struct Queue<T> {
+    maxsize: usize,
+    items: RefCell<VecDeque<T>>,
+    /// Places that were given to putters which have not filled them yet.
+    promised: Cell<usize>,
+    getters: WaitQueue<T>,
+    putters: WaitQueue,
+    unfinished: Cell<usize>,
+    joiners: WaitQueue,
+}
+
+/// A queue was full; the item comes back.
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the queue is full")]
+pub struct Full<T>(pub T);
+
+impl<T> fmt::Debug for Full<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Full(..)")
+    }
+}
+
+/// `task_done` was called more often than items were put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("task_done was called once more than items were put into the queue")]
+pub struct NothingToFinish;
+
+impl<T> Queue<T> {
+    /// A queue of at most `maxsize` items; 0 is no bound.
+    pub const fn new(maxsize: usize) -> Self {
+        Queue {
+            maxsize,
+            items: RefCell::new(VecDeque::new()),
+            promised: Cell::new(0),
+            getters: WaitQueue::new(),
+            putters: WaitQueue::new(),
+            unfinished: Cell::new(0),
+            joiners: WaitQueue::new(),
+        }
+    }
+
+    /// Puts an item at the end; waits for a place if the queue is full.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskCancelled`]; the item is dropped then.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancelled or dropped `put` leaves no trace: it never half-happens. The item is dropped with it;
+    /// to keep it, wait with a clone or put an `Rc`.
+    #[track_caller]
+    pub fn put(&self, item: T) -> impl Future<Output = Result<(), TaskCancelled>> + '_ {
+        Wait::new("QUEUE_PUT", Put { queue: self, item: Some(item) })
+    }
+
+    /// Takes the first item; waits for one if the queue is empty.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskCancelled`]; nothing was taken then.
+    ///
+    /// # Cancellation
+    ///
+    /// No item is lost: one that was assigned before the cancellation is returned, and one assigned to a
+    /// `get` that is dropped goes to the next getter, or back to the front.
+    #[track_caller]
+    pub fn get(&self) -> impl Future<Output = Result<T, TaskCancelled>> + '_ {
+        Wait::new("QUEUE_GET", Get { queue: self })
+    }
+
+    /// Puts an item at the end if there is a place and nobody waits for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`], with the item.
+    pub fn try_put(&self, item: T) -> Result<(), Full<T>> {
+        if !self.has_place() || !self.putters.is_empty() {
+            return Err(Full(item));
+        }
+        self.accept(item);
+        Ok(())
+    }
+
+    /// The first item, if there is one.
+    pub fn try_get(&self) -> Option<T> {
+        let item = self.items.borrow_mut().pop_front();
+        if item.is_some() {
+            self.serve_putters();
+        }
+        item
+    }
+
+    /// Says that an item that was got has been dealt with.
+    ///
+    /// # Errors
+    ///
+    /// [`NothingToFinish`], when it is called more often than items were put.
+    pub fn task_done(&self) -> Result<(), NothingToFinish> {
+        let left = self.unfinished.get().checked_sub(1).ok_or(NothingToFinish)?;
+        self.unfinished.set(left);
+        if left == 0 {
+            self.joiners.hand_over_all(|| ());
+        }
+        Ok(())
+    }
+
+    /// Waits until every item that was put is done; at once if nothing is unfinished.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskCancelled`].
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing is lost.
+    #[track_caller]
+    pub fn join(&self) -> impl Future<Output = Result<(), TaskCancelled>> + '_ {
+        Wait::new("QUEUE_JOIN", Join { queue: self })
+    }
+
+    /// How many items are in the queue; what was assigned to a getter is not.
+    pub fn len(&self) -> usize {
+        self.items.borrow().len()
+    }
+
+    /// Whether no item is in the queue.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bound; 0 for none.
+    pub fn maxsize(&self) -> usize {
+        self.maxsize
+    }
+
+    /// How many items were put and are not done.
+    pub fn unfinished(&self) -> usize {
+        self.unfinished.get()
+    }
+
+    fn has_place(&self) -> bool {
+        self.maxsize == 0 || self.len() + self.promised.get() < self.maxsize
+    }
+
+    /// An item is in: to the oldest getter, or to the end.
+    fn accept(&self, item: T) {
+        self.unfinished.set(self.unfinished.get() + 1);
+        if let Err(item) = self.getters.hand_over(item) {
+            self.items.borrow_mut().push_back(item);
+        }
+    }
+
+    /// Gives free places to the oldest putters.
+    fn serve_putters(&self) {
+        while self.has_place() {
+            self.promised.set(self.promised.get() + 1);
+            if self.putters.hand_over(()).is_err() {
+                self.promised.set(self.promised.get() - 1);
+                break;
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for Queue<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue")
+            .field("len", &self.len())
+            .field("maxsize", &self.maxsize)
+            .field("getters", &self.getters.len())
+            .field("putters", &self.putters.len())
+            .field("unfinished", &self.unfinished.get())
+            .finish()
+    }
+}
+
+/// Somebody with an item; handed a promised place.
+struct Put<'a, T> {
+    queue: &'a Queue<T>,
+    item: Option<T>,
+}
+
+impl<T> Handoff for Put<'_, T> {
+    type Item = ();
+    type Output = ();
+
+    fn queue(&self) -> &WaitQueue {
+        &self.queue.putters
+    }
+
+    fn try_take(&mut self) -> Option<()> {
+        let queue = self.queue;
+        let free = queue.has_place() && queue.putters.is_empty();
+        free.then(|| queue.promised.set(queue.promised.get() + 1))
+    }
+
+    fn finish(&mut self, (): ()) {
+        self.queue.promised.set(self.queue.promised.get() - 1);
+        if let Some(item) = self.item.take() {
+            self.queue.accept(item);
+        }
+        // An item that went straight to a getter needed no place.
+        self.queue.serve_putters();
+    }
+
+    fn pass_on(&mut self, (): ()) {
+        self.queue.promised.set(self.queue.promised.get() - 1);
+        self.queue.serve_putters();
+    }
+}
+
+/// Somebody who wants an item.
+struct Get<'a, T> {
+    queue: &'a Queue<T>,
+}
+
+impl<T> Handoff for Get<'_, T> {
+    type Item = T;
+    type Output = T;
+
+    fn queue(&self) -> &WaitQueue<T> {
+        &self.queue.getters
+    }
+
+    fn try_take(&mut self) -> Option<T> {
+        self.queue.try_get()
+    }
+
+    fn finish(&mut self, item: T) -> T {
+        item
+    }
+
+    fn pass_on(&mut self, item: T) {
+        if let Err(item) = self.queue.getters.hand_over(item) {
+            self.queue.items.borrow_mut().push_front(item);
+        }
+    }
+}
+
+/// Somebody who waits until nothing is unfinished.
+struct Join<'a, T> {
+    queue: &'a Queue<T>,
+}
+
+impl<T> Handoff for Join<'_, T> {
+    type Item = ();
+    type Output = ();
+
+    fn queue(&self) -> &WaitQueue {
+        &self.queue.joiners
+    }
+
+    fn try_take(&mut self) -> Option<()> {
+        (self.queue.unfinished.get() == 0).then_some(())
+    }
+
+    fn finish(&mut self, (): ()) {}
+
+    fn pass_on(&mut self, (): ()) {}
+}
