@@ -1,1 +1,3 @@
-//! curium
+//! Curium.
+pub use kernel::*;
+pub use {net, sync};

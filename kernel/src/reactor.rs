@@ -50,6 +50,8 @@ struct Entry {
 struct Side {
     /// An event came since the last attempt that found nothing; true at first.
     ready: bool,
+    /// This direction has ended or failed: always worth a try, as no further event will say so.
+    ended: bool,
     /// A leaf is parked here (N3), and if it has not been woken yet, whom to wake.
     occupied: bool,
     target: Option<Target>,
@@ -57,7 +59,7 @@ struct Side {
 
 impl Side {
     const fn new(ready: bool) -> Self {
-        Side { ready, occupied: false, target: None }
+        Side { ready, ended: false, occupied: false, target: None }
     }
 }
 
@@ -106,7 +108,7 @@ impl Reactor {
 
     /// Whether trying makes sense: true unless the last attempt found nothing and no event came since.
     pub(crate) fn is_ready(&mut self, token: Token, direction: Direction) -> bool {
-        self.side(token, direction).is_none_or(|side| side.ready)
+        self.side(token, direction).is_none_or(|side| side.ready || side.ended)
     }
 
     pub(crate) fn is_occupied(&mut self, token: Token, direction: Direction) -> bool {
@@ -200,10 +202,12 @@ impl Reactor {
             let [read, write] = &mut entry.sides;
             if failed || event.is_readable() || event.is_read_closed() {
                 read.ready = true;
+                read.ended |= failed || event.is_read_closed();
                 woken.extend(read.target.take());
             }
             if failed || event.is_writable() || event.is_write_closed() {
                 write.ready = true;
+                write.ended |= failed || event.is_write_closed();
                 woken.extend(write.target.take());
             }
         }

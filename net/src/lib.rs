@@ -1,1 +1,43 @@
-//! net
+//! TCP for Curium.
+//!
+//! [`TcpListener`] and [`TcpStream`] work on `&self`, return `io::Error`, and every call that may wait
+//! is a cancellation point: the error then holds a `TaskCancelled`, which `kernel::cancelled` finds.
+//! A call that did something returns it, whatever else is due; so a cancelled read has consumed nothing.
+//!
+//! One task reads and one writes on a socket at a time; another gets a clear error, and the first is
+//! unharmed. A socket moves to the kernel of another thread with the value, while nobody is parked on it.
+//!
+//! ```
+//! use std::io;
+//! use net::{TcpListener, TcpStream};
+//!
+//! kernel::run(async || -> io::Result<()> {
+//!     let listener = TcpListener::bind("127.0.0.1:0").await?;
+//!     let address = listener.local_addr()?;
+//!     let client = kernel::spawn(async move {
+//!         let stream = TcpStream::connect(address).await?;
+//!         stream.write_all(b"hello").await?;
+//!         Ok::<(), io::Error>(())
+//!     });
+//!     let (stream, _peer) = listener.accept().await?;
+//!     let mut buf = [0; 5];
+//!     stream.read_exact(&mut buf).await?;
+//!     assert_eq!(&buf, b"hello");
+//!     client.join().await?.unwrap();
+//!     Ok(())
+//! })?;
+//! # Ok::<(), io::Error>(())
+//! ```
+//!
+//! Source: curio's `io.py` and `socket.py`. Deliberately absent: `settimeout` (wrap the call in
+//! `timeout_after`), vectored and buffered I/O (later).
+
+mod address;
+mod listener;
+mod server;
+mod stream;
+
+pub use crate::address::ToAddresses;
+pub use crate::listener::TcpListener;
+pub use crate::server::tcp_server;
+pub use crate::stream::{ReadHalf, TcpStream, WriteAllError, WriteHalf};

@@ -1,0 +1,121 @@
+//! Listening sockets.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::Location;
+
+use kernel::io::{Direction, Registration};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::address::{ToAddresses, resolve};
+use crate::stream::TcpStream;
+
+/// Connections that the system queues before they are accepted.
+const BACKLOG: i32 = 1024;
+
+/// A socket that accepts connections.
+pub struct TcpListener {
+    registration: Registration<mio::net::TcpListener>,
+}
+
+impl TcpListener {
+    /// Listens on the first of the addresses that can be bound. Port 0 lets the system choose.
+    ///
+    /// # Errors
+    ///
+    /// That of the look-up, or of the last address tried; it names the address.
+    ///
+    /// # Cancellation
+    ///
+    /// Only a look-up by name waits; nothing is bound then.
+    #[track_caller]
+    pub fn bind(address: impl ToAddresses) -> impl Future<Output = io::Result<TcpListener>> {
+        let target = address.target();
+        async move {
+            let mut last = None;
+            for address in resolve(target).await? {
+                match listen(address) {
+                    Ok(listener) => return TcpListener::from_std(listener),
+                    Err(error) => {
+                        let text = format!("cannot listen on {address}: {error}");
+                        last = Some(io::Error::new(error.kind(), text));
+                    }
+                }
+            }
+            Err(last.expect("a look-up gives at least one address"))
+        }
+    }
+
+    /// Takes over a listening socket, and makes it non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be made non-blocking.
+    pub fn from_std(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+        listener.set_nonblocking(true)?;
+        let registration = Registration::new(mio::net::TcpListener::from_std(listener));
+        Ok(TcpListener { registration })
+    }
+
+    /// Waits for a connection; gives it and the peer's address.
+    ///
+    /// # Errors
+    ///
+    /// The system's; a cancellation; `ResourceBusy` if another task is accepting here; `NotConnected`
+    /// once it is closed. A connection that was gone before it was accepted is no error: the next one is
+    /// waited for.
+    ///
+    /// # Cancellation
+    ///
+    /// No connection is lost: one that was accepted is returned.
+    #[track_caller]
+    pub fn accept(&self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + '_ {
+        self.accept_at(Location::caller())
+    }
+
+    pub(crate) fn accept_at(
+        &self,
+        site: &'static Location<'static>,
+    ) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + '_ {
+        self.registration.io_at(Direction::Read, "ACCEPT", site, |listener| {
+            loop {
+                match listener.accept() {
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                    Err(error) => return Err(error),
+                    Ok((stream, peer)) => return Ok((TcpStream::from_mio(stream), peer)),
+                }
+            }
+        })
+    }
+
+    /// The address it listens on.
+    ///
+    /// # Errors
+    ///
+    /// The system's; `NotConnected` once it is closed.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.registration.with(mio::net::TcpListener::local_addr)
+    }
+
+    /// Closes it. A task that is parked in [`accept`](TcpListener::accept) gets an error.
+    pub fn close(&self) {
+        self.registration.close();
+    }
+}
+
+impl fmt::Debug for TcpListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TcpListener").field("local_addr", &self.local_addr().ok()).finish()
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A server that restarts must not wait for the connections of the last one to fade.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}

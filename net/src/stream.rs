@@ -1,0 +1,390 @@
+//! Connections.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::panic::Location;
+
+use kernel::io::{Direction, Registration};
+
+use crate::address::{ToAddresses, resolve};
+
+/// A TCP connection. Every method takes `&self`, so one task may read while another writes; share it
+/// with `Rc`, or [`split`](TcpStream::split) it.
+pub struct TcpStream {
+    registration: Registration<mio::net::TcpStream>,
+}
+
+/// `write_all` did not write everything: how much went out, and why no more.
+#[derive(Debug, thiserror::Error)]
+#[error("{written} of {len} bytes were written: {source}")]
+#[non_exhaustive]
+pub struct WriteAllError {
+    /// Bytes that the peer will get, unless the connection breaks.
+    pub written: usize,
+    /// Bytes that there were to write.
+    pub len: usize,
+    /// What stopped it; a cancellation is found in it by `kernel::cancelled`.
+    pub source: io::Error,
+}
+
+impl From<WriteAllError> for io::Error {
+    fn from(error: WriteAllError) -> io::Error {
+        io::Error::new(error.source.kind(), error)
+    }
+}
+
+impl TcpStream {
+    /// Connects to an address, or to the first address of a name that answers.
+    ///
+    /// # Errors
+    ///
+    /// That of the look-up, or of the last address tried; it names the address.
+    ///
+    /// # Cancellation
+    ///
+    /// The half-open connection is closed; nothing is left behind.
+    #[track_caller]
+    pub fn connect(address: impl ToAddresses) -> impl Future<Output = io::Result<TcpStream>> {
+        let target = address.target();
+        let site = Location::caller();
+        async move {
+            let mut last = None;
+            for address in resolve(target).await? {
+                match connect_one(address, site).await {
+                    Ok(stream) => return Ok(stream),
+                    Err(error) if kernel::cancelled(&error).is_some() => return Err(error),
+                    Err(error) => {
+                        let text = format!("cannot connect to {address}: {error}");
+                        last = Some(io::Error::new(error.kind(), text));
+                    }
+                }
+            }
+            Err(last.expect("a look-up gives at least one address"))
+        }
+    }
+
+    /// Takes over a connected socket, and makes it non-blocking. Duplicates of it may exist.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be made non-blocking.
+    pub fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
+        stream.set_nonblocking(true)?;
+        let stream = TcpStream::from_mio(mio::net::TcpStream::from_std(stream));
+        stream.registration.may_be_duplicated();
+        Ok(stream)
+    }
+
+    pub(crate) fn from_mio(stream: mio::net::TcpStream) -> TcpStream {
+        TcpStream { registration: Registration::new(stream) }
+    }
+
+    /// Reads what is there, at least one byte; waits if there is nothing. 0 is the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// The system's; a cancellation; `ResourceBusy` if another task is reading; `NotConnected` once it
+    /// is closed.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing is consumed.
+    #[track_caller]
+    pub fn read<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> + 'a {
+        self.read_at(Location::caller(), buf)
+    }
+
+    fn read_at<'a>(
+        &'a self,
+        site: &'static Location<'static>,
+        buf: &'a mut [u8],
+    ) -> impl Future<Output = io::Result<usize>> + 'a {
+        self.registration.io_at(Direction::Read, "READ", site, move |mut stream| {
+            let n = stream.read(buf)?;
+            // Less than there was room for: the next attempt would only be told to wait. The end of the
+            // stream is different, it stays readable.
+            if n > 0 && n < buf.len() {
+                self.registration.drained(Direction::Read);
+            }
+            Ok(n)
+        })
+    }
+
+    /// Reads until `buf` is full.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` if the stream ends before; otherwise as [`read`](TcpStream::read).
+    ///
+    /// # Cancellation
+    ///
+    /// What was read so far is at the front of `buf`, but the error does not say how much it was. To go
+    /// on after a cancellation, call [`read`](TcpStream::read) and count.
+    #[track_caller]
+    pub fn read_exact<'a>(
+        &'a self,
+        buf: &'a mut [u8],
+    ) -> impl Future<Output = io::Result<()>> + 'a {
+        let site = Location::caller();
+        async move {
+            let len = buf.len();
+            let mut filled = 0;
+            while filled < len {
+                match self.read_at(site, &mut buf[filled..]).await? {
+                    0 => {
+                        let text = format!("the stream ended after {filled} of {len} bytes");
+                        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+                    }
+                    n => filled += n,
+                }
+            }
+            Ok(())
+        }
+    }
+
+    /// Looks at what is there without consuming it; waits if there is nothing. 0 is the end.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](TcpStream::read).
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing is consumed.
+    #[track_caller]
+    pub fn peek<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> + 'a {
+        self.registration.io(Direction::Read, "PEEK", move |stream| stream.peek(buf))
+    }
+
+    /// Writes some bytes, at least one unless `buf` is empty; waits if there is no room.
+    ///
+    /// # Errors
+    ///
+    /// The system's, a connection that the peer has closed among them (never a signal); a cancellation;
+    /// `ResourceBusy` if another task is writing; `NotConnected` once it is closed.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing was written.
+    #[track_caller]
+    pub fn write<'a>(&'a self, buf: &'a [u8]) -> impl Future<Output = io::Result<usize>> + 'a {
+        self.write_at(Location::caller(), buf)
+    }
+
+    fn write_at<'a>(
+        &'a self,
+        site: &'static Location<'static>,
+        buf: &'a [u8],
+    ) -> impl Future<Output = io::Result<usize>> + 'a {
+        self.registration
+            .io_at(Direction::Write, "WRITE", site, move |mut stream| stream.write(buf))
+    }
+
+    /// Writes everything.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteAllError`] says how much went out and what stopped it; it converts into an `io::Error`.
+    ///
+    /// # Cancellation
+    ///
+    /// What went out is in the error.
+    #[track_caller]
+    pub fn write_all<'a>(
+        &'a self,
+        buf: &'a [u8],
+    ) -> impl Future<Output = Result<(), WriteAllError>> + 'a {
+        let site = Location::caller();
+        async move {
+            let len = buf.len();
+            let mut written = 0;
+            while written < len {
+                let source = match self.write_at(site, &buf[written..]).await {
+                    Ok(0) => io::Error::new(io::ErrorKind::WriteZero, "the socket takes no more"),
+                    Ok(n) => {
+                        written += n;
+                        continue;
+                    }
+                    Err(error) => error,
+                };
+                return Err(WriteAllError { written, len, source });
+            }
+            Ok(())
+        }
+    }
+
+    /// Ends one direction, or both: the peer reads the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// The system's; `NotConnected` once it is closed.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.registration.with(|stream| stream.shutdown(how))
+    }
+
+    /// Closes it. Tasks that are parked on it get an error.
+    pub fn close(&self) {
+        self.registration.close();
+    }
+
+    /// The peer's address.
+    ///
+    /// # Errors
+    ///
+    /// The system's; `NotConnected` once it is closed.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.registration.with(mio::net::TcpStream::peer_addr)
+    }
+
+    /// Its own address.
+    ///
+    /// # Errors
+    ///
+    /// The system's; `NotConnected` once it is closed.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.registration.with(mio::net::TcpStream::local_addr)
+    }
+
+    /// Whether small writes go out at once instead of being gathered (Nagle's algorithm off).
+    ///
+    /// # Errors
+    ///
+    /// The system's; `NotConnected` once it is closed.
+    pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
+        self.registration.with(|stream| stream.set_nodelay(on))
+    }
+
+    /// Lends the descriptor, for options that this type does not have.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` once it is closed; and what `look` returns.
+    #[cfg(unix)]
+    pub fn as_fd<R>(
+        &self,
+        look: impl FnOnce(std::os::fd::BorrowedFd<'_>) -> io::Result<R>,
+    ) -> io::Result<R> {
+        use std::os::fd::AsFd;
+        self.registration.may_be_duplicated();
+        self.registration.with(|stream| look(stream.as_fd()))
+    }
+
+    /// A half to read and a half to write, for two tasks' worth of code in one.
+    pub fn split(&self) -> (ReadHalf<'_>, WriteHalf<'_>) {
+        (ReadHalf(self), WriteHalf(self))
+    }
+}
+
+impl fmt::Debug for TcpStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TcpStream")
+            .field("local_addr", &self.local_addr().ok())
+            .field("peer_addr", &self.peer_addr().ok())
+            .finish()
+    }
+}
+
+async fn connect_one(
+    address: SocketAddr,
+    site: &'static Location<'static>,
+) -> io::Result<TcpStream> {
+    let stream = TcpStream::from_mio(mio::net::TcpStream::connect(address)?);
+    let connecting = |stream: &mio::net::TcpStream| {
+        if let Some(error) = stream.take_error()? {
+            return Err(error);
+        }
+        match stream.peer_addr() {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            Err(error) => Err(error),
+        }
+    };
+    stream.registration.io_at(Direction::Write, "CONNECT", site, connecting).await?;
+    Ok(stream)
+}
+
+/// The half of a stream that reads.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadHalf<'a>(&'a TcpStream);
+
+impl ReadHalf<'_> {
+    /// As [`TcpStream::read`].
+    ///
+    /// # Errors
+    ///
+    /// As [`TcpStream::read`].
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing is consumed.
+    #[track_caller]
+    pub fn read<'b>(&'b self, buf: &'b mut [u8]) -> impl Future<Output = io::Result<usize>> + 'b {
+        self.0.read(buf)
+    }
+
+    /// As [`TcpStream::read_exact`].
+    ///
+    /// # Errors
+    ///
+    /// As [`TcpStream::read_exact`].
+    ///
+    /// # Cancellation
+    ///
+    /// As [`TcpStream::read_exact`].
+    #[track_caller]
+    pub fn read_exact<'b>(
+        &'b self,
+        buf: &'b mut [u8],
+    ) -> impl Future<Output = io::Result<()>> + 'b {
+        self.0.read_exact(buf)
+    }
+}
+
+/// The half of a stream that writes.
+#[derive(Debug, Clone, Copy)]
+pub struct WriteHalf<'a>(&'a TcpStream);
+
+impl WriteHalf<'_> {
+    /// As [`TcpStream::write`].
+    ///
+    /// # Errors
+    ///
+    /// As [`TcpStream::write`].
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing was written.
+    #[track_caller]
+    pub fn write<'b>(&'b self, buf: &'b [u8]) -> impl Future<Output = io::Result<usize>> + 'b {
+        self.0.write(buf)
+    }
+
+    /// As [`TcpStream::write_all`].
+    ///
+    /// # Errors
+    ///
+    /// As [`TcpStream::write_all`].
+    ///
+    /// # Cancellation
+    ///
+    /// What went out is in the error.
+    #[track_caller]
+    pub fn write_all<'b>(
+        &'b self,
+        buf: &'b [u8],
+    ) -> impl Future<Output = Result<(), WriteAllError>> + 'b {
+        self.0.write_all(buf)
+    }
+
+    /// Ends the direction: the peer reads the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// As [`TcpStream::shutdown`].
+    pub fn shutdown(&self) -> io::Result<()> {
+        self.0.shutdown(Shutdown::Write)
+    }
+}
