@@ -1,3 +1,45 @@
-//! Curium.
+//! Curium: a structured-concurrency async runtime in the style of Python's curio.
+//!
+//! This crate only gathers the others: [`kernel`](mod@kernel) (tasks, cancellation, groups, timeouts;
+//! re-exported here whole), [`sync`] (what tasks share) and [`net`] (TCP). Start with the kernel's page;
+//! what is promised, rule by rule, is in `docs/semantics.md` of the repository.
+//!
+//! ```
+//! use curium::prelude::*;
+//!
+//! async fn kid() -> Result<()> {
+//!     if let Err(cancelled) = sleep(Duration::from_secs(1000)).await {
+//!         println!("Fine. Saving my work.");
+//!         return Err(cancelled);
+//!     }
+//!     Ok(())
+//! }
+//!
+//! fn main() -> Result<()> {
+//!     curium::run(async || {
+//!         let kid = spawn(kid());
+//!         if timeout_after(Duration::from_millis(20), kid.join()).await.is_err() {
+//!             println!("I warned you!");
+//!             kid.cancel().await?;
+//!         }
+//!         Ok(())
+//!     })
+//! }
+//! ```
+
 pub use kernel::*;
-pub use {net, sync};
+pub use {kernel, net, sync};
+
+/// What the first ten programs need.
+///
+/// `Result` is the everyday one: its error is [`TaskCancelled`] unless another is named.
+pub mod prelude {
+    pub use std::time::Duration;
+
+    pub use kernel::{
+        JoinedExt, Result, Task, TaskCancelled, TaskError, TaskGroup, TaskTimeout, cancelled,
+        disable_cancellation, ignore_after, run, sleep, spawn, timeout_after, yield_now,
+    };
+    pub use net::{TcpListener, TcpStream, tcp_server};
+    pub use sync::{Condition, Event, Lock, Queue, Semaphore};
+}

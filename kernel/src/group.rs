@@ -15,9 +15,9 @@ use crate::core::Core;
 use crate::current;
 use crate::error::{CancelReason, GroupError, TaskCancelled};
 use crate::group_end::run_scope;
+use crate::group_ref::GroupRef;
 use crate::group_state::{GroupStage, GroupState, MemberEnd, Wait};
 use crate::group_wait::{NextDone, Progress, Until};
-use crate::id::GroupId;
 use crate::task::Task;
 use crate::wait_queue;
 
@@ -50,12 +50,6 @@ use crate::wait_queue;
 pub struct TaskGroup<E> {
     pub(crate) core: Rc<Core>,
     pub(crate) state: Rc<GroupState>,
-    error: PhantomData<fn() -> E>,
-}
-
-/// The group inside its [`scope`](TaskGroup::scope): a name, `Copy`, that members may keep and use.
-pub struct GroupRef<E> {
-    id: GroupId,
     error: PhantomData<fn() -> E>,
 }
 
@@ -176,7 +170,7 @@ where
 
     /// The group by name: `Copy`, and members may keep it.
     pub fn by_ref(&self) -> GroupRef<E> {
-        GroupRef { id: self.state.id, error: PhantomData }
+        GroupRef::new(self.state.id)
     }
 
     /// Spawns a member.
@@ -327,10 +321,21 @@ where
 }
 
 #[track_caller]
-fn must<T>(spawned: Result<T, GroupEnded>) -> T {
+pub(crate) fn must<T>(spawned: Result<T, GroupEnded>) -> T {
     match spawned {
         Ok(task) => task,
         Err(ended) => panic!("{ended}"),
+    }
+}
+
+impl<E> Default for TaskGroup<E>
+where
+    E: From<TaskCancelled> + fmt::Debug + 'static,
+{
+    /// As [`new`](TaskGroup::new).
+    #[track_caller]
+    fn default() -> Self {
+        TaskGroup::new()
     }
 }
 
@@ -346,91 +351,5 @@ impl<E> fmt::Debug for TaskGroup<E> {
             .field("wait", &self.state.wait)
             .field("members", &self.state.counted.get())
             .finish_non_exhaustive()
-    }
-}
-
-impl<E> GroupRef<E>
-where
-    E: From<TaskCancelled> + fmt::Debug + 'static,
-{
-    /// Spawns a member.
-    ///
-    /// # Panics
-    ///
-    /// If the group has ended, or outside its kernel.
-    #[track_caller]
-    pub fn spawn<F>(self, future: F) -> Task<<F::Output as TaskOutput<E>>::Value, E>
-    where
-        F: Future + 'static,
-        F::Output: TaskOutput<E>,
-    {
-        must(self.admit(future, false))
-    }
-
-    /// Spawns a member that nobody waits for; see [`TaskGroup::spawn_daemon`].
-    ///
-    /// # Panics
-    ///
-    /// If the group has ended, or outside its kernel.
-    #[track_caller]
-    pub fn spawn_daemon<F>(self, future: F) -> Task<<F::Output as TaskOutput<E>>::Value, E>
-    where
-        F: Future + 'static,
-        F::Output: TaskOutput<E>,
-    {
-        must(self.admit(future, true))
-    }
-
-    /// Spawns a member, unless the group has ended.
-    ///
-    /// # Errors
-    ///
-    /// [`GroupEnded`]; the future is dropped.
-    ///
-    /// # Panics
-    ///
-    /// Outside a kernel.
-    #[track_caller]
-    pub fn try_spawn<F>(
-        self,
-        future: F,
-    ) -> Result<Task<<F::Output as TaskOutput<E>>::Value, E>, GroupEnded>
-    where
-        F: Future + 'static,
-        F::Output: TaskOutput<E>,
-    {
-        self.admit(future, false)
-    }
-
-    #[track_caller]
-    fn admit<F>(
-        self,
-        future: F,
-        daemon: bool,
-    ) -> Result<Task<<F::Output as TaskOutput<E>>::Value, E>, GroupEnded>
-    where
-        F: Future + 'static,
-        F::Output: TaskOutput<E>,
-    {
-        let core = current::with("spawning in a group", Rc::clone);
-        let state = core.groups.borrow().get(self.id).cloned();
-        match state {
-            Some(state) => Ok(Task::start(core, future, Some((&state, daemon)))),
-            None => Err(GroupEnded),
-        }
-    }
-}
-
-impl<E> Clone for GroupRef<E> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<E> Copy for GroupRef<E> {}
-
-impl<E> fmt::Debug for GroupRef<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GroupRef").finish_non_exhaustive()
     }
 }

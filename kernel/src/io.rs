@@ -225,9 +225,7 @@ impl Binding {
                 .then(|| core.with_reactor(|reactor| reactor.forget(self.token)))
         });
         match here.flatten() {
-            Some(parked) => {
-                parked.into_iter().flatten().into_iter().flatten().for_each(Target::wake)
-            }
+            Some(parked) => parked.into_iter().flatten().flatten().for_each(Target::wake),
             None => drop(self.remote.post(Message::Unregister(self.token))),
         }
     }
@@ -304,11 +302,13 @@ fn attempt<S: Source, R>(
         }
         worth_trying = ready;
     }
-    while worth_trying {
-        match registration.with(&mut *operation) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            done => return Poll::Ready(done),
+    if worth_trying {
+        loop {
+            match registration.with(&mut *operation) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                done => return Poll::Ready(done),
+            }
         }
     }
     let token = match registration.bind(core) {

@@ -1,11 +1,100 @@
-//! The kernel of Curium.
+//! The kernel of Curium: tasks, cancellation as an error, timeouts, groups, timers, the reactor.
+//!
+//! One kernel runs on one thread. Tasks are ordinary futures, not `Send`, polled one at a time; every
+//! place where a task can park is a *leaf*, and every leaf returns a `Result` that can carry
+//! [`TaskCancelled`]. So a cancelled task cleans up with ordinary code and `?`, awaiting what it needs.
+//!
+//! ```
+//! use std::time::Duration;
+//! use kernel::{TaskCancelled, TaskGroup, sleep};
+//!
+//! async fn worker(name: &'static str) -> Result<(), TaskCancelled> {
+//!     if let Err(cancelled) = sleep(Duration::from_secs(1000)).await {
+//!         sleep(Duration::from_millis(1)).await?; // cleanup may await
+//!         println!("{name} has cleaned up");
+//!         return Err(cancelled);
+//!     }
+//!     Ok(())
+//! }
+//!
+//! kernel::run(async || {
+//!     TaskGroup::<TaskCancelled>::scope(async |g| {
+//!         let one = g.spawn(worker("one"));
+//!         sleep(Duration::from_millis(1)).await?;
+//!         one.cancel().await // returns when `one` has really ended
+//!     })
+//!     .await
+//! })?;
+//! # Ok::<(), TaskCancelled>(())
+//! ```
+//!
+//! When the compiler asks for the error type of an `async` block (`cannot infer type of the type
+//! parameter E`), end the block with `Ok::<_, TaskCancelled>(value)`, or name it in an `async fn`.
+//!
+//! # The data path
+//!
+//! Follow one read, from `spawn` to `join`; the files in the order in which it passes them.
+//!
+//! ```text
+//!   spawn(future) ─▶ task.rs ─▶ lifecycle.rs  admit: a cell of the table, queued
+//!                                   │
+//!             ┌─────────────────────▼─────────────────────┐
+//!             │ tick.rs    pop a ready task, poll it      │◀──────────────┐
+//!             └──────┬─────────────────────────────┬──────┘               │
+//!                    │ future polls the leaf       │ Ready: finish        │ wake
+//!                    ▼                             ▼                      │ (core.rs)
+//!             io.rs      try to read; would     lifecycle.rs  keep the    │
+//!             leaf.rs    block: cancelled? else   output, tell the group, │
+//!                        park, leave a record     wake the joiners ───────┤
+//!             reactor.rs who waits for which        │                     │
+//!                │       socket                     ▼                     │
+//!                │                               join.rs  take the output │
+//!                ▼                                                        │
+//!             idle.rs    nobody ready: sleep in the poll; an event ───────┘
+//! ```
+//!
+//! A cancellation goes the same way: `task.cancel()` (join.rs) stamps the task's scope (cancel.rs) and
+//! wakes its leaves; polled again, the leaf tries its operation first, and if that would still park,
+//! returns the error (leaf.rs).
+//!
+//! | file | holds |
+//! |---|---|
+//! | `kernel.rs` | [`Kernel`], [`run`], the builder, shutdown |
+//! | `tick.rs`, `idle.rs` | a turn of the kernel; what it does between polls and when nobody is ready |
+//! | `core.rs` | the state, and the six invariants that take the place of `SAFETY` comments |
+//! | `cell.rs`, `body.rs`, `table.rs`, `lifecycle.rs` | a task: its states, its future, its place, its life |
+//! | `cancel.rs`, `scope.rs` | scopes and delivery; the tree of scopes and parked leaves |
+//! | `leaf.rs`, `current.rs`, `target.rs` | the cancel point; the one door into the kernel; whom to wake |
+//! | `ready.rs`, `remote.rs` | the ready queue; what other threads may touch: wakers and the mailbox |
+//! | `task.rs`, `join.rs`, `group*.rs` | the handle; waiting for a task; groups |
+//! | `timeout.rs`, `shield.rs`, `sleep.rs` | timeouts; shields; time |
+//! | `timer.rs`, `clock.rs`, `reactor.rs`, `io.rs` | the heap of timers; the clock; readiness |
+//! | `wait_queue.rs` | FIFO waiters with hand-over: all that `sync` needs |
+//! | `snapshot.rs`, `report.rs`, `testing.rs` | the tree of tasks; what nobody took; the test kit |
+//!
+//! # Writing a leaf of your own
+//!
+//! | you wait for | build on |
+//! |---|---|
+//! | a turn in a queue, a permit, an item | [`wait_queue::Handoff`] and [`wait_queue::Wait`] |
+//! | readiness of a source | [`io::Registration`] |
+//! | a job on another thread | [`on_thread`] |
+//! | anything else | [`CancelPoint`], round any poll function |
+//! | a future that is not Curium's | [`cancellable`] |
+//!
+//! # What it deliberately does not do
+//!
+//! No `unsafe`, no `Send` tasks, no work stealing: a second core means a second kernel on a second
+//! thread. No signals yet, no thread pool, no processes.
+
 pub use crate::body::TaskOutput;
 pub use crate::cell::End;
 pub use crate::error::{
     CancelReason, GroupError, JoinedExt, Panic, Result, TaskCancelled, TaskError, TaskTimeout,
     cancelled,
 };
-pub use crate::group::{GroupEnded, GroupRef, TaskGroup};
+pub use crate::group::{GroupEnded, TaskGroup};
+pub use crate::group_ref::GroupRef;
 pub use crate::group_state::{MemberEnd, Wait};
 pub use crate::id::TaskId;
 pub use crate::job::on_thread;
@@ -32,6 +121,7 @@ mod current;
 mod error;
 mod group;
 mod group_end;
+mod group_ref;
 mod group_state;
 mod group_wait;
 mod id;
