@@ -1,8 +1,8 @@
 //! Curium: a structured-concurrency async runtime in the style of Python's curio.
 //!
-//! This crate only gathers the others: [`kernel`](mod@kernel) (tasks, cancellation, groups, timeouts;
-//! re-exported here whole), [`sync`] (what tasks share) and [`net`] (TCP). Start with the kernel's page;
-//! what is promised, rule by rule, is in `docs/semantics.md` of the repository.
+//! This crate only gathers the others: [`kernel`](mod@kernel) (tasks, cancellation, groups,
+//! timeouts; re-exported here whole), [`sync`] (what tasks share) and [`net`] (TCP). Start with the
+//! kernel's page; what is promised, rule by rule, is in `docs/semantics.md` of the repository.
 //!
 //! ```
 //! use curium::prelude::*;

@@ -1,7 +1,7 @@
 //! A task's future or, later, its output: one allocation behind one erased trait.
 //!
-//! The box of an ended task may be filled again by the next future of the same type, so a program that
-//! spawns one kind of task over and over does not pay the allocator for each.
+//! The box of an ended task may be filled again by the next future of the same type, so a program
+//! that spawns one kind of task over and over does not pay the allocator for each.
 
 use std::any::Any;
 use std::fmt;

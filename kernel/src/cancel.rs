@@ -1,9 +1,10 @@
 //! Delivery: how a request becomes an error at an await point.
 //!
 //! A cancelled scope carries the *stamp* of its cancellation, from a counter of the kernel, and a
-//! *pending* flag. While a task is polled, the kernel publishes the **ambient** of the innermost scope
-//! that is being polled: the greatest stamp and the or of the flags of all scopes from there outward,
-//! up to a shield. A leaf that would park for the first time remembers the counter. From then on:
+//! *pending* flag. While a task is polled, the kernel publishes the **ambient** of the innermost
+//! scope that is being polled: the greatest stamp and the or of the flags of all scopes from there
+//! outward, up to a shield. A leaf that would park for the first time remembers the counter. From
+//! then on:
 //!
 //! - ambient pending: the leaf takes the error, and the flag of the *outermost* pending scope is
 //!   cleared. Delivered means returned (C3): until some leaf has returned it, the flag stands.
@@ -90,8 +91,8 @@ impl Core {
         }
     }
 
-    /// Whether a leaf that would park must return the error instead. `since`: the counter when it first
-    /// parked, 0 if it has not.
+    /// Whether a leaf that would park must return the error instead. `since`: the counter when it
+    /// first parked, 0 if it has not.
     pub(crate) fn due(&self, since: u64) -> bool {
         let ambient = self.ambient.get();
         ambient.pending || (since != 0 && ambient.stamp > since)
@@ -201,8 +202,8 @@ impl Core {
         }
     }
 
-    /// Removes a scope. `passing`: its body ended in an error that carries what was delivered outward;
-    /// otherwise the timeouts whose expiry was swallowed inside are pending again (T5).
+    /// Removes a scope. `passing`: its body ended in an error that carries what was delivered
+    /// outward; otherwise the timeouts whose expiry was swallowed inside are pending again (T5).
     pub(crate) fn close_scope(&self, key: u32, passing: bool) {
         let mut scopes = self.scopes.borrow_mut();
         let cell = self.find(scopes.scopes[key as usize].task);

@@ -9,8 +9,8 @@
 //!      └───────────────── release: nobody holds a handle ────────────────────────┘
 //! ```
 //!
-//! Cells are recycled, box and all; a name (`TaskId`) carries the generation, so a handle, a waker or a
-//! timer of the last tenant never reaches the next one.
+//! Cells are recycled, box and all; a name (`TaskId`) carries the generation, so a handle, a waker
+//! or a timer of the last tenant never reaches the next one.
 
 use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};

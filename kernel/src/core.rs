@@ -1,15 +1,15 @@
 //! The state of a kernel, and the small steps on it that everything else is made of.
 //!
-//! Each part sits in a cell of its own, borrowed for a few lines at a time. The six invariants that take
-//! the place of `SAFETY` comments:
+//! Each part sits in a cell of its own, borrowed for a few lines at a time. The six invariants that
+//! take the place of `SAFETY` comments:
 //!
-//! 1. *no user code under a kernel borrow*: no poll, drop, wake or clone of anything that belongs to a
-//!    program while one of these cells is borrowed (the polled task's own body excepted);
+//! 1. *no user code under a kernel borrow*: no poll, drop, wake or clone of what belongs to a program
+//!    while one of these cells is borrowed (the polled task's own body excepted);
 //! 2. *queued at most once*: `TaskCell::queued`;
 //! 3. *only tick runs tasks*: waking puts a task on the ready queue and nothing more;
 //! 4. *ids never lie*: see `id.rs`;
 //! 5. *announce sleep, look once more, then sleep*: see `remote.rs`;
-//! 6. *a closed group is empty*: see `group.rs`.
+//! 6. *a closed group is empty*: see `group_state.rs`.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};

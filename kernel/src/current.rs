@@ -1,13 +1,13 @@
 //! The one door from user code into the kernel of this thread.
 //!
 //! A leaf, `spawn`, a waker that fires on the kernel's own thread: all of them come in here, and
-//! nowhere else. The thread-local is constant and has no destructor, so reaching for it is one load,
-//! and it is still there when other thread-locals are gone (a wake from a late destructor is a no-op,
-//! not a panic).
+//! nowhere else. The thread-local is constant and has no destructor, so reaching for it is one
+//! load, and it is still there when other thread-locals are gone (a wake from a late destructor is
+//! a no-op, not a panic).
 //!
-//! Invariant *no user code under a kernel borrow*: the closures given to [`with`] and [`try_with`] run
-//! kernel code only. They may nest, but they never poll, wake a foreign waker, drop a future or call
-//! back into a program.
+//! Invariant *no user code under a kernel borrow*: the closures given to [`with`] and [`try_with`]
+//! run kernel code only. They may nest, but they never poll, wake a foreign waker, drop a future or
+//! call back into a program.
 
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
@@ -65,8 +65,9 @@ pub(crate) struct Entered {
 }
 
 impl Entered {
-    /// Makes `core` current. Only `Kernel` and `Task::abort` do this, and `Kernel::run` refuses when
-    /// another kernel is current; dropping a kernel inside another one is allowed, hence `outer`.
+    /// Makes `core` current. Only `Kernel` and `Task::abort` do this, and `Kernel::run` refuses
+    /// when another kernel is current; dropping a kernel inside another one is allowed, hence
+    /// `outer`.
     pub(crate) fn new(core: &Rc<Core>) -> Self {
         Entered { outer: swap(Some(core.clone())) }
     }

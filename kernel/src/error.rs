@@ -19,11 +19,11 @@ pub type Result<T, E = TaskCancelled> = std::result::Result<T, E>;
 /// The task was cancelled while it waited at this await point.
 ///
 /// The call that returns this has not done its work, and has lost nothing either: what was read,
-/// received or acquired would have been returned instead. Clean up, awaiting what you need, and pass
-/// the error on with `?`.
+/// received or acquired would have been returned instead. Clean up, awaiting what you need, and
+/// pass the error on with `?`.
 ///
-/// Into an [`io::Error`] it converts with kind [`io::ErrorKind::Other`], which no retry loop swallows;
-/// [`cancelled`] finds it again.
+/// Into an [`io::Error`] it converts with kind [`io::ErrorKind::Other`], which no retry loop
+/// swallows; [`cancelled`] finds it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the task was cancelled: {reason}")]
 pub struct TaskCancelled {
@@ -51,7 +51,8 @@ impl From<TaskCancelled> for io::Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CancelReason {
-    /// Somebody asked for it; `by` is the asking task, or none if it was asked from outside any task.
+    /// Somebody asked for it; `by` is the asking task, or none if it was asked from outside any
+    /// task.
     #[error("requested{}", by.map(|id| format!(" by task {id}")).unwrap_or_default())]
     Requested {
         /// The task that asked.

@@ -1,9 +1,9 @@
 //! Groups: tasks that end with the block that started them.
 //!
-//! Leaving a group, on every path, leaves no member alive (G1): well, by an error, by a cancellation of
-//! the owner, members are cancelled together and awaited; dropped in the middle, their futures are
-//! dropped. Source: trio's nursery, curio's `TaskGroup`, eio's switch; the bookkeeping is in
-//! `group_state.rs`.
+//! Leaving a group, on every path, leaves no member alive (G1): well, by an error, by a
+//! cancellation of the owner, members are cancelled together and awaited; dropped in the middle,
+//! their futures are dropped. Source: trio's nursery, curio's `TaskGroup`, eio's switch; the
+//! bookkeeping is in `group_state.rs`.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -23,9 +23,9 @@ use crate::wait_queue;
 
 /// A group of tasks that ends as one.
 ///
-/// The everyday form is [`TaskGroup::scope`]. For a group that lives longer than a block, make one with
-/// [`TaskGroup::new`] and end it with [`join`](TaskGroup::join); dropped unjoined, it drops its members'
-/// futures, without a chance to clean up.
+/// The everyday form is [`TaskGroup::scope`]. For a group that lives longer than a block, make one
+/// with [`TaskGroup::new`] and end it with [`join`](TaskGroup::join); dropped unjoined, it drops
+/// its members' futures, without a chance to clean up.
 ///
 /// ```
 /// use kernel::{TaskCancelled, TaskGroup, sleep};
@@ -65,8 +65,8 @@ where
     /// Runs `body` with a group, and waits until all its members have ended.
     ///
     /// The first member to fail cancels its siblings and the body. An error of the body, or a
-    /// cancellation of this task, cancels the members. Whatever happens, all members have ended when
-    /// this returns. A member that is to use the group takes `g` along: it is `Copy`.
+    /// cancellation of this task, cancels the members. Whatever happens, all members have ended
+    /// when this returns. A member that is to use the group takes `g` along: it is `Copy`.
     ///
     /// Members return `Result<_, E>`, or `()` if they cannot fail; values come by [`Task::join`].
     ///
@@ -141,8 +141,8 @@ where
 
     /// A group of its own, that waits for all its members.
     ///
-    /// Each member that ends leaves a few bytes behind until [`next_done`](TaskGroup::next_done) tells
-    /// of it; a server that never asks had better use [`scope`](TaskGroup::scope).
+    /// Each member that ends leaves a few bytes behind until [`next_done`](TaskGroup::next_done)
+    /// tells of it; a server that never asks had better use [`scope`](TaskGroup::scope).
     ///
     /// # Panics
     ///
@@ -187,8 +187,8 @@ where
         must(self.try_spawn(future))
     }
 
-    /// Spawns a member that nobody waits for: it never counts, its failure is only reported, and it is
-    /// cancelled when the group ends.
+    /// Spawns a member that nobody waits for: it never counts, its failure is only reported, and it
+    /// is cancelled when the group ends.
     ///
     /// # Panics
     ///
@@ -233,17 +233,18 @@ where
         Ok(Task::start(self.core.clone(), future, Some((&self.state, daemon))))
     }
 
-    /// Waits as the group was made to, cancels the rest, and ends the group. A second time: nothing.
+    /// Waits as the group was made to, cancels the rest, and ends the group. A second time:
+    /// nothing.
     ///
     /// # Errors
     ///
-    /// The first failure of a member; further ones are reported. A cancellation of this task, after the
-    /// members have been cancelled and have ended.
+    /// The first failure of a member; further ones are reported. A cancellation of this task, after
+    /// the members have been cancelled and have ended.
     ///
     /// # Cancellation
     ///
-    /// The members are cancelled and awaited under a shield. Dropped half-way, the group stays as it is
-    /// and can be joined again.
+    /// The members are cancelled and awaited under a shield. Dropped half-way, the group stays as
+    /// it is and can be joined again.
     ///
     /// # Panics
     ///
@@ -289,8 +290,8 @@ where
         wait_queue::Wait::new("NEXT_DONE", NextDone { group: &self.state })
     }
 
-    /// Cancels all members that have not ended, daemons aside, together, and waits for them. The group
-    /// goes on.
+    /// Cancels all members that have not ended, daemons aside, together, and waits for them. The
+    /// group goes on.
     ///
     /// # Errors
     ///

@@ -11,7 +11,8 @@ use crate::group::{GroupEnded, must};
 use crate::id::GroupId;
 use crate::task::Task;
 
-/// The group inside its [`scope`](crate::TaskGroup::scope): a name, `Copy`, that members may keep and use.
+/// The group inside its [`scope`](crate::TaskGroup::scope): a name, `Copy`, that members may keep
+/// and use.
 pub struct GroupRef<E> {
     id: GroupId,
     error: PhantomData<fn() -> E>,
@@ -41,7 +42,8 @@ where
         must(self.admit(future, false))
     }
 
-    /// Spawns a member that nobody waits for; see [`TaskGroup::spawn_daemon`](crate::TaskGroup::spawn_daemon).
+    /// Spawns a member that nobody waits for; see
+    /// [`TaskGroup::spawn_daemon`](crate::TaskGroup::spawn_daemon).
     ///
     /// # Panics
     ///

@@ -7,8 +7,8 @@
 //!     └──────────────── abandon: aborts everybody ─────────────┘
 //! ```
 //!
-//! Invariant *a closed group is empty*: a group leaves the kernel's table only when its last member has
-//! ended, or in `abandon`, which drops every member's future first thing.
+//! Invariant *a closed group is empty*: a group leaves the kernel's table only when its last member
+//! has ended, or in `abandon`, which drops every member's future first thing.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -228,8 +228,8 @@ impl Core {
         }
         let down = group.failing.get() || group.stage.get() != GroupStage::Open;
         let failed = matches!(end, End::Failed | End::Panicked);
-        // The failed cleanup of a cancelled member is kept if the group comes down anyway; if somebody
-        // cancelled that member by hand, it is not the group's failure (C6).
+        // The failed cleanup of a cancelled member is kept if the group comes down anyway; if
+        // somebody cancelled that member by hand, it is not the group's failure (C6).
         if !cell.failure.get() || !(failed || down) {
             return;
         }
@@ -275,8 +275,8 @@ impl Core {
         }
     }
 
-    /// Drops every member's future at once, without awaiting cleanup, and reports the failures that the
-    /// group had kept (G4).
+    /// Drops every member's future at once, without awaiting cleanup, and reports the failures that
+    /// the group had kept (G4).
     pub(crate) fn abandon(&self, group: &GroupState) {
         if group.stage.get() == GroupStage::Closed {
             return;

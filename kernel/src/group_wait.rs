@@ -28,8 +28,8 @@ pub(crate) enum BodyFailure<E> {
 }
 
 pin_project! {
-    /// The body of a `scope`: polled in a scope that a failing member cancels; its panic is caught, so
-    /// that the members can be awaited before it goes on.
+    /// The body of a `scope`: polled in a scope that a failing member cancels; its panic is caught,
+    /// so that the members can be awaited before it goes on.
     pub(crate) struct GroupBody<'a, F> {
         #[pin]
         future: Option<F>,

@@ -1,7 +1,7 @@
 //! Names of tasks.
 //!
-//! Invariant *ids never lie*: a name is a place in the task table and the generation of its tenant. A
-//! place whose generations are used up is never let again, so no name ever means a later task.
+//! Invariant *ids never lie*: a name is a place in the task table and the generation of its tenant.
+//! A place whose generations are used up is never let again, so no name ever means a later task.
 
 use std::fmt;
 

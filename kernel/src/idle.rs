@@ -1,5 +1,5 @@
-//! What the kernel looks at between polls: mailbox, timers, reactor; and what it does when nobody is
-//! ready: sleep, jump the virtual clock, or say that nothing can ever happen again.
+//! What the kernel looks at between polls: mailbox, timers, reactor; and what it does when nobody
+//! is ready: sleep, jump the virtual clock, or say that nothing can ever happen again.
 //!
 //! Nothing here polls a task.
 
@@ -20,7 +20,8 @@ const SLICE: usize = 256;
 /// How long sockets must be silent before a virtual clock jumps (K8).
 const SILENCE: Duration = Duration::from_millis(10);
 
-/// How long a kernel with nothing to do waits, in a test, for wakers that somebody else still holds.
+/// How long a kernel with nothing to do waits, in a test, for wakers that somebody else still
+/// holds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Core {
@@ -86,7 +87,8 @@ impl Core {
         }
     }
 
-    /// Warns of tasks that were cancelled a second ago and are still parked where nothing reaches them.
+    /// Warns of tasks that were cancelled a second ago and are still parked where nothing reaches
+    /// them.
     fn serve_foreign(&self, now: u64) {
         loop {
             let next = self.foreign.borrow().front().copied();
@@ -113,7 +115,8 @@ impl Core {
         }
     }
 
-    /// The next report of who holds up the shutdown. Not on a virtual clock, which would never stop.
+    /// The next report of who holds up the shutdown. Not on a virtual clock, which would never
+    /// stop.
     pub(crate) fn arm_report(&self) {
         if !self.clock.is_virtual() {
             self.disarm_report();

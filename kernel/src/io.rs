@@ -1,9 +1,9 @@
 //! Registrations: a source of readiness, and the leaf that tries an operation on it.
 //!
 //! The operation is tried first (N1); only when it would block does the leaf park, and it is tried
-//! again after an event. A source registers itself with the kernel of the task that first has to wait
-//! for it, and moves to another kernel when it is next used there (N2). One reader and one writer at a
-//! time (N3).
+//! again after an event. A source registers itself with the kernel of the task that first has to
+//! wait for it, and moves to another kernel when it is next used there (N2). One reader and one
+//! writer at a time (N3).
 //!
 //! `net` stands on this alone, and so can sources of other crates: anything that is a
 //! `mio::event::Source` and can be tried without blocking.
@@ -28,12 +28,13 @@ use crate::target::Target;
 
 /// A source of readiness with its place in a kernel's reactor.
 ///
-/// `Send` if the source is: it may move to another thread's kernel while nobody is parked on it. Not
-/// `Sync`; share it between tasks of one kernel with `Rc`.
+/// `Send` if the source is: it may move to another thread's kernel while nobody is parked on it.
+/// Not `Sync`; share it between tasks of one kernel with `Rc`.
 pub struct Registration<S: Source> {
     source: RefCell<Option<S>>,
     binding: RefCell<Option<Binding>>,
-    /// Somebody may hold a duplicate of the descriptor, so closing ours does not deregister it (N8).
+    /// Somebody may hold a duplicate of the descriptor, so closing ours does not deregister it
+    /// (N8).
     duplicated: Cell<bool>,
     parked: Cell<u32>,
 }
@@ -85,14 +86,14 @@ impl<S: Source> Registration<S> {
         }
     }
 
-    /// A leaf that tries `operation` until it does not answer [`io::ErrorKind::WouldBlock`], and waits
-    /// in between. `kind` names it in the monitor, with the caller's place.
+    /// A leaf that tries `operation` until it does not answer [`io::ErrorKind::WouldBlock`], and
+    /// waits in between. `kind` names it in the monitor, with the caller's place.
     ///
     /// # Errors of the leaf
     ///
-    /// Those of `operation`; a cancellation, as an `io::Error` in which [`cancelled`](crate::cancelled)
-    /// finds it; [`io::ErrorKind::ResourceBusy`] if another task waits for the same direction;
-    /// [`io::ErrorKind::NotConnected`] once it is closed.
+    /// Those of `operation`; a cancellation, as an `io::Error` in which
+    /// [`cancelled`](crate::cancelled) finds it; [`io::ErrorKind::ResourceBusy`] if another task
+    /// waits for the same direction; [`io::ErrorKind::NotConnected`] once it is closed.
     ///
     /// # Panics
     ///
@@ -120,8 +121,8 @@ impl<S: Source> Registration<S> {
         Io { registration: self, direction, operation, point, parked: None }
     }
 
-    /// Says that the last operation took all there was (a short read), so that the next one parks at
-    /// once instead of asking the system for a `WouldBlock`.
+    /// Says that the last operation took all there was (a short read), so that the next one parks
+    /// at once instead of asking the system for a `WouldBlock`.
     pub fn drained(&self, direction: Direction) {
         if let Some(binding) = &*self.binding.borrow() {
             current::try_with(|core| {

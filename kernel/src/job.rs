@@ -1,5 +1,5 @@
-//! A job on a thread of its own, awaited here: for the few system calls that cannot be done otherwise,
-//! such as looking a name up.
+//! A job on a thread of its own, awaited here: for the few system calls that cannot be done
+//! otherwise, such as looking a name up.
 //!
 //! Deliberately not a pool: nothing here bounds how many threads there are.
 
@@ -49,8 +49,8 @@ impl Drop for Out {
 ///
 /// # Cancellation
 ///
-/// The caller is free at once. The thread cannot be stopped: it finishes on its own, and its value is
-/// dropped there.
+/// The caller is free at once. The thread cannot be stopped: it finishes on its own, and its value
+/// is dropped there.
 ///
 /// # Panics
 ///

@@ -1,8 +1,8 @@
 //! The kernel: made, run, shut down.
 //!
 //! One per thread and `run` at a time. `run` polls its main future on its own stack, so that it may
-//! borrow; all other tasks live in the table. The order of a turn is in `tick.rs`, what happens between
-//! turns in `idle.rs`. Source: curio's `Kernel.run`, whose rules C24 to C27 this keeps.
+//! borrow; all other tasks live in the table. The order of a turn is in `tick.rs`, what happens
+//! between turns in `idle.rs`. Source: curio's `Kernel.run`, whose rules C24 to C27 this keeps.
 
 use std::any::Any;
 use std::fmt;
@@ -25,8 +25,8 @@ use crate::timer::Action;
 
 /// Runs `main` in a new kernel, shuts the kernel down, and returns the value of `main`.
 ///
-/// `main` may borrow from its surroundings. When it has ended, every task that is left is cancelled and
-/// awaited; then `run` returns what `main` returned, an error too.
+/// `main` may borrow from its surroundings. When it has ended, every task that is left is cancelled
+/// and awaited; then `run` returns what `main` returned, an error too.
 ///
 /// ```
 /// use std::time::Duration;
@@ -68,8 +68,8 @@ fn refuse_nesting(what: &str) {
 
 /// A kernel under your control: run it again and again, and shut it down when you like.
 ///
-/// Dropped, it aborts what is left, youngest first, without awaiting anybody's cleanup; then its timers
-/// go, its registrations, and its descriptors.
+/// Dropped, it aborts what is left, youngest first, without awaiting anybody's cleanup; then its
+/// timers go, its registrations, and its descriptors.
 pub struct Kernel {
     core: Rc<Core>,
 }
@@ -105,8 +105,8 @@ impl Kernel {
 
     /// Cancels every task at once, the youngest first, and runs until all have ended.
     ///
-    /// With a grace set in the builder, what is left after it is aborted and reported; without one, who
-    /// holds up the shutdown is reported every five seconds.
+    /// With a grace set in the builder, what is left after it is aborted and reported; without one,
+    /// who holds up the shutdown is reported every five seconds.
     #[track_caller]
     pub fn shutdown(self) {
         refuse_nesting("Kernel::shutdown");
@@ -272,7 +272,8 @@ impl Drop for Kernel {
             cell.queued.set(false);
             core.release(&cell);
         }
-        // Post that nobody took: closures of other threads are dropped here, their futures never made.
+        // Post that nobody took: closures of other threads are dropped here, their futures never
+        // made.
         for message in core.remote().close() {
             core.discard(message);
         }
@@ -297,8 +298,8 @@ pub struct Builder {
 impl Builder {
     /// Time is virtual: it stands still while anything can run and then jumps to the next deadline.
     ///
-    /// I/O and threads stay real. The clock does not jump while a job is out on another thread, nor,
-    /// while tasks are parked on sockets, before the reactor was silent for 10 ms.
+    /// I/O and threads stay real. The clock does not jump while a job is out on another thread,
+    /// nor, while tasks are parked on sockets, before the reactor was silent for 10 ms.
     pub fn virtual_clock(mut self) -> Self {
         self.settings.virtual_clock = true;
         self
@@ -311,8 +312,8 @@ impl Builder {
         self
     }
 
-    /// How long the shutdown waits before it aborts, and reports, what has not ended. Without one it
-    /// waits for ever.
+    /// How long the shutdown waits before it aborts, and reports, what has not ended. Without one
+    /// it waits for ever.
     pub fn shutdown_grace(mut self, grace: Duration) -> Self {
         self.settings.shutdown_grace = Some(grace);
         self

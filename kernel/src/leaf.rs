@@ -1,9 +1,10 @@
 //! The cancel point: what every leaf is made of.
 //!
-//! A *leaf* is a future that parks by itself instead of polling another future. Every leaf of Curium,
-//! and every leaf that others write, holds one [`CancelPoint`] and polls its operation through it. The
-//! point spends the budget, tries the operation first (C1), returns the cancellation when the operation
-//! would park (C2), and otherwise leaves the record that the monitor reads.
+//! A *leaf* is a future that parks by itself instead of polling another future. Every leaf of
+//! Curium, and every leaf that others write, holds one [`CancelPoint`] and polls its operation
+//! through it. The point spends the budget, tries the operation first (C1), returns the
+//! cancellation when the operation would park (C2), and otherwise leaves the record that the
+//! monitor reads.
 
 use std::panic::Location;
 use std::rc::Rc;
@@ -19,8 +20,8 @@ use crate::scope::Record;
 
 /// A place where a task may park and be cancelled.
 ///
-/// Outside a kernel it is never cancelled and leaves no record, so a leaf that needs nothing else of a
-/// kernel works under any executor.
+/// Outside a kernel it is never cancelled and leaves no record, so a leaf that needs nothing else
+/// of a kernel works under any executor.
 ///
 /// ```
 /// use std::pin::Pin;
@@ -79,7 +80,8 @@ impl CancelPoint {
         CancelPoint { kind, site: Location::caller(), since: 0, shielded: false, at: At::Nowhere }
     }
 
-    /// The same at another place, for futures that are made deeper down than where they are awaited.
+    /// The same at another place, for futures that are made deeper down than where they are
+    /// awaited.
     pub const fn at(kind: &'static str, site: &'static Location<'static>) -> Self {
         CancelPoint { kind, site, since: 0, shielded: false, at: At::Nowhere }
     }
@@ -97,8 +99,8 @@ impl CancelPoint {
     /// Polls `operation`; where that would park, returns a cancellation that is due, or parks.
     ///
     /// `operation` arranges its own wake-up when it returns `Pending`, as in any future. When the
-    /// budget of this poll of the task is spent, it is not tried: the task yields, and a cancellation
-    /// that is due comes first.
+    /// budget of this poll of the task is spent, it is not tried: the task yields, and a
+    /// cancellation that is due comes first.
     ///
     /// # Errors
     ///
@@ -176,7 +178,8 @@ impl CancelPoint {
                 core.budget.set(budget - 1);
                 return Start::Try;
             }
-            // Once a poll, so that another executor inside this task cannot spin on an empty budget.
+            // Once a poll, so that another executor inside this task cannot spin on an empty
+            // budget.
             core.budget.set(Core::BUDGET);
             if !self.shielded && core.due(self.since) {
                 return Start::Cancelled(core.deliver(self.since));

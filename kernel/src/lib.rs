@@ -1,8 +1,9 @@
 //! The kernel of Curium: tasks, cancellation as an error, timeouts, groups, timers, the reactor.
 //!
-//! One kernel runs on one thread. Tasks are ordinary futures, not `Send`, polled one at a time; every
-//! place where a task can park is a *leaf*, and every leaf returns a `Result` that can carry
-//! [`TaskCancelled`]. So a cancelled task cleans up with ordinary code and `?`, awaiting what it needs.
+//! One kernel runs on one thread. Tasks are ordinary futures, not `Send`, polled one at a time;
+//! every place where a task can park is a *leaf*, and every leaf returns a `Result` that can carry
+//! [`TaskCancelled`]. So a cancelled task cleans up with ordinary code and `?`, awaiting what it
+//! needs.
 //!
 //! ```
 //! use std::time::Duration;
@@ -53,19 +54,19 @@
 //!             idle.rs    nobody ready: sleep in the poll; an event ───────┘
 //! ```
 //!
-//! A cancellation goes the same way: `task.cancel()` (join.rs) stamps the task's scope (cancel.rs) and
-//! wakes its leaves; polled again, the leaf tries its operation first, and if that would still park,
-//! returns the error (leaf.rs).
+//! A cancellation goes the same way: `task.cancel()` (join.rs) stamps the task's scope (cancel.rs)
+//! and wakes its leaves; polled again, the leaf tries its operation first, and if that would still
+//! park, returns the error (leaf.rs).
 //!
 //! | file | holds |
 //! |---|---|
 //! | `kernel.rs` | [`Kernel`], [`run`], the builder, shutdown |
-//! | `tick.rs`, `idle.rs` | a turn of the kernel; what it does between polls and when nobody is ready |
+//! | `tick.rs`, `idle.rs` | a turn of the kernel; what it does between polls, and when idle |
 //! | `core.rs` | the state, and the six invariants that take the place of `SAFETY` comments |
-//! | `cell.rs`, `body.rs`, `table.rs`, `lifecycle.rs` | a task: its states, its future, its place, its life |
+//! | `cell.rs`, `body.rs`, `table.rs`, `lifecycle.rs` | a task: states, future, place, life |
 //! | `cancel.rs`, `scope.rs` | scopes and delivery; the tree of scopes and parked leaves |
-//! | `leaf.rs`, `current.rs`, `target.rs` | the cancel point; the one door into the kernel; whom to wake |
-//! | `ready.rs`, `remote.rs` | the ready queue; what other threads may touch: wakers and the mailbox |
+//! | `leaf.rs`, `current.rs`, `target.rs` | the cancel point; the door to the kernel; whom to wake |
+//! | `ready.rs`, `remote.rs` | the ready queue; what other threads may touch |
 //! | `task.rs`, `join.rs`, `group*.rs` | the handle; waiting for a task; groups |
 //! | `timeout.rs`, `shield.rs`, `sleep.rs` | timeouts; shields; time |
 //! | `timer.rs`, `clock.rs`, `reactor.rs`, `io.rs` | the heap of timers; the clock; readiness |

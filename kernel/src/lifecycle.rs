@@ -1,4 +1,5 @@
-//! From spawn to release: the life of a task as the kernel leads it. The states are drawn in `cell.rs`.
+//! From spawn to release: the life of a task as the kernel leads it. The states are drawn in
+//! `cell.rs`.
 
 use std::any::Any;
 use std::fmt;
@@ -16,7 +17,8 @@ use crate::report::{Failure, Report};
 /// The box of an ended task is kept for the next one of its type up to this size.
 const KEEP_BODY: usize = 1024;
 
-/// Futures that may be spawned by destructors after the kernel closed; the rest is leaked, and said so.
+/// Futures that may be spawned by destructors after the kernel closed; the rest is leaked, and said
+/// so.
 const LATE: u32 = 10_000;
 
 impl Core {
@@ -134,8 +136,8 @@ impl Core {
         }
     }
 
-    /// Drops a body; those that this drop wants to drop in turn come after it, not inside it, so ten
-    /// thousand nested groups need no stack.
+    /// Drops a body; those that this drop wants to drop in turn come after it, not inside it, so
+    /// ten thousand nested groups need no stack.
     fn bury(&self, body: Pin<Box<dyn Body>>) {
         self.graveyard.borrow_mut().push(body);
         if self.burying.replace(true) {

@@ -1,4 +1,5 @@
-//! Doubly linked lists through the entries of an arena: O(1) in and out, no allocation of their own.
+//! Doubly linked lists through the entries of an arena: O(1) in and out, no allocation of their
+//! own.
 
 use slab::Slab;
 

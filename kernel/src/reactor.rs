@@ -1,9 +1,9 @@
 //! The reactor: which registered sources are ready, and when to wake up for a timer.
 //!
 //! It makes tasks ready and does nothing else. Readiness is kept per registration and direction,
-//! because the poll is edge-triggered: an edge that comes while nobody is parked is remembered until
-//! somebody has tried and found nothing. A token carries a generation, so an event for a registration
-//! that is gone finds nobody.
+//! because the poll is edge-triggered: an edge that comes while nobody is parked is remembered
+//! until somebody has tried and found nothing. A token carries a generation, so an event for a
+//! registration that is gone finds nobody.
 
 use std::io;
 use std::time::Duration;
@@ -106,7 +106,8 @@ impl Reactor {
         Some(&mut self.entries[place].sides[direction as usize])
     }
 
-    /// Whether trying makes sense: true unless the last attempt found nothing and no event came since.
+    /// Whether trying makes sense: true unless the last attempt found nothing and no event came
+    /// since.
     pub(crate) fn is_ready(&mut self, token: Token, direction: Direction) -> bool {
         self.side(token, direction).is_none_or(|side| side.ready || side.ended)
     }
@@ -164,9 +165,9 @@ impl Reactor {
         self.parked
     }
 
-    /// Waits for events: not at all (zero), at most so long, or without limit; and puts whom to wake
-    /// into `woken`. `deadline` names the time that `limit` leads to, so that an alarm that is already
-    /// set for it is not set again.
+    /// Waits for events: not at all (zero), at most so long, or without limit; and puts whom to
+    /// wake into `woken`. `deadline` names the time that `limit` leads to, so that an alarm that is
+    /// already set for it is not set again.
     pub(crate) fn wait(
         &mut self,
         limit: Option<Duration>,
@@ -217,8 +218,8 @@ impl Reactor {
 
 /// Wakes the poll at a time that need not be a whole millisecond.
 ///
-/// The poll's own timeout is rounded up to milliseconds, so on Linux a timerfd in the poll does it. The
-/// portable way is the poll's timeout; both are late rather than early.
+/// The poll's own timeout is rounded up to milliseconds, so on Linux a timerfd in the poll does it.
+/// The portable way is the poll's timeout; both are late rather than early.
 #[cfg(all(target_os = "linux", not(curium_portable_timer)))]
 struct Alarm {
     timer: rustix::fd::OwnedFd,

@@ -1,7 +1,7 @@
 //! The only code that other threads enter: wakers, and the mailbox of a kernel.
 //!
-//! A waker holds the name of its task and the mailbox, never the task itself; so a `!Send` future is
-//! polled and dropped on its kernel's thread alone, wherever its wakers travel, and a waker that
+//! A waker holds the name of its task and the mailbox, never the task itself; so a `!Send` future
+//! is polled and dropped on its kernel's thread alone, wherever its wakers travel, and a waker that
 //! outlives its task or its kernel does nothing.
 //!
 //! # The protocol
@@ -10,15 +10,15 @@
 //!
 //! | state | meaning | who leaves it |
 //! |---|---|---|
-//! | `AWAKE` | the kernel runs and will look into the mailbox before it sleeps | kernel: `announce_sleep` |
-//! | `ASLEEP` | the kernel sleeps, or is about to | anybody: `post` (and wakes it); kernel: `awake` |
+//! | `AWAKE` | it runs, and will look before it sleeps | kernel: `announce_sleep` |
+//! | `ASLEEP` | it sleeps, or is about to | anybody: `post` (and wakes it); kernel: `awake` |
 //! | `POSTED` | there is post; whoever came first has woken the kernel | kernel: `awake`, `take` |
 //!
 //! A poster puts its message in under the lock, then swaps in `POSTED`; only the one that swaps out
 //! `ASLEEP` pays the system call, hence one eventfd write per sleep. The kernel stores `ASLEEP` and
-//! then looks into the mailbox: a message that it misses was put in later, so its poster swaps later,
-//! finds `ASLEEP` and wakes the poll. A task's waker posts itself once until the kernel took it, so
-//! the mailbox is no longer than the number of tasks, handle requests aside.
+//! then looks into the mailbox: a message that it misses was put in later, so its poster swaps
+//! later, finds `ASLEEP` and wakes the poll. A task's waker posts itself once until the kernel took
+//! it, so the mailbox is no longer than the number of tasks, handle requests aside.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -194,8 +194,8 @@ impl Wake for TaskWaker {
 
 /// Speaks to a kernel from any thread: spawns tasks in it and asks for their cancellation.
 ///
-/// Made by [`handle`](crate::handle). It does not keep the kernel running, but while it lives a kernel
-/// with nothing to do waits for it instead of reporting a deadlock.
+/// Made by [`handle`](crate::handle). It does not keep the kernel running, but while it lives a
+/// kernel with nothing to do waits for it instead of reporting a deadlock.
 pub struct Handle {
     remote: Arc<Remote>,
 }
@@ -211,8 +211,8 @@ impl Handle {
         Handle { remote }
     }
 
-    /// Spawns a task: `build` is sent to the kernel's thread and makes the future there, so the future
-    /// itself need not be `Send`.
+    /// Spawns a task: `build` is sent to the kernel's thread and makes the future there, so the
+    /// future itself need not be `Send`.
     ///
     /// Its failure is reported like that of any task that nobody joins.
     ///

@@ -1,7 +1,9 @@
-//! What the kernel has to say that no `Result` can carry: failures nobody took, tasks that do not end.
+//! What the kernel has to say that no `Result` can carry: failures nobody took, tasks that do not
+//! end.
 //!
-//! To the builder's sink if there is one; else to `tracing`, and to standard error if nobody listens
-//! there. Reports are never about speed, so the text is made only when there is something to say.
+//! To the builder's sink if there is one; else to `tracing`, and to standard error if nobody
+//! listens there. Reports are never about speed, so the text is made only when there is something
+//! to say.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -90,8 +92,8 @@ impl fmt::Display for Report<'_> {
             }
             Report::Foreign(task) => write!(
                 f,
-                "cancelled, but parked in a future that is not Curium's: {task}; wrap that future in \
-                 `cancellable` if dropping it is safe"
+                "cancelled, but parked in a future that is not Curium's: {task}; wrap that future \
+                 in `cancellable` if dropping it is safe"
             ),
             Report::LongPoll { task, took } => {
                 write!(f, "one poll took {took:?} and kept everybody waiting: {task}")

@@ -1,13 +1,13 @@
 //! The tree of cancel scopes of each task, and the records of its parked leaves.
 //!
 //! Every task owns a root scope (in its cell); every timeout, group body and shield that is being
-//! polled is a scope below it. A leaf that parks leaves a record on its innermost scope: what it waits
-//! for, where, since when, and whom to wake if that is not simply the task. The same record serves the
-//! delivery of a cancellation, the monitor and the deadlock report.
+//! polled is a scope below it. A leaf that parks leaves a record on its innermost scope: what it
+//! waits for, where, since when, and whom to wake if that is not simply the task. The same record
+//! serves the delivery of a cancellation, the monitor and the deadlock report.
 //!
-//! Records and children hang on their scope, so that an expiry touches what lies below it and nothing
-//! else. This file is data only: it wakes nobody, and what it takes out it gives back, to be dropped
-//! where no borrow is held (invariant *no user code under a kernel borrow*).
+//! Records and children hang on their scope, so that an expiry touches what lies below it and
+//! nothing else. This file is data only: it wakes nobody, and what it takes out it gives back, to
+//! be dropped where no borrow is held (invariant *no user code under a kernel borrow*).
 
 use std::cell::Cell;
 use std::panic::Location;
@@ -156,8 +156,8 @@ impl Scopes {
         }
     }
 
-    /// Removes a scope. What still hangs below it (a leaf that was moved out or forgotten) goes to its
-    /// parent.
+    /// Removes a scope. What still hangs below it (a leaf that was moved out or forgotten) goes to
+    /// its parent.
     pub(crate) fn remove(&mut self, scope: u32, root: Option<&RootHeads<'_>>) -> Scope {
         self.unhang(scope, root);
         let parent = self.scopes[scope as usize].parent;
@@ -207,18 +207,20 @@ impl Scopes {
         }
     }
 
-    /// Takes the foreign wakers of every record below these heads, but not through a shield that holds.
+    /// Takes the foreign wakers of every record below these heads, but not through a shield that
+    /// holds.
     ///
-    /// A record whose waker was taken counts as its task's own; its leaf puts the waker back when it is
-    /// polled next, and until then it has been woken.
+    /// A record whose waker was taken counts as its task's own; its leaf puts the waker back when
+    /// it is polled next, and until then it has been woken.
     pub(crate) fn take_wakers(&mut self, first_record: u32, first_child: u32) -> Vec<Waker> {
         let mut wakers = Vec::new();
         self.walk(first_record, first_child, false, |record| wakers.extend(record.waker.take()));
         wakers
     }
 
-    /// Visits every record below these heads, the records of a scope in front of its children's. Into a
-    /// shield that holds it goes only if `shields` is true. Iterative, as programs nest deeply.
+    /// Visits every record below these heads, the records of a scope in front of its children's.
+    /// Into a shield that holds it goes only if `shields` is true. Iterative, as programs nest
+    /// deeply.
     pub(crate) fn walk(
         &mut self,
         first_record: u32,

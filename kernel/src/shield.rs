@@ -1,7 +1,7 @@
 //! Shields, and the door for futures that know nothing of cancellation.
 //!
-//! A shield is a scope that publishes nothing of what lies outside it; see `cancel.rs`. What it held
-//! back arrives at the first leaf that would park after the outermost one (C7).
+//! A shield is a scope that publishes nothing of what lies outside it; see `cancel.rs`. What it
+//! held back arrives at the first leaf that would park after the outermost one (C7).
 
 use std::fmt;
 use std::pin::Pin;
@@ -22,8 +22,8 @@ use crate::timer::{Action, TimerKey};
 
 /// Runs `body` to its end: no cancellation and no timeout from outside is delivered inside.
 ///
-/// Timeouts begun inside work. Shields nest. Tasks spawned inside do not inherit it. Outside a kernel,
-/// where nobody cancels, it does nothing.
+/// Timeouts begun inside work. Shields nest. Tasks spawned inside do not inherit it. Outside a
+/// kernel, where nobody cancels, it does nothing.
 ///
 /// # Cancellation
 ///
@@ -32,7 +32,7 @@ pub fn disable_cancellation<F: Future>(body: F) -> Shield<F> {
     Shield { body, scope: None, limit: None }
 }
 
-/// [`disable_cancellation`], but the shield ends `limit` after the first poll; `body` goes on without.
+/// [`disable_cancellation`], but the shield ends `limit` after the first poll; `body` goes on.
 ///
 /// # Cancellation
 ///
@@ -115,7 +115,8 @@ impl<F> fmt::Debug for Shield<F> {
 
 /// Makes a foreign future a cancellation point: a cancellation that is due drops it.
 ///
-/// Use it for futures that lose nothing when dropped half-way. Its completion wins over a cancellation.
+/// Use it for futures that lose nothing when dropped half-way. Its completion wins over a
+/// cancellation.
 ///
 /// # Errors
 ///

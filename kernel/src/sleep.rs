@@ -207,8 +207,8 @@ pub fn interval(period: Duration) -> Interval {
 
 /// Made by [`interval`].
 ///
-/// A tick that comes late comes at once, and those that were missed are skipped: the ticks stay on the
-/// grid that the first one began.
+/// A tick that comes late comes at once, and those that were missed are skipped: the ticks stay on
+/// the grid that the first one began.
 #[derive(Debug)]
 pub struct Interval {
     period: Duration,

@@ -68,7 +68,8 @@ impl Table {
         }
     }
 
-    /// Frees the place of an ended task. Gives the cell back if it is not kept: the caller drops it.
+    /// Frees the place of an ended task. Gives the cell back if it is not kept: the caller drops
+    /// it.
     pub(crate) fn release(&mut self, cell: &TaskCell) -> Option<Rc<TaskCell>> {
         let index = cell.index;
         let Some(generation) = cell.generation.get().checked_add(1) else {

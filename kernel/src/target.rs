@@ -1,9 +1,9 @@
 //! Whom to wake: a task of this kernel by its name, anybody else by a clone of the waker.
 //!
 //! A leaf that is polled with its task's own waker needs no clone of it: the name is enough, and it
-//! carries a generation. Inside `join!`, `FuturesUnordered` or another executor the waker is foreign
-//! and is kept. Waking or dropping a foreign waker runs a program's code, so both happen only where no
-//! borrow of the kernel is held.
+//! carries a generation. Inside `join!`, `FuturesUnordered` or another executor the waker is
+//! foreign and is kept. Waking or dropping a foreign waker runs a program's code, so both happen
+//! only where no borrow of the kernel is held.
 
 use std::rc::Rc;
 use std::task::{Context, Waker};

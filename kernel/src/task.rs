@@ -1,6 +1,7 @@
 //! The handle of a task, and spawning.
 //!
-//! A task belongs to its kernel, or to its group, not to its handle: a dropped handle lets it go on.
+//! A task belongs to its kernel, or to its group, not to its handle: a dropped handle lets it go
+//! on.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -22,7 +23,8 @@ use crate::timeout::timeout_after;
 
 /// Starts a task: it is queued behind all that are ready, and the caller goes on.
 ///
-/// The future need not be `Send`. A task that is spawned while the kernel shuts down is born cancelled.
+/// The future need not be `Send`. A task that is spawned while the kernel shuts down is born
+/// cancelled.
 ///
 /// If the compiler cannot tell the error type of an `async` block, end the block with
 /// `Ok::<_, TaskCancelled>(value)`.
@@ -82,8 +84,8 @@ pub fn handle() -> crate::Handle {
 
 /// A task that was spawned: joins it, cancels it, looks at it.
 ///
-/// Dropping the handle lets the task go on. A failure that nobody joins is reported when the task has
-/// ended and its last handle is gone.
+/// Dropping the handle lets the task go on. A failure that nobody joins is reported when the task
+/// has ended and its last handle is gone.
 pub struct Task<T, E> {
     core: Rc<Core>,
     cell: Rc<TaskCell>,
@@ -105,8 +107,8 @@ impl<T: 'static, E: 'static> Task<T, E> {
         Task { core, cell, output: PhantomData }
     }
 
-    /// Waits for the task to end and takes its outcome. The first that comes takes it; later ones get
-    /// [`TaskError::Taken`].
+    /// Waits for the task to end and takes its outcome. The first that comes takes it; later ones
+    /// get [`TaskError::Taken`].
     ///
     /// # Errors
     ///
@@ -130,8 +132,8 @@ impl<T: 'static, E: 'static> Task<T, E> {
         WaitEnd::new("WAIT", Location::caller(), &self.core, &self.cell)
     }
 
-    /// Asks for the task's cancellation, at the first poll, and waits until it has really ended, cleanup
-    /// included. On an ended task: nothing. On oneself: the error at once.
+    /// Asks for the task's cancellation, at the first poll, and waits until it has really ended,
+    /// cleanup included. On an ended task: nothing. On oneself: the error at once.
     ///
     /// # Errors
     ///
@@ -145,7 +147,7 @@ impl<T: 'static, E: 'static> Task<T, E> {
         Cancel::new(WaitEnd::new("CANCEL", Location::caller(), &self.core, &self.cell))
     }
 
-    /// [`cancel`](Task::cancel), but a task that has not ended after `grace` is aborted and reported,
+    /// [`cancel`](Task::cancel), but a task that has not ended after `grace` is aborted, and reported
     /// with the place where it was parked.
     ///
     /// # Errors
@@ -183,8 +185,8 @@ impl<T: 'static, E: 'static> Task<T, E> {
         self.core.request(&self.cell, CancelReason::Requested { by });
     }
 
-    /// Drops the task's future, without a chance to clean up, before this returns. On oneself, when the
-    /// current poll ends.
+    /// Drops the task's future, without a chance to clean up, before this returns. On oneself, when
+    /// the current poll ends.
     pub fn abort(&self) {
         if current::try_with(|_| ()).is_some() {
             self.core.abort(&self.cell);

@@ -25,13 +25,13 @@ use crate::kernel::{Builder, Kernel, Leftovers};
 use crate::sleep::sleep;
 use crate::wait_queue::{Handoff, Wait, WaitQueue};
 
-/// Runs `main` on the virtual clock, as [`kernel::run`](crate::run) does on the real one, and then looks
-/// whether anything was left behind.
+/// Runs `main` on the virtual clock, as [`kernel::run`](crate::run) does on the real one, and then
+/// looks whether anything was left behind.
 ///
 /// # Panics
 ///
-/// As [`kernel::run`](crate::run); and if after the shutdown a task, a timer, a parked leaf, a scope, a
-/// group, a registration or a job is left, naming how many.
+/// As [`kernel::run`](crate::run); and if after the shutdown a task, a timer, a parked leaf, a
+/// scope, a group, a registration or a job is left, naming how many.
 #[track_caller]
 pub fn run<T>(main: impl AsyncFnOnce() -> T) -> T {
     run_with(Kernel::builder(), main)

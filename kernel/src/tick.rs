@@ -1,8 +1,8 @@
 //! One turn of the kernel: pop a ready task, poll it, see what became of it.
 //!
-//! Only [`Core::turn`] runs tasks (invariant *only tick runs tasks*); everything else makes them ready.
-//! Every [`Core::POLLS`] polls, and whenever nobody is ready, it looks at the mailbox, the timers and
-//! the reactor, in `idle.rs`.
+//! Only [`Core::turn`] runs tasks (invariant *only tick runs tasks*); everything else makes them
+//! ready. Every [`Core::POLLS`] polls, and whenever nobody is ready, it looks at the mailbox, the
+//! timers and the reactor, in `idle.rs`.
 
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -140,8 +140,8 @@ impl Core {
         }
     }
 
-    /// It was cancelled and parked where nothing of ours reaches it: if it is still there in a second,
-    /// somebody should know (C9).
+    /// It was cancelled and parked where nothing of ours reaches it: if it is still there in a
+    /// second, somebody should know (C9).
     pub(crate) fn watch_foreign(&self, cell: &TaskCell) {
         if cell.foreign.replace(true) {
             return;

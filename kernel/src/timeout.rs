@@ -1,9 +1,9 @@
 //! Timeouts: a scope with a deadline.
 //!
-//! On expiry the error is injected at the leaf where the body is parked, and the body is polled on until
-//! it ends (T1): never select-and-drop. Whose timeout ran out is told by the scope, not by clocks: this
-//! call is a [`TaskTimeout`] only if its own expiry was delivered inside and nothing from farther out
-//! was (T2, T3). Source: curio's `timeout_after`, with the cancel scopes of trio.
+//! On expiry the error is injected at the leaf where the body is parked, and the body is polled on
+//! until it ends (T1): never select-and-drop. Whose timeout ran out is told by the scope, not by
+//! clocks: this call is a [`TaskTimeout`] only if its own expiry was delivered inside and nothing
+//! from farther out was (T2, T3). Source: curio's `timeout_after`, with the cancel scopes of trio.
 
 use std::fmt;
 use std::panic::Location;
@@ -26,14 +26,16 @@ use crate::timer::{Action, TimerKey};
 /// Runs `body`, but for no longer than `limit`, counted from the first poll.
 ///
 /// When the time is up, the await point where `body` is parked returns a
-/// [`TaskCancelled`](crate::TaskCancelled); the body cleans up, and this call returns when it has ended.
+/// [`TaskCancelled`](crate::TaskCancelled); the body cleans up, and this call returns when it has
+/// ended.
 ///
 /// # Errors
 ///
-/// Outside, [`TaskTimeout`]: *this* time ran out, and the body ended in an error because of it. Inside,
-/// the body's own errors; an outer timeout or a cancellation of the task is among them. A body that ends
-/// well although its time was up has ended well. A failure of its cleanup (an error that the kernel can
-/// look into, such as `io::Error`, and that holds no cancellation) is returned as it is.
+/// Outside, [`TaskTimeout`]: *this* time ran out, and the body ended in an error because of it.
+/// Inside, the body's own errors; an outer timeout or a cancellation of the task is among them. A
+/// body that ends well although its time was up has ended well. A failure of its cleanup (an error
+/// that the kernel can look into, such as `io::Error`, and that holds no cancellation) is returned
+/// as it is.
 ///
 /// `Duration::MAX` is no limit; zero is up at the first await point that would park.
 ///

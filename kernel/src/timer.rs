@@ -1,8 +1,9 @@
 //! The timers of a kernel: an indexed heap of four children a node.
 //!
-//! Arming and disarming cost O(log n); a timeout that is armed for later than most others and disarmed
-//! soon, as nearly all are, moves one or two entries. Timers fire in order of deadline, then of arming.
-//! A hashed wheel would make insertion O(1), but rounds deadlines or cascades; this is exact.
+//! Arming and disarming cost O(log n); a timeout that is armed for later than most others and
+//! disarmed soon, as nearly all are, moves one or two entries. Timers fire in order of deadline,
+//! then of arming. A hashed wheel would make insertion O(1), but rounds deadlines or cascades; this
+//! is exact.
 
 use crate::target::Target;
 

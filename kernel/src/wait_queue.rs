@@ -1,7 +1,7 @@
 //! FIFO waiters with hand-over: what every primitive of `sync` stands on.
 //!
-//! A release gives what it releases to the oldest waiter, at once: nobody who comes later can take it
-//! first, and the waiter owns it before it has run. A waiter that then dies passes it on
+//! A release gives what it releases to the oldest waiter, at once: nobody who comes later can take
+//! it first, and the waiter owns it before it has run. A waiter that then dies passes it on
 //! ([`Handoff::pass_on`]); one that is cancelled keeps it (C1). Source: the parking lot of trio and
 //! `join_with_cleanup` of lilos; what this deliberately lacks is waking without handing over.
 //!
@@ -75,8 +75,8 @@ impl<T> WaitQueue<T> {
         list.nodes.get(list.head as usize).map(|node| node.weight)
     }
 
-    /// Takes what was handed over to `slot`; else puts it at the end of the queue, or leaves it in its
-    /// place, to be woken as `cx` says. `weight` is how much it asks for, 1 for most.
+    /// Takes what was handed over to `slot`; else puts it at the end of the queue, or leaves it in
+    /// its place, to be woken as `cx` says. `weight` is how much it asks for, 1 for most.
     pub fn poll_enter(&self, slot: &mut WaitSlot, weight: usize, cx: &Context<'_>) -> Poll<T> {
         let Some(at) = slot.0 else {
             let target = Target::of(cx);
@@ -244,8 +244,8 @@ pub trait Handoff {
     /// The waiter was handed `item` and dropped before it took it: give it to the next, or back.
     fn pass_on(&mut self, item: Self::Item);
 
-    /// The waiter left the queue with nothing: those behind it may be served now, where that depends on
-    /// what it asked for.
+    /// The waiter left the queue with nothing: those behind it may be served now, where that
+    /// depends on what it asked for.
     fn left(&mut self) {}
 }
 
@@ -253,8 +253,8 @@ pub trait Handoff {
 ///
 /// # Cancellation
 ///
-/// Nothing is lost: cancelled or dropped while it waits, it leaves the queue without a trace; cancelled
-/// after the hand-over, it returns what it was handed; dropped after it, it passes it on.
+/// Nothing is lost: cancelled or dropped while it waits, it leaves the queue without a trace;
+/// cancelled after the hand-over, it returns what it was handed; dropped after it, it passes it on.
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct Wait<H: Handoff> {
     handoff: H,
@@ -303,8 +303,8 @@ impl<H: Handoff> Future for Wait<H> {
 }
 
 impl<H: Handoff> Wait<H> {
-    /// Out of the queue. What had been handed over is there only if this is dropped, or if a budget was
-    /// spent before it could be looked at; a leaf that would park has been handed nothing.
+    /// Out of the queue. What had been handed over is there only if this is dropped, or if a budget
+    /// was spent before it could be looked at; a leaf that would park has been handed nothing.
     fn leave(&mut self) {
         if self.slot.0.is_none() {
             return;

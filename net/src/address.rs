@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 
 /// What `bind` and `connect` take: an address, or a host and a port to look up.
 ///
-/// An address, or text that is one (`"127.0.0.1:80"`), is used as it is. Anything else is looked up by
-/// the system on a thread of its own, as the system's look-up blocks; a cancelled look-up frees its
-/// caller at once, while the thread ends by itself.
+/// An address, or text that is one (`"127.0.0.1:80"`), is used as it is. Anything else is looked up
+/// by the system on a thread of its own, as the system's look-up blocks; a cancelled look-up frees
+/// its caller at once, while the thread ends by itself.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no address",
     note = "give a `SocketAddr`, `\"host:port\"`, `(\"host\", port)` or `(ip, port)`"

@@ -1,11 +1,13 @@
 //! TCP for Curium.
 //!
 //! [`TcpListener`] and [`TcpStream`] work on `&self`, return `io::Error`, and every call that may wait
-//! is a cancellation point: the error then holds a `TaskCancelled`, which `kernel::cancelled` finds.
-//! A call that did something returns it, whatever else is due; so a cancelled read has consumed nothing.
+//! is a cancellation point: the error then holds a `TaskCancelled`, which `kernel::cancelled`
+//! finds. A call that did something returns it, whatever else is due; so a cancelled read has
+//! consumed nothing.
 //!
-//! One task reads and one writes on a socket at a time; another gets a clear error, and the first is
-//! unharmed. A socket moves to the kernel of another thread with the value, while nobody is parked on it.
+//! One task reads and one writes on a socket at a time; another gets a clear error, and the first
+//! is unharmed. A socket moves to the kernel of another thread with the value, while nobody is
+//! parked on it.
 //!
 //! ```
 //! use std::io;

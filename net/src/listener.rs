@@ -62,9 +62,9 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// The system's; a cancellation; `ResourceBusy` if another task is accepting here; `NotConnected`
-    /// once it is closed. A connection that was gone before it was accepted is no error: the next one is
-    /// waited for.
+    /// The system's; a cancellation; `ResourceBusy` if another task is accepting here;
+    /// `NotConnected` once it is closed. A connection that was gone before it was accepted is no
+    /// error: the next one is waited for.
     ///
     /// # Cancellation
     ///

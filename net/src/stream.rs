@@ -9,8 +9,8 @@ use kernel::io::{Direction, Registration};
 
 use crate::address::{ToAddresses, resolve};
 
-/// A TCP connection. Every method takes `&self`, so one task may read while another writes; share it
-/// with `Rc`, or [`split`](TcpStream::split) it.
+/// A TCP connection. Every method takes `&self`, so one task may read while another writes; share
+/// it with `Rc`, or [`split`](TcpStream::split) it.
 pub struct TcpStream {
     registration: Registration<mio::net::TcpStream>,
 }
@@ -80,12 +80,13 @@ impl TcpStream {
         TcpStream { registration: Registration::new(stream) }
     }
 
-    /// Reads what is there, at least one byte; waits if there is nothing. 0 is the end of the stream.
+    /// Reads what is there, at least one byte; waits if there is nothing. 0 is the end of the
+    /// stream.
     ///
     /// # Errors
     ///
-    /// The system's; a cancellation; `ResourceBusy` if another task is reading; `NotConnected` once it
-    /// is closed.
+    /// The system's; a cancellation; `ResourceBusy` if another task is reading; `NotConnected` once
+    /// it is closed.
     ///
     /// # Cancellation
     ///
@@ -102,8 +103,8 @@ impl TcpStream {
     ) -> impl Future<Output = io::Result<usize>> + 'a {
         self.registration.io_at(Direction::Read, "READ", site, move |mut stream| {
             let n = stream.read(buf)?;
-            // Less than there was room for: the next attempt would only be told to wait. The end of the
-            // stream is different, it stays readable.
+            // Less than there was room for: the next attempt would only be told to wait. The end of
+            // the stream is different, it stays readable.
             if n > 0 && n < buf.len() {
                 self.registration.drained(Direction::Read);
             }
@@ -119,8 +120,8 @@ impl TcpStream {
     ///
     /// # Cancellation
     ///
-    /// What was read so far is at the front of `buf`, but the error does not say how much it was. To go
-    /// on after a cancellation, call [`read`](TcpStream::read) and count.
+    /// What was read so far is at the front of `buf`, but the error does not say how much it was.
+    /// To go on after a cancellation, call [`read`](TcpStream::read) and count.
     #[track_caller]
     pub fn read_exact<'a>(
         &'a self,
@@ -161,8 +162,8 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// The system's, a connection that the peer has closed among them (never a signal); a cancellation;
-    /// `ResourceBusy` if another task is writing; `NotConnected` once it is closed.
+    /// The system's, a connection that the peer has closed among them (never a signal); a
+    /// cancellation; `ResourceBusy` if another task is writing; `NotConnected` once it is closed.
     ///
     /// # Cancellation
     ///
@@ -185,7 +186,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// [`WriteAllError`] says how much went out and what stopped it; it converts into an `io::Error`.
+    /// [`WriteAllError`] says how much went out and what stopped it; it converts to `io::Error`.
     ///
     /// # Cancellation
     ///

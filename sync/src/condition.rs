@@ -9,8 +9,8 @@ use crate::lock::LockGuard;
 
 /// A place to wait, with a [`Lock`](crate::Lock), for a change of what the lock guards.
 ///
-/// `wait` takes the guard and gives a new one, so an interrupted wait has, by its type, given the lock
-/// up. Notifying nobody is harmless.
+/// `wait` takes the guard and gives a new one, so an interrupted wait has, by its type, given the
+/// lock up. Notifying nobody is harmless.
 ///
 /// ```
 /// use std::rc::Rc;
@@ -47,9 +47,9 @@ impl Condition {
         Condition { waiters: WaitQueue::new() }
     }
 
-    /// Gives the lock up, waits for a notification, and takes the lock again, behind those who wait for
-    /// it already. There are no spurious wake-ups, but what was notified may have changed again: loop,
-    /// or use [`wait_for`](Condition::wait_for).
+    /// Gives the lock up, waits for a notification, and takes the lock again, behind those who wait
+    /// for it already. There are no spurious wake-ups, but what was notified may have changed
+    /// again: loop, or use [`wait_for`](Condition::wait_for).
     ///
     /// # Errors
     ///
@@ -57,8 +57,8 @@ impl Condition {
     ///
     /// # Cancellation
     ///
-    /// The lock has been given up. A waiter that was notified and is cancelled or dropped before it has
-    /// the lock again passes the notification on.
+    /// The lock has been given up. A waiter that was notified and is cancelled or dropped before it
+    /// has the lock again passes the notification on.
     #[track_caller]
     pub fn wait<'a, T: ?Sized>(
         &'a self,
@@ -105,7 +105,8 @@ impl Condition {
         }
     }
 
-    /// Wakes the `n` that have waited longest, or as many as there are. Neither blocks nor switches.
+    /// Wakes the `n` that have waited longest, or as many as there are. Neither blocks nor
+    /// switches.
     pub fn notify(&self, n: usize) {
         for _ in 0..n {
             if self.waiters.hand_over(()).is_err() {

@@ -7,8 +7,8 @@ use kernel::wait_queue::{Handoff, Wait, WaitQueue};
 
 /// A flag that is set or not; tasks wait until it is set.
 ///
-/// `set` wakes everybody who waits, the oldest first; they return even if it is cleared before they run.
-/// For tasks of one thread; works under any executor, but is cancelled only by Curium's.
+/// `set` wakes everybody who waits, the oldest first; they return even if it is cleared before they
+/// run. For tasks of one thread; works under any executor, but is cancelled only by Curium's.
 ///
 /// ```
 /// use std::rc::Rc;

@@ -11,15 +11,16 @@
 //! What they have in common:
 //!
 //! - They belong to one thread: `!Send`, no atomics. Share them with `Rc`.
-//! - Waiters are served in order of arrival, and a release *hands over* to the oldest: nobody barges in.
-//! - A waiter that was handed something and is then cancelled keeps it; one that is dropped passes it
-//!   on; one that was handed nothing leaves no trace.
+//! - Waiters are served in order of arrival, and a release *hands over* to the oldest: nobody
+//!   barges in.
+//! - A waiter that was handed something and is then cancelled keeps it; one that is dropped passes
+//!   it on; one that was handed nothing leaves no trace.
 //! - What cannot block is a plain function: `set`, `release`, `notify`, `try_put`, `task_done`.
 //! - They work under any executor; only a task of Curium's is ever cancelled in them.
 //!
-//! All stand on [`kernel::wait_queue`], as yours can. Source: curio's `sync.py` and `queue.py`; unlike
-//! there, queues hand over, and a condition never leaves its block without saying whether it holds the
-//! lock.
+//! All stand on [`kernel::wait_queue`], as yours can. Source: curio's `sync.py` and `queue.py`;
+//! unlike there, queues hand over, and a condition never leaves its block without saying whether it
+//! holds the lock.
 
 mod condition;
 mod event;

@@ -11,11 +11,11 @@ use kernel::wait_queue::{Handoff, Wait, WaitQueue};
 /// A lock round a value, to be held across await points.
 ///
 /// A release hands it to the oldest waiter at once: who comes later cannot take it first, and the
-/// releaser cannot take it back before the waiter ran. A guard that is dropped by a panic releases it
-/// like any other: the lock is not poisoned.
+/// releaser cannot take it back before the waiter ran. A guard that is dropped by a panic releases
+/// it like any other: the lock is not poisoned.
 ///
-/// If it is never held across an await point, a `RefCell` does the same for less; between threads, use
-/// `std::sync::Mutex`.
+/// If it is never held across an await point, a `RefCell` does the same for less; between threads,
+/// use `std::sync::Mutex`.
 ///
 /// ```
 /// use kernel::TaskCancelled;
@@ -57,8 +57,8 @@ impl<T: ?Sized> Lock<T> {
     ///
     /// # Cancellation
     ///
-    /// A cancelled waiter leaves the queue. One that was given the lock before it was cancelled gets the
-    /// guard; one that is dropped then passes the lock on.
+    /// A cancelled waiter leaves the queue. One that was given the lock before it was cancelled
+    /// gets the guard; one that is dropped then passes the lock on.
     #[track_caller]
     pub fn acquire(&self) -> impl Future<Output = Result<LockGuard<'_, T>, TaskCancelled>> + '_ {
         Wait::new("LOCK_ACQUIRE", Acquire { lock: self })

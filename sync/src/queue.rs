@@ -9,9 +9,9 @@ use kernel::wait_queue::{Handoff, Wait, WaitQueue};
 
 /// Items in order, between tasks of one thread.
 ///
-/// An item is assigned to the oldest getter and a free place to the oldest putter, at once: nobody who
-/// comes later can take them first. [`join`](Queue::join) waits until every item that was put has been
-/// marked done with [`task_done`](Queue::task_done).
+/// An item is assigned to the oldest getter and a free place to the oldest putter, at once: nobody
+/// who comes later can take them first. [`join`](Queue::join) waits until every item that was put
+/// has been marked done with [`task_done`](Queue::task_done).
 ///
 /// ```
 /// use std::rc::Rc;
@@ -84,8 +84,8 @@ impl<T> Queue<T> {
     ///
     /// # Cancellation
     ///
-    /// A cancelled or dropped `put` leaves no trace: it never half-happens. The item is dropped with it;
-    /// to keep it, wait with a clone or put an `Rc`.
+    /// A cancelled or dropped `put` leaves no trace: it never half-happens. The item is dropped
+    /// with it; to keep it, wait with a clone or put an `Rc`.
     #[track_caller]
     pub fn put(&self, item: T) -> impl Future<Output = Result<(), TaskCancelled>> + '_ {
         Wait::new("QUEUE_PUT", Put { queue: self, item: Some(item) })
@@ -99,8 +99,8 @@ impl<T> Queue<T> {
     ///
     /// # Cancellation
     ///
-    /// No item is lost: one that was assigned before the cancellation is returned, and one assigned to a
-    /// `get` that is dropped goes to the next getter, or back to the front.
+    /// No item is lost: one that was assigned before the cancellation is returned, and one assigned
+    /// to a `get` that is dropped goes to the next getter, or back to the front.
     #[track_caller]
     pub fn get(&self) -> impl Future<Output = Result<T, TaskCancelled>> + '_ {
         Wait::new("QUEUE_GET", Get { queue: self })

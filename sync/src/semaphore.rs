@@ -8,8 +8,8 @@ use kernel::wait_queue::{Handoff, Wait, WaitQueue};
 
 /// A number of permits; tasks acquire some and give them back.
 ///
-/// Waiters are served strictly in order, so one that asks for many is not overtaken by those that ask
-/// for few.
+/// Waiters are served strictly in order, so one that asks for many is not overtaken by those that
+/// ask for few.
 ///
 /// ```
 /// use kernel::TaskCancelled;
@@ -38,7 +38,8 @@ impl Semaphore {
 
     /// Waits for `n` permits at once and holds them until the guard is dropped.
     ///
-    /// For more than there will ever be it waits until [`add_permits`](Semaphore::add_permits) made them.
+    /// For more than there will ever be it waits until [`add_permits`](Semaphore::add_permits) made
+    /// them.
     ///
     /// # Errors
     ///
@@ -46,8 +47,8 @@ impl Semaphore {
     ///
     /// # Cancellation
     ///
-    /// A cancelled waiter leaves the queue and holds nothing. One that was given its permits before it
-    /// was cancelled gets the guard; one that is dropped then gives them to the next.
+    /// A cancelled waiter leaves the queue and holds nothing. One that was given its permits before
+    /// it was cancelled gets the guard; one that is dropped then gives them to the next.
     #[track_caller]
     pub fn acquire(
         &self,

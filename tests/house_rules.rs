@@ -1,0 +1,294 @@
+//! The rules of the house, checked: sizes, directions, documentation, a test for every promise.
+//!
+//! Limits only tighten.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const LINE: usize = 100;
+const FUNCTION: usize = 60;
+const FILE: usize = 400;
+
+const LIBRARIES: [&str; 4] = ["kernel", "sync", "net", "src"];
+const ALL: [&str; 6] = ["kernel", "sync", "net", "src", "tests", "examples"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn rust_files(folders: &[&str]) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten() {
+            let path = entry.expect("a readable folder").path();
+            if path.is_dir() && !path.ends_with("target") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ext| ext == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    assert!(!files.is_empty(), "no Rust files found");
+    files
+}
+
+/// Every Rust file of some folders, by its path from the root.
+fn sources(folders: &[&str]) -> Vec<(String, String)> {
+    let read = |path: PathBuf| {
+        let name = path.strip_prefix(root()).unwrap().display().to_string();
+        (name, fs::read_to_string(&path).expect("readable source"))
+    };
+    rust_files(folders).into_iter().map(read).collect()
+}
+
+fn manifest(package: &str) -> String {
+    fs::read_to_string(root().join(package).join("Cargo.toml")).expect("a manifest")
+}
+
+fn assert_none(faults: &[String], rule: &str) {
+    assert!(faults.is_empty(), "{rule}:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn lines_files_and_functions_are_short() {
+    let mut faults = Vec::new();
+    for (name, text) in sources(&ALL) {
+        let lines: Vec<&str> = text.lines().collect();
+        if lines.len() > FILE {
+            faults.push(format!("{name}: {} lines", lines.len()));
+        }
+        for (at, line) in lines.iter().enumerate() {
+            if line.chars().count() > LINE {
+                faults.push(format!("{name}:{}: {} columns", at + 1, line.chars().count()));
+            }
+            let length = function_length(&lines[at..]);
+            if length > FUNCTION {
+                faults.push(format!("{name}:{}: a function of {length} lines", at + 1));
+            }
+        }
+    }
+    assert_none(&faults, "too long");
+}
+
+/// How many lines the function has that begins on the first of `lines`; 0 if none does.
+fn function_length(lines: &[&str]) -> usize {
+    let code = lines[0].trim_start();
+    let modifiers = ["pub", "pub(crate)", "pub(super)", "const", "async"];
+    let before = code.split("fn ").next().unwrap_or_default();
+    let begins =
+        code.contains("fn ") && before.split_whitespace().all(|word| modifiers.contains(&word));
+    if !begins || code.ends_with(';') {
+        return 0;
+    }
+    let indent = &lines[0][..lines[0].len() - code.len()];
+    let end = format!("{indent}}}");
+    lines.iter().position(|line| *line == end).map_or(0, |at| at + 1)
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    let headless = sources(&ALL).into_iter().filter(|(_, text)| !text.starts_with("//!"));
+    let faults: Vec<String> = headless.map(|(name, _)| name).collect();
+    assert_none(&faults, "no header");
+}
+
+#[test]
+fn imports_go_one_way() {
+    let mut faults = Vec::new();
+    let forbidden: [(&str, &[&str]); 3] = [
+        ("kernel", &["sync", "net", "curium"]),
+        ("sync", &["net", "curium"]),
+        ("net", &["sync", "curium"]),
+    ];
+    for (package, others) in forbidden {
+        for other in others {
+            for (name, text) in sources(&[package]) {
+                let uses = format!("use {other}::");
+                if text.lines().any(|line| line.trim_start().starts_with(&uses)) {
+                    faults.push(format!("{name} uses {other}"));
+                }
+            }
+            if manifest(package).lines().any(|line| line.starts_with(&format!("{other} ="))) {
+                faults.push(format!("{package}/Cargo.toml depends on {other}"));
+            }
+        }
+    }
+    assert_none(&faults, "wrong direction");
+}
+
+#[test]
+fn only_the_kernel_writes_futures_by_hand() {
+    let mut faults = Vec::new();
+    for (name, text) in sources(&["sync", "net", "src"]) {
+        for (at, line) in text.lines().enumerate() {
+            if line.starts_with("impl") && line.contains(" Future for ") {
+                faults.push(format!("{name}:{}", at + 1));
+            }
+        }
+    }
+    assert_none(&faults, "a leaf outside the kernel");
+}
+
+#[test]
+fn what_can_be_awaited_says_what_a_cancellation_keeps() {
+    let mut faults = Vec::new();
+    for (name, text) in sources(&LIBRARIES) {
+        let lines: Vec<&str> = text.lines().collect();
+        for (at, line) in lines.iter().enumerate() {
+            let code = line.trim_start();
+            let open = code.starts_with("pub fn ") || code.starts_with("pub async fn ");
+            if open && is_awaitable(&lines[at..]) && !documents_cancellation(&lines[..at]) {
+                faults.push(format!("{name}:{}: {code}", at + 1));
+            }
+        }
+    }
+    assert_none(&faults, "no `# Cancellation` section");
+}
+
+/// Whether the function that begins here gives a future: by its type, or one of our leaves.
+fn is_awaitable(lines: &[&str]) -> bool {
+    let end = lines.iter().position(|line| line.ends_with('{')).unwrap_or(0);
+    let signature = lines[..=end].join(" ");
+    let leaves = ["Sleep", "YieldNow", "Timeout<", "IgnoreAfter<", "Shield<", "Cancellable<"];
+    let waits = ["Join<", "WaitEnd", "Cancel "];
+    let result = signature.rsplit("-> ").next().unwrap_or_default();
+    signature.contains("async fn")
+        || signature.contains("-> impl Future<")
+        || leaves.iter().chain(&waits).any(|leaf| result.starts_with(leaf))
+}
+
+fn documents_cancellation(before: &[&str]) -> bool {
+    let docs = before.iter().rev().take_while(|line| {
+        let line = line.trim_start();
+        line.starts_with("///") || line.starts_with("#[")
+    });
+    docs.into_iter().any(|line| line.contains("# Cancellation"))
+}
+
+#[test]
+fn nothing_is_unsafe_or_unfinished() {
+    let mut faults = Vec::new();
+    let words = ["unsafe {", "unsafe fn", "unsafe impl", "todo!(", "unimplemented!(", "#[ignore"];
+    for (name, text) in sources(&ALL) {
+        for (at, line) in text.lines().enumerate() {
+            let found = words.iter().any(|word| line.contains(word));
+            if found && !name.ends_with("house_rules.rs") {
+                faults.push(format!("{name}:{}: {}", at + 1, line.trim()));
+            }
+        }
+    }
+    assert!(manifest(".").contains("unsafe_code = \"forbid\""), "the workspace forbids it");
+    for package in [".", "kernel", "sync", "net"] {
+        if !manifest(package).contains("[lints]\nworkspace = true") {
+            faults.push(format!("{package} does not take the lints of the workspace"));
+        }
+    }
+    assert_none(&faults, "unsafe or unfinished");
+}
+
+#[test]
+fn every_dependency_has_its_reason_beside_it() {
+    let mut faults = Vec::new();
+    for package in [".", "kernel", "sync", "net"] {
+        let mut in_dependencies = false;
+        let mut explained = false;
+        for line in manifest(package).lines() {
+            let own = ["kernel", "sync", "net"].iter().any(|own| line.starts_with(own));
+            if line.starts_with('[') {
+                in_dependencies = line.ends_with("dependencies]") && !line.contains("workspace.");
+            } else if in_dependencies && line.contains('=') && !explained && !own {
+                faults.push(format!("{package}/Cargo.toml: {line}"));
+            }
+            explained = line.starts_with('#');
+        }
+    }
+    assert_none(&faults, "a dependency without a reason");
+}
+
+/// Whether a word is the id of a rule: a letter of the six, and a number.
+fn is_rule_id(word: &str) -> bool {
+    let (letter, number) = word.split_at(word.len().min(1));
+    let digits = (1..=2).contains(&number.len()) && number.chars().all(|c| c.is_ascii_digit());
+    "CTGKYN".contains(letter) && digits
+}
+
+fn rule_ids(text: &str) -> impl Iterator<Item = String> + '_ {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| word.is_ascii());
+    words.filter(|word| !word.is_empty() && is_rule_id(word)).map(str::to_owned)
+}
+
+#[test]
+fn every_rule_of_the_semantics_has_a_test_that_cites_it() {
+    let semantics = fs::read_to_string(root().join("docs/semantics.md")).unwrap();
+    // A rule is stated where its id begins a bold text.
+    let bold = semantics.split("**").skip(1).step_by(2);
+    let stated: BTreeSet<String> = bold.filter_map(|text| rule_ids(text).next()).collect();
+    for (letter, count) in [("C", 12), ("T", 7), ("G", 8), ("K", 9), ("Y", 4), ("N", 5)] {
+        for number in 1..=count {
+            let id = format!("{letter}{number}");
+            assert!(stated.contains(&id), "docs/semantics.md does not state {id}");
+        }
+    }
+    let mut cited = BTreeSet::new();
+    for (name, text) in sources(&["tests", "kernel", "sync", "net"]) {
+        if !name.ends_with("house_rules.rs") {
+            cited.extend(cited_by_tests(&text));
+        }
+    }
+    let missing: Vec<String> = stated.difference(&cited).cloned().collect();
+    assert_none(&missing, "rules that no test cites");
+}
+
+/// The rules named in the comments right above tests.
+fn cited_by_tests(text: &str) -> BTreeSet<String> {
+    let mut cited = BTreeSet::new();
+    let mut comment = String::new();
+    for line in text.lines().map(str::trim_start) {
+        if line.starts_with("///") {
+            comment.push_str(line);
+        } else if line.starts_with("#[test]") {
+            cited.extend(rule_ids(&comment));
+        } else if !line.starts_with("#[") {
+            comment.clear();
+        }
+    }
+    cited
+}
+
+#[test]
+fn every_test_that_the_semantics_names_exists() {
+    let semantics = fs::read_to_string(root().join("docs/semantics.md")).unwrap();
+    let mut faults = Vec::new();
+    // Named in code quotes, as `file::a_sentence_with_underscores`.
+    for quoted in semantics.split('`').skip(1).step_by(2) {
+        let Some((file, test)) = quoted.split_once("::") else { continue };
+        let path = root().join("tests").join(format!("{file}.rs"));
+        let Ok(text) = fs::read_to_string(path) else { continue };
+        if !text.contains(&format!("fn {test}(")) {
+            faults.push(quoted.to_owned());
+        }
+    }
+    assert_none(&faults, "docs/semantics.md names tests that are not there");
+}
+
+#[test]
+fn the_repository_speaks_of_the_project_alone() {
+    let mut faults = Vec::new();
+    let mut texts = sources(&ALL);
+    for name in ["README.md", "CHANGELOG.md", "docs/semantics.md", "Cargo.toml", ".ci/run"] {
+        texts.push((name.to_owned(), fs::read_to_string(root().join(name)).unwrap()));
+    }
+    // In two halves, so that this file does not find itself.
+    let paths = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/")];
+    for (name, text) in texts {
+        for (at, line) in text.lines().enumerate() {
+            if paths.iter().any(|path| line.contains(path)) {
+                faults.push(format!("{name}:{}: a path of some machine", at + 1));
+            }
+        }
+    }
+    assert_none(&faults, "not of the project");
+}
