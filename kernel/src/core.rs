@@ -3,7 +3,7 @@
 //! Each part sits in a cell of its own, borrowed for a few lines at a time. The six invariants that
 //! take the place of `SAFETY` comments:
 //!
-//! 1. *no user code under a kernel borrow*: no poll, drop, wake or clone of what belongs to a program
+//! 1. *no user code under a kernel borrow*: no poll, drop, wake or clone of what a program owns
 //!    while one of these cells is borrowed (the polled task's own body excepted);
 //! 2. *queued at most once*: `TaskCell::queued`;
 //! 3. *only tick runs tasks*: waking puts a task on the ready queue and nothing more;

@@ -65,7 +65,7 @@
 //! | `core.rs` | the state, and the six invariants that take the place of `SAFETY` comments |
 //! | `cell.rs`, `body.rs`, `table.rs`, `lifecycle.rs` | a task: states, future, place, life |
 //! | `cancel.rs`, `scope.rs` | scopes and delivery; the tree of scopes and parked leaves |
-//! | `leaf.rs`, `current.rs`, `target.rs` | the cancel point; the door to the kernel; whom to wake |
+//! | `leaf.rs`, `current.rs`, `target.rs` | the cancel point; the door; whom to wake |
 //! | `ready.rs`, `remote.rs` | the ready queue; what other threads may touch |
 //! | `task.rs`, `join.rs`, `group*.rs` | the handle; waiting for a task; groups |
 //! | `timeout.rs`, `shield.rs`, `sleep.rs` | timeouts; shields; time |

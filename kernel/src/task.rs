@@ -147,8 +147,8 @@ impl<T: 'static, E: 'static> Task<T, E> {
         Cancel::new(WaitEnd::new("CANCEL", Location::caller(), &self.core, &self.cell))
     }
 
-    /// [`cancel`](Task::cancel), but a task that has not ended after `grace` is aborted, and reported
-    /// with the place where it was parked.
+    /// [`cancel`](Task::cancel), but a task that has not ended after `grace` is aborted, and
+    /// reported with the place where it was parked.
     ///
     /// # Errors
     ///

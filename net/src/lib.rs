@@ -1,7 +1,7 @@
 //! TCP for Curium.
 //!
-//! [`TcpListener`] and [`TcpStream`] work on `&self`, return `io::Error`, and every call that may wait
-//! is a cancellation point: the error then holds a `TaskCancelled`, which `kernel::cancelled`
+//! [`TcpListener`] and [`TcpStream`] work on `&self`, return `io::Error`, and every call that may
+//! wait is a cancellation point: the error then holds a `TaskCancelled`, which `kernel::cancelled`
 //! finds. A call that did something returns it, whatever else is due; so a cancelled read has
 //! consumed nothing.
 //!
