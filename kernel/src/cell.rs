@@ -106,7 +106,10 @@ pub(crate) struct TaskCell {
     pub(crate) parent: Cell<Option<TaskId>>,
     pub(crate) group: Cell<Option<GroupId>>,
     pub(crate) member: Cell<Links>,
+    /// Who waits for its end: in `join`, `wait` or `cancel`.
     pub(crate) joiners: OnceCell<Box<WaitQueue>>,
+    /// How many of them are in `join`.
+    pub(crate) joining: Cell<u32>,
 }
 
 /// A waker that names one task for good.
@@ -160,6 +163,7 @@ impl TaskCell {
             group: Cell::new(None),
             member: Cell::new(Links::ALONE),
             joiners: OnceCell::new(),
+            joining: Cell::new(0),
         }
     }
 
@@ -200,9 +204,9 @@ impl TaskCell {
         }
     }
 
-    /// Whether somebody is parked in a `join` or `cancel` of this task.
+    /// Whether somebody is parked in a `join` of this task, who will take its outcome.
     pub(crate) fn has_joiners(&self) -> bool {
-        self.joiners.get().is_some_and(|queue| !queue.is_empty())
+        self.joining.get() > 0
     }
 
     /// Moves the output or the error into `out`, an `&mut Option<..>` of the right type.

@@ -33,7 +33,7 @@ impl Core {
         if busy {
             let registered = self.with_reactor(|reactor| reactor.registered());
             if registered.is_some_and(|registered| registered > 0) {
-                self.wait_events(Some(Duration::ZERO), 0);
+                self.wait_events(Some(Duration::ZERO), None);
             }
         } else {
             self.idle();
@@ -145,13 +145,13 @@ impl Core {
         match deadline {
             Some(deadline) => {
                 let left = deadline.saturating_sub(self.clock.now());
-                self.sleep(Some(Duration::from_nanos(left)), deadline);
+                self.sleep(Some(Duration::from_nanos(left)), Some(deadline));
             }
             None => {
                 if self.stage.get() == Stage::Open && self.is_deadlocked() {
                     self.deadlock();
                 }
-                self.sleep(None, 0);
+                self.sleep(None, None);
             }
         }
     }
@@ -159,10 +159,10 @@ impl Core {
     fn idle_virtual(self: &Rc<Self>) {
         let parked = self.with_reactor(|reactor| reactor.parked()).unwrap_or(0);
         if self.jobs.get() > 0 {
-            self.sleep(None, 0);
+            self.sleep(None, None);
             return;
         }
-        if parked > 0 && self.sleep(Some(SILENCE), 0) {
+        if parked > 0 && self.sleep(Some(SILENCE), None) {
             return;
         }
         if self.wake_settlers() {
@@ -171,12 +171,12 @@ impl Core {
         let deadline = self.timers.borrow().next_deadline();
         match deadline {
             Some(deadline) => self.clock.jump(deadline),
-            None if parked > 0 => drop(self.sleep(None, 0)),
+            None if parked > 0 => drop(self.sleep(None, None)),
             None if self.is_deadlocked() => self.deadlock(),
             None => {
                 // Somebody outside holds a handle or a waker: it may still come.
                 let patience = if self.remote().handles() > 0 { None } else { Some(PATIENCE) };
-                if !self.sleep(patience, 0) {
+                if !self.sleep(patience, None) {
                     self.deadlock();
                 }
             }
@@ -191,7 +191,7 @@ impl Core {
     }
 
     /// Sleeps until an event, post from another thread, or the limit. True: something came.
-    fn sleep(self: &Rc<Self>, limit: Option<Duration>, deadline: u64) -> bool {
+    fn sleep(self: &Rc<Self>, limit: Option<Duration>, deadline: Option<u64>) -> bool {
         if self.remote().announce_sleep() {
             self.wait_events(limit, deadline);
             self.remote().awake();
@@ -199,7 +199,7 @@ impl Core {
         self.remote().has_post() || !self.ready.borrow().is_empty()
     }
 
-    fn wait_events(&self, limit: Option<Duration>, deadline: u64) {
+    fn wait_events(&self, limit: Option<Duration>, deadline: Option<u64>) {
         let mut woken = Vec::new();
         let waited = self.with_reactor(|reactor| reactor.wait(limit, deadline, &mut woken));
         if let Some(Err(error)) = waited {

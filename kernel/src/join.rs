@@ -26,6 +26,16 @@ pub struct WaitEnd {
     task: Hold,
     slot: WaitSlot,
     point: CancelPoint,
+    takes: Takes,
+}
+
+/// Whether the wait is a `join`, to which a member of a group may fail (G2).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    Nothing,
+    Outcome,
+    /// And it has parked: the task counts it.
+    OutcomeParked,
 }
 
 impl WaitEnd {
@@ -39,6 +49,7 @@ impl WaitEnd {
             task: Hold::new(core, cell),
             slot: WaitSlot::default(),
             point: CancelPoint::at(kind, site),
+            takes: Takes::Nothing,
         }
     }
 }
@@ -47,22 +58,42 @@ impl Future for WaitEnd {
     type Output = Result<(), TaskCancelled>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let WaitEnd { task, slot, point } = &mut *self;
-        point.poll(cx, |cx| {
+        let WaitEnd { task, slot, point, takes } = &mut *self;
+        let polled = point.poll(cx, |cx| {
             if task.cell().is_ended() {
                 return Poll::Ready(());
             }
+            if *takes == Takes::Outcome {
+                *takes = Takes::OutcomeParked;
+                task.cell().joining.set(task.cell().joining.get() + 1);
+            }
             let joiners = task.cell().joiners.get_or_init(|| Box::new(WaitQueue::new()));
             joiners.poll_enter(slot, 1, cx)
-        })
+        });
+        if let Poll::Ready(Err(_)) = polled {
+            self.leave();
+        }
+        polled
+    }
+}
+
+impl WaitEnd {
+    /// Waits no longer.
+    fn leave(&mut self) {
+        let cell = self.task.cell();
+        if let Some(joiners) = cell.joiners.get() {
+            joiners.leave(&mut self.slot);
+        }
+        if self.takes == Takes::OutcomeParked {
+            self.takes = Takes::Outcome;
+            cell.joining.set(cell.joining.get() - 1);
+        }
     }
 }
 
 impl Drop for WaitEnd {
     fn drop(&mut self) {
-        if let Some(joiners) = self.task.cell().joiners.get() {
-            joiners.leave(&mut self.slot);
-        }
+        self.leave();
     }
 }
 
@@ -84,7 +115,8 @@ pub struct Join<T, E> {
 }
 
 impl<T, E> Join<T, E> {
-    pub(crate) fn new(wait: WaitEnd) -> Self {
+    pub(crate) fn new(mut wait: WaitEnd) -> Self {
+        wait.takes = Takes::Outcome;
         Join { wait, output: PhantomData }
     }
 }

@@ -238,6 +238,7 @@ fn poll_main<F: Future>(
     cell: &Rc<TaskCell>,
     future: Pin<&mut Option<F>>,
 ) -> Result<Poll<F::Output>, Box<dyn Any + Send>> {
+    let started = core.stopwatch();
     *core.running.borrow_mut() = Some(cell.clone());
     let polled = catch_unwind(AssertUnwindSafe(|| {
         core.poll_in(cell, |cx| match future.as_pin_mut() {
@@ -246,6 +247,7 @@ fn poll_main<F: Future>(
         })
     }));
     core.stop_running();
+    core.check_length(cell, started);
     if let Ok(Poll::Pending) = polled {
         core.parked(cell);
     }

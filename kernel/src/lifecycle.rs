@@ -39,7 +39,7 @@ impl Core {
         cell.parent.set(self.running_id());
         cell.type_name.set(std::any::type_name::<F>());
         if self.stage.get() == Stage::Closed {
-            self.refuse(&cell, future);
+            self.refuse(&cell, Box::pin(Slot::<F, T, E>::new(future)));
             return cell;
         }
         let mut next = Some(future);
@@ -69,15 +69,15 @@ impl Core {
     }
 
     /// The kernel is closed: the task is aborted before it began.
-    fn refuse<F: 'static>(&self, cell: &Rc<TaskCell>, future: F) {
+    fn refuse(&self, cell: &Rc<TaskCell>, body: Pin<Box<dyn Body>>) {
         let late = self.late.get();
         self.late.set(late + 1);
         if late < LATE {
-            self.discard(future);
+            self.bury(body);
         } else {
             // A destructor that always spawns the next future would never end.
             #[allow(clippy::mem_forget)]
-            std::mem::forget(future);
+            std::mem::forget(body);
             if late == LATE {
                 self.report(&Report::Late { limit: LATE });
             }

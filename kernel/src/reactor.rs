@@ -171,7 +171,7 @@ impl Reactor {
     pub(crate) fn wait(
         &mut self,
         limit: Option<Duration>,
-        deadline: u64,
+        deadline: Option<u64>,
         woken: &mut Vec<Target>,
     ) -> io::Result<()> {
         let timeout = match limit {
@@ -240,10 +240,10 @@ impl Alarm {
     }
 
     /// Sets the alarm; gives the timeout that the poll still needs: none.
-    fn set(&mut self, limit: Duration, deadline: u64) -> io::Result<Option<Duration>> {
+    fn set(&mut self, limit: Duration, deadline: Option<u64>) -> io::Result<Option<Duration>> {
         use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
 
-        if self.set_for != Some(deadline) {
+        if deadline.is_none() || self.set_for != deadline {
             let value = Timespec {
                 tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX),
                 tv_nsec: limit.subsec_nanos().into(),
@@ -251,7 +251,7 @@ impl Alarm {
             let never_again = Timespec { tv_sec: 0, tv_nsec: 0 };
             let spec = Itimerspec { it_interval: never_again, it_value: value };
             timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &spec)?;
-            self.set_for = Some(deadline);
+            self.set_for = deadline;
         }
         Ok(None)
     }
@@ -270,7 +270,7 @@ impl Alarm {
         Ok(Alarm)
     }
 
-    fn set(&mut self, limit: Duration, _deadline: u64) -> io::Result<Option<Duration>> {
+    fn set(&mut self, limit: Duration, _deadline: Option<u64>) -> io::Result<Option<Duration>> {
         // Up to the next millisecond by hand, whatever the poll does: late, never early.
         let up = Duration::from_micros(999);
         let millis = limit.checked_add(up).unwrap_or(limit).as_millis();

@@ -61,7 +61,7 @@ impl Core {
     }
 
     fn poll_task(&self, cell: Rc<TaskCell>) {
-        let started = self.settings.long_poll.map(|_| Instant::now());
+        let started = self.stopwatch();
         *self.running.borrow_mut() = Some(cell);
         let polled = {
             let running = self.running.borrow();
@@ -73,9 +73,7 @@ impl Core {
             })
         };
         let cell = self.stop_running().expect("it was put there just now");
-        if let (Some(started), Some(limit)) = (started, self.settings.long_poll) {
-            self.check_length(&cell, started.elapsed(), limit);
-        }
+        self.check_length(&cell, started);
         match polled {
             Poll::Ready(Verdict::Ok) => self.returned(&cell, None),
             Poll::Ready(Verdict::Err(echo)) => self.returned(&cell, Some(echo)),
@@ -122,6 +120,7 @@ impl Core {
     pub(crate) fn stop_running(&self) -> Option<Rc<TaskCell>> {
         let cell = self.running.borrow_mut().take()?;
         self.clear_polling();
+        self.ambient.set(Ambient::CLEAR);
         if self.spare.borrow().is_out() {
             let fresh = OwnWaker::new(std::sync::Arc::new(TaskWaker::new(self.remote().clone())));
             let kept = self.spare.replace(fresh);
@@ -151,9 +150,17 @@ impl Core {
         self.foreign.borrow_mut().push_back((due, cell.id()));
     }
 
-    fn check_length(&self, cell: &TaskCell, took: Duration, limit: Duration) {
-        if took > limit {
-            self.report(&Report::LongPoll { task: &self.info(cell), took });
+    /// When a poll begins, if anybody wants to know how long it takes.
+    pub(crate) fn stopwatch(&self) -> Option<Instant> {
+        self.settings.long_poll.map(|_| Instant::now())
+    }
+
+    pub(crate) fn check_length(&self, cell: &TaskCell, started: Option<Instant>) {
+        if let (Some(started), Some(limit)) = (started, self.settings.long_poll) {
+            let took = started.elapsed();
+            if took > limit {
+                self.report(&Report::LongPoll { task: &self.info(cell), took });
+            }
         }
     }
 }
