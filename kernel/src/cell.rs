@@ -13,18 +13,20 @@
 //! or a timer of the last tenant never reaches the next one.
 
 use std::any::Any;
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::panic::Location;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
 use crate::body::Body;
+use crate::core::Core;
 use crate::error::{CancelReason, Panic};
 use crate::id::{GroupId, TaskId};
+use crate::join::Joiners;
 use crate::links::{Links, NONE};
 use crate::remote::TaskWaker;
-use crate::wait_queue::WaitQueue;
 
 /// Where a task stands. `Ready` is `Parked` that is queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +75,8 @@ pub(crate) struct Parked {
 
 /// A task.
 pub(crate) struct TaskCell {
+    /// Its kernel. The kernel's table is emptied when it closes, which ends the circle.
+    pub(crate) core: Rc<Core>,
     pub(crate) index: u32,
     pub(crate) generation: Cell<u32>,
     /// Ascends in the order of spawning: shutdown asks the youngest first.
@@ -106,8 +110,7 @@ pub(crate) struct TaskCell {
     pub(crate) parent: Cell<Option<TaskId>>,
     pub(crate) group: Cell<Option<GroupId>>,
     pub(crate) member: Cell<Links>,
-    /// Who waits for its end: in `join`, `wait` or `cancel`.
-    pub(crate) joiners: OnceCell<Box<WaitQueue>>,
+    pub(crate) joiners: Joiners,
     /// How many of them are in `join`.
     pub(crate) joining: Cell<u32>,
 }
@@ -130,8 +133,9 @@ impl OwnWaker {
 }
 
 impl TaskCell {
-    pub(crate) fn new(index: u32, generation: u32) -> Self {
+    pub(crate) fn new(core: Rc<Core>, index: u32, generation: u32) -> Self {
         TaskCell {
+            core,
             index,
             generation: Cell::new(generation),
             serial: Cell::new(0),
@@ -162,7 +166,7 @@ impl TaskCell {
             parent: Cell::new(None),
             group: Cell::new(None),
             member: Cell::new(Links::ALONE),
-            joiners: OnceCell::new(),
+            joiners: Joiners::default(),
             joining: Cell::new(0),
         }
     }

@@ -53,10 +53,15 @@ impl Clock {
 
     /// The time `duration` from now; `FAR` for what is more than 584 years off.
     pub(crate) fn after(&self, duration: Duration) -> u64 {
-        self.now().saturating_add(nanos(duration))
+        Clock::later(self.now(), duration)
+    }
+
+    pub(crate) fn later(now: u64, duration: Duration) -> u64 {
+        now.saturating_add(nanos(duration))
     }
 }
 
 fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(FAR)
+    let seconds = duration.as_secs().checked_mul(1_000_000_000);
+    seconds.and_then(|whole| whole.checked_add(duration.subsec_nanos().into())).unwrap_or(FAR)
 }

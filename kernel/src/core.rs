@@ -12,7 +12,7 @@
 //! 6. *a closed group is empty*: see `group_state.rs`.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::pin::Pin;
@@ -57,21 +57,14 @@ pub(crate) enum Stage {
     Closed,
 }
 
-/// The waker of the poll that is going on, to be recognised by its address.
-#[derive(Clone, Copy)]
-struct Polling {
-    data: *const (),
-    vtable: *const RawWakerVTable,
-    task: TaskId,
-}
-
 /// The state of a kernel.
 pub(crate) struct Core {
     pub(crate) tasks: RefCell<Table>,
     pub(crate) ready: RefCell<ReadyQueue>,
     /// The task that is being polled.
     pub(crate) running: RefCell<Option<Rc<TaskCell>>>,
-    polling: Cell<Polling>,
+    /// The waker of the poll that is going on, to be recognised by its address.
+    polling: Cell<(*const (), *const RawWakerVTable)>,
     pub(crate) ambient: Cell<Ambient>,
     /// Changes whenever a copy of the ambient may be stale.
     pub(crate) epoch: Cell<u64>,
@@ -114,16 +107,11 @@ impl Core {
     pub(crate) fn new(settings: Settings) -> io::Result<Rc<Self>> {
         let (reactor, bell) = Reactor::new()?;
         let remote = Arc::new(Remote::new(bell));
-        let nobody = TaskId::from_bits(u64::MAX);
         Ok(Rc::new(Core {
             tasks: RefCell::default(),
             ready: RefCell::new(ReadyQueue::new(settings.seed)),
             running: RefCell::new(None),
-            polling: Cell::new(Polling {
-                data: std::ptr::null(),
-                vtable: std::ptr::null(),
-                task: nobody,
-            }),
+            polling: Cell::new((std::ptr::null(), std::ptr::null())),
             ambient: Cell::new(Ambient::CLEAR),
             epoch: Cell::new(0),
             stamp: Cell::new(1),
@@ -178,32 +166,36 @@ impl Core {
 
     /// Nobody is being polled.
     pub(crate) fn clear_polling(&self) {
-        let nobody = TaskId::from_bits(u64::MAX);
-        let (data, vtable) = (std::ptr::null(), std::ptr::null());
-        self.polling.set(Polling { data, vtable, task: nobody });
+        self.polling.set((std::ptr::null(), std::ptr::null()));
     }
 
-    /// Says which waker the poll of `task` uses.
-    pub(crate) fn set_polling(&self, waker: &Waker, task: TaskId) {
-        self.polling.set(Polling { data: waker.data(), vtable: waker.vtable(), task });
+    /// Says which waker the poll that begins uses.
+    pub(crate) fn set_polling(&self, waker: &Waker) {
+        self.polling.set((waker.data(), waker.vtable()));
     }
 
     /// The task that is being polled, if this is its own waker.
-    pub(crate) fn own_task(&self, waker: &Waker) -> Option<TaskId> {
-        let polling = self.polling.get();
-        let same = std::ptr::eq(waker.data(), polling.data)
-            && std::ptr::eq(waker.vtable(), polling.vtable);
-        same.then_some(polling.task)
+    pub(crate) fn own_task(&self, waker: &Waker) -> Option<Ref<'_, Rc<TaskCell>>> {
+        let (data, vtable) = self.polling.get();
+        if std::ptr::eq(waker.data(), data) && std::ptr::eq(waker.vtable(), vtable) {
+            Ref::filter_map(self.running.borrow(), Option::as_ref).ok()
+        } else {
+            None
+        }
     }
 
     /// Makes a task ready. On an ended one, or one that is queued already: nothing.
     pub(crate) fn wake(&self, task: TaskId) {
         let tasks = self.tasks.borrow();
         if let Some(cell) = tasks.get(task) {
-            if !cell.queued.get() && !cell.is_ended() {
-                cell.queued.set(true);
-                self.ready.borrow_mut().push(cell.clone());
-            }
+            self.make_ready(cell);
+        }
+    }
+
+    pub(crate) fn make_ready(&self, cell: &Rc<TaskCell>) {
+        if !cell.queued.get() && !cell.is_ended() {
+            cell.queued.set(true);
+            self.ready.borrow_mut().push(cell.clone());
         }
     }
 

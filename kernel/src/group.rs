@@ -230,7 +230,7 @@ where
         if self.state.stage.get() == GroupStage::Closed {
             return Err(GroupEnded);
         }
-        Ok(Task::start(self.core.clone(), future, Some((&self.state, daemon))))
+        Ok(Task::start(&self.core, future, Some((&self.state, daemon))))
     }
 
     /// Waits as the group was made to, cancels the rest, and ends the group. A second time:

@@ -91,7 +91,7 @@ where
         let core = current::with("spawning in a group", Rc::clone);
         let state = core.groups.borrow().get(self.id).cloned();
         match state {
-            Some(state) => Ok(Task::start(core, future, Some((&state, daemon)))),
+            Some(state) => Ok(Task::start(&core, future, Some((&state, daemon)))),
             None => Err(GroupEnded),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! All three are one leaf. None of them owns the task: to stop waiting leaves it alone (T6).
 
+use std::cell::{OnceCell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::Location;
@@ -10,11 +11,78 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crate::cell::TaskCell;
-use crate::core::Core;
 use crate::error::{CancelReason, TaskCancelled, TaskError};
 use crate::leaf::CancelPoint;
+use crate::target::Target;
 use crate::task::{Hold, take_outcome};
 use crate::wait_queue::{WaitQueue, WaitSlot};
+
+/// Who waits for the end of a task: in `join`, `wait` or `cancel`, in order of arrival.
+///
+/// Nearly always there is one, and it has a place in the task's own cell.
+#[derive(Default)]
+pub(crate) struct Joiners {
+    first: RefCell<Option<Target>>,
+    more: OnceCell<Box<WaitQueue>>,
+}
+
+/// The place of one that waits.
+enum JoinSlot {
+    Out,
+    First,
+    More(WaitSlot),
+}
+
+impl Joiners {
+    fn enter(&self, slot: &mut JoinSlot, cx: &Context<'_>) {
+        match slot {
+            JoinSlot::Out => {
+                let alone = self.more.get().is_none_or(|more| more.is_empty());
+                if alone && self.first.borrow().is_none() {
+                    let target = Target::of(cx);
+                    *self.first.borrow_mut() = Some(target);
+                    *slot = JoinSlot::First;
+                } else {
+                    *slot = JoinSlot::More(WaitSlot::default());
+                    self.enter(slot, cx);
+                }
+            }
+            JoinSlot::First => {
+                if !self.first.borrow().as_ref().is_some_and(|target| target.is(cx)) {
+                    let target = Target::of(cx);
+                    let old = self.first.replace(Some(target));
+                    drop(old);
+                }
+            }
+            JoinSlot::More(slot) => {
+                let more = self.more.get_or_init(|| Box::new(WaitQueue::new()));
+                // Woken without the end: it queues again.
+                while more.poll_enter(slot, 1, cx).is_ready() {}
+            }
+        }
+    }
+
+    fn leave(&self, slot: &mut JoinSlot) {
+        match std::mem::replace(slot, JoinSlot::Out) {
+            JoinSlot::Out => {}
+            JoinSlot::First => drop(self.first.take()),
+            JoinSlot::More(mut slot) => {
+                if let Some(more) = self.more.get() {
+                    more.leave(&mut slot);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn wake_all(&self) {
+        if let Some(first) = self.first.take() {
+            first.wake();
+        }
+        if let Some(more) = self.more.get() {
+            more.hand_over_all(|| ());
+        }
+    }
+}
 
 /// Waits until a task has ended. Made by [`Task::wait`](crate::Task::wait).
 ///
@@ -24,7 +92,7 @@ use crate::wait_queue::{WaitQueue, WaitSlot};
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct WaitEnd {
     task: Hold,
-    slot: WaitSlot,
+    slot: JoinSlot,
     point: CancelPoint,
     takes: Takes,
 }
@@ -42,12 +110,11 @@ impl WaitEnd {
     pub(crate) fn new(
         kind: &'static str,
         site: &'static Location<'static>,
-        core: &Rc<Core>,
         cell: &Rc<TaskCell>,
     ) -> Self {
         WaitEnd {
-            task: Hold::new(core, cell),
-            slot: WaitSlot::default(),
+            task: Hold::new(cell),
+            slot: JoinSlot::Out,
             point: CancelPoint::at(kind, site),
             takes: Takes::Nothing,
         }
@@ -67,8 +134,8 @@ impl Future for WaitEnd {
                 *takes = Takes::OutcomeParked;
                 task.cell().joining.set(task.cell().joining.get() + 1);
             }
-            let joiners = task.cell().joiners.get_or_init(|| Box::new(WaitQueue::new()));
-            joiners.poll_enter(slot, 1, cx)
+            task.cell().joiners.enter(slot, cx);
+            Poll::Pending
         });
         if let Poll::Ready(Err(_)) = polled {
             self.leave();
@@ -81,9 +148,7 @@ impl WaitEnd {
     /// Waits no longer.
     fn leave(&mut self) {
         let cell = self.task.cell();
-        if let Some(joiners) = cell.joiners.get() {
-            joiners.leave(&mut self.slot);
-        }
+        cell.joiners.leave(&mut self.slot);
         if self.takes == Takes::OutcomeParked {
             self.takes = Takes::Outcome;
             cell.joining.set(cell.joining.get() - 1);

@@ -9,9 +9,9 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::cell::{End, TaskCell};
@@ -20,7 +20,7 @@ use crate::current::{self, Entered};
 use crate::error::{CancelReason, Echo};
 use crate::remote::Handle;
 use crate::report::Report;
-use crate::tick::Turn;
+use crate::tick::{PollMain, Turn};
 use crate::timer::Action;
 
 /// Runs `main` in a new kernel, shuts the kernel down, and returns the value of `main`.
@@ -140,28 +140,32 @@ impl Kernel {
     /// Runs `main` as a task whose future lives here.
     fn drive<T>(&self, main: impl AsyncFnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
         let core = &self.core;
-        let cell = core.tasks.borrow_mut().admit();
+        let cell = core.tasks.borrow_mut().admit(core);
         cell.main.set(true);
         cell.type_name.set("main");
         cell.holders.set(1);
         let ended = {
             let mut future = pin!(Some(main()));
-            core.wake(cell.id());
+            let mut value = None;
+            core.make_ready(&cell);
             let mut mine = MainCell { core, cell: &cell, ended: false };
-            let ended = loop {
-                match self.turn_until_main() {
-                    Turn::Main => match poll_main(core, &cell, future.as_mut()) {
-                        Ok(Poll::Pending) => {}
-                        Ok(Poll::Ready(value)) => break Ok(value),
-                        Err(payload) => break Err(payload),
-                    },
-                    Turn::Empty | Turn::GraceOver => unreachable!("main has not ended"),
-                }
-            };
+            let turned = self.turn_until(&mut |cx| match future.as_mut().as_pin_mut() {
+                Some(future) => match future.poll(cx) {
+                    Poll::Ready(ended) => {
+                        value = Some(ended);
+                        true
+                    }
+                    Poll::Pending => false,
+                },
+                None => unreachable!("main is polled until it ends"),
+            });
             mine.ended = true;
             // The future goes first: its leaves still find their kernel.
             core.guarded(|| future.set(None));
-            ended
+            match turned {
+                Ok(_) => Ok(value.expect("main is left when it has ended")),
+                Err(payload) => Err(payload),
+            }
         };
         let end = if ended.is_ok() { End::Ok } else { End::Panicked };
         core.finish(&cell, end, Echo::Yes);
@@ -170,13 +174,14 @@ impl Kernel {
         ended
     }
 
-    /// Turns, with one `catch_unwind` round many polls.
-    fn turn_until_main(&self) -> Turn {
+    /// Turns, with one `catch_unwind` round many polls. An error is the panic of main.
+    fn turn_until(&self, main: &mut PollMain<'_>) -> Result<Turn, Box<dyn Any + Send>> {
         let core = &self.core;
         loop {
-            match catch_unwind(AssertUnwindSafe(|| core.turn())) {
-                Ok(turn) => return turn,
+            match catch_unwind(AssertUnwindSafe(|| core.turn(main))) {
+                Ok(turn) => return Ok(turn),
                 Err(payload) => match core.stop_running() {
+                    Some(cell) if cell.main.get() => return Err(payload),
                     Some(cell) => core.panicked(&cell, payload),
                     // No task was running: a fault of the kernel, or a deadlock.
                     None => resume_unwind(payload),
@@ -197,17 +202,12 @@ impl Kernel {
         if grace.is_none() {
             core.arm_report();
         }
-        loop {
-            match self.turn_until_main() {
-                Turn::Empty => break,
-                Turn::GraceOver => {
-                    core.stage.set(Stage::Closed);
-                    for cell in core.live_cells().iter().rev() {
-                        core.report_out_of_grace(cell);
-                        core.abort(cell);
-                    }
-                }
-                Turn::Main => unreachable!("main has ended"),
+        let mut no_main = |_: &mut Context<'_>| unreachable!("main has ended");
+        while let Ok(Turn::GraceOver) = self.turn_until(&mut no_main) {
+            core.stage.set(Stage::Closed);
+            for cell in core.live_cells().iter().rev() {
+                core.report_out_of_grace(cell);
+                core.abort(cell);
             }
         }
         if let Some(grace) = grace {
@@ -231,27 +231,6 @@ impl Drop for MainCell<'_> {
             self.core.let_go(self.cell);
         }
     }
-}
-
-fn poll_main<F: Future>(
-    core: &Rc<Core>,
-    cell: &Rc<TaskCell>,
-    future: Pin<&mut Option<F>>,
-) -> Result<Poll<F::Output>, Box<dyn Any + Send>> {
-    let started = core.stopwatch();
-    *core.running.borrow_mut() = Some(cell.clone());
-    let polled = catch_unwind(AssertUnwindSafe(|| {
-        core.poll_in(cell, |cx| match future.as_pin_mut() {
-            Some(future) => future.poll(cx),
-            None => unreachable!("main is polled until it ends"),
-        })
-    }));
-    core.stop_running();
-    core.check_length(cell, started);
-    if let Ok(Poll::Pending) = polled {
-        core.parked(cell);
-    }
-    polled
 }
 
 impl Drop for Kernel {
@@ -280,6 +259,8 @@ impl Drop for Kernel {
             core.discard(message);
         }
         core.close_reactor();
+        let cells = core.tasks.borrow_mut().clear();
+        drop(cells);
         drop(entered);
     }
 }

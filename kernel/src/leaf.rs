@@ -10,11 +10,10 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use crate::cell::Parked;
+use crate::cell::{Parked, TaskCell};
 use crate::core::Core;
 use crate::current;
 use crate::error::TaskCancelled;
-use crate::id::TaskId;
 use crate::links::NONE;
 use crate::scope::Record;
 
@@ -61,7 +60,7 @@ pub struct CancelPoint {
 enum At {
     Nowhere,
     /// In the cell of the task: the one leaf of a plain task.
-    Cell(Rc<Core>, TaskId),
+    Cell(Rc<TaskCell>, u32),
     /// In the arena.
     Arena(Rc<Core>, u32),
 }
@@ -153,17 +152,12 @@ impl CancelPoint {
         }
     }
 
-    /// The cancellation that is due, if any, without an operation and without parking.
-    pub(crate) fn checkpoint(&mut self) -> Option<TaskCancelled> {
-        current::try_with(|core| core.due(0).then(|| core.deliver(0))).flatten()
-    }
-
     /// Takes the record away: the leaf is done, one way or the other.
     pub(crate) fn unpark(&mut self) {
         match std::mem::replace(&mut self.at, At::Nowhere) {
             At::Nowhere => {}
-            At::Cell(core, task) => {
-                if let Some(cell) = core.find(task) {
+            At::Cell(cell, generation) => {
+                if cell.generation.get() == generation {
                     cell.parked.set(None);
                 }
             }
@@ -198,20 +192,20 @@ impl CancelPoint {
         if core.ambient.get().scope != NONE {
             return false;
         }
-        let Some(task) = core.own_task(cx.waker()) else {
+        let Some(cell) = core.own_task(cx.waker()) else {
             return false;
         };
         match &self.at {
-            At::Cell(_, at) => *at == task,
+            At::Cell(at, generation) => {
+                Rc::ptr_eq(at, &cell) && cell.generation.get() == *generation
+            }
             At::Arena(..) => false,
             At::Nowhere => {
-                let running = core.running.borrow();
-                let cell = running.as_ref().expect("a task of ours polls");
                 if cell.parked.get().is_some() {
                     return false;
                 }
                 cell.parked.set(Some(self.parked(core)));
-                self.at = At::Cell(core.clone(), task);
+                self.at = At::Cell(cell.clone(), cell.generation.get());
                 true
             }
         }

@@ -34,7 +34,7 @@ impl Core {
         T: 'static,
         E: fmt::Debug + 'static,
     {
-        let cell = self.tasks.borrow_mut().admit();
+        let cell = self.tasks.borrow_mut().admit(self);
         cell.holders.set(1);
         cell.parent.set(self.running_id());
         cell.type_name.set(std::any::type_name::<F>());
@@ -97,9 +97,7 @@ impl Core {
         if cell.group.get().is_some() {
             self.member_ended(cell, end);
         }
-        if let Some(joiners) = cell.joiners.get() {
-            joiners.hand_over_all(|| ());
-        }
+        cell.joiners.wake_all();
         self.release(cell);
     }
 

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::clock::FAR;
+use crate::clock::{Clock, FAR};
 use crate::core::Core;
 use crate::current;
 use crate::error::TaskCancelled;
@@ -61,7 +61,7 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 enum When {
     After(Duration),
     Until(Instant),
-    /// In the kernel's own time.
+    /// In the kernel's own time: worked out at the first poll.
     At(u64),
 }
 
@@ -100,35 +100,35 @@ impl Future for Sleep {
             let Some(core) = current::try_with(Rc::clone) else {
                 current::outside_at("a sleep", site);
             };
-            let deadline = deadline(when, &core);
-            match state {
-                State::Due => return Poll::Ready(()),
-                State::New if deadline <= core.clock.now() => {
-                    *state = State::Due;
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
+            let deadline = match (*state, *when) {
+                (State::Due, _) => return Poll::Ready(()),
+                (State::Armed, When::At(deadline)) if deadline <= core.tick_now() => {
+                    return Poll::Ready(());
                 }
-                State::New => *state = State::Armed,
-                State::Armed if deadline <= core.tick_now() => return Poll::Ready(()),
-                State::Armed => {}
-            }
+                (_, When::At(deadline)) => deadline,
+                (_, begin) => {
+                    let now = core.clock.now();
+                    let deadline = match begin {
+                        When::After(duration) => Clock::later(now, duration),
+                        When::Until(instant) => core.clock.at(instant),
+                        When::At(deadline) => deadline,
+                    };
+                    *when = When::At(deadline);
+                    if deadline <= now {
+                        *state = State::Due;
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    *state = State::Armed;
+                    deadline
+                }
+            };
             if deadline != FAR {
                 arm(timer, &core, deadline, cx);
             }
             Poll::Pending
         })
     }
-}
-
-/// Works the deadline out once, at the first poll.
-fn deadline(when: &mut When, core: &Core) -> u64 {
-    let at = match *when {
-        When::After(duration) => core.clock.after(duration),
-        When::Until(instant) => core.clock.at(instant),
-        When::At(at) => at,
-    };
-    *when = When::At(at);
-    at
 }
 
 /// Arms the timer, or sees to it that it wakes whoever polls now.
@@ -165,9 +165,8 @@ impl fmt::Debug for Sleep {
 /// # Cancellation
 ///
 /// Nothing is lost.
-#[track_caller]
 pub fn yield_now() -> YieldNow {
-    YieldNow { yielded: false, point: CancelPoint::new("YIELD") }
+    YieldNow { yielded: false }
 }
 
 /// The leaf of [`yield_now`].
@@ -175,22 +174,33 @@ pub fn yield_now() -> YieldNow {
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct YieldNow {
     yielded: bool,
-    point: CancelPoint,
 }
 
 impl Future for YieldNow {
     type Output = Result<(), TaskCancelled>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.yielded {
+        if std::mem::replace(&mut self.yielded, true) {
             return Poll::Ready(Ok(()));
         }
-        if let Some(cancelled) = self.point.checkpoint() {
-            return Poll::Ready(Err(cancelled));
+        let yielded = current::try_with(|core| {
+            if core.due(0) {
+                return Some(Err(core.deliver(0)));
+            }
+            // The short way for a task that polls this itself: no detour over its waker.
+            core.own_task(cx.waker()).map(|task| {
+                core.make_ready(&task);
+                Ok(())
+            })
+        });
+        match yielded.flatten() {
+            Some(Ok(())) => Poll::Pending,
+            Some(Err(cancelled)) => Poll::Ready(Err(cancelled)),
+            None => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
         }
-        self.yielded = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 }
 

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::cell::TaskCell;
+use crate::core::Core;
 use crate::id::TaskId;
 
 /// Free cells that are kept with all they own; what is beyond goes back to the allocator.
@@ -28,7 +29,7 @@ pub(crate) struct Table {
 
 impl Table {
     /// A cell for a new task; its phase is still `Free`.
-    pub(crate) fn admit(&mut self) -> Rc<TaskCell> {
+    pub(crate) fn admit(&mut self, core: &Rc<Core>) -> Rc<TaskCell> {
         self.live += 1;
         self.spawned += 1;
         let cell = match self.kept.pop().or_else(|| self.vacant.pop()) {
@@ -36,14 +37,14 @@ impl Table {
                 Place::Cell(cell) => cell.clone(),
                 place @ Place::Vacant(_) => {
                     let Place::Vacant(generation) = *place else { unreachable!() };
-                    let cell = Rc::new(TaskCell::new(index, generation));
+                    let cell = Rc::new(TaskCell::new(core.clone(), index, generation));
                     *place = Place::Cell(cell.clone());
                     cell
                 }
             },
             None => {
                 let index = u32::try_from(self.places.len()).expect("fewer than 2^32 tasks");
-                let cell = Rc::new(TaskCell::new(index, 0));
+                let cell = Rc::new(TaskCell::new(core.clone(), index, 0));
                 self.places.push(Place::Cell(cell.clone()));
                 cell
             }
@@ -86,6 +87,13 @@ impl Table {
             Place::Cell(cell) => Some(cell),
             Place::Vacant(_) => None,
         }
+    }
+
+    /// Lets go of every cell: the kernel closes.
+    pub(crate) fn clear(&mut self) -> impl Sized + use<> {
+        self.kept.clear();
+        self.vacant.clear();
+        std::mem::take(&mut self.places)
     }
 
     /// One task fewer is alive (it ended; its place may still be held by a handle).

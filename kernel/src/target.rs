@@ -8,14 +8,13 @@
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
-use crate::core::Core;
+use crate::cell::TaskCell;
 use crate::current;
-use crate::id::TaskId;
 
 /// Whom to wake.
 pub(crate) enum Target {
-    /// A task of ours.
-    Task(Rc<Core>, TaskId),
+    /// A task of ours, and the generation it must still have.
+    Task(Rc<TaskCell>, u32),
     /// Anybody.
     Foreign(Waker),
 }
@@ -24,7 +23,8 @@ impl Target {
     /// Whoever polls now.
     pub(crate) fn of(cx: &Context<'_>) -> Self {
         let own = current::try_with(|core| {
-            core.own_task(cx.waker()).map(|task| Target::Task(core.clone(), task))
+            let running = core.own_task(cx.waker())?;
+            Some(Target::Task(running.clone(), running.generation.get()))
         });
         match own.flatten() {
             Some(target) => target,
@@ -36,14 +36,23 @@ impl Target {
     pub(crate) fn is(&self, cx: &Context<'_>) -> bool {
         match self {
             Target::Foreign(waker) => waker.will_wake(cx.waker()),
-            Target::Task(core, task) => core.own_task(cx.waker()) == Some(*task),
+            Target::Task(cell, generation) => {
+                let own = current::try_with(|core| {
+                    let running = core.own_task(cx.waker());
+                    running.is_some_and(|running| Rc::ptr_eq(&running, cell))
+                });
+                own == Some(true) && cell.generation.get() == *generation
+            }
         }
     }
 
     /// Wakes. No borrow of the kernel may be held.
     pub(crate) fn wake(self) {
         match self {
-            Target::Task(core, task) => core.wake(task),
+            Target::Task(cell, generation) if cell.generation.get() == generation => {
+                cell.core.make_ready(&cell);
+            }
+            Target::Task(..) => {}
             Target::Foreign(waker) => waker.wake(),
         }
     }

@@ -51,7 +51,7 @@ where
     E: fmt::Debug + 'static,
 {
     let core = current::with("kernel::spawn", Rc::clone);
-    Task::start(core, future, None)
+    Task::start(&core, future, None)
 }
 
 /// [`spawn`] with a name for the monitor and the reports.
@@ -67,7 +67,7 @@ where
     E: fmt::Debug + 'static,
 {
     let core = current::with("kernel::spawn_named", Rc::clone);
-    let task = Task::start(core, future, None);
+    let task = Task::start(&core, future, None);
     task.set_name(name.into());
     task
 }
@@ -87,14 +87,13 @@ pub fn handle() -> crate::Handle {
 /// Dropping the handle lets the task go on. A failure that nobody joins is reported when the task
 /// has ended and its last handle is gone.
 pub struct Task<T, E> {
-    core: Rc<Core>,
     cell: Rc<TaskCell>,
     output: PhantomData<fn() -> (T, E)>,
 }
 
 impl<T: 'static, E: 'static> Task<T, E> {
     pub(crate) fn start<F>(
-        core: Rc<Core>,
+        core: &Rc<Core>,
         future: F,
         group: Option<(&Rc<GroupState>, bool)>,
     ) -> Self
@@ -104,7 +103,7 @@ impl<T: 'static, E: 'static> Task<T, E> {
         E: fmt::Debug,
     {
         let cell = core.admit(future, group);
-        Task { core, cell, output: PhantomData }
+        Task { cell, output: PhantomData }
     }
 
     /// Waits for the task to end and takes its outcome. The first that comes takes it; later ones
@@ -119,7 +118,7 @@ impl<T: 'static, E: 'static> Task<T, E> {
     /// Only the wait is abandoned: the task goes on and its outcome stays with it.
     #[track_caller]
     pub fn join(&self) -> Join<T, E> {
-        Join::new(WaitEnd::new("JOIN", Location::caller(), &self.core, &self.cell))
+        Join::new(WaitEnd::new("JOIN", Location::caller(), &self.cell))
     }
 
     /// Waits for the task to end and leaves its outcome where it is. Any number of tasks may wait.
@@ -129,7 +128,7 @@ impl<T: 'static, E: 'static> Task<T, E> {
     /// Only the wait is abandoned.
     #[track_caller]
     pub fn wait(&self) -> WaitEnd {
-        WaitEnd::new("WAIT", Location::caller(), &self.core, &self.cell)
+        WaitEnd::new("WAIT", Location::caller(), &self.cell)
     }
 
     /// Asks for the task's cancellation, at the first poll, and waits until it has really ended,
@@ -144,7 +143,7 @@ impl<T: 'static, E: 'static> Task<T, E> {
     /// Only the wait is abandoned: the task stays cancelled and goes on cleaning up.
     #[track_caller]
     pub fn cancel(&self) -> Cancel {
-        Cancel::new(WaitEnd::new("CANCEL", Location::caller(), &self.core, &self.cell))
+        Cancel::new(WaitEnd::new("CANCEL", Location::caller(), &self.cell))
     }
 
     /// [`cancel`](Task::cancel), but a task that has not ended after `grace` is aborted, and
@@ -164,15 +163,13 @@ impl<T: 'static, E: 'static> Task<T, E> {
         grace: Duration,
     ) -> impl Future<Output = Result<(), TaskCancelled>> + use<T, E> {
         let cancel = self.cancel();
-        let (core, cell) = (self.core.clone(), self.cell.clone());
-        let hold = Hold::new(&core, &cell);
+        let task = Hold::new(&self.cell);
         async move {
-            let _hold = hold;
             match timeout_after(grace, cancel).await {
                 Ok(ended) => ended,
                 Err(_) => {
-                    core.report_out_of_grace(&cell);
-                    core.abort(&cell);
+                    task.core().report_out_of_grace(task.cell());
+                    task.core().abort(task.cell());
                     Ok(())
                 }
             }
@@ -181,18 +178,18 @@ impl<T: 'static, E: 'static> Task<T, E> {
 
     /// Asks for the task's cancellation and does not wait. Neither switches nor runs the task.
     pub fn request_cancel(&self) {
-        let by = self.core.running_id();
-        self.core.request(&self.cell, CancelReason::Requested { by });
+        let by = self.cell.core.running_id();
+        self.cell.core.request(&self.cell, CancelReason::Requested { by });
     }
 
     /// Drops the task's future, without a chance to clean up, before this returns. On oneself, when
     /// the current poll ends.
     pub fn abort(&self) {
         if current::try_with(|_| ()).is_some() {
-            self.core.abort(&self.cell);
+            self.cell.core.abort(&self.cell);
         } else {
-            let _entered = Entered::new(&self.core);
-            self.core.abort(&self.cell);
+            let _entered = Entered::new(&self.cell.core);
+            self.cell.core.abort(&self.cell);
         }
     }
 
@@ -203,17 +200,17 @@ impl<T: 'static, E: 'static> Task<T, E> {
 
     /// Its name: as given, else the type of its future.
     pub fn name(&self) -> String {
-        self.core.name_of(&self.cell)
+        self.cell.core.name_of(&self.cell)
     }
 
     /// What it is doing.
     pub fn state(&self) -> TaskState {
-        self.core.state(&self.cell)
+        self.cell.core.state(&self.cell)
     }
 
     /// The file and line where it is parked; of several, one.
     pub fn parked_at(&self) -> Option<&'static Location<'static>> {
-        self.core.leaves(&self.cell).first().map(|leaf| leaf.site)
+        self.cell.core.leaves(&self.cell).first().map(|leaf| leaf.site)
     }
 
     /// Whether it has ended.
@@ -228,7 +225,7 @@ impl<T: 'static, E: 'static> Task<T, E> {
 
     pub(crate) fn set_name(&self, name: Cow<'static, str>) {
         self.cell.named.set(true);
-        let old = self.core.names.borrow_mut().insert(self.cell.index, name);
+        let old = self.cell.core.names.borrow_mut().insert(self.cell.index, name);
         drop(old);
     }
 }
@@ -260,7 +257,7 @@ pub(crate) fn take_outcome<T: 'static, E: 'static>(cell: &TaskCell) -> Result<T,
 
 impl<T, E> Drop for Task<T, E> {
     fn drop(&mut self) {
-        self.core.let_go(&self.cell);
+        self.cell.core.let_go(&self.cell);
     }
 }
 
@@ -268,35 +265,32 @@ impl<T, E> fmt::Debug for Task<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Task")
             .field("id", &self.cell.id())
-            .field("name", &self.core.name_of(&self.cell))
-            .field("state", &self.core.state(&self.cell))
+            .field("name", &self.cell.core.name_of(&self.cell))
+            .field("state", &self.cell.core.state(&self.cell))
             .finish()
     }
 }
 
-/// Keeps an ended task's cell, and so its name, from being let again.
-pub(crate) struct Hold {
-    core: Rc<Core>,
-    cell: Rc<TaskCell>,
-}
+/// Keeps an ended task's cell, and so its outcome, from being let again.
+pub(crate) struct Hold(Rc<TaskCell>);
 
 impl Hold {
-    pub(crate) fn new(core: &Rc<Core>, cell: &Rc<TaskCell>) -> Self {
+    pub(crate) fn new(cell: &Rc<TaskCell>) -> Self {
         cell.holders.set(cell.holders.get() + 1);
-        Hold { core: core.clone(), cell: cell.clone() }
+        Hold(cell.clone())
     }
 
     pub(crate) fn core(&self) -> &Rc<Core> {
-        &self.core
+        &self.0.core
     }
 
     pub(crate) fn cell(&self) -> &Rc<TaskCell> {
-        &self.cell
+        &self.0
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.core.let_go(&self.cell);
+        self.0.core.let_go(&self.0);
     }
 }

@@ -18,20 +18,23 @@ use crate::report::Report;
 
 /// Why [`Core::turn`] came back.
 pub(crate) enum Turn {
-    /// The future of `run` is to be polled.
-    Main,
+    /// The future of `run` has ended.
+    MainEnded,
     /// The shutdown is through: nobody is left.
     Empty,
     /// The grace of the shutdown is over.
     GraceOver,
 }
 
+/// Polls the future of `run`, which lives on the stack of its caller; true when it has ended.
+pub(crate) type PollMain<'a> = dyn FnMut(&mut Context<'_>) -> bool + 'a;
+
 impl Core {
     /// Polls between two looks at mailbox, timers and reactor (K2).
     pub(crate) const POLLS: u32 = 64;
 
     /// Runs tasks until there is something that only the caller can do.
-    pub(crate) fn turn(self: &Rc<Self>) -> Turn {
+    pub(crate) fn turn(self: &Rc<Self>, main: &mut PollMain<'_>) -> Turn {
         loop {
             if self.polls_left.get() == 0 || self.ready.borrow().is_empty() {
                 if self.stage.get() != Stage::Open {
@@ -53,7 +56,9 @@ impl Core {
             if cell.is_ended() {
                 self.release(&cell);
             } else if cell.main.get() {
-                return Turn::Main;
+                if self.poll_main(cell, main) {
+                    return Turn::MainEnded;
+                }
             } else {
                 self.poll_task(cell);
             }
@@ -61,19 +66,10 @@ impl Core {
     }
 
     fn poll_task(&self, cell: Rc<TaskCell>) {
-        let started = self.stopwatch();
-        *self.running.borrow_mut() = Some(cell);
-        let polled = {
-            let running = self.running.borrow();
-            let cell = running.as_deref().expect("it was put there just now");
-            self.poll_in(cell, |cx| {
-                let mut body = cell.body.borrow_mut();
-                let body = body.as_mut().expect("a task that has not ended has a body");
-                body.as_mut().poll(cx)
-            })
-        };
-        let cell = self.stop_running().expect("it was put there just now");
-        self.check_length(&cell, started);
+        let (polled, cell) = self.run(cell, |cell, cx| {
+            let mut body = cell.body.borrow_mut();
+            body.as_mut().expect("a task that has not ended has a body").as_mut().poll(cx)
+        });
         match polled {
             Poll::Ready(Verdict::Ok) => self.returned(&cell, None),
             Poll::Ready(Verdict::Err(echo)) => self.returned(&cell, Some(echo)),
@@ -81,12 +77,34 @@ impl Core {
         }
     }
 
-    /// Polls with the task's waker, or the spare one, as the running task `cell`.
-    pub(crate) fn poll_in<R>(
+    fn poll_main(&self, cell: Rc<TaskCell>, main: &mut PollMain<'_>) -> bool {
+        let (ended, cell) = self.run(cell, |_, cx| main(cx));
+        if !ended {
+            self.parked(&cell);
+        }
+        ended
+    }
+
+    /// Polls as the running task. A panic leaves the task running, for `Kernel` to find.
+    fn run<R>(
         &self,
-        cell: &TaskCell,
-        poll: impl FnOnce(&mut Context<'_>) -> R,
-    ) -> R {
+        cell: Rc<TaskCell>,
+        poll: impl FnOnce(&TaskCell, &mut Context<'_>) -> R,
+    ) -> (R, Rc<TaskCell>) {
+        let started = self.stopwatch();
+        *self.running.borrow_mut() = Some(cell);
+        let polled = {
+            let running = self.running.borrow();
+            let cell = running.as_deref().expect("it was put there just now");
+            self.poll_in(cell, |cx| poll(cell, cx))
+        };
+        let cell = self.stop_running().expect("it was put there just now");
+        self.check_length(&cell, started);
+        (polled, cell)
+    }
+
+    /// Polls with the task's waker, or the spare one, as the running task `cell`.
+    fn poll_in<R>(&self, cell: &TaskCell, poll: impl FnOnce(&mut Context<'_>) -> R) -> R {
         cell.phase.set(Phase::Running);
         cell.cycles.set(cell.cycles.get() + 1);
         self.budget.set(Core::BUDGET);
@@ -97,22 +115,17 @@ impl Core {
         });
         let own = cell.waker.borrow();
         match &*own {
-            Some(own) => self.poll_with(&own.waker, cell, poll),
+            Some(own) => self.poll_with(&own.waker, poll),
             None => {
                 let spare = self.spare.borrow();
                 spare.inner.assign(cell.id());
-                self.poll_with(&spare.waker, cell, poll)
+                self.poll_with(&spare.waker, poll)
             }
         }
     }
 
-    fn poll_with<R>(
-        &self,
-        waker: &Waker,
-        cell: &TaskCell,
-        poll: impl FnOnce(&mut Context<'_>) -> R,
-    ) -> R {
-        self.set_polling(waker, cell.id());
+    fn poll_with<R>(&self, waker: &Waker, poll: impl FnOnce(&mut Context<'_>) -> R) -> R {
+        self.set_polling(waker);
         poll(&mut Context::from_waker(waker))
     }
 
@@ -130,7 +143,7 @@ impl Core {
     }
 
     /// A task was polled and is not through.
-    pub(crate) fn parked(&self, cell: &Rc<TaskCell>) {
+    fn parked(&self, cell: &Rc<TaskCell>) {
         cell.phase.set(Phase::Parked);
         if cell.abort_asked.get() {
             self.abort(cell);
@@ -151,11 +164,11 @@ impl Core {
     }
 
     /// When a poll begins, if anybody wants to know how long it takes.
-    pub(crate) fn stopwatch(&self) -> Option<Instant> {
+    fn stopwatch(&self) -> Option<Instant> {
         self.settings.long_poll.map(|_| Instant::now())
     }
 
-    pub(crate) fn check_length(&self, cell: &TaskCell, started: Option<Instant>) {
+    fn check_length(&self, cell: &TaskCell, started: Option<Instant>) {
         if let (Some(started), Some(limit)) = (started, self.settings.long_poll) {
             let took = started.elapsed();
             if took > limit {
