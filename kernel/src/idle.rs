@@ -29,6 +29,9 @@ impl Core {
     pub(crate) fn look(self: &Rc<Self>) {
         self.empty_mailbox();
         self.serve_timers();
+        if self.grace_over.get() {
+            return;
+        }
         let busy = !self.ready.borrow().is_empty();
         if busy {
             let registered = self.with_reactor(|reactor| reactor.registered());

@@ -37,13 +37,22 @@ use kernel::wait_queue::{Handoff, Wait, WaitQueue};
 /// ```
 pub struct Queue<T> {
     maxsize: usize,
-    items: RefCell<VecDeque<T>>,
+    items: RefCell<VecDeque<Ticketed<T>>>,
+    /// The next ticket: items stand in the queue in the order of their tickets.
+    next: Cell<u64>,
     /// Places that were given to putters which have not filled them yet.
     promised: Cell<usize>,
-    getters: WaitQueue<T>,
-    putters: WaitQueue,
+    getters: WaitQueue<Ticketed<T>>,
+    putters: WaitQueue<u64>,
     unfinished: Cell<usize>,
     joiners: WaitQueue,
+}
+
+/// An item and its place in the order: a putter gets its ticket with its place, and an item that a
+/// dropped getter gives back goes to where it was.
+struct Ticketed<T> {
+    ticket: u64,
+    item: T,
 }
 
 /// A queue was full; the item comes back.
@@ -68,6 +77,7 @@ impl<T> Queue<T> {
         Queue {
             maxsize,
             items: RefCell::new(VecDeque::new()),
+            next: Cell::new(0),
             promised: Cell::new(0),
             getters: WaitQueue::new(),
             putters: WaitQueue::new(),
@@ -112,20 +122,16 @@ impl<T> Queue<T> {
     ///
     /// [`Full`], with the item.
     pub fn try_put(&self, item: T) -> Result<(), Full<T>> {
-        if !self.has_place() || !self.putters.is_empty() {
+        if !self.is_open() {
             return Err(Full(item));
         }
-        self.accept(item);
+        self.accept(self.ticket(), item);
         Ok(())
     }
 
     /// The first item, if there is one.
     pub fn try_get(&self) -> Option<T> {
-        let item = self.items.borrow_mut().pop_front();
-        if item.is_some() {
-            self.serve_putters();
-        }
-        item
+        self.take().map(|first| first.item)
     }
 
     /// Says that an item that was got has been dealt with.
@@ -180,21 +186,46 @@ impl<T> Queue<T> {
         self.maxsize == 0 || self.len() + self.promised.get() < self.maxsize
     }
 
-    /// An item is in: to the oldest getter, or to the end.
-    fn accept(&self, item: T) {
+    /// Whether an item may be put now: a place, and nobody whose turn it is.
+    fn is_open(&self) -> bool {
+        self.has_place() && self.promised.get() == 0 && self.putters.is_empty()
+    }
+
+    fn ticket(&self) -> u64 {
+        let ticket = self.next.get();
+        self.next.set(ticket + 1);
+        ticket
+    }
+
+    /// An item is in.
+    fn accept(&self, ticket: u64, item: T) {
         self.unfinished.set(self.unfinished.get() + 1);
+        self.place(Ticketed { ticket, item });
+    }
+
+    /// To the oldest getter, or to its place in the order.
+    fn place(&self, item: Ticketed<T>) {
         if let Err(item) = self.getters.hand_over(item) {
-            self.items.borrow_mut().push_back(item);
+            let mut items = self.items.borrow_mut();
+            let at = items.partition_point(|other| other.ticket < item.ticket);
+            items.insert(at, item);
         }
+    }
+
+    fn take(&self) -> Option<Ticketed<T>> {
+        let first = self.items.borrow_mut().pop_front();
+        if first.is_some() {
+            self.serve_putters();
+        }
+        first
     }
 
     /// Gives free places to the oldest putters.
     fn serve_putters(&self) {
-        while self.has_place() {
+        while self.has_place() && !self.putters.is_empty() {
             self.promised.set(self.promised.get() + 1);
-            if self.putters.hand_over(()).is_err() {
+            if self.putters.hand_over(self.ticket()).is_err() {
                 self.promised.set(self.promised.get() - 1);
-                break;
             }
         }
     }
@@ -219,29 +250,31 @@ struct Put<'a, T> {
 }
 
 impl<T> Handoff for Put<'_, T> {
-    type Item = ();
+    type Item = u64;
     type Output = ();
 
-    fn queue(&self) -> &WaitQueue {
+    fn queue(&self) -> &WaitQueue<u64> {
         &self.queue.putters
     }
 
-    fn try_take(&mut self) -> Option<()> {
+    fn try_take(&mut self) -> Option<u64> {
         let queue = self.queue;
-        let free = queue.has_place() && queue.putters.is_empty();
-        free.then(|| queue.promised.set(queue.promised.get() + 1))
+        queue.is_open().then(|| {
+            queue.promised.set(queue.promised.get() + 1);
+            queue.ticket()
+        })
     }
 
-    fn finish(&mut self, (): ()) {
+    fn finish(&mut self, ticket: u64) {
         self.queue.promised.set(self.queue.promised.get() - 1);
         if let Some(item) = self.item.take() {
-            self.queue.accept(item);
+            self.queue.accept(ticket, item);
         }
         // An item that went straight to a getter needed no place.
         self.queue.serve_putters();
     }
 
-    fn pass_on(&mut self, (): ()) {
+    fn pass_on(&mut self, _ticket: u64) {
         self.queue.promised.set(self.queue.promised.get() - 1);
         self.queue.serve_putters();
     }
@@ -253,25 +286,23 @@ struct Get<'a, T> {
 }
 
 impl<T> Handoff for Get<'_, T> {
-    type Item = T;
+    type Item = Ticketed<T>;
     type Output = T;
 
-    fn queue(&self) -> &WaitQueue<T> {
+    fn queue(&self) -> &WaitQueue<Ticketed<T>> {
         &self.queue.getters
     }
 
-    fn try_take(&mut self) -> Option<T> {
-        self.queue.try_get()
+    fn try_take(&mut self) -> Option<Ticketed<T>> {
+        self.queue.take()
     }
 
-    fn finish(&mut self, item: T) -> T {
-        item
+    fn finish(&mut self, item: Ticketed<T>) -> T {
+        item.item
     }
 
-    fn pass_on(&mut self, item: T) {
-        if let Err(item) = self.queue.getters.hand_over(item) {
-            self.queue.items.borrow_mut().push_front(item);
-        }
+    fn pass_on(&mut self, item: Ticketed<T>) {
+        self.queue.place(item);
     }
 }
 
