@@ -1,7 +1,7 @@
 //! The real clock: never early, finer than a millisecond, not disturbed by signals or idle time.
 //!
-//! CI runs this file twice: with the timerfd of Linux, and with the portable timer. Nothing here says
-//! how late a sleep may be, only that it is not early, and that it ends.
+//! CI runs this file twice: with the timerfd of Linux, and with the portable timer. Nothing here
+//! says how late a sleep may be, only that it is not early, and that it ends.
 
 use std::time::{Duration, Instant};
 
@@ -110,7 +110,8 @@ fn a_spinner_does_not_starve_a_timer() {
     .unwrap();
 }
 
-/// K5, C10: the grace of a shutdown on the real clock ends in an abort, and the report names the task.
+/// K5, C10: the grace of a shutdown on the real clock ends in an abort, and the report names the
+/// task.
 #[test]
 fn a_shutdown_grace_ends_on_the_real_clock() {
     let reports = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));

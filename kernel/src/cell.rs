@@ -97,22 +97,29 @@ pub(crate) struct TaskCell {
     pub(crate) main: Cell<bool>,
     /// How many handles, joins and groups keep the outcome.
     pub(crate) holders: Cell<u32>,
-    pub(crate) cycles: Cell<u64>,
-    /// The type of its future, which names it unless a name was given.
-    pub(crate) type_name: Cell<&'static str>,
+    pub(crate) cycles: Cell<u32>,
+    /// Gives the type of its future, which names it unless a name was given.
+    pub(crate) type_name: Cell<fn() -> &'static str>,
     /// None: free, aborted, or the main task, whose future lives in `Kernel::run`.
     pub(crate) body: RefCell<Option<Pin<Box<dyn Body>>>>,
-    pub(crate) panic: Cell<Option<Box<Panic>>>,
-    /// Its own waker, once somebody cloned it.
-    pub(crate) waker: RefCell<Option<OwnWaker>>,
+    /// What few tasks have.
+    pub(crate) rare: RefCell<Option<Box<Rare>>>,
     pub(crate) root: RootScope,
     pub(crate) parked: Cell<Option<Parked>>,
-    pub(crate) parent: Cell<Option<TaskId>>,
-    pub(crate) group: Cell<Option<GroupId>>,
+    pub(crate) parent: Cell<TaskId>,
+    pub(crate) group: Cell<GroupId>,
     pub(crate) member: Cell<Links>,
     pub(crate) joiners: Joiners,
     /// How many of them are in `join`.
     pub(crate) joining: Cell<u32>,
+}
+
+/// What few tasks have.
+#[derive(Default)]
+pub(crate) struct Rare {
+    /// Its own waker, once somebody cloned it.
+    pub(crate) waker: Option<OwnWaker>,
+    pub(crate) panic: Option<Panic>,
 }
 
 /// A waker that names one task for good.
@@ -150,10 +157,9 @@ impl TaskCell {
             main: Cell::new(false),
             holders: Cell::new(0),
             cycles: Cell::new(0),
-            type_name: Cell::new("main"),
+            type_name: Cell::new(|| "main"),
             body: RefCell::new(None),
-            panic: Cell::new(None),
-            waker: RefCell::new(None),
+            rare: RefCell::new(None),
             root: RootScope {
                 stamp: Cell::new(0),
                 pending: Cell::new(false),
@@ -163,10 +169,10 @@ impl TaskCell {
                 first_child: Cell::new(NONE),
             },
             parked: Cell::new(None),
-            parent: Cell::new(None),
-            group: Cell::new(None),
+            parent: Cell::new(TaskId::NOBODY),
+            group: Cell::new(GroupId::NONE),
             member: Cell::new(Links::ALONE),
-            joiners: Joiners::default(),
+            joiners: Joiners::new(),
             joining: Cell::new(0),
         }
     }
@@ -192,8 +198,8 @@ impl TaskCell {
         self.root.first_record.set(NONE);
         self.root.first_child.set(NONE);
         self.parked.set(None);
-        self.parent.set(None);
-        self.group.set(None);
+        self.parent.set(TaskId::NOBODY);
+        self.group.set(GroupId::NONE);
         self.member.set(Links::ALONE);
     }
 
@@ -211,6 +217,20 @@ impl TaskCell {
     /// Whether somebody is parked in a `join` of this task, who will take its outcome.
     pub(crate) fn has_joiners(&self) -> bool {
         self.joining.get() > 0
+    }
+
+    pub(crate) fn set_panic(&self, panic: Panic) {
+        self.rare.borrow_mut().get_or_insert_default().panic = Some(panic);
+    }
+
+    pub(crate) fn take_panic(&self) -> Option<Panic> {
+        self.rare.borrow_mut().as_mut()?.panic.take()
+    }
+
+    /// Whether somebody else holds its waker.
+    pub(crate) fn is_waker_out(&self) -> bool {
+        let rare = self.rare.borrow();
+        rare.as_ref().and_then(|rare| rare.waker.as_ref()).is_some_and(OwnWaker::is_out)
     }
 
     /// Moves the output or the error into `out`, an `&mut Option<..>` of the right type.

@@ -101,7 +101,7 @@ impl<T, E: fmt::Debug + 'static> Ended<T, E> {
                 errors.extend(own.take().map(Failed::Own));
             }
             if cell.end() == Some(End::Panicked) && panic.is_none() {
-                panic = cell.panic.take().map(|panic| panic.into_payload());
+                panic = cell.take_panic().map(|panic| panic.into_payload());
                 core.let_go(&cell);
             } else if overlooked && cell.end() == Some(End::Failed) {
                 core.let_go(&cell);

@@ -156,7 +156,7 @@ impl Core {
     }
 
     pub(crate) fn join_group(&self, group: &GroupState, cell: &TaskCell) {
-        cell.group.set(Some(group.id));
+        cell.group.set(group.id);
         let next = group.youngest.replace(cell.index);
         cell.member.set(Links { previous: NONE, next });
         let tasks = self.tasks.borrow();
@@ -181,6 +181,24 @@ impl Core {
         count.set(count.get() - 1);
     }
 
+    /// A member that was cancelled with its group was joined: if it was the body that did, the body
+    /// knows of the failure now, and what it returns because of it is an echo (G3). Its
+    /// cancellation stays pending: no leaf has returned it (C3).
+    pub(crate) fn told_by_member(&self, cell: &TaskCell) {
+        if cell.root.reason.get() != CancelReason::GroupFailed {
+            return;
+        }
+        let body = self.groups.borrow().get(cell.group.get()).map(|group| group.body.get());
+        let stamp = self.next_stamp();
+        let running = self.running_id();
+        let mut scopes = self.scopes.borrow_mut();
+        if let Some(scope) = body.and_then(|key| scopes.scopes.get_mut(key as usize)) {
+            if Some(scope.task) == running {
+                scope.delivered = stamp;
+            }
+        }
+    }
+
     /// The members that have not ended, youngest first.
     fn members(&self, group: &GroupState) -> Vec<Rc<TaskCell>> {
         let mut members = Vec::new();
@@ -195,7 +213,7 @@ impl Core {
 
     /// A member ended: counts it, keeps its failure, and sees what follows for the others (G2, G5).
     pub(crate) fn member_ended(&self, cell: &Rc<TaskCell>, end: End) {
-        let group = cell.group.get().and_then(|id| self.groups.borrow().get(id).cloned());
+        let group = self.groups.borrow().get(cell.group.get()).cloned();
         let Some(group) = group else { return };
         self.leave_group(&group, cell);
         if !cell.daemon.get() {

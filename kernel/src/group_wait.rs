@@ -97,9 +97,12 @@ where
             }
             Ok(Poll::Ready(Err(error))) => {
                 let echo = echo(&error);
-                let delivered = scope.look(|scope| scope.delivered != 0);
+                let (delivered, foreign) =
+                    scope.look(|scope| (scope.delivered != 0, scope.foreign));
                 scope.close(echo != Echo::No);
-                match delivered && echo != Echo::No {
+                let told = delivered || (echo == Echo::Yes && this.scope.group.failing.get());
+                // The owner's own cancellation came through too: that is no echo of the group's.
+                match told && !foreign && echo != Echo::No {
                     true => Err(BodyFailure::Echo),
                     false => Err(BodyFailure::Error(error)),
                 }

@@ -15,6 +15,13 @@ pub struct TaskId {
 }
 
 impl TaskId {
+    /// No task.
+    pub(crate) const NOBODY: TaskId = TaskId { index: u32::MAX, generation: u32::MAX };
+
+    pub(crate) fn somebody(self) -> Option<TaskId> {
+        (self != TaskId::NOBODY).then_some(self)
+    }
+
     pub(crate) const fn to_bits(self) -> u64 {
         ((self.generation as u64) << 32) | self.index as u64
     }
@@ -44,4 +51,9 @@ impl fmt::Debug for TaskId {
 pub(crate) struct GroupId {
     pub(crate) index: u32,
     pub(crate) generation: u32,
+}
+
+impl GroupId {
+    /// No group.
+    pub(crate) const NONE: GroupId = GroupId { index: u32::MAX, generation: 0 };
 }

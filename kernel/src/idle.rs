@@ -218,7 +218,7 @@ impl Core {
             return false;
         }
         let tasks = self.tasks.borrow();
-        !tasks.tenants().any(|cell| cell.waker.borrow().as_ref().is_some_and(|own| own.is_out()))
+        !tasks.tenants().any(|cell| cell.is_waker_out())
     }
 
     fn deadlock(&self) -> ! {

@@ -41,6 +41,9 @@ pub struct Registration<S: Source> {
 
 struct Binding {
     remote: Arc<Remote>,
+    /// The poll that knows the source, which must be taken out of it even when its kernel is gone:
+    /// a source remembers that it was registered.
+    registry: Arc<mio::Registry>,
     token: Token,
 }
 
@@ -152,7 +155,7 @@ impl<S: Source> Registration<S> {
         let mut source = self.source.borrow_mut().take()?;
         if let Some(binding) = self.binding.borrow_mut().take() {
             // A source that the poll no longer knows is as good as deregistered.
-            let _ = binding.remote.deregister(&mut source);
+            let _ = source.deregister(&binding.registry);
             binding.forget();
         }
         Some(source)
@@ -162,7 +165,7 @@ impl<S: Source> Registration<S> {
         let binding = self.binding.borrow_mut().take();
         if let Some(mut source) = source {
             if let (Some(binding), true) = (&binding, self.duplicated.get()) {
-                let _ = binding.remote.deregister(&mut source);
+                let _ = source.deregister(&binding.registry);
             }
             drop(source);
         }
@@ -184,11 +187,12 @@ impl<S: Source> Registration<S> {
             return Err(closed());
         };
         if let Some(bound) = binding.take() {
-            bound.remote.deregister(source)?;
+            source.deregister(&bound.registry)?;
             bound.forget();
         }
         let token = core.with_reactor(|reactor| reactor.register(source)).ok_or_else(closed)??;
-        *binding = Some(Binding { remote: core.remote().clone(), token });
+        let registry = core.remote().registry().ok_or_else(closed)?;
+        *binding = Some(Binding { remote: core.remote().clone(), registry, token });
         Ok(token)
     }
 

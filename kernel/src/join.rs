@@ -2,7 +2,7 @@
 //!
 //! All three are one leaf. None of them owns the task: to stop waiting leaves it alone (T6).
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::Location;
@@ -11,18 +11,19 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crate::cell::TaskCell;
+use crate::core::Core;
+use crate::current;
 use crate::error::{CancelReason, TaskCancelled, TaskError};
+use crate::id::TaskId;
 use crate::leaf::CancelPoint;
-use crate::target::Target;
 use crate::task::{Hold, take_outcome};
 use crate::wait_queue::{WaitQueue, WaitSlot};
 
 /// Who waits for the end of a task: in `join`, `wait` or `cancel`, in order of arrival.
 ///
-/// Nearly always there is one, and it has a place in the task's own cell.
-#[derive(Default)]
+/// Nearly always there is one, a task that polls the wait itself: it has a place in the cell.
 pub(crate) struct Joiners {
-    first: RefCell<Option<Target>>,
+    first: Cell<TaskId>,
     more: OnceCell<Box<WaitQueue>>,
 }
 
@@ -34,27 +35,28 @@ enum JoinSlot {
 }
 
 impl Joiners {
-    fn enter(&self, slot: &mut JoinSlot, cx: &Context<'_>) {
-        match slot {
-            JoinSlot::Out => {
-                let alone = self.more.get().is_none_or(|more| more.is_empty());
-                if alone && self.first.borrow().is_none() {
-                    let target = Target::of(cx);
-                    *self.first.borrow_mut() = Some(target);
-                    *slot = JoinSlot::First;
-                } else {
-                    *slot = JoinSlot::More(WaitSlot::default());
-                    self.enter(slot, cx);
-                }
+    pub(crate) fn new() -> Self {
+        Joiners { first: Cell::new(TaskId::NOBODY), more: OnceCell::new() }
+    }
+
+    /// `core` is the kernel of the task that is waited for.
+    fn enter(&self, core: &Rc<Core>, slot: &mut JoinSlot, cx: &Context<'_>) {
+        let own = current::try_with(|current| {
+            let task = current.own_task(cx.waker())?;
+            Rc::ptr_eq(current, core).then(|| task.id())
+        });
+        match (&mut *slot, own.flatten()) {
+            (JoinSlot::First, Some(task)) if task == self.first.get() => {}
+            (JoinSlot::Out, Some(task)) if self.is_empty() => {
+                self.first.set(task);
+                *slot = JoinSlot::First;
             }
-            JoinSlot::First => {
-                if !self.first.borrow().as_ref().is_some_and(|target| target.is(cx)) {
-                    let target = Target::of(cx);
-                    let old = self.first.replace(Some(target));
-                    drop(old);
-                }
+            (JoinSlot::First | JoinSlot::Out, _) => {
+                self.leave(slot);
+                *slot = JoinSlot::More(WaitSlot::default());
+                self.enter(core, slot, cx);
             }
-            JoinSlot::More(slot) => {
+            (JoinSlot::More(slot), _) => {
                 let more = self.more.get_or_init(|| Box::new(WaitQueue::new()));
                 // Woken without the end: it queues again.
                 while more.poll_enter(slot, 1, cx).is_ready() {}
@@ -62,10 +64,14 @@ impl Joiners {
         }
     }
 
+    fn is_empty(&self) -> bool {
+        self.first.get() == TaskId::NOBODY && self.more.get().is_none_or(|more| more.is_empty())
+    }
+
     fn leave(&self, slot: &mut JoinSlot) {
         match std::mem::replace(slot, JoinSlot::Out) {
             JoinSlot::Out => {}
-            JoinSlot::First => drop(self.first.take()),
+            JoinSlot::First => self.first.set(TaskId::NOBODY),
             JoinSlot::More(mut slot) => {
                 if let Some(more) = self.more.get() {
                     more.leave(&mut slot);
@@ -74,9 +80,10 @@ impl Joiners {
         }
     }
 
-    pub(crate) fn wake_all(&self) {
-        if let Some(first) = self.first.take() {
-            first.wake();
+    /// `core` is the kernel of the task, and so of the first: who waits in another one has a waker.
+    pub(crate) fn wake_all(&self, core: &Core) {
+        if let Some(first) = self.first.replace(TaskId::NOBODY).somebody() {
+            core.wake(first);
         }
         if let Some(more) = self.more.get() {
             more.hand_over_all(|| ());
@@ -134,7 +141,7 @@ impl Future for WaitEnd {
                 *takes = Takes::OutcomeParked;
                 task.cell().joining.set(task.cell().joining.get() + 1);
             }
-            task.cell().joiners.enter(slot, cx);
+            task.cell().joiners.enter(task.core(), slot, cx);
             Poll::Pending
         });
         if let Poll::Ready(Err(_)) = polled {
@@ -193,7 +200,14 @@ impl<T: 'static, E: 'static> Future for Join<T, E> {
         match Pin::new(&mut self.wait).poll(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Err(cancelled)) => Poll::Ready(Err(cancelled)),
-            Poll::Ready(Ok(())) => Poll::Ready(Ok(take_outcome(self.wait.task.cell()))),
+            Poll::Ready(Ok(())) => {
+                let task = &self.wait.task;
+                let outcome = take_outcome(task.cell());
+                if matches!(outcome, Err(TaskError::Cancelled(_))) {
+                    task.core().told_by_member(task.cell());
+                }
+                Poll::Ready(Ok(outcome))
+            }
         }
     }
 }

@@ -57,7 +57,7 @@ pub fn run<T>(main: impl AsyncFnOnce() -> T) -> T {
 }
 
 #[track_caller]
-fn refuse_nesting(what: &str) {
+pub(crate) fn refuse_nesting(what: &str) {
     if current::try_with(|_| ()).is_some() {
         panic!(
             "{what} was called inside a running kernel of this thread; await the future here, or \
@@ -142,7 +142,7 @@ impl Kernel {
         let core = &self.core;
         let cell = core.tasks.borrow_mut().admit(core);
         cell.main.set(true);
-        cell.type_name.set("main");
+        cell.type_name.set(|| "main");
         cell.holders.set(1);
         let ended = {
             let mut future = pin!(Some(main()));

@@ -12,6 +12,7 @@ use crate::cell::{End, Phase, TaskCell};
 use crate::core::{Core, Stage};
 use crate::error::{CancelReason, Echo, Panic};
 use crate::group_state::GroupState;
+use crate::id::{GroupId, TaskId};
 use crate::report::{Failure, Report};
 
 /// The box of an ended task is kept for the next one of its type up to this size.
@@ -36,8 +37,8 @@ impl Core {
     {
         let cell = self.tasks.borrow_mut().admit(self);
         cell.holders.set(1);
-        cell.parent.set(self.running_id());
-        cell.type_name.set(std::any::type_name::<F>());
+        cell.parent.set(self.running_id().unwrap_or(TaskId::NOBODY));
+        cell.type_name.set(std::any::type_name::<F>);
         if self.stage.get() == Stage::Closed {
             self.refuse(&cell, Box::pin(Slot::<F, T, E>::new(future)));
             return cell;
@@ -94,10 +95,10 @@ impl Core {
             End::Cancelled => echo == Echo::No,
         });
         self.tasks.borrow_mut().ended();
-        if cell.group.get().is_some() {
+        if cell.group.get() != GroupId::NONE {
             self.member_ended(cell, end);
         }
-        cell.joiners.wake_all();
+        cell.joiners.wake_all(self);
         self.release(cell);
     }
 
@@ -113,7 +114,7 @@ impl Core {
     /// The poll of a task panicked. Its future is dropped here, after the unwinding.
     pub(crate) fn panicked(&self, cell: &Rc<TaskCell>, payload: Box<dyn Any + Send>) {
         self.clear_body(cell);
-        cell.panic.set(Some(Box::new(Panic::new(payload))));
+        cell.set_panic(Panic::new(payload));
         self.finish(cell, End::Panicked, Echo::No);
     }
 
@@ -167,10 +168,10 @@ impl Core {
         }
         self.clear_body(cell);
         cell.phase.set(Phase::Free);
-        if let Some(panic) = cell.panic.take() {
-            self.discard(panic);
+        let rare = cell.rare.borrow_mut().take();
+        if let Some(rare) = rare {
+            self.discard(rare);
         }
-        cell.waker.borrow_mut().take();
         if cell.named.replace(false) {
             self.names.borrow_mut().remove(&cell.index);
         }
@@ -199,19 +200,21 @@ impl Core {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
             let panic = Panic::new(payload);
             self.report(&Report::PanicInDrop { message: panic.message() });
-            // A payload whose own drop panics cannot be dropped at all.
             let mut payload = Some(panic.into_payload());
-            if catch_unwind(AssertUnwindSafe(|| drop(payload.take()))).is_err() {
+            if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload.take()))) {
+                // A payload whose own drop panics, with its like perhaps, cannot be dropped.
+                #[allow(clippy::mem_forget)]
+                std::mem::forget(again);
                 self.report(&Report::PanicInDrop { message: "a panic payload panicked, too" });
             }
         }
     }
 
     pub(crate) fn report_failure(&self, cell: &TaskCell) {
-        let text = match cell.panic.take() {
+        let text = match cell.take_panic() {
             Some(panic) => {
                 let text = panic.message().to_owned();
-                cell.panic.set(Some(panic));
+                cell.set_panic(panic);
                 Some(text)
             }
             None => {
@@ -238,6 +241,6 @@ impl Core {
                 return name.to_string();
             }
         }
-        cell.type_name.get().replace("::{{closure}}", "")
+        (cell.type_name.get())().replace("::{{closure}}", "")
     }
 }

@@ -67,7 +67,7 @@ impl Reactor {
     pub(crate) fn new() -> io::Result<(Self, Bell)> {
         let poll = Poll::new()?;
         let waker = mio::Waker::new(poll.registry(), WAKER)?;
-        let registry = poll.registry().try_clone()?;
+        let registry = std::sync::Arc::new(poll.registry().try_clone()?);
         let alarm = Alarm::new(&poll)?;
         let reactor = Reactor {
             poll,

@@ -20,7 +20,6 @@
 //! later, finds `ASLEEP` and wakes the poll. A task's waker posts itself once until the kernel took
 //! it, so the mailbox is no longer than the number of tasks, handle requests aside.
 
-use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Wake;
@@ -53,14 +52,15 @@ pub(crate) struct Remote {
 
 struct Inbox {
     messages: Vec<Message>,
-    /// None once the kernel is gone: posts are refused, and no descriptor outlives it.
+    /// None once the kernel is gone: posts are refused. Its eventfd goes with it; the descriptor of
+    /// its poll stays while a source that was registered there lives on elsewhere.
     bell: Option<Arc<Bell>>,
 }
 
 /// What a post needs of the reactor.
 pub(crate) struct Bell {
     pub(crate) waker: mio::Waker,
-    pub(crate) registry: mio::Registry,
+    pub(crate) registry: Arc<mio::Registry>,
 }
 
 impl Remote {
@@ -134,13 +134,10 @@ impl Remote {
         messages
     }
 
-    /// Takes a source out of the kernel's poll, from any thread.
-    pub(crate) fn deregister(&self, source: &mut impl mio::event::Source) -> io::Result<()> {
-        let bell = self.lock().bell.clone();
-        match bell {
-            Some(bell) => source.deregister(&bell.registry),
-            None => Ok(()),
-        }
+    /// What a registration keeps, to take its source out of the poll from any thread; none when the
+    /// kernel is gone.
+    pub(crate) fn registry(&self) -> Option<Arc<mio::Registry>> {
+        self.lock().bell.as_ref().map(|bell| bell.registry.clone())
     }
 
     pub(crate) fn handles(&self) -> usize {

@@ -63,7 +63,7 @@ pub struct TaskInfo {
     pub name: String,
     /// What it is doing.
     pub state: TaskState,
-    /// How often it was polled.
+    /// How often it was polled; begins again at 0 after 2^32.
     pub cycles: u64,
     /// Where it is parked, all leaves of it; a task inside `join!` or `select!` has several.
     pub parked: Vec<ParkedAt>,
@@ -142,10 +142,10 @@ impl Core {
         let now = self.clock.now();
         TaskInfo {
             id: cell.id(),
-            parent: cell.parent.get(),
+            parent: cell.parent.get().somebody(),
             name: self.name_of(cell),
             state: self.state(cell),
-            cycles: cell.cycles.get(),
+            cycles: cell.cycles.get().into(),
             deadline: self.clock.instant(deadline),
             cancelled: cell.root.stamp.get() != 0,
             waiting: parked.first().and_then(|leaf| {

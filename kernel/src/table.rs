@@ -2,27 +2,21 @@
 
 use std::rc::Rc;
 
-use crate::cell::TaskCell;
+use crate::cell::{Phase, TaskCell};
 use crate::core::Core;
 use crate::id::TaskId;
 
 /// Free cells that are kept with all they own; what is beyond goes back to the allocator.
 const KEEP_FREE: usize = 4096;
 
-enum Place {
-    Cell(Rc<TaskCell>),
-    /// Nobody, and no cell either; the generation of the next tenant.
-    Vacant(u32),
-}
-
 /// All tasks of a kernel, by place.
 #[derive(Default)]
 pub(crate) struct Table {
-    places: Vec<Place>,
+    places: Vec<Option<Rc<TaskCell>>>,
     /// Free places whose cell was kept.
     kept: Vec<u32>,
-    /// Free places without a cell.
-    vacant: Vec<u32>,
+    /// Free places without a cell, each with the generation of its next tenant.
+    vacant: Vec<TaskId>,
     live: usize,
     spawned: u64,
 }
@@ -32,41 +26,32 @@ impl Table {
     pub(crate) fn admit(&mut self, core: &Rc<Core>) -> Rc<TaskCell> {
         self.live += 1;
         self.spawned += 1;
-        let cell = match self.kept.pop().or_else(|| self.vacant.pop()) {
-            Some(index) => match &mut self.places[index as usize] {
-                Place::Cell(cell) => cell.clone(),
-                place @ Place::Vacant(_) => {
-                    let Place::Vacant(generation) = *place else { unreachable!() };
-                    let cell = Rc::new(TaskCell::new(core.clone(), index, generation));
-                    *place = Place::Cell(cell.clone());
-                    cell
-                }
-            },
-            None => {
-                let index = u32::try_from(self.places.len()).expect("fewer than 2^32 tasks");
-                let cell = Rc::new(TaskCell::new(core.clone(), index, 0));
-                self.places.push(Place::Cell(cell.clone()));
-                cell
-            }
-        };
+        let kept = self.kept.pop().and_then(|index| self.places[index as usize].clone());
+        let cell = kept.unwrap_or_else(|| self.make(core));
         cell.begin(self.spawned);
+        cell
+    }
+
+    /// A cell for a place that has none.
+    fn make(&mut self, core: &Rc<Core>) -> Rc<TaskCell> {
+        let TaskId { index, generation } = self.vacant.pop().unwrap_or_else(|| {
+            let index = u32::try_from(self.places.len()).expect("fewer than 2^32 tasks");
+            self.places.push(None);
+            TaskId { index, generation: 0 }
+        });
+        let cell = Rc::new(TaskCell::new(core.clone(), index, generation));
+        self.places[index as usize] = Some(cell.clone());
         cell
     }
 
     /// The task of that name, if it has not been released.
     pub(crate) fn get(&self, id: TaskId) -> Option<&Rc<TaskCell>> {
-        match self.places.get(id.index as usize) {
-            Some(Place::Cell(cell)) if cell.generation.get() == id.generation => Some(cell),
-            _ => None,
-        }
+        self.at(id.index).filter(|cell| cell.generation.get() == id.generation)
     }
 
     /// Whoever has that place now.
     pub(crate) fn at(&self, index: u32) -> Option<&Rc<TaskCell>> {
-        match self.places.get(index as usize) {
-            Some(Place::Cell(cell)) => Some(cell),
-            _ => None,
-        }
+        self.places.get(index as usize).and_then(Option::as_ref)
     }
 
     /// Frees the place of an ended task. Gives the cell back if it is not kept: the caller drops
@@ -82,11 +67,8 @@ impl Table {
             self.kept.push(index);
             return None;
         }
-        self.vacant.push(index);
-        match std::mem::replace(&mut self.places[index as usize], Place::Vacant(generation)) {
-            Place::Cell(cell) => Some(cell),
-            Place::Vacant(_) => None,
-        }
+        self.vacant.push(TaskId { index, generation });
+        self.places[index as usize].take()
     }
 
     /// Lets go of every cell: the kernel closes.
@@ -107,9 +89,6 @@ impl Table {
 
     /// Every cell that is not free, ended ones that are still held included.
     pub(crate) fn tenants(&self) -> impl Iterator<Item = &Rc<TaskCell>> {
-        self.places.iter().filter_map(|place| match place {
-            Place::Cell(cell) if cell.phase.get() != crate::cell::Phase::Free => Some(cell),
-            _ => None,
-        })
+        self.places.iter().flatten().filter(|cell| cell.phase.get() != Phase::Free)
     }
 }

@@ -240,8 +240,8 @@ pub(crate) fn take_outcome<T: 'static, E: 'static>(cell: &TaskCell) -> Result<T,
         return Err(TaskError::Taken);
     }
     if end == End::Panicked {
-        return match cell.panic.take() {
-            Some(panic) => Err(TaskError::Panicked(*panic)),
+        return match cell.take_panic() {
+            Some(panic) => Err(TaskError::Panicked(panic)),
             None => Err(TaskError::Taken),
         };
     }

@@ -21,7 +21,7 @@ use std::time::Duration;
 use crate::core::Core;
 use crate::current;
 use crate::error::TaskCancelled;
-use crate::kernel::{Builder, Kernel, Leftovers};
+use crate::kernel::{Builder, Kernel, Leftovers, refuse_nesting};
 use crate::sleep::sleep;
 use crate::wait_queue::{Handoff, Wait, WaitQueue};
 
@@ -44,6 +44,7 @@ pub fn run<T>(main: impl AsyncFnOnce() -> T) -> T {
 /// As [`run`].
 #[track_caller]
 pub fn run_with<T>(builder: Builder, main: impl AsyncFnOnce() -> T) -> T {
+    refuse_nesting("testing::run");
     let kernel = match builder.virtual_clock().build() {
         Ok(kernel) => kernel,
         Err(error) => panic!("the kernel could not be made: {error}"),

@@ -106,15 +106,15 @@ impl Core {
     /// Polls with the task's waker, or the spare one, as the running task `cell`.
     fn poll_in<R>(&self, cell: &TaskCell, poll: impl FnOnce(&mut Context<'_>) -> R) -> R {
         cell.phase.set(Phase::Running);
-        cell.cycles.set(cell.cycles.get() + 1);
+        cell.cycles.set(cell.cycles.get().wrapping_add(1));
         self.budget.set(Core::BUDGET);
         self.ambient.set(Ambient {
             scope: NONE,
             stamp: cell.root.stamp.get(),
             pending: cell.root.pending.get(),
         });
-        let own = cell.waker.borrow();
-        match &*own {
+        let rare = cell.rare.borrow();
+        match rare.as_ref().and_then(|rare| rare.waker.as_ref()) {
             Some(own) => self.poll_with(&own.waker, poll),
             None => {
                 let spare = self.spare.borrow();
@@ -137,7 +137,7 @@ impl Core {
         if self.spare.borrow().is_out() {
             let fresh = OwnWaker::new(std::sync::Arc::new(TaskWaker::new(self.remote().clone())));
             let kept = self.spare.replace(fresh);
-            *cell.waker.borrow_mut() = Some(kept);
+            cell.rare.borrow_mut().get_or_insert_default().waker = Some(kept);
         }
         Some(cell)
     }
