@@ -1,0 +1,18 @@
+//! An async function, called: it can be cancelled wherever it awaits, and `?` passes that on.
+
+use std::time::Duration;
+
+use kernel::{Result, sleep};
+
+async fn countdown(from: u32) -> Result<()> {
+    for n in (1..=from).rev() {
+        println!("T-minus {n}");
+        sleep(Duration::from_millis(100)).await?;
+    }
+    println!("Lift-off!");
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    kernel::run(async || countdown(5).await)
+}

@@ -1,0 +1,39 @@
+//! Three computations at once, and their results in the order in which they were asked for.
+//!
+//! On a virtual clock, so it takes no time.
+
+use std::time::Duration;
+
+use kernel::{JoinedExt, Kernel, Result, TaskGroup, now, sleep};
+
+async fn factorial(name: &'static str, number: u64) -> Result<u64> {
+    let mut product = 1;
+    for i in 2..=number {
+        println!("Task {name}: Compute factorial({number}), currently i={i}...");
+        sleep(Duration::from_secs(1)).await?;
+        product *= i;
+    }
+    println!("Task {name}: factorial({number}) = {product}");
+    Ok(product)
+}
+
+async fn gather() -> Result<Vec<u64>> {
+    TaskGroup::scope(async |g| {
+        let tasks = [("A", 2), ("B", 3), ("C", 4)].map(|(name, n)| g.spawn(factorial(name, n)));
+        let mut products = Vec::new();
+        for task in tasks {
+            products.push(task.join().await?.flat()?);
+        }
+        Ok(products)
+    })
+    .await
+}
+
+fn main() -> Result<()> {
+    Kernel::builder().virtual_clock().run(async || {
+        let started = now();
+        println!("{:?}", gather().await?);
+        println!("took {} s", (now() - started).as_secs_f64());
+        Ok(())
+    })
+}

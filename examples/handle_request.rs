@@ -1,0 +1,70 @@
+//! A request that needs two things at once, and what happens when one of them fails.
+//!
+//! The members of a group end with it: the first failure cancels the others, all are awaited, and
+//! the failure comes out. On a virtual clock, so it takes no time.
+
+use std::time::Duration;
+
+use kernel::{JoinedExt, Kernel, TaskCancelled, TaskGroup, sleep};
+
+#[derive(Debug, thiserror::Error)]
+enum RequestError {
+    #[error("order {0} was never placed")]
+    NoSuchOrder(u32),
+    #[error(transparent)]
+    Cancelled(#[from] TaskCancelled),
+}
+
+type Result<T> = std::result::Result<T, RequestError>;
+
+async fn query(what: &str, millis: u64) -> Result<()> {
+    let done = sleep(Duration::from_millis(millis)).await;
+    match done {
+        Ok(()) => println!("  {what}: found"),
+        Err(cancelled) => println!("  {what}: given up, {}", cancelled.reason()),
+    }
+    Ok(done?)
+}
+
+async fn find_user(id: u32) -> Result<String> {
+    query("user", 300).await?;
+    Ok(format!("user {id}"))
+}
+
+async fn fetch_order(id: u32) -> Result<u32> {
+    if id == 404 {
+        sleep(Duration::from_millis(100)).await?;
+        return Err(RequestError::NoSuchOrder(id));
+    }
+    query("order", 200).await?;
+    Ok(id * 10)
+}
+
+async fn write_log() -> Result<()> {
+    query("log", 400).await
+}
+
+async fn handle(user: u32, order: u32) -> Result<String> {
+    TaskGroup::scope(async |g| {
+        let user = g.spawn(find_user(user));
+        let order = g.spawn(fetch_order(order));
+        g.spawn(write_log());
+        // Both run at once; the next step needs both.
+        let (user, price) = (user.join().await?.flat()?, order.join().await?.flat()?);
+        let tax = price / 5;
+        Ok(format!("{user} pays {}", price + tax))
+    })
+    .await
+}
+
+fn main() {
+    Kernel::builder().virtual_clock().run(async || {
+        for order in [7, 404] {
+            println!("request for order {order}");
+            match handle(1, order).await {
+                Ok(answer) => println!("answer: {answer}"),
+                Err(error) => println!("error: {error}"),
+            }
+        }
+    });
+}

@@ -1,0 +1,47 @@
+//! Two tasks: a kid that plays, and a parent that counts down and then waits for the kid to be
+//! done.
+//!
+//! It runs on a virtual clock, so the thousand seconds of play take no time. With
+//! `kernel::run(parent)` they would take a thousand seconds.
+
+use std::time::Duration;
+
+use kernel::{JoinedExt, Kernel, Result, sleep, spawn};
+
+fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+async fn countdown(from: u32) -> Result<()> {
+    for n in (1..=from).rev() {
+        println!("T-minus {n}");
+        sleep(secs(1)).await?;
+    }
+    Ok(())
+}
+
+async fn kid() -> Result<&'static str> {
+    println!("Building the Millenium Falcon in Minecraft");
+    sleep(secs(1000)).await?;
+    Ok("It flies!")
+}
+
+async fn parent() -> Result<()> {
+    // The kid starts when the parent first waits.
+    let kid = spawn(kid());
+    sleep(secs(5)).await?;
+
+    println!("Let's go");
+    countdown(10).await?;
+
+    println!("We're leaving!");
+    // The first `?`: was I cancelled while I waited? The second: how did the kid end?
+    let answer = kid.join().await?.flat()?;
+    println!("Kid: {answer}");
+    println!("Leaving, at last");
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    Kernel::builder().virtual_clock().run(parent)
+}
