@@ -14,6 +14,9 @@ use std::time::Duration;
 use crate::id::TaskId;
 
 /// The everyday result of code that can be cancelled.
+///
+/// In an `async` block whose error type the compiler asks for, write `Ok::<_,
+/// TaskCancelled>(value)`: a default of an alias, as in `Result::Ok(value)`, settles nothing there.
 pub type Result<T, E = TaskCancelled> = std::result::Result<T, E>;
 
 /// The task was cancelled while it waited at this await point.

@@ -46,6 +46,21 @@ use crate::wait_queue;
 /// })?;
 /// # Ok::<(), TaskCancelled>(())
 /// ```
+///
+/// Members own what they use: they may outlive the function that spawned them, though not the
+/// group, so a member that borrows does not compile. Move it in, or share it with `Rc`.
+///
+/// ```compile_fail,E0597
+/// # use kernel::{TaskCancelled, TaskGroup};
+/// # kernel::run(async || {
+/// let name = String::from("Ann");
+/// TaskGroup::<TaskCancelled>::scope(async |g| {
+///     g.spawn(async { println!("{}", name.len()) }); // `name` does not live long enough
+///     Ok(())
+/// })
+/// .await
+/// # }).unwrap();
+/// ```
 #[must_use = "dropped, a group drops its members' futures; end it with `join`"]
 pub struct TaskGroup<E> {
     pub(crate) core: Rc<Core>,

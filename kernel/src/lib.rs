@@ -73,6 +73,22 @@
 //! | `wait_queue.rs` | FIFO waiters with hand-over: all that `sync` needs |
 //! | `snapshot.rs`, `report.rs`, `testing.rs` | the tree of tasks; what nobody took; the test kit |
 //!
+//! What must not compile: a task that moves to another thread, and a future that fails with
+//! nothing.
+//!
+//! ```compile_fail,E0277
+//! # kernel::run(async || {
+//! let task = kernel::spawn(async { Ok::<_, kernel::TaskCancelled>(1) });
+//! std::thread::spawn(move || task.id()); // a handle stays on its kernel's thread; use `handle()`
+//! # });
+//! ```
+//!
+//! ```compile_fail,E0271
+//! # kernel::run(async || {
+//! kernel::spawn(async { 1 }); // a task returns a `Result`
+//! # });
+//! ```
+//!
 //! # Writing a leaf of your own
 //!
 //! | you wait for | build on |

@@ -190,7 +190,8 @@ impl TcpStream {
     ///
     /// # Cancellation
     ///
-    /// What went out is in the error.
+    /// What went out is in the error. A timeout round the call gives its own error instead, without
+    /// that number; to know it there, call [`write`](TcpStream::write) and count.
     #[track_caller]
     pub fn write_all<'a>(
         &'a self,
