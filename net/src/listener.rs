@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::Location;
+use std::time::Duration;
 
 use kernel::io::{Direction, Registration};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -13,6 +14,9 @@ use crate::stream::TcpStream;
 
 /// Connections that the system queues before they are accepted.
 const BACKLOG: i32 = 1024;
+
+/// How long `accept` waits when the system has run out of something.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A socket that accepts connections.
 pub struct TcpListener {
@@ -64,7 +68,8 @@ impl TcpListener {
     ///
     /// The system's; a cancellation; `ResourceBusy` if another task is accepting here;
     /// `NotConnected` once it is closed. A connection that was gone before it was accepted is no
-    /// error: the next one is waited for.
+    /// error: the next one is waited for. Nor is a lack of descriptors or of memory: that is said
+    /// once to `tracing`, and tried again every 100 ms, as no event will tell when it is over.
     ///
     /// # Cancellation
     ///
@@ -74,7 +79,25 @@ impl TcpListener {
         self.accept_at(Location::caller())
     }
 
-    pub(crate) fn accept_at(
+    pub(crate) async fn accept_at(
+        &self,
+        site: &'static Location<'static>,
+    ) -> io::Result<(TcpStream, SocketAddr)> {
+        let mut told = false;
+        loop {
+            match self.accept_once(site).await {
+                Err(error) if is_shortage(&error) => {
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::warn!(target: "curium", "accept waits for resources: {error}");
+                    }
+                    kernel::sleep(PAUSE).await?;
+                }
+                accepted => return accepted,
+            }
+        }
+    }
+
+    fn accept_once(
         &self,
         site: &'static Location<'static>,
     ) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + '_ {
@@ -108,6 +131,19 @@ impl fmt::Debug for TcpListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TcpListener").field("local_addr", &self.local_addr().ok()).finish()
     }
+}
+
+/// Whether the system lacks something that others may give back.
+#[cfg(unix)]
+fn is_shortage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| shortages.contains(&errno))
+}
+
+#[cfg(not(unix))]
+fn is_shortage(_error: &io::Error) -> bool {
+    false
 }
 
 fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
