@@ -164,11 +164,6 @@ impl Core {
         self.running.borrow().as_ref().map(|cell| cell.id())
     }
 
-    /// Nobody is being polled.
-    pub(crate) fn clear_polling(&self) {
-        self.polling.set((std::ptr::null(), std::ptr::null()));
-    }
-
     /// Says which waker the poll that begins uses.
     pub(crate) fn set_polling(&self, waker: &Waker) {
         self.polling.set((waker.data(), waker.vtable()));
@@ -192,6 +187,7 @@ impl Core {
         }
     }
 
+    #[inline]
     pub(crate) fn make_ready(&self, cell: &Rc<TaskCell>) {
         if !cell.queued.get() && !cell.is_ended() {
             cell.queued.set(true);

@@ -36,22 +36,15 @@ impl Core {
     /// Runs tasks until there is something that only the caller can do.
     pub(crate) fn turn(self: &Rc<Self>, main: &mut PollMain<'_>) -> Turn {
         loop {
-            if self.polls_left.get() == 0 || self.ready.borrow().is_empty() {
-                if self.stage.get() != Stage::Open {
-                    if self.tasks.borrow().live() == 0 {
-                        return Turn::Empty;
-                    }
-                    if self.grace_over.replace(false) {
-                        return Turn::GraceOver;
-                    }
+            let left = self.polls_left.get();
+            let next = if left == 0 { None } else { self.ready.borrow_mut().pop() };
+            let Some(cell) = next else {
+                if let Some(turn) = self.between() {
+                    return turn;
                 }
-                self.polls_left.set(Core::POLLS);
-                self.look();
                 continue;
-            }
-            self.polls_left.set(self.polls_left.get() - 1);
-            let next = self.ready.borrow_mut().pop();
-            let Some(cell) = next else { continue };
+            };
+            self.polls_left.set(left - 1);
             cell.queued.set(false);
             if cell.is_ended() {
                 self.release(&cell);
@@ -63,6 +56,22 @@ impl Core {
                 self.poll_task(cell);
             }
         }
+    }
+
+    /// Nobody is ready, or it is time to look elsewhere.
+    #[inline(never)]
+    fn between(self: &Rc<Self>) -> Option<Turn> {
+        if self.stage.get() != Stage::Open {
+            if self.tasks.borrow().live() == 0 {
+                return Some(Turn::Empty);
+            }
+            if self.grace_over.replace(false) {
+                return Some(Turn::GraceOver);
+            }
+        }
+        self.polls_left.set(Core::POLLS);
+        self.look();
+        None
     }
 
     fn poll_task(&self, cell: Rc<TaskCell>) {
@@ -86,6 +95,7 @@ impl Core {
     }
 
     /// Polls as the running task. A panic leaves the task running, for `Kernel` to find.
+    #[inline]
     fn run<R>(
         &self,
         cell: Rc<TaskCell>,
@@ -99,11 +109,14 @@ impl Core {
             self.poll_in(cell, |cx| poll(cell, cx))
         };
         let cell = self.stop_running().expect("it was put there just now");
-        self.check_length(&cell, started);
+        if started.is_some() {
+            self.check_length(&cell, started);
+        }
         (polled, cell)
     }
 
     /// Polls with the task's waker, or the spare one, as the running task `cell`.
+    #[inline]
     fn poll_in<R>(&self, cell: &TaskCell, poll: impl FnOnce(&mut Context<'_>) -> R) -> R {
         cell.phase.set(Phase::Running);
         cell.cycles.set(cell.cycles.get().wrapping_add(1));
@@ -129,20 +142,27 @@ impl Core {
         poll(&mut Context::from_waker(waker))
     }
 
-    /// Nobody runs any more. A spare waker that was cloned is its task's from now on.
+    /// Nobody runs any more.
+    #[inline]
     pub(crate) fn stop_running(&self) -> Option<Rc<TaskCell>> {
         let cell = self.running.borrow_mut().take()?;
-        self.clear_polling();
         self.ambient.set(Ambient::CLEAR);
         if self.spare.borrow().is_out() {
-            let fresh = OwnWaker::new(std::sync::Arc::new(TaskWaker::new(self.remote().clone())));
-            let kept = self.spare.replace(fresh);
-            cell.rare.borrow_mut().get_or_insert_default().waker = Some(kept);
+            self.give_spare(&cell);
         }
         Some(cell)
     }
 
+    /// The spare waker was cloned: it is this task's from now on.
+    #[cold]
+    fn give_spare(&self, cell: &TaskCell) {
+        let fresh = OwnWaker::new(std::sync::Arc::new(TaskWaker::new(self.remote().clone())));
+        let kept = self.spare.replace(fresh);
+        cell.rare.borrow_mut().get_or_insert_default().waker = Some(kept);
+    }
+
     /// A task was polled and is not through.
+    #[inline]
     fn parked(&self, cell: &Rc<TaskCell>) {
         cell.phase.set(Phase::Parked);
         if cell.abort_asked.get() {
@@ -168,6 +188,7 @@ impl Core {
         self.settings.long_poll.map(|_| Instant::now())
     }
 
+    #[cold]
     fn check_length(&self, cell: &TaskCell, started: Option<Instant>) {
         if let (Some(started), Some(limit)) = (started, self.settings.long_poll) {
             let took = started.elapsed();
