@@ -65,13 +65,6 @@ enum At {
     Arena(Rc<Core>, u32),
 }
 
-/// What to do before the operation is tried.
-enum Start {
-    Try,
-    Yield,
-    Cancelled(TaskCancelled),
-}
-
 impl CancelPoint {
     /// A point that shows as `kind` (as in `"EVENT_WAIT"`) at the caller's file and line.
     #[track_caller]
@@ -109,13 +102,14 @@ impl CancelPoint {
         cx: &mut Context<'_>,
         operation: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<Result<T, TaskCancelled>> {
-        match self.start() {
-            Start::Try => {}
-            Start::Yield => {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+        if !self.has_budget() {
+            match self.pause() {
+                Some(cancelled) => return Poll::Ready(Err(cancelled)),
+                None => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
             }
-            Start::Cancelled(cancelled) => return Poll::Ready(Err(cancelled)),
         }
         match operation(cx) {
             Poll::Ready(value) => {
@@ -153,7 +147,14 @@ impl CancelPoint {
     }
 
     /// Takes the record away: the leaf is done, one way or the other.
+    #[inline]
     pub(crate) fn unpark(&mut self) {
+        if !matches!(self.at, At::Nowhere) {
+            self.take_record();
+        }
+    }
+
+    fn take_record(&mut self) {
         match std::mem::replace(&mut self.at, At::Nowhere) {
             At::Nowhere => {}
             At::Cell(cell, generation) => {
@@ -165,26 +166,31 @@ impl CancelPoint {
         }
     }
 
-    fn start(&mut self) -> Start {
-        let start = current::try_with(|core| {
+    /// Spends one operation of the budget of this poll of the task. Outside a kernel there is none.
+    #[inline]
+    fn has_budget(&self) -> bool {
+        let spent = current::try_with(|core| {
             let budget = core.budget.get();
-            if budget > 0 {
-                core.budget.set(budget - 1);
-                return Start::Try;
-            }
-            // Once a poll, so that another executor inside this task cannot spin on an empty
-            // budget.
-            core.budget.set(Core::BUDGET);
-            if !self.shielded && core.due(self.since) {
-                return Start::Cancelled(core.deliver(self.since));
-            }
-            Start::Yield
+            core.budget.set(budget.saturating_sub(1));
+            budget == 0
         });
-        let start = start.unwrap_or(Start::Try);
-        if matches!(start, Start::Cancelled(_)) {
+        spent != Some(true)
+    }
+
+    /// The budget is spent: a checkpoint, and else a turn for the others.
+    #[cold]
+    fn pause(&mut self) -> Option<TaskCancelled> {
+        let cancelled = current::try_with(|core| {
+            // Anew, so that another executor inside this task cannot spin on an empty budget.
+            core.budget.set(Core::BUDGET);
+            let due = !self.shielded && core.due(self.since);
+            due.then(|| core.deliver(self.since))
+        });
+        let cancelled = cancelled.flatten();
+        if cancelled.is_some() {
             self.unpark();
         }
-        start
+        cancelled
     }
 
     /// The short way: in no inner scope, polled by the task itself, and no other leaf parked.

@@ -181,6 +181,11 @@ impl Core {
 
     /// Drops the future or the output of a task; keeps the box if it is small.
     fn clear_body(&self, cell: &TaskCell) {
+        if let Some(body) = cell.body.borrow().as_ref() {
+            if body.is_empty() && body.size() <= KEEP_BODY {
+                return;
+            }
+        }
         let clear = || {
             let mut body = cell.body.borrow_mut();
             match body.as_mut() {
