@@ -1,4 +1,4 @@
-//! A server that runs out of descriptors. One test, alone in its process: the limit is the process's.
+//! A server that runs out of descriptors. One test, alone in its process, whose limit it lowers.
 
 use std::io;
 use std::time::Duration;

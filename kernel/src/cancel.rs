@@ -22,7 +22,7 @@ use crate::core::Core;
 use crate::error::{CancelReason, TaskCancelled};
 use crate::id::TaskId;
 use crate::links::NONE;
-use crate::scope::{RootHeads, Scope, ScopeKind};
+use crate::scope::{RootHeads, Scope, ScopeKind, Scopes};
 
 /// What the scopes around the leaf that is being polled say.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +64,10 @@ impl Core {
                 return;
             };
             match scope.kind {
-                ScopeKind::Shield | ScopeKind::SpentShield => scope.kind = ScopeKind::SpentShield,
+                ScopeKind::Shield | ScopeKind::SpentShield => {
+                    scope.kind = ScopeKind::SpentShield;
+                    self.let_through(&mut scopes, key, stamp);
+                }
                 _ if scope.stamp != 0 => return,
                 ScopeKind::Timeout | ScopeKind::Body => {
                     scope.stamp = stamp;
@@ -72,10 +75,39 @@ impl Core {
                     scope.reason = reason;
                 }
             }
+            let scope = &scopes.scopes[key as usize];
             (scope.task, scope.first_record, scope.first_child)
         };
         self.changed(task);
         self.wake_below(task, record, child);
+    }
+
+    /// A bounded shield has ended: what it held back reaches every leaf that is parked in it now,
+    /// also one that parked after the cancellation came.
+    fn let_through(&self, scopes: &mut Scopes, shield: u32, stamp: u64) {
+        let task = scopes.scopes[shield as usize].task;
+        let mut held_back = None;
+        let mut at = scopes.scopes[shield as usize].parent;
+        let root = loop {
+            match scopes.scopes.get(at as usize) {
+                None => break self.find(task),
+                Some(scope) if scope.kind == ScopeKind::Shield => break None,
+                Some(scope) => {
+                    if scope.pending {
+                        held_back = Some(scope.reason);
+                    }
+                    at = scope.parent;
+                }
+            }
+        };
+        if let Some(cell) = root.filter(|cell| cell.root.pending.get()) {
+            held_back = Some(cell.root.reason.get());
+        }
+        if let Some(reason) = held_back {
+            let shield = &mut scopes.scopes[shield as usize];
+            shield.stamp = stamp;
+            shield.reason = reason;
+        }
     }
 
     /// Wakes every leaf below these heads: the task, and each foreign waker.
@@ -146,6 +178,21 @@ impl Core {
         drop((scopes, running));
         self.refresh();
         TaskCancelled::new(reason)
+    }
+
+    /// The same for a task that awaits its own end: whatever shields there are.
+    pub(crate) fn deliver_to_oneself(&self, cell: &TaskCell) -> TaskCancelled {
+        let mut scopes = self.scopes.borrow_mut();
+        let mut at = self.ambient.get().scope;
+        while let Some(scope) = scopes.scopes.get_mut(at as usize) {
+            scope.foreign = true;
+            at = scope.parent;
+        }
+        drop(scopes);
+        cell.root.pending.set(false);
+        cell.root.delivered.set(true);
+        self.refresh();
+        TaskCancelled::new(cell.root.reason.get())
     }
 
     /// Whether a cancellation waits for the task that runs, behind whatever shields (for

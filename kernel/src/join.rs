@@ -246,10 +246,7 @@ impl Future for Cancel {
             core.request(cell, CancelReason::Requested { by });
             if by == Some(cell.id()) {
                 // Waiting for oneself would never end, shielded or not: the error, at once (C5).
-                cell.root.pending.set(false);
-                cell.root.delivered.set(true);
-                core.refresh();
-                return Poll::Ready(Err(TaskCancelled::new(cell.root.reason.get())));
+                return Poll::Ready(Err(core.deliver_to_oneself(cell)));
             }
         }
         Pin::new(&mut self.wait).poll(cx)

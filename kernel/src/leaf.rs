@@ -123,6 +123,8 @@ impl CancelPoint {
     /// Parks without an operation, or gives the cancellation that is due.
     pub(crate) fn park(&mut self, cx: &Context<'_>) -> Poll<TaskCancelled> {
         let parked = current::try_with(|core| {
+            // Only what completes costs anything.
+            core.budget.set(core.budget.get() + 1);
             if !self.shielded && core.due(self.since) {
                 return Some(Poll::Ready(core.deliver(self.since)));
             }
