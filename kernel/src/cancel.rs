@@ -80,6 +80,12 @@ impl Core {
         };
         self.changed(task);
         self.wake_below(task, record, child);
+        if record == NONE && child == NONE && self.running_id() != Some(task) {
+            // Nothing of ours is parked in it, so perhaps nobody will poll it.
+            if let Some(cell) = self.find(task) {
+                self.watch_foreign(&cell);
+            }
+        }
     }
 
     /// A bounded shield has ended: what it held back reaches every leaf that is parked in it now,

@@ -19,7 +19,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{RawWakerVTable, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::body::Body;
 use crate::cancel::Ambient;
@@ -204,6 +204,12 @@ impl Core {
         let now = self.clock.now();
         self.tick_now.set(now);
         now
+    }
+
+    /// The time now, as an instant.
+    pub(crate) fn now(&self) -> Instant {
+        let now = self.clock.instant(self.clock.now());
+        now.expect("a clock that has come so far has an instant")
     }
 
     pub(crate) fn arm(&self, deadline: u64, action: Action) -> TimerKey {

@@ -104,7 +104,9 @@ impl Core {
                 continue;
             };
             cell.foreign.set(false);
-            if self.state(&cell) == TaskState::Foreign {
+            let untold = cell.root.pending.get()
+                || self.scopes.borrow().any_pending(cell.root.first_child.get());
+            if untold && self.state(&cell) == TaskState::Foreign {
                 self.report(&Report::Foreign(&self.info(&cell)));
             }
         }

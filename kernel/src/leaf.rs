@@ -125,6 +125,10 @@ impl CancelPoint {
         let parked = current::try_with(|core| {
             // Only what completes costs anything.
             core.budget.set(core.budget.get() + 1);
+            if self.since != 0 && self.was_parked_elsewhere(core) {
+                // A leaf that has moved to another task is new there.
+                self.since = 0;
+            }
             if !self.shielded && core.due(self.since) {
                 return Some(Poll::Ready(core.deliver(self.since)));
             }
@@ -193,6 +197,20 @@ impl CancelPoint {
             self.unpark();
         }
         cancelled
+    }
+
+    fn was_parked_elsewhere(&self, core: &Rc<Core>) -> bool {
+        match &self.at {
+            At::Nowhere => false,
+            At::Cell(cell, generation) => {
+                let here = core.running.borrow().as_ref().is_some_and(|r| Rc::ptr_eq(r, cell));
+                !here || cell.generation.get() != *generation
+            }
+            At::Arena(owner, key) => {
+                let task = owner.scopes.borrow().records[*key as usize].task;
+                !Rc::ptr_eq(owner, core) || core.running_id() != Some(task)
+            }
+        }
     }
 
     /// The short way: in no inner scope, polled by the task itself, and no other leaf parked.

@@ -245,20 +245,33 @@ impl Scopes {
         }
     }
 
-    /// The earliest deadline of the timeouts below a list of scopes.
+    /// The earliest deadline of the timeouts in a list of scopes and below.
     pub(crate) fn earliest_deadline(&self, first_child: u32) -> u64 {
         let mut earliest = u64::MAX;
+        self.each(first_child, |scope| {
+            if scope.kind == ScopeKind::Timeout && scope.stamp == 0 {
+                earliest = earliest.min(scope.deadline);
+            }
+        });
+        earliest
+    }
+
+    /// Whether some scope in a list, or below, has a cancellation that nobody was told of.
+    pub(crate) fn any_pending(&self, first_child: u32) -> bool {
+        let mut pending = false;
+        self.each(first_child, |scope| pending |= scope.pending);
+        pending
+    }
+
+    fn each(&self, first_child: u32, mut visit: impl FnMut(&Scope)) {
         let mut lists = vec![first_child];
         while let Some(mut child) = lists.pop() {
             while child != NONE {
                 let scope = &self.scopes[child as usize];
-                if scope.kind == ScopeKind::Timeout && scope.stamp == 0 {
-                    earliest = earliest.min(scope.deadline);
-                }
+                visit(scope);
                 lists.push(scope.first_child);
                 child = scope.links.next;
             }
         }
-        earliest
     }
 }

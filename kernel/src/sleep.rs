@@ -25,8 +25,7 @@ use crate::timer::{Action, TimerKey};
 /// Outside a kernel.
 #[track_caller]
 pub fn now() -> Instant {
-    let now = current::with("kernel::now", |core| core.clock.instant(core.clock.now()));
-    now.expect("a clock that has come so far has an instant")
+    current::with("kernel::now", |core| core.now())
 }
 
 /// Waits for `duration`, counted from the first poll.
@@ -243,11 +242,14 @@ impl Interval {
     pub fn tick(&mut self) -> impl Future<Output = Result<Instant, TaskCancelled>> + '_ {
         let site = Location::caller();
         async move {
-            let due = *self.next.get_or_insert_with(now);
+            let Some(core) = current::try_with(Rc::clone) else {
+                current::outside_at("the tick of an interval", site);
+            };
+            let due = *self.next.get_or_insert_with(|| core.now());
             let mut sleep = sleep_until(due);
             sleep.point = CancelPoint::at("INTERVAL", site);
             sleep.await?;
-            let now = now();
+            let now = core.now();
             let mut next = due.checked_add(self.period);
             while let Some(past) = next.filter(|next| *next < now) {
                 let missed = (now - past).as_nanos() / self.period.as_nanos() + 1;

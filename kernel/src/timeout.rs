@@ -166,7 +166,8 @@ impl Armed {
             self.scope.look(|scope| (scope.delivered != 0, scope.foreign, scope.stamp != 0));
         match result {
             Ok(value) => {
-                if fired {
+                // Without any time at all, only what parks is late.
+                if fired && !self.limit.is_zero() {
                     self.report_overrun();
                 }
                 self.scope.close(false);
