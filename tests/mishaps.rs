@@ -192,3 +192,22 @@ fn a_group_in_a_shield_ends_before_the_timeout_is_told() {
         assert!(*ended.borrow());
     });
 }
+
+/// C6: a task that was asked to end, and failed before anything told it, has failed and was not
+/// cancelled; one that was told, and then failed, was cancelled.
+#[test]
+fn a_failure_before_the_delivery_is_a_failure() {
+    testing::run(async || {
+        let unaware = spawn(async { Err::<(), _>("its own") });
+        unaware.request_cancel();
+        assert!(matches!(unaware.join().await?, Err(TaskError::Failed("its own"))));
+        let told = spawn(async {
+            let _told = sleep(secs(1)).await;
+            Err::<(), _>("while it cleaned up")
+        });
+        told.request_cancel();
+        assert!(matches!(told.join().await?, Err(TaskError::Cancelled("while it cleaned up"))));
+        Ok::<(), TaskCancelled>(())
+    })
+    .unwrap();
+}
