@@ -43,3 +43,8 @@ pub mod prelude {
     pub use net::{TcpListener, TcpStream, tcp_server};
     pub use sync::{Condition, Event, Lock, Queue, Semaphore};
 }
+
+// The program of the README is one of the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
