@@ -23,6 +23,7 @@ use crate::error::{CancelReason, TaskCancelled};
 use crate::id::TaskId;
 use crate::links::NONE;
 use crate::scope::{RootHeads, Scope, ScopeKind, Scopes};
+use crate::target::wake_foreign;
 
 /// What the scopes around the leaf that is being polled say.
 #[derive(Debug, Clone, Copy)]
@@ -124,9 +125,7 @@ impl Core {
             self.scopes.borrow_mut().take_wakers(first_record, first_child)
         };
         self.wake(task);
-        for waker in wakers {
-            waker.wake();
-        }
+        wakers.into_iter().for_each(wake_foreign);
     }
 
     /// Whether a leaf that would park must return the error instead. `since`: the counter when it

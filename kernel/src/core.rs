@@ -4,7 +4,8 @@
 //! take the place of `SAFETY` comments:
 //!
 //! 1. *no user code under a kernel borrow*: no poll, drop, wake or clone of what a program owns
-//!    while one of these cells is borrowed (the polled task's own body excepted);
+//!    while one of these cells is borrowed. Excepted are what a poll itself stands on (the polled
+//!    task's own body and waker, and which task runs) and a body that is dropped in its cell;
 //! 2. *queued at most once*: `TaskCell::queued`;
 //! 3. *only tick runs tasks*: waking puts a task on the ready queue and nothing more;
 //! 4. *ids never lie*: see `id.rs`;
@@ -13,11 +14,12 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, Ref, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{RawWakerVTable, Waker};
 use std::time::{Duration, Instant};
 
@@ -59,6 +61,8 @@ pub(crate) enum Stage {
 
 /// The state of a kernel.
 pub(crate) struct Core {
+    /// Tells the kernels of this process apart.
+    pub(crate) number: u32,
     pub(crate) tasks: RefCell<Table>,
     pub(crate) ready: RefCell<ReadyQueue>,
     /// The task that is being polled.
@@ -82,7 +86,7 @@ pub(crate) struct Core {
     pub(crate) spare: RefCell<OwnWaker>,
     pub(crate) stage: Cell<Stage>,
     /// Jobs on other threads that will come back.
-    pub(crate) jobs: Cell<usize>,
+    pub(crate) jobs: RefCell<HashSet<u64>>,
     /// Who waits until nothing can run (`testing::settle`).
     pub(crate) settlers: WaitQueue,
     /// Bodies to drop, one after the other, so that nesting costs no stack (G4).
@@ -107,7 +111,9 @@ impl Core {
     pub(crate) fn new(settings: Settings) -> io::Result<Rc<Self>> {
         let (reactor, bell) = Reactor::new()?;
         let remote = Arc::new(Remote::new(bell));
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
         Ok(Rc::new(Core {
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
             tasks: RefCell::default(),
             ready: RefCell::new(ReadyQueue::new(settings.seed)),
             running: RefCell::new(None),
@@ -126,7 +132,7 @@ impl Core {
             spare: RefCell::new(OwnWaker::new(Arc::new(TaskWaker::new(remote.clone())))),
             remote,
             stage: Cell::new(Stage::Open),
-            jobs: Cell::new(0),
+            jobs: RefCell::default(),
             settlers: WaitQueue::new(),
             graveyard: RefCell::default(),
             burying: Cell::new(false),

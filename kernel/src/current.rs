@@ -65,11 +65,17 @@ pub(crate) struct Entered {
 }
 
 impl Entered {
-    /// Makes `core` current. Only `Kernel` and `Task::abort` do this, and `Kernel::run` refuses
+    /// Makes `core` current. Only `Kernel` and `Core::abort` do this, and `Kernel::run` refuses
     /// when another kernel is current; dropping a kernel inside another one is allowed, hence
     /// `outer`.
     pub(crate) fn new(core: &Rc<Core>) -> Self {
         Entered { outer: swap(Some(core.clone())) }
+    }
+
+    /// Makes `core` current, unless it is.
+    pub(crate) fn unless_current(core: &Rc<Core>) -> Option<Self> {
+        let current = try_with(|current| Rc::ptr_eq(current, core)).unwrap_or(false);
+        (!current).then(|| Entered::new(core))
     }
 }
 

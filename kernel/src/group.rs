@@ -185,7 +185,7 @@ where
 
     /// The group by name: `Copy`, and members may keep it.
     pub fn by_ref(&self) -> GroupRef<E> {
-        GroupRef::new(self.state.id)
+        GroupRef::new(self.core.number, self.state.id)
     }
 
     /// Spawns a member.

@@ -95,7 +95,11 @@ impl<T, E: fmt::Debug + 'static> Ended<T, E> {
             None => (0, None),
         };
         // A winner makes the failures before it what `FirstOk` is there to overlook.
-        let overlooked = group.wait == Wait::FirstOk && group.succeeded.get() && own.is_none();
+        // One that came after the failures had taken the body down is none.
+        let overlooked = group.wait == Wait::FirstOk
+            && group.succeeded.get()
+            && own.is_none()
+            && self.value.is_some();
         for (at, cell) in group.failed.take().into_iter().enumerate() {
             if at == own_at {
                 errors.extend(own.take().map(Failed::Own));

@@ -14,13 +14,15 @@ use crate::task::Task;
 /// The group inside its [`scope`](crate::TaskGroup::scope): a name, `Copy`, that members may keep
 /// and use.
 pub struct GroupRef<E> {
+    kernel: u32,
     id: GroupId,
     error: PhantomData<fn() -> E>,
 }
 
 impl<E> GroupRef<E> {
-    pub(crate) fn new(id: GroupId) -> Self {
-        GroupRef { id, error: PhantomData }
+    /// `kernel` is the number of the group's kernel.
+    pub(crate) fn new(kernel: u32, id: GroupId) -> Self {
+        GroupRef { kernel, id, error: PhantomData }
     }
 }
 
@@ -32,7 +34,7 @@ where
     ///
     /// # Panics
     ///
-    /// If the group has ended, or outside its kernel.
+    /// If the group has ended, in another kernel, or outside any.
     #[track_caller]
     pub fn spawn<F>(self, future: F) -> Task<<F::Output as TaskOutput<E>>::Value, E>
     where
@@ -47,7 +49,7 @@ where
     ///
     /// # Panics
     ///
-    /// If the group has ended, or outside its kernel.
+    /// If the group has ended, in another kernel, or outside any.
     #[track_caller]
     pub fn spawn_daemon<F>(self, future: F) -> Task<<F::Output as TaskOutput<E>>::Value, E>
     where
@@ -61,7 +63,7 @@ where
     ///
     /// # Errors
     ///
-    /// [`GroupEnded`]; the future is dropped.
+    /// [`GroupEnded`], in another kernel too; the future is dropped.
     ///
     /// # Panics
     ///
@@ -89,7 +91,9 @@ where
         F::Output: TaskOutput<E>,
     {
         let core = current::with("spawning in a group", Rc::clone);
-        let state = core.groups.borrow().get(self.id).cloned();
+        // Another kernel counts its groups from one, too.
+        let mine = core.number == self.kernel;
+        let state = core.groups.borrow().get(self.id).filter(|_| mine).cloned();
         match state {
             Some(state) => Ok(Task::start(&core, future, Some((&state, daemon)))),
             None => Err(GroupEnded),

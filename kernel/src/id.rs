@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-/// Names a task for as long as the process lives; never means another one.
+/// Names a task for as long as its kernel lives; never means another task of that kernel.
 ///
 /// Shown as `#3`, or `#3.1` for the next tenant of the same place.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

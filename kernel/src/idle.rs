@@ -36,7 +36,7 @@ impl Core {
         if busy {
             let registered = self.with_reactor(|reactor| reactor.registered());
             if registered.is_some_and(|registered| registered > 0) {
-                self.wait_events(Some(Duration::ZERO), None);
+                let _ = self.wait_events(Some(Duration::ZERO), None);
             }
         } else {
             self.idle();
@@ -56,6 +56,7 @@ impl Core {
                         self.request(&cell, CancelReason::Requested { by: None });
                     }
                 }
+                Message::JobDone(job) => drop(self.jobs.borrow_mut().remove(&job)),
                 Message::Unregister(token) => {
                     let parked = self.with_reactor(|reactor| reactor.forget(token));
                     parked.into_iter().flatten().flatten().for_each(Target::wake);
@@ -70,10 +71,10 @@ impl Core {
     }
 
     fn serve_timers(self: &Rc<Self>) {
+        let now = self.read_clock();
         if self.timers.borrow().is_empty() && self.foreign.borrow().is_empty() {
             return;
         }
-        let now = self.read_clock();
         for _ in 0..SLICE {
             let due = self.timers.borrow_mut().pop_due(now);
             match due {
@@ -163,7 +164,7 @@ impl Core {
 
     fn idle_virtual(self: &Rc<Self>) {
         let parked = self.with_reactor(|reactor| reactor.parked()).unwrap_or(0);
-        if self.jobs.get() > 0 {
+        if !self.jobs.borrow().is_empty() {
             self.sleep(None, None);
             return;
         }
@@ -197,30 +198,42 @@ impl Core {
 
     /// Sleeps until an event, post from another thread, or the limit. True: something came.
     fn sleep(self: &Rc<Self>, limit: Option<Duration>, deadline: Option<u64>) -> bool {
+        let mut came = false;
         if self.remote().announce_sleep() {
-            self.wait_events(limit, deadline);
+            came = self.wait_events(limit, deadline);
             self.remote().awake();
+            // What parks in this turn parks now, not when the sleep began.
+            self.read_clock();
         }
-        self.remote().has_post() || !self.ready.borrow().is_empty()
+        came || self.remote().has_post() || !self.ready.borrow().is_empty()
     }
 
-    fn wait_events(&self, limit: Option<Duration>, deadline: Option<u64>) {
+    /// True: an event came, even if it wakes nobody.
+    fn wait_events(&self, limit: Option<Duration>, deadline: Option<u64>) -> bool {
         let mut woken = Vec::new();
         let waited = self.with_reactor(|reactor| reactor.wait(limit, deadline, &mut woken));
-        if let Some(Err(error)) = waited {
-            panic!("the kernel cannot wait for events: {error}");
-        }
+        let came = match waited {
+            Some(Err(error)) => panic!("the kernel cannot wait for events: {error}"),
+            Some(Ok(came)) => came,
+            None => false,
+        };
         woken.into_iter().for_each(Target::wake);
+        came
     }
 
     /// Whether it is certain that nothing will ever wake anybody.
     fn is_deadlocked(&self) -> bool {
         let parked = self.with_reactor(|reactor| reactor.parked()).unwrap_or(0);
-        if parked > 0 || self.jobs.get() > 0 || self.remote().handles() > 0 {
+        if parked > 0 || !self.jobs.borrow().is_empty() || self.remote().handles() > 0 {
             return false;
         }
+        // In this order: who drops the last handle has posted before.
+        if self.remote().has_post() {
+            return false;
+        }
+        // The waker of an ended task wakes nobody.
         let tasks = self.tasks.borrow();
-        !tasks.tenants().any(|cell| cell.is_waker_out())
+        !tasks.tenants().any(|cell| !cell.is_ended() && cell.is_waker_out())
     }
 
     fn deadlock(&self) -> ! {

@@ -14,6 +14,7 @@ use crate::core::Core;
 use crate::current;
 use crate::error::{Panic, TaskCancelled};
 use crate::leaf::CancelPoint;
+use crate::remote::Message;
 
 /// Where the job leaves its result, and whom it wakes.
 struct Shared<T> {
@@ -26,18 +27,19 @@ struct Done<T> {
 }
 
 /// Counts a job while it is out: a virtual clock waits for it, and it is no deadlock.
-struct Out(Rc<Core>);
+struct Out(Rc<Core>, u64);
 
 impl Out {
     fn new(core: Rc<Core>) -> Self {
-        core.jobs.set(core.jobs.get() + 1);
-        Out(core)
+        let job = core.next_stamp();
+        core.jobs.borrow_mut().insert(job);
+        Out(core, job)
     }
 }
 
 impl Drop for Out {
     fn drop(&mut self) {
-        self.0.jobs.set(self.0.jobs.get() - 1);
+        self.0.jobs.borrow_mut().remove(&self.1);
     }
 }
 
@@ -69,6 +71,9 @@ where
         let mut point = CancelPoint::at("THREAD_WAIT", site);
         let shared = Arc::new(Shared { done: Mutex::new(Done { result: None, waker: None }) });
         let theirs = shared.clone();
+        let remote = core.remote().clone();
+        let out = Out::new(core);
+        let job_number = out.1;
         let thread = move || {
             let result = catch_unwind(AssertUnwindSafe(job)).map_err(Panic::new);
             let waker = {
@@ -79,8 +84,9 @@ where
             if let Some(waker) = waker {
                 waker.wake();
             }
+            // After the wake; from here on a virtual clock may jump although nobody took the value.
+            drop(remote.post(Message::JobDone(job_number)));
         };
-        let out = Out::new(core);
         if let Err(error) = thread::Builder::new().name("curium-job".into()).spawn(thread) {
             return Ok(Err(error));
         }

@@ -106,7 +106,8 @@ impl Kernel {
     /// Cancels every task at once, the youngest first, and runs until all have ended.
     ///
     /// With a grace set in the builder, what is left after it is aborted and reported; without one,
-    /// who holds up the shutdown is reported every five seconds.
+    /// who holds up the shutdown is reported every five seconds: a task that swallowed an earlier
+    /// cancellation, say, as that does not come again.
     #[track_caller]
     pub fn shutdown(self) {
         refuse_nesting("Kernel::shutdown");
@@ -375,7 +376,7 @@ impl Leftovers {
             scopes: scopes.scopes.len(),
             groups: core.groups.borrow().len(),
             registrations: core.with_reactor(|reactor| reactor.registered()).unwrap_or(0),
-            jobs: core.jobs.get(),
+            jobs: core.jobs.borrow().len(),
         }
     }
 }

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use crate::body::{Body, Slot, TaskOutput};
 use crate::cell::{End, Phase, TaskCell};
 use crate::core::{Core, Stage};
+use crate::current::Entered;
 use crate::error::{CancelReason, Echo, Panic};
 use crate::group_state::GroupState;
 use crate::id::{GroupId, TaskId};
@@ -126,6 +127,8 @@ impl Core {
             // The future of `run` belongs to its caller; it can be cancelled, not dropped.
             Phase::Parked if cell.main.get() => self.request(cell, CancelReason::Shutdown),
             Phase::Parked => {
+                // Destructors find the kernel of their task, whoever aborts it from wherever.
+                let _entered = Entered::unless_current(&cell.core);
                 let body = cell.body.borrow_mut().take();
                 self.finish(cell, End::Aborted, Echo::Yes);
                 if let Some(body) = body {
@@ -223,10 +226,11 @@ impl Core {
                 Some(text)
             }
             None => {
+                // Out of its cell meanwhile: a program's `Debug` may look at the task (K9).
                 let mut text = None;
-                self.guarded(|| {
-                    text = cell.body.borrow_mut().as_mut().and_then(|b| b.as_mut().error_text());
-                });
+                let mut body = cell.body.borrow_mut().take();
+                self.guarded(|| text = body.as_mut().and_then(|body| body.as_mut().error_text()));
+                *cell.body.borrow_mut() = body;
                 text
             }
         };

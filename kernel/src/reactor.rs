@@ -58,9 +58,7 @@ struct Side {
 }
 
 impl Side {
-    const fn new(ready: bool) -> Self {
-        Side { ready, ended: false, occupied: false, target: None }
-    }
+    const NEW: Side = Side { ready: true, ended: false, occupied: false, target: None };
 }
 
 impl Reactor {
@@ -84,8 +82,7 @@ impl Reactor {
     pub(crate) fn register(&mut self, source: &mut impl mio::event::Source) -> io::Result<Token> {
         self.generation = (self.generation + 1) & (usize::MAX >> (HALF + 1));
         let generation = self.generation;
-        let place =
-            self.entries.insert(Entry { generation, sides: [Side::new(false), Side::new(false)] });
+        let place = self.entries.insert(Entry { generation, sides: [Side::NEW, Side::NEW] });
         let token = Token((generation << HALF) | place);
         let both = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(source, token, both) {
@@ -166,25 +163,27 @@ impl Reactor {
     }
 
     /// Waits for events: not at all (zero), at most so long, or without limit; and puts whom to
-    /// wake into `woken`. `deadline` names the time that `limit` leads to, so that an alarm that is
-    /// already set for it is not set again.
+    /// wake into `woken`. True: an event came, other than the alarm. `deadline` names the time that
+    /// `limit` leads to, so that an alarm that is already set for it is not set again.
     pub(crate) fn wait(
         &mut self,
         limit: Option<Duration>,
         deadline: Option<u64>,
         woken: &mut Vec<Target>,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let timeout = match limit {
             Some(limit) if !limit.is_zero() => self.alarm.set(limit, deadline)?,
             other => other,
         };
         match self.poll.poll(&mut self.events, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(true),
             polled => polled?,
         }
+        let mut came = false;
         for event in &self.events {
             let token = event.token();
             if token == WAKER {
+                came = true;
                 continue;
             }
             #[cfg(all(target_os = "linux", not(curium_portable_timer)))]
@@ -192,6 +191,7 @@ impl Reactor {
                 self.alarm.rang();
                 continue;
             }
+            came = true;
             let place = token.0 & (usize::MAX >> HALF);
             let Some(entry) = self.entries.get_mut(place) else {
                 continue;
@@ -212,7 +212,7 @@ impl Reactor {
                 woken.extend(write.target.take());
             }
         }
-        Ok(())
+        Ok(came)
     }
 }
 

@@ -39,6 +39,8 @@ pub(crate) enum Message {
     Spawn(Box<dyn FnOnce() + Send>),
     /// Request the cancellation of a task.
     Cancel(TaskId),
+    /// A job on another thread has come back, and has woken who waits for it.
+    JobDone(u64),
     /// A registration moved away or was dropped elsewhere: its place is free.
     Unregister(mio::Token),
 }
@@ -141,7 +143,7 @@ impl Remote {
     }
 
     pub(crate) fn handles(&self) -> usize {
-        self.handles.load(Ordering::Relaxed)
+        self.handles.load(Ordering::Acquire)
     }
 }
 
@@ -245,7 +247,8 @@ impl Clone for Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.remote.handles.fetch_sub(1, Ordering::Relaxed);
+        // Who sees this handle gone sees what it posted.
+        self.remote.handles.fetch_sub(1, Ordering::Release);
     }
 }
 

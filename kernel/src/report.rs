@@ -23,7 +23,7 @@ pub(crate) type Sink = Box<dyn Fn(&Report<'_>)>;
 pub enum Report<'a> {
     /// A task failed or panicked, and nobody took its outcome.
     Failed(Failure<'a>),
-    /// Dropping a future, an output or a panic payload panicked.
+    /// Code of a program that the kernel called outside a task panicked: a destructor, a waker.
     PanicInDrop {
         /// The message of the panic.
         message: &'a str,
@@ -78,7 +78,7 @@ impl fmt::Display for Report<'_> {
                 write!(f, "task {task} {name} {how} and nobody joined it: {error}")
             }
             Report::PanicInDrop { message } => {
-                write!(f, "a destructor panicked while the kernel dropped a value: {message}")
+                write!(f, "a destructor or a foreign waker panicked in the kernel: {message}")
             }
             Report::OutOfGrace(task) => write!(f, "aborted, its grace is over: {task}"),
             Report::Stuck(tasks) => {

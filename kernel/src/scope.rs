@@ -160,7 +160,8 @@ impl Scopes {
     /// its parent.
     pub(crate) fn remove(&mut self, scope: u32, root: Option<&RootHeads<'_>>) -> Scope {
         self.unhang(scope, root);
-        let parent = self.scopes[scope as usize].parent;
+        // It may have come from another task, and what hangs below it with it.
+        let Scope { parent, task, .. } = self.scopes[scope as usize];
         let lost = (Cell::new(NONE), Cell::new(NONE));
         let lost = RootHeads { record: &lost.0, child: &lost.1 };
         let root = root.unwrap_or(&lost);
@@ -170,6 +171,7 @@ impl Scopes {
                 break;
             }
             self.unhang(child, None);
+            self.scopes[child as usize].task = task;
             self.hang(child, parent, root);
         }
         loop {
@@ -178,7 +180,8 @@ impl Scopes {
                 break;
             }
             self.unpark(record, None);
-            self.records[record as usize].scope = parent;
+            let moved = &mut self.records[record as usize];
+            (moved.scope, moved.task) = (parent, task);
             self.park(record, root);
         }
         self.scopes.remove(scope as usize)

@@ -99,6 +99,9 @@ impl Future for Sleep {
             let Some(core) = current::try_with(Rc::clone) else {
                 current::outside_at("a sleep", site);
             };
+            if timer.as_ref().is_some_and(|(owner, _)| !Rc::ptr_eq(owner, &core)) {
+                (*when, *state) = (leave_kernel(timer, *when), State::New);
+            }
             let deadline = match (*state, *when) {
                 (State::Due, _) => return Poll::Ready(()),
                 (State::Armed, When::At(deadline)) if deadline <= core.tick_now() => {
@@ -127,6 +130,18 @@ impl Future for Sleep {
             }
             Poll::Pending
         })
+    }
+}
+
+/// It moved to another kernel of this thread: the deadline as an instant, which both know.
+#[cold]
+fn leave_kernel(timer: &mut Option<(Rc<Core>, TimerKey)>, when: When) -> When {
+    match (timer.take(), when) {
+        (Some((owner, key)), When::At(deadline)) => {
+            owner.disarm(key);
+            owner.clock.instant(deadline).map_or(when, When::Until)
+        }
+        _ => when,
     }
 }
 

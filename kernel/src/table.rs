@@ -19,6 +19,8 @@ pub(crate) struct Table {
     vacant: Vec<TaskId>,
     live: usize,
     spawned: u64,
+    /// The kernel is gone: no cell has a place any more.
+    gone: bool,
 }
 
 impl Table {
@@ -34,6 +36,10 @@ impl Table {
 
     /// A cell for a place that has none.
     fn make(&mut self, core: &Rc<Core>) -> Rc<TaskCell> {
+        if self.gone {
+            // A place here would keep a kernel that nobody will ever empty again.
+            return Rc::new(TaskCell::new(core.clone(), u32::MAX, 0));
+        }
         let TaskId { index, generation } = self.vacant.pop().unwrap_or_else(|| {
             let index = u32::try_from(self.places.len()).expect("fewer than 2^32 tasks");
             self.places.push(None);
@@ -63,6 +69,9 @@ impl Table {
             return None;
         };
         cell.generation.set(generation);
+        if self.gone {
+            return None;
+        }
         if self.kept.len() < KEEP_FREE {
             self.kept.push(index);
             return None;
@@ -73,6 +82,7 @@ impl Table {
 
     /// Lets go of every cell: the kernel closes.
     pub(crate) fn clear(&mut self) -> impl Sized + use<> {
+        self.gone = true;
         self.kept.clear();
         self.vacant.clear();
         std::mem::take(&mut self.places)

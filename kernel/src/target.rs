@@ -53,7 +53,15 @@ impl Target {
                 cell.core.make_ready(&cell);
             }
             Target::Task(..) => {}
-            Target::Foreign(waker) => waker.wake(),
+            Target::Foreign(waker) => wake_foreign(waker),
         }
+    }
+}
+
+/// Wakes somebody else's waker. If it panics, that is reported, and the kernel goes on.
+pub(crate) fn wake_foreign(waker: Waker) {
+    match current::try_with(Rc::clone) {
+        Some(core) => core.guarded(|| waker.wake()),
+        None => waker.wake(),
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::body::TaskOutput;
 use crate::cell::{End, TaskCell};
 use crate::core::Core;
-use crate::current::{self, Entered};
+use crate::current;
 use crate::error::{CancelReason, TaskCancelled, TaskError};
 use crate::group_state::GroupState;
 use crate::id::TaskId;
@@ -185,12 +185,7 @@ impl<T: 'static, E: 'static> Task<T, E> {
     /// Drops the task's future, without a chance to clean up, before this returns. On oneself, when
     /// the current poll ends.
     pub fn abort(&self) {
-        if current::try_with(|_| ()).is_some() {
-            self.cell.core.abort(&self.cell);
-        } else {
-            let _entered = Entered::new(&self.cell.core);
-            self.cell.core.abort(&self.cell);
-        }
+        self.cell.core.abort(&self.cell);
     }
 
     /// The task's name for the kernel.

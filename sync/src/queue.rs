@@ -110,7 +110,8 @@ impl<T> Queue<T> {
     /// # Cancellation
     ///
     /// No item is lost: one that was assigned before the cancellation is returned, and one assigned
-    /// to a `get` that is dropped goes to the next getter, or back to the front.
+    /// to a `get` that is dropped goes to the next getter, or back to its place; the queue then
+    /// holds one more than its bound, if the place has been taken meanwhile.
     #[track_caller]
     pub fn get(&self) -> impl Future<Output = Result<T, TaskCancelled>> + '_ {
         Wait::new("QUEUE_GET", Get { queue: self })
