@@ -187,8 +187,9 @@ impl<S: Source> Registration<S> {
             return Err(closed());
         };
         if let Some(bound) = binding.take() {
-            source.deregister(&bound.registry)?;
+            let deregistered = source.deregister(&bound.registry);
             bound.forget();
+            deregistered?;
         }
         let token = core.with_reactor(|reactor| reactor.register(source)).ok_or_else(closed)??;
         let registry = core.remote().registry().ok_or_else(closed)?;

@@ -259,6 +259,8 @@ impl Drop for Kernel {
         for message in core.remote().close() {
             core.discard(message);
         }
+        let timers = core.timers.borrow_mut().clear();
+        core.discard(timers);
         core.close_reactor();
         let cells = core.tasks.borrow_mut().clear();
         drop(cells);

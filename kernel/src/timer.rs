@@ -139,6 +139,18 @@ impl Timers {
         }
     }
 
+    /// Disarms everything: the kernel closes. What it would have done is the caller's to drop; the
+    /// keys stay good for their owners to disarm.
+    pub(crate) fn clear(&mut self) -> Vec<Action> {
+        self.heap.clear();
+        let fired = self.slots.iter_mut().filter(|slot| matches!(slot, Slot::Armed { .. }));
+        let actions = fired.filter_map(|slot| match std::mem::replace(slot, Slot::Fired) {
+            Slot::Armed { action, .. } => Some(action),
+            _ => None,
+        });
+        actions.collect()
+    }
+
     fn release(&mut self, slot: u32) -> Slot {
         let free = Slot::Free { next: self.free };
         self.free = slot;
