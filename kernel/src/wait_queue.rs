@@ -133,12 +133,6 @@ impl<T> WaitQueue<T> {
         drop(target);
         handed
     }
-
-    /// Whether `slot` has been handed something that it has not taken.
-    pub fn is_handed(&self, slot: &WaitSlot) -> bool {
-        let list = self.list.borrow();
-        slot.0.is_some_and(|at| matches!(list.nodes[at as usize].state, State::Handed(_)))
-    }
 }
 
 impl<T> List<T> {
