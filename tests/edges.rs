@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use kernel::{
-    Handle, Kernel, Task, TaskCancelled, TaskGroup, Wait, handle, on_thread, sleep, spawn, tasks,
-    testing, timeout_after, yield_now,
+    Handle, JoinedExt, Kernel, Task, TaskCancelled, TaskGroup, Wait, handle, on_thread, sleep,
+    spawn, tasks, testing, timeout_after, yield_now,
 };
 use sync::Event;
 
@@ -287,4 +287,49 @@ fn an_error_may_look_at_its_task_while_it_is_shown() {
         yield_now().await.unwrap();
     });
     assert!(reports.borrow()[0].ends_with("seen with 1 tasks alive"), "{reports:?}");
+}
+
+/// G3: a body that learns of a failure by joining the sibling that was cancelled for it passes on
+/// an echo, also in an error type of its own: it is not reported as a failure of the body.
+#[test]
+fn an_echo_through_a_siblings_join_is_not_reported() {
+    #[derive(Debug, thiserror::Error)]
+    enum Own {
+        #[error("the first to fail")]
+        First,
+        #[error(transparent)]
+        Cancelled(#[from] TaskCancelled),
+    }
+    let reports = Rc::new(RefCell::new(Vec::new()));
+    let sink = reports.clone();
+    let builder =
+        Kernel::builder().on_report(move |report| sink.borrow_mut().push(report.to_string()));
+    testing::run_with(builder, async || {
+        let ended = TaskGroup::<Own>::scope(async |g| {
+            let sibling = g.spawn(async { Ok(sleep(secs(9)).await?) });
+            g.spawn(async {
+                sleep(secs(1)).await?;
+                Err::<(), _>(Own::First)
+            });
+            sibling.join().await?.flat()
+        })
+        .await;
+        assert!(matches!(ended, Err(Own::First)), "{ended:?}");
+    });
+    assert_eq!(*reports.borrow(), [""; 0]);
+}
+
+/// K8: what parks after the kernel has slept says so: since when it is parked counts from then.
+#[test]
+fn a_leaf_that_parks_after_a_sleep_of_the_kernel_says_so() {
+    kernel::run(async || {
+        let (began, nap) = (kernel::now(), Duration::from_millis(20));
+        on_thread(move || std::thread::sleep(nap)).await?.unwrap();
+        let waiting = spawn(async { Event::new().wait().await });
+        yield_now().await?;
+        let info = tasks().into_iter().find(|info| info.id == waiting.id()).unwrap();
+        assert!(info.parked[0].since >= began + nap, "it parked before the job was done");
+        waiting.cancel().await
+    })
+    .unwrap();
 }
