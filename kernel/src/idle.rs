@@ -50,7 +50,8 @@ impl Core {
         for message in self.remote().take() {
             match message {
                 Message::Wake(waker) => self.wake(waker.received()),
-                Message::Spawn(spawn) => self.run_posted(spawn),
+                // A closure from another thread: its panic is nobody's but its own.
+                Message::Spawn(spawn) => self.guarded(spawn),
                 Message::Cancel(task) => {
                     if let Some(cell) = self.find(task) {
                         self.request(&cell, CancelReason::Requested { by: None });
@@ -63,11 +64,6 @@ impl Core {
                 }
             }
         }
-    }
-
-    /// A closure from another thread: its panic is nobody's but its own.
-    fn run_posted(&self, spawn: Box<dyn FnOnce() + Send>) {
-        self.guarded(spawn);
     }
 
     fn serve_timers(self: &Rc<Self>) {

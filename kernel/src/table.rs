@@ -66,7 +66,7 @@ impl Table {
         let index = cell.index;
         let Some(generation) = cell.generation.get().checked_add(1) else {
             // Used up: never let again, so that names never lie.
-            return self.places[index as usize].take();
+            return self.places.get_mut(index as usize).and_then(Option::take);
         };
         cell.generation.set(generation);
         if self.gone {

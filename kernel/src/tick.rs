@@ -109,7 +109,7 @@ impl Core {
             self.poll_in(cell, |cx| poll(cell, cx))
         };
         let cell = self.stop_running().expect("it was put there just now");
-        if started.is_some() {
+        if let Some(started) = started {
             self.check_length(&cell, started);
         }
         (polled, cell)
@@ -189,12 +189,10 @@ impl Core {
     }
 
     #[cold]
-    fn check_length(&self, cell: &TaskCell, started: Option<Instant>) {
-        if let (Some(started), Some(limit)) = (started, self.settings.long_poll) {
-            let took = started.elapsed();
-            if took > limit {
-                self.report(&Report::LongPoll { task: &self.info(cell), took });
-            }
+    fn check_length(&self, cell: &TaskCell, started: Instant) {
+        let took = started.elapsed();
+        if self.settings.long_poll.is_some_and(|limit| took > limit) {
+            self.report(&Report::LongPoll { task: &self.info(cell), took });
         }
     }
 }

@@ -110,10 +110,10 @@ impl Timers {
     }
 
     /// Replaces whom a sleeper's timer wakes; gives back the old one.
-    pub(crate) fn retarget(&mut self, key: TimerKey, target: Target) -> Option<Action> {
+    pub(crate) fn retarget(&mut self, key: TimerKey, target: Target) -> Action {
         match &mut self.slots[key.0 as usize] {
-            Slot::Armed { action, .. } => Some(std::mem::replace(action, Action::Wake(target))),
-            _ => Some(Action::Wake(target)),
+            Slot::Armed { action, .. } => std::mem::replace(action, Action::Wake(target)),
+            _ => Action::Wake(target),
         }
     }
 
