@@ -15,8 +15,6 @@
 //! Source: the level-cancelled scopes of trio, made edge-triggered with stamps; curio's two flags a
 //! task are where this started.
 
-use std::rc::Rc;
-
 use crate::cell::TaskCell;
 use crate::core::Core;
 use crate::error::{CancelReason, TaskCancelled};
@@ -309,87 +307,5 @@ impl Core {
             ambient.pending |= cell.root.pending.get();
         }
         ambient
-    }
-}
-
-/// A scope that a combinator owns: entered at its first poll, closed when dropped.
-///
-/// In a struct it stands *behind* the body, so that the body is dropped first.
-pub(crate) struct ScopeGuard {
-    core: Rc<Core>,
-    key: u32,
-}
-
-impl ScopeGuard {
-    /// Opens a scope below the one that is being polled.
-    pub(crate) fn open(core: &Rc<Core>, kind: ScopeKind, deadline: u64) -> Option<Self> {
-        let running = core.running.borrow();
-        let key = core.open_scope(running.as_ref()?, kind, deadline);
-        Some(ScopeGuard { core: core.clone(), key })
-    }
-
-    pub(crate) fn key(&self) -> u32 {
-        self.key
-    }
-
-    pub(crate) fn core(&self) -> &Rc<Core> {
-        &self.core
-    }
-
-    /// Runs `poll` inside the scope.
-    pub(crate) fn poll<R>(&self, poll: impl FnOnce() -> R) -> R {
-        let core = &*self.core;
-        let inner = core.enter_scope(self.key);
-        let _restore =
-            Restore { outer: core.ambient.replace(inner), epoch: core.epoch.get(), core };
-        poll()
-    }
-
-    /// Looks at the scope.
-    pub(crate) fn look<R>(&self, look: impl FnOnce(&Scope) -> R) -> R {
-        look(&self.core.scopes.borrow().scopes[self.key as usize])
-    }
-
-    /// Closes the scope; see [`Core::close_scope`].
-    pub(crate) fn close(&mut self, passing: bool) {
-        let key = std::mem::replace(&mut self.key, NONE);
-        if key != NONE {
-            self.core.close_scope(key, passing);
-        }
-    }
-
-    /// If its cancellation found no leaf of ours, sees to it that somebody hears of it (C9).
-    pub(crate) fn watch_foreign(&self) {
-        if !self.look(|scope| scope.pending) {
-            return;
-        }
-        let running = self.core.running.borrow();
-        if let Some(cell) = running.as_deref() {
-            if self.core.has_no_leaf(cell) {
-                self.core.watch_foreign(cell);
-            }
-        }
-    }
-}
-
-impl Drop for ScopeGuard {
-    fn drop(&mut self) {
-        self.close(false);
-    }
-}
-
-/// Publishes the outer ambient again, also while a panic unwinds.
-struct Restore<'a> {
-    core: &'a Core,
-    outer: Ambient,
-    epoch: u64,
-}
-
-impl Drop for Restore<'_> {
-    fn drop(&mut self) {
-        self.core.ambient.set(self.outer);
-        if self.core.epoch.get() != self.epoch {
-            self.core.refresh();
-        }
     }
 }

@@ -8,7 +8,6 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use crate::cancel::ScopeGuard;
 use crate::clock::FAR;
 use crate::core::Core;
 use crate::error::{Echo, TaskCancelled, echo};
@@ -16,6 +15,7 @@ use crate::group_state::{GroupState, MemberEnd};
 use crate::leaf::CancelPoint;
 use crate::links::NONE;
 use crate::scope::ScopeKind;
+use crate::scope_guard::ScopeGuard;
 use crate::wait_queue::{Handoff, WaitQueue, WaitSlot};
 
 /// How a body ended that did not end well.

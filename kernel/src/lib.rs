@@ -64,7 +64,7 @@
 //! | `tick.rs`, `idle.rs` | a turn of the kernel; what it does between polls, and when idle |
 //! | `core.rs` | the state, and the six invariants that take the place of `SAFETY` comments |
 //! | `cell.rs`, `body.rs`, `table.rs`, `lifecycle.rs` | a task: states, future, place, life |
-//! | `cancel.rs`, `scope.rs` | scopes and delivery; the tree of scopes and parked leaves |
+//! | `cancel.rs`, `scope*.rs` | scopes and delivery; the tree of scopes and parked leaves |
 //! | `leaf.rs`, `current.rs`, `target.rs` | the cancel point; the door; whom to wake |
 //! | `ready.rs`, `remote.rs` | the ready queue; what other threads may touch |
 //! | `task.rs`, `join.rs`, `group*.rs` | the handle; waiting for a task; groups |
@@ -155,6 +155,7 @@ mod ready;
 mod remote;
 mod report;
 mod scope;
+mod scope_guard;
 mod shield;
 mod sleep;
 mod snapshot;

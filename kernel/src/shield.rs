@@ -11,14 +11,13 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use crate::cancel::ScopeGuard;
 use crate::clock::FAR;
 use crate::core::Core;
 use crate::current;
 use crate::error::TaskCancelled;
 use crate::leaf::CancelPoint;
 use crate::scope::ScopeKind;
-use crate::timer::{Action, TimerKey};
+use crate::scope_guard::ScopeGuard;
 
 /// Runs `body` to its end: no cancellation and no timeout from outside is delivered inside.
 ///
@@ -61,28 +60,20 @@ pin_project! {
     }
 }
 
-/// A shield that is up, and the timer that ends it.
-struct Raised {
-    scope: ScopeGuard,
-    timer: Option<TimerKey>,
-}
+/// A shield that is up.
+struct Raised(ScopeGuard);
 
 impl Raised {
     fn new(core: &Rc<Core>, limit: Option<Duration>) -> Option<Self> {
-        let scope = ScopeGuard::open(core, ScopeKind::Shield, FAR)?;
         let deadline = limit.map_or(FAR, |limit| core.clock.after(limit));
-        let timer = (deadline != FAR).then(|| core.arm(deadline, Action::Scope(scope.key())));
-        Some(Raised { scope, timer })
+        ScopeGuard::open(core, ScopeKind::Shield, deadline).map(Raised)
     }
 }
 
 impl Drop for Raised {
     fn drop(&mut self) {
-        if let Some(timer) = self.timer.take() {
-            self.scope.core().disarm(timer);
-        }
         // What came through after the shield had ended was delivered to the code around it.
-        self.scope.close(true);
+        self.0.close(true);
     }
 }
 
@@ -97,7 +88,7 @@ impl<F: Future> Future for Shield<F> {
         }
         let body = this.body;
         let polled = match &*this.scope {
-            Some(raised) => raised.scope.poll(|| body.poll(cx)),
+            Some(raised) => raised.0.poll(|| body.poll(cx)),
             None => body.poll(cx),
         };
         if polled.is_ready() {

@@ -14,14 +14,13 @@ use std::time::{Duration, Instant};
 
 use pin_project_lite::pin_project;
 
-use crate::cancel::ScopeGuard;
-use crate::clock::FAR;
+use crate::clock::Clock;
 use crate::core::Core;
 use crate::current;
 use crate::error::{CancelReason, Echo, TaskTimeout, echo};
 use crate::report::Report;
 use crate::scope::ScopeKind;
-use crate::timer::{Action, TimerKey};
+use crate::scope_guard::ScopeGuard;
 
 /// Runs `body`, but for no longer than `limit`, counted from the first poll.
 ///
@@ -137,10 +136,9 @@ impl<F> Timeout<F> {
     }
 }
 
-/// An entered timeout: its scope, and its timer if it has an end.
+/// An entered timeout: its scope, and the time that it was given.
 struct Armed {
     scope: ScopeGuard,
-    timer: Option<TimerKey>,
     limit: Duration,
 }
 
@@ -148,16 +146,14 @@ impl Armed {
     fn new(core: &Rc<Core>, limit: Limit) -> Option<Self> {
         let now = core.clock.now();
         let deadline = match limit {
-            Limit::After(limit) => core.clock.after(limit),
+            Limit::After(limit) => Clock::later(now, limit),
             Limit::At(deadline) => core.clock.at(deadline),
         };
         let scope = ScopeGuard::open(core, ScopeKind::Timeout, deadline)?;
         if deadline <= now {
             core.cancel_scope(scope.key(), CancelReason::Timeout);
         }
-        let timed = deadline > now && deadline != FAR;
-        let timer = timed.then(|| core.arm(deadline, Action::Scope(scope.key())));
-        Some(Armed { scope, timer, limit: Duration::from_nanos(deadline.saturating_sub(now)) })
+        Some(Armed { scope, limit: Duration::from_nanos(deadline.saturating_sub(now)) })
     }
 
     /// Leaves the scope with what the body ended in, and says whose timeout it was.
@@ -193,14 +189,6 @@ impl Armed {
 }
 
 type Settled<T, E> = Result<Result<T, E>, TaskTimeout>;
-
-impl Drop for Armed {
-    fn drop(&mut self) {
-        if let Some(timer) = self.timer.take() {
-            self.scope.core().disarm(timer);
-        }
-    }
-}
 
 impl<F, T, E> Future for Timeout<F>
 where
