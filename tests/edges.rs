@@ -55,8 +55,10 @@ fn post_in_the_mailbox_is_no_deadlock() {
 fn a_job_that_came_back_does_not_stop_the_virtual_clock() {
     within_limits(|| {
         testing::run(async || {
-            let mut job = Box::pin(on_thread(|| 7));
+            let (go, gone) = mpsc::channel();
+            let mut job = Box::pin(on_thread(move || gone.recv().map(|()| 7).unwrap()));
             assert!(futures::poll!(job.as_mut()).is_pending());
+            go.send(()).unwrap();
             sleep(secs(1)).await?;
             assert_eq!(job.await?.unwrap(), 7);
             Ok::<(), TaskCancelled>(())

@@ -73,10 +73,6 @@ pub(crate) trait Body {
     fn clear(self: Pin<&mut Self>);
     /// Takes the future out of `next`, an `&mut Option<F>`, if it is of this box's type.
     fn refill(self: Pin<&mut Self>, next: &mut dyn Any) -> bool;
-    /// Whether the future is gone and the output taken.
-    fn is_empty(&self) -> bool;
-    /// How many bytes the box holds.
-    fn size(&self) -> usize;
 }
 
 pin_project! {
@@ -157,13 +153,5 @@ where
             }
             None => false,
         }
-    }
-
-    fn is_empty(&self) -> bool {
-        matches!(self, Slot::Ended { output: None } | Slot::Empty)
-    }
-
-    fn size(&self) -> usize {
-        size_of::<Self>()
     }
 }

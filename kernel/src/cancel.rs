@@ -15,9 +15,13 @@
 //! Source: the level-cancelled scopes of trio, made edge-triggered with stamps; curio's two flags a
 //! task are where this started.
 
+use std::rc::Rc;
+
 use crate::cell::TaskCell;
 use crate::core::Core;
+use crate::current;
 use crate::error::{CancelReason, TaskCancelled};
+use crate::flags::Flags;
 use crate::id::TaskId;
 use crate::links::NONE;
 use crate::scope::{RootHeads, Scope, ScopeKind, Scopes};
@@ -35,6 +39,12 @@ pub(crate) struct Ambient {
 
 impl Ambient {
     pub(crate) const CLEAR: Ambient = Ambient { scope: NONE, stamp: 0, pending: false };
+
+    /// Whether there is no inner scope and nothing was ever cancelled.
+    #[inline]
+    pub(crate) fn is_clear(&self) -> bool {
+        self.scope == NONE && self.stamp == 0
+    }
 }
 
 pub(crate) fn heads(cell: &TaskCell) -> RootHeads<'_> {
@@ -50,6 +60,7 @@ impl Core {
         cell.root.stamp.set(self.next_stamp());
         cell.root.pending.set(true);
         cell.root.reason.set(reason);
+        cell.flags.set(Flags::ASKED);
         self.changed(cell.id());
         self.wake_below(cell.id(), cell.root.first_record.get(), cell.root.first_child.get());
     }
@@ -129,18 +140,18 @@ impl Core {
     /// Whether a leaf that would park must return the error instead. `since`: the counter when it
     /// first parked, 0 if it has not.
     pub(crate) fn due(&self, since: u64) -> bool {
-        let ambient = self.ambient.get();
+        let ambient = current::ambient();
         ambient.pending || (since != 0 && ambient.stamp > since)
     }
 
     /// Makes the error for a leaf that is due. Serves the outermost scope that wants it.
     pub(crate) fn deliver(&self, since: u64) -> TaskCancelled {
-        let running = self.running.borrow();
+        let running = self.with_running(Rc::clone);
         let root = &running.as_ref().expect("a leaf is due only while its task is polled").root;
         let since = if since == 0 { u64::MAX } else { since };
         let mut scopes = self.scopes.borrow_mut();
         let mut outermost = None;
-        let mut at = self.ambient.get().scope;
+        let mut at = current::ambient().scope;
         let shielded = loop {
             match scopes.scopes.get(at as usize) {
                 None => break false,
@@ -156,7 +167,7 @@ impl Core {
         if !shielded && (root.pending.get() || root.stamp.get() > since) {
             outermost = None;
         }
-        let mut at = self.ambient.get().scope;
+        let mut at = current::ambient().scope;
         while at != NONE && Some(at) != outermost {
             let scope = &mut scopes.scopes[at as usize];
             if scope.kind == ScopeKind::Shield {
@@ -178,7 +189,7 @@ impl Core {
                 scope.reason
             }
         };
-        drop((scopes, running));
+        drop(scopes);
         self.refresh();
         TaskCancelled::new(reason)
     }
@@ -186,7 +197,7 @@ impl Core {
     /// The same for a task that awaits its own end: whatever shields there are.
     pub(crate) fn deliver_to_oneself(&self, cell: &TaskCell) -> TaskCancelled {
         let mut scopes = self.scopes.borrow_mut();
-        let mut at = self.ambient.get().scope;
+        let mut at = current::ambient().scope;
         while let Some(scope) = scopes.scopes.get_mut(at as usize) {
             scope.foreign = true;
             at = scope.parent;
@@ -201,14 +212,13 @@ impl Core {
     /// Whether a cancellation waits for the task that runs, behind whatever shields (for
     /// `check_cancellation`): the reason of the outermost.
     pub(crate) fn peek(&self) -> Option<TaskCancelled> {
-        let running = self.running.borrow();
-        let cell = running.as_ref()?;
+        let cell = self.with_running(Rc::clone)?;
         if cell.root.pending.get() {
             return Some(TaskCancelled::new(cell.root.reason.get()));
         }
         let scopes = self.scopes.borrow();
         let mut found = None;
-        let mut at = self.ambient.get().scope;
+        let mut at = current::ambient().scope;
         while let Some(scope) = scopes.scopes.get(at as usize) {
             if scope.pending {
                 found = Some(TaskCancelled::new(scope.reason));
@@ -223,14 +233,14 @@ impl Core {
         let scope = Scope::new(cell.id(), kind, self.next_stamp(), deadline);
         let mut scopes = self.scopes.borrow_mut();
         let key = u32::try_from(scopes.scopes.insert(scope)).expect("fewer than 2^32 scopes");
-        scopes.hang(key, self.ambient.get().scope, &heads(cell));
+        scopes.hang(key, current::ambient().scope, &heads(cell));
         key
     }
 
     /// The ambient inside a scope that is about to be polled; hangs it over if it has moved.
     pub(crate) fn enter_scope(&self, key: u32) -> Ambient {
-        let outer = self.ambient.get();
-        let running = self.running.borrow();
+        let outer = current::ambient();
+        let running = self.with_running(Rc::clone);
         let mut scopes = self.scopes.borrow_mut();
         let scope = &scopes.scopes[key as usize];
         if let Some(cell) = running.as_ref() {
@@ -277,17 +287,20 @@ impl Core {
     /// Some scope of `task` changed: copies of the ambient are stale.
     fn changed(&self, task: TaskId) {
         self.epoch.set(self.epoch.get() + 1);
-        let running = self.running.borrow().as_ref().map(|cell| cell.id());
-        if running == Some(task) {
+        if self.running_id() == Some(task) {
             self.refresh();
         }
     }
 
     /// Works the ambient out again, from the scopes themselves.
     pub(crate) fn refresh(&self) {
+        if !current::is_current(self) {
+            // Hidden by another kernel, which does this when it goes.
+            return;
+        }
         self.epoch.set(self.epoch.get() + 1);
-        let scope = self.ambient.get().scope;
-        self.ambient.set(self.ambient_of(scope));
+        let scope = current::ambient().scope;
+        current::set_ambient(self.ambient_of(scope));
     }
 
     pub(crate) fn ambient_of(&self, scope: u32) -> Ambient {
@@ -302,10 +315,10 @@ impl Core {
             ambient.pending |= scope.pending;
             at = scope.parent;
         }
-        if let Some(cell) = self.running.borrow().as_ref() {
+        self.with_running(|cell| {
             ambient.stamp = ambient.stamp.max(cell.root.stamp.get());
             ambient.pending |= cell.root.pending.get();
-        }
+        });
         ambient
     }
 }

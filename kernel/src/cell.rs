@@ -18,24 +18,16 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
-use crate::body::Body;
+use crate::body::{Body, Verdict};
 use crate::core::Core;
 use crate::error::{CancelReason, Panic};
+use crate::flags::Flags;
 use crate::id::{GroupId, TaskId};
 use crate::join::Joiners;
 use crate::links::{Links, NONE};
 use crate::remote::TaskWaker;
-
-/// Where a task stands. `Ready` is `Parked` that is queued.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Phase {
-    Free,
-    Parked,
-    Running,
-    Ended(End),
-}
 
 /// How a task ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,20 +73,9 @@ pub(crate) struct TaskCell {
     pub(crate) generation: Cell<u32>,
     /// Ascends in the order of spawning: shutdown asks the youngest first.
     pub(crate) serial: Cell<u64>,
-    pub(crate) phase: Cell<Phase>,
-    /// Invariant *queued at most once*: set while a reference stands in the ready queue.
-    pub(crate) queued: Cell<bool>,
-    /// The outcome was given away.
-    pub(crate) taken: Cell<bool>,
-    pub(crate) abort_asked: Cell<bool>,
-    pub(crate) daemon: Cell<bool>,
-    pub(crate) named: Cell<bool>,
-    /// It ended in a failure that must not go unheard (K6).
-    pub(crate) failure: Cell<bool>,
-    /// Somebody will look whether it is still parked where nothing of ours reaches it.
-    pub(crate) foreign: Cell<bool>,
-    /// The future of `Kernel::run`.
-    pub(crate) main: Cell<bool>,
+    pub(crate) flags: Flags,
+    /// How it ended, if it has.
+    end: Cell<End>,
     /// How many handles, joins and groups keep the outcome.
     pub(crate) holders: Cell<u32>,
     pub(crate) cycles: Cell<u32>,
@@ -146,15 +127,8 @@ impl TaskCell {
             index,
             generation: Cell::new(generation),
             serial: Cell::new(0),
-            phase: Cell::new(Phase::Free),
-            queued: Cell::new(false),
-            taken: Cell::new(false),
-            abort_asked: Cell::new(false),
-            daemon: Cell::new(false),
-            named: Cell::new(false),
-            failure: Cell::new(false),
-            foreign: Cell::new(false),
-            main: Cell::new(false),
+            flags: Flags::new(Flags::FREE),
+            end: Cell::new(End::Aborted),
             holders: Cell::new(0),
             cycles: Cell::new(0),
             type_name: Cell::new(|| "main"),
@@ -183,14 +157,8 @@ impl TaskCell {
 
     /// Makes a free cell that of a new task. The box and the joiners' queue stay with the cell.
     pub(crate) fn begin(&self, serial: u64) {
+        self.flags.reset();
         self.serial.set(serial);
-        self.phase.set(Phase::Parked);
-        self.taken.set(false);
-        self.abort_asked.set(false);
-        self.daemon.set(false);
-        self.failure.set(false);
-        self.foreign.set(false);
-        self.main.set(false);
         self.cycles.set(0);
         self.root.stamp.set(0);
         self.root.pending.set(false);
@@ -198,20 +166,26 @@ impl TaskCell {
         self.root.first_record.set(NONE);
         self.root.first_child.set(NONE);
         self.parked.set(None);
-        self.parent.set(TaskId::NOBODY);
         self.group.set(GroupId::NONE);
-        self.member.set(Links::ALONE);
     }
 
     pub(crate) fn is_ended(&self) -> bool {
-        matches!(self.phase.get(), Phase::Ended(_))
+        self.flags.any(Flags::ENDED)
+    }
+
+    pub(crate) fn is_free(&self) -> bool {
+        self.flags.any(Flags::FREE)
     }
 
     pub(crate) fn end(&self) -> Option<End> {
-        match self.phase.get() {
-            Phase::Ended(end) => Some(end),
-            _ => None,
-        }
+        self.is_ended().then(|| self.end.get())
+    }
+
+    /// It ended so.
+    pub(crate) fn set_end(&self, end: End) {
+        self.end.set(end);
+        self.flags.clear(Flags::RUNNING);
+        self.flags.set(Flags::ENDED);
     }
 
     /// Whether somebody is parked in a `join` of this task, who will take its outcome.
@@ -220,6 +194,7 @@ impl TaskCell {
     }
 
     pub(crate) fn set_panic(&self, panic: Panic) {
+        self.flags.set(Flags::RARE);
         self.rare.borrow_mut().get_or_insert_default().panic = Some(panic);
     }
 
@@ -231,6 +206,13 @@ impl TaskCell {
     pub(crate) fn is_waker_out(&self) -> bool {
         let rare = self.rare.borrow();
         rare.as_ref().and_then(|rare| rare.waker.as_ref()).is_some_and(OwnWaker::is_out)
+    }
+
+    /// Polls the future.
+    #[inline]
+    pub(crate) fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Verdict> {
+        let mut body = self.body.borrow_mut();
+        body.as_mut().expect("a task that has not ended has a body").as_mut().poll(cx)
     }
 
     /// Moves the output or the error into `out`, an `&mut Option<..>` of the right type.

@@ -6,32 +6,33 @@
 //! 1. *no user code under a kernel borrow*: no poll, drop, wake or clone of what a program owns
 //!    while one of these cells is borrowed. Excepted are what a poll itself stands on (the polled
 //!    task's own body and waker, and which task runs) and a body that is dropped in its cell;
-//! 2. *queued at most once*: `TaskCell::queued`;
+//! 2. *queued at most once*: `Flags::QUEUED`;
 //! 3. *only tick runs tasks*: waking puts a task on the ready queue and nothing more;
 //! 4. *ids never lie*: see `id.rs`;
 //! 5. *announce sleep, look once more, then sleep*: see `remote.rs`;
 //! 6. *a closed group is empty*: see `group_state.rs`.
 
 use std::borrow::Cow;
-use std::cell::{Cell, Ref, RefCell};
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{RawWakerVTable, Waker};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::body::Body;
-use crate::cancel::Ambient;
-use crate::cell::{OwnWaker, TaskCell};
+use crate::cell::TaskCell;
 use crate::clock::Clock;
+use crate::current;
+use crate::flags::Flags;
 use crate::group_state::Groups;
 use crate::id::TaskId;
 use crate::reactor::Reactor;
 use crate::ready::ReadyQueue;
-use crate::remote::{Remote, TaskWaker};
+use crate::remote::Remote;
 use crate::report::Sink;
 use crate::scope::{Record, Scopes};
 use crate::table::Table;
@@ -64,16 +65,12 @@ pub(crate) struct Core {
     /// Tells the kernels of this process apart.
     pub(crate) number: u32,
     pub(crate) tasks: RefCell<Table>,
+    /// How many have not ended.
+    pub(crate) live: Cell<usize>,
     pub(crate) ready: RefCell<ReadyQueue>,
-    /// The task that is being polled.
-    pub(crate) running: RefCell<Option<Rc<TaskCell>>>,
-    /// The waker of the poll that is going on, to be recognised by its address.
-    polling: Cell<(*const (), *const RawWakerVTable)>,
-    pub(crate) ambient: Cell<Ambient>,
     /// Changes whenever a copy of the ambient may be stale.
     pub(crate) epoch: Cell<u64>,
     stamp: Cell<u64>,
-    pub(crate) budget: Cell<u32>,
     pub(crate) scopes: RefCell<Scopes>,
     pub(crate) groups: RefCell<Groups>,
     pub(crate) names: RefCell<HashMap<u32, Cow<'static, str>>>,
@@ -82,8 +79,6 @@ pub(crate) struct Core {
     tick_now: Cell<u64>,
     reactor: RefCell<Option<Reactor>>,
     remote: Arc<Remote>,
-    /// A waker that nobody has cloned yet: named anew for each poll.
-    pub(crate) spare: RefCell<OwnWaker>,
     pub(crate) stage: Cell<Stage>,
     /// Jobs on other threads that will come back.
     pub(crate) jobs: RefCell<HashSet<u64>>,
@@ -99,8 +94,6 @@ pub(crate) struct Core {
     pub(crate) report_timer: Cell<Option<TimerKey>>,
     /// Tasks spawned after the kernel closed: bounded, so that closing ends.
     pub(crate) late: Cell<u32>,
-    /// Polls until the next look at timers, reactor and mailbox (K2).
-    pub(crate) polls_left: Cell<u32>,
     pub(crate) settings: Settings,
 }
 
@@ -115,13 +108,10 @@ impl Core {
         Ok(Rc::new(Core {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             tasks: RefCell::default(),
+            live: Cell::new(0),
             ready: RefCell::new(ReadyQueue::new(settings.seed)),
-            running: RefCell::new(None),
-            polling: Cell::new((std::ptr::null(), std::ptr::null())),
-            ambient: Cell::new(Ambient::CLEAR),
             epoch: Cell::new(0),
             stamp: Cell::new(1),
-            budget: Cell::new(Core::BUDGET),
             scopes: RefCell::default(),
             groups: RefCell::default(),
             names: RefCell::default(),
@@ -129,7 +119,6 @@ impl Core {
             clock: Clock::new(settings.virtual_clock),
             tick_now: Cell::new(0),
             reactor: RefCell::new(Some(reactor)),
-            spare: RefCell::new(OwnWaker::new(Arc::new(TaskWaker::new(remote.clone())))),
             remote,
             stage: Cell::new(Stage::Open),
             jobs: RefCell::default(),
@@ -141,7 +130,6 @@ impl Core {
             report_due: Cell::new(false),
             report_timer: Cell::new(None),
             late: Cell::new(0),
-            polls_left: Cell::new(0),
             settings,
         }))
     }
@@ -166,23 +154,14 @@ impl Core {
         self.tasks.borrow().get(task).cloned()
     }
 
+    /// Runs kernel code on the task of this kernel that is being polled, if there is one.
+    pub(crate) fn with_running<R>(&self, f: impl FnOnce(&Rc<TaskCell>) -> R) -> Option<R> {
+        let mine = |cell: &Rc<TaskCell>| std::ptr::eq(&*cell.core, self).then(|| f(cell));
+        current::running(mine).flatten()
+    }
+
     pub(crate) fn running_id(&self) -> Option<TaskId> {
-        self.running.borrow().as_ref().map(|cell| cell.id())
-    }
-
-    /// Says which waker the poll that begins uses.
-    pub(crate) fn set_polling(&self, waker: &Waker) {
-        self.polling.set((waker.data(), waker.vtable()));
-    }
-
-    /// The task that is being polled, if this is its own waker.
-    pub(crate) fn own_task(&self, waker: &Waker) -> Option<Ref<'_, Rc<TaskCell>>> {
-        let (data, vtable) = self.polling.get();
-        if std::ptr::eq(waker.data(), data) && std::ptr::eq(waker.vtable(), vtable) {
-            Ref::filter_map(self.running.borrow(), Option::as_ref).ok()
-        } else {
-            None
-        }
+        self.with_running(|cell| cell.id())
     }
 
     /// Makes a task ready. On an ended one, or one that is queued already: nothing.
@@ -195,8 +174,8 @@ impl Core {
 
     #[inline]
     pub(crate) fn make_ready(&self, cell: &Rc<TaskCell>) {
-        if !cell.queued.get() && !cell.is_ended() {
-            cell.queued.set(true);
+        if !cell.flags.any(Flags::QUEUED | Flags::ENDED) {
+            cell.flags.set(Flags::QUEUED);
             self.ready.borrow_mut().push(cell.clone());
         }
     }

@@ -5,27 +5,75 @@
 //! load, and it is still there when other thread-locals are gone (a wake from a late destructor is
 //! a no-op, not a panic).
 //!
-//! Invariant *no user code under a kernel borrow*: the closures given to [`with`] and [`try_with`]
-//! run kernel code only. They may nest, but they never poll, wake a foreign waker, drop a future or
-//! call back into a program.
+//! What a leaf asks at every poll (is this the waker of the task itself, is the budget spent, is a
+//! cancellation due) stands here in plain cells; [`with`] leads to the rest.
+//!
+//! Invariant *no user code under a kernel borrow*: the closures given to [`with`], [`try_with`],
+//! [`own`] and [`running`] run kernel code only. They may nest, but they never poll, wake a foreign
+//! waker, drop a future or call back into a program.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::rc::Rc;
+use std::task::{RawWakerVTable, Waker};
 
+use crate::cancel::Ambient;
+use crate::cell::TaskCell;
 use crate::core::Core;
 
-/// `ManuallyDrop` takes the destructor away; [`Entered`] empties the slot instead.
-type Slot = RefCell<ManuallyDrop<Option<Rc<Core>>>>;
+struct Door {
+    /// `ManuallyDrop` takes the destructor away; [`Entered`] empties the slot instead.
+    kernel: RefCell<ManuallyDrop<Option<Rc<Core>>>>,
+    /// The task that is being polled: of `kernel`, or of an outer one that `Entered` has hidden.
+    running: RefCell<ManuallyDrop<Option<Rc<TaskCell>>>>,
+    poll: PollState,
+}
+
+/// What the poll that goes on has to offer to its leaves.
+struct PollState {
+    /// The waker it is made with, to be recognised by its address.
+    waker: Cell<(*const (), *const RawWakerVTable)>,
+    /// Operations that may still complete before the task yields (K2).
+    budget: Cell<u32>,
+    /// Whether the task is to be queued again when this poll ends.
+    again: Cell<bool>,
+    /// What the scopes around the leaf say; clear between polls.
+    ambient: Cell<Ambient>,
+}
+
+impl PollState {
+    const fn new() -> Self {
+        PollState {
+            waker: Cell::new((std::ptr::null(), std::ptr::null())),
+            budget: Cell::new(Core::BUDGET),
+            again: Cell::new(false),
+            ambient: Cell::new(Ambient::CLEAR),
+        }
+    }
+
+    fn swap(&self, other: &PollState) {
+        self.waker.swap(&other.waker);
+        self.budget.swap(&other.budget);
+        self.again.swap(&other.again);
+        self.ambient.swap(&other.ambient);
+    }
+}
 
 thread_local! {
-    static DOOR: Slot = const { RefCell::new(ManuallyDrop::new(None)) };
+    static DOOR: Door = const {
+        Door {
+            kernel: RefCell::new(ManuallyDrop::new(None)),
+            running: RefCell::new(ManuallyDrop::new(None)),
+            poll: PollState::new(),
+        }
+    };
 }
 
 /// Runs `f` with the kernel that is running on this thread, if there is one.
+#[inline]
 pub(crate) fn try_with<R>(f: impl FnOnce(&Rc<Core>) -> R) -> Option<R> {
-    DOOR.with(|door| door.borrow().as_ref().map(f))
+    DOOR.with(|door| door.kernel.borrow().as_ref().map(f))
 }
 
 /// Runs `f` with the kernel that is running on this thread.
@@ -34,6 +82,7 @@ pub(crate) fn try_with<R>(f: impl FnOnce(&Rc<Core>) -> R) -> Option<R> {
 ///
 /// When there is none: the message names `what` was called, and the location is the caller's.
 #[track_caller]
+#[inline]
 pub(crate) fn with<R>(what: &str, f: impl FnOnce(&Rc<Core>) -> R) -> R {
     match try_with(f) {
         Some(value) => value,
@@ -59,23 +108,124 @@ pub(crate) fn outside_at(what: &str, site: &Location<'_>) -> ! {
     );
 }
 
+/// Whether that is the own waker of the task that is being polled. Between polls nobody has it.
+#[inline]
+pub(crate) fn is_own(waker: &Waker) -> bool {
+    let (data, vtable) = DOOR.with(|door| door.poll.waker.get());
+    std::ptr::eq(waker.data(), data) && std::ptr::eq(waker.vtable(), vtable)
+}
+
+/// Runs `f` with the task that is being polled, if `waker` is its own.
+#[inline]
+pub(crate) fn own<R>(waker: &Waker, f: impl FnOnce(&Rc<TaskCell>) -> R) -> Option<R> {
+    if is_own(waker) { running(f) } else { None }
+}
+
+/// Runs `f` with the task that is being polled on this thread, of whichever kernel.
+#[inline]
+pub(crate) fn running<R>(f: impl FnOnce(&Rc<TaskCell>) -> R) -> Option<R> {
+    DOOR.with(|door| door.running.borrow().as_ref().map(f))
+}
+
+/// Queues the task that is being polled again when its poll ends, if `waker` is its own.
+#[inline]
+pub(crate) fn again(waker: &Waker) -> bool {
+    let own = is_own(waker);
+    if own {
+        DOOR.with(|door| door.poll.again.set(true));
+    }
+    own
+}
+
+/// Spends one operation of the budget of this poll; false if there is none left.
+#[inline]
+pub(crate) fn spend() -> bool {
+    DOOR.with(|door| {
+        let budget = door.poll.budget.get();
+        door.poll.budget.set(budget.wrapping_sub(1));
+        budget != 0
+    })
+}
+
+/// Gives one operation back: only what completes costs anything.
+#[inline]
+pub(crate) fn unspend() {
+    DOOR.with(|door| door.poll.budget.set(door.poll.budget.get().wrapping_add(1)));
+}
+
+/// A budget anew.
+pub(crate) fn refill_budget() {
+    DOOR.with(|door| door.poll.budget.set(Core::BUDGET));
+}
+
+#[inline]
+pub(crate) fn ambient() -> Ambient {
+    DOOR.with(|door| door.poll.ambient.get())
+}
+
+#[inline]
+pub(crate) fn set_ambient(ambient: Ambient) {
+    DOOR.with(|door| door.poll.ambient.set(ambient));
+}
+
+/// Says which waker the polls to come use.
+pub(crate) fn set_waker(waker: &Waker) {
+    DOOR.with(|door| door.poll.waker.set((waker.data(), waker.vtable())));
+}
+
+/// What came of a poll.
+pub(crate) struct Polled<R> {
+    pub(crate) result: R,
+    pub(crate) cell: Rc<TaskCell>,
+    /// It asked to be queued again.
+    pub(crate) again: bool,
+}
+
+/// Polls as the task `cell`. After a panic the task is still the running one: [`stop_running`].
+#[inline]
+pub(crate) fn poll_as<R>(cell: Rc<TaskCell>, poll: impl FnOnce(&TaskCell) -> R) -> Polled<R> {
+    const PUT: &str = "it was put there just now";
+    DOOR.with(|door| {
+        door.poll.budget.set(Core::BUDGET);
+        **door.running.borrow_mut() = Some(cell);
+        let result = poll(door.running.borrow().as_deref().expect(PUT));
+        let cell = door.running.borrow_mut().take().expect(PUT);
+        Polled { result, cell, again: door.poll.again.replace(false) }
+    })
+}
+
+/// Nobody runs any more: a poll has panicked.
+pub(crate) fn stop_running() -> Option<Rc<TaskCell>> {
+    DOOR.with(|door| {
+        door.poll.again.set(false);
+        door.poll.ambient.set(Ambient::CLEAR);
+        door.running.borrow_mut().take()
+    })
+}
+
 /// While this lives, its kernel is the current one of the thread.
 pub(crate) struct Entered {
     outer: Option<Rc<Core>>,
+    poll: PollState,
 }
 
 impl Entered {
     /// Makes `core` current. Only `Kernel` and `Core::abort` do this, and `Kernel::run` refuses
     /// when another kernel is current; dropping a kernel inside another one is allowed, hence
-    /// `outer`.
+    /// `outer`, and the poll that goes on there is hidden meanwhile.
     pub(crate) fn new(core: &Rc<Core>) -> Self {
-        Entered { outer: swap(Some(core.clone())) }
+        let entered = Entered { outer: swap(Some(core.clone())), poll: PollState::new() };
+        entered.swap_poll();
+        entered
     }
 
     /// Makes `core` current, unless it is.
     pub(crate) fn unless_current(core: &Rc<Core>) -> Option<Self> {
-        let current = try_with(|current| Rc::ptr_eq(current, core)).unwrap_or(false);
-        (!current).then(|| Entered::new(core))
+        (!is_current(core)).then(|| Entered::new(core))
+    }
+
+    fn swap_poll(&self) {
+        DOOR.with(|door| door.poll.swap(&self.poll));
     }
 }
 
@@ -83,10 +233,21 @@ impl Drop for Entered {
     fn drop(&mut self) {
         // The kernel may drop with the last reference: outside the thread-local's borrow.
         let inner = swap(self.outer.take());
+        self.swap_poll();
+        // What was hidden may have been cancelled meanwhile.
+        let outer = try_with(Rc::clone);
+        if let Some(outer) = outer {
+            outer.refresh();
+        }
         drop(inner);
     }
 }
 
+/// Whether that kernel is the current one.
+pub(crate) fn is_current(core: &Core) -> bool {
+    try_with(|current| std::ptr::eq(&**current, core)) == Some(true)
+}
+
 fn swap(next: Option<Rc<Core>>) -> Option<Rc<Core>> {
-    DOOR.with(|door| std::mem::replace(&mut **door.borrow_mut(), next))
+    DOOR.with(|door| std::mem::replace(&mut **door.kernel.borrow_mut(), next))
 }

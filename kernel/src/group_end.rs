@@ -11,6 +11,7 @@ use crate::cell::{End, TaskCell};
 use crate::core::Core;
 use crate::current;
 use crate::error::{CancelReason, GroupError, TaskCancelled};
+use crate::flags::Flags;
 use crate::group::TaskGroup;
 use crate::group_ref::GroupRef;
 use crate::group_state::{GroupStage, GroupState, Wait};
@@ -150,7 +151,7 @@ impl<E: fmt::Debug + 'static> Failed<E> {
                 let mut error: Option<E> = None;
                 cell.take_error(&mut error);
                 if error.is_none() {
-                    cell.taken.set(false);
+                    cell.flags.clear(Flags::TAKEN);
                 }
                 core.let_go(&cell);
                 error
@@ -162,7 +163,7 @@ impl<E: fmt::Debug + 'static> Failed<E> {
         match self {
             Failed::Own(error) => {
                 let task = core.running_id();
-                let name = core.running.borrow().as_deref().map(|cell| core.name_of(cell));
+                let name = core.with_running(|cell| core.name_of(cell));
                 if let (Some(task), Some(name)) = (task, name) {
                     let error = format!("{error:?}");
                     let failure = Failure { task, name: &name, panicked: false, error: &error };
@@ -171,10 +172,10 @@ impl<E: fmt::Debug + 'static> Failed<E> {
             }
             Failed::Member(cell) => {
                 // Nobody took it after all: released, it is reported.
-                cell.taken.set(false);
+                cell.flags.clear(Flags::TAKEN);
                 if cell.holders.get() > 1 {
                     core.report_failure(&cell);
-                    cell.failure.set(false);
+                    cell.flags.clear(Flags::FAILURE);
                 }
                 core.let_go(&cell);
             }

@@ -19,6 +19,7 @@ use slab::Slab;
 use crate::cell::{End, TaskCell};
 use crate::core::Core;
 use crate::error::CancelReason;
+use crate::flags::Flags;
 use crate::id::{GroupId, TaskId};
 use crate::links::{Links, NONE};
 use crate::wait_queue::WaitQueue;
@@ -163,7 +164,7 @@ impl Core {
         if let Some(older) = tasks.at(next) {
             older.member.set(Links { previous: cell.index, ..older.member.get() });
         }
-        let count = group.count(cell.daemon.get());
+        let count = group.count(cell.flags.any(Flags::DAEMON));
         count.set(count.get() + 1);
     }
 
@@ -177,7 +178,7 @@ impl Core {
         if let Some(older) = tasks.at(next) {
             older.member.set(Links { previous, ..older.member.get() });
         }
-        let count = group.count(cell.daemon.get());
+        let count = group.count(cell.flags.any(Flags::DAEMON));
         count.set(count.get() - 1);
     }
 
@@ -216,7 +217,7 @@ impl Core {
         let group = self.groups.borrow().get(cell.group.get()).cloned();
         let Some(group) = group else { return };
         self.leave_group(&group, cell);
-        if !cell.daemon.get() {
+        if !cell.flags.any(Flags::DAEMON) {
             self.count_end(&group, cell, end);
         }
         let nobody = group.counted.get() == 0;
@@ -248,10 +249,10 @@ impl Core {
         let failed = matches!(end, End::Failed | End::Panicked);
         // The failed cleanup of a cancelled member is kept if the group comes down anyway; if
         // somebody cancelled that member by hand, it is not the group's failure (C6).
-        if !cell.failure.get() || !(failed || down) {
+        if !cell.flags.any(Flags::FAILURE) || !(failed || down) {
             return;
         }
-        cell.taken.set(true);
+        cell.flags.set(Flags::TAKEN);
         cell.holders.set(cell.holders.get() + 1);
         group.failed.borrow_mut().push(cell.clone());
         let spared = group.wait == Wait::FirstOk
@@ -271,7 +272,7 @@ impl Core {
         daemons_too: bool,
     ) {
         for cell in self.members(group) {
-            if daemons_too || !cell.daemon.get() {
+            if daemons_too || !cell.flags.any(Flags::DAEMON) {
                 self.request(&cell, reason);
             }
         }
@@ -305,7 +306,7 @@ impl Core {
             self.abort(&cell);
         }
         for cell in group.failed.take() {
-            cell.taken.set(false);
+            cell.flags.clear(Flags::TAKEN);
             self.let_go(&cell);
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::core::{Core, Stage};
 use crate::error::CancelReason;
+use crate::flags::Flags;
 use crate::remote::Message;
 use crate::report::Report;
 use crate::snapshot::TaskState;
@@ -26,13 +27,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Core {
     /// Looks at everything, and sleeps if nobody is ready.
-    pub(crate) fn look(self: &Rc<Self>) {
+    ///
+    /// `busy`: the round is not over.
+    pub(crate) fn look(self: &Rc<Self>, busy: bool) {
         self.empty_mailbox();
         self.serve_timers();
         if self.grace_over.get() {
             return;
         }
-        let busy = !self.ready.borrow().is_empty();
+        let busy = busy || !self.ready.borrow().is_empty();
         if busy {
             let registered = self.with_reactor(|reactor| reactor.registered());
             if registered.is_some_and(|registered| registered > 0) {
@@ -100,7 +103,7 @@ impl Core {
             let Some(cell) = self.find(task) else {
                 continue;
             };
-            cell.foreign.set(false);
+            cell.flags.clear(Flags::WATCHED);
             let untold = cell.root.pending.get()
                 || self.scopes.borrow().any_pending(cell.root.first_child.get());
             if untold && self.state(&cell) == TaskState::Foreign {

@@ -41,10 +41,7 @@ impl Joiners {
 
     /// `core` is the kernel of the task that is waited for.
     fn enter(&self, core: &Rc<Core>, slot: &mut JoinSlot, cx: &Context<'_>) {
-        let own = current::try_with(|current| {
-            let task = current.own_task(cx.waker())?;
-            Rc::ptr_eq(current, core).then(|| task.id())
-        });
+        let own = current::own(cx.waker(), |task| Rc::ptr_eq(&task.core, core).then(|| task.id()));
         match (&mut *slot, own.flatten()) {
             (JoinSlot::First, Some(task)) if task == self.first.get() => {}
             (JoinSlot::Out, Some(task)) if self.is_empty() => {
@@ -68,7 +65,11 @@ impl Joiners {
         self.first.get() == TaskId::NOBODY && self.more.get().is_none_or(|more| more.is_empty())
     }
 
+    #[inline]
     fn leave(&self, slot: &mut JoinSlot) {
+        if matches!(slot, JoinSlot::Out) {
+            return;
+        }
         match std::mem::replace(slot, JoinSlot::Out) {
             JoinSlot::Out => {}
             JoinSlot::First => self.first.set(TaskId::NOBODY),
@@ -131,8 +132,21 @@ impl WaitEnd {
 impl Future for WaitEnd {
     type Output = Result<(), TaskCancelled>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let WaitEnd { task, slot, point, takes } = &mut *self;
+        // The short way: it has ended, and a turn for the others is not due yet.
+        if self.task.cell().is_ended() && current::spend() {
+            self.point.unpark();
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_running(cx)
+    }
+}
+
+impl WaitEnd {
+    #[inline(never)]
+    fn poll_running(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TaskCancelled>> {
+        let WaitEnd { task, slot, point, takes } = self;
         let polled = point.poll(cx, |cx| {
             if task.cell().is_ended() {
                 return Poll::Ready(());
@@ -149,10 +163,9 @@ impl Future for WaitEnd {
         }
         polled
     }
-}
 
-impl WaitEnd {
     /// Waits no longer.
+    #[inline]
     fn leave(&mut self) {
         let cell = self.task.cell();
         cell.joiners.leave(&mut self.slot);

@@ -14,13 +14,15 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::body::Verdict;
 use crate::cell::{End, TaskCell};
 use crate::core::{Core, Settings, Stage};
 use crate::current::{self, Entered};
 use crate::error::{CancelReason, Echo};
+use crate::flags::Flags;
 use crate::remote::Handle;
 use crate::report::Report;
-use crate::tick::{PollMain, Turn};
+use crate::tick::{PollMain, Turn, Wheel};
 use crate::timer::Action;
 
 /// Runs `main` in a new kernel, shuts the kernel down, and returns the value of `main`.
@@ -141,8 +143,8 @@ impl Kernel {
     /// Runs `main` as a task whose future lives here.
     fn drive<T>(&self, main: impl AsyncFnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
         let core = &self.core;
-        let cell = core.tasks.borrow_mut().admit(core);
-        cell.main.set(true);
+        let cell = core.new_cell();
+        cell.flags.set(Flags::MAIN);
         cell.type_name.set(|| "main");
         cell.holders.set(1);
         let ended = {
@@ -154,9 +156,9 @@ impl Kernel {
                 Some(future) => match future.poll(cx) {
                     Poll::Ready(ended) => {
                         value = Some(ended);
-                        true
+                        Poll::Ready(Verdict::Ok)
                     }
-                    Poll::Pending => false,
+                    Poll::Pending => Poll::Pending,
                 },
                 None => unreachable!("main is polled until it ends"),
             });
@@ -170,7 +172,7 @@ impl Kernel {
         };
         let end = if ended.is_ok() { End::Ok } else { End::Panicked };
         core.finish(&cell, end, Echo::Yes);
-        cell.failure.set(false);
+        cell.flags.clear(Flags::FAILURE);
         core.let_go(&cell);
         ended
     }
@@ -178,11 +180,12 @@ impl Kernel {
     /// Turns, with one `catch_unwind` round many polls. An error is the panic of main.
     fn turn_until(&self, main: &mut PollMain<'_>) -> Result<Turn, Box<dyn Any + Send>> {
         let core = &self.core;
+        let mut wheel = Wheel::new(core);
         loop {
-            match catch_unwind(AssertUnwindSafe(|| core.turn(main))) {
+            match catch_unwind(AssertUnwindSafe(|| core.turn(&mut wheel, main))) {
                 Ok(turn) => return Ok(turn),
-                Err(payload) => match core.stop_running() {
-                    Some(cell) if cell.main.get() => return Err(payload),
+                Err(payload) => match current::stop_running() {
+                    Some(cell) if cell.flags.any(Flags::MAIN) => return Err(payload),
                     Some(cell) => core.panicked(&cell, payload),
                     // No task was running: a fault of the kernel, or a deadlock.
                     None => resume_unwind(payload),
@@ -250,8 +253,9 @@ impl Drop for Kernel {
             }
         }
         // Ended tasks that were still queued let go of their cells.
-        while let Some(cell) = { core.ready.borrow_mut().pop() } {
-            cell.queued.set(false);
+        let queued = core.ready.borrow_mut().take();
+        for cell in queued {
+            cell.flags.clear(Flags::QUEUED);
             core.release(&cell);
         }
         // Post that nobody took: closures of other threads are dropped here, their futures never
@@ -270,7 +274,7 @@ impl Drop for Kernel {
 
 impl fmt::Debug for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tasks = self.core.tasks.borrow().live();
+        let tasks = self.core.live.get();
         f.debug_struct("Kernel").field("tasks", &tasks).finish_non_exhaustive()
     }
 }
@@ -372,7 +376,7 @@ impl Leftovers {
     pub(crate) fn of(core: &Core) -> Self {
         let scopes = core.scopes.borrow();
         Leftovers {
-            tasks: core.tasks.borrow().live(),
+            tasks: core.live.get(),
             timers: core.timers.borrow().len(),
             leaves: scopes.records.len(),
             scopes: scopes.scopes.len(),

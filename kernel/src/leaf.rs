@@ -65,6 +65,15 @@ enum At {
     Arena(Rc<Core>, u32),
 }
 
+/// What follows from a spent budget.
+enum Pause {
+    Cancelled(TaskCancelled),
+    /// A turn for the others.
+    Yield,
+    /// There is no kernel here, and so no budget.
+    GoOn,
+}
+
 impl CancelPoint {
     /// A point that shows as `kind` (as in `"EVENT_WAIT"`) at the caller's file and line.
     #[track_caller]
@@ -97,18 +106,20 @@ impl CancelPoint {
     /// # Errors
     ///
     /// [`TaskCancelled`], and then `operation` has not completed: undo what it arranged.
+    #[inline]
     pub fn poll<T>(
         &mut self,
         cx: &mut Context<'_>,
         operation: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<Result<T, TaskCancelled>> {
-        if !self.has_budget() {
+        if !current::spend() {
             match self.pause() {
-                Some(cancelled) => return Poll::Ready(Err(cancelled)),
-                None => {
+                Pause::Cancelled(cancelled) => return Poll::Ready(Err(cancelled)),
+                Pause::Yield => {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
+                Pause::GoOn => {}
             }
         }
         match operation(cx) {
@@ -121,35 +132,40 @@ impl CancelPoint {
     }
 
     /// Parks without an operation, or gives the cancellation that is due.
+    #[inline(always)]
     pub(crate) fn park(&mut self, cx: &Context<'_>) -> Poll<TaskCancelled> {
-        let parked = current::try_with(|core| {
-            // Only what completes costs anything.
-            core.budget.set(core.budget.get() + 1);
-            if self.since != 0 && self.was_parked_elsewhere(core) {
-                // A leaf that has moved to another task is new there.
-                self.since = 0;
-            }
-            if !self.shielded && core.due(self.since) {
-                return Some(Poll::Ready(core.deliver(self.since)));
-            }
-            if self.since == 0 {
-                self.since = core.stamp();
-            }
-            self.park_in_cell(core, cx).then_some(Poll::Pending)
-        });
-        match parked {
-            // No kernel: nobody cancels.
-            None => Poll::Pending,
-            Some(Some(Poll::Ready(cancelled))) => {
-                self.unpark();
-                Poll::Ready(cancelled)
-            }
-            Some(Some(Poll::Pending)) => Poll::Pending,
-            Some(None) => {
-                self.park_in_arena(cx);
-                Poll::Pending
-            }
+        // Only what completes costs anything.
+        current::unspend();
+        // The short way: nothing is or was cancelled, and the task polls its one leaf itself.
+        if current::ambient().is_clear() && self.park_in_cell(cx) {
+            return Poll::Pending;
         }
+        self.park_anywhere(cx)
+    }
+
+    #[inline(never)]
+    fn park_anywhere(&mut self, cx: &Context<'_>) -> Poll<TaskCancelled> {
+        let Some(core) = current::try_with(Rc::clone) else {
+            // No kernel: nobody cancels.
+            return Poll::Pending;
+        };
+        if self.since != 0 && self.was_parked_elsewhere(&core) {
+            // A leaf that has moved to another task is new there.
+            self.since = 0;
+        }
+        if !self.shielded && core.due(self.since) {
+            let cancelled = core.deliver(self.since);
+            self.unpark();
+            return Poll::Ready(cancelled);
+        }
+        if self.since == 0 {
+            self.since = core.stamp();
+        }
+        let root = current::ambient().scope == NONE;
+        if !(root && self.park_in_cell(cx)) {
+            self.park_in_arena(&core, cx);
+        }
+        Poll::Pending
     }
 
     /// Takes the record away: the leaf is done, one way or the other.
@@ -172,39 +188,31 @@ impl CancelPoint {
         }
     }
 
-    /// Spends one operation of the budget of this poll of the task. Outside a kernel there is none.
-    #[inline]
-    fn has_budget(&self) -> bool {
-        let spent = current::try_with(|core| {
-            let budget = core.budget.get();
-            core.budget.set(budget.saturating_sub(1));
-            budget == 0
-        });
-        spent != Some(true)
-    }
-
     /// The budget is spent: a checkpoint, and else a turn for the others.
     #[cold]
-    fn pause(&mut self) -> Option<TaskCancelled> {
+    fn pause(&mut self) -> Pause {
+        // Anew, so that another executor inside this task cannot spin on an empty budget.
+        current::refill_budget();
         let cancelled = current::try_with(|core| {
-            // Anew, so that another executor inside this task cannot spin on an empty budget.
-            core.budget.set(Core::BUDGET);
             let due = !self.shielded && core.due(self.since);
             due.then(|| core.deliver(self.since))
         });
-        let cancelled = cancelled.flatten();
-        if cancelled.is_some() {
-            self.unpark();
+        match cancelled {
+            None => Pause::GoOn,
+            Some(None) => Pause::Yield,
+            Some(Some(cancelled)) => {
+                self.unpark();
+                Pause::Cancelled(cancelled)
+            }
         }
-        cancelled
     }
 
     fn was_parked_elsewhere(&self, core: &Rc<Core>) -> bool {
         match &self.at {
             At::Nowhere => false,
             At::Cell(cell, generation) => {
-                let here = core.running.borrow().as_ref().is_some_and(|r| Rc::ptr_eq(r, cell));
-                !here || cell.generation.get() != *generation
+                let here = core.with_running(|task| Rc::ptr_eq(task, cell));
+                here != Some(true) || cell.generation.get() != *generation
             }
             At::Arena(owner, key) => {
                 let task = owner.scopes.borrow().records[*key as usize].task;
@@ -213,28 +221,24 @@ impl CancelPoint {
         }
     }
 
-    /// The short way: in no inner scope, polled by the task itself, and no other leaf parked.
-    fn park_in_cell(&mut self, core: &Rc<Core>, cx: &Context<'_>) -> bool {
-        if core.ambient.get().scope != NONE {
-            return false;
-        }
-        let Some(cell) = core.own_task(cx.waker()) else {
-            return false;
-        };
-        match &self.at {
+    /// In no inner scope, polled by the task itself, and no other leaf parked: in its cell.
+    #[inline(always)]
+    fn park_in_cell(&mut self, cx: &Context<'_>) -> bool {
+        let parked = current::own(cx.waker(), |cell| match &self.at {
             At::Cell(at, generation) => {
-                Rc::ptr_eq(at, &cell) && cell.generation.get() == *generation
+                Rc::ptr_eq(at, cell) && cell.generation.get() == *generation
             }
-            At::Arena(..) => false,
-            At::Nowhere => {
-                if cell.parked.get().is_some() {
-                    return false;
+            At::Nowhere if cell.parked.get().is_none() => {
+                if self.since == 0 {
+                    self.since = cell.core.stamp();
                 }
-                cell.parked.set(Some(self.parked(core)));
+                cell.parked.set(Some(self.parked(&cell.core)));
                 self.at = At::Cell(cell.clone(), cell.generation.get());
                 true
             }
-        }
+            _ => false,
+        });
+        parked == Some(true)
     }
 
     fn parked(&self, core: &Core) -> Parked {
@@ -243,15 +247,12 @@ impl CancelPoint {
 
     /// The long way: a record on the innermost scope. Clones and drops wakers outside any borrow.
     #[cold]
-    fn park_in_arena(&mut self, cx: &Context<'_>) {
-        let Some(core) = current::try_with(Rc::clone) else {
-            return;
-        };
+    fn park_in_arena(&mut self, core: &Rc<Core>, cx: &Context<'_>) {
         let Some(task) = core.running_id() else {
             return;
         };
-        let own = core.own_task(cx.waker()).is_some();
-        let scope = core.ambient.get().scope;
+        let own = current::own(cx.waker(), |_| ()).is_some();
+        let scope = current::ambient().scope;
         if let At::Arena(_, key) = &self.at {
             if core.record_fits(*key, task, scope, own, cx.waker()) {
                 return;
@@ -259,8 +260,8 @@ impl CancelPoint {
         }
         self.unpark();
         let waker: Option<Waker> = if own { None } else { Some(cx.waker().clone()) };
-        let key = core.put_record(Record::new(task, scope, waker, self.parked(&core)));
-        self.at = At::Arena(core, key);
+        let key = core.put_record(Record::new(task, scope, waker, self.parked(core)));
+        self.at = At::Arena(core.clone(), key);
     }
 }
 

@@ -136,6 +136,7 @@ mod clock;
 mod core;
 mod current;
 mod error;
+mod flags;
 mod group;
 mod group_end;
 mod group_ref;

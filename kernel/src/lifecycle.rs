@@ -8,10 +8,11 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use crate::body::{Body, Slot, TaskOutput};
-use crate::cell::{End, Phase, TaskCell};
+use crate::cell::{End, TaskCell};
 use crate::core::{Core, Stage};
 use crate::current::Entered;
 use crate::error::{CancelReason, Echo, Panic};
+use crate::flags::Flags;
 use crate::group_state::GroupState;
 use crate::id::{GroupId, TaskId};
 use crate::report::{Failure, Report};
@@ -36,7 +37,7 @@ impl Core {
         T: 'static,
         E: fmt::Debug + 'static,
     {
-        let cell = self.tasks.borrow_mut().admit(self);
+        let cell = self.new_cell();
         cell.holders.set(1);
         cell.parent.set(self.running_id().unwrap_or(TaskId::NOBODY));
         cell.type_name.set(std::any::type_name::<F>);
@@ -51,6 +52,9 @@ impl Core {
                 Some(kept) => kept.as_mut().refill(&mut next),
                 None => false,
             };
+            if size_of::<Slot<F, T, E>>() > KEEP_BODY {
+                cell.flags.set(Flags::LARGE);
+            }
             if let (false, Some(future)) = (refilled, next) {
                 *body = Some(Box::pin(Slot::<F, T, E>::new(future)));
             }
@@ -58,16 +62,23 @@ impl Core {
         let mut born_cancelled =
             (self.stage.get() == Stage::Shutdown).then_some(CancelReason::Shutdown);
         if let Some((group, daemon)) = group {
-            cell.daemon.set(daemon);
+            cell.flags.replace(Flags::DAEMON, daemon);
             self.join_group(group, &cell);
             born_cancelled = born_cancelled.or_else(|| group.tear_down_reason());
         }
-        cell.queued.set(true);
+        cell.flags.set(Flags::QUEUED);
         self.ready.borrow_mut().push(cell.clone());
         if let Some(reason) = born_cancelled {
             self.request(&cell, reason);
         }
         cell
+    }
+
+    /// A cell for a task that is about to begin.
+    #[inline]
+    pub(crate) fn new_cell(self: &Rc<Self>) -> Rc<TaskCell> {
+        self.live.set(self.live.get() + 1);
+        self.tasks.borrow_mut().admit(self)
     }
 
     /// The kernel is closed: the task is aborted before it began.
@@ -89,18 +100,23 @@ impl Core {
 
     /// A task ended: tells its group and whoever joins it.
     pub(crate) fn finish(&self, cell: &Rc<TaskCell>, end: End, echo: Echo) {
-        cell.phase.set(Phase::Ended(end));
-        cell.failure.set(match end {
+        cell.set_end(end);
+        let failure = match end {
             End::Ok | End::Aborted => false,
             End::Failed | End::Panicked => true,
             End::Cancelled => echo == Echo::No,
-        });
-        self.tasks.borrow_mut().ended();
+        };
+        if failure {
+            cell.flags.set(Flags::FAILURE);
+        }
+        self.live.set(self.live.get() - 1);
         if cell.group.get() != GroupId::NONE {
             self.member_ended(cell, end);
         }
         cell.joiners.wake_all(self);
-        self.release(cell);
+        if cell.holders.get() == 0 {
+            self.release(cell);
+        }
     }
 
     /// The poll of a task gave its output.
@@ -121,19 +137,21 @@ impl Core {
 
     /// Drops a task's future. On oneself: when the poll ends. On an ended task: nothing.
     pub(crate) fn abort(&self, cell: &Rc<TaskCell>) {
-        match cell.phase.get() {
-            Phase::Free | Phase::Ended(_) => {}
-            Phase::Running => cell.abort_asked.set(true),
+        if cell.flags.any(Flags::FREE | Flags::ENDED) {
+            return;
+        }
+        if cell.flags.any(Flags::RUNNING) {
+            cell.flags.set(Flags::ABORT);
+        } else if cell.flags.any(Flags::MAIN) {
             // The future of `run` belongs to its caller; it can be cancelled, not dropped.
-            Phase::Parked if cell.main.get() => self.request(cell, CancelReason::Shutdown),
-            Phase::Parked => {
-                // Destructors find the kernel of their task, whoever aborts it from wherever.
-                let _entered = Entered::unless_current(&cell.core);
-                let body = cell.body.borrow_mut().take();
-                self.finish(cell, End::Aborted, Echo::Yes);
-                if let Some(body) = body {
-                    self.bury(body);
-                }
+            self.request(cell, CancelReason::Shutdown);
+        } else {
+            // Destructors find the kernel of their task, whoever aborts it from wherever.
+            let _entered = Entered::unless_current(&cell.core);
+            let body = cell.body.borrow_mut().take();
+            self.finish(cell, End::Aborted, Echo::Yes);
+            if let Some(body) = body {
+                self.bury(body);
             }
         }
     }
@@ -156,47 +174,58 @@ impl Core {
     }
 
     /// One holder fewer.
+    #[inline]
     pub(crate) fn let_go(&self, cell: &Rc<TaskCell>) {
-        cell.holders.set(cell.holders.get() - 1);
-        self.release(cell);
+        let left = cell.holders.get() - 1;
+        cell.holders.set(left);
+        if left == 0 {
+            self.release(cell);
+        }
     }
 
     /// Frees the cell of an ended task that nobody holds; reports a failure that nobody took (K6).
     pub(crate) fn release(&self, cell: &Rc<TaskCell>) {
-        if cell.holders.get() > 0 || cell.queued.get() || !cell.is_ended() {
+        if cell.holders.get() > 0 || !cell.is_ended() || cell.flags.any(Flags::QUEUED) {
             return;
         }
-        if cell.failure.get() && !cell.taken.get() {
+        let failed = cell.flags.any(Flags::FAILURE);
+        let taken = cell.flags.any(Flags::TAKEN);
+        if failed && !taken {
             self.report_failure(cell);
         }
-        self.clear_body(cell);
-        cell.phase.set(Phase::Free);
-        let rare = cell.rare.borrow_mut().take();
-        if let Some(rare) = rare {
-            self.discard(rare);
+        if !taken || cell.flags.any(Flags::LARGE) {
+            self.clear_body(cell);
         }
-        if cell.named.replace(false) {
-            self.names.borrow_mut().remove(&cell.index);
+        if cell.flags.any(Flags::RARE | Flags::NAMED) {
+            self.release_rare(cell);
         }
+        cell.flags.reset();
+        cell.flags.set(Flags::FREE);
         let beyond = self.tasks.borrow_mut().release(cell);
         drop(beyond);
     }
 
+    #[cold]
+    fn release_rare(&self, cell: &TaskCell) {
+        let rare = cell.rare.borrow_mut().take();
+        if let Some(rare) = rare {
+            self.discard(rare);
+        }
+        if cell.flags.any(Flags::NAMED) {
+            let name = self.names.borrow_mut().remove(&cell.index);
+            drop(name);
+        }
+    }
+
     /// Drops the future or the output of a task; keeps the box if it is small.
     fn clear_body(&self, cell: &TaskCell) {
-        if let Some(body) = cell.body.borrow().as_ref() {
-            if body.is_empty() && body.size() <= KEEP_BODY {
-                return;
-            }
-        }
-        let clear = || {
+        self.guarded(|| {
             let mut body = cell.body.borrow_mut();
             match body.as_mut() {
-                Some(kept) if kept.size() <= KEEP_BODY => kept.as_mut().clear(),
+                Some(kept) if !cell.flags.any(Flags::LARGE) => kept.as_mut().clear(),
                 _ => drop(body.take()),
             }
-        };
-        self.guarded(clear);
+        });
     }
 
     /// Drops what belongs to a program. A panic in it is reported and goes no further.
@@ -245,7 +274,7 @@ impl Core {
 
     /// The name of a task: as given, or the type of its future without the compiler's suffixes.
     pub(crate) fn name_of(&self, cell: &TaskCell) -> String {
-        if cell.named.get() {
+        if cell.flags.any(Flags::NAMED) {
             if let Some(name) = self.names.borrow().get(&cell.index) {
                 return name.to_string();
             }

@@ -1,35 +1,56 @@
 //! The ready queue: FIFO, or shuffled by a seed.
 
-use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::cell::TaskCell;
 
-/// The tasks that will be polled next.
+/// The tasks that will be polled next, behind those of the round that goes on.
+///
+/// A round is taken out whole and then belongs to the run alone (`tick.rs`), so a task in it costs
+/// no look in here.
 pub(crate) struct ReadyQueue {
-    tasks: VecDeque<Rc<TaskCell>>,
+    tasks: Vec<Rc<TaskCell>>,
     /// With a seed, each turn takes any of the ready tasks: the same ones for the same seed.
     random: Option<SplitMix>,
 }
 
 impl ReadyQueue {
     pub(crate) fn new(seed: Option<u64>) -> Self {
-        ReadyQueue { tasks: VecDeque::new(), random: seed.map(SplitMix) }
+        ReadyQueue { tasks: Vec::new(), random: seed.map(SplitMix) }
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, task: Rc<TaskCell>) {
-        self.tasks.push_back(task);
+        self.tasks.push(task);
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Rc<TaskCell>> {
-        if let Some(random) = &mut self.random {
-            let len = self.tasks.len() as u64;
-            if len > 1 {
-                let any = random.next() % len;
-                self.tasks.swap(0, any as usize);
+    /// The first task of the next round; the others go into `round`, which is empty, the next one
+    /// last.
+    #[inline]
+    pub(crate) fn next_round(&mut self, round: &mut Vec<Rc<TaskCell>>) -> Option<Rc<TaskCell>> {
+        if self.tasks.len() > 1 {
+            if let Some(random) = &mut self.random {
+                // Rounds of one, so that whoever is made ready meanwhile may come first.
+                let any = random.next() % self.tasks.len() as u64;
+                return Some(self.tasks.swap_remove(any as usize));
             }
+            std::mem::swap(&mut self.tasks, round);
+            round.reverse();
+            return round.pop();
         }
-        self.tasks.pop_front()
+        self.tasks.pop()
+    }
+
+    /// What is left of a round comes first again.
+    pub(crate) fn put_back(&mut self, round: &mut Vec<Rc<TaskCell>>) {
+        round.reverse();
+        round.append(&mut self.tasks);
+        std::mem::swap(&mut self.tasks, round);
+    }
+
+    /// Takes all of them.
+    pub(crate) fn take(&mut self) -> Vec<Rc<TaskCell>> {
+        std::mem::take(&mut self.tasks)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use crate::cancel::Ambient;
 use crate::clock::FAR;
 use crate::core::Core;
+use crate::current;
 use crate::links::NONE;
 use crate::scope::{Scope, ScopeKind};
 use crate::timer::{Action, TimerKey};
@@ -22,8 +23,7 @@ pub(crate) struct ScopeGuard {
 impl ScopeGuard {
     /// Opens a scope below the one that is being polled, and arms the timer of its deadline.
     pub(crate) fn open(core: &Rc<Core>, kind: ScopeKind, deadline: u64) -> Option<Self> {
-        let running = core.running.borrow();
-        let key = core.open_scope(running.as_ref()?, kind, deadline);
+        let key = core.with_running(|cell| core.open_scope(cell, kind, deadline))?;
         let timer = (deadline != FAR).then(|| core.arm(deadline, Action::Scope(key)));
         Some(ScopeGuard { core: core.clone(), key, timer })
     }
@@ -40,8 +40,8 @@ impl ScopeGuard {
     pub(crate) fn poll<R>(&self, poll: impl FnOnce() -> R) -> R {
         let core = &*self.core;
         let inner = core.enter_scope(self.key);
-        let _restore =
-            Restore { outer: core.ambient.replace(inner), epoch: core.epoch.get(), core };
+        let _restore = Restore { outer: current::ambient(), epoch: core.epoch.get(), core };
+        current::set_ambient(inner);
         poll()
     }
 
@@ -66,12 +66,11 @@ impl ScopeGuard {
         if !self.look(|scope| scope.pending) {
             return;
         }
-        let running = self.core.running.borrow();
-        if let Some(cell) = running.as_deref() {
+        self.core.with_running(|cell| {
             if self.core.has_no_leaf(cell) {
                 self.core.watch_foreign(cell);
             }
-        }
+        });
     }
 }
 
@@ -90,7 +89,7 @@ struct Restore<'a> {
 
 impl Drop for Restore<'_> {
     fn drop(&mut self) {
-        self.core.ambient.set(self.outer);
+        current::set_ambient(self.outer);
         if self.core.epoch.get() != self.epoch {
             self.core.refresh();
         }

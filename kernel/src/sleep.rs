@@ -197,25 +197,20 @@ impl Future for YieldNow {
         if std::mem::replace(&mut self.yielded, true) {
             return Poll::Ready(Ok(()));
         }
-        let yielded = current::try_with(|core| {
-            if core.due(0) {
-                return Some(Err(core.deliver(0)));
-            }
-            // The short way for a task that polls this itself: no detour over its waker.
-            core.own_task(cx.waker()).map(|task| {
-                core.make_ready(&task);
-                Ok(())
-            })
-        });
-        match yielded.flatten() {
-            Some(Ok(())) => Poll::Pending,
-            Some(Err(cancelled)) => Poll::Ready(Err(cancelled)),
-            None => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
+        if current::ambient().pending {
+            return Poll::Ready(Err(deliver()));
         }
+        // The short way for a task that polls this itself: no detour over its waker.
+        if !current::again(cx.waker()) {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
     }
+}
+
+#[cold]
+fn deliver() -> TaskCancelled {
+    current::with("a yield", |core| core.deliver(0))
 }
 
 /// Ticks every `period`; the first tick comes at once.

@@ -4,10 +4,11 @@ use std::fmt;
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
-use crate::cell::{Phase, TaskCell};
+use crate::cell::TaskCell;
 use crate::clock::FAR;
 use crate::core::Core;
 use crate::current;
+use crate::flags::Flags;
 use crate::id::TaskId;
 use crate::links::NONE;
 
@@ -94,14 +95,17 @@ impl fmt::Display for TaskInfo {
 
 impl Core {
     pub(crate) fn state(&self, cell: &TaskCell) -> TaskState {
-        match cell.phase.get() {
-            Phase::Running => TaskState::Running,
-            Phase::Ended(_) | Phase::Free => TaskState::Ended,
-            Phase::Parked if cell.queued.get() => TaskState::Ready,
-            Phase::Parked => match self.leaves(cell).first() {
+        if cell.flags.any(Flags::ENDED | Flags::FREE) {
+            TaskState::Ended
+        } else if cell.flags.any(Flags::RUNNING) {
+            TaskState::Running
+        } else if cell.flags.any(Flags::QUEUED) {
+            TaskState::Ready
+        } else {
+            match self.leaves(cell).first() {
                 Some(leaf) => TaskState::Parked(leaf.kind),
                 None => TaskState::Foreign,
-            },
+            }
         }
     }
 
@@ -113,7 +117,7 @@ impl Core {
             since: self.clock.instant(since).unwrap_or(origin),
         };
         let mut leaves = Vec::new();
-        if cell.is_ended() || cell.phase.get() == Phase::Free {
+        if cell.flags.any(Flags::ENDED | Flags::FREE) {
             return leaves;
         }
         if let Some(parked) = cell.parked.get() {
@@ -185,9 +189,8 @@ pub fn tasks() -> Vec<TaskInfo> {
 /// Outside a kernel, and in a destructor that the kernel itself runs between tasks.
 #[track_caller]
 pub fn current_task() -> TaskInfo {
-    let info = current::with("kernel::current_task", |core| {
-        core.running.borrow().as_ref().map(|cell| core.info(cell))
-    });
+    let info =
+        current::with("kernel::current_task", |core| core.with_running(|cell| core.info(cell)));
     match info {
         Some(info) => info,
         None => current::outside("kernel::current_task"),

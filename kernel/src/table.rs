@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::cell::{Phase, TaskCell};
+use crate::cell::TaskCell;
 use crate::core::Core;
 use crate::id::TaskId;
 
@@ -17,16 +17,14 @@ pub(crate) struct Table {
     kept: Vec<u32>,
     /// Free places without a cell, each with the generation of its next tenant.
     vacant: Vec<TaskId>,
-    live: usize,
     spawned: u64,
     /// The kernel is gone: no cell has a place any more.
     gone: bool,
 }
 
 impl Table {
-    /// A cell for a new task; its phase is still `Free`.
+    /// A cell for a new task; alive, but without a body.
     pub(crate) fn admit(&mut self, core: &Rc<Core>) -> Rc<TaskCell> {
-        self.live += 1;
         self.spawned += 1;
         let kept = self.kept.pop().and_then(|index| self.places[index as usize].clone());
         let cell = kept.unwrap_or_else(|| self.make(core));
@@ -88,17 +86,8 @@ impl Table {
         std::mem::take(&mut self.places)
     }
 
-    /// One task fewer is alive (it ended; its place may still be held by a handle).
-    pub(crate) fn ended(&mut self) {
-        self.live -= 1;
-    }
-
-    pub(crate) fn live(&self) -> usize {
-        self.live
-    }
-
     /// Every cell that is not free, ended ones that are still held included.
     pub(crate) fn tenants(&self) -> impl Iterator<Item = &Rc<TaskCell>> {
-        self.places.iter().flatten().filter(|cell| cell.phase.get() != Phase::Free)
+        self.places.iter().flatten().filter(|cell| !cell.is_free())
     }
 }

@@ -22,11 +22,9 @@ pub(crate) enum Target {
 impl Target {
     /// Whoever polls now.
     pub(crate) fn of(cx: &Context<'_>) -> Self {
-        let own = current::try_with(|core| {
-            let running = core.own_task(cx.waker())?;
-            Some(Target::Task(running.clone(), running.generation.get()))
-        });
-        match own.flatten() {
+        let own =
+            current::own(cx.waker(), |task| Target::Task(task.clone(), task.generation.get()));
+        match own {
             Some(target) => target,
             None => Target::Foreign(cx.waker().clone()),
         }
@@ -37,10 +35,7 @@ impl Target {
         match self {
             Target::Foreign(waker) => waker.will_wake(cx.waker()),
             Target::Task(cell, generation) => {
-                let own = current::try_with(|core| {
-                    let running = core.own_task(cx.waker());
-                    running.is_some_and(|running| Rc::ptr_eq(&running, cell))
-                });
+                let own = current::own(cx.waker(), |task| Rc::ptr_eq(task, cell));
                 own == Some(true) && cell.generation.get() == *generation
             }
         }

@@ -15,6 +15,7 @@ use crate::cell::{End, TaskCell};
 use crate::core::Core;
 use crate::current;
 use crate::error::{CancelReason, TaskCancelled, TaskError};
+use crate::flags::Flags;
 use crate::group_state::GroupState;
 use crate::id::TaskId;
 use crate::join::{Cancel, Join, WaitEnd};
@@ -50,8 +51,7 @@ where
     T: 'static,
     E: fmt::Debug + 'static,
 {
-    let core = current::with("kernel::spawn", Rc::clone);
-    Task::start(&core, future, None)
+    current::with("kernel::spawn", |core| Task::start(core, future, None))
 }
 
 /// [`spawn`] with a name for the monitor and the reports.
@@ -66,8 +66,7 @@ where
     T: 'static,
     E: fmt::Debug + 'static,
 {
-    let core = current::with("kernel::spawn_named", Rc::clone);
-    let task = Task::start(&core, future, None);
+    let task = current::with("kernel::spawn_named", |core| Task::start(core, future, None));
     task.set_name(name.into());
     task
 }
@@ -219,7 +218,7 @@ impl<T: 'static, E: 'static> Task<T, E> {
     }
 
     pub(crate) fn set_name(&self, name: Cow<'static, str>) {
-        self.cell.named.set(true);
+        self.cell.flags.set(Flags::NAMED);
         let old = self.cell.core.names.borrow_mut().insert(self.cell.index, name);
         drop(old);
     }
@@ -231,7 +230,7 @@ pub(crate) fn take_outcome<T: 'static, E: 'static>(cell: &TaskCell) -> Result<T,
     if end == End::Aborted {
         return Err(TaskError::Aborted);
     }
-    if cell.taken.replace(true) {
+    if cell.flags.replace(Flags::TAKEN, true) {
         return Err(TaskError::Taken);
     }
     if end == End::Panicked {

@@ -5,13 +5,16 @@
 //! timers and the reactor, in `idle.rs`.
 
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::body::Verdict;
 use crate::cancel::Ambient;
-use crate::cell::{OwnWaker, Phase, TaskCell};
+use crate::cell::{OwnWaker, TaskCell};
 use crate::core::{Core, Stage};
+use crate::current::{self, Polled};
+use crate::flags::Flags;
 use crate::links::NONE;
 use crate::remote::TaskWaker;
 use crate::report::Report;
@@ -26,148 +29,202 @@ pub(crate) enum Turn {
     GraceOver,
 }
 
-/// Polls the future of `run`, which lives on the stack of its caller; true when it has ended.
-pub(crate) type PollMain<'a> = dyn FnMut(&mut Context<'_>) -> bool + 'a;
+/// Polls the future of `run`, which lives on the stack of its caller.
+pub(crate) type PollMain<'a> = dyn FnMut(&mut Context<'_>) -> Poll<Verdict> + 'a;
+
+/// What a run keeps from poll to poll, on its own stack.
+pub(crate) struct Wheel<'a> {
+    core: &'a Core,
+    /// The tasks of this round, the next one last.
+    round: Vec<Rc<TaskCell>>,
+    /// A waker that nobody has cloned yet: named anew for each poll.
+    spare: OwnWaker,
+    /// Polls until the next look at timers, reactor and mailbox (K2).
+    left: u32,
+    /// Somebody wants to know how long polls take.
+    timed: bool,
+}
+
+impl<'a> Wheel<'a> {
+    pub(crate) fn new(core: &'a Core) -> Self {
+        let timed = core.settings.long_poll.is_some();
+        Wheel { core, round: Vec::new(), spare: spare_waker(core), left: 0, timed }
+    }
+
+    /// The next task of this round, or the first of the next.
+    #[inline]
+    fn next(&mut self) -> Option<Rc<TaskCell>> {
+        match self.round.pop() {
+            None => self.core.ready.borrow_mut().next_round(&mut self.round),
+            some => some,
+        }
+    }
+}
+
+impl Drop for Wheel<'_> {
+    fn drop(&mut self) {
+        self.core.ready.borrow_mut().put_back(&mut self.round);
+    }
+}
+
+fn spare_waker(core: &Core) -> OwnWaker {
+    OwnWaker::new(Arc::new(TaskWaker::new(core.remote().clone())))
+}
 
 impl Core {
     /// Polls between two looks at mailbox, timers and reactor (K2).
     pub(crate) const POLLS: u32 = 64;
 
     /// Runs tasks until there is something that only the caller can do.
-    pub(crate) fn turn(self: &Rc<Self>, main: &mut PollMain<'_>) -> Turn {
+    pub(crate) fn turn(self: &Rc<Self>, wheel: &mut Wheel<'_>, main: &mut PollMain<'_>) -> Turn {
+        current::set_waker(&wheel.spare.waker);
         loop {
-            let left = self.polls_left.get();
-            let next = if left == 0 { None } else { self.ready.borrow_mut().pop() };
+            let next = if wheel.left == 0 { None } else { wheel.next() };
             let Some(cell) = next else {
-                if let Some(turn) = self.between() {
+                if let Some(turn) = self.between(wheel) {
                     return turn;
                 }
                 continue;
             };
-            self.polls_left.set(left - 1);
-            cell.queued.set(false);
-            if cell.is_ended() {
-                self.release(&cell);
-            } else if cell.main.get() {
-                if self.poll_main(cell, main) {
-                    return Turn::MainEnded;
-                }
+            wheel.left -= 1;
+            let flags = cell.flags.start();
+            let main_ended = if flags & Flags::SPECIAL == 0 && !wheel.timed {
+                self.poll_plain(wheel, cell, flags & Flags::MAIN != 0, main)
             } else {
-                self.poll_task(cell);
+                self.poll_special(wheel, cell, main)
+            };
+            if main_ended {
+                return Turn::MainEnded;
             }
         }
     }
 
     /// Nobody is ready, or it is time to look elsewhere.
     #[inline(never)]
-    fn between(self: &Rc<Self>) -> Option<Turn> {
+    fn between(self: &Rc<Self>, wheel: &mut Wheel<'_>) -> Option<Turn> {
         if self.stage.get() != Stage::Open {
-            if self.tasks.borrow().live() == 0 {
+            if self.live.get() == 0 {
                 return Some(Turn::Empty);
             }
             if self.grace_over.replace(false) {
                 return Some(Turn::GraceOver);
             }
         }
-        self.polls_left.set(Core::POLLS);
-        self.look();
+        wheel.left = Core::POLLS;
+        self.look(!wheel.round.is_empty());
         None
     }
 
-    fn poll_task(&self, cell: Rc<TaskCell>) {
-        let (polled, cell) = self.run(cell, |cell, cx| {
-            let mut body = cell.body.borrow_mut();
-            body.as_mut().expect("a task that has not ended has a body").as_mut().poll(cx)
-        });
-        match polled {
-            Poll::Ready(Verdict::Ok) => self.returned(&cell, None),
-            Poll::Ready(Verdict::Err(echo)) => self.returned(&cell, Some(echo)),
-            Poll::Pending => self.parked(&cell),
-        }
-    }
-
-    fn poll_main(&self, cell: Rc<TaskCell>, main: &mut PollMain<'_>) -> bool {
-        let (ended, cell) = self.run(cell, |_, cx| main(cx));
-        if !ended {
-            self.parked(&cell);
-        }
-        ended
-    }
-
-    /// Polls as the running task. A panic leaves the task running, for `Kernel` to find.
-    #[inline]
-    fn run<R>(
+    /// Polls a task that nobody has cancelled, with the spare waker. True: it was main, and has
+    /// ended.
+    #[inline(always)]
+    fn poll_plain(
         &self,
+        wheel: &mut Wheel<'_>,
         cell: Rc<TaskCell>,
-        poll: impl FnOnce(&TaskCell, &mut Context<'_>) -> R,
-    ) -> (R, Rc<TaskCell>) {
-        let started = self.stopwatch();
-        *self.running.borrow_mut() = Some(cell);
-        let polled = {
-            let running = self.running.borrow();
-            let cell = running.as_deref().expect("it was put there just now");
-            self.poll_in(cell, |cx| poll(cell, cx))
-        };
-        let cell = self.stop_running().expect("it was put there just now");
-        if let Some(started) = started {
-            self.check_length(&cell, started);
-        }
-        (polled, cell)
-    }
-
-    /// Polls with the task's waker, or the spare one, as the running task `cell`.
-    #[inline]
-    fn poll_in<R>(&self, cell: &TaskCell, poll: impl FnOnce(&mut Context<'_>) -> R) -> R {
-        cell.phase.set(Phase::Running);
-        cell.cycles.set(cell.cycles.get().wrapping_add(1));
-        self.budget.set(Core::BUDGET);
-        self.ambient.set(Ambient {
-            scope: NONE,
-            stamp: cell.root.stamp.get(),
-            pending: cell.root.pending.get(),
+        is_main: bool,
+        main: &mut PollMain<'_>,
+    ) -> bool {
+        let polled = current::poll_as(cell, |cell| {
+            cell.cycles.set(cell.cycles.get().wrapping_add(1));
+            wheel.spare.inner.assign(cell.id());
+            let cx = &mut Context::from_waker(&wheel.spare.waker);
+            if is_main { main(cx) } else { cell.poll_body(cx) }
         });
-        let rare = cell.rare.borrow();
-        match rare.as_ref().and_then(|rare| rare.waker.as_ref()) {
-            Some(own) => self.poll_with(&own.waker, poll),
-            None => {
-                let spare = self.spare.borrow();
-                spare.inner.assign(cell.id());
-                self.poll_with(&spare.waker, poll)
-            }
+        if wheel.spare.is_out() {
+            self.give_spare(wheel, &polled.cell);
         }
+        if is_main && polled.result.is_ready() {
+            return true;
+        }
+        self.polled(polled);
+        false
     }
 
-    fn poll_with<R>(&self, waker: &Waker, poll: impl FnOnce(&mut Context<'_>) -> R) -> R {
-        self.set_polling(waker);
-        poll(&mut Context::from_waker(waker))
-    }
-
-    /// Nobody runs any more.
-    #[inline]
-    pub(crate) fn stop_running(&self) -> Option<Rc<TaskCell>> {
-        let cell = self.running.borrow_mut().take()?;
-        self.ambient.set(Ambient::CLEAR);
-        if self.spare.borrow().is_out() {
-            self.give_spare(&cell);
+    /// Polls any other task. True: it was main, and has ended.
+    #[inline(never)]
+    fn poll_special(
+        &self,
+        wheel: &mut Wheel<'_>,
+        cell: Rc<TaskCell>,
+        main: &mut PollMain<'_>,
+    ) -> bool {
+        if cell.is_ended() {
+            cell.flags.stop();
+            self.release(&cell);
+            return false;
         }
-        Some(cell)
+        let started = wheel.timed.then(Instant::now);
+        let (stamp, pending) = (cell.root.stamp.get(), cell.root.pending.get());
+        current::set_ambient(Ambient { scope: NONE, stamp, pending });
+        let polled = current::poll_as(cell, |cell| {
+            cell.cycles.set(cell.cycles.get().wrapping_add(1));
+            let rare = cell.rare.borrow();
+            let waker = match rare.as_ref().and_then(|rare| rare.waker.as_ref()) {
+                Some(own) => &own.waker,
+                None => {
+                    wheel.spare.inner.assign(cell.id());
+                    &wheel.spare.waker
+                }
+            };
+            current::set_waker(waker);
+            let cx = &mut Context::from_waker(waker);
+            if cell.flags.any(Flags::MAIN) { main(cx) } else { cell.poll_body(cx) }
+        });
+        current::set_ambient(Ambient::CLEAR);
+        current::set_waker(&wheel.spare.waker);
+        if wheel.spare.is_out() {
+            self.give_spare(wheel, &polled.cell);
+        }
+        if let Some(started) = started {
+            self.check_length(&polled.cell, started);
+        }
+        let main_ended = polled.result.is_ready() && polled.cell.flags.any(Flags::MAIN);
+        if !main_ended {
+            self.polled(polled);
+        }
+        main_ended
     }
 
     /// The spare waker was cloned: it is this task's from now on.
     #[cold]
-    fn give_spare(&self, cell: &TaskCell) {
-        let fresh = OwnWaker::new(std::sync::Arc::new(TaskWaker::new(self.remote().clone())));
-        let kept = self.spare.replace(fresh);
+    fn give_spare(&self, wheel: &mut Wheel<'_>, cell: &TaskCell) {
+        let kept = std::mem::replace(&mut wheel.spare, spare_waker(self));
+        current::set_waker(&wheel.spare.waker);
+        cell.flags.set(Flags::WAKER | Flags::RARE);
         cell.rare.borrow_mut().get_or_insert_default().waker = Some(kept);
     }
 
-    /// A task was polled and is not through.
-    #[inline]
-    fn parked(&self, cell: &Rc<TaskCell>) {
-        cell.phase.set(Phase::Parked);
-        if cell.abort_asked.get() {
+    /// What follows from a poll.
+    #[inline(always)]
+    fn polled(&self, polled: Polled<Poll<Verdict>>) {
+        let Polled { result, cell, again } = polled;
+        match result {
+            Poll::Ready(Verdict::Ok) => self.returned(&cell, None),
+            Poll::Ready(Verdict::Err(echo)) => self.returned(&cell, Some(echo)),
+            Poll::Pending => {
+                let flags = cell.flags.stop();
+                if flags & (Flags::ABORT | Flags::ASKED) != 0 {
+                    self.parked_special(&cell, again);
+                } else if again && flags & Flags::QUEUED == 0 {
+                    cell.flags.set(Flags::QUEUED);
+                    self.ready.borrow_mut().push(cell);
+                }
+            }
+        }
+    }
+
+    /// A task was polled and is not through; it is to be aborted, or was cancelled.
+    #[cold]
+    fn parked_special(&self, cell: &Rc<TaskCell>, again: bool) {
+        if cell.flags.any(Flags::ABORT) {
             self.abort(cell);
-        } else if cell.root.pending.get() && !cell.queued.get() && self.has_no_leaf(cell) {
+            return;
+        }
+        if again {
+            self.make_ready(cell);
+        }
+        if cell.root.pending.get() && !cell.flags.any(Flags::QUEUED) && self.has_no_leaf(cell) {
             self.watch_foreign(cell);
         }
     }
@@ -175,17 +232,12 @@ impl Core {
     /// It was cancelled and parked where nothing of ours reaches it: if it is still there in a
     /// second, somebody should know (C9).
     pub(crate) fn watch_foreign(&self, cell: &TaskCell) {
-        if cell.foreign.replace(true) {
+        if cell.flags.replace(Flags::WATCHED, true) {
             return;
         }
         let second = Duration::from_secs(1).as_nanos() as u64;
         let due = self.clock.now().saturating_add(second);
         self.foreign.borrow_mut().push_back((due, cell.id()));
-    }
-
-    /// When a poll begins, if anybody wants to know how long it takes.
-    fn stopwatch(&self) -> Option<Instant> {
-        self.settings.long_poll.map(|_| Instant::now())
     }
 
     #[cold]

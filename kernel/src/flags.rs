@@ -1,0 +1,95 @@
+//! What is true of a task, a bit each: a turn of the kernel asks several questions with one test.
+//!
+//! ```text
+//! FREE ──▶ (none: alive, parked) ◀──▶ QUEUED ──▶ RUNNING ──▶ ENDED ──▶ FREE
+//! ```
+
+use std::cell::Cell;
+
+/// A set of the constants below.
+pub(crate) struct Flags(Cell<u16>);
+
+impl Flags {
+    /// Nobody's cell.
+    pub(crate) const FREE: u16 = 1;
+    /// Invariant *queued at most once*: set while a reference stands in the ready queue.
+    pub(crate) const QUEUED: u16 = 1 << 1;
+    /// It is being polled.
+    pub(crate) const RUNNING: u16 = 1 << 2;
+    pub(crate) const ENDED: u16 = 1 << 3;
+    /// The future of `Kernel::run`.
+    pub(crate) const MAIN: u16 = 1 << 4;
+    /// It has a waker of its own.
+    pub(crate) const WAKER: u16 = 1 << 5;
+    /// Its cancellation was requested: its root has a stamp.
+    pub(crate) const ASKED: u16 = 1 << 6;
+    /// It is to be aborted when its poll ends.
+    pub(crate) const ABORT: u16 = 1 << 7;
+    /// The outcome was given away.
+    pub(crate) const TAKEN: u16 = 1 << 8;
+    /// It ended in a failure that must not go unheard (K6).
+    pub(crate) const FAILURE: u16 = 1 << 9;
+    pub(crate) const DAEMON: u16 = 1 << 10;
+    /// A name was given to it.
+    pub(crate) const NAMED: u16 = 1 << 11;
+    /// Somebody will look whether it is still parked where nothing of ours reaches it.
+    pub(crate) const WATCHED: u16 = 1 << 12;
+    /// It has what few tasks have.
+    pub(crate) const RARE: u16 = 1 << 13;
+    /// Its box is too large to be kept.
+    pub(crate) const LARGE: u16 = 1 << 14;
+
+    /// What a turn cannot pass over in silence.
+    pub(crate) const SPECIAL: u16 = Flags::ENDED | Flags::WAKER | Flags::ASKED;
+
+    pub(crate) fn new(flags: u16) -> Self {
+        Flags(Cell::new(flags))
+    }
+
+    #[inline]
+    pub(crate) fn any(&self, of: u16) -> bool {
+        self.0.get() & of != 0
+    }
+
+    #[inline]
+    pub(crate) fn set(&self, these: u16) {
+        self.0.set(self.0.get() | these);
+    }
+
+    #[inline]
+    pub(crate) fn clear(&self, these: u16) {
+        self.0.set(self.0.get() & !these);
+    }
+
+    /// Sets or clears; whether it was set before.
+    pub(crate) fn replace(&self, this: u16, value: bool) -> bool {
+        let before = self.any(this);
+        if value {
+            self.set(this);
+        } else {
+            self.clear(this);
+        }
+        before
+    }
+
+    /// Alive, and nothing else is true of it.
+    pub(crate) fn reset(&self) {
+        self.0.set(0);
+    }
+
+    /// Out of the queue, to be polled. Gives what was true before.
+    #[inline]
+    pub(crate) fn start(&self) -> u16 {
+        let before = self.0.get();
+        self.0.set((before & !Flags::QUEUED) | Flags::RUNNING);
+        before
+    }
+
+    /// Polled. Gives what is true now.
+    #[inline]
+    pub(crate) fn stop(&self) -> u16 {
+        let now = self.0.get() & !Flags::RUNNING;
+        self.0.set(now);
+        now
+    }
+}
