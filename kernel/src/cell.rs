@@ -58,6 +58,9 @@ pub(crate) struct RootScope {
 }
 
 /// The one parked leaf of a plain task: polled with the task's own waker, outside any inner scope.
+///
+/// Each poll of the task empties the place; a leaf that is still parked leaves its record again
+/// when it is polled. So to complete costs it nothing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Parked {
     pub(crate) kind: &'static str,

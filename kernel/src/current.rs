@@ -38,6 +38,8 @@ struct PollState {
     budget: Cell<u32>,
     /// Whether the task is to be queued again when this poll ends.
     again: Cell<bool>,
+    /// Whether a leaf has left its record in the cell of the task, in this poll.
+    recorded: Cell<bool>,
     /// What the scopes around the leaf say; clear between polls.
     ambient: Cell<Ambient>,
 }
@@ -48,6 +50,7 @@ impl PollState {
             waker: Cell::new((std::ptr::null(), std::ptr::null())),
             budget: Cell::new(Core::BUDGET),
             again: Cell::new(false),
+            recorded: Cell::new(false),
             ambient: Cell::new(Ambient::CLEAR),
         }
     }
@@ -56,6 +59,7 @@ impl PollState {
         self.waker.swap(&other.waker);
         self.budget.swap(&other.budget);
         self.again.swap(&other.again);
+        self.recorded.swap(&other.recorded);
         self.ambient.swap(&other.ambient);
     }
 }
@@ -142,7 +146,9 @@ pub(crate) fn again(waker: &Waker) -> bool {
 pub(crate) fn spend() -> bool {
     DOOR.with(|door| {
         let budget = door.poll.budget.get();
-        door.poll.budget.set(budget.wrapping_sub(1));
+        if budget != 0 {
+            door.poll.budget.set(budget - 1);
+        }
         budget != 0
     })
 }
@@ -150,12 +156,24 @@ pub(crate) fn spend() -> bool {
 /// Gives one operation back: only what completes costs anything.
 #[inline]
 pub(crate) fn unspend() {
-    DOOR.with(|door| door.poll.budget.set(door.poll.budget.get().wrapping_add(1)));
+    DOOR.with(|door| door.poll.budget.set(door.poll.budget.get() + 1));
 }
 
 /// A budget anew.
 pub(crate) fn refill_budget() {
     DOOR.with(|door| door.poll.budget.set(Core::BUDGET));
+}
+
+/// Whether a leaf has left its record in the cell of the task, in this poll.
+#[inline]
+pub(crate) fn has_recorded() -> bool {
+    DOOR.with(|door| door.poll.recorded.get())
+}
+
+/// A leaf leaves its record in the cell of the task, or takes it away.
+#[inline]
+pub(crate) fn set_recorded(recorded: bool) {
+    DOOR.with(|door| door.poll.recorded.set(recorded));
 }
 
 #[inline]
@@ -187,6 +205,10 @@ pub(crate) fn poll_as<R>(cell: Rc<TaskCell>, poll: impl FnOnce(&TaskCell) -> R) 
     const PUT: &str = "it was put there just now";
     DOOR.with(|door| {
         door.poll.budget.set(Core::BUDGET);
+        door.poll.recorded.set(false);
+        // Who is still parked says so again.
+        cell.parked.set(None);
+        cell.cycles.set(cell.cycles.get().wrapping_add(1));
         **door.running.borrow_mut() = Some(cell);
         let result = poll(door.running.borrow().as_deref().expect(PUT));
         let cell = door.running.borrow_mut().take().expect(PUT);

@@ -14,6 +14,7 @@ use crate::cell::{Parked, TaskCell};
 use crate::core::Core;
 use crate::current;
 use crate::error::TaskCancelled;
+use crate::id::TaskId;
 use crate::links::NONE;
 use crate::scope::Record;
 
@@ -60,7 +61,7 @@ pub struct CancelPoint {
 enum At {
     Nowhere,
     /// In the cell of the task: the one leaf of a plain task.
-    Cell(Rc<TaskCell>, u32),
+    Cell(InCell),
     /// In the arena.
     Arena(Rc<Core>, u32),
 }
@@ -72,6 +73,53 @@ enum Pause {
     Yield,
     /// There is no kernel here, and so no budget.
     GoOn,
+}
+
+/// A record in the cell of a task.
+#[derive(Clone, Copy)]
+struct InCell {
+    task: TaskId,
+    kernel: u32,
+    /// The poll in which it was left there.
+    cycle: u32,
+    /// When the leaf parked.
+    since: u64,
+}
+
+impl InCell {
+    /// Whether that is the task.
+    fn is_of(&self, cell: &TaskCell) -> bool {
+        self.task == cell.id() && self.kernel == cell.core.number
+    }
+
+    /// The leaf is gone: takes the record away if it stands.
+    #[inline]
+    fn clear(self) {
+        let here = current::has_recorded()
+            && current::running(|cell| self.is_of(cell) && self.clear_in(cell)) == Some(true);
+        if here {
+            current::set_recorded(false);
+        } else {
+            self.clear_elsewhere();
+        }
+    }
+
+    /// It was dropped where its task is not polled.
+    #[cold]
+    fn clear_elsewhere(self) {
+        current::try_with(|core| {
+            let cell = core.find(self.task).filter(|_| core.number == self.kernel);
+            cell.map(|cell| self.clear_in(&cell))
+        });
+    }
+
+    fn clear_in(self, cell: &TaskCell) -> bool {
+        let stands = cell.cycles.get() == self.cycle;
+        if stands {
+            cell.parked.set(None);
+        }
+        stands
+    }
 }
 
 impl CancelPoint {
@@ -171,19 +219,19 @@ impl CancelPoint {
     /// Takes the record away: the leaf is done, one way or the other.
     #[inline]
     pub(crate) fn unpark(&mut self) {
-        if !matches!(self.at, At::Nowhere) {
-            self.take_record();
+        match self.at {
+            At::Nowhere => {}
+            // Left in an earlier poll, it is gone.
+            At::Cell(_) if !current::has_recorded() => self.at = At::Nowhere,
+            _ => self.take_record(),
         }
     }
 
+    #[inline(never)]
     fn take_record(&mut self) {
         match std::mem::replace(&mut self.at, At::Nowhere) {
             At::Nowhere => {}
-            At::Cell(cell, generation) => {
-                if cell.generation.get() == generation {
-                    cell.parked.set(None);
-                }
-            }
+            At::Cell(record) => record.clear(),
             At::Arena(core, key) => drop(core.take_record(key)),
         }
     }
@@ -210,10 +258,7 @@ impl CancelPoint {
     fn was_parked_elsewhere(&self, core: &Rc<Core>) -> bool {
         match &self.at {
             At::Nowhere => false,
-            At::Cell(cell, generation) => {
-                let here = core.with_running(|task| Rc::ptr_eq(task, cell));
-                here != Some(true) || cell.generation.get() != *generation
-            }
+            At::Cell(record) => core.with_running(|cell| record.is_of(cell)) != Some(true),
             At::Arena(owner, key) => {
                 let task = owner.scopes.borrow().records[*key as usize].task;
                 !Rc::ptr_eq(owner, core) || core.running_id() != Some(task)
@@ -224,21 +269,36 @@ impl CancelPoint {
     /// In no inner scope, polled by the task itself, and no other leaf parked: in its cell.
     #[inline(always)]
     fn park_in_cell(&mut self, cx: &Context<'_>) -> bool {
-        let parked = current::own(cx.waker(), |cell| match &self.at {
-            At::Cell(at, generation) => {
-                Rc::ptr_eq(at, cell) && cell.generation.get() == *generation
-            }
-            At::Nowhere if cell.parked.get().is_none() => {
-                if self.since == 0 {
-                    self.since = cell.core.stamp();
-                }
-                cell.parked.set(Some(self.parked(&cell.core)));
-                self.at = At::Cell(cell.clone(), cell.generation.get());
-                true
-            }
-            _ => false,
+        current::own(cx.waker(), |cell| self.record_in(cell)) == Some(true)
+    }
+
+    #[inline(always)]
+    fn record_in(&mut self, cell: &TaskCell) -> bool {
+        let mut since = None;
+        match &self.at {
+            At::Nowhere => {}
+            At::Cell(record) if record.is_of(cell) => since = Some(record.since),
+            _ => return false,
+        }
+        if current::has_recorded() {
+            return match &self.at {
+                At::Cell(record) if record.cycle == cell.cycles.get() => true,
+                _ => false,
+            };
+        }
+        if self.since == 0 {
+            self.since = cell.core.stamp();
+        }
+        let since = since.unwrap_or_else(|| cell.core.tick_now());
+        cell.parked.set(Some(Parked { kind: self.kind, site: self.site, since }));
+        current::set_recorded(true);
+        self.at = At::Cell(InCell {
+            task: cell.id(),
+            kernel: cell.core.number,
+            cycle: cell.cycles.get(),
+            since,
         });
-        parked == Some(true)
+        true
     }
 
     fn parked(&self, core: &Core) -> Parked {
@@ -266,8 +326,12 @@ impl CancelPoint {
 }
 
 impl Drop for CancelPoint {
+    #[inline]
     fn drop(&mut self) {
-        self.unpark();
+        // Not `unpark`: it may be dropped where its task is not polled.
+        if !matches!(self.at, At::Nowhere) {
+            self.take_record();
+        }
     }
 }
 

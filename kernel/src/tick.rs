@@ -126,7 +126,6 @@ impl Core {
         main: &mut PollMain<'_>,
     ) -> bool {
         let polled = current::poll_as(cell, |cell| {
-            cell.cycles.set(cell.cycles.get().wrapping_add(1));
             wheel.spare.inner.assign(cell.id());
             let cx = &mut Context::from_waker(&wheel.spare.waker);
             if is_main { main(cx) } else { cell.poll_body(cx) }
@@ -158,7 +157,6 @@ impl Core {
         let (stamp, pending) = (cell.root.stamp.get(), cell.root.pending.get());
         current::set_ambient(Ambient { scope: NONE, stamp, pending });
         let polled = current::poll_as(cell, |cell| {
-            cell.cycles.set(cell.cycles.get().wrapping_add(1));
             let rare = cell.rare.borrow();
             let waker = match rare.as_ref().and_then(|rare| rare.waker.as_ref()) {
                 Some(own) => &own.waker,

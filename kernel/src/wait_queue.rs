@@ -7,7 +7,7 @@
 //!
 //! It needs no kernel: waiters may be polled by any executor of the thread.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -19,6 +19,7 @@ use crate::target::Target;
 
 /// Waiters in order of arrival, each of which will be handed a `T`.
 pub struct WaitQueue<T = ()> {
+    waiting: Cell<u32>,
     list: RefCell<List<T>>,
 }
 
@@ -27,7 +28,6 @@ struct List<T> {
     head: u32,
     tail: u32,
     free: u32,
-    waiting: u32,
 }
 
 struct Node<T> {
@@ -53,13 +53,13 @@ pub struct WaitSlot(Option<u32>);
 impl<T> WaitQueue<T> {
     /// An empty queue; it allocates at its first waiter.
     pub const fn new() -> Self {
-        let list = List { nodes: Vec::new(), head: NONE, tail: NONE, free: NONE, waiting: 0 };
-        WaitQueue { list: RefCell::new(list) }
+        let list = List { nodes: Vec::new(), head: NONE, tail: NONE, free: NONE };
+        WaitQueue { waiting: Cell::new(0), list: RefCell::new(list) }
     }
 
     /// How many wait.
     pub fn len(&self) -> usize {
-        self.list.borrow().waiting as usize
+        self.waiting.get() as usize
     }
 
     /// Whether nobody waits.
@@ -81,6 +81,7 @@ impl<T> WaitQueue<T> {
         let Some(at) = slot.0 else {
             let target = Target::of(cx);
             slot.0 = Some(self.list.borrow_mut().push(target, weight));
+            self.waiting.set(self.waiting.get() + 1);
             return Poll::Pending;
         };
         let stale = {
@@ -105,7 +106,11 @@ impl<T> WaitQueue<T> {
 
     /// Hands `value` to the oldest waiter and wakes it; gives it back if nobody waits.
     pub fn hand_over(&self, value: T) -> Result<(), T> {
-        let target = self.list.borrow_mut().hand_over(value)?;
+        if self.is_empty() {
+            return Err(value);
+        }
+        self.waiting.set(self.waiting.get() - 1);
+        let target = self.list.borrow_mut().hand_over(value);
         target.wake();
         Ok(())
     }
@@ -127,7 +132,10 @@ impl<T> WaitQueue<T> {
             let mut list = self.list.borrow_mut();
             match list.nodes[at as usize].state {
                 State::Handed(_) => (None, Some(list.take_handed(at))),
-                _ => (Some(list.remove(at)), None),
+                _ => {
+                    self.waiting.set(self.waiting.get() - 1);
+                    (Some(list.remove(at)), None)
+                }
             }
         };
         drop(target);
@@ -137,22 +145,26 @@ impl<T> WaitQueue<T> {
 
 impl<T> List<T> {
     fn push(&mut self, target: Target, weight: usize) -> u32 {
-        let state = State::Waiting(target);
-        let node = Node { previous: self.tail, next: NONE, weight, state };
-        let at = if self.free == NONE {
-            self.nodes.push(node);
-            u32::try_from(self.nodes.len() - 1).expect("fewer than 2^32 waiters")
-        } else {
-            let at = self.free;
-            self.free = std::mem::replace(&mut self.nodes[at as usize], node).next;
-            at
-        };
+        let at = if self.free == NONE { self.grow() } else { self.free };
+        let node = &mut self.nodes[at as usize];
+        self.free = node.next;
+        node.previous = self.tail;
+        node.next = NONE;
+        node.weight = weight;
+        node.state = State::Waiting(target);
         match self.tail {
             NONE => self.head = at,
             tail => self.nodes[tail as usize].next = at,
         }
         self.tail = at;
-        self.waiting += 1;
+        at
+    }
+
+    /// One more node, free.
+    #[cold]
+    fn grow(&mut self) -> u32 {
+        let at = u32::try_from(self.nodes.len()).expect("fewer than 2^32 waiters");
+        self.nodes.push(Node { previous: NONE, next: NONE, weight: 0, state: State::Free });
         at
     }
 
@@ -166,7 +178,6 @@ impl<T> List<T> {
             NONE => self.tail = previous,
             next => self.nodes[next as usize].previous = previous,
         }
-        self.waiting -= 1;
     }
 
     fn release(&mut self, at: u32) -> State<T> {
@@ -175,14 +186,12 @@ impl<T> List<T> {
         std::mem::replace(&mut self.nodes[at as usize].state, State::Free)
     }
 
-    fn hand_over(&mut self, value: T) -> Result<Target, T> {
+    /// To the oldest, which there is.
+    fn hand_over(&mut self, value: T) -> Target {
         let at = self.head;
-        if at == NONE {
-            return Err(value);
-        }
         self.unlink(at);
         match std::mem::replace(&mut self.nodes[at as usize].state, State::Handed(value)) {
-            State::Waiting(target) => Ok(target),
+            State::Waiting(target) => target,
             _ => unreachable!("only waiting nodes are linked"),
         }
     }
@@ -299,10 +308,15 @@ impl<H: Handoff> Future for Wait<H> {
 impl<H: Handoff> Wait<H> {
     /// Out of the queue. What had been handed over is there only if this is dropped, or if a budget
     /// was spent before it could be looked at; a leaf that would park has been handed nothing.
+    #[inline]
     fn leave(&mut self) {
-        if self.slot.0.is_none() {
-            return;
+        if self.slot.0.is_some() {
+            self.leave_queue();
         }
+    }
+
+    #[inline(never)]
+    fn leave_queue(&mut self) {
         match self.handoff.queue().leave(&mut self.slot) {
             Some(item) => self.handoff.pass_on(item),
             None => self.handoff.left(),

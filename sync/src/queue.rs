@@ -208,8 +208,12 @@ impl<T> Queue<T> {
     fn place(&self, item: Ticketed<T>) {
         if let Err(item) = self.getters.hand_over(item) {
             let mut items = self.items.borrow_mut();
-            let at = items.partition_point(|other| other.ticket < item.ticket);
-            items.insert(at, item);
+            if items.back().is_none_or(|last| last.ticket < item.ticket) {
+                items.push_back(item);
+            } else {
+                let at = items.partition_point(|other| other.ticket < item.ticket);
+                items.insert(at, item);
+            }
         }
     }
 
@@ -223,7 +227,7 @@ impl<T> Queue<T> {
 
     /// Gives free places to the oldest putters.
     fn serve_putters(&self) {
-        while self.has_place() && !self.putters.is_empty() {
+        while !self.putters.is_empty() && self.has_place() {
             self.promised.set(self.promised.get() + 1);
             if self.putters.hand_over(self.ticket()).is_err() {
                 self.promised.set(self.promised.get() - 1);
