@@ -162,8 +162,9 @@ impl Armed {
             self.scope.look(|scope| (scope.delivered != 0, scope.foreign, scope.stamp != 0));
         match result {
             Ok(value) => {
-                // Without any time at all, only what parks is late.
-                if fired && !self.limit.is_zero() {
+                // A body that never parked may be late before anybody looked at the timers. Without
+                // any time at all, only what parks is late.
+                if !self.limit.is_zero() && (fired || !self.overrun().is_zero()) {
                     self.report_overrun();
                 }
                 self.scope.close(false);
@@ -180,11 +181,15 @@ impl Armed {
         }
     }
 
+    /// By how much its time is over.
+    fn overrun(&self) -> Duration {
+        let deadline = self.scope.look(|scope| scope.deadline);
+        Duration::from_nanos(self.scope.core().clock.now().saturating_sub(deadline))
+    }
+
     fn report_overrun(&self) {
-        let core = self.scope.core();
-        let (task, deadline) = self.scope.look(|scope| (scope.task, scope.deadline));
-        let by = Duration::from_nanos(core.clock.now().saturating_sub(deadline));
-        core.report(&Report::Overran { by, task });
+        let task = self.scope.look(|scope| scope.task);
+        self.scope.core().report(&Report::Overran { by: self.overrun(), task });
     }
 }
 
