@@ -1,0 +1,80 @@
+//! A graceful shutdown: a server is cancelled under load, and each connection finishes the line it
+//! is at and says goodbye. `cancel().await` is all there is to it: the listener is closed at once,
+//! the handlers are cancelled together, and the call returns when the last has cleaned up.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::time::Duration;
+
+use kernel::{JoinedExt, Kernel, cancelled, disable_cancellation, sleep, spawn, timeout_after};
+use net::{TcpListener, TcpStream};
+
+const CLIENTS: usize = 100;
+
+async fn handler(stream: TcpStream, _peer: SocketAddr) -> io::Result<()> {
+    let ended = converse(&stream).await;
+    if ended.as_ref().is_err_and(|error| cancelled(error).is_some()) {
+        // It has been delivered, so awaiting works again. Nobody may hold this up for ever.
+        timeout_after(Duration::from_secs(5), say_goodbye(&stream)).await??;
+    }
+    ended
+}
+
+/// A question is short and comes in one piece here; others would have to be gathered.
+async fn converse(stream: &TcpStream) -> io::Result<()> {
+    let mut question = [0; 64];
+    while stream.read(&mut question).await? > 0 {
+        // Half an answer is worse than none: a cancellation waits until it is whole.
+        disable_cancellation(answer(stream)).await?;
+    }
+    Ok(())
+}
+
+async fn answer(stream: &TcpStream) -> io::Result<()> {
+    stream.write_all(b"let me think... ").await?;
+    sleep(Duration::from_millis(10)).await?;
+    Ok(stream.write_all(b"yes\n").await?)
+}
+
+async fn say_goodbye(stream: &TcpStream) -> io::Result<()> {
+    stream.write_all(b"goodbye\n").await?;
+    stream.shutdown(Shutdown::Write)?;
+    // Closing with a question unread would reset the connection before the goodbye was heard.
+    while stream.read(&mut [0; 64]).await? > 0 {}
+    Ok(())
+}
+
+/// Asks once more after every answer. Gives all that it heard.
+async fn client(address: SocketAddr) -> io::Result<String> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut heard, mut buf) = (String::new(), [0; 64]);
+    loop {
+        if heard.is_empty() || heard.ends_with("yes\n") {
+            stream.write_all(b"may I?\n").await?;
+        }
+        match stream.read(&mut buf).await? {
+            0 => return Ok(heard),
+            n => heard += &String::from_utf8_lossy(&buf[..n]),
+        }
+    }
+}
+
+fn main() -> io::Result<()> {
+    Kernel::builder().virtual_clock().run(async || {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let server = spawn(listener.serve(handler));
+        let clients: Vec<_> = (0..CLIENTS).map(|_| spawn(client(address))).collect();
+        sleep(Duration::from_millis(25)).await?; // in the middle of the third answer
+        println!("{} tasks are at work", kernel::tasks().len());
+        server.cancel().await?;
+        println!("the server is shut down; tasks left besides main: {}", kernel::tasks().len() - 1);
+        for client in clients {
+            let heard = client.join().await?.flat()?;
+            let answers = heard.strip_suffix("goodbye\n").expect("goodbye comes last");
+            assert_eq!(answers.replace("let me think... yes\n", ""), "", "half an answer");
+        }
+        println!("{CLIENTS} clients had every answer whole, and heard goodbye");
+        Ok(())
+    })
+}
