@@ -15,8 +15,9 @@ use crate::snapshot::TaskState;
 use crate::target::Target;
 use crate::timer::Action;
 
-/// Timers served in one look, so that a million of them due at once starve no socket.
-const SLICE: usize = 256;
+/// Timers served in one look: no more than there are polls until the next. So a million of them due
+/// at once do not fill the queue, where a socket's task would stand behind them all.
+const SLICE: u32 = Core::POLLS;
 
 /// How long sockets must be silent before a virtual clock jumps (K8).
 const SILENCE: Duration = Duration::from_millis(10);
