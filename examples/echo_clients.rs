@@ -9,7 +9,7 @@ use kernel::TaskGroup;
 use net::{TcpListener, TcpStream};
 
 const CLIENTS: usize = 500;
-const ROUNDS: usize = 10;
+const ROUNDS: usize = 100;
 
 async fn echo(stream: TcpStream, _peer: SocketAddr) -> io::Result<()> {
     let mut buf = [0; 256];
