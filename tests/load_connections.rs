@@ -1,6 +1,6 @@
-//! Ten thousand connections open at once, with the clients in a second process: what they cost,
-//! and that nothing of them is left. One test, alone in its process, whose memory and descriptors
-//! it measures.
+//! Ten thousand connections open at once, with the clients in a second process: what they cost, and
+//! that all hear goodbye and nothing of them is left when the server is cancelled. One test, alone
+//! in its process, whose memory and descriptors it measures.
 
 #![cfg(target_os = "linux")]
 
@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
-use kernel::{Kernel, Leftovers, TaskGroup, on_thread, spawn, timeout_after};
+use kernel::{Kernel, Leftovers, TaskGroup, cancelled, on_thread, spawn, timeout_after};
 use net::{TcpListener, TcpStream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sync::{Event, Semaphore};
@@ -78,7 +78,10 @@ struct Seats {
     /// Those who were there when the second round was opened.
     at_once: Cell<usize>,
     full: Event,
-    empty: Event,
+    /// Those who have said all their lines.
+    through: Cell<usize>,
+    /// All have, or all have left.
+    over: Event,
     /// Memory when all were there.
     memory: Cell<usize>,
 }
@@ -102,32 +105,50 @@ impl Seat {
             seats.full.set();
         }
     }
+
+    /// Had its last line.
+    fn through(&self) {
+        let seats = &self.0;
+        seats.through.set(seats.through.get() + 1);
+        if seats.through.get() == seats.wanted {
+            seats.over.set();
+        }
+    }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         self.0.taken.set(self.0.taken.get() - 1);
-        if self.0.taken.get() == 0 && self.0.full.is_set() {
-            self.0.empty.set();
+        if self.0.taken.get() == 0 {
+            self.0.over.set();
         }
     }
 }
 
-/// A first line back, a nod when everybody is there, and then whatever comes.
+/// Serves until it is cancelled.
 async fn host(stream: TcpStream, seats: Rc<Seats>) -> io::Result<()> {
     let seat = Seat::take(&seats);
+    let ended = rounds(&stream, &seat).await;
+    if ended.as_ref().is_err_and(|error| cancelled(error).is_some()) {
+        stream.write_all(b"goodbye").await?;
+    }
+    ended
+}
+
+/// A first line back, a nod when everybody is there, and the other lines.
+async fn rounds(stream: &TcpStream, seat: &Seat) -> io::Result<()> {
     let mut buf = [0; LINE];
-    stream.read_exact(&mut buf).await?;
-    stream.write_all(&buf).await?;
-    seat.greeted();
-    seats.full.wait().await?;
-    stream.write_all(b"!").await?;
-    loop {
-        match stream.read(&mut buf).await? {
-            0 => return Ok(()),
-            n => stream.write_all(&buf[..n]).await?,
+    for n in 1..=ROUNDS {
+        stream.read_exact(&mut buf).await?;
+        stream.write_all(&buf).await?;
+        if n == 1 {
+            seat.greeted();
+            seat.0.full.wait().await?;
+            stream.write_all(b"!").await?;
         }
     }
+    seat.through();
+    stream.read(&mut buf).await.map(drop)
 }
 
 /// The second process.
@@ -157,6 +178,9 @@ async fn guest(id: usize, port: u16, turns: Rc<Semaphore>) -> io::Result<()> {
     for n in 2..=ROUNDS {
         round(&stream, id, n).await?;
     }
+    let mut goodbye = [0; 7];
+    stream.read_exact(&mut goodbye).await?;
+    assert_eq!((&goodbye, stream.read(&mut nod).await?), (b"goodbye", 0));
     Ok(())
 }
 
@@ -185,22 +209,23 @@ async fn serve(seats: Rc<Seats>) -> io::Result<()> {
         let handler = async move |stream, _| host(stream, seats.clone()).await;
         servers.push(spawn(listener.serve(handler)));
     }
-    let clients = on_thread(move || second_process(&to_call));
-    let output: Output = timeout_after(LIMIT, clients).await????;
-    let told = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into());
-    let [stdout, stderr]: [String; 2] = told;
-    assert!(output.status.success(), "the clients failed:\n{stdout}\n{stderr}");
-    timeout_after(LIMIT, seats.empty.wait()).await??;
+    let clients = spawn(on_thread(move || second_process(&to_call)));
+    timeout_after(LIMIT, seats.over.wait()).await??;
     for server in servers {
         server.cancel().await?;
     }
+    assert_eq!(seats.taken.get(), 0, "C5: it returned before its handlers ended");
+    let output: Output = timeout_after(LIMIT, clients.join()).await??.unwrap()??;
+    let told = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into());
+    let [stdout, stderr]: [String; 2] = told;
+    assert!(output.status.success(), "the clients failed:\n{stdout}\n{stderr}");
     assert_eq!(kernel::tasks().len(), 1, "{:?}", kernel::tasks());
     Ok(())
 }
 
-/// K5, G1, G8: ten thousand connections are open at once, each says several lines, the memory for
-/// them is bounded, and in the end there is no descriptor, no task and no registration more than
-/// before.
+/// G1, G8, C5, K5: ten thousand connections are open at once, each says several lines, and the
+/// memory for them is bounded. Then the servers are cancelled: everybody hears goodbye, and in the
+/// end there is no descriptor, no task and no registration more than before.
 #[test]
 fn ten_thousand_connections_are_open_at_once() {
     if let Ok(to_call) = std::env::var(TO_CALL) {
@@ -214,7 +239,8 @@ fn ten_thousand_connections_are_open_at_once() {
         greeted: Cell::new(0),
         at_once: Cell::new(0),
         full: Event::new(),
-        empty: Event::new(),
+        through: Cell::new(0),
+        over: Event::new(),
         memory: Cell::new(0),
     });
     let descriptors = open_descriptors();
@@ -222,7 +248,7 @@ fn ten_thousand_connections_are_open_at_once() {
     let before = memory("VmRSS:");
     kernel.run(async || serve(seats.clone()).await).unwrap();
     let (peak, after) = (memory("VmHWM:"), memory("VmRSS:"));
-    assert_eq!((seats.at_once.get(), seats.taken.get()), (wanted, 0));
+    assert_eq!((seats.at_once.get(), seats.through.get()), (wanted, wanted));
     assert_eq!(kernel.leftovers(), Leftovers::default());
     kernel.shutdown();
     assert_eq!(open_descriptors(), descriptors);
