@@ -227,6 +227,60 @@ fn a_server_that_is_cancelled_under_load_leaves_no_half_line() {
     assert!(heard.iter().all(|heard| matches!(heard, Heard::End | Heard::Reset)), "{heard:?}");
 }
 
+/// Connects, asks once, and hangs up, again and again, until nobody listens any more.
+async fn comes_and_goes(address: SocketAddr, id: usize, work: Rc<Work>) -> io::Result<usize> {
+    for n in 0.. {
+        match TcpStream::connect(address).await {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => return Ok(n),
+            // It was queued when the listener was closed.
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+            Err(error) => return Err(error),
+            Ok(stream) => {
+                let _alive = Alive::new(&work.clients);
+                let stream = stream; // closed before that counts
+                let question = format!("{n} of {id}");
+                let asked = stream.write_all(format!("{question}\n").as_bytes()).await;
+                let mut rest = Vec::new();
+                if let (Ok(()), Ok(Some(heard))) = (asked, line(&stream, &mut rest).await) {
+                    assert_eq!(format!("{heard}\n"), answer(&question));
+                }
+                assert_eq!(String::from_utf8_lossy(&rest), "", "half a line");
+            }
+        }
+    }
+    unreachable!("the loop has no end")
+}
+
+/// C1, C5, G7: a server that is cancelled while connections come and go: those that were queued,
+/// accepted, or handed to a handler that never ran are all closed, so no client waits for ever.
+#[test]
+fn a_server_that_is_cancelled_while_connections_come_loses_none_of_them() {
+    let _alone = alone();
+    for after in [1, 100, 1001] {
+        testing::run(async || {
+            let descriptors = open_descriptors();
+            let work = Rc::new(Work::default());
+            let listener = TcpListener::bind("127.0.0.1:0").await?;
+            let address = listener.local_addr()?;
+            let theirs = work.clone();
+            let server = spawn(listener.serve(async move |s, _| curt(s, theirs.clone()).await));
+            let clients: Vec<_> =
+                (0..200).map(|id| spawn(comes_and_goes(address, id, work.clone()))).collect();
+            while work.answered.get() < after {
+                sleep(Duration::ZERO).await?;
+            }
+            server.cancel().await?;
+            assert_eq!(work.handlers.get(), 0);
+            for client in clients {
+                client.join().await?.flat()?;
+            }
+            assert_eq!((kernel::tasks().len(), open_descriptors()), (1, descriptors));
+            Ok::<_, io::Error>(())
+        })
+        .unwrap();
+    }
+}
+
 /// C1, C4, G1: a line that is half written when the cancel comes, to a client that does not read,
 /// is written to its end by the cleanup: the error says how much is missing.
 #[test]
