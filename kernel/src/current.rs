@@ -9,8 +9,8 @@
 //! cancellation due) stands here in plain cells; [`with`] leads to the rest.
 //!
 //! Invariant *no user code under a kernel borrow*: the closures given to [`with`], [`try_with`],
-//! [`own`] and [`running`] run kernel code only. They may nest, but they never poll, wake a foreign
-//! waker, drop a future or call back into a program.
+//! [`own`] and [`running`] run kernel code only: they never poll, wake a foreign waker, drop a
+//! future or call back into a program.
 
 use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
@@ -26,7 +26,7 @@ struct Door {
     /// `ManuallyDrop` takes the destructor away; [`Entered`] empties the slot instead.
     kernel: RefCell<ManuallyDrop<Option<Rc<Core>>>>,
     /// The task that is being polled: of `kernel`, or of an outer one that `Entered` has hidden.
-    running: RefCell<ManuallyDrop<Option<Rc<TaskCell>>>>,
+    running: Cell<ManuallyDrop<Option<Rc<TaskCell>>>>,
     poll: PollState,
 }
 
@@ -64,11 +64,13 @@ impl PollState {
     }
 }
 
+const NOBODY: ManuallyDrop<Option<Rc<TaskCell>>> = ManuallyDrop::new(None);
+
 thread_local! {
     static DOOR: Door = const {
         Door {
             kernel: RefCell::new(ManuallyDrop::new(None)),
-            running: RefCell::new(ManuallyDrop::new(None)),
+            running: Cell::new(NOBODY),
             poll: PollState::new(),
         }
     };
@@ -125,10 +127,17 @@ pub(crate) fn own<R>(waker: &Waker, f: impl FnOnce(&Rc<TaskCell>) -> R) -> Optio
     if is_own(waker) { running(f) } else { None }
 }
 
-/// Runs `f` with the task that is being polled on this thread, of whichever kernel.
+/// Runs `f` with the task that is being polled on this thread, of whichever kernel. Unlike the
+/// others this does not nest.
 #[inline]
 pub(crate) fn running<R>(f: impl FnOnce(&Rc<TaskCell>) -> R) -> Option<R> {
-    DOOR.with(|door| door.running.borrow().as_ref().map(f))
+    // Out of its place meanwhile, so `f` must not ask again.
+    DOOR.with(|door| {
+        let running = door.running.replace(NOBODY);
+        let result = running.as_ref().map(f);
+        door.running.set(running);
+        result
+    })
 }
 
 /// Queues the task that is being polled again when its poll ends, if `waker` is its own.
@@ -191,28 +200,26 @@ pub(crate) fn set_waker(waker: &Waker) {
     DOOR.with(|door| door.poll.waker.set((waker.data(), waker.vtable())));
 }
 
-/// What came of a poll.
-pub(crate) struct Polled<R> {
-    pub(crate) result: R,
-    pub(crate) cell: Rc<TaskCell>,
-    /// It asked to be queued again.
-    pub(crate) again: bool,
-}
-
-/// Polls as the task `cell`. After a panic the task is still the running one: [`stop_running`].
+/// The poll of a task begins: it is the running one, with a budget anew. After a panic it still is:
+/// [`stop_running`].
 #[inline]
-pub(crate) fn poll_as<R>(cell: Rc<TaskCell>, poll: impl FnOnce(&TaskCell) -> R) -> Polled<R> {
-    const PUT: &str = "it was put there just now";
+pub(crate) fn begin_poll(cell: &Rc<TaskCell>) {
     DOOR.with(|door| {
         door.poll.budget.set(Core::BUDGET);
         door.poll.recorded.set(false);
         // Who is still parked says so again.
         cell.parked.set(None);
         cell.cycles.set(cell.cycles.get().wrapping_add(1));
-        **door.running.borrow_mut() = Some(cell);
-        let result = poll(door.running.borrow().as_deref().expect(PUT));
-        let cell = door.running.borrow_mut().take().expect(PUT);
-        Polled { result, cell, again: door.poll.again.replace(false) }
+        door.running.set(ManuallyDrop::new(Some(cell.clone())));
+    });
+}
+
+/// The poll has ended. Whether the task asked to be queued again.
+#[inline]
+pub(crate) fn end_poll() -> bool {
+    DOOR.with(|door| {
+        drop(ManuallyDrop::into_inner(door.running.replace(NOBODY)));
+        door.poll.again.replace(false)
     })
 }
 
@@ -221,7 +228,7 @@ pub(crate) fn stop_running() -> Option<Rc<TaskCell>> {
     DOOR.with(|door| {
         door.poll.again.set(false);
         door.poll.ambient.set(Ambient::CLEAR);
-        door.running.borrow_mut().take()
+        ManuallyDrop::into_inner(door.running.replace(NOBODY))
     })
 }
 

@@ -213,6 +213,7 @@ impl Core {
     }
 
     /// A member ended: counts it, keeps its failure, and sees what follows for the others (G2, G5).
+    #[inline(never)]
     pub(crate) fn member_ended(&self, cell: &Rc<TaskCell>, end: End) {
         let group = self.groups.borrow().get(cell.group.get()).cloned();
         let Some(group) = group else { return };

@@ -147,7 +147,7 @@ impl Core {
             return;
         }
         let watched = self.foreign.borrow().front().map(|(due, _)| *due);
-        let deadline = self.timers.borrow().next_deadline().into_iter().chain(watched).min();
+        let deadline = self.timers.borrow_mut().next_deadline().into_iter().chain(watched).min();
         match deadline {
             Some(deadline) => {
                 let left = deadline.saturating_sub(self.clock.now());
@@ -174,7 +174,7 @@ impl Core {
         if self.wake_settlers() {
             return;
         }
-        let deadline = self.timers.borrow().next_deadline();
+        let deadline = self.timers.borrow_mut().next_deadline();
         match deadline {
             Some(deadline) => self.clock.jump(deadline),
             None if parked > 0 => drop(self.sleep(None, None)),

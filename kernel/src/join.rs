@@ -61,7 +61,8 @@ impl Joiners {
         }
     }
 
-    fn is_empty(&self) -> bool {
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
         self.first.get() == TaskId::NOBODY && self.more.get().is_none_or(|more| more.is_empty())
     }
 
@@ -82,6 +83,7 @@ impl Joiners {
     }
 
     /// `core` is the kernel of the task, and so of the first: who waits in another one has a waker.
+    #[inline(never)]
     pub(crate) fn wake_all(&self, core: &Core) {
         if let Some(first) = self.first.replace(TaskId::NOBODY).somebody() {
             core.wake(first);

@@ -99,6 +99,7 @@ impl Core {
     }
 
     /// A task ended: tells its group and whoever joins it.
+    #[inline]
     pub(crate) fn finish(&self, cell: &Rc<TaskCell>, end: End, echo: Echo) {
         cell.set_end(end);
         let failure = match end {
@@ -113,7 +114,9 @@ impl Core {
         if cell.group.get() != GroupId::NONE {
             self.member_ended(cell, end);
         }
-        cell.joiners.wake_all(self);
+        if !cell.joiners.is_empty() {
+            cell.joiners.wake_all(self);
+        }
         if cell.holders.get() == 0 {
             self.release(cell);
         }
@@ -218,6 +221,7 @@ impl Core {
     }
 
     /// Drops the future or the output of a task; keeps the box if it is small.
+    #[inline(never)]
     fn clear_body(&self, cell: &TaskCell) {
         self.guarded(|| {
             let mut body = cell.body.borrow_mut();
@@ -247,6 +251,7 @@ impl Core {
         }
     }
 
+    #[cold]
     pub(crate) fn report_failure(&self, cell: &TaskCell) {
         let text = match cell.take_panic() {
             Some(panic) => {

@@ -96,40 +96,52 @@ impl Future for Sleep {
         let Sleep { when, timer, state, point } = &mut *self;
         let site = point.site();
         point.poll(cx, |cx| {
-            let Some(core) = current::try_with(Rc::clone) else {
-                current::outside_at("a sleep", site);
-            };
-            if timer.as_ref().is_some_and(|(owner, _)| !Rc::ptr_eq(owner, &core)) {
-                (*when, *state) = (leave_kernel(timer, *when), State::New);
-            }
-            let deadline = match (*state, *when) {
-                (State::Due, _) => return Poll::Ready(()),
-                (State::Armed, When::At(deadline)) if deadline <= core.tick_now() => {
-                    return Poll::Ready(());
+            let step = current::try_with(|core| {
+                if timer.as_ref().is_some_and(|(owner, _)| !Rc::ptr_eq(owner, core)) {
+                    (*when, *state) = (leave_kernel(timer, *when), State::New);
                 }
-                (_, When::At(deadline)) => deadline,
-                (_, begin) => {
-                    let now = core.clock.now();
-                    let deadline = match begin {
-                        When::After(duration) => Clock::later(now, duration),
-                        When::Until(instant) => core.clock.at(instant),
-                        When::At(deadline) => deadline,
-                    };
-                    *when = When::At(deadline);
-                    if deadline <= now {
-                        *state = State::Due;
-                        cx.waker().wake_by_ref();
-                        return Poll::Pending;
-                    }
-                    *state = State::Armed;
-                    deadline
-                }
-            };
-            if deadline != FAR {
-                arm(timer, &core, deadline, cx);
+                step(core, when, state)
+            });
+            match step {
+                None => current::outside_at("a sleep", site),
+                Some(Step::Over) => return Poll::Ready(()),
+                Some(Step::Yield) => cx.waker().wake_by_ref(),
+                Some(Step::Until(FAR)) => {}
+                Some(Step::Until(deadline)) => arm(timer, deadline, cx),
             }
             Poll::Pending
         })
+    }
+}
+
+/// What a poll of a sleep comes to.
+enum Step {
+    Over,
+    Yield,
+    Until(u64),
+}
+
+#[inline]
+fn step(core: &Core, when: &mut When, state: &mut State) -> Step {
+    match (*state, *when) {
+        (State::Due, _) => Step::Over,
+        (State::Armed, When::At(deadline)) if deadline <= core.tick_now() => Step::Over,
+        (_, When::At(deadline)) => Step::Until(deadline),
+        (_, begin) => {
+            let now = core.clock.now();
+            let deadline = match begin {
+                When::After(duration) => Clock::later(now, duration),
+                When::Until(instant) => core.clock.at(instant),
+                When::At(deadline) => deadline,
+            };
+            *when = When::At(deadline);
+            if deadline <= now {
+                *state = State::Due;
+                return Step::Yield;
+            }
+            *state = State::Armed;
+            Step::Until(deadline)
+        }
     }
 }
 
@@ -146,10 +158,11 @@ fn leave_kernel(timer: &mut Option<(Rc<Core>, TimerKey)>, when: When) -> When {
 }
 
 /// Arms the timer, or sees to it that it wakes whoever polls now.
-fn arm(timer: &mut Option<(Rc<Core>, TimerKey)>, core: &Rc<Core>, deadline: u64, cx: &Context<'_>) {
+#[inline]
+fn arm(timer: &mut Option<(Rc<Core>, TimerKey)>, deadline: u64, cx: &Context<'_>) {
     let Some((owner, key)) = timer else {
         let target = Target::of(cx);
-        *timer = Some((core.clone(), core.arm(deadline, Action::Wake(target))));
+        *timer = current::try_with(|core| (core.clone(), core.arm(deadline, Action::Wake(target))));
         return;
     };
     let stale = owner.timers.borrow().target(*key).is_some_and(|target| !target.is(cx));

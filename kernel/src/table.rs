@@ -24,6 +24,7 @@ pub(crate) struct Table {
 
 impl Table {
     /// A cell for a new task; alive, but without a body.
+    #[inline]
     pub(crate) fn admit(&mut self, core: &Rc<Core>) -> Rc<TaskCell> {
         self.spawned += 1;
         let kept = self.kept.pop().and_then(|index| self.places[index as usize].clone());
@@ -33,6 +34,7 @@ impl Table {
     }
 
     /// A cell for a place that has none.
+    #[inline(never)]
     fn make(&mut self, core: &Rc<Core>) -> Rc<TaskCell> {
         if self.gone {
             // A place here would keep a kernel that nobody will ever empty again.
@@ -62,20 +64,29 @@ impl Table {
     /// it.
     pub(crate) fn release(&mut self, cell: &TaskCell) -> Option<Rc<TaskCell>> {
         let index = cell.index;
-        let Some(generation) = cell.generation.get().checked_add(1) else {
-            // Used up: never let again, so that names never lie.
-            return self.places.get_mut(index as usize).and_then(Option::take);
-        };
-        cell.generation.set(generation);
-        if self.gone {
-            return None;
+        match cell.generation.get().checked_add(1) {
+            Some(generation) if self.kept.len() < KEEP_FREE && !self.gone => {
+                cell.generation.set(generation);
+                self.kept.push(index);
+                None
+            }
+            next => self.vacate(cell, next),
         }
-        if self.kept.len() < KEEP_FREE {
-            self.kept.push(index);
-            return None;
+    }
+
+    /// Lets go of a cell. `next` is the generation of the next tenant of its place.
+    #[inline(never)]
+    fn vacate(&mut self, cell: &TaskCell, next: Option<u32>) -> Option<Rc<TaskCell>> {
+        let index = cell.index;
+        if let Some(generation) = next {
+            cell.generation.set(generation);
+            if self.gone {
+                return None;
+            }
+            self.vacant.push(TaskId { index, generation });
         }
-        self.vacant.push(TaskId { index, generation });
-        self.places[index as usize].take()
+        // One whose generations are used up is never let again, so that names never lie.
+        self.places.get_mut(index as usize).and_then(Option::take)
     }
 
     /// Lets go of every cell: the kernel closes.

@@ -13,7 +13,7 @@ use crate::body::Verdict;
 use crate::cancel::Ambient;
 use crate::cell::{OwnWaker, TaskCell};
 use crate::core::{Core, Stage};
-use crate::current::{self, Polled};
+use crate::current;
 use crate::flags::Flags;
 use crate::links::NONE;
 use crate::remote::TaskWaker;
@@ -125,18 +125,18 @@ impl Core {
         is_main: bool,
         main: &mut PollMain<'_>,
     ) -> bool {
-        let polled = current::poll_as(cell, |cell| {
-            wheel.spare.inner.assign(cell.id());
-            let cx = &mut Context::from_waker(&wheel.spare.waker);
-            if is_main { main(cx) } else { cell.poll_body(cx) }
-        });
+        current::begin_poll(&cell);
+        wheel.spare.inner.assign(cell.id());
+        let cx = &mut Context::from_waker(&wheel.spare.waker);
+        let result = if is_main { main(cx) } else { cell.poll_body(cx) };
+        let again = current::end_poll();
         if wheel.spare.is_out() {
-            self.give_spare(wheel, &polled.cell);
+            self.give_spare(wheel, &cell);
         }
-        if is_main && polled.result.is_ready() {
+        if is_main && result.is_ready() {
             return true;
         }
-        self.polled(polled);
+        self.polled(cell, result, again);
         false
     }
 
@@ -156,7 +156,8 @@ impl Core {
         let started = wheel.timed.then(Instant::now);
         let (stamp, pending) = (cell.root.stamp.get(), cell.root.pending.get());
         current::set_ambient(Ambient { scope: NONE, stamp, pending });
-        let polled = current::poll_as(cell, |cell| {
+        current::begin_poll(&cell);
+        let result = {
             let rare = cell.rare.borrow();
             let waker = match rare.as_ref().and_then(|rare| rare.waker.as_ref()) {
                 Some(own) => &own.waker,
@@ -168,18 +169,19 @@ impl Core {
             current::set_waker(waker);
             let cx = &mut Context::from_waker(waker);
             if cell.flags.any(Flags::MAIN) { main(cx) } else { cell.poll_body(cx) }
-        });
+        };
+        let again = current::end_poll();
         current::set_ambient(Ambient::CLEAR);
         current::set_waker(&wheel.spare.waker);
         if wheel.spare.is_out() {
-            self.give_spare(wheel, &polled.cell);
+            self.give_spare(wheel, &cell);
         }
         if let Some(started) = started {
-            self.check_length(&polled.cell, started);
+            self.check_length(&cell, started);
         }
-        let main_ended = polled.result.is_ready() && polled.cell.flags.any(Flags::MAIN);
+        let main_ended = result.is_ready() && cell.flags.any(Flags::MAIN);
         if !main_ended {
-            self.polled(polled);
+            self.polled(cell, result, again);
         }
         main_ended
     }
@@ -195,8 +197,7 @@ impl Core {
 
     /// What follows from a poll.
     #[inline(always)]
-    fn polled(&self, polled: Polled<Poll<Verdict>>) {
-        let Polled { result, cell, again } = polled;
+    fn polled(&self, cell: Rc<TaskCell>, result: Poll<Verdict>, again: bool) {
         match result {
             Poll::Ready(Verdict::Ok) => self.returned(&cell, None),
             Poll::Ready(Verdict::Err(echo)) => self.returned(&cell, Some(echo)),

@@ -1,9 +1,11 @@
-//! The timers of a kernel: an indexed heap of four children a node.
+//! The timers of a kernel: a heap of four children a node, and in front of it those armed since the
+//! last look.
 //!
-//! Arming and disarming cost O(log n); a timeout that is armed for later than most others and
-//! disarmed soon, as nearly all are, moves one or two entries. Timers fire in order of deadline,
-//! then of arming. A hashed wheel would make insertion O(1), but rounds deadlines or cascades; this
-//! is exact.
+//! Most timers are timeouts, and most of those are disarmed before anybody looks: arming is a push,
+//! disarming leaves a dead entry behind or, for the latest, a pop. Only what is still armed when
+//! the kernel looks is sorted in. Dead entries are swept out when they outnumber the living, so
+//! both cost O(1) and memory stays in proportion. Timers fire in order of deadline, then of arming.
+//! A hashed wheel would make sorting O(1), too, but rounds deadlines or cascades; this is exact.
 
 use crate::target::Target;
 
@@ -32,18 +34,20 @@ struct Entry {
 }
 
 impl Entry {
+    #[inline]
     fn before(&self, other: &Entry) -> bool {
         (self.deadline, self.order) < (other.deadline, other.order)
     }
 }
 
-/// Where a timer stands in the heap.
+/// A timer.
 enum Slot {
     Free {
         next: u32,
     },
+    /// `order` tells its entry from dead ones of earlier tenants.
     Armed {
-        at: u32,
+        order: u64,
         action: Action,
     },
     /// It fired, and its owner has not disarmed it yet.
@@ -52,35 +56,47 @@ enum Slot {
 
 const END: u32 = u32::MAX;
 
+/// Dead entries that are not worth a sweep.
+const SLACK: usize = 64;
+
 /// All armed timers.
 pub(crate) struct Timers {
+    /// Armed since the last look, in order of arming.
+    fresh: Vec<Entry>,
     heap: Vec<Entry>,
     slots: Vec<Slot>,
     free: u32,
+    /// How many were ever armed.
     armed: u64,
+    /// How many are.
+    live: usize,
 }
 
 impl Timers {
     pub(crate) fn new() -> Self {
-        Timers { heap: Vec::new(), slots: Vec::new(), free: END, armed: 0 }
+        let (fresh, heap, slots) = (Vec::new(), Vec::new(), Vec::new());
+        Timers { fresh, heap, slots, free: END, armed: 0, live: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.heap.len()
+        self.live
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.heap.is_empty()
+        self.live == 0
     }
 
     /// When the first one is due.
-    pub(crate) fn next_deadline(&self) -> Option<u64> {
-        self.heap.first().map(|entry| entry.deadline)
+    pub(crate) fn next_deadline(&mut self) -> Option<u64> {
+        self.first().map(|entry| entry.deadline)
     }
 
+    #[inline]
     pub(crate) fn arm(&mut self, deadline: u64, action: Action) -> TimerKey {
-        let at = self.heap.len() as u32;
-        let armed = Slot::Armed { at, action };
+        self.armed += 1;
+        self.live += 1;
+        let order = self.armed;
+        let armed = Slot::Armed { order, action };
         let slot = if self.free == END {
             self.slots.push(armed);
             (self.slots.len() - 1) as u32
@@ -92,21 +108,27 @@ impl Timers {
             self.slots[slot as usize] = armed;
             slot
         };
-        self.armed += 1;
-        self.heap.push(Entry { deadline, order: self.armed, slot });
-        self.sift_up(at as usize);
+        self.fresh.push(Entry { deadline, order, slot });
         TimerKey(slot)
     }
 
     /// Disarms a timer, fired or not. What it would have done is the caller's to drop.
+    #[inline]
     pub(crate) fn disarm(&mut self, key: TimerKey) -> Option<Action> {
-        match self.release(key.0) {
-            Slot::Armed { at, action } => {
-                self.remove(at as usize);
-                Some(action)
-            }
-            _ => None,
+        let free = Slot::Free { next: self.free };
+        self.free = key.0;
+        let Slot::Armed { order, action } =
+            std::mem::replace(&mut self.slots[key.0 as usize], free)
+        else {
+            return None;
+        };
+        self.live -= 1;
+        if self.fresh.last().is_some_and(|last| last.order == order) {
+            self.fresh.pop();
+        } else if self.fresh.len() + self.heap.len() > 2 * self.live + SLACK {
+            self.sweep();
         }
+        Some(action)
     }
 
     /// Replaces whom a sleeper's timer wakes; gives back the old one.
@@ -127,55 +149,68 @@ impl Timers {
 
     /// Takes the first timer that is due at `now`.
     pub(crate) fn pop_due(&mut self, now: u64) -> Option<Action> {
-        let first = self.heap.first()?;
-        if first.deadline > now {
-            return None;
-        }
-        let slot = first.slot as usize;
-        self.remove(0);
-        match std::mem::replace(&mut self.slots[slot], Slot::Fired) {
+        let first = self.first().filter(|first| first.deadline <= now)?;
+        self.pop();
+        self.live -= 1;
+        match std::mem::replace(&mut self.slots[first.slot as usize], Slot::Fired) {
             Slot::Armed { action, .. } => Some(action),
-            _ => unreachable!("only armed timers stand in the heap"),
+            _ => unreachable!("the first entry is a living one"),
         }
     }
 
     /// Disarms everything: the kernel closes. What it would have done is the caller's to drop; the
     /// keys stay good for their owners to disarm.
     pub(crate) fn clear(&mut self) -> Vec<Action> {
+        self.fresh.clear();
         self.heap.clear();
-        let fired = self.slots.iter_mut().filter(|slot| matches!(slot, Slot::Armed { .. }));
-        let actions = fired.filter_map(|slot| match std::mem::replace(slot, Slot::Fired) {
+        self.live = 0;
+        let armed = self.slots.iter_mut().filter(|slot| matches!(slot, Slot::Armed { .. }));
+        let actions = armed.filter_map(|slot| match std::mem::replace(slot, Slot::Fired) {
             Slot::Armed { action, .. } => Some(action),
             _ => None,
         });
         actions.collect()
     }
 
-    fn release(&mut self, slot: u32) -> Slot {
-        let free = Slot::Free { next: self.free };
-        self.free = slot;
-        std::mem::replace(&mut self.slots[slot as usize], free)
+    fn is_living(slots: &[Slot], entry: &Entry) -> bool {
+        let slot = slots.get(entry.slot as usize);
+        matches!(slot, Some(Slot::Armed { order, .. }) if *order == entry.order)
     }
 
-    fn remove(&mut self, at: usize) {
-        let last = self.heap.len() - 1;
-        self.heap.swap_remove(at);
-        if at < last {
-            self.place(at);
-            if at > 0 && self.heap[at].before(&self.heap[(at - 1) / 4]) {
-                self.sift_up(at);
-            } else {
-                self.sift_down(at);
+    /// The first living entry, all of them sorted in.
+    fn first(&mut self) -> Option<Entry> {
+        for at in 0..self.fresh.len() {
+            let entry = self.fresh[at];
+            if Timers::is_living(&self.slots, &entry) {
+                self.heap.push(entry);
+                self.sift_up(self.heap.len() - 1);
             }
         }
+        self.fresh.clear();
+        while let Some(first) = self.heap.first() {
+            if Timers::is_living(&self.slots, first) {
+                return Some(*first);
+            }
+            self.pop();
+        }
+        None
     }
 
-    /// Tells the timer at `at` where it stands.
-    fn place(&mut self, at: usize) {
-        let slot = self.heap[at].slot as usize;
-        if let Slot::Armed { at: place, .. } = &mut self.slots[slot] {
-            *place = at as u32;
+    /// Drops the dead entries.
+    #[cold]
+    fn sweep(&mut self) {
+        let Timers { fresh, heap, slots, .. } = self;
+        fresh.retain(|entry| Timers::is_living(slots, entry));
+        heap.retain(|entry| Timers::is_living(slots, entry));
+        for at in (0..self.heap.len().div_ceil(4)).rev() {
+            self.sift_down(at);
         }
+    }
+
+    /// Takes the top of the heap.
+    fn pop(&mut self) {
+        self.heap.swap_remove(0);
+        self.sift_down(0);
     }
 
     fn sift_up(&mut self, mut at: usize) {
@@ -185,10 +220,8 @@ impl Timers {
                 break;
             }
             self.heap.swap(at, parent);
-            self.place(at);
             at = parent;
         }
-        self.place(at);
     }
 
     fn sift_down(&mut self, mut at: usize) {
@@ -200,13 +233,11 @@ impl Timers {
             match least {
                 Some(child) if self.heap[child].before(&self.heap[at]) => {
                     self.heap.swap(at, child);
-                    self.place(at);
                     at = child;
                 }
                 _ => break,
             }
         }
-        self.place(at);
     }
 }
 
@@ -243,6 +274,10 @@ mod tests {
             seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             let deadline = (seed >> 33) % 500;
             keys.push((timers.arm(deadline, Action::Scope(name)), deadline, name));
+            if seed >> 60 == 8 {
+                // A look: what is armed from here on stands apart from what is sorted in.
+                timers.next_deadline();
+            }
             if seed >> 60 < 7 {
                 let at = (seed >> 40) as usize % keys.len();
                 let (key, ..) = keys.swap_remove(at);
@@ -257,5 +292,23 @@ mod tests {
             assert!(timers.disarm(key).is_none());
         }
         assert!(timers.is_empty());
+    }
+
+    #[test]
+    fn disarmed_timers_take_no_room_for_long() {
+        let mut timers = Timers::new();
+        let kept: Vec<_> = (0..100).map(|name| timers.arm(10, Action::Scope(name))).collect();
+        for name in 0..10_000 {
+            let two = [timers.arm(20, Action::Scope(name)), timers.arm(5, Action::Scope(name))];
+            if name % 2 == 0 {
+                timers.next_deadline();
+            }
+            for key in two {
+                assert!(timers.disarm(key).is_some());
+            }
+        }
+        assert!(timers.heap.len() + timers.fresh.len() <= 2 * kept.len() + SLACK);
+        assert!(timers.slots.len() <= kept.len() + 2);
+        assert_eq!(fire_all(&mut timers, 30), Vec::from_iter(0..100));
     }
 }
