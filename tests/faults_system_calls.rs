@@ -1,0 +1,241 @@
+//! Which system calls a kernel makes: none while it has work alone, one write per sleep for wakes
+//! from other threads, and no write that could raise a signal. Counted by `strace`.
+
+#![cfg(target_os = "linux")]
+
+use std::future::poll_fn;
+use std::io::{self, ErrorKind, Write};
+use std::net::Shutdown;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use kernel::{TaskCancelled, TaskGroup, sleep, spawn, testing, yield_now};
+use net::{TcpListener, TcpStream};
+
+mod children;
+
+const WAITS: [&str; 3] = ["epoll_wait", "epoll_pwait", "epoll_pwait2"];
+const THREADS: usize = 8;
+
+/// So many wakes by each of eight threads, of eight tasks in turn; a task ends when it has seen
+/// that every thread was through with it.
+fn wake_in_crowds(wakes: usize) {
+    let through: Arc<Vec<AtomicUsize>> =
+        Arc::new((0..THREADS).map(|_| AtomicUsize::new(0)).collect());
+    let polls = Arc::new(AtomicUsize::new(0));
+    kernel::run(async || {
+        let (sender, wakers) = std::sync::mpsc::channel::<Waker>();
+        TaskGroup::<TaskCancelled>::scope(async |group| {
+            for me in 0..THREADS {
+                let (through, polls) = (through.clone(), polls.clone());
+                let mut sender = Some(sender.clone());
+                group.spawn(poll_fn(move |cx| {
+                    polls.fetch_add(1, Ordering::Relaxed);
+                    if let Some(sender) = sender.take() {
+                        sender.send(cx.waker().clone()).unwrap();
+                    }
+                    // Of the last wake, no word but the wake: who misses it stays for ever.
+                    if through[me].load(Ordering::SeqCst) == THREADS {
+                        return Poll::Ready(Ok(()));
+                    }
+                    Poll::Pending
+                }));
+            }
+            yield_now().await?;
+            let wakers: Vec<Waker> = wakers.try_iter().collect();
+            assert_eq!(wakers.len(), THREADS);
+            for _ in 0..THREADS {
+                let (wakers, through) = (wakers.clone(), through.clone());
+                thread::spawn(move || {
+                    for n in 0..wakes - THREADS {
+                        wakers[n % THREADS].wake_by_ref();
+                    }
+                    for (waker, through) in wakers.into_iter().zip(&*through) {
+                        through.fetch_add(1, Ordering::SeqCst);
+                        waker.wake();
+                    }
+                });
+            }
+            Ok(())
+        })
+        .await
+    })
+    .unwrap();
+    let polls = polls.load(Ordering::Relaxed);
+    assert!(polls <= THREADS * (wakes + 1), "{polls} polls are more than there were wakes");
+}
+
+/// Eight threads wake a task each, step by step: the next wake only when the last was seen, so that
+/// the kernel sleeps, or is about to, when many of them come.
+fn wake_in_step(steps: usize) {
+    kernel::run(async || {
+        TaskGroup::<TaskCancelled>::scope(async |group| {
+            for _ in 0..THREADS {
+                let (asked, seen) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+                let mut thread = Some((asked.clone(), seen.clone()));
+                group.spawn(poll_fn(move |cx| {
+                    if let Some((asked, seen)) = thread.take() {
+                        let waker = cx.waker().clone();
+                        thread::spawn(move || {
+                            for step in 1..=steps {
+                                asked.store(step, Ordering::SeqCst);
+                                waker.wake_by_ref();
+                                while seen.load(Ordering::SeqCst) != step {
+                                    thread::yield_now();
+                                }
+                            }
+                        });
+                    }
+                    let step = asked.load(Ordering::SeqCst);
+                    seen.store(step, Ordering::SeqCst);
+                    if step == steps { Poll::Ready(Ok(())) } else { Poll::Pending }
+                }));
+            }
+            Ok(())
+        })
+        .await
+    })
+    .unwrap();
+}
+
+/// K7: of eight threads with a million wakes each, none is lost.
+#[test]
+fn of_many_wakes_by_many_threads_none_is_lost() {
+    let name = "of_many_wakes_by_many_threads_none_is_lost";
+    match children::role() {
+        Some(_) => wake_in_crowds(1_000_000),
+        None => drop(children::run(name, "child")),
+    }
+}
+
+/// K7: one eventfd write per sleep of the kernel, however many threads wake it.
+#[test]
+fn the_kernel_is_rung_at_most_once_per_sleep() {
+    let name = "the_kernel_is_rung_at_most_once_per_sleep";
+    if children::role().is_some() {
+        wake_in_crowds(100_000);
+        return wake_in_step(2_000);
+    }
+    let options = ["-e", "trace=write,?epoll_wait,?epoll_pwait,?epoll_pwait2"];
+    let Some(trace) = children::traced(name, "child", &options) else { return };
+    // Nothing is registered, so that every wait is a sleep.
+    let sleeps = trace.calls(&WAITS).count();
+    let rings = trace.calls(&["write"]).filter(|call| call.contains("eventfd")).count();
+    println!("{rings} rings, {sleeps} sleeps");
+    assert!(rings > 0, "nobody rang, so nothing was counted");
+    assert!(rings <= sleeps, "{rings} writes for {sleeps} sleeps");
+}
+
+/// What lies between the two words that a child says: `write`s of `begin` and `end`.
+fn between_words(trace: &children::Trace) -> Vec<&str> {
+    let says = |word: &'static str| move |line: &&str| line.contains(word);
+    let mut lines = trace.lines().skip_while(|line| !says("<begin>")(line));
+    assert!(lines.next().is_some(), "the child never began:\n{}", trace.text());
+    let lines: Vec<&str> = lines.collect();
+    let end = lines.iter().position(says("<end>")).expect("the child came to its end");
+    lines[..end].to_vec()
+}
+
+/// Says a word that the trace shows.
+fn say(word: &str) {
+    let mut nowhere = std::fs::OpenOptions::new().append(true).open("/dev/null").unwrap();
+    nowhere.write_all(word.as_bytes()).unwrap();
+}
+
+/// K2: a million turns of a task make no system call while nothing is registered and no timer is
+/// due, neither alone nor beside sleepers and wakes among tasks.
+#[test]
+fn a_kernel_with_work_alone_makes_no_system_call() {
+    let name = "a_kernel_with_work_alone_makes_no_system_call";
+    if children::role().is_some() {
+        testing::run(async || {
+            let hour = spawn(sleep(Duration::from_secs(3600)));
+            let other = spawn(async {
+                loop {
+                    yield_now().await?;
+                }
+                #[allow(unreachable_code)]
+                Ok::<(), TaskCancelled>(())
+            });
+            yield_now().await?;
+            say("<begin>");
+            for _ in 0..1_000_000 {
+                yield_now().await?;
+            }
+            say("<end>");
+            other.cancel().await?;
+            hour.cancel().await
+        })
+        .unwrap();
+        return;
+    }
+    // Reading the clock is a system call on machines that cannot do it without.
+    let options = ["-e", "trace=!clock_gettime"];
+    let Some(trace) = children::traced(name, "child", &options) else { return };
+    let mut calls = between_words(&trace);
+    // The end of the one word and the beginning of the other.
+    calls.retain(|call| !call.contains("/dev/null"));
+    assert!(calls.is_empty(), "{calls:#?}");
+}
+
+/// A write that does raise the signal, which a Rust program ignores: to a pipe of a program that
+/// has ended.
+fn write_with_a_signal() {
+    let mut program = Command::new("true").stdin(Stdio::piped()).spawn().unwrap();
+    let mut pipe = program.stdin.take().unwrap();
+    program.wait().unwrap();
+    let failed = pipe.write_all(b"anybody there?").unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::BrokenPipe);
+}
+
+/// Writes that find nobody: in a direction that was ended, and to a peer that is gone.
+async fn write_to_nobody() -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let (ended, gone) = (TcpStream::connect(address).await?, TcpStream::connect(address).await?);
+    ended.shutdown(Shutdown::Write)?;
+    let failed = ended.write(b"x").await.unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::BrokenPipe);
+    let failed = ended.split().1.write_all(b"x").await.unwrap_err();
+    assert_eq!(failed.source.kind(), ErrorKind::BrokenPipe);
+    drop(listener.accept().await?);
+    drop(listener.accept().await?);
+    // The first may still find a peer that answers with a reset; no later one does.
+    while gone.write_all(b"anybody there?").await.is_ok() {
+        testing::settle().await?;
+    }
+    let failed = gone.write_all(b"x").await.unwrap_err();
+    assert_eq!(failed.source.kind(), ErrorKind::BrokenPipe);
+    Ok(())
+}
+
+/// N7: no write to a socket raises `SIGPIPE`, whatever the program has made of that signal.
+#[test]
+fn no_write_to_a_socket_raises_a_signal() {
+    let name = "no_write_to_a_socket_raises_a_signal";
+    if children::role().is_some() {
+        write_with_a_signal();
+        say("<begin>");
+        testing::run(write_to_nobody).unwrap();
+        say("<end>");
+        return;
+    }
+    let calls = ["write", "writev", "sendto", "sendmsg", "sendmmsg", "sendfile", "splice"];
+    let options = ["-e", &format!("trace={}", calls.join(",")), "-e", "signal=SIGPIPE"];
+    let Some(trace) = children::traced(name, "child", &options) else { return };
+    let raised = |lines: &[&str]| lines.iter().filter(|l| l.contains("--- SIGPIPE")).count();
+    let all: Vec<&str> = trace.lines().collect();
+    assert_eq!(raised(&all), 1, "a trace shows signals that are ignored:\n{}", trace.text());
+    let ours = between_words(&trace);
+    assert_eq!(raised(&ours), 0, "{ours:#?}");
+    let failed = ours.iter().filter(|call| call.contains("EPIPE")).count();
+    assert!(failed >= 3, "writes that fail: {ours:#?}");
+    let quiet = |call: &&&str| call.contains("MSG_NOSIGNAL");
+    let to_sockets = ours.iter().filter(|call| call.contains("<socket:") || call.contains("<TCP"));
+    assert!(to_sockets.clone().all(|call| quiet(&call)), "{ours:#?}");
+    assert!(to_sockets.count() >= failed);
+}
