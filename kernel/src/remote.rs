@@ -15,10 +15,11 @@
 //! | `POSTED` | there is post; whoever came first has woken the kernel | kernel: `awake`, `take` |
 //!
 //! A poster puts its message in under the lock, then swaps in `POSTED`; only the one that swaps out
-//! `ASLEEP` pays the system call, hence one eventfd write per sleep. The kernel stores `ASLEEP` and
-//! then looks into the mailbox: a message that it misses was put in later, so its poster swaps
-//! later, finds `ASLEEP` and wakes the poll. A task's waker posts itself once until the kernel took
-//! it, so the mailbox is no longer than the number of tasks, handle requests aside.
+//! `ASLEEP` pays the system call. The kernel stores `ASLEEP` under the lock, and only if it finds
+//! no post: a message that it misses is put in later, so its poster swaps later, finds `ASLEEP`
+//! and wakes the poll. As every `ASLEEP` is slept, there is one eventfd write per sleep. A waker
+//! posts itself once until the kernel took it, so the mailbox is no longer than the number of
+//! tasks, handle requests aside.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -112,12 +113,12 @@ impl Remote {
 
     /// Says that the kernel is about to sleep. False: there is post, do not sleep.
     pub(crate) fn announce_sleep(&self) -> bool {
-        self.state.store(ASLEEP, Ordering::SeqCst);
-        if self.lock().messages.is_empty() {
-            return true;
-        }
-        self.state.store(POSTED, Ordering::SeqCst);
-        false
+        // Under the lock: a sleep that was announced while there is post would be rung for, and
+        // not slept.
+        let inbox = self.lock();
+        let sleeps = inbox.messages.is_empty();
+        self.state.store(if sleeps { ASLEEP } else { POSTED }, Ordering::SeqCst);
+        sleeps
     }
 
     /// Says that the kernel is up again; post that came meanwhile stays announced.
