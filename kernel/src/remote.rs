@@ -21,6 +21,7 @@
 //! posts itself once until the kernel took it, so the mailbox is no longer than the number of
 //! tasks, handle requests aside.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Wake;
@@ -93,8 +94,8 @@ impl Remote {
             bell
         };
         if self.state.swap(POSTED, Ordering::SeqCst) == ASLEEP {
-            // A full eventfd counter wakes as well, so nothing that can fail here loses the wake.
-            let _ = bell.waker.wake();
+            // A full eventfd counter wakes as well: only an interruption could lose the wake.
+            while bell.waker.wake().is_err_and(|e| e.kind() == io::ErrorKind::Interrupted) {}
         }
         Ok(())
     }
