@@ -6,7 +6,7 @@
 //! registration that is gone finds nobody.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
@@ -162,6 +162,23 @@ impl Reactor {
         self.parked
     }
 
+    /// Polls, and goes on after an interruption: a signal is no event, and the silence that a
+    /// virtual clock waits for (K8) is not broken by it.
+    fn poll_on(&mut self, mut timeout: Option<Duration>) -> io::Result<()> {
+        let limited = timeout.filter(|timeout| !timeout.is_zero());
+        let until = limited.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            match self.poll.poll(&mut self.events, timeout) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    if let Some(until) = until {
+                        timeout = Some(until.saturating_duration_since(Instant::now()));
+                    }
+                }
+                polled => return polled,
+            }
+        }
+    }
+
     /// Waits for events: not at all (zero), at most so long, or without limit; and puts whom to
     /// wake into `woken`. True: an event came, other than the alarm. `deadline` names the time that
     /// `limit` leads to, so that an alarm that is already set for it is not set again.
@@ -175,10 +192,7 @@ impl Reactor {
             Some(limit) if !limit.is_zero() => self.alarm.set(limit, deadline)?,
             other => other,
         };
-        match self.poll.poll(&mut self.events, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(true),
-            polled => polled?,
-        }
+        self.poll_on(timeout)?;
         let mut came = false;
         for event in &self.events {
             let token = event.token();
