@@ -87,6 +87,11 @@ impl Reactor {
         let both = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(source, token, both) {
             self.entries.remove(place);
+            // A source may remember a registration that failed, and refuse the next. Not if the
+            // poll knows the descriptor already: that is somebody else's registration.
+            if error.kind() != io::ErrorKind::AlreadyExists {
+                let _ = source.deregister(self.poll.registry());
+            }
             return Err(error);
         }
         Ok(token)
