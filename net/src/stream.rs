@@ -291,7 +291,13 @@ async fn connect_one(
     address: SocketAddr,
     site: &'static Location<'static>,
 ) -> io::Result<TcpStream> {
-    let stream = TcpStream::from_mio(mio::net::TcpStream::connect(address)?);
+    let stream = loop {
+        match mio::net::TcpStream::connect(address) {
+            // Its socket is closed already: once more with another one.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            begun => break TcpStream::from_mio(begun?),
+        }
+    };
     let connecting = |stream: &mio::net::TcpStream| {
         if let Some(error) = stream.take_error()? {
             return Err(error);
