@@ -40,7 +40,7 @@ impl TcpListener {
             let mut last = None;
             for address in resolve(target).await? {
                 match listen(address) {
-                    Ok(listener) => return TcpListener::from_std(listener),
+                    Ok(listener) => return TcpListener::new(listener),
                     Err(error) => {
                         let text = format!("cannot listen on {address}: {error}");
                         last = Some(io::Error::new(error.kind(), text));
@@ -51,12 +51,18 @@ impl TcpListener {
         }
     }
 
-    /// Takes over a listening socket, and makes it non-blocking.
+    /// Takes over a listening socket, and makes it non-blocking. Duplicates of it may exist.
     ///
     /// # Errors
     ///
     /// If it cannot be made non-blocking.
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+        let listener = TcpListener::new(listener)?;
+        listener.registration.may_be_duplicated();
+        Ok(listener)
+    }
+
+    fn new(listener: std::net::TcpListener) -> io::Result<TcpListener> {
         listener.set_nonblocking(true)?;
         let registration = Registration::new(mio::net::TcpListener::from_std(listener));
         Ok(TcpListener { registration })
