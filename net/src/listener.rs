@@ -73,9 +73,10 @@ impl TcpListener {
     /// # Errors
     ///
     /// The system's; a cancellation; `ResourceBusy` if another task is accepting here;
-    /// `NotConnected` once it is closed. A connection that was gone before it was accepted is no
-    /// error: the next one is waited for. Nor is a lack of descriptors or of memory: that is said
-    /// once to `tracing`, and tried again every 100 ms, as no event will tell when it is over.
+    /// `NotConnected` once it is closed. A connection that was gone before it was accepted, or that
+    /// the network failed, is no error: the next one is waited for. Nor is a lack of descriptors or
+    /// of memory: that is said once to `tracing`, and tried again every 100 ms, as no event will
+    /// tell when it is over.
     ///
     /// # Cancellation
     ///
@@ -98,6 +99,8 @@ impl TcpListener {
                     }
                     kernel::sleep(PAUSE).await?;
                 }
+                // Each is an attempt of its own, so that a row of them spends the budget.
+                Err(error) if is_of_the_connection(&error) => {}
                 accepted => return accepted,
             }
         }
@@ -108,13 +111,8 @@ impl TcpListener {
         site: &'static Location<'static>,
     ) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + '_ {
         self.registration.io_at(Direction::Read, "ACCEPT", site, |listener| {
-            loop {
-                match listener.accept() {
-                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                    Err(error) => return Err(error),
-                    Ok((stream, peer)) => return Ok((TcpStream::from_mio(stream), peer)),
-                }
-            }
+            let (stream, peer) = listener.accept()?;
+            Ok((TcpStream::from_mio(stream), peer))
         })
     }
 
@@ -150,6 +148,27 @@ fn is_shortage(error: &io::Error) -> bool {
 #[cfg(not(unix))]
 fn is_shortage(_error: &io::Error) -> bool {
     false
+}
+
+/// Whether it is not the listener that failed, but the connection that was next: gone, or with an
+/// error of the network, which Linux hands out here (accept(2)).
+#[cfg(unix)]
+fn is_of_the_connection(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let unreachable = [Errno::NETDOWN, Errno::NETUNREACH, Errno::HOSTDOWN, Errno::HOSTUNREACH];
+    let failed = [Errno::CONNABORTED, Errno::PROTO, Errno::NOPROTOOPT];
+    Errno::from_io_error(error).is_some_and(|errno| {
+        #[cfg(target_os = "linux")]
+        if errno == Errno::NONET {
+            return true;
+        }
+        unreachable.contains(&errno) || failed.contains(&errno)
+    })
+}
+
+#[cfg(not(unix))]
+fn is_of_the_connection(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionAborted
 }
 
 fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
