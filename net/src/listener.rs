@@ -1,5 +1,6 @@
 //! Listening sockets.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -21,6 +22,30 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A socket that accepts connections.
 pub struct TcpListener {
     registration: Registration<mio::net::TcpListener>,
+    /// A task waits in `accept` for resources: it is the one accepter, though not parked on the
+    /// socket (N3).
+    pausing: Cell<bool>,
+}
+
+/// A second task wanted to accept while the first waits for resources.
+#[derive(Debug, thiserror::Error)]
+#[error("another task already waits to accept here; a listener has one accepter at a time")]
+struct Busy;
+
+/// While it lives, its listener is pausing.
+struct Pause<'a>(&'a Cell<bool>);
+
+impl<'a> Pause<'a> {
+    fn begin(pausing: &'a Cell<bool>) -> Self {
+        pausing.set(true);
+        Pause(pausing)
+    }
+}
+
+impl Drop for Pause<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
 }
 
 impl TcpListener {
@@ -65,7 +90,7 @@ impl TcpListener {
     fn new(listener: std::net::TcpListener) -> io::Result<TcpListener> {
         listener.set_nonblocking(true)?;
         let registration = Registration::new(mio::net::TcpListener::from_std(listener));
-        Ok(TcpListener { registration })
+        Ok(TcpListener { registration, pausing: Cell::new(false) })
     }
 
     /// Waits for a connection; gives it and the peer's address.
@@ -90,6 +115,9 @@ impl TcpListener {
         &self,
         site: &'static Location<'static>,
     ) -> io::Result<(TcpStream, SocketAddr)> {
+        if self.pausing.get() {
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, Busy));
+        }
         let mut told = false;
         loop {
             match self.accept_once(site).await {
@@ -97,7 +125,9 @@ impl TcpListener {
                     if !std::mem::replace(&mut told, true) {
                         tracing::warn!(target: "curium", "accept waits for resources: {error}");
                     }
+                    let pause = Pause::begin(&self.pausing);
                     kernel::sleep(PAUSE).await?;
+                    drop(pause);
                 }
                 // Each is an attempt of its own, so that a row of them spends the budget.
                 Err(error) if is_of_the_connection(&error) => {}
