@@ -50,7 +50,8 @@ struct Entry {
 struct Side {
     /// An event came since the last attempt that found nothing; true at first.
     ready: bool,
-    /// This direction has ended or failed: always worth a try, as no further event will say so.
+    /// This direction has ended or failed: always worth a try, as no further event will say so. So
+    /// is one where urgent bytes came: they cut reads short with more behind them.
     ended: bool,
     /// A leaf is parked here (N3), and if it has not been woken yet, whom to wake.
     occupied: bool,
@@ -85,6 +86,8 @@ impl Reactor {
         let place = self.entries.insert(Entry { generation, sides: [Side::NEW, Side::NEW] });
         let token = Token((generation << HALF) | place);
         let both = Interest::READABLE | Interest::WRITABLE;
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let both = both | Interest::PRIORITY;
         if let Err(error) = self.poll.registry().register(source, token, both) {
             self.entries.remove(place);
             // A source may remember a registration that failed, and refuse the next. Not if the
@@ -222,7 +225,7 @@ impl Reactor {
             let [read, write] = &mut entry.sides;
             if failed || event.is_readable() || event.is_read_closed() {
                 read.ready = true;
-                read.ended |= failed || event.is_read_closed();
+                read.ended |= failed || event.is_read_closed() || event.is_priority();
                 woken.extend(read.target.take());
             }
             if failed || event.is_writable() || event.is_write_closed() {
