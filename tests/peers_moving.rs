@@ -291,3 +291,46 @@ fn a_listener_goes_round_and_accepts_each_connection_once() {
     }
     assert_eq!(accepted, expected);
 }
+
+/// N5, N8: a handle that is closed from another kernel of the thread, or from none, wakes whoever
+/// is parked on it at home; a socket made afterwards, in its place, is left alone.
+#[test]
+fn a_close_from_elsewhere_wakes_who_is_parked_at_home() {
+    for from_none in [true, false] {
+        let (home, abroad) = (Kernel::new().unwrap(), Kernel::new().unwrap());
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let connect = || {
+            let theirs = std::net::TcpStream::connect(address).unwrap();
+            (Rc::new(TcpStream::from_std(theirs).unwrap()), listener.accept().unwrap().0)
+        };
+        let park = |stream: &Rc<TcpStream>| {
+            let stream = stream.clone();
+            home.run(async || {
+                let reader = spawn(async move { stream.read(&mut [0; 64]).await });
+                while reader.state().to_string() != "READ" {
+                    yield_now().await.unwrap();
+                }
+                reader
+            })
+        };
+        let (old, _peer) = connect();
+        let reader = park(&old);
+        match from_none {
+            true => old.close(),
+            false => abroad.run(async || old.close()),
+        }
+        let (new, mut peer) = connect();
+        home.run(async || {
+            let ended = timeout_after(LONG, reader.join()).await.expect("it hangs").unwrap();
+            let Err(TaskError::Failed(error)) = ended else { panic!("it was closed") };
+            assert_eq!(error.kind(), ErrorKind::NotConnected);
+        });
+        let reader = park(&new);
+        peer.write_all(b"new").unwrap();
+        home.run(async || {
+            let ended = timeout_after(LONG, reader.join()).await.expect("it hangs").unwrap();
+            assert_eq!(ended.unwrap(), 3);
+        });
+    }
+}
