@@ -1,0 +1,15 @@
+//! Curium beside its peers: the same workloads on each runtime, written once.
+//!
+//! Each file of `runtimes/` is a *shim*: the few functions and macros that a workload needs, as
+//! that runtime's own page advises. The files of `workloads/` are compiled once per shim, as
+//! modules of it, so that every runtime runs the same source with its own types and nothing
+//! between: no trait objects, no wrapped futures. See the README beside this crate.
+
+// The same file in several modules is how a workload is written once.
+#![allow(clippy::duplicate_mod)]
+// `done!(())` is `()` for some runtimes and a `Result` for Curium.
+#![allow(clippy::semicolon_if_nothing_returned, clippy::unused_unit)]
+
+mod floor;
+pub mod load;
+pub mod runtimes;

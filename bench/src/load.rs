@@ -1,0 +1,170 @@
+//! What is run, how much of it, and what came out.
+
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// A workload; they are written in `workloads/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workload {
+    /// Spawn a batch, join it in order.
+    SpawnJoin,
+    /// The same, with all alive at once.
+    SpawnJoinAll,
+    /// Spawn one, await it, again.
+    SpawnJoinOne,
+    /// Tasks that take turns.
+    Yield,
+    /// Two channels of one place: an item there and back.
+    ChanPingpong,
+    /// A channel of 128 places, one sender, one receiver.
+    ChanThroughput,
+    /// Tasks that want one lock, and yield while they have it.
+    LockContended,
+    /// Make a sleep, poll it once, drop it, while others sleep.
+    TimerInsertCancel,
+    /// Spawn a task that sleeps, cancel it, wait for its end.
+    Cancel,
+    /// Many sleep; cancel one after the other, and wait for each.
+    CancelMany,
+    /// Many sleep once, for 1 to 100 ms; processor time.
+    TimerFire,
+    /// One sleeps for 1 ms, again and again: how late?
+    Sleep1ms,
+    /// The same, for 100 µs.
+    Sleep100us,
+    /// Tasks that wait for nothing: how many bytes?
+    HoldIdle,
+    /// Tasks that sleep: how many bytes?
+    HoldSleeping,
+}
+
+use Workload::*;
+
+/// Each workload, its name, how many operations a run measures, and how many tasks take part.
+const ALL: [(Workload, &str, Load); 15] = [
+    (SpawnJoin, "spawn_join", Load::new(1_000_000, 1_000)),
+    (SpawnJoinAll, "spawn_join_all", Load::new(1_000_000, 1_000_000)),
+    (SpawnJoinOne, "spawn_join_1", Load::new(500_000, 1)),
+    (Yield, "yield", Load::new(3_000_000, 1_000)),
+    (ChanPingpong, "chan_pingpong", Load::new(400_000, 1)),
+    (ChanThroughput, "chan_throughput", Load::new(2_000_000, 1)),
+    (LockContended, "lock_contended", Load::new(400_000, 100)),
+    (TimerInsertCancel, "timer_insert_cancel", Load::new(500_000, 100_000)),
+    (Cancel, "cancel", Load::new(300_000, 1)),
+    (CancelMany, "cancel_many", Load::new(100_000, 100_000)),
+    (TimerFire, "timer_fire", Load::new(100_000, 100_000)),
+    (Sleep1ms, "sleep_1ms", Load::new(200, 1)),
+    (Sleep100us, "sleep_100us", Load::new(300, 1)),
+    (HoldIdle, "idle_task", Load::new(0, 100_000)),
+    (HoldSleeping, "sleeping_task", Load::new(0, 100_000)),
+];
+
+impl Workload {
+    /// The workload of this name.
+    pub fn named(name: &str) -> Option<Workload> {
+        ALL.iter().find(|(_, known, _)| *known == name).map(|(workload, _, _)| *workload)
+    }
+
+    /// The name on the command line and in the tables.
+    pub fn name(self) -> &'static str {
+        self.row().1
+    }
+
+    /// How much of it the tables run.
+    pub fn load(self) -> Load {
+        self.row().2
+    }
+
+    fn row(self) -> &'static (Workload, &'static str, Load) {
+        ALL.iter().find(|(workload, _, _)| *workload == self).expect("every workload has a row")
+    }
+}
+
+/// How much to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Operations, over all tasks.
+    pub ops: u64,
+    /// How many tasks take part: a batch, those that take turns, those that sleep meanwhile.
+    pub size: u64,
+}
+
+impl Load {
+    /// So many operations, by so many tasks.
+    pub const fn new(ops: u64, size: u64) -> Self {
+        Load { ops, size }
+    }
+}
+
+/// What a run took.
+#[derive(Clone, Debug, Default)]
+pub struct Sample {
+    /// Operations done between start and stop.
+    pub ops: u64,
+    /// Time by the clock.
+    pub wall: Duration,
+    /// Processor time of the whole process, for the workloads that ask this.
+    pub cpu: Duration,
+    /// By how much each sleep was late, for the workloads that ask this.
+    pub late: Vec<Duration>,
+    /// The size of a task's own future, for the workloads that ask for bytes.
+    pub future_bytes: usize,
+}
+
+/// Times a part of a workload.
+#[derive(Debug)]
+pub struct Meter {
+    wall: Instant,
+    cpu: Option<Duration>,
+}
+
+impl Meter {
+    /// Begins to measure.
+    pub fn start() -> Self {
+        Meter { cpu: None, wall: Instant::now() }
+    }
+
+    /// Begins to measure processor time too. Not for what is to run under valgrind, which hides
+    /// the place where rustix looks for that clock.
+    pub fn start_with_cpu() -> Self {
+        Meter { cpu: Some(process_time()), wall: Instant::now() }
+    }
+
+    /// What `ops` operations took.
+    pub fn stop(self, ops: u64) -> Sample {
+        let wall = self.wall.elapsed();
+        let cpu = self.cpu.map_or(Duration::ZERO, |begun| process_time() - begun);
+        Sample { ops, wall, cpu, ..Sample::default() }
+    }
+}
+
+/// The processor time that this process has used so far.
+fn process_time() -> Duration {
+    let used = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(used.tv_sec.unsigned_abs(), u32::try_from(used.tv_nsec).unwrap_or(0))
+}
+
+/// Numbers that look random and are the same in every run (a linear congruence of Knuth's).
+#[derive(Debug)]
+pub struct Numbers(u64);
+
+impl Numbers {
+    /// The same sequence every time.
+    pub fn new() -> Self {
+        Numbers(1)
+    }
+
+    /// An instant to sleep for that never comes in a run: 100 to 200 seconds.
+    pub fn far(&mut self) -> Duration {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        Duration::from_millis(100_000 + (self.0 >> 33) % 100_000)
+    }
+}
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Numbers::new()
+    }
+}

@@ -1,0 +1,2 @@
+//! The table of times.
+fn main() {}

@@ -1,0 +1,84 @@
+//! Curium: `kernel::run`, `sync::Queue`, `sync::Lock`, and the graceful cancel.
+
+use std::future::{Future, pending};
+use std::rc::Rc;
+use std::time::Duration;
+
+use kernel::{Task, TaskCancelled};
+
+use crate::load::{Load, Sample, Workload};
+
+macro_rules! done {
+    ($value:expr) => {
+        Ok::<_, kernel::TaskCancelled>($value)
+    };
+}
+macro_rules! go {
+    ($future:expr) => {
+        $future.await?
+    };
+}
+macro_rules! join {
+    ($task:expr) => {
+        $task.join().await?.expect("the task ends well")
+    };
+}
+macro_rules! send {
+    ($queue:expr, $item:expr) => {
+        $queue.put($item).await?
+    };
+}
+macro_rules! recv {
+    ($queue:expr) => {
+        $queue.get().await?
+    };
+}
+macro_rules! lock {
+    ($lock:expr) => {
+        $lock.acquire().await?
+    };
+}
+macro_rules! cancel {
+    ($task:expr) => {
+        $task.cancel().await?
+    };
+}
+
+#[path = "../workloads/sync.rs"]
+mod sync_;
+#[path = "../workloads/tasks.rs"]
+mod tasks;
+#[path = "../workloads/timers.rs"]
+mod timers;
+
+use kernel::{sleep, spawn, yield_now};
+
+type Outcome<T> = Result<T, TaskCancelled>;
+type Shared<T> = Rc<T>;
+
+pub(super) fn run(workload: Workload, load: Load, look: fn()) -> Option<Sample> {
+    tasks::run(workload, load)
+        .or_else(|| sync_::run(workload, load))
+        .or_else(|| timers::run(workload, load, look))
+}
+
+fn block_on(main: impl AsyncFnOnce() -> Outcome<Sample>) -> Sample {
+    kernel::run(main).expect("nobody cancels the main task")
+}
+
+fn channel<T>(places: usize) -> (Rc<sync::Queue<T>>, Rc<sync::Queue<T>>) {
+    let queue = Rc::new(sync::Queue::new(places));
+    (queue.clone(), queue)
+}
+
+fn new_lock() -> sync::Lock<()> {
+    sync::Lock::new(())
+}
+
+fn sleeper(duration: Duration) -> Task<(), TaskCancelled> {
+    spawn(async move { sleep(duration).await })
+}
+
+fn idle() -> impl Future<Output = Outcome<()>> {
+    kernel::cancellable(pending())
+}

@@ -1,0 +1,40 @@
+//! The runtimes, each behind a shim: `Outcome`, `Shared`, `block_on`, `spawn`, `yield_now`,
+//! `channel`, `new_lock`, `sleep`, `sleeper`, `idle`, and the macros `go!` (await), `done!` (a value
+//! as a body's end), `join!`, `send!`, `recv!`, `lock!`, `cancel!`.
+//!
+//! They are macros where the runtimes differ in kind: a wrapping `async fn` would itself be
+//! measured. A workload always runs as a task: in several runtimes the future given to `block_on`
+//! is something apart, and slower to wake.
+
+#[macro_use]
+mod plain;
+
+mod bare;
+mod curium;
+mod monoio;
+mod rc;
+mod smol;
+mod tokio_current;
+mod tokio_local;
+
+use crate::load::{Load, Sample, Workload};
+
+/// Runs a workload, or says that the runtime has no such thing; the function is called where a
+/// workload wants to be looked at.
+pub type Run = fn(Workload, Load, fn()) -> Option<Sample>;
+
+/// Each runtime by its name; Curium first, the floors last.
+pub const ALL: [(&str, Run); 7] = [
+    ("curium", curium::run),
+    ("tokio_local", tokio_local::run),
+    ("tokio_current", tokio_current::run),
+    ("smol", smol::run),
+    ("monoio", monoio::run),
+    ("floor_bare", bare::run),
+    ("floor_rc", rc::run),
+];
+
+/// The runtime of this name.
+pub fn named(name: &str) -> Option<Run> {
+    ALL.iter().find(|(known, _)| *known == name).map(|(_, run)| *run)
+}

@@ -1,0 +1,70 @@
+//! smol's parts: `LocalExecutor` under async-io's `block_on` and `Timer`; async-channel's
+//! `bounded`, async-lock's `Mutex` (which lets newcomers in first, until one has waited for
+//! half a millisecond).
+
+use std::future::Future;
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_channel::{Receiver, Sender};
+use async_executor::{LocalExecutor, Task};
+use async_io::Timer;
+use async_lock::Mutex;
+
+use crate::load::{Load, Sample, Workload};
+
+macro_rules! cancel {
+    ($task:expr) => {
+        assert!($task.cancel().await.is_none(), "the task is cancelled")
+    };
+}
+
+#[path = "../workloads/sync.rs"]
+mod sync_;
+#[path = "../workloads/tasks.rs"]
+mod tasks;
+#[path = "../workloads/timers.rs"]
+mod timers;
+
+use futures_lite::future::yield_now;
+
+use std::future::pending as idle;
+
+type Outcome<T> = T;
+type Shared<T> = Rc<T>;
+
+thread_local! {
+    static EXECUTOR: LocalExecutor<'static> = const { LocalExecutor::new() };
+}
+
+pub(super) fn run(workload: Workload, load: Load, look: fn()) -> Option<Sample> {
+    tasks::run(workload, load)
+        .or_else(|| sync_::run(workload, load))
+        .or_else(|| timers::run(workload, load, look))
+}
+
+fn block_on<F: Future<Output = Sample> + 'static>(main: impl FnOnce() -> F) -> Sample {
+    EXECUTOR.with(|executor| async_io::block_on(executor.run(spawn(main()))))
+}
+
+fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> Task<F::Output> {
+    EXECUTOR.with(|executor| executor.spawn(future))
+}
+
+fn channel<T>(places: usize) -> (Sender<T>, Receiver<T>) {
+    async_channel::bounded(places)
+}
+
+fn new_lock() -> Mutex<()> {
+    Mutex::new(())
+}
+
+fn sleep(duration: Duration) -> Timer {
+    Timer::after(duration)
+}
+
+fn sleeper(duration: Duration) -> Task<()> {
+    spawn(async move {
+        sleep(duration).await;
+    })
+}

@@ -1,0 +1,61 @@
+//! tokio's `LocalSet`, on its current-thread runtime; `tokio::sync::mpsc` and `Mutex`.
+
+use std::future::Future;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::{JoinHandle, LocalSet};
+
+use crate::load::{Load, Sample, Workload};
+
+macro_rules! join {
+    ($task:expr) => {
+        $task.await.expect("the task ends well")
+    };
+}
+macro_rules! cancel {
+    ($task:expr) => {{
+        $task.abort();
+        $task.await.expect_err("the task is aborted")
+    }};
+}
+
+#[path = "../workloads/sync.rs"]
+mod sync_;
+#[path = "../workloads/tasks.rs"]
+mod tasks;
+#[path = "../workloads/timers.rs"]
+mod timers;
+
+use tokio::task::{spawn_local as spawn, yield_now};
+use tokio::time::sleep;
+
+use std::future::pending as idle;
+
+type Outcome<T> = T;
+type Shared<T> = Rc<T>;
+
+pub(super) fn run(workload: Workload, load: Load, look: fn()) -> Option<Sample> {
+    tasks::run(workload, load)
+        .or_else(|| sync_::run(workload, load))
+        .or_else(|| timers::run(workload, load, look))
+}
+
+fn block_on<F: Future<Output = Sample> + 'static>(main: impl FnOnce() -> F) -> Sample {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let main = async { spawn(main()).await.expect("the workload ends well") };
+    LocalSet::new().block_on(&runtime.expect("a runtime"), main)
+}
+
+fn channel<T>(places: usize) -> (mpsc::Sender<T>, mpsc::Receiver<T>) {
+    mpsc::channel(places)
+}
+
+fn new_lock() -> Mutex<()> {
+    Mutex::new(())
+}
+
+fn sleeper(duration: Duration) -> JoinHandle<()> {
+    spawn(async move { sleep(duration).await })
+}
