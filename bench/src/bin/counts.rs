@@ -1,0 +1,223 @@
+//! Instructions per operation, under valgrind, beside those that were kept; fails when one grew.
+//!
+//! Instructions repeat where times do not, so this is what can be checked on any machine. Each
+//! workload runs twice, with few operations and with more; the difference, per operation, is free
+//! of what starting and ending cost. Run it as `.ci/counts`.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::{env, fs};
+
+use bench::load::Workload;
+use bench::runtimes;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// What is counted: of times, nothing can be said here.
+const WORKLOADS: [Workload; 8] = [
+    Workload::SpawnJoin,
+    Workload::SpawnJoinOne,
+    Workload::Yield,
+    Workload::ChanPingpong,
+    Workload::ChanThroughput,
+    Workload::LockContended,
+    Workload::TimerInsertCancel,
+    Workload::Cancel,
+];
+
+/// Operations of the shorter and of the longer run.
+const FEW: u64 = 10_000;
+const MORE: u64 = 30_000;
+
+/// By how much a count may grow.
+const TOLERANCE: f64 = 1.03;
+
+/// Dependencies that run inside these workloads.
+const PACKAGES: [&str; 5] = ["mio", "pin-project-lite", "rustix", "slab", "tracing-core"];
+
+const KEPT: &str = "bench/counts.toml";
+const USAGE: &str = "\
+.ci/counts             Curium's counts; fails if one grew by more than 3 %
+.ci/counts --record    the same, and keeps them for this toolchain and these dependencies
+.ci/counts --peers     those of all runtimes beside them";
+
+fn main() -> ExitCode {
+    let outcome = match env::args().nth(1).as_deref() {
+        None => check(false),
+        Some("--record") => check(true),
+        Some("--peers") => peers(),
+        Some(_) => Err(USAGE.into()),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Counts Curium's workloads and compares them with the kept ones.
+fn check(record: bool) -> Result<ExitCode> {
+    let key = key()?;
+    let tables = parse(&fs::read_to_string(KEPT)?);
+    let kept = tables.get(&key);
+    let mut counts = Vec::new();
+    let mut grown = 0;
+    println!("{:<22}{:>8}{:>8}{:>9}{:>8}", "instructions", "now", "kept", "change", "goal");
+    for workload in WORKLOADS {
+        let name = workload.name();
+        let now = count("curium", workload)?.ok_or("Curium has every workload")?;
+        let before = kept.and_then(|kept| kept.get(name)).copied();
+        let goal = tables.get("goals").and_then(|goals| goals.get(name));
+        let change = before.map(|before| now as f64 / before as f64);
+        let too_much = change.is_some_and(|change| change > TOLERANCE);
+        grown += usize::from(too_much);
+        println!(
+            "{name:<22}{now:>8}{:>8}{:>9}{:>8}{}",
+            before.map_or("-".into(), |before| before.to_string()),
+            change.map_or("-".into(), |change| format!("{:+.1} %", (change - 1.0) * 100.0)),
+            goal.map_or("-".into(), ToString::to_string),
+            if too_much { "  GREW" } else { "" },
+        );
+        counts.push((name, now));
+    }
+    if record {
+        keep(&key, &counts)?;
+        println!("kept in {KEPT} for [\"{key}\"]");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if kept.is_none() {
+        println!("nothing kept for [\"{key}\"]; `.ci/counts --record` keeps these");
+    }
+    if grown > 0 {
+        println!("{grown} grew by more than 3 %; if that is meant: `.ci/counts --record`");
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Counts the workloads of every runtime.
+fn peers() -> Result<ExitCode> {
+    print!("{:<20}", "instructions");
+    for (runtime, _) in runtimes::ALL {
+        print!("{runtime:>14}");
+    }
+    println!();
+    for workload in WORKLOADS {
+        print!("{:<20}", workload.name());
+        for (runtime, _) in runtimes::ALL {
+            let count = count(runtime, workload)?;
+            print!("{:>14}", count.map_or("-".into(), |count| count.to_string()));
+        }
+        println!();
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Instructions per operation; nothing if the runtime has no such workload.
+fn count(runtime: &str, workload: Workload) -> Result<Option<u64>> {
+    let Some(few) = collected(runtime, workload, FEW)? else { return Ok(None) };
+    let more = collected(runtime, workload, MORE)?.ok_or("it ran with fewer operations")?;
+    Ok(Some(more.saturating_sub(few) / (MORE - FEW)))
+}
+
+/// All instructions of one run.
+fn collected(runtime: &str, workload: Workload, ops: u64) -> Result<Option<u64>> {
+    let run = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(count_program()?)
+        .args([runtime, workload.name(), &ops.to_string()])
+        .output()
+        .map_err(|error| format!("valgrind: {error}"))?;
+    let says = String::from_utf8_lossy(&run.stderr);
+    match run.status.code() {
+        Some(0) => {}
+        Some(2) => return Ok(None),
+        _ => return Err(format!("{runtime} {}: {}\n{says}", workload.name(), run.status).into()),
+    }
+    let total = says.lines().find_map(|line| line.split_once("Collected :"));
+    let (_, total) = total.ok_or("valgrind said nothing of what it collected")?;
+    Ok(Some(total.trim().parse()?))
+}
+
+/// The program that is counted stands beside this one.
+fn count_program() -> Result<PathBuf> {
+    Ok(env::current_exe()?.with_file_name("count"))
+}
+
+/// What the counts depend on, beside Curium itself.
+fn key() -> Result<String> {
+    let mut parts = vec![
+        said_by("rustc", "-V")?.split_whitespace().take(2).collect::<Vec<_>>().join(" "),
+        env::consts::ARCH.to_owned(),
+        said_by("getconf", "GNU_LIBC_VERSION").unwrap_or_else(|_| "libc unknown".into()),
+        said_by("valgrind", "--version")?.replace('-', " "),
+    ];
+    let lock = fs::read_to_string("Cargo.lock")?;
+    for package in PACKAGES {
+        let entry = format!("name = \"{package}\"\nversion = \"");
+        let versions = lock.split(&entry).skip(1).filter_map(|rest| rest.split('"').next());
+        parts.push(format!("{package} {}", newest(versions).unwrap_or("none")));
+    }
+    Ok(parts.join(", "))
+}
+
+/// The newest of some versions: peers may bring older ones of the same package.
+fn newest<'a>(versions: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let numbers =
+        |version: &str| -> Vec<u64> { version.split('.').filter_map(|n| n.parse().ok()).collect() };
+    versions.max_by_key(|version| numbers(version))
+}
+
+/// The first line that a program prints.
+fn said_by(program: &str, argument: &str) -> Result<String> {
+    let said = Command::new(program).arg(argument).output();
+    let said = said.map_err(|error| format!("{program}: {error}"))?;
+    let text = String::from_utf8(said.stdout)?;
+    Ok(text.lines().next().ok_or_else(|| format!("{program} says nothing"))?.trim().to_owned())
+}
+
+/// Numbers by name.
+type Table = BTreeMap<String, u64>;
+
+/// The tables of the kept file, by their headings: as much of TOML as it has.
+fn parse(text: &str) -> BTreeMap<String, Table> {
+    let mut tables: BTreeMap<String, Table> = BTreeMap::new();
+    let mut heading = String::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
+        if line.starts_with('[') {
+            heading = line.trim_matches(['[', ']', '"']).to_owned();
+        } else if let Some((name, Ok(number))) =
+            line.split_once('=').map(|(name, number)| (name.trim(), number.trim().parse()))
+        {
+            tables.entry(heading.clone()).or_default().insert(name.to_owned(), number);
+        }
+    }
+    tables
+}
+
+/// Puts a table into the kept file, in place of the one of the same key if there is one.
+fn keep(key: &str, counts: &[(&str, u64)]) -> Result<()> {
+    let heading = format!("[\"{key}\"]");
+    let mut kept = String::new();
+    let mut replaced = false;
+    for line in fs::read_to_string(KEPT)?.lines() {
+        if line.starts_with('[') {
+            replaced = line == heading;
+        }
+        if !replaced {
+            writeln!(kept, "{line}")?;
+        }
+    }
+    let mut kept = kept.trim_end().to_owned();
+    write!(kept, "\n\n{heading}\n")?;
+    for (name, count) in counts {
+        writeln!(kept, "{name} = {count}")?;
+    }
+    fs::write(KEPT, kept)?;
+    Ok(())
+}
