@@ -1,76 +1,157 @@
-//! Timers of the floor: an ordered map of deadlines, on this thread.
+//! Timers of the floor: a binary heap whose entries know their places, on this thread.
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A deadline, and a number that tells equal ones apart.
-type Key = (Instant, u64);
-
 thread_local! {
-    static TIMERS: RefCell<BTreeMap<Key, Waker>> = const { RefCell::new(BTreeMap::new()) };
-    static NEXT: Cell<u64> = const { Cell::new(0) };
+    static TIMERS: RefCell<Timers> = const { RefCell::new(Timers::new()) };
+}
+
+/// No place in the heap: the timer has fired.
+const FIRED: usize = usize::MAX;
+
+struct Timers {
+    /// Deadlines, the first on top; and whose each is.
+    heap: Vec<(Instant, usize)>,
+    /// Of each timer its place in the heap, and whom to wake.
+    armed: Vec<(usize, Option<Waker>)>,
+    free: Vec<usize>,
+}
+
+impl Timers {
+    const fn new() -> Self {
+        Timers { heap: Vec::new(), armed: Vec::new(), free: Vec::new() }
+    }
+
+    fn arm(&mut self, deadline: Instant, waker: Waker) -> usize {
+        let place = self.heap.len();
+        let timer = self.free.pop().unwrap_or(self.armed.len());
+        if timer == self.armed.len() {
+            self.armed.push((place, Some(waker)));
+        } else {
+            self.armed[timer] = (place, Some(waker));
+        }
+        self.heap.push((deadline, timer));
+        self.rise(place);
+        timer
+    }
+
+    fn disarm(&mut self, timer: usize) {
+        let (place, _waker) = std::mem::replace(&mut self.armed[timer], (FIRED, None));
+        if place != FIRED {
+            self.take_out(place);
+        }
+        self.free.push(timer);
+    }
+
+    fn take_out(&mut self, place: usize) {
+        self.heap.swap_remove(place);
+        if place < self.heap.len() {
+            self.armed[self.heap[place].1].0 = place;
+            self.rise(place);
+            self.sink(place);
+        }
+    }
+
+    fn swap(&mut self, one: usize, other: usize) {
+        self.heap.swap(one, other);
+        self.armed[self.heap[one].1].0 = one;
+        self.armed[self.heap[other].1].0 = other;
+    }
+
+    fn rise(&mut self, mut place: usize) {
+        while place > 0 {
+            let above = (place - 1) / 2;
+            if self.heap[above].0 <= self.heap[place].0 {
+                return;
+            }
+            self.swap(place, above);
+            place = above;
+        }
+    }
+
+    fn sink(&mut self, mut place: usize) {
+        loop {
+            let below = 2 * place + 1;
+            let Some(&(mut first, _)) = self.heap.get(below) else { return };
+            let mut least = below;
+            if self.heap.get(below + 1).is_some_and(|(deadline, _)| *deadline < first) {
+                least = below + 1;
+                first = self.heap[least].0;
+            }
+            if self.heap[place].0 <= first {
+                return;
+            }
+            self.swap(place, least);
+            place = least;
+        }
+    }
+
+    /// Takes out the first, if it is due.
+    fn fire(&mut self, now: Instant) -> Option<Waker> {
+        let (deadline, timer) = *self.heap.first()?;
+        if deadline > now {
+            return None;
+        }
+        self.take_out(0);
+        let (place, waker) = &mut self.armed[timer];
+        *place = FIRED;
+        waker.take()
+    }
 }
 
 /// A sleep.
 pub(crate) struct Sleep {
     deadline: Instant,
-    armed: Option<Key>,
+    timer: Option<usize>,
 }
 
 /// Sleeps for so long.
 pub(crate) fn sleep(duration: Duration) -> Sleep {
-    Sleep { deadline: Instant::now() + duration, armed: None }
+    Sleep { deadline: Instant::now() + duration, timer: None }
 }
 
 impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match self.armed {
+        TIMERS.with_borrow_mut(|timers| match self.timer {
             None => {
-                let key = (self.deadline, NEXT.replace(NEXT.get() + 1));
-                TIMERS.with_borrow_mut(|timers| timers.insert(key, cx.waker().clone()));
-                self.armed = Some(key);
+                self.timer = Some(timers.arm(self.deadline, cx.waker().clone()));
                 Poll::Pending
             }
-            Some(key) if TIMERS.with_borrow(|timers| timers.contains_key(&key)) => Poll::Pending,
-            Some(_) => {
-                self.armed = None;
-                Poll::Ready(())
-            }
-        }
+            Some(timer) if timers.armed[timer].0 == FIRED => Poll::Ready(()),
+            Some(_) => Poll::Pending,
+        })
     }
 }
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        if let Some(key) = self.armed {
-            TIMERS.with_borrow_mut(|timers| timers.remove(&key));
+        if let Some(timer) = self.timer {
+            TIMERS.with_borrow_mut(|timers| timers.disarm(timer));
         }
     }
 }
 
 /// Wakes whoever is due; looks at the clock only if somebody sleeps.
 pub(super) fn fire() {
-    if TIMERS.with_borrow(BTreeMap::is_empty) {
+    if TIMERS.with_borrow(|timers| timers.heap.is_empty()) {
         return;
     }
     let now = Instant::now();
-    let due = TIMERS.with_borrow_mut(|timers| {
-        let later = timers.split_off(&(now, u64::MAX));
-        std::mem::replace(timers, later)
-    });
-    due.into_values().for_each(Waker::wake);
+    while let Some(waker) = TIMERS.with_borrow_mut(|timers| timers.fire(now)) {
+        waker.wake();
+    }
 }
 
 /// Nobody is ready: sleeps until somebody is due.
 pub(super) fn wait() {
-    let first = TIMERS.with_borrow(|timers| timers.keys().next().copied());
+    let first = TIMERS.with_borrow(|timers| timers.heap.first().copied());
     let (deadline, _) = first.expect("somebody sleeps, or nothing will ever happen");
     thread::sleep(deadline.saturating_duration_since(Instant::now()));
     fire();
