@@ -10,6 +10,9 @@
 // `done!(())` is `()` for some runtimes and a `Result` for Curium.
 #![allow(clippy::semicolon_if_nothing_returned, clippy::unused_unit)]
 
+pub mod case;
 mod floor;
 pub mod load;
+pub mod picture;
 pub mod runtimes;
+pub mod table;

@@ -15,6 +15,8 @@ pub enum Workload {
     SpawnJoinOne,
     /// Tasks that take turns.
     Yield,
+    /// The same without what spawning and joining cost; for queues that are first in, first out.
+    TurnsAlone,
     /// Two channels of one place: an item there and back.
     ChanPingpong,
     /// A channel of 128 places, one sender, one receiver.
@@ -42,11 +44,12 @@ pub enum Workload {
 use Workload::*;
 
 /// Each workload, its name, how many operations a run measures, and how many tasks take part.
-const ALL: [(Workload, &str, Load); 15] = [
+const ALL: [(Workload, &str, Load); 16] = [
     (SpawnJoin, "spawn_join", Load::new(1_000_000, 1_000)),
     (SpawnJoinAll, "spawn_join_all", Load::new(1_000_000, 1_000_000)),
     (SpawnJoinOne, "spawn_join_1", Load::new(500_000, 1)),
     (Yield, "yield", Load::new(3_000_000, 1_000)),
+    (TurnsAlone, "turns_alone", Load::new(2_000_000, 1_000)),
     (ChanPingpong, "chan_pingpong", Load::new(400_000, 1)),
     (ChanThroughput, "chan_throughput", Load::new(2_000_000, 1)),
     (LockContended, "lock_contended", Load::new(400_000, 100)),
@@ -61,6 +64,11 @@ const ALL: [(Workload, &str, Load); 15] = [
 ];
 
 impl Workload {
+    /// Every workload, in the order of the tables.
+    pub fn all() -> impl Iterator<Item = Workload> {
+        ALL.iter().map(|(workload, _, _)| *workload)
+    }
+
     /// The workload of this name.
     pub fn named(name: &str) -> Option<Workload> {
         ALL.iter().find(|(_, known, _)| *known == name).map(|(workload, _, _)| *workload)

@@ -1,6 +1,6 @@
 //! The runtimes, each behind a shim: `Outcome`, `Shared`, `block_on`, `spawn`, `yield_now`,
-//! `channel`, `new_lock`, `sleep`, `sleeper`, `idle`, and the macros `go!` (await), `done!` (a value
-//! as a body's end), `join!`, `send!`, `recv!`, `lock!`, `cancel!`.
+//! `channel`, `new_lock`, `sleep`, `sleeper`, `idle`, and the macros `go!` (await), `done!` (the
+//! value that a body ends with), `join!`, `send!`, `recv!`, `lock!`, `cancel!`.
 //!
 //! They are macros where the runtimes differ in kind: a wrapping `async fn` would itself be
 //! measured. A workload always runs as a task: in several runtimes the future given to `block_on`

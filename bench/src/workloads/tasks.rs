@@ -11,6 +11,7 @@ pub(super) fn run(workload: Workload, load: Load) -> Option<Sample> {
         Workload::SpawnJoin | Workload::SpawnJoinAll => block_on(move || spawn_join(load)),
         Workload::SpawnJoinOne => block_on(move || spawn_join_1(load)),
         Workload::Yield => block_on(move || turns(load)),
+        Workload::TurnsAlone => block_on(move || turns_alone(load)),
         _ => return None,
     })
 }
@@ -57,4 +58,29 @@ async fn turns(load: Load) -> Outcome<Sample> {
         join!(task);
     }
     done!(meter.stop(load.ops))
+}
+
+/// The same, measured only while all of them take turns: this task takes turns with them, so when
+/// it has had its own, each has.
+async fn turns_alone(load: Load) -> Outcome<Sample> {
+    let turns = load.ops / load.size;
+    let mut tasks = Vec::new();
+    for _ in 0..load.size {
+        tasks.push(spawn(async move {
+            for _ in 0..turns + 2 {
+                go!(yield_now());
+            }
+            done!(())
+        }));
+    }
+    go!(yield_now());
+    let meter = Meter::start();
+    for _ in 0..turns {
+        go!(yield_now());
+    }
+    let sample = meter.stop(turns * load.size);
+    for task in tasks {
+        join!(task);
+    }
+    done!(sample)
 }

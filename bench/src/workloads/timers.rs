@@ -59,16 +59,18 @@ async fn cancel(load: Load) -> Outcome<Sample> {
     done!(meter.stop(load.ops))
 }
 
-/// `size` tasks sleep; each is cancelled and waited for, one after the other.
+/// `size` tasks fall asleep; each is cancelled and waited for, one after the other; again.
 async fn cancel_many(load: Load) -> Outcome<Sample> {
     let mut numbers = Numbers::new();
-    let sleepers: Vec<_> = (0..load.size).map(|_| sleeper(numbers.far())).collect();
-    go!(settle(load.size));
     let meter = Meter::start();
-    for sleeper in sleepers {
-        cancel!(sleeper);
+    for _ in 0..load.ops / load.size {
+        let sleepers: Vec<_> = (0..load.size).map(|_| sleeper(numbers.far())).collect();
+        go!(settle(load.size));
+        for sleeper in sleepers {
+            cancel!(sleeper);
+        }
     }
-    done!(meter.stop(load.size))
+    done!(meter.stop(load.ops))
 }
 
 /// `size` tasks, each of which sleeps once, for 1 to 100 ms.
