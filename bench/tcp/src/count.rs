@@ -1,0 +1,145 @@
+//! Counting: instructions and system calls a request, which do not move with the machine's mood.
+//!
+//! The server runs under valgrind or strace, the load outside. Two runs, one with more work: what
+//! starting and ending cost is in both, and the difference is the work's alone. A server under
+//! either is slow, so the load waits until it sleeps: else it would find the next message each time
+//! it looks, which a server in earnest does not.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::args::{Options, Workload};
+use crate::load;
+use crate::report::{self, Figures};
+use crate::rounds::{ACCEPTING, ECHOING, LARGE, SMALL};
+use crate::serve::Runtime;
+use crate::server::Server;
+
+/// Fewer and more pieces of work.
+const FULL: (usize, usize) = (6_400, 32_000);
+const QUICK: (usize, usize) = (640, 3_200);
+
+pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    let work = if options.quick { QUICK } else { FULL };
+    let folder = std::env::temp_dir().join(format!("curium-bench-tcp.{}", std::process::id()));
+    fs::create_dir_all(&folder)?;
+    let mut figures = Figures::new(&options.runtimes);
+    let mut calls = Vec::new();
+    for &workload in options.workloads.iter().filter(|&&workload| workload != Workload::Idle) {
+        for &runtime in &options.runtimes {
+            eprintln!("{} on {runtime}", workload.name());
+            let spent = instructions(&folder, workload, runtime, work)?;
+            figures.add(instructions_of(workload), runtime, spent);
+            let each = system_calls(&folder, workload, runtime, work)?;
+            figures.add(calls_of(workload), runtime, each.values().sum());
+            calls.push((workload, runtime, each));
+        }
+    }
+    fs::remove_dir_all(&folder)?;
+    if options.json {
+        report::json(&figures);
+        return Ok(());
+    }
+    report::table(&figures);
+    println!("\nsystem calls each, by name:");
+    for (workload, runtime, each) in calls {
+        let each = each.iter().filter(|(_, count)| **count >= 0.005);
+        let text: String = each.map(|(name, count)| format!("  {name} {count:.2}")).collect();
+        println!("{:<16}{runtime:<8}{text}", workload.name());
+    }
+    Ok(())
+}
+
+fn instructions_of(workload: Workload) -> &'static str {
+    match workload {
+        Workload::EchoLatency => "echo_latency, user instructions a request",
+        Workload::EchoThroughput => "echo_throughput, user instructions a request",
+        Workload::AcceptRate => "accept_rate, user instructions a connection",
+        Workload::Idle => "idle",
+    }
+}
+
+fn calls_of(workload: Workload) -> &'static str {
+    match workload {
+        Workload::EchoLatency => "echo_latency, system calls a request",
+        Workload::EchoThroughput => "echo_throughput, system calls a request",
+        Workload::AcceptRate => "accept_rate, system calls a connection",
+        Workload::Idle => "idle",
+    }
+}
+
+fn drive(workload: Workload, server: &Server, count: usize) -> Result<(), Box<dyn Error>> {
+    let at = server.address;
+    match workload {
+        Workload::EchoLatency => load::in_step(at, 1, SMALL, count, || server.until_asleep())?,
+        Workload::EchoThroughput => {
+            load::in_step(at, ECHOING, LARGE, count, || server.until_asleep())?;
+        }
+        Workload::AcceptRate => load::connections(at, ACCEPTING, count)?,
+        Workload::Idle => drop(load::idle(at, count)?),
+    }
+    Ok(())
+}
+
+/// Runs the load against a server that `watcher` looks at, and gives the file it wrote.
+fn watched(
+    watcher: &[&str],
+    file: PathBuf,
+    workload: Workload,
+    runtime: Runtime,
+    count: usize,
+) -> Result<String, Box<dyn Error>> {
+    let named = |part: &&str| part.replace("FILE", &file.to_string_lossy());
+    let watcher: Vec<String> = watcher.iter().map(named).collect();
+    let server = Server::start_under(&watcher, runtime, None)?;
+    drive(workload, &server, count)?;
+    server.stop()?;
+    Ok(fs::read_to_string(file)?)
+}
+
+fn instructions(
+    folder: &Path,
+    workload: Workload,
+    runtime: Runtime,
+    (few, many): (usize, usize),
+) -> Result<f64, Box<dyn Error>> {
+    let total = |count: usize| {
+        let watcher = ["valgrind", "-q", "--tool=callgrind", "--callgrind-out-file=FILE"];
+        let file = folder.join(format!("callgrind.{}.{runtime}.{count}", workload.name()));
+        let text = watched(&watcher, file, workload, runtime, count)?;
+        let total = text.lines().find_map(|line| line.strip_prefix("totals:"));
+        let total = total.and_then(|total| total.trim().parse::<f64>().ok());
+        total.ok_or_else(|| Box::<dyn Error>::from("callgrind wrote no total"))
+    };
+    Ok((total(many)? - total(few)?) / (many - few) as f64)
+}
+
+fn system_calls(
+    folder: &Path,
+    workload: Workload,
+    runtime: Runtime,
+    (few, many): (usize, usize),
+) -> Result<BTreeMap<String, f64>, Box<dyn Error>> {
+    let total = |count: usize| {
+        let watcher = ["strace", "-f", "-c", "-U", "name,calls", "-o", "FILE"];
+        let file = folder.join(format!("strace.{}.{runtime}.{count}", workload.name()));
+        let text = watched(&watcher, file, workload, runtime, count)?;
+        Ok::<_, Box<dyn Error>>(text.lines().filter_map(calls_in).collect())
+    };
+    let fewer: BTreeMap<String, f64> = total(few)?;
+    let more: BTreeMap<String, f64> = total(many)?;
+    let each = |(name, calls): (String, f64)| {
+        let started = fewer.get(&name).copied().unwrap_or_default();
+        (name, (calls - started) / (many - few) as f64)
+    };
+    Ok(more.into_iter().map(each).collect())
+}
+
+/// A line of strace's summary: the name of a system call, and how many there were.
+fn calls_in(line: &str) -> Option<(String, f64)> {
+    let mut words = line.split_whitespace();
+    let (name, calls) = (words.next()?, words.next()?.parse().ok()?);
+    (name != "total").then(|| (name.to_owned(), calls))
+}

@@ -1,0 +1,174 @@
+//! The load generator: one for all servers, and none of their code.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use mio::{Events, Interest, Poll, Token};
+
+/// Longer than anything here takes: a server that stops answering is an error, not a hang.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn connect(server: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(server)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// One connection, `len` bytes there and back, `trips` times: how long each took, in nanoseconds.
+pub(crate) fn latencies(server: SocketAddr, len: usize, trips: usize) -> io::Result<Vec<u64>> {
+    let mut stream = connect(server)?;
+    let mut message = vec![b'x'; len];
+    let mut latencies = Vec::with_capacity(trips);
+    for _ in 0..trips {
+        let begun = Instant::now();
+        stream.write_all(&message)?;
+        stream.read_exact(&mut message)?;
+        latencies.push(u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX));
+    }
+    Ok(latencies)
+}
+
+/// The same messages in step: all connections send, then all hear, then `before_each` of the next
+/// step returns.
+///
+/// How many calls a server needs depends on whether the next message is there before it looks, so
+/// for counting they are sent when it has gone to sleep.
+pub(crate) fn in_step(
+    server: SocketAddr,
+    connections: usize,
+    len: usize,
+    requests: usize,
+    before_each: impl Fn() -> io::Result<()>,
+) -> io::Result<()> {
+    let mut message = vec![b'x'; len];
+    let mut streams = Vec::with_capacity(connections);
+    for _ in 0..connections {
+        streams.push(connect(server)?);
+    }
+    for _ in 0..requests / connections {
+        before_each()?;
+        for stream in &mut streams {
+            stream.write_all(&message)?;
+        }
+        for stream in &mut streams {
+            stream.read_exact(&mut message)?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits for the next events.
+fn next(poll: &mut Poll, events: &mut Events) -> io::Result<()> {
+    loop {
+        match poll.poll(events, Some(PATIENCE)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+            Ok(()) if events.is_empty() => return Err(io::ErrorKind::TimedOut.into()),
+            Ok(()) => return Ok(()),
+        }
+    }
+}
+
+/// `connections`, each with one message of `len` bytes under way, until `requests` came back.
+pub(crate) fn echoes(
+    server: SocketAddr,
+    connections: usize,
+    len: usize,
+    requests: usize,
+) -> io::Result<()> {
+    let message = vec![b'x'; len];
+    let mut buffer = vec![0; 2 * len];
+    let mut poll = Poll::new()?;
+    let mut events = Events::with_capacity(connections);
+    let mut streams = Vec::with_capacity(connections);
+    for place in 0..connections {
+        let stream = connect(server)?;
+        stream.set_nonblocking(true)?;
+        let mut stream = mio::net::TcpStream::from_std(stream);
+        poll.registry().register(&mut stream, Token(place), Interest::READABLE)?;
+        streams.push((stream, 0));
+    }
+    // Of a server that has not accepted yet, too, the first message fits into the socket.
+    for (stream, _) in streams.iter_mut().take(requests) {
+        stream.write_all(&message)?;
+    }
+    let mut to_send = requests.saturating_sub(connections);
+    let mut to_come = requests;
+    while to_come > 0 {
+        next(&mut poll, &mut events)?;
+        for event in &events {
+            let (stream, got) = &mut streams[event.token().0];
+            match stream.read(&mut buffer) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(n) => *got += n,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Err(error) => return Err(error),
+            }
+            if *got == len {
+                *got = 0;
+                to_come -= 1;
+                if to_send > 0 {
+                    to_send -= 1;
+                    stream.write_all(&message)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `total` connections, `at_once` of them open: connect, a byte there and back, close.
+pub(crate) fn connections(server: SocketAddr, at_once: usize, total: usize) -> io::Result<()> {
+    let mut poll = Poll::new()?;
+    let mut events = Events::with_capacity(at_once);
+    let mut streams: Vec<Option<mio::net::TcpStream>> = Vec::new();
+    streams.resize_with(at_once, || None);
+    let open = |poll: &Poll, place: usize| {
+        let mut stream = connect(server)?;
+        stream.write_all(b"x")?;
+        stream.set_nonblocking(true)?;
+        let mut stream = mio::net::TcpStream::from_std(stream);
+        poll.registry().register(&mut stream, Token(place), Interest::READABLE)?;
+        Ok::<_, io::Error>(stream)
+    };
+    for (place, slot) in streams.iter_mut().enumerate().take(total) {
+        *slot = Some(open(&poll, place)?);
+    }
+    let mut to_open = total.saturating_sub(at_once);
+    let mut to_come = total;
+    while to_come > 0 {
+        next(&mut poll, &mut events)?;
+        for event in &events {
+            let place = event.token().0;
+            let Some(stream) = &mut streams[place] else {
+                continue;
+            };
+            match stream.read(&mut [0]) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Err(error) => return Err(error),
+            }
+            streams[place] = None;
+            to_come -= 1;
+            if to_open > 0 {
+                to_open -= 1;
+                streams[place] = Some(open(&poll, place)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Opens `count` connections that the server has answered on, and which then say nothing.
+pub(crate) fn idle(server: SocketAddr, count: usize) -> io::Result<Vec<TcpStream>> {
+    let answered = |_| {
+        let mut stream = connect(server)?;
+        stream.write_all(b"x")?;
+        stream.read_exact(&mut [0])?;
+        Ok(stream)
+    };
+    (0..count).map(answered).collect()
+}

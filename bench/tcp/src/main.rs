@@ -1,0 +1,29 @@
+//! TCP servers as separate processes: Curium, its peers and mio by hand, under one load generator.
+//!
+//! ```text
+//! curium-bench-tcp [--only WORKLOADS] [--runtimes NAMES] [--rounds N] [--quick] [--json]
+//! curium-bench-tcp count [the same]        instructions and system calls a request
+//! curium-bench-tcp serve RUNTIME           the server alone; the others start it like this
+//! ```
+//!
+//! The README beside this package says what is measured and how to read it.
+
+mod args;
+mod count;
+mod load;
+mod report;
+mod rounds;
+mod serve;
+mod server;
+
+use std::error::Error;
+
+use args::Command;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    match args::parse()? {
+        Command::Serve { runtime, core } => serve::run(runtime, core),
+        Command::Measure(options) => rounds::run(&options),
+        Command::Count(options) => count::run(&options),
+    }
+}

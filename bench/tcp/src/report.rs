@@ -1,0 +1,94 @@
+//! Figures: kept by round, shown as medians and as ratios within a round.
+
+use crate::serve::Runtime;
+
+/// Every value of every metric, by round.
+#[derive(Debug)]
+pub(crate) struct Figures {
+    runtimes: Vec<Runtime>,
+    rows: Vec<Row>,
+}
+
+#[derive(Debug)]
+struct Row {
+    metric: &'static str,
+    /// As many lists as there are runtimes, in their order.
+    values: Vec<Vec<f64>>,
+}
+
+impl Figures {
+    pub(crate) fn new(runtimes: &[Runtime]) -> Self {
+        Figures { runtimes: runtimes.to_vec(), rows: Vec::new() }
+    }
+
+    pub(crate) fn add(&mut self, metric: &'static str, runtime: Runtime, value: f64) {
+        let place = self.runtimes.iter().position(|&known| known == runtime);
+        let place = place.expect("only what was asked for is measured");
+        if let Some(row) = self.rows.iter_mut().find(|row| row.metric == metric) {
+            row.values[place].push(value);
+            return;
+        }
+        let mut values = vec![Vec::new(); self.runtimes.len()];
+        values[place].push(value);
+        self.rows.push(Row { metric, values });
+    }
+}
+
+fn median(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let upper = *sorted.get(sorted.len() / 2)?;
+    let lower = sorted[(sorted.len() - 1) / 2];
+    Some((lower + upper) / 2.0)
+}
+
+/// The median of the ratios of each round.
+fn ratio(ours: &[f64], theirs: &[f64]) -> Option<f64> {
+    let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect();
+    median(&ratios)
+}
+
+/// Medians, and below them what Curium's figure is of each of the others'.
+pub(crate) fn table(figures: &Figures) {
+    let heads: String = figures.runtimes.iter().map(|runtime| format!(" | {runtime:>9}")).collect();
+    let line = "---|".repeat(figures.runtimes.len());
+    println!("| {:<52}{heads} |\n|---|{line}", "median");
+    for row in &figures.rows {
+        let cells = row.values.iter().map(|values| cell(median(values), 2));
+        println!("| {:<52}{} |", row.metric, cells.collect::<String>());
+    }
+    let Some(ours) = figures.runtimes.iter().position(|&runtime| runtime == Runtime::Curium) else {
+        return;
+    };
+    println!("\n| {:<52}{heads} |\n|---|{line}", "curium is of it, median of the rounds");
+    for row in &figures.rows {
+        let cells = row.values.iter().map(|values| cell(ratio(&row.values[ours], values), 3));
+        println!("| {:<52}{} |", row.metric, cells.collect::<String>());
+    }
+}
+
+fn cell(value: Option<f64>, digits: usize) -> String {
+    match value {
+        Some(value) => format!(" | {value:>9.digits$}"),
+        None => format!(" | {:>9}", "-"),
+    }
+}
+
+/// A list with an object for each metric and runtime, all rounds in it.
+pub(crate) fn json(figures: &Figures) {
+    let mut objects = Vec::new();
+    for row in &figures.rows {
+        for (runtime, values) in figures.runtimes.iter().zip(&row.values) {
+            let Some(median) = median(values) else {
+                continue;
+            };
+            // Names and numbers only: nothing here needs escaping.
+            let metric = row.metric;
+            objects.push(format!(
+                "  {{\"metric\": \"{metric}\", \"runtime\": \"{runtime}\", \"median\": {median}, \
+                 \"rounds\": {values:?}}}"
+            ));
+        }
+    }
+    println!("[\n{}\n]", objects.join(",\n"));
+}

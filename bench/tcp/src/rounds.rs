@@ -1,0 +1,131 @@
+//! Measuring: rounds over all servers, one after the other, so that what changes on the machine
+//! changes for all.
+
+use std::error::Error;
+use std::time::Duration;
+
+use crate::args::{Options, Workload};
+use crate::load;
+use crate::report::{self, Figures};
+use crate::serve::{self, Runtime};
+use crate::server::Server;
+
+/// How much work one measurement is.
+struct Sizes {
+    trips: usize,
+    requests: usize,
+    connections: usize,
+    idle: usize,
+}
+
+impl Sizes {
+    const FULL: Sizes =
+        Sizes { trips: 12_000, requests: 120_000, connections: 12_000, idle: 8_000 };
+    const QUICK: Sizes = Sizes { trips: 2_000, requests: 15_000, connections: 1_500, idle: 2_000 };
+}
+
+/// The bytes of the small message and of the large one.
+pub(crate) const SMALL: usize = 64;
+pub(crate) const LARGE: usize = 1024;
+/// Connections that echo at the same time.
+pub(crate) const ECHOING: usize = 64;
+/// Connections that are being accepted at the same time.
+pub(crate) const ACCEPTING: usize = 16;
+
+pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    let sizes = if options.quick { Sizes::QUICK } else { Sizes::FULL };
+    serve::raise_descriptor_limit()?;
+    let core = cores()?;
+    let mut figures = Figures::new(&options.runtimes);
+    for round in 0..options.rounds {
+        eprintln!("round {} of {}", round + 1, options.rounds);
+        for &workload in &options.workloads {
+            // Not always the same one after the same one.
+            let mut order = options.runtimes.clone();
+            let len = order.len();
+            order.rotate_left(round % len);
+            for runtime in order {
+                measure(workload, runtime, core, &sizes, &mut figures)
+                    .map_err(|error| format!("{} on {runtime}: {error}", workload.name()))?;
+            }
+        }
+    }
+    if options.json {
+        report::json(&figures);
+    } else {
+        report::table(&figures);
+    }
+    Ok(())
+}
+
+/// Pins this process to the last core it may use; gives the first one, for the server.
+pub(crate) fn cores() -> Result<Option<usize>, Box<dyn Error>> {
+    let allowed = rustix::thread::sched_getaffinity(None)?;
+    let mut cores = (0..rustix::thread::CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core));
+    let first = cores.next();
+    match cores.next_back() {
+        Some(last) => serve::pin(last)?,
+        None => eprintln!("one core for both: the server's CPU time counts, the latency does not"),
+    }
+    Ok(first)
+}
+
+fn measure(
+    workload: Workload,
+    runtime: Runtime,
+    core: Option<usize>,
+    sizes: &Sizes,
+    figures: &mut Figures,
+) -> Result<(), Box<dyn Error>> {
+    let server = Server::start(runtime, core)?;
+    let at = server.address;
+    let mut add = |metric, value| figures.add(metric, runtime, value);
+    match workload {
+        Workload::EchoLatency => {
+            load::latencies(at, SMALL, sizes.trips / 10)?;
+            let before = server.cpu()?;
+            let mut latencies = load::latencies(at, SMALL, sizes.trips)?;
+            add("echo_latency, server CPU us a request", each(&server, before, sizes.trips)?);
+            latencies.sort_unstable();
+            add("echo_latency, p50 us", percentile(&latencies, 50));
+            add("echo_latency, p99 us", percentile(&latencies, 99));
+        }
+        Workload::EchoThroughput => {
+            load::echoes(at, ECHOING, LARGE, sizes.requests / 10)?;
+            let before = server.cpu()?;
+            load::echoes(at, ECHOING, LARGE, sizes.requests)?;
+            let cpu = each(&server, before, sizes.requests)?;
+            add("echo_throughput, server CPU s a million requests", cpu);
+        }
+        Workload::AcceptRate => {
+            load::connections(at, ACCEPTING, sizes.connections / 10)?;
+            let before = server.cpu()?;
+            load::connections(at, ACCEPTING, sizes.connections)?;
+            let cpu = each(&server, before, sizes.connections)?;
+            add("accept_rate, server CPU us a connection", cpu);
+        }
+        Workload::Idle => {
+            // First the code and the tables that every server needs sooner or later. They stay
+            // open, so that nothing of theirs is used again.
+            let _first = load::idle(at, 200)?;
+            let before = server.resident()?;
+            let open = load::idle(at, sizes.idle)?;
+            let grown = server.resident()?.saturating_sub(before);
+            add("idle, bytes a connection", grown as f64 / open.len() as f64);
+        }
+    }
+    server.stop()?;
+    Ok(())
+}
+
+/// Microseconds of the server's CPU for each of `count`; that is seconds for a million.
+fn each(server: &Server, before: Duration, count: usize) -> Result<f64, Box<dyn Error>> {
+    let spent = server.cpu()?.saturating_sub(before);
+    Ok(spent.as_secs_f64() * 1e6 / count as f64)
+}
+
+/// In microseconds, of nanoseconds in ascending order.
+fn percentile(sorted: &[u64], percent: usize) -> f64 {
+    let place = (sorted.len() * percent / 100).min(sorted.len() - 1);
+    sorted[place] as f64 / 1e3
+}

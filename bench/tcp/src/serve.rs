@@ -1,0 +1,114 @@
+//! The servers: the same echo on each runtime, one task a connection.
+//!
+//! Alike in all: the listening socket and its backlog, `TCP_NODELAY`, a buffer of [`BUFFER`] bytes
+//! on the heap for each connection, one thread. Each is written as the runtime's own pages advise.
+
+mod by_hand;
+mod on_curium;
+mod on_monoio;
+mod on_smol;
+mod on_tokio;
+
+use std::error::Error;
+use std::fmt;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::str::FromStr;
+
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// The buffer of a connection: a message of any workload is a short read.
+pub(crate) const BUFFER: usize = 2048;
+
+const BACKLOG: i32 = 4096;
+
+/// Who serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Runtime {
+    /// The floor: an edge-triggered loop and a slab of connections.
+    ByHand,
+    Curium,
+    /// `current_thread`.
+    Tokio,
+    /// `LocalExecutor`.
+    Smol,
+    /// The driver that stands on epoll.
+    Monoio,
+}
+
+impl Runtime {
+    pub(crate) const ALL: [Runtime; 5] =
+        [Runtime::Curium, Runtime::ByHand, Runtime::Tokio, Runtime::Smol, Runtime::Monoio];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Runtime::ByHand => "mio",
+            Runtime::Curium => "curium",
+            Runtime::Tokio => "tokio",
+            Runtime::Smol => "smol",
+            Runtime::Monoio => "monoio",
+        }
+    }
+}
+
+impl fmt::Display for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Runtime {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let named = Runtime::ALL.into_iter().find(|runtime| runtime.name() == name);
+        named.ok_or_else(|| {
+            format!("no runtime {name:?}; there are {}", Runtime::ALL.map(Runtime::name).join(", "))
+        })
+    }
+}
+
+/// Serves until it is killed. Says on standard output where it listens, and which process it is.
+pub(crate) fn run(runtime: Runtime, core: Option<usize>) -> Result<(), Box<dyn Error>> {
+    // Nobody stops it when the load generator was killed.
+    rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
+    if let Some(core) = core {
+        pin(core)?;
+    }
+    raise_descriptor_limit()?;
+    let listener = listen()?;
+    println!("{} {}", listener.local_addr()?.port(), std::process::id());
+    io::stdout().flush()?;
+    match runtime {
+        Runtime::ByHand => by_hand::serve(listener)?,
+        Runtime::Curium => on_curium::serve(listener)?,
+        Runtime::Tokio => on_tokio::serve(listener)?,
+        Runtime::Smol => on_smol::serve(listener)?,
+        Runtime::Monoio => on_monoio::serve(listener)?,
+    }
+    Ok(())
+}
+
+fn listen() -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Keeps this process, and the threads it makes, on one core.
+pub(crate) fn pin(core: usize) -> io::Result<()> {
+    let mut set = rustix::thread::CpuSet::new();
+    set.set(core);
+    rustix::thread::sched_setaffinity(None, &set)?;
+    Ok(())
+}
+
+/// As many descriptors as the system lets this process have.
+pub(crate) fn raise_descriptor_limit() -> io::Result<()> {
+    let most = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most })?;
+    Ok(())
+}

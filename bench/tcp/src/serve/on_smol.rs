@@ -1,0 +1,33 @@
+//! The echo server on smol's parts: `LocalExecutor`, async-io and async-net.
+
+use std::io;
+use std::net;
+
+use async_executor::LocalExecutor;
+use async_io::Async;
+use async_net::{TcpListener, TcpStream};
+use futures_lite::{AsyncReadExt, AsyncWriteExt};
+
+use super::BUFFER;
+
+pub(super) fn serve(listener: net::TcpListener) -> io::Result<()> {
+    let executor = LocalExecutor::new();
+    async_io::block_on(executor.run(async {
+        let listener = TcpListener::from(Async::new(listener)?);
+        loop {
+            let (stream, _peer) = listener.accept().await?;
+            executor.spawn(echo(stream)).detach();
+        }
+    }))
+}
+
+async fn echo(mut stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match stream.read(&mut buffer).await? {
+            0 => return Ok(()),
+            n => stream.write_all(&buffer[..n]).await?,
+        }
+    }
+}
