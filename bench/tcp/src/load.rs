@@ -30,17 +30,17 @@ pub(crate) fn latencies(server: SocketAddr, len: usize, trips: usize) -> io::Res
     Ok(latencies)
 }
 
-/// The same messages in step: all connections send, then all hear, then `before_each` of the next
-/// step returns.
+/// The same messages in step: `before`, all connections send, `after`, all hear.
 ///
-/// How many calls a server needs depends on whether the next message is there before it looks, so
-/// for counting they are sent when it has gone to sleep.
+/// What a server needs for a request depends on whether the next message is there before it looks,
+/// and on how many are. For counting, all are sent when it has gone to sleep.
 pub(crate) fn in_step(
     server: SocketAddr,
     connections: usize,
     len: usize,
     requests: usize,
-    before_each: impl Fn() -> io::Result<()>,
+    before: impl Fn() -> io::Result<()>,
+    after: impl Fn() -> io::Result<()>,
 ) -> io::Result<()> {
     let mut message = vec![b'x'; len];
     let mut streams = Vec::with_capacity(connections);
@@ -48,10 +48,11 @@ pub(crate) fn in_step(
         streams.push(connect(server)?);
     }
     for _ in 0..requests / connections {
-        before_each()?;
+        before()?;
         for stream in &mut streams {
             stream.write_all(&message)?;
         }
+        after()?;
         for stream in &mut streams {
             stream.read_exact(&mut message)?;
         }

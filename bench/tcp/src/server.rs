@@ -75,10 +75,31 @@ impl Server {
 
     /// Waits until its main thread sleeps: it has done all that there was to do.
     pub(crate) fn until_asleep(&self) -> io::Result<()> {
+        self.until('S')
+    }
+
+    /// Stops it for a moment, when it has nothing to do.
+    pub(crate) fn hold(&self) -> io::Result<()> {
+        self.until_asleep()?;
+        self.signal(Signal::STOP)?;
+        self.until('T')
+    }
+
+    pub(crate) fn let_go(&self) -> io::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> io::Result<()> {
+        let process = i32::try_from(self.process).ok().and_then(Pid::from_raw);
+        kill_process(process.expect("the number of a process"), signal)?;
+        Ok(())
+    }
+
+    fn until(&self, state: char) -> io::Result<()> {
         loop {
             let stat = fs::read_to_string(format!("/proc/{}/stat", self.process))?;
             // After the name, which is in parentheses and may hold anything.
-            match stat.rsplit_once(") ").map(|(_, rest)| rest.starts_with('S')) {
+            match stat.rsplit_once(") ").map(|(_, rest)| rest.starts_with(state)) {
                 Some(true) => return Ok(()),
                 Some(false) => std::thread::yield_now(),
                 None => return Err(io::Error::other("a process without a state")),
@@ -101,8 +122,7 @@ impl Server {
 
     fn end(&mut self) -> io::Result<()> {
         if self.child.try_wait()?.is_none() {
-            let process = i32::try_from(self.process).ok().and_then(Pid::from_raw);
-            kill_process(process.expect("the number of a process"), Signal::TERM)?;
+            self.signal(Signal::TERM)?;
             self.child.wait()?;
         }
         Ok(())
