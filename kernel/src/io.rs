@@ -22,6 +22,7 @@ use mio::event::Source;
 use crate::core::Core;
 use crate::current;
 use crate::leaf::CancelPoint;
+use crate::reactor::Approach;
 pub use crate::reactor::Direction;
 use crate::remote::{Message, Remote};
 use crate::target::Target;
@@ -36,6 +37,8 @@ pub struct Registration<S: Source> {
     /// Somebody may hold a duplicate of the descriptor, so closing ours does not deregister it
     /// (N8).
     duplicated: Cell<bool>,
+    /// For each direction, that the last attempt took all there was before anybody had to wait.
+    drained: [Cell<bool>; 2],
     parked: Cell<u32>,
 }
 
@@ -73,6 +76,7 @@ impl<S: Source> Registration<S> {
             source: RefCell::new(Some(source)),
             binding: RefCell::new(None),
             duplicated: Cell::new(false),
+            drained: [Cell::new(false), Cell::new(false)],
             parked: Cell::new(0),
         }
     }
@@ -127,14 +131,16 @@ impl<S: Source> Registration<S> {
     /// Says that the last operation took all there was (a short read), so that the next one parks
     /// at once instead of asking the system for a `WouldBlock`.
     pub fn drained(&self, direction: Direction) {
-        if let Some(binding) = &*self.binding.borrow() {
-            current::try_with(|core| {
-                if Arc::ptr_eq(core.remote(), &binding.remote) {
-                    core.with_reactor(|reactor| reactor.drained(binding.token, direction))
-                        .unwrap_or_default();
-                }
-            });
-        }
+        let Some(token) = self.binding.borrow().as_ref().map(|binding| binding.token) else {
+            // Registering tells at once of what comes from here on.
+            self.drained[direction as usize].set(true);
+            return;
+        };
+        current::try_with(|core| {
+            if let Ok(Some(_)) = self.bound(core) {
+                core.with_reactor(|reactor| reactor.drained(token, direction));
+            }
+        });
     }
 
     /// Says that somebody else may hold a duplicate of the descriptor.
@@ -198,6 +204,7 @@ impl<S: Source> Registration<S> {
     }
 
     /// The token, if the source is registered here. An error if it cannot be used here.
+    #[inline]
     fn bound(&self, core: &Core) -> io::Result<Option<Token>> {
         match &*self.binding.borrow() {
             Some(bound) if Arc::ptr_eq(&bound.remote, core.remote()) => Ok(Some(bound.token)),
@@ -270,17 +277,18 @@ where
             };
             attempt(registration, &core, direction, operation, parked, cx)
         });
-        match polled {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(result) => {
-                self.unpark();
-                Poll::Ready(result.unwrap_or_else(|cancelled| Err(cancelled.into())))
-            }
-        }
+        let result = match polled {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(result)) => result,
+            Poll::Ready(Err(cancelled)) => Err(cancelled.into()),
+        };
+        self.unpark();
+        Poll::Ready(result)
     }
 }
 
 /// One attempt: try unless it is known to be of no use, and park if it would block.
+#[inline]
 fn attempt<S: Source, R>(
     registration: &Registration<S>,
     core: &Rc<Core>,
@@ -293,48 +301,60 @@ fn attempt<S: Source, R>(
         Ok(bound) => bound,
         Err(error) => return Poll::Ready(Err(error)),
     };
-    let mut worth_trying = true;
-    if let Some(token) = bound {
-        let state = core.with_reactor(|reactor| {
-            (reactor.is_occupied(token, direction), reactor.is_ready(token, direction))
-        });
-        let (occupied, ready) = state.unwrap_or((false, true));
-        if occupied && parked.is_none() {
-            let busy = Busy(match direction {
-                Direction::Read => "read",
-                Direction::Write => "write",
-            });
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ResourceBusy, busy)));
-        }
-        worth_trying = ready;
-    }
-    if worth_trying {
-        loop {
+    let mine = parked.is_some();
+    let approach = match bound {
+        Some(token) => core.with_reactor(|reactor| reactor.approach(token, direction, mine)),
+        None if registration.drained[direction as usize].take() => Some(Approach::Wait),
+        None => None,
+    };
+    match approach {
+        Some(Approach::Busy) => return Poll::Ready(Err(busy(direction))),
+        Some(Approach::Wait) => {}
+        Some(Approach::Try) | None => loop {
             match registration.with(&mut *operation) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                done => return Poll::Ready(done),
+                Ok(done) => return Poll::Ready(Ok(done)),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::WouldBlock => break,
+                    _ => return Poll::Ready(Err(error)),
+                },
             }
-        }
+        },
     }
-    let token = match registration.bind(core) {
+    let token = match bound.map_or_else(|| registration.bind(core), Ok) {
         Ok(token) => token,
         Err(error) => return Poll::Ready(Err(error)),
     };
-    let target = Target::of(cx);
-    let old = core.with_reactor(|reactor| {
-        reactor.drained(token, direction);
-        reactor.park(token, direction, target)
-    });
+    let own = core.own_task(cx.waker());
+    let target = own.map(|cell| Target::Task(cell.clone(), cell.generation.get()));
+    let target = target.unwrap_or_else(|| Target::Foreign(cx.waker().clone()));
+    let old = core.with_reactor(|reactor| reactor.park(token, direction, target));
     drop(old);
-    if parked.replace((core.clone(), token)).is_none() {
+    if parked.is_none() {
+        *parked = Some((core.clone(), token));
         registration.parked.set(registration.parked.get() + 1);
     }
     Poll::Pending
 }
 
+#[cold]
+fn busy(direction: Direction) -> io::Error {
+    let busy = Busy(match direction {
+        Direction::Read => "read",
+        Direction::Write => "write",
+    });
+    io::Error::new(io::ErrorKind::ResourceBusy, busy)
+}
+
 impl<S: Source, F> Io<'_, S, F> {
+    #[inline(always)]
     fn unpark(&mut self) {
+        if self.parked.is_some() {
+            self.leave();
+        }
+    }
+
+    fn leave(&mut self) {
         if let Some((core, token)) = self.parked.take() {
             self.registration.parked.set(self.registration.parked.get() - 1);
             drop(core.with_reactor(|reactor| reactor.unpark(token, self.direction)));
@@ -343,6 +363,7 @@ impl<S: Source, F> Io<'_, S, F> {
 }
 
 impl<S: Source, F> Drop for Io<'_, S, F> {
+    #[inline]
     fn drop(&mut self) {
         self.unpark();
     }

@@ -58,6 +58,14 @@ struct Side {
     target: Option<Target>,
 }
 
+/// What [`Reactor::approach`] found.
+pub(crate) enum Approach {
+    /// Another leaf is parked there (N3).
+    Busy,
+    Try,
+    Wait,
+}
+
 impl Side {
     const NEW: Side = Side { ready: true, ended: false, occupied: false, target: None };
 }
@@ -100,25 +108,28 @@ impl Reactor {
         Ok(token)
     }
 
+    #[inline]
     fn place(&self, token: Token) -> Option<usize> {
         let place = token.0 & (usize::MAX >> HALF);
         let entry = self.entries.get(place)?;
         (entry.generation == token.0 >> HALF).then_some(place)
     }
 
+    #[inline]
     fn side(&mut self, token: Token, direction: Direction) -> Option<&mut Side> {
-        let place = self.place(token)?;
-        Some(&mut self.entries[place].sides[direction as usize])
+        let entry = self.entries.get_mut(token.0 & (usize::MAX >> HALF))?;
+        (entry.generation == token.0 >> HALF).then_some(&mut entry.sides[direction as usize])
     }
 
-    /// Whether trying makes sense: true unless the last attempt found nothing and no event came
-    /// since.
-    pub(crate) fn is_ready(&mut self, token: Token, direction: Direction) -> bool {
-        self.side(token, direction).is_none_or(|side| side.ready || side.ended)
-    }
-
-    pub(crate) fn is_occupied(&mut self, token: Token, direction: Direction) -> bool {
-        self.side(token, direction).is_some_and(|side| side.occupied)
+    /// What a leaf should do that wants to try; `mine` if it is the one that is parked here. Worth
+    /// trying unless the last attempt found nothing and no event came since.
+    #[inline]
+    pub(crate) fn approach(&mut self, token: Token, direction: Direction, mine: bool) -> Approach {
+        match self.side(token, direction) {
+            Some(side) if side.occupied && !mine => Approach::Busy,
+            Some(side) if !side.ready && !side.ended => Approach::Wait,
+            _ => Approach::Try,
+        }
     }
 
     /// The last attempt found all there was: no use trying before the next event.
@@ -128,7 +139,8 @@ impl Reactor {
         }
     }
 
-    /// Parks a leaf; gives back the target it parked with before.
+    /// Parks a leaf that found nothing, or knew that it would; gives back the target it parked with
+    /// before.
     pub(crate) fn park(
         &mut self,
         token: Token,
@@ -138,6 +150,7 @@ impl Reactor {
         let Some(side) = self.side(token, direction) else {
             return Some(target);
         };
+        side.ready = false;
         let newly = !std::mem::replace(&mut side.occupied, true);
         let old = side.target.replace(target);
         self.parked += usize::from(newly);
@@ -226,12 +239,16 @@ impl Reactor {
             if failed || event.is_readable() || event.is_read_closed() {
                 read.ready = true;
                 read.ended |= failed || event.is_read_closed() || event.is_priority();
-                woken.extend(read.target.take());
+                if let Some(target) = read.target.take() {
+                    woken.push(target);
+                }
             }
             if failed || event.is_writable() || event.is_write_closed() {
                 write.ready = true;
                 write.ended |= failed || event.is_write_closed();
-                woken.extend(write.target.take());
+                if let Some(target) = write.target.take() {
+                    woken.push(target);
+                }
             }
         }
         Ok(came)
