@@ -211,13 +211,17 @@ impl Core {
     /// True: an event came, even if it wakes nobody.
     fn wait_events(&self, limit: Option<Duration>, deadline: Option<u64>) -> bool {
         let mut woken = Vec::new();
-        let waited = self.with_reactor(|reactor| reactor.wait(limit, deadline, &mut woken));
+        let waited = self.with_reactor(|reactor| {
+            woken = reactor.lend();
+            reactor.wait(limit, deadline, &mut woken)
+        });
         let came = match waited {
             Some(Err(error)) => panic!("the kernel cannot wait for events: {error}"),
             Some(Ok(came)) => came,
             None => false,
         };
-        woken.into_iter().for_each(Target::wake);
+        woken.drain(..).for_each(Target::wake);
+        self.with_reactor(|reactor| reactor.take_back(woken));
         came
     }
 

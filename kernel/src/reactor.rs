@@ -40,6 +40,8 @@ pub(crate) struct Reactor {
     /// Leaves that are parked on some source.
     parked: usize,
     alarm: Alarm,
+    /// Empty: kept so that no turn has to allocate.
+    woken: Vec<Target>,
 }
 
 struct Entry {
@@ -83,6 +85,7 @@ impl Reactor {
             generation: 0,
             parked: 0,
             alarm,
+            woken: Vec::new(),
         };
         Ok((reactor, Bell { waker, registry }))
     }
@@ -198,6 +201,16 @@ impl Reactor {
                 polled => return polled,
             }
         }
+    }
+
+    /// A list for [`wait`](Reactor::wait), to be given back empty.
+    pub(crate) fn lend(&mut self) -> Vec<Target> {
+        std::mem::take(&mut self.woken)
+    }
+
+    pub(crate) fn take_back(&mut self, woken: Vec<Target>) {
+        debug_assert!(woken.is_empty(), "whoever was woken is not woken again");
+        self.woken = woken;
     }
 
     /// Waits for events: not at all (zero), at most so long, or without limit; and puts whom to
