@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::core::{Core, Stage};
 use crate::error::CancelReason;
 use crate::flags::Flags;
+use crate::reactor::Reactor;
 use crate::remote::Message;
 use crate::report::Report;
 use crate::snapshot::TaskState;
@@ -210,11 +211,8 @@ impl Core {
 
     /// True: an event came, even if it wakes nobody.
     fn wait_events(&self, limit: Option<Duration>, deadline: Option<u64>) -> bool {
-        let mut woken = Vec::new();
-        let waited = self.with_reactor(|reactor| {
-            woken = reactor.lend();
-            reactor.wait(limit, deadline, &mut woken)
-        });
+        let mut woken = self.with_reactor(Reactor::lend).unwrap_or_default();
+        let waited = self.with_reactor(|reactor| reactor.wait(limit, deadline, &mut woken));
         let came = match waited {
             Some(Err(error)) => panic!("the kernel cannot wait for events: {error}"),
             Some(Ok(came)) => came,

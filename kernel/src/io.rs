@@ -326,10 +326,12 @@ fn attempt<S: Source, R>(
         Err(error) => return Poll::Ready(Err(error)),
     };
     let own = core.own_task(cx.waker());
-    let target = own.map(|cell| Target::Task(cell.clone(), cell.generation.get()));
-    let target = target.unwrap_or_else(|| Target::Foreign(cx.waker().clone()));
-    let old = core.with_reactor(|reactor| reactor.park(token, direction, target));
-    drop(old);
+    let mut target = Some(match own {
+        Some(cell) => Target::Task(cell.clone(), cell.generation.get()),
+        None => Target::Foreign(cx.waker().clone()),
+    });
+    core.with_reactor(|reactor| reactor.park(token, direction, &mut target));
+    drop(target);
     if parked.is_none() {
         *parked = Some((core.clone(), token));
         registration.parked.set(registration.parked.get() + 1);

@@ -142,22 +142,16 @@ impl Reactor {
         }
     }
 
-    /// Parks a leaf that found nothing, or knew that it would; gives back the target it parked with
-    /// before.
-    pub(crate) fn park(
-        &mut self,
-        token: Token,
-        direction: Direction,
-        target: Target,
-    ) -> Option<Target> {
-        let Some(side) = self.side(token, direction) else {
-            return Some(target);
-        };
-        side.ready = false;
-        let newly = !std::mem::replace(&mut side.occupied, true);
-        let old = side.target.replace(target);
-        self.parked += usize::from(newly);
-        old
+    /// Parks a leaf that found nothing, or knew that it would; leaves in `target` the one that it
+    /// parked with before.
+    #[inline]
+    pub(crate) fn park(&mut self, token: Token, direction: Direction, target: &mut Option<Target>) {
+        if let Some(side) = self.side(token, direction) {
+            side.ready = false;
+            std::mem::swap(&mut side.target, target);
+            let newly = !std::mem::replace(&mut side.occupied, true);
+            self.parked += usize::from(newly);
+        }
     }
 
     pub(crate) fn unpark(&mut self, token: Token, direction: Direction) -> Option<Target> {
