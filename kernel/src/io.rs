@@ -21,6 +21,7 @@ use mio::event::Source;
 
 use crate::core::Core;
 use crate::current;
+use crate::io_error::{busy, closed, elsewhere};
 use crate::leaf::CancelPoint;
 use crate::reactor::Approach;
 pub use crate::reactor::Direction;
@@ -48,25 +49,6 @@ struct Binding {
     /// a source remembers that it was registered.
     registry: Arc<mio::Registry>,
     token: Token,
-}
-
-/// A second task wanted to wait for a direction that another one waits for.
-#[derive(Debug, thiserror::Error)]
-#[error("another task already waits to {0} here; a handle has one reader and one writer at a time")]
-struct Busy(&'static str);
-
-/// The handle was closed.
-#[derive(Debug, thiserror::Error)]
-#[error("this handle is closed")]
-struct Closed;
-
-/// The handle is in use in another kernel.
-#[derive(Debug, thiserror::Error)]
-#[error("a task of another kernel is parked on this handle; it can move only when nobody is")]
-struct Elsewhere;
-
-fn closed() -> io::Error {
-    io::Error::new(io::ErrorKind::NotConnected, Closed)
 }
 
 impl<S: Source> Registration<S> {
@@ -126,6 +108,52 @@ impl<S: Source> Registration<S> {
     {
         let point = CancelPoint::at(kind, site);
         Io { registration: self, direction, operation, point, parked: None }
+    }
+
+    /// Tries `operation` at once, without a leaf. None: that would wait, or there is another reason
+    /// to await [`io`](Registration::io) instead, which says what it is.
+    ///
+    /// It spends the budget of a poll as a leaf does, and it is no place to be cancelled: an
+    /// operation that can be done is done.
+    ///
+    /// # Errors
+    ///
+    /// Those of `operation`.
+    pub fn try_io<R>(
+        &self,
+        direction: Direction,
+        operation: impl FnOnce(&S) -> io::Result<R>,
+    ) -> Option<io::Result<R>> {
+        let allowed = current::try_with(|core| {
+            let budget = core.budget.get();
+            let token = self.bound(core).ok().flatten();
+            let (Some(token), 1..) = (token, budget) else {
+                return false;
+            };
+            let approach = core.with_reactor(|reactor| reactor.approach(token, direction, false));
+            let allowed = matches!(approach, Some(Approach::Try));
+            core.budget.set(budget - u32::from(allowed));
+            allowed
+        });
+        if allowed != Some(true) {
+            return None;
+        }
+        match self.with(operation) {
+            Ok(done) => Some(Ok(done)),
+            Err(error) => self.tried(direction, error).map(Err),
+        }
+    }
+
+    /// What an attempt failed with, unless it only found nothing: that costs nothing either.
+    #[cold]
+    fn tried(&self, direction: Direction, error: io::Error) -> Option<io::Error> {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => self.drained(direction),
+            io::ErrorKind::Interrupted => {}
+            _ => return Some(error),
+        }
+        current::try_with(|core| core.budget.set(core.budget.get() + 1));
+        None
     }
 
     /// Says that the last operation took all there was (a short read), so that the next one parks
@@ -208,7 +236,7 @@ impl<S: Source> Registration<S> {
     fn bound(&self, core: &Core) -> io::Result<Option<Token>> {
         match &*self.binding.borrow() {
             Some(bound) if Arc::ptr_eq(&bound.remote, core.remote()) => Ok(Some(bound.token)),
-            Some(_) if self.parked.get() > 0 => Err(io::Error::other(Elsewhere)),
+            Some(_) if self.parked.get() > 0 => Err(elsewhere()),
             _ => Ok(None),
         }
     }
@@ -337,15 +365,6 @@ fn attempt<S: Source, R>(
         registration.parked.set(registration.parked.get() + 1);
     }
     Poll::Pending
-}
-
-#[cold]
-fn busy(direction: Direction) -> io::Error {
-    let busy = Busy(match direction {
-        Direction::Read => "read",
-        Direction::Write => "write",
-    });
-    io::Error::new(io::ErrorKind::ResourceBusy, busy)
 }
 
 impl<S: Source, F> Io<'_, S, F> {

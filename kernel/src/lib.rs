@@ -145,6 +145,7 @@ mod group_wait;
 mod id;
 mod idle;
 pub mod io;
+mod io_error;
 mod job;
 mod join;
 mod kernel;

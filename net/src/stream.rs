@@ -202,7 +202,14 @@ impl TcpStream {
             let len = buf.len();
             let mut written = 0;
             while written < len {
-                let source = match self.write_at(site, &buf[written..]).await {
+                let rest = &buf[written..];
+                // There is nearly always room, and then a leaf is more than it takes.
+                let at_once = self.registration.try_io(Direction::Write, |mut s| s.write(rest));
+                let done = match at_once {
+                    Some(done) => done,
+                    None => self.write_at(site, rest).await,
+                };
+                let source = match done {
                     Ok(0) => io::Error::new(io::ErrorKind::WriteZero, "the socket takes no more"),
                     Ok(n) => {
                         written += n;
