@@ -125,15 +125,11 @@ impl<S: Source> Registration<S> {
         operation: impl FnOnce(&S) -> io::Result<R>,
     ) -> Option<io::Result<R>> {
         let allowed = current::try_with(|core| {
-            let budget = core.budget.get();
-            let token = self.bound(core).ok().flatten();
-            let (Some(token), 1..) = (token, budget) else {
+            let Some(token) = self.bound(core).ok().flatten() else {
                 return false;
             };
             let approach = core.with_reactor(|reactor| reactor.approach(token, direction, false));
-            let allowed = matches!(approach, Some(Approach::Try));
-            core.budget.set(budget - u32::from(allowed));
-            allowed
+            matches!(approach, Some(Approach::Try)) && current::spend()
         });
         if allowed != Some(true) {
             return None;
@@ -152,7 +148,7 @@ impl<S: Source> Registration<S> {
             io::ErrorKind::Interrupted => {}
             _ => return Some(error),
         }
-        current::try_with(|core| core.budget.set(core.budget.get() + 1));
+        current::unspend();
         None
     }
 
@@ -353,11 +349,7 @@ fn attempt<S: Source, R>(
         Ok(token) => token,
         Err(error) => return Poll::Ready(Err(error)),
     };
-    let own = core.own_task(cx.waker());
-    let mut target = Some(match own {
-        Some(cell) => Target::Task(cell.clone(), cell.generation.get()),
-        None => Target::Foreign(cx.waker().clone()),
-    });
+    let mut target = Some(Target::of(cx));
     core.with_reactor(|reactor| reactor.park(token, direction, &mut target));
     drop(target);
     if parked.is_none() {

@@ -281,10 +281,9 @@ impl CancelPoint {
             _ => return false,
         }
         if current::has_recorded() {
-            return match &self.at {
-                At::Cell(record) if record.cycle == cell.cycles.get() => true,
-                _ => false,
-            };
+            // By whom? By this one, if it is polled twice in one poll of the task.
+            let cycle = cell.cycles.get();
+            return matches!(&self.at, At::Cell(record) if record.cycle == cycle);
         }
         if self.since == 0 {
             self.since = cell.core.stamp();

@@ -35,11 +35,13 @@
 //! `timeout_after`), vectored and buffered I/O (later).
 
 mod address;
+mod halves;
 mod listener;
 mod server;
 mod stream;
 
 pub use crate::address::ToAddresses;
+pub use crate::halves::{ReadHalf, WriteHalf};
 pub use crate::listener::TcpListener;
 pub use crate::server::tcp_server;
-pub use crate::stream::{ReadHalf, TcpStream, WriteAllError, WriteHalf};
+pub use crate::stream::{TcpStream, WriteAllError};
