@@ -1,0 +1,282 @@
+//! Groups of a program, and what must hold when one is left.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use kernel::{TaskCancelled, TaskGroup, Wait};
+
+use super::gate::Gate;
+use super::leaf::{Traits, watch};
+use super::model::{Ended, Fault, GroupModel, Stage, Sure, Tagged};
+use super::program::{Body, Ending};
+use super::run::{Flow, Frame, TaskRun, exec, left_with};
+use super::scope::{Kind, Parked};
+
+/// Notes that a group's future is gone.
+struct Gone(Frame, Rc<GroupModel>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        let (world, group) = (&self.0.world, &self.1);
+        if !group.is_open() {
+            return;
+        }
+        let running = world.polling.get() && world.running.get() == group.owner.number;
+        let panicking = std::thread::panicking() && running;
+        group.stage.set(if panicking { Stage::Left } else { Stage::Dropped });
+        if panicking {
+            let living = group.living().len();
+            world.check(living == 0, || format!("G1: {living} outlive a group that panicked"));
+        }
+    }
+}
+
+fn open(frame: &Frame, wait: Wait, own: bool) -> (Rc<GroupModel>, Gone) {
+    let mut groups = frame.world.groups.borrow_mut();
+    let group = GroupModel::new(groups.len(), wait, frame.task.clone(), own);
+    groups.push(group.clone());
+    frame.world.say(&format!("{} opens group {} {wait:?}", frame.task.name(), group.number));
+    (group.clone(), Gone(frame.clone(), group))
+}
+
+impl GroupModel {
+    /// The body is through, and the group is being left.
+    fn leaves(&self, frame: &Frame, well: bool) {
+        self.stage.set(Stage::Leaving(well));
+        self.leaving.set((frame.world.next(), frame.world.now()));
+    }
+
+    /// The wait for its members, as a leaf.
+    fn parked(&self) -> Parked {
+        let (seq, at) = self.leaving.get();
+        Parked { seq, at, composite: false, as_of: None }
+    }
+}
+
+/// `scope_all`, or `scope_with`.
+pub(crate) async fn scope(frame: &Frame, wait: Wait, all: bool, body: &Body) -> Flow {
+    let (group, gone) = open(frame, wait, false);
+    let inside = {
+        let (frame, group, body) = (frame.clone(), group.clone(), body.clone());
+        async move |by| {
+            let (mut inner, entered) = frame.enter(Kind::Body(group.clone()));
+            inner.group = Some((by, group.clone()));
+            inner.owned = None;
+            let result = exec(&inner, &body).await;
+            entered.leave(left_with(&result));
+            group.leaves(&frame, result.is_ok());
+            result.map_err(|error| Tagged::wrap(None, group.number, error))
+        }
+    };
+    let outcome = if all {
+        let ended = Leaving::new(frame, &group, TaskGroup::<Fault>::scope_all(inside)).await;
+        ended.map_err(|errors| std::iter::once(errors.first).chain(errors.others).collect())
+    } else {
+        let ended = Leaving::new(frame, &group, TaskGroup::<Fault>::scope_with(wait, inside)).await;
+        ended.map_err(|error| vec![error])
+    };
+    let result = left(frame, &group, all, outcome);
+    drop(gone);
+    result
+}
+
+/// A group made by `new`, and ended as the program says.
+pub(crate) async fn group(frame: &Frame, wait: Wait, ending: Ending, body: &Body) -> Flow {
+    let (model, gone) = open(frame, wait, true);
+    let group = Rc::new(TaskGroup::<Fault>::with(wait));
+    let mut inner = frame.clone();
+    inner.group = Some((group.by_ref(), model.clone()));
+    inner.owned = Some(group.clone());
+    let result = exec(&inner, body).await;
+    drop(inner);
+    model.leaves(frame, true);
+    let outcome = match ending {
+        Ending::Drop => {
+            drop((group, gone));
+            frame.world.check_dropped();
+            return result;
+        }
+        Ending::Join => {
+            Leaving::new(frame, &model, group.join()).await.map_err(|error| vec![error])
+        }
+        Ending::JoinAll => Leaving::new(frame, &model, group.join_all())
+            .await
+            .map_err(|errors| std::iter::once(errors.first).chain(errors.others).collect()),
+    };
+    let left = left(frame, &model, matches!(ending, Ending::JoinAll), outcome);
+    drop((group, gone));
+    result.and(left)
+}
+
+/// Watches a group that is being left: a pending cancellation of the owner reaches the members.
+struct Leaving<F> {
+    inner: Pin<Box<F>>,
+    frame: Frame,
+    group: Rc<GroupModel>,
+}
+
+impl<F> Leaving<F> {
+    fn new(frame: &Frame, group: &Rc<GroupModel>, inner: F) -> Self {
+        Leaving { inner: Box::pin(inner), frame: frame.clone(), group: group.clone() }
+    }
+}
+
+impl<F: Future> Future for Leaving<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let polled = self.inner.as_mut().poll(cx);
+        let (frame, group) = (&self.frame, &self.group);
+        if polled.is_pending() && matches!(group.stage.get(), Stage::Leaving(_)) {
+            frame.world.observe(&frame.task);
+            let due = frame.scope.parks(Some(group.parked()), frame.world.now()).is_err();
+            let failed = group.stage.get() == Stage::Leaving(false);
+            let tasks = kernel::tasks();
+            let told = |id| tasks.iter().any(|task| Some(task.id) == id && task.cancelled);
+            let untold = group.living().into_iter().find(|member| !told(member.id.get()));
+            if let Some(member) = untold.filter(|_| due || failed) {
+                let name = member.name();
+                frame.world.fault(&format!("G1: {name} is not cancelled with its group"));
+            }
+            if due && !failed && group.lost_at.get().0 == 0 {
+                group.lost_at.set((frame.world.next(), frame.world.now()));
+                frame.world.say(&format!(
+                    "{} waits for group {} and is cancelled at {} ms",
+                    frame.task.name(),
+                    group.number,
+                    frame.world.now()
+                ));
+                group.lost.replace(frame.scope.lose_track(frame.world.now()));
+            }
+        }
+        polled
+    }
+}
+
+/// A group was left with these errors.
+fn left(frame: &Frame, group: &GroupModel, all: bool, outcome: Result<(), Vec<Fault>>) -> Flow {
+    let world = &frame.world;
+    let well = group.stage.replace(Stage::Left) == Stage::Leaving(true);
+    let number = group.number;
+    for member in group.living() {
+        world.fault(&format!("G1: {} outlives group {number}", member.name()));
+    }
+    world.say(&format!("{} left group {number}: {outcome:?}", frame.task.name()));
+    if all || outcome.is_ok() {
+        for (scope, delivered) in group.lost.take() {
+            scope.regain_track(delivered);
+        }
+    }
+    let Err(errors) = outcome else {
+        world.check(well && group.failing.get() != Sure::Yes, || {
+            format!("G2, G3: group {number} ended well, but its body {well}")
+        });
+        return Ok(());
+    };
+    let waited = check_errors(frame, group, &errors);
+    if all {
+        check_complete(frame, group, &errors);
+    } else if well && !waited {
+        // The owner may have been cancelled, and its error is behind another.
+        frame.scope.lose_track(world.now());
+    }
+    Err(errors.into_iter().next().expect("an error of a group"))
+}
+
+/// Every error comes from somewhere, in order. True: one says that the wait was cancelled.
+fn check_errors(frame: &Frame, group: &GroupModel, errors: &[Fault]) -> bool {
+    let world = &frame.world;
+    let mut waited = false;
+    let mut last = 0;
+    for error in errors {
+        if let Some(cancelled) = error.downcast_ref::<TaskCancelled>() {
+            // Seen only now, though it came while the group was waiting.
+            let lost = group.lost_at.get();
+            let as_of = (lost.0 != 0).then_some(lost);
+            let parked = Some(Parked { as_of, ..group.parked() });
+            let (reason, now) = (cancelled.reason(), world.now());
+            let seq = if lost.0 != 0 { lost.0 } else { world.next() };
+            if let Err(fault) = frame.scope.deliver(parked, reason, now, seq) {
+                world.fault(&format!("group {}: {fault}", group.number));
+            }
+            waited = true;
+            continue;
+        }
+        let tag = error.downcast_ref::<Tagged>().filter(|tag| tag.group == group.number);
+        world.check(tag.is_some(), || format!("G3: an error from elsewhere: {error}"));
+        if let Some(task) = tag.and_then(|tag| tag.task) {
+            let ended = world.tasks.borrow()[task].ended_at.get();
+            world.check(ended > last, || format!("G3: the error of t{task} is out of order"));
+            last = ended;
+        }
+    }
+    waited
+}
+
+/// `scope_all` gives every failure (G3).
+fn check_complete(frame: &Frame, group: &GroupModel, errors: &[Fault]) {
+    let tags = errors.iter().filter_map(|error| error.downcast_ref::<Tagged>());
+    let told: BTreeSet<usize> = tags.filter_map(|tag| tag.task).collect();
+    for member in group.members.borrow().iter() {
+        let root = member.root();
+        let failed = member.ended.get() == Some(Ended::Error)
+            && !root.unsure.get()
+            && !root.is_delivered()
+            && !member.daemon
+            && member.to_group.get();
+        frame.world.check(!failed || group.own || told.contains(&member.number), || {
+            format!("G3: the failure of {} is silent", member.name())
+        });
+    }
+}
+
+pub(crate) fn member(frame: &Frame, daemon: bool, body: &Body) {
+    let world = &frame.world;
+    let Some((by, group)) = &frame.group else { return };
+    let open = group.is_open();
+    if daemon && !open {
+        return;
+    }
+    let (task, run) = TaskRun::new(world, Some(frame), Some((group.clone(), daemon)), body);
+    world.say(&format!("{} spawns {} in {}", frame.task.name(), task.name(), group.number));
+    let handle = if daemon { Ok(by.spawn_daemon(run)) } else { by.try_spawn(run) };
+    world.check(handle.is_ok() == open, || {
+        format!("G7: spawned {} in group {}, open {open}", handle.is_ok(), group.number)
+    });
+    if let Ok(handle) = handle {
+        world.keep(&task, handle);
+    }
+}
+
+pub(crate) async fn next_done(frame: &Frame) -> Flow {
+    let (Some(group), Some((_, model))) = (&frame.owned, &frame.group) else { return Ok(()) };
+    let traits = Traits::of(Gate::Unknown);
+    let next = watch(frame, "next_done", traits, group.next_done()).await?;
+    let world = &frame.world;
+    let Some(told) = next else {
+        let left = model.living().iter().filter(|member| !member.daemon).count();
+        world.check(left == 0, || format!("G6: {left} live, and nobody is left to ask for"));
+        return Ok(());
+    };
+    let members = model.members.borrow();
+    let member = members.iter().find(|member| member.id.get() == Some(told.id));
+    world.check(member.is_some_and(|member| member.allows(told.end)), || {
+        format!("C6, G6: {told:?} of group {}", model.number)
+    });
+    Ok(())
+}
+
+pub(crate) async fn cancel_remaining(frame: &Frame) -> Flow {
+    let (Some(group), Some((_, model))) = (&frame.owned, &frame.group) else { return Ok(()) };
+    for member in model.living().iter().filter(|member| !member.daemon) {
+        frame.world.asks(member);
+    }
+    let traits = Traits::of(Gate::Unknown);
+    watch(frame, "cancel_remaining", traits, group.cancel_remaining()).await?;
+    let left = model.living().iter().filter(|member| !member.daemon).count();
+    frame.world.check(left == 0, || format!("G1: {left} live after cancel_remaining"));
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! Runs one program in one order, and says what was wrong.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use kernel::{Kernel, Report, TaskCancelled, disable_cancellation, sleep, testing};
+
+use super::model::PlannedPanic;
+use super::program::Program;
+use super::run::TaskRun;
+use super::world::World;
+
+/// What came of a run.
+pub(crate) struct Outcome {
+    pub(crate) faults: Vec<String>,
+    pub(crate) trace: String,
+    /// The program came to a standstill.
+    pub(crate) deadlock: bool,
+}
+
+/// Runs a program; in the end, what waits for ever is cancelled, and then aborted.
+pub(crate) fn run(program: &Program, order: u64) -> Outcome {
+    run_with(program, order, true)
+}
+
+/// Runs a program whose tasks may all wait for ever.
+pub(crate) fn run_to_deadlock(program: &Program, order: u64) -> Outcome {
+    run_with(program, order, false)
+}
+
+fn run_with(program: &Program, order: u64, reaped: bool) -> Outcome {
+    let world = World::new();
+    let told = world.clone();
+    let builder = Kernel::builder().seed(order).on_report(move |report| {
+        if matches!(report, Report::PanicInDrop { .. }) {
+            told.fault(&format!("K9: {report}"));
+        }
+    });
+    let main = async || {
+        world.began.set(Some(kernel::now()));
+        if reaped {
+            kernel::spawn(reap(world.clone()));
+        }
+        let (_, run) = TaskRun::new(&world, None, None, &program.main);
+        // An error of main is the program's own business.
+        run.await.is_ok()
+    };
+    let ended = catch_unwind(AssertUnwindSafe(|| testing::run_with(builder, main)));
+    let mut deadlock = false;
+    if let Err(payload) = ended {
+        if !payload.is::<PlannedPanic>() {
+            let text = match payload.downcast_ref::<String>() {
+                Some(text) => text.clone(),
+                None => "the kernel panicked".to_owned(),
+            };
+            deadlock = text.starts_with("deadlock") && !reaped;
+            if deadlock {
+                check_deadlock(&world, &text);
+            } else {
+                world.fault(&text);
+            }
+        }
+    }
+    world.check_end();
+    let faults = world.faults.borrow().clone();
+    let outcome = Outcome { faults, trace: world.trace(), deadlock };
+    world.clear();
+    outcome
+}
+
+/// Ends what does not end by itself.
+async fn reap(world: Rc<World>) -> Result<(), TaskCancelled> {
+    disable_cancellation(async {
+        for round in 0..200 {
+            sleep(Duration::from_millis(500)).await?;
+            let living = world.living();
+            if living.is_empty() {
+                return Ok(());
+            }
+            world.running.set(usize::MAX);
+            for task in living.into_iter().filter(|task| task.live.get()) {
+                let Some(handle) = task.handle.borrow().clone() else { continue };
+                if round > 5 {
+                    world.say(&format!("{} is aborted", task.name()));
+                    handle.abort();
+                    let live = task.live.get();
+                    world.check(!live, || format!("G4: {} was aborted and lives", task.name()));
+                    world.check_dropped();
+                } else if round > 2 {
+                    world.say(&format!("{} is asked to end", task.name()));
+                    world.asks(&task);
+                    handle.request_cancel();
+                }
+            }
+        }
+        world.fault("the program does not end");
+        Ok(())
+    })
+    .await
+}
+
+/// K8: every task that is parked for ever is named.
+fn check_deadlock(world: &World, text: &str) {
+    let stuck: Vec<_> = world.stuck.borrow_mut().drain(..).collect();
+    let named = text.lines().skip(1).count();
+    world.check(named == stuck.len(), || format!("K8: {named} of {} named", stuck.len()));
+    for (task, id) in stuck {
+        let line = format!("  {id} ");
+        let found = text.lines().any(|named| named.starts_with(&line) && named.contains(" at "));
+        world.check(found, || format!("K8: t{task} is not named in {text}"));
+    }
+}

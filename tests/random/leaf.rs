@@ -1,0 +1,180 @@
+//! A leaf under watch: everything that it returns is told to the model, which may object.
+
+use std::cell::Cell;
+use std::panic::resume_unwind;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use kernel::TaskCancelled;
+
+use super::gate::Gate;
+use super::model::{PlannedPanic, TaskModel};
+use super::run::Frame;
+use super::scope::{Parked, Scope};
+
+/// A leaf that is being polled, as others may see it.
+pub(crate) struct LeafState {
+    pub(crate) number: u64,
+    pub(crate) kind: &'static str,
+    pub(crate) task: Rc<TaskModel>,
+    pub(crate) scope: Rc<Scope>,
+    pub(crate) parked: Cell<Option<Parked>>,
+    /// How often its task was polled since it was due, and it was not.
+    pub(crate) overlooked: Cell<u32>,
+}
+
+/// What is special about a leaf.
+#[derive(Clone)]
+pub(crate) struct Traits {
+    pub(crate) gate: Gate,
+    /// Made of several leaves.
+    pub(crate) composite: bool,
+    /// Whom its first poll asks to end.
+    pub(crate) asks: Option<Rc<TaskModel>>,
+    /// Whose outcome it joins.
+    pub(crate) joins: Option<Rc<TaskModel>>,
+}
+
+impl Traits {
+    pub(crate) fn of(gate: Gate) -> Self {
+        Traits { gate, composite: false, asks: None, joins: None }
+    }
+}
+
+pub(crate) struct Watched<F> {
+    inner: Pin<Box<F>>,
+    frame: Frame,
+    traits: Traits,
+    state: Rc<LeafState>,
+    first: bool,
+    done: bool,
+    joining: bool,
+}
+
+/// Watches a leaf in a frame.
+pub(crate) fn watch<F>(frame: &Frame, kind: &'static str, traits: Traits, inner: F) -> Watched<F> {
+    let state = Rc::new(LeafState {
+        number: frame.world.next(),
+        kind,
+        task: frame.task.clone(),
+        scope: frame.scope.clone(),
+        parked: Cell::new(None),
+        overlooked: Cell::new(0),
+    });
+    let (frame, inner) = (frame.clone(), Box::pin(inner));
+    Watched { inner, frame, traits, state, first: true, done: false, joining: false }
+}
+
+impl<F, T> Future for Watched<F>
+where
+    F: Future<Output = Result<T, TaskCancelled>>,
+{
+    type Output = Result<T, TaskCancelled>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let world = this.frame.world.clone();
+        if world.is_endless() {
+            resume_unwind(Box::new(PlannedPanic));
+        }
+        world.observe(&this.frame.task);
+        this.state.overlooked.set(0);
+        let first = std::mem::replace(&mut this.first, false);
+        if let (true, Some(target)) = (first, &this.traits.asks) {
+            world.asks(target);
+        }
+        let now = world.now();
+        let opens = this.traits.gate.opens(this.state.number, first, now);
+        let polled = this.inner.as_mut().poll(cx);
+        world.next();
+        match &polled {
+            Poll::Pending => this.parked(opens),
+            Poll::Ready(Ok(_)) => this.completed(opens),
+            Poll::Ready(Err(cancelled)) => this.cancelled(opens, *cancelled),
+        }
+        polled
+    }
+}
+
+impl<F> Watched<F> {
+    fn name(&self) -> String {
+        format!("{} {} {}", self.frame.task.name(), self.state.kind, self.state.number)
+    }
+
+    fn fault(&self, text: &str) {
+        self.frame.world.fault(&format!("{}: {text}", self.name()));
+    }
+
+    fn parked(&mut self, opens: Option<bool>) {
+        let world = self.frame.world.clone();
+        if opens == Some(true) {
+            self.fault("C1, Y3: parks though it could complete");
+        }
+        if let Err(fault) = self.state.scope.parks(self.state.parked.get(), world.now()) {
+            self.fault(&fault);
+        }
+        if self.state.parked.get().is_none() {
+            let (at, composite) = (world.now(), self.traits.composite);
+            self.state.parked.set(Some(Parked { seq: world.next(), at, composite, as_of: None }));
+            world.leaves.borrow_mut().push(self.state.clone());
+            world.say(&format!("{} parks at {at} ms", self.name()));
+        }
+        if let (false, Some(target)) = (self.joining, &self.traits.joins) {
+            self.joining = true;
+            target.joining.set(target.joining.get() + 1);
+        }
+    }
+
+    fn completed(&mut self, opens: Option<bool>) {
+        let world = self.frame.world.clone();
+        if opens == Some(false) {
+            self.fault("Y2, C5: completes though it is not its turn");
+        }
+        world.say(&format!("{} completes at {} ms", self.name(), world.now()));
+        self.traits.gate.taken(self.state.number);
+        self.finished();
+    }
+
+    fn cancelled(&mut self, opens: Option<bool>, cancelled: TaskCancelled) {
+        let world = self.frame.world.clone();
+        let (now, reason) = (world.now(), cancelled.reason());
+        world.say(&format!("{} cancelled at {now} ms: {reason}", self.name()));
+        let oneself = self.traits.asks.as_ref();
+        let oneself = oneself.is_some_and(|target| target.number == self.frame.task.number);
+        if oneself {
+            self.state.scope.deliver_to_oneself(world.next());
+        } else {
+            if opens == Some(true) {
+                self.fault("C1: cancelled though it could complete");
+            }
+            let (parked, seq) = (self.state.parked.get(), world.next());
+            if let Err(fault) = self.state.scope.deliver(parked, reason, now, seq) {
+                self.fault(&fault);
+            }
+        }
+        self.frame.check_reason(reason);
+        self.traits.gate.left(self.state.number);
+        self.finished();
+    }
+
+    fn finished(&mut self) {
+        self.done = true;
+        let leaves = &self.frame.world.leaves;
+        leaves.borrow_mut().retain(|leaf| leaf.number != self.state.number);
+        if let (true, Some(target)) = (std::mem::take(&mut self.joining), &self.traits.joins) {
+            target.joining.set(target.joining.get() - 1);
+        }
+    }
+}
+
+impl<F> Drop for Watched<F> {
+    fn drop(&mut self) {
+        if !self.done {
+            if !self.first {
+                self.traits.gate.left(self.state.number);
+            }
+            self.finished();
+        }
+    }
+}

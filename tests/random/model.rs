@@ -1,0 +1,232 @@
+//! The model of tasks and groups: who lives, who was asked to end, how each ended.
+
+use std::cell::{Cell, RefCell};
+use std::error::Error;
+use std::fmt;
+use std::rc::Rc;
+
+use kernel::{End, Task, TaskId, Wait};
+
+use super::program::Ms;
+use super::scope::Scope;
+
+/// The error of every task and group.
+pub(crate) type Fault = Box<dyn Error + Send + Sync>;
+
+/// A failure that the program planned.
+#[derive(Debug)]
+pub(crate) struct Planned(pub(crate) usize);
+
+impl fmt::Display for Planned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "planned failure {}", self.0)
+    }
+}
+
+impl Error for Planned {}
+
+/// The panic that the program planned, and so nobody else's.
+pub(crate) struct PlannedPanic;
+
+/// An error that a member of a group ended in, or the body of one (then `task` is none).
+#[derive(Debug)]
+pub(crate) struct Tagged {
+    pub(crate) task: Option<usize>,
+    pub(crate) group: usize,
+    source: Fault,
+}
+
+impl Tagged {
+    pub(crate) fn wrap(task: Option<usize>, group: usize, source: Fault) -> Fault {
+        Box::new(Tagged { task, group, source })
+    }
+}
+
+impl fmt::Display for Tagged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.task {
+            Some(task) => write!(f, "t{task}: {}", self.source),
+            None => write!(f, "the body of group {}: {}", self.group, self.source),
+        }
+    }
+}
+
+impl Error for Tagged {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.source)
+    }
+}
+
+/// An error that the kernel cannot look into.
+#[derive(Debug)]
+pub(crate) struct Opaque(pub(crate) Fault);
+
+/// How far the model knows something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sure {
+    No,
+    Maybe,
+    Yes,
+}
+
+/// How a task's future ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Ok,
+    Error,
+    Panicked,
+    Dropped,
+}
+
+pub(crate) struct TaskModel {
+    pub(crate) number: usize,
+    pub(crate) parent: Option<Rc<TaskModel>>,
+    pub(crate) group: Option<Rc<GroupModel>>,
+    pub(crate) daemon: bool,
+    pub(crate) live: Cell<bool>,
+    /// When it was seen that its cancellation had been asked for; 0: not.
+    pub(crate) asked: Cell<u64>,
+    /// And it was a step of the program that asked first.
+    pub(crate) requested: Cell<bool>,
+    pub(crate) ended: Cell<Option<Ended>>,
+    pub(crate) ended_at: Cell<u64>,
+    /// How many are parked in its `join`.
+    pub(crate) joining: Cell<usize>,
+    /// Nobody was parked there when it ended: its failure is its group's.
+    pub(crate) to_group: Cell<bool>,
+    /// Somebody has taken its outcome.
+    pub(crate) taken: Cell<bool>,
+    pub(crate) polls: Cell<u64>,
+    pub(crate) root: RefCell<Option<Rc<Scope>>>,
+    pub(crate) handle: RefCell<Option<Rc<Task<usize, Fault>>>>,
+    pub(crate) id: Cell<Option<TaskId>>,
+}
+
+impl TaskModel {
+    pub(crate) fn new(
+        number: usize,
+        parent: Option<Rc<TaskModel>>,
+        group: Option<Rc<GroupModel>>,
+        daemon: bool,
+    ) -> Rc<Self> {
+        Rc::new(TaskModel {
+            number,
+            parent,
+            group,
+            daemon,
+            live: Cell::new(true),
+            asked: Cell::new(0),
+            requested: Cell::new(false),
+            ended: Cell::new(None),
+            ended_at: Cell::new(0),
+            joining: Cell::new(0),
+            to_group: Cell::new(false),
+            taken: Cell::new(false),
+            polls: Cell::new(0),
+            root: RefCell::default(),
+            handle: RefCell::default(),
+            id: Cell::new(None),
+        })
+    }
+
+    pub(crate) fn root(&self) -> Rc<Scope> {
+        self.root.borrow().clone().expect("a task has its scope from the start")
+    }
+
+    /// The end that the kernel must show, or one of two where the model has lost track (C6).
+    pub(crate) fn allows(&self, end: End) -> bool {
+        let root = self.root();
+        match self.ended.get() {
+            None => false,
+            Some(Ended::Ok) => end == End::Ok,
+            Some(Ended::Panicked) => end == End::Panicked,
+            Some(Ended::Dropped) => end == End::Aborted,
+            Some(Ended::Error) if root.unsure.get() => {
+                matches!(end, End::Failed | End::Cancelled)
+            }
+            Some(Ended::Error) if root.is_delivered() => end == End::Cancelled,
+            Some(Ended::Error) => end == End::Failed,
+        }
+    }
+
+    pub(crate) fn name(&self) -> String {
+        format!("t{}", self.number)
+    }
+}
+
+/// Where the life of a group stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Body,
+    /// The body has ended: well, or not.
+    Leaving(bool),
+    Left,
+    /// Its future was dropped.
+    Dropped,
+}
+
+pub(crate) struct GroupModel {
+    pub(crate) number: usize,
+    pub(crate) wait: Wait,
+    pub(crate) owner: Rc<TaskModel>,
+    /// Made by `new`: it has no scope of its own, and may be asked `next_done`.
+    pub(crate) own: bool,
+    pub(crate) members: RefCell<Vec<Rc<TaskModel>>>,
+    pub(crate) stage: Cell<Stage>,
+    /// When the body ended.
+    pub(crate) leaving: Cell<(u64, Ms)>,
+    /// A member has failed to the group.
+    pub(crate) failing: Cell<Sure>,
+    pub(crate) failed_at: Cell<u64>,
+    /// A cancellation of the owner was due while it waited for the members: what it may have taken,
+    /// and when.
+    pub(crate) lost: RefCell<Vec<(Rc<Scope>, u64)>>,
+    pub(crate) lost_at: Cell<(u64, Ms)>,
+}
+
+impl GroupModel {
+    pub(crate) fn new(number: usize, wait: Wait, owner: Rc<TaskModel>, own: bool) -> Rc<Self> {
+        Rc::new(GroupModel {
+            number,
+            wait,
+            owner,
+            own,
+            members: RefCell::default(),
+            stage: Cell::new(Stage::Body),
+            leaving: Cell::new((0, 0)),
+            failing: Cell::new(Sure::No),
+            failed_at: Cell::new(0),
+            lost: RefCell::default(),
+            lost_at: Cell::new((0, 0)),
+        })
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.stage.get(), Stage::Body | Stage::Leaving(_))
+    }
+
+    pub(crate) fn living(&self) -> Vec<Rc<TaskModel>> {
+        self.members.borrow().iter().filter(|member| member.live.get()).cloned().collect()
+    }
+
+    /// A member has ended: does it take the group down (G2)?
+    pub(crate) fn member_ended(&self, member: &TaskModel, how: Ended, seq: u64) {
+        let root = member.root();
+        let failed = match how {
+            Ended::Panicked => true,
+            Ended::Error => root.unsure.get() || !root.is_delivered(),
+            Ended::Ok | Ended::Dropped => false,
+        };
+        if !failed || member.daemon || self.failing.get() == Sure::Yes {
+            return;
+        }
+        let open = matches!(self.stage.get(), Stage::Body);
+        let sure = open
+            && !self.own
+            && self.wait != Wait::FirstOk
+            && member.joining.get() == 0
+            && !(how == Ended::Error && root.unsure.get());
+        self.failing.set(if sure { Sure::Yes } else { Sure::Maybe });
+        self.failed_at.set(seq);
+    }
+}

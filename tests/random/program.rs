@@ -1,0 +1,162 @@
+//! What a random program is: a tree of steps that can be printed, read and run again.
+
+use std::fmt;
+use std::rc::Rc;
+
+use kernel::Wait;
+
+/// Steps in order; the first error ends them.
+pub(crate) type Body = Rc<Vec<Step>>;
+
+/// Milliseconds.
+pub(crate) type Ms = u64;
+
+/// Which task a step means.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Pick {
+    Oneself,
+    Parent,
+    Newest,
+    /// Of those spawned so far, this one, counted round.
+    Any(usize),
+}
+
+/// How a timeout is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Limit {
+    After(Ms),
+    At(Ms),
+    /// `ignore_after`.
+    Ignore(Ms),
+    Max,
+}
+
+/// What follows a cleanup.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Then {
+    Swallow,
+    Rethrow,
+    Replace,
+}
+
+/// How a group of its own is ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ending {
+    Join,
+    JoinAll,
+    Drop,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    Sleep(Ms),
+    SleepUntil(Ms),
+    SleepForever,
+    Yield,
+    Check,
+    /// A foreign future that is pending so often, bare or in `cancellable`.
+    Foreign(u32, bool),
+    ForeignForever,
+    Fail,
+    Panic,
+    Catch(Body, Body, Then),
+    /// Whether its error is of a type that cannot be looked into; whether a timeout is passed on.
+    Timeout(Limit, bool, bool, Body),
+    Shield(Option<Ms>, Body),
+    Spawn(bool, Body),
+    Scope(Wait, Body),
+    ScopeAll(Body),
+    Group(Wait, Ending, Body),
+    Member(bool, Body),
+    NextDone,
+    CancelRemaining,
+    Join(Pick),
+    WaitFor(Pick),
+    Cancel(Pick),
+    CancelWithin(Pick, Ms),
+    Request(Pick),
+    Abort(Pick),
+    Lock(usize, Body),
+    Permits(usize, usize, Body),
+    Event(usize),
+    Set(usize),
+    Clear(usize),
+    Condition,
+    Notify(usize),
+    Put(usize),
+    Get(usize),
+    All(Vec<Body>),
+    Unordered(Vec<Body>),
+    Race(Body, Body),
+}
+
+impl Step {
+    /// The steps inside.
+    pub(crate) fn bodies(&self) -> Vec<&Body> {
+        match self {
+            Step::Catch(body, cleanup, _) => vec![body, cleanup],
+            Step::Race(one, other) => vec![one, other],
+            Step::All(bodies) | Step::Unordered(bodies) => bodies.iter().collect(),
+            Step::Timeout(.., body)
+            | Step::Shield(_, body)
+            | Step::Spawn(_, body)
+            | Step::Scope(_, body)
+            | Step::ScopeAll(body)
+            | Step::Group(_, _, body)
+            | Step::Member(_, body)
+            | Step::Lock(_, body)
+            | Step::Permits(_, _, body) => vec![body],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The step without what is inside it.
+    fn head(&self) -> String {
+        match self {
+            Step::Catch(_, _, then) => format!("Catch {then:?}"),
+            Step::Timeout(limit, opaque, pass, _) => {
+                let opaque = if *opaque { " opaque" } else { "" };
+                let pass = if *pass { " pass" } else { "" };
+                format!("Timeout {limit:?}{opaque}{pass}")
+            }
+            Step::Shield(limit, _) => format!("Shield {limit:?}"),
+            Step::Spawn(named, _) => format!("Spawn{}", if *named { " named" } else { "" }),
+            Step::Scope(wait, _) => format!("Scope {wait:?}"),
+            Step::ScopeAll(_) => "ScopeAll".to_owned(),
+            Step::Group(wait, ending, _) => format!("Group {wait:?} {ending:?}"),
+            Step::Member(daemon, _) => format!("Member{}", if *daemon { " daemon" } else { "" }),
+            Step::Lock(lock, _) => format!("Lock {lock}"),
+            Step::Permits(which, n, _) => format!("Permits {which} n={n}"),
+            Step::All(_) => "All".to_owned(),
+            Step::Unordered(_) => "Unordered".to_owned(),
+            Step::Race(..) => "Race".to_owned(),
+            plain => format!("{plain:?}"),
+        }
+    }
+}
+
+/// A program: what main does.
+pub(crate) struct Program {
+    pub(crate) seed: u64,
+    pub(crate) main: Body,
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "program of seed {}", self.seed)?;
+        show(f, &self.main, 1)
+    }
+}
+
+fn show(f: &mut fmt::Formatter<'_>, body: &Body, depth: usize) -> fmt::Result {
+    for step in body.iter() {
+        writeln!(f, "{:indent$}{}", "", step.head(), indent = depth * 2)?;
+        for (at, inner) in step.bodies().into_iter().enumerate() {
+            if at > 0 {
+                writeln!(f, "{:indent$}---", "", indent = depth * 2)?;
+            }
+            show(f, inner, depth + 1)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,300 @@
+//! The model of cancellation: scopes, what is pending in them, and who may be told.
+//!
+//! Every task, timeout, group body and shield of a program is one `Scope` here. The model is told
+//! by the leaves what they returned, and says whether the rules allow it.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use kernel::CancelReason;
+
+use super::model::{GroupModel, Sure, TaskModel};
+use super::program::Ms;
+
+pub(crate) enum Kind {
+    Task(Rc<TaskModel>),
+    /// With its deadline, if it has one.
+    Timeout(Option<Ms>),
+    Body(Rc<GroupModel>),
+    Shield(Option<Ms>),
+}
+
+/// A place that a cancellation is addressed to.
+pub(crate) struct Scope {
+    pub(crate) kind: Kind,
+    parent: Option<Rc<Scope>>,
+    entered: u64,
+    /// When its cancellation was returned by a leaf; 0: not yet.
+    delivered: Cell<u64>,
+    /// Swallowed in an inner call, it comes again (T5).
+    again: Cell<bool>,
+    /// The cancellation of an outer scope was returned by a leaf inside.
+    foreign: Cell<bool>,
+    /// The model has lost track, where the kernel has told nobody; nothing is checked.
+    pub(crate) unsure: Cell<bool>,
+}
+
+/// A leaf, as the model sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct Parked {
+    pub(crate) seq: u64,
+    pub(crate) at: Ms,
+    /// Made of several leaves: it may be newer than it looks.
+    pub(crate) composite: bool,
+    /// When it was cancelled, if that is long ago and only its end was seen.
+    pub(crate) as_of: Option<(u64, Ms)>,
+}
+
+/// How a scope was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    Well,
+    /// With an error, and whether that passes a cancellation on, if it can be told.
+    Error(Option<bool>),
+    Dropped,
+}
+
+impl Scope {
+    pub(crate) fn new(kind: Kind, parent: Option<Rc<Scope>>, entered: u64) -> Rc<Self> {
+        Rc::new(Scope {
+            kind,
+            parent,
+            entered,
+            delivered: Cell::new(0),
+            again: Cell::new(false),
+            foreign: Cell::new(false),
+            unsure: Cell::new(false),
+        })
+    }
+
+    pub(crate) fn is_delivered(&self) -> bool {
+        self.delivered.get() != 0
+    }
+
+    /// From here outward to the shield that holds, or to the task; and whether there is a shield.
+    fn path(self: &Rc<Self>, now: Ms) -> (Vec<Rc<Scope>>, bool) {
+        let mut path = Vec::new();
+        let mut at = Some(self.clone());
+        while let Some(scope) = at {
+            if matches!(scope.kind, Kind::Shield(end) if end.is_none_or(|end| end > now)) {
+                return (path, true);
+            }
+            at = scope.parent.clone();
+            path.push(scope);
+        }
+        (path, false)
+    }
+
+    /// All the way to the task.
+    pub(crate) fn all(self: &Rc<Self>) -> Vec<Rc<Scope>> {
+        let outer = |scope: &Rc<Scope>| scope.parent.clone();
+        std::iter::successors(Some(self.clone()), outer).collect()
+    }
+
+    fn has_shield(self: &Rc<Self>) -> bool {
+        self.all().iter().any(|scope| matches!(scope.kind, Kind::Shield(_)))
+    }
+
+    /// Whether it has been cancelled.
+    fn fired(&self, now: Ms) -> Sure {
+        match &self.kind {
+            Kind::Task(task) if task.asked.get() != 0 => Sure::Yes,
+            Kind::Timeout(Some(deadline)) if *deadline <= now => Sure::Yes,
+            Kind::Body(group) => group.failing.get(),
+            _ => Sure::No,
+        }
+    }
+
+    fn is_pending(&self, now: Ms) -> bool {
+        self.fired(now) == Sure::Yes && (self.delivered.get() == 0 || self.again.get())
+    }
+
+    fn is_certain(&self, now: Ms) -> bool {
+        !self.unsure.get() && self.is_pending(now)
+    }
+
+    /// Whether the leaf was parked when the cancellation came (C2).
+    fn came_after(&self, leaf: Option<Parked>, now: Ms) -> bool {
+        let Some(leaf) = leaf else { return false };
+        match &self.kind {
+            Kind::Task(task) => task.asked.get() > leaf.seq,
+            Kind::Timeout(Some(deadline)) => leaf.at < *deadline && *deadline <= now,
+            Kind::Body(group) => {
+                group.failing.get() != Sure::No && group.failed_at.get() > leaf.seq
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether that had happened when a leaf was cancelled of which only the end was seen.
+    fn came_before(&self, leaf: Option<Parked>) -> bool {
+        let Some((seq, at)) = leaf.and_then(|leaf| leaf.as_of) else { return true };
+        match &self.kind {
+            Kind::Task(task) => task.asked.get() < seq,
+            Kind::Timeout(Some(deadline)) => *deadline <= at,
+            Kind::Body(group) => group.failed_at.get() < seq,
+            _ => true,
+        }
+    }
+
+    /// Whether a shield that held back what this scope had has ended since the leaf parked.
+    fn let_through(&self, path: &[Rc<Scope>], leaf: Option<Parked>) -> bool {
+        leaf.is_some_and(|leaf| {
+            let ended = |scope: &Rc<Scope>| {
+                matches!(scope.kind, Kind::Shield(Some(end)) if leaf.at < end || leaf.composite)
+            };
+            path.iter().any(ended) && (leaf.seq < self.delivered.get() || leaf.composite)
+        })
+    }
+
+    fn may_be_served(&self, path: &[Rc<Scope>], leaf: Option<Parked>, now: Ms) -> bool {
+        let early = || leaf.is_some_and(|leaf| leaf.seq < self.delivered.get());
+        (self.unsure.get() && !matches!(self.kind, Kind::Shield(_)))
+            || (self.fired(now) != Sure::No && self.delivered.get() == 0)
+            || self.is_pending(now)
+            || (self.came_after(leaf, now) && early())
+            || self.let_through(path, leaf)
+    }
+
+    fn matches(&self, reason: CancelReason) -> bool {
+        match &self.kind {
+            Kind::Task(task) if task.requested.get() => {
+                matches!(reason, CancelReason::Requested { .. })
+            }
+            Kind::Task(task) => match reason {
+                CancelReason::Timeout => false,
+                CancelReason::GroupFailed => task.group.is_some(),
+                _ => true,
+            },
+            Kind::Timeout(_) => reason == CancelReason::Timeout,
+            Kind::Body(_) => reason == CancelReason::GroupFailed,
+            Kind::Shield(_) => false,
+        }
+    }
+
+    /// The leaf in this scope has parked: says what should have been returned instead.
+    pub(crate) fn parks(self: &Rc<Self>, leaf: Option<Parked>, now: Ms) -> Result<(), String> {
+        let (path, _) = self.path(now);
+        for scope in &path {
+            if scope.is_certain(now) {
+                return Err(format!("C2, C3: parked although {} is pending", scope.name()));
+            }
+            let plain = !self.has_shield() && leaf.is_some_and(|leaf| !leaf.composite);
+            let sure = !scope.unsure.get() && scope.fired(now) == Sure::Yes;
+            if plain && sure && scope.came_after(leaf, now) {
+                return Err(format!("C2: was parked when {} came, and parks on", scope.name()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The leaf in this scope has returned a cancellation.
+    pub(crate) fn deliver(
+        self: &Rc<Self>,
+        leaf: Option<Parked>,
+        reason: CancelReason,
+        now: Ms,
+        seq: u64,
+    ) -> Result<(), String> {
+        let (path, shielded) = self.path(now);
+        let served = path.iter().rposition(|scope| {
+            let due = scope.came_before(leaf) && scope.may_be_served(&path, leaf, now);
+            due && scope.matches(reason)
+        });
+        let Some(at) = served else {
+            let shield = if shielded { ", in a shield" } else { "" };
+            let names: Vec<String> = path.iter().map(|scope| scope.name()).collect();
+            return Err(format!(
+                "C4, C7, T4: cancelled ({reason}) though nothing of the kind was due{shield}: {}",
+                names.join(" in ")
+            ));
+        };
+        let farther = |scope: &&Rc<Scope>| scope.is_certain(now) && scope.came_before(leaf);
+        if let Some(outer) = path[at + 1..].iter().find(farther) {
+            return Err(format!("C7, T3: {} was outermost, but {reason} came", outer.name()));
+        }
+        let served = &path[at];
+        let vague = served.let_through(&path, leaf) && !served.is_pending(now);
+        served.delivered.set(seq);
+        served.again.set(false);
+        for inner in &path[..at] {
+            inner.foreign.set(true);
+            let body = matches!(inner.kind, Kind::Body(_)) && reason == CancelReason::GroupFailed;
+            if vague || served.unsure.get() || body {
+                inner.unsure.set(true);
+            }
+        }
+        Ok(())
+    }
+
+    /// A task awaited its own end: the error at once, whatever shields there are (C5).
+    pub(crate) fn deliver_to_oneself(self: &Rc<Self>, seq: u64) {
+        for scope in self.all() {
+            match scope.kind {
+                Kind::Task(_) => scope.delivered.set(seq),
+                _ => scope.foreign.set(true),
+            }
+        }
+    }
+
+    /// Somewhere here a cancellation may have been delivered, and nobody saw which. Gives those of
+    /// which the model was sure.
+    pub(crate) fn lose_track(self: &Rc<Self>, now: Ms) -> Vec<(Rc<Scope>, u64)> {
+        let mut path = self.path(now).0;
+        if path.iter().all(|scope| scope.fired(now) == Sure::No) {
+            return Vec::new();
+        }
+        path.retain(|scope| !scope.unsure.replace(true));
+        path.into_iter().map(|scope| (scope.clone(), scope.delivered.get())).collect()
+    }
+
+    /// It was seen after all what was delivered.
+    pub(crate) fn regain_track(self: &Rc<Self>, delivered: u64) {
+        if self.delivered.get() == delivered {
+            self.unsure.set(false);
+        }
+    }
+
+    /// What `check_cancellation` must say, if that can be told.
+    pub(crate) fn sees_pending(self: &Rc<Self>, now: Ms) -> Option<bool> {
+        let all = self.all();
+        let vague = |scope: &Rc<Scope>| scope.unsure.get() || scope.fired(now) == Sure::Maybe;
+        match all.iter().any(vague) {
+            true => None,
+            false => Some(all.iter().any(|scope| scope.is_pending(now))),
+        }
+    }
+
+    /// Leaves the scope: what was swallowed inside is pending again (T5).
+    pub(crate) fn close(self: &Rc<Self>, left: Left, now: Ms) {
+        let passing = matches!(left, Left::Error(echo) if echo != Some(false));
+        if matches!(self.kind, Kind::Shield(_) | Kind::Task(_)) || passing {
+            return;
+        }
+        let Some(parent) = &self.parent else { return };
+        for scope in parent.path(now).0 {
+            if matches!(scope.kind, Kind::Timeout(_)) && scope.delivered.get() > self.entered {
+                scope.again.set(scope.again.get() || self.foreign.get());
+                scope.unsure.set(scope.unsure.get() || self.unsure.get());
+            }
+        }
+    }
+
+    /// Whether a timeout with this scope gives `TaskTimeout`, if that can be told (T2, T3).
+    pub(crate) fn times_out(&self, left: Left) -> Option<bool> {
+        if self.unsure.get() {
+            return None;
+        }
+        let echo = matches!(left, Left::Error(echo) if echo != Some(false));
+        Some(echo && self.is_delivered() && !self.foreign.get())
+    }
+
+    fn name(&self) -> String {
+        match &self.kind {
+            Kind::Task(task) => format!("the cancel of t{}", task.number),
+            Kind::Timeout(deadline) => format!("the timeout of {deadline:?} ms"),
+            Kind::Body(group) => format!("the failure of group {}", group.number),
+            Kind::Shield(end) => format!("the shield until {end:?}"),
+        }
+    }
+}

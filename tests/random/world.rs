@@ -1,0 +1,269 @@
+//! What the tasks of one program share: the log, the faults found, the primitives, the tasks.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use kernel::{Task, TaskId};
+use sync::{Condition, Event, Lock, Queue, Semaphore};
+
+use super::gate::{Flag, Turnstile};
+use super::leaf::LeafState;
+use super::model::{Ended, Fault, GroupModel, Stage, Sure, TaskModel};
+use super::program::{Ms, Pick};
+
+pub(crate) const LOCKS: usize = 2;
+pub(crate) const SEMAPHORES: usize = 2;
+pub(crate) const EVENTS: usize = 3;
+pub(crate) const QUEUES: usize = 2;
+pub(crate) const PERMITS: usize = 2;
+
+/// More polls than any program needs.
+const ENDLESS: u64 = 200_000;
+
+/// A lock or a semaphore with its model.
+pub(crate) struct Guarded<T> {
+    pub(crate) real: T,
+    pub(crate) model: Rc<Turnstile>,
+}
+
+/// A queue, and what went in and came out.
+pub(crate) struct Counted {
+    pub(crate) real: Queue<u64>,
+    pub(crate) put: RefCell<BTreeSet<u64>>,
+    pub(crate) got: RefCell<BTreeSet<u64>>,
+}
+
+pub(crate) struct World {
+    pub(crate) began: Cell<Option<Instant>>,
+    seq: Cell<u64>,
+    log: RefCell<Vec<String>>,
+    pub(crate) faults: RefCell<Vec<String>>,
+    pub(crate) tasks: RefCell<Vec<Rc<TaskModel>>>,
+    pub(crate) groups: RefCell<Vec<Rc<GroupModel>>>,
+    pub(crate) leaves: RefCell<Vec<Rc<LeafState>>>,
+    pub(crate) locks: Vec<Guarded<Lock<()>>>,
+    pub(crate) semaphores: Vec<Guarded<Semaphore>>,
+    pub(crate) events: Vec<(Event, Rc<Flag>)>,
+    pub(crate) queues: Vec<Counted>,
+    /// The task in a condition's lock.
+    pub(crate) condition: (Lock<()>, Condition),
+    pub(crate) inside: Cell<Option<usize>>,
+    pub(crate) running: Cell<usize>,
+    /// Some task is being polled.
+    pub(crate) polling: Cell<bool>,
+    pub(crate) main_ended: Cell<bool>,
+    /// Who was alive when the kernel gave up.
+    pub(crate) stuck: RefCell<Vec<(usize, TaskId)>>,
+}
+
+impl World {
+    pub(crate) fn new() -> Rc<Self> {
+        let queue = |maxsize| Counted {
+            real: Queue::new(maxsize),
+            put: RefCell::default(),
+            got: RefCell::default(),
+        };
+        Rc::new(World {
+            began: Cell::new(None),
+            seq: Cell::new(0),
+            log: RefCell::default(),
+            faults: RefCell::default(),
+            tasks: RefCell::default(),
+            groups: RefCell::default(),
+            leaves: RefCell::default(),
+            locks: (0..LOCKS)
+                .map(|_| Guarded { real: Lock::new(()), model: Turnstile::new(1) })
+                .collect(),
+            semaphores: (0..SEMAPHORES)
+                .map(|_| Guarded { real: Semaphore::new(PERMITS), model: Turnstile::new(PERMITS) })
+                .collect(),
+            events: (0..EVENTS).map(|_| (Event::new(), Flag::new())).collect(),
+            queues: vec![queue(1), queue(0)],
+            condition: (Lock::new(()), Condition::new()),
+            inside: Cell::new(None),
+            running: Cell::new(0),
+            polling: Cell::new(false),
+            main_ended: Cell::new(false),
+            stuck: RefCell::default(),
+        })
+    }
+
+    /// The number of the next event.
+    pub(crate) fn next(&self) -> u64 {
+        let next = self.seq.get() + 1;
+        self.seq.set(next);
+        if next == ENDLESS {
+            self.fault("the program does not end");
+        }
+        next
+    }
+
+    pub(crate) fn is_endless(&self) -> bool {
+        self.seq.get() > ENDLESS
+    }
+
+    pub(crate) fn now(&self) -> Ms {
+        match self.began.get() {
+            Some(began) => kernel::now().duration_since(began).as_millis() as Ms,
+            None => 0,
+        }
+    }
+
+    pub(crate) fn instant(&self, at: Ms) -> Instant {
+        let began = self.began.get().expect("the program has begun");
+        began + Duration::from_millis(at)
+    }
+
+    /// A line of the trace. Also from destructors, which run outside the kernel too.
+    pub(crate) fn say(&self, text: &str) {
+        self.log.borrow_mut().push(format!("{:4}  {text}", self.seq.get()));
+    }
+
+    pub(crate) fn fault(&self, text: &str) {
+        self.say(&format!("FAULT {text}"));
+        self.faults.borrow_mut().push(text.to_owned());
+    }
+
+    pub(crate) fn check(&self, holds: bool, text: impl FnOnce() -> String) {
+        if !holds {
+            self.fault(&text());
+        }
+    }
+
+    pub(crate) fn trace(&self) -> String {
+        self.log.borrow().join("\n")
+    }
+
+    pub(crate) fn living(&self) -> Vec<Rc<TaskModel>> {
+        self.tasks.borrow().iter().filter(|task| task.live.get()).cloned().collect()
+    }
+
+    /// Looks whether the running task was asked to end, and whether it should have been (G2).
+    pub(crate) fn observe(&self, task: &TaskModel) {
+        let asked = kernel::current_task().cancelled;
+        if asked && task.asked.get() == 0 {
+            task.asked.set(self.next());
+        }
+        self.check(asked || task.asked.get() == 0, || {
+            format!("C3: the request to cancel {} is lost", task.name())
+        });
+        let failing = task.group.as_ref().filter(|group| group.failing.get() == Sure::Yes);
+        self.check(asked || failing.is_none(), || {
+            format!("G2: a sibling of {} has failed, and it was not cancelled", task.name())
+        });
+    }
+
+    /// Somebody asks for the cancellation of a task. Its group may have done so, unseen, before.
+    pub(crate) fn asks(&self, task: &TaskModel) {
+        let unseen = || {
+            let tasks = kernel::tasks();
+            tasks.iter().any(|told| Some(told.id) == task.id.get() && told.cancelled)
+        };
+        if task.live.get() && task.asked.get() == 0 {
+            task.requested.set(!unseen());
+            task.asked.set(self.next());
+        }
+    }
+
+    /// The task that a step means; never main, which has no handle.
+    pub(crate) fn pick(&self, oneself: &Rc<TaskModel>, pick: Pick) -> Option<Rc<TaskModel>> {
+        let tasks = self.tasks.borrow();
+        let picked = match pick {
+            Pick::Oneself => Some(oneself.clone()),
+            Pick::Parent => oneself.parent.clone(),
+            Pick::Newest => tasks.last().cloned(),
+            Pick::Any(n) => tasks.get(n % tasks.len()).cloned(),
+        };
+        picked.filter(|task| task.number != 0)
+    }
+
+    /// After a future was dropped in a running task: whoever it owned is gone (G4).
+    pub(crate) fn check_dropped(&self) {
+        for group in self.groups.borrow().iter() {
+            if group.stage.get() != Stage::Dropped {
+                continue;
+            }
+            for member in group.living() {
+                self.check(member.number == self.running.get(), || {
+                    format!("G4: {} outlives the dropped group {}", member.name(), group.number)
+                });
+            }
+        }
+    }
+
+    /// What must hold when the kernel is gone.
+    pub(crate) fn check_end(&self) {
+        for task in self.tasks.borrow().iter() {
+            self.check(!task.live.get(), || format!("K5: {} outlives the kernel", task.name()));
+            let end = task.handle.borrow().as_ref().map(|handle| handle.end());
+            if let Some(end) = end {
+                self.check(end.is_some_and(|end| task.allows(end)), || {
+                    let ended = task.ended.get();
+                    format!("C6: {} ended in {ended:?}, and is shown as {end:?}", task.name())
+                });
+            }
+        }
+        for lock in &self.locks {
+            self.check(!lock.real.is_held(), || "Y3: a lock stays held".to_owned());
+        }
+        for semaphore in &self.semaphores {
+            let left = semaphore.real.available();
+            self.check(left == PERMITS, || format!("Y3: {left} permits of {PERMITS} are left"));
+        }
+        self.check(!self.condition.0.is_held(), || "Y3: the condition's lock".to_owned());
+        for queue in &self.queues {
+            while let Some(item) = queue.real.try_get() {
+                self.got(queue, item);
+            }
+            let same = *queue.put.borrow() == *queue.got.borrow();
+            self.check(same, || "C1, Y3: an item of a queue is lost".to_owned());
+        }
+    }
+
+    pub(crate) fn got(&self, queue: &Counted, item: u64) {
+        let known = queue.put.borrow().contains(&item);
+        let fresh = queue.got.borrow_mut().insert(item);
+        self.check(known && fresh, || format!("Y3: got item {item}, put {known}, new {fresh}"));
+    }
+
+    /// The future of a task is through.
+    pub(crate) fn ended(&self, task: &TaskModel, how: Ended) {
+        if !task.live.get() {
+            return;
+        }
+        // The kernel gave up, and now drops everybody.
+        let given_up = std::thread::panicking() && !self.polling.get() && how == Ended::Dropped;
+        if given_up && self.stuck.borrow().is_empty() {
+            let named = |task: &Rc<TaskModel>| task.id.get().map(|id| (task.number, id));
+            self.stuck.replace(self.living().iter().filter_map(named).collect());
+        }
+        task.live.set(false);
+        let seq = self.next();
+        task.ended.set(Some(how));
+        task.ended_at.set(seq);
+        task.to_group.set(task.joining.get() == 0);
+        self.say(&format!("{} ended: {how:?}", task.name()));
+        if let Some(group) = &task.group {
+            group.member_ended(task, how, seq);
+        }
+    }
+
+    /// In the end: the model is full of circles.
+    pub(crate) fn clear(&self) {
+        for task in self.tasks.borrow_mut().drain(..) {
+            task.handle.take();
+            task.root.take();
+        }
+        for group in self.groups.borrow_mut().drain(..) {
+            group.members.take();
+        }
+        self.leaves.take();
+    }
+
+    pub(crate) fn keep(&self, task: &TaskModel, handle: Task<usize, Fault>) {
+        task.id.set(Some(handle.id()));
+        *task.handle.borrow_mut() = Some(Rc::new(handle));
+    }
+}
