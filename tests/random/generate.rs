@@ -29,6 +29,10 @@ impl Random {
         self.below(n) == 0
     }
 
+    fn pick_one<T>(&mut self, one: T, other: T) -> T {
+        if self.one_in(2) { one } else { other }
+    }
+
     fn of<T: Copy>(&mut self, choice: &[T]) -> T {
         choice[self.below(choice.len())]
     }
@@ -62,6 +66,8 @@ impl Place {
 struct Generator {
     random: Random,
     fuel: usize,
+    /// Whether the tasks meet at locks, permits and queues more than elsewhere.
+    contended: bool,
     /// Without timeouts and bounded times: such programs may deadlock.
     deadlocks: bool,
 }
@@ -79,7 +85,8 @@ pub(crate) fn deadlocking(seed: u64) -> Program {
 fn make(seed: u64, deadlocks: bool) -> Program {
     let mut random = Random(seed);
     let fuel = 15 + random.below(60);
-    let mut generator = Generator { random, fuel, deadlocks };
+    let contended = random.one_in(3);
+    let mut generator = Generator { random, fuel, contended, deadlocks };
     let place = Place { depth: 0, main: true, group: false, owner: false };
     let mut main = Vec::new();
     while generator.fuel > 0 && main.len() < 12 {
@@ -115,6 +122,9 @@ impl Generator {
     fn step(&mut self, place: Place) -> Step {
         self.fuel = self.fuel.saturating_sub(1);
         let leaf = place.depth >= 6 || self.fuel == 0;
+        if self.contended && place.depth < 6 && self.random.one_in(2) {
+            return self.contend(place);
+        }
         match self.random.below(if leaf { 10 } else { 25 }) {
             0..=2 => self.wait(place),
             3 => self.wait_long(place),
@@ -236,7 +246,21 @@ impl Generator {
         };
         let limit = if self.deadlocks { Limit::Max } else { limit };
         let (opaque, pass) = (self.random.one_in(4), self.random.one_in(2));
-        Step::Timeout(limit, opaque, pass, self.body(place.deeper()))
+        let body = match self.random.below(4) {
+            0 => Rc::new(vec![self.catch(place.deeper()), self.wait(place)]),
+            1 => Rc::new(vec![self.swallowed(), self.wait(place)]),
+            _ => self.body(place.deeper()),
+        };
+        Step::Timeout(limit, opaque, pass, body)
+    }
+
+    /// A sleep in a timeout of its own that ignores whatever comes.
+    fn swallowed(&mut self) -> Step {
+        let (limit, time) = (self.random.of(&TIMES), self.random.of(&TIMES));
+        let sleep = Rc::new(vec![Step::Sleep(time)]);
+        let ignored = Step::Catch(sleep, Rc::new(vec![Step::Yield]), Then::Swallow);
+        let limit = if self.deadlocks { Limit::Max } else { Limit::After(limit) };
+        Step::Timeout(limit, false, false, Rc::new(vec![ignored]))
     }
 
     fn group(&mut self, place: Place) -> Step {
@@ -277,6 +301,31 @@ impl Generator {
             Step::Permits(which, n, self.body(inside))
         };
         self.bounded(place, step)
+    }
+
+    /// Few things, and many who want them, some of whom go in the middle.
+    fn contend(&mut self, place: Place) -> Step {
+        let time = self.random.of(&[0, 1, 1, 2]);
+        let inside = Rc::new(vec![self.random.pick_one(Step::Yield, Step::Sleep(time))]);
+        let wanted = match self.random.below(6) {
+            0 | 1 => Step::Lock(0, inside),
+            2 | 3 => Step::Permits(0, 1 + self.random.below(2), inside),
+            4 => Step::Get(0),
+            _ => Step::Put(0),
+        };
+        let wanted = self.bounded(place, wanted);
+        match self.random.below(8) {
+            0 | 1 => wanted,
+            2 | 3 => {
+                let other = self.random.pick_one(Step::Yield, Step::Sleep(time));
+                let (wanted, other) = (Rc::new(vec![wanted]), Rc::new(vec![other]));
+                let first = self.random.one_in(2);
+                if first { Step::Race(wanted, other) } else { Step::Race(other, wanted) }
+            }
+            4 => Step::Request(Pick::Any(self.random.below(16))),
+            5 => Step::Abort(Pick::Any(self.random.below(16))),
+            _ => Step::Spawn(false, Rc::new(vec![wanted.clone(), wanted])),
+        }
     }
 
     fn together(&mut self, place: Place) -> Step {

@@ -13,7 +13,7 @@ use super::leaf::{Traits, watch};
 use super::model::{Ended, Fault, GroupModel, Stage, Sure, Tagged};
 use super::program::{Body, Ending};
 use super::run::{Flow, Frame, TaskRun, exec, left_with};
-use super::scope::{Kind, Parked};
+use super::scope::{Kind, Left, Parked};
 
 /// Notes that a group's future is gone.
 struct Gone(Frame, Rc<GroupModel>);
@@ -36,7 +36,8 @@ impl Drop for Gone {
 
 fn open(frame: &Frame, wait: Wait, own: bool) -> (Rc<GroupModel>, Gone) {
     let mut groups = frame.world.groups.borrow_mut();
-    let group = GroupModel::new(groups.len(), wait, frame.task.clone(), own);
+    let (owner, around) = (frame.task.clone(), frame.scope.clone());
+    let group = GroupModel::new(groups.len(), wait, owner, around, own);
     groups.push(group.clone());
     frame.world.say(&format!("{} opens group {} {wait:?}", frame.task.name(), group.number));
     (group.clone(), Gone(frame.clone(), group))
@@ -66,7 +67,8 @@ pub(crate) async fn scope(frame: &Frame, wait: Wait, all: bool, body: &Body) -> 
             inner.group = Some((by, group.clone()));
             inner.owned = None;
             let result = exec(&inner, &body).await;
-            entered.leave(left_with(&result));
+            let left = left_with(&result);
+            group.body.replace(Some((entered.leave(left), left)));
             group.leaves(&frame, result.is_ok());
             result.map_err(|error| Tagged::wrap(None, group.number, error))
         }
@@ -140,6 +142,9 @@ impl<F: Future> Future for Leaving<F> {
             if let Some(member) = untold.filter(|_| due || failed) {
                 let name = member.name();
                 frame.world.fault(&format!("G1: {name} is not cancelled with its group"));
+            }
+            if !due && group.lost_at.get().0 == 0 {
+                frame.scope.contest(frame.world.now());
             }
             if due && !failed && group.lost_at.get().0 == 0 {
                 group.lost_at.set((frame.world.next(), frame.world.now()));
@@ -218,8 +223,18 @@ fn check_errors(frame: &Frame, group: &GroupModel, errors: &[Fault]) -> bool {
 
 /// `scope_all` gives every failure (G3).
 fn check_complete(frame: &Frame, group: &GroupModel, errors: &[Fault]) {
-    let tags = errors.iter().filter_map(|error| error.downcast_ref::<Tagged>());
-    let told: BTreeSet<usize> = tags.filter_map(|tag| tag.task).collect();
+    let tags = || errors.iter().filter_map(|error| error.downcast_ref::<Tagged>());
+    let told: BTreeSet<usize> = tags().filter_map(|tag| tag.task).collect();
+    let own = tags().any(|tag| tag.task.is_none());
+    let expected = match &*group.body.borrow() {
+        Some((_, Left::Error(Some(false)))) => Some(true),
+        Some((scope, Left::Error(_))) => scope.echoes().map(|echo| !echo),
+        Some(_) => Some(false),
+        None => None,
+    };
+    frame.world.check(expected.is_none_or(|expected| expected == own), || {
+        format!("G3: the own error of the body of group {}: given {own}", group.number)
+    });
     for member in group.members.borrow().iter() {
         let root = member.root();
         let failed = member.ended.get() == Some(Ended::Error)

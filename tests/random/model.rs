@@ -8,7 +8,7 @@ use std::rc::Rc;
 use kernel::{End, Task, TaskId, Wait};
 
 use super::program::Ms;
-use super::scope::Scope;
+use super::scope::{Left, Scope};
 
 /// The error of every task and group.
 pub(crate) type Fault = Box<dyn Error + Send + Sync>;
@@ -169,6 +169,9 @@ pub(crate) struct GroupModel {
     pub(crate) number: usize,
     pub(crate) wait: Wait,
     pub(crate) owner: Rc<TaskModel>,
+    /// The scope around the group, and the body's own with how it was left.
+    pub(crate) around: Rc<Scope>,
+    pub(crate) body: RefCell<Option<(Rc<Scope>, Left)>>,
     /// Made by `new`: it has no scope of its own, and may be asked `next_done`.
     pub(crate) own: bool,
     pub(crate) members: RefCell<Vec<Rc<TaskModel>>>,
@@ -185,11 +188,19 @@ pub(crate) struct GroupModel {
 }
 
 impl GroupModel {
-    pub(crate) fn new(number: usize, wait: Wait, owner: Rc<TaskModel>, own: bool) -> Rc<Self> {
+    pub(crate) fn new(
+        number: usize,
+        wait: Wait,
+        owner: Rc<TaskModel>,
+        around: Rc<Scope>,
+        own: bool,
+    ) -> Rc<Self> {
         Rc::new(GroupModel {
             number,
             wait,
             owner,
+            around,
+            body: RefCell::default(),
             own,
             members: RefCell::default(),
             stage: Cell::new(Stage::Body),
@@ -209,6 +220,25 @@ impl GroupModel {
         self.members.borrow().iter().filter(|member| member.live.get()).cloned().collect()
     }
 
+    /// Whether members may be told that the group has ended (G5).
+    pub(crate) fn may_end(&self) -> bool {
+        if self.stage.get() != Stage::Leaving(true) {
+            return self.stage.get() != Stage::Body;
+        }
+        let members = self.members.borrow();
+        let vague = self.around.all().iter().any(|scope| scope.is_vague(0))
+            || members.iter().any(|member| member.daemon);
+        if vague || self.lost_at.get().0 != 0 || self.failing.get() != Sure::No {
+            return true;
+        }
+        match self.wait {
+            Wait::All => false,
+            Wait::Any => members.iter().any(|member| !member.live.get()),
+            Wait::FirstOk => members.iter().any(|member| member.ended.get() == Some(Ended::Ok)),
+            Wait::None => true,
+        }
+    }
+
     /// A member has ended: does it take the group down (G2)?
     pub(crate) fn member_ended(&self, member: &TaskModel, how: Ended, seq: u64) {
         let root = member.root();
@@ -217,14 +247,15 @@ impl GroupModel {
             Ended::Error => root.unsure.get() || !root.is_delivered(),
             Ended::Ok | Ended::Dropped => false,
         };
-        if !failed || member.daemon || self.failing.get() == Sure::Yes {
+        // One that is being joined fails to who joins it.
+        let to_group = !member.daemon && member.joining.get() == 0;
+        if !failed || !to_group || self.failing.get() == Sure::Yes {
             return;
         }
         let open = matches!(self.stage.get(), Stage::Body);
         let sure = open
             && !self.own
             && self.wait != Wait::FirstOk
-            && member.joining.get() == 0
             && !(how == Ended::Error && root.unsure.get());
         self.failing.set(if sure { Sure::Yes } else { Sure::Maybe });
         self.failed_at.set(seq);

@@ -51,7 +51,7 @@ impl Frame {
             CancelReason::Shutdown => self.world.main_ended.get(),
             CancelReason::GroupEnded => {
                 let group = self.task.group.as_ref();
-                group.is_some_and(|group| group.stage.get() != Stage::Body)
+                group.is_some_and(|group| group.may_end())
             }
             CancelReason::GroupFailed => {
                 let bodies = self.scope.all();

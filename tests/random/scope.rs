@@ -30,6 +30,8 @@ pub(crate) struct Scope {
     again: Cell<bool>,
     /// The cancellation of an outer scope was returned by a leaf inside.
     foreign: Cell<bool>,
+    /// More than one may have been told unseen.
+    contested: Cell<bool>,
     /// The model has lost track, where the kernel has told nobody; nothing is checked.
     pub(crate) unsure: Cell<bool>,
 }
@@ -63,6 +65,7 @@ impl Scope {
             delivered: Cell::new(0),
             again: Cell::new(false),
             foreign: Cell::new(false),
+            contested: Cell::new(false),
             unsure: Cell::new(false),
         })
     }
@@ -250,16 +253,27 @@ impl Scope {
 
     /// It was seen after all what was delivered.
     pub(crate) fn regain_track(self: &Rc<Self>, delivered: u64) {
-        if self.delivered.get() == delivered {
+        if self.delivered.get() == delivered && !self.contested.get() {
             self.unsure.set(false);
         }
+    }
+
+    /// Another may have been told, of what the model has lost track already.
+    pub(crate) fn contest(self: &Rc<Self>, now: Ms) {
+        for scope in self.path(now).0 {
+            scope.contested.set(scope.contested.get() || scope.unsure.get());
+        }
+    }
+
+    /// Whether the model cannot tell if it is cancelled.
+    pub(crate) fn is_vague(&self, now: Ms) -> bool {
+        self.unsure.get() || self.fired(now) == Sure::Maybe
     }
 
     /// What `check_cancellation` must say, if that can be told.
     pub(crate) fn sees_pending(self: &Rc<Self>, now: Ms) -> Option<bool> {
         let all = self.all();
-        let vague = |scope: &Rc<Scope>| scope.unsure.get() || scope.fired(now) == Sure::Maybe;
-        match all.iter().any(vague) {
+        match all.iter().any(|scope| scope.is_vague(now)) {
             true => None,
             false => Some(all.iter().any(|scope| scope.is_pending(now))),
         }
@@ -287,6 +301,15 @@ impl Scope {
         }
         let echo = matches!(left, Left::Error(echo) if echo != Some(false));
         Some(echo && self.is_delivered() && !self.foreign.get())
+    }
+
+    /// Whether a body that passed a cancellation on only echoes its group's, if that can be told.
+    pub(crate) fn echoes(&self) -> Option<bool> {
+        match (self.unsure.get(), self.foreign.get()) {
+            (true, _) => None,
+            (_, true) => Some(false),
+            _ => self.is_delivered().then_some(true),
+        }
     }
 
     fn name(&self) -> String {

@@ -258,6 +258,7 @@ impl World {
         }
         for group in self.groups.borrow_mut().drain(..) {
             group.members.take();
+            group.body.take();
         }
         self.leaves.take();
     }
