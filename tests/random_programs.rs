@@ -1,6 +1,7 @@
 //! Random programs on the virtual clock, checked against a model of the rules.
 //!
-//! `CURIUM_SEEDS=<count>` runs so many, `CURIUM_SEED=<n>` runs one, and shows it.
+//! `CURIUM_SEEDS=<count>` runs so many, `CURIUM_FROM=<n>` begins there, `CURIUM_SEED=<n>` runs one
+//! and shows it. `.ci/soak` runs many.
 
 use std::env;
 
@@ -71,13 +72,13 @@ fn check(
 /// do to each other, what they see is what the rules allow.
 #[test]
 fn random_programs_keep_the_rules() {
-    check(&seeds(100), generate::program, harness::run, "random_programs_keep_the_rules");
+    check(&seeds(300), generate::program, harness::run, "random_programs_keep_the_rules");
 }
 
 /// K8: with the same seed for the order, a program runs the same way.
 #[test]
 fn the_same_seed_gives_the_same_trace() {
-    for seed in seeds(20) {
+    for seed in seeds(100) {
         let program = generate::program(seed);
         let (one, other) = (harness::run(&program, seed), harness::run(&program, seed));
         assert_eq!(one.trace, other.trace, "seed {seed}:\n{program}");
@@ -93,6 +94,11 @@ fn a_random_deadlock_names_every_task() {
         let outcome = harness::run_to_deadlock(&generate::deadlocking(seed), 0);
         deadlocks += u32::from(outcome.deadlock);
     }
-    check(&seeds, generate::deadlocking, harness::run_to_deadlock, "a_random_deadlock");
+    check(
+        &seeds,
+        generate::deadlocking,
+        harness::run_to_deadlock,
+        "a_random_deadlock_names_every_task",
+    );
     assert!(deadlocks > 0 || seeds.len() == 1, "none of these programs deadlocks");
 }

@@ -89,7 +89,14 @@ fn make(seed: u64, deadlocks: bool) -> Program {
     let mut generator = Generator { random, fuel, contended, deadlocks };
     let place = Place { depth: 0, main: true, group: false, owner: false };
     let mut main = Vec::new();
-    while generator.fuel > 0 && main.len() < 12 {
+    if generator.contended {
+        // All at once, before anything else.
+        for _ in 0..4 + generator.random.below(5) {
+            let steps = (0..3).map(|_| generator.contend(place.task())).collect();
+            main.push(Step::Spawn(false, Rc::new(steps)));
+        }
+    }
+    while generator.fuel > 0 && main.len() < 16 {
         let step = generator.step(place);
         main.push(step);
     }
@@ -233,7 +240,11 @@ impl Generator {
 
     fn member(&mut self, place: Place) -> Step {
         let daemon = self.random.one_in(6);
-        Step::Member(daemon, self.body(place.task()))
+        let mut body = self.body(place.task());
+        if self.random.one_in(4) {
+            Rc::make_mut(&mut body).push(self.mishap(place.task()));
+        }
+        Step::Member(daemon, body)
     }
 
     fn timeout(&mut self, place: Place) -> Step {
@@ -307,10 +318,11 @@ impl Generator {
     fn contend(&mut self, place: Place) -> Step {
         let time = self.random.of(&[0, 1, 1, 2]);
         let inside = Rc::new(vec![self.random.pick_one(Step::Yield, Step::Sleep(time))]);
-        let wanted = match self.random.below(6) {
+        let wanted = match self.random.below(8) {
             0 | 1 => Step::Lock(0, inside),
             2 | 3 => Step::Permits(0, 1 + self.random.below(2), inside),
-            4 => Step::Get(0),
+            4 | 5 => Step::Get(0),
+            6 => Step::Event(0),
             _ => Step::Put(0),
         };
         let wanted = self.bounded(place, wanted);
@@ -324,6 +336,7 @@ impl Generator {
             }
             4 => Step::Request(Pick::Any(self.random.below(16))),
             5 => Step::Abort(Pick::Any(self.random.below(16))),
+            6 => self.touch_shared(),
             _ => Step::Spawn(false, Rc::new(vec![wanted.clone(), wanted])),
         }
     }

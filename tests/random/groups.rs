@@ -261,8 +261,13 @@ pub(crate) fn member(frame: &Frame, daemon: bool, body: &Body) {
     world.check(handle.is_ok() == open, || {
         format!("G7: spawned {} in group {}, open {open}", handle.is_ok(), group.number)
     });
-    if let Ok(handle) = handle {
-        world.keep(&task, handle);
+    let Ok(handle) = handle else { return };
+    world.keep(&task, handle);
+    if group.failing.get() == Sure::Yes || group.stage.get() == Stage::Leaving(false) {
+        let told = |info: kernel::TaskInfo| Some(info.id) == task.id.get() && info.cancelled;
+        world.check(kernel::tasks().into_iter().any(told), || {
+            format!("G7: {} is born in a group that is torn down, and lives", task.name())
+        });
     }
 }
 

@@ -221,12 +221,12 @@ impl GroupModel {
     }
 
     /// Whether members may be told that the group has ended (G5).
-    pub(crate) fn may_end(&self) -> bool {
+    pub(crate) fn may_end(&self, now: Ms) -> bool {
         if self.stage.get() != Stage::Leaving(true) {
             return self.stage.get() != Stage::Body;
         }
         let members = self.members.borrow();
-        let vague = self.around.all().iter().any(|scope| scope.is_vague(0))
+        let vague = self.around.all().iter().any(|scope| scope.may_be_cancelled(now))
             || members.iter().any(|member| member.daemon);
         if vague || self.lost_at.get().0 != 0 || self.failing.get() != Sure::No {
             return true;

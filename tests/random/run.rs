@@ -51,7 +51,7 @@ impl Frame {
             CancelReason::Shutdown => self.world.main_ended.get(),
             CancelReason::GroupEnded => {
                 let group = self.task.group.as_ref();
-                group.is_some_and(|group| group.may_end())
+                group.is_some_and(|group| group.may_end(self.world.now()))
             }
             CancelReason::GroupFailed => {
                 let bodies = self.scope.all();

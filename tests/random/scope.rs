@@ -265,8 +265,12 @@ impl Scope {
         }
     }
 
+    pub(crate) fn may_be_cancelled(&self, now: Ms) -> bool {
+        self.unsure.get() || self.fired(now) != Sure::No
+    }
+
     /// Whether the model cannot tell if it is cancelled.
-    pub(crate) fn is_vague(&self, now: Ms) -> bool {
+    fn is_vague(&self, now: Ms) -> bool {
         self.unsure.get() || self.fired(now) == Sure::Maybe
     }
 
