@@ -283,6 +283,10 @@ impl Generator {
                 steps.push(self.member(inside));
             }
         }
+        if self.random.one_in(3) {
+            // Whoever is being joined fails to who joins it.
+            steps.push(self.bounded(inside, Step::Join(Pick::Newest)));
+        }
         steps.extend(self.body(inside).iter().cloned());
         let (wait, body) = (self.random.of(&POLICIES), Rc::new(steps));
         if own {
