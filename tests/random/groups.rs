@@ -133,6 +133,7 @@ impl<F: Future> Future for Leaving<F> {
         let polled = self.inner.as_mut().poll(cx);
         let (frame, group) = (&self.frame, &self.group);
         if polled.is_pending() && matches!(group.stage.get(), Stage::Leaving(_)) {
+            group.waited.set(true);
             frame.world.observe(&frame.task);
             let due = frame.scope.parks(Some(group.parked()), frame.world.now()).is_err();
             let failed = group.stage.get() == Stage::Leaving(false);
@@ -201,13 +202,17 @@ fn check_errors(frame: &Frame, group: &GroupModel, errors: &[Fault]) -> bool {
             // Seen only now, though it came while the group was waiting.
             let lost = group.lost_at.get();
             let as_of = (lost.0 != 0).then_some(lost);
+            waited = true;
+            if group.waited.get() && as_of.is_none() {
+                frame.scope.lose_track(world.now());
+                continue;
+            }
             let parked = Some(Parked { as_of, ..group.parked() });
             let (reason, now) = (cancelled.reason(), world.now());
             let seq = if lost.0 != 0 { lost.0 } else { world.next() };
             if let Err(fault) = frame.scope.deliver(parked, reason, now, seq) {
                 world.fault(&format!("group {}: {fault}", group.number));
             }
-            waited = true;
             continue;
         }
         let tag = error.downcast_ref::<Tagged>().filter(|tag| tag.group == group.number);

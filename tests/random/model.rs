@@ -185,6 +185,8 @@ pub(crate) struct GroupModel {
     /// and when.
     pub(crate) lost: RefCell<Vec<(Rc<Scope>, u64)>>,
     pub(crate) lost_at: Cell<(u64, Ms)>,
+    /// It has parked in the wait for its members.
+    pub(crate) waited: Cell<bool>,
 }
 
 impl GroupModel {
@@ -209,6 +211,7 @@ impl GroupModel {
             failed_at: Cell::new(0),
             lost: RefCell::default(),
             lost_at: Cell::new((0, 0)),
+            waited: Cell::new(false),
         })
     }
 

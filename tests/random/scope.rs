@@ -152,11 +152,11 @@ impl Scope {
 
     fn may_be_served(&self, path: &[Rc<Scope>], leaf: Option<Parked>, now: Ms) -> bool {
         let early = || leaf.is_some_and(|leaf| leaf.seq < self.delivered.get());
-        (self.unsure.get() && !matches!(self.kind, Kind::Shield(_)))
+        (self.unsure.get() && self.fired(now) != Sure::No)
             || (self.fired(now) != Sure::No && self.delivered.get() == 0)
             || self.is_pending(now)
             || (self.came_after(leaf, now) && early())
-            || self.let_through(path, leaf)
+            || (self.fired(now) != Sure::No && self.let_through(path, leaf))
     }
 
     fn matches(&self, reason: CancelReason) -> bool {
@@ -217,14 +217,17 @@ impl Scope {
             return Err(format!("C7, T3: {} was outermost, but {reason} came", outer.name()));
         }
         let served = &path[at];
-        let vague = served.let_through(&path, leaf) && !served.is_pending(now);
+        let vague = served.fired(now) == Sure::Maybe
+            || (served.let_through(&path, leaf) && !served.is_pending(now));
         served.delivered.set(seq);
         served.again.set(false);
+        served.contested.set(served.contested.get() || served.unsure.get());
         for inner in &path[..at] {
             inner.foreign.set(true);
             let body = matches!(inner.kind, Kind::Body(_)) && reason == CancelReason::GroupFailed;
             if vague || served.unsure.get() || body {
                 inner.unsure.set(true);
+                inner.contested.set(true);
             }
         }
         Ok(())
