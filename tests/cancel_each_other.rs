@@ -232,3 +232,20 @@ fn a_cancelled_canceller_abandons_its_wait() {
         target.wait().await.unwrap();
     });
 }
+
+/// C2, C4: what a task asked of itself reaches no other task, in whatever poll it asked.
+#[test]
+fn a_request_to_oneself_does_not_reach_the_task_that_runs_next() {
+    testing::run(async || {
+        let asking = spawn_knowing(async |me: &Task<(), _>| {
+            me.request_cancel();
+            Ok(())
+        });
+        let next = spawn(sleep(secs(1)));
+        next.join().await?.unwrap();
+        assert_eq!(check_cancellation(), None);
+        assert!(outcome(&asking).await.is_ok());
+        Ok::<(), TaskCancelled>(())
+    })
+    .unwrap();
+}

@@ -130,6 +130,10 @@ impl Core {
         let cx = &mut Context::from_waker(&wheel.spare.waker);
         let result = if is_main { main(cx) } else { cell.poll_body(cx) };
         let again = current::end_poll();
+        if cell.flags.any(Flags::ASKED) {
+            // It cancelled itself, say.
+            current::set_ambient(Ambient::CLEAR);
+        }
         if wheel.spare.is_out() {
             self.give_spare(wheel, &cell);
         }

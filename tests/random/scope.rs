@@ -140,6 +140,20 @@ impl Scope {
         }
     }
 
+    /// Whether it was certainly cancelled before the other one.
+    fn fired_before(&self, other: &Scope) -> bool {
+        matches!((self.fired_at(), other.fired_at()), (Some(one), Some(two)) if one < two)
+    }
+
+    /// When it was cancelled, among the events; timeouts are not, and give none.
+    fn fired_at(&self) -> Option<u64> {
+        match &self.kind {
+            Kind::Task(task) => Some(task.asked.get()),
+            Kind::Body(group) => Some(group.failed_at.get()),
+            _ => None,
+        }
+    }
+
     /// Whether a shield that held back what this scope had has ended since the leaf parked.
     fn let_through(&self, path: &[Rc<Scope>], leaf: Option<Parked>) -> bool {
         leaf.is_some_and(|leaf| {
@@ -212,7 +226,12 @@ impl Scope {
                 names.join(" in ")
             ));
         };
-        let farther = |scope: &&Rc<Scope>| scope.is_certain(now) && scope.came_before(leaf);
+        let as_of = leaf.and_then(|leaf| leaf.as_of);
+        let farther = |scope: &&Rc<Scope>| {
+            // What was only seen at the end may have been given before the farther one came.
+            let first = as_of.is_none() || scope.fired_before(&path[at]);
+            scope.is_certain(now) && scope.came_before(leaf) && first
+        };
         if let Some(outer) = path[at + 1..].iter().find(farther) {
             return Err(format!("C7, T3: {} was outermost, but {reason} came", outer.name()));
         }
