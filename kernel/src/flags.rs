@@ -42,6 +42,10 @@ impl Flags {
     /// What a turn cannot pass over in silence.
     pub(crate) const SPECIAL: u16 = Flags::ENDED | Flags::WAKER | Flags::ASKED;
 
+    /// What an ended task may have left to clear away; nothing, if its outcome was taken and no
+    /// more of this is true.
+    pub(crate) const LEFT: u16 = Flags::TAKEN | Flags::LARGE | Flags::RARE | Flags::NAMED;
+
     pub(crate) fn new(flags: u16) -> Self {
         Flags(Cell::new(flags))
     }
@@ -49,6 +53,12 @@ impl Flags {
     #[inline]
     pub(crate) fn any(&self, of: u16) -> bool {
         self.0.get() & of != 0
+    }
+
+    /// Whether of `these` just `true_ones` are true.
+    #[inline]
+    pub(crate) fn are(&self, these: u16, true_ones: u16) -> bool {
+        self.0.get() & these == true_ones
     }
 
     #[inline]
@@ -75,6 +85,11 @@ impl Flags {
     /// Alive, and nothing else is true of it.
     pub(crate) fn reset(&self) {
         self.0.set(0);
+    }
+
+    /// Nobody's any more.
+    pub(crate) fn become_free(&self) {
+        self.0.set(Flags::FREE);
     }
 
     /// Out of the queue, to be polled. Gives what was true before.

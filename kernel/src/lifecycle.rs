@@ -55,8 +55,8 @@ impl Core {
             if size_of::<Slot<F, T, E>>() > KEEP_BODY {
                 cell.flags.set(Flags::LARGE);
             }
-            if let (false, Some(future)) = (refilled, next) {
-                *body = Some(Box::pin(Slot::<F, T, E>::new(future)));
+            if !refilled {
+                *body = next.map(|future| Box::pin(Slot::<F, T, E>::new(future)) as _);
             }
         }
         let mut born_cancelled =
@@ -82,6 +82,8 @@ impl Core {
     }
 
     /// The kernel is closed: the task is aborted before it began.
+    #[cold]
+    #[inline(never)]
     fn refuse(&self, cell: &Rc<TaskCell>, body: Pin<Box<dyn Body>>) {
         let late = self.late.get();
         self.late.set(late + 1);
@@ -188,28 +190,29 @@ impl Core {
 
     /// Frees the cell of an ended task that nobody holds; reports a failure that nobody took (K6).
     pub(crate) fn release(&self, cell: &Rc<TaskCell>) {
-        if cell.holders.get() > 0 || !cell.is_ended() || cell.flags.any(Flags::QUEUED) {
+        if cell.holders.get() > 0 || !cell.flags.are(Flags::ENDED | Flags::QUEUED, Flags::ENDED) {
             return;
         }
-        let failed = cell.flags.any(Flags::FAILURE);
+        if !cell.flags.are(Flags::LEFT, Flags::TAKEN) {
+            self.clear_away(cell);
+        }
+        cell.flags.become_free();
+        let beyond = self.tasks.borrow_mut().release(cell);
+        if let Some(beyond) = beyond {
+            let_cell_go(beyond);
+        }
+    }
+
+    /// Clears away what an ended task has left.
+    #[inline(never)]
+    fn clear_away(&self, cell: &TaskCell) {
         let taken = cell.flags.any(Flags::TAKEN);
-        if failed && !taken {
+        if cell.flags.any(Flags::FAILURE) && !taken {
             self.report_failure(cell);
         }
         if !taken || cell.flags.any(Flags::LARGE) {
             self.clear_body(cell);
         }
-        if cell.flags.any(Flags::RARE | Flags::NAMED) {
-            self.release_rare(cell);
-        }
-        cell.flags.reset();
-        cell.flags.set(Flags::FREE);
-        let beyond = self.tasks.borrow_mut().release(cell);
-        drop(beyond);
-    }
-
-    #[cold]
-    fn release_rare(&self, cell: &TaskCell) {
         let rare = cell.rare.borrow_mut().take();
         if let Some(rare) = rare {
             self.discard(rare);
@@ -221,7 +224,6 @@ impl Core {
     }
 
     /// Drops the future or the output of a task; keeps the box if it is small.
-    #[inline(never)]
     fn clear_body(&self, cell: &TaskCell) {
         self.guarded(|| {
             let mut body = cell.body.borrow_mut();
@@ -252,6 +254,7 @@ impl Core {
     }
 
     #[cold]
+    #[inline(never)]
     pub(crate) fn report_failure(&self, cell: &TaskCell) {
         let text = match cell.take_panic() {
             Some(panic) => {
@@ -286,4 +289,11 @@ impl Core {
         }
         (cell.type_name.get())().replace("::{{closure}}", "")
     }
+}
+
+/// Out of line, as it is rare.
+#[cold]
+#[inline(never)]
+fn let_cell_go(cell: Rc<TaskCell>) {
+    drop(cell);
 }

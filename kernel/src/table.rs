@@ -13,8 +13,8 @@ const KEEP_FREE: usize = 4096;
 #[derive(Default)]
 pub(crate) struct Table {
     places: Vec<Option<Rc<TaskCell>>>,
-    /// Free places whose cell was kept.
-    kept: Vec<u32>,
+    /// Cells that were kept, each still in its place.
+    kept: Vec<Rc<TaskCell>>,
     /// Free places without a cell, each with the generation of its next tenant.
     vacant: Vec<TaskId>,
     spawned: u64,
@@ -27,8 +27,7 @@ impl Table {
     #[inline]
     pub(crate) fn admit(&mut self, core: &Rc<Core>) -> Rc<TaskCell> {
         self.spawned += 1;
-        let kept = self.kept.pop().and_then(|index| self.places[index as usize].clone());
-        let cell = kept.unwrap_or_else(|| self.make(core));
+        let cell = self.kept.pop().unwrap_or_else(|| self.make(core));
         cell.begin(self.spawned);
         cell
     }
@@ -62,12 +61,11 @@ impl Table {
 
     /// Frees the place of an ended task. Gives the cell back if it is not kept: the caller drops
     /// it.
-    pub(crate) fn release(&mut self, cell: &TaskCell) -> Option<Rc<TaskCell>> {
-        let index = cell.index;
+    pub(crate) fn release(&mut self, cell: &Rc<TaskCell>) -> Option<Rc<TaskCell>> {
         match cell.generation.get().checked_add(1) {
             Some(generation) if self.kept.len() < KEEP_FREE && !self.gone => {
                 cell.generation.set(generation);
-                self.kept.push(index);
+                self.kept.push(cell.clone());
                 None
             }
             next => self.vacate(cell, next),
@@ -92,9 +90,8 @@ impl Table {
     /// Lets go of every cell: the kernel closes.
     pub(crate) fn clear(&mut self) -> impl Sized + use<> {
         self.gone = true;
-        self.kept.clear();
         self.vacant.clear();
-        std::mem::take(&mut self.places)
+        (std::mem::take(&mut self.places), std::mem::take(&mut self.kept))
     }
 
     /// Every cell that is not free, ended ones that are still held included.
