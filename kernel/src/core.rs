@@ -197,10 +197,12 @@ impl Core {
         now.expect("a clock that has come so far has an instant")
     }
 
+    #[inline]
     pub(crate) fn arm(&self, deadline: u64, action: Action) -> TimerKey {
         self.timers.borrow_mut().arm(deadline, action)
     }
 
+    #[inline]
     pub(crate) fn disarm(&self, key: TimerKey) {
         let action = self.timers.borrow_mut().disarm(key);
         drop(action);

@@ -227,12 +227,12 @@ impl CancelPoint {
         }
     }
 
-    #[inline(never)]
+    #[inline]
     fn take_record(&mut self) {
         match std::mem::replace(&mut self.at, At::Nowhere) {
             At::Nowhere => {}
             At::Cell(record) => record.clear(),
-            At::Arena(core, key) => drop(core.take_record(key)),
+            At::Arena(core, key) => leave_arena(&core, key),
         }
     }
 
@@ -322,6 +322,12 @@ impl CancelPoint {
         let key = core.put_record(Record::new(task, scope, waker, self.parked(core)));
         self.at = At::Arena(core.clone(), key);
     }
+}
+
+#[inline(never)]
+fn leave_arena(core: &Core, key: u32) {
+    // The record goes, with its waker, where no borrow is held.
+    drop(core.take_record(key));
 }
 
 impl Drop for CancelPoint {

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use crate::cell::TaskCell;
 use crate::clock::{Clock, FAR};
 use crate::core::Core;
 use crate::current;
@@ -73,11 +74,14 @@ enum State {
     Armed,
 }
 
+/// An armed timer, and whose it is.
+type Timer = Option<(Rc<Core>, TimerKey)>;
+
 /// The leaf of [`sleep`] and [`sleep_until`].
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct Sleep {
     when: When,
-    timer: Option<(Rc<Core>, TimerKey)>,
+    timer: Timer,
     state: State,
     point: CancelPoint,
 }
@@ -96,17 +100,24 @@ impl Future for Sleep {
         let Sleep { when, timer, state, point } = &mut *self;
         let site = point.site();
         point.poll(cx, |cx| {
-            let step = current::try_with(|core| {
-                if timer.as_ref().is_some_and(|(owner, _)| !Rc::ptr_eq(owner, core)) {
-                    (*when, *state) = (leave_kernel(timer, *when), State::New);
-                }
-                step(core, when, state)
+            // The short way for a task that polls this itself: one look at the door.
+            let begun = current::own(cx.waker(), |cell| match (&timer, &state) {
+                (None, State::New) => Some(begin(cell, when, state, timer)),
+                _ => None,
+            });
+            let step = begun.flatten().or_else(|| {
+                current::try_with(|core| {
+                    if timer.as_ref().is_some_and(|(owner, _)| !Rc::ptr_eq(owner, core)) {
+                        (*when, *state) = (leave_kernel(timer, *when), State::New);
+                    }
+                    step(core, when, state)
+                })
             });
             match step {
                 None => current::outside_at("a sleep", site),
                 Some(Step::Over) => return Poll::Ready(()),
                 Some(Step::Yield) => cx.waker().wake_by_ref(),
-                Some(Step::Until(FAR)) => {}
+                Some(Step::Armed | Step::Until(FAR)) => {}
                 Some(Step::Until(deadline)) => arm(timer, deadline, cx),
             }
             Poll::Pending
@@ -119,6 +130,22 @@ enum Step {
     Over,
     Yield,
     Until(u64),
+    /// And the timer is set for it.
+    Armed,
+}
+
+/// The first poll, by the task itself: arms the timer at once.
+#[inline]
+fn begin(cell: &Rc<TaskCell>, when: &mut When, state: &mut State, timer: &mut Timer) -> Step {
+    match step(&cell.core, when, state) {
+        Step::Until(deadline) if deadline != FAR => {
+            let target = Target::Task(cell.clone(), cell.generation.get());
+            let key = cell.core.arm(deadline, Action::Wake(target));
+            *timer = Some((cell.core.clone(), key));
+            Step::Armed
+        }
+        step => step,
+    }
 }
 
 #[inline]
@@ -147,7 +174,7 @@ fn step(core: &Core, when: &mut When, state: &mut State) -> Step {
 
 /// It moved to another kernel of this thread: the deadline as an instant, which both know.
 #[cold]
-fn leave_kernel(timer: &mut Option<(Rc<Core>, TimerKey)>, when: When) -> When {
+fn leave_kernel(timer: &mut Timer, when: When) -> When {
     match (timer.take(), when) {
         (Some((owner, key)), When::At(deadline)) => {
             owner.disarm(key);
@@ -159,7 +186,7 @@ fn leave_kernel(timer: &mut Option<(Rc<Core>, TimerKey)>, when: When) -> When {
 
 /// Arms the timer, or sees to it that it wakes whoever polls now.
 #[inline]
-fn arm(timer: &mut Option<(Rc<Core>, TimerKey)>, deadline: u64, cx: &Context<'_>) {
+fn arm(timer: &mut Timer, deadline: u64, cx: &Context<'_>) {
     let Some((owner, key)) = timer else {
         let target = Target::of(cx);
         *timer = current::try_with(|core| (core.clone(), core.arm(deadline, Action::Wake(target))));
