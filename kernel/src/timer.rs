@@ -40,18 +40,14 @@ impl Entry {
     }
 }
 
-/// A timer.
-enum Slot {
-    Free {
-        next: u32,
-    },
-    /// `order` tells its entry from dead ones of earlier tenants.
-    Armed {
-        order: u64,
-        action: Action,
-    },
-    /// It fired, and its owner has not disarmed it yet.
-    Fired,
+/// A timer: free, armed, or fired and not yet disarmed by its owner.
+struct Slot {
+    /// Tells its entry from dead ones of earlier tenants; 0 unless it is armed.
+    order: u64,
+    /// Some while it is armed.
+    action: Option<Action>,
+    /// The next free one.
+    next: u32,
 }
 
 const END: u32 = u32::MAX;
@@ -96,18 +92,11 @@ impl Timers {
         self.armed += 1;
         self.live += 1;
         let order = self.armed;
-        let armed = Slot::Armed { order, action };
-        let slot = if self.free == END {
-            self.slots.push(armed);
-            (self.slots.len() - 1) as u32
-        } else {
-            let slot = self.free;
-            if let Slot::Free { next } = self.slots[slot as usize] {
-                self.free = next;
-            }
-            self.slots[slot as usize] = armed;
-            slot
-        };
+        let slot = if self.free == END { self.grow() } else { self.free };
+        let free = &mut self.slots[slot as usize];
+        free.order = order;
+        free.action = Some(action);
+        self.free = free.next;
         self.fresh.push(Entry { deadline, order, slot });
         TimerKey(slot)
     }
@@ -115,34 +104,43 @@ impl Timers {
     /// Disarms a timer, fired or not. What it would have done is the caller's to drop.
     #[inline]
     pub(crate) fn disarm(&mut self, key: TimerKey) -> Option<Action> {
-        let free = Slot::Free { next: self.free };
+        let slot = &mut self.slots[key.0 as usize];
+        let order = std::mem::replace(&mut slot.order, 0);
+        let action = slot.action.take();
+        slot.next = self.free;
         self.free = key.0;
-        let Slot::Armed { order, action } =
-            std::mem::replace(&mut self.slots[key.0 as usize], free)
-        else {
+        if order == 0 {
             return None;
-        };
+        }
         self.live -= 1;
         if self.fresh.last().is_some_and(|last| last.order == order) {
             self.fresh.pop();
         } else if self.fresh.len() + self.heap.len() > 2 * self.live + SLACK {
             self.sweep();
         }
-        Some(action)
+        action
+    }
+
+    /// One more slot, free.
+    #[cold]
+    fn grow(&mut self) -> u32 {
+        let at = self.slots.len() as u32;
+        self.slots.push(Slot { order: 0, action: None, next: END });
+        at
     }
 
     /// Replaces whom a sleeper's timer wakes; gives back the old one.
     pub(crate) fn retarget(&mut self, key: TimerKey, target: Target) -> Action {
-        match &mut self.slots[key.0 as usize] {
-            Slot::Armed { action, .. } => std::mem::replace(action, Action::Wake(target)),
-            _ => Action::Wake(target),
+        match &mut self.slots[key.0 as usize].action {
+            Some(action) => std::mem::replace(action, Action::Wake(target)),
+            None => Action::Wake(target),
         }
     }
 
     /// Looks at whom a sleeper's timer wakes; None once it fired.
     pub(crate) fn target(&self, key: TimerKey) -> Option<&Target> {
-        match &self.slots[key.0 as usize] {
-            Slot::Armed { action: Action::Wake(target), .. } => Some(target),
+        match &self.slots[key.0 as usize].action {
+            Some(Action::Wake(target)) => Some(target),
             _ => None,
         }
     }
@@ -152,10 +150,9 @@ impl Timers {
         let first = self.first().filter(|first| first.deadline <= now)?;
         self.pop();
         self.live -= 1;
-        match std::mem::replace(&mut self.slots[first.slot as usize], Slot::Fired) {
-            Slot::Armed { action, .. } => Some(action),
-            _ => unreachable!("the first entry is a living one"),
-        }
+        let slot = &mut self.slots[first.slot as usize];
+        slot.order = 0;
+        slot.action.take()
     }
 
     /// Disarms everything: the kernel closes. What it would have done is the caller's to drop; the
@@ -164,17 +161,15 @@ impl Timers {
         self.fresh.clear();
         self.heap.clear();
         self.live = 0;
-        let armed = self.slots.iter_mut().filter(|slot| matches!(slot, Slot::Armed { .. }));
-        let actions = armed.filter_map(|slot| match std::mem::replace(slot, Slot::Fired) {
-            Slot::Armed { action, .. } => Some(action),
-            _ => None,
+        let fired = self.slots.iter_mut().filter_map(|slot| {
+            slot.order = 0;
+            slot.action.take()
         });
-        actions.collect()
+        fired.collect()
     }
 
     fn is_living(slots: &[Slot], entry: &Entry) -> bool {
-        let slot = slots.get(entry.slot as usize);
-        matches!(slot, Some(Slot::Armed { order, .. }) if *order == entry.order)
+        slots[entry.slot as usize].order == entry.order
     }
 
     /// The first living entry, all of them sorted in.
