@@ -168,7 +168,9 @@ impl TaskWaker {
 
     /// The task to wake, once taken from the mailbox: from here on it may be posted again.
     pub(crate) fn received(&self) -> TaskId {
-        self.posted.store(false, Ordering::SeqCst);
+        // A swap, not a store: it must read what those wrote who found it posted, so that the poll
+        // that follows sees what they did before their wake.
+        self.posted.swap(false, Ordering::Acquire);
         TaskId::from_bits(self.task.load(Ordering::Relaxed))
     }
 }
@@ -186,7 +188,7 @@ impl Wake for TaskWaker {
             }
             mine
         });
-        if local != Some(true) && !self.posted.swap(true, Ordering::SeqCst) {
+        if local != Some(true) && !self.posted.swap(true, Ordering::Release) {
             // Refused when the kernel is gone: then there is no task to wake.
             drop(self.remote.post(Message::Wake(self.clone())));
         }
