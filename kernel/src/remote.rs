@@ -10,16 +10,17 @@
 //!
 //! | state | meaning | who leaves it |
 //! |---|---|---|
-//! | `AWAKE` | it runs, and will look before it sleeps | kernel: `announce_sleep` |
+//! | `AWAKE` | it runs, and looks before it sleeps | kernel: `announce_sleep`; anybody: `post` |
 //! | `ASLEEP` | it sleeps, or is about to | anybody: `post` (and wakes it); kernel: `awake` |
-//! | `POSTED` | there is post; whoever came first has woken the kernel | kernel: `awake`, `take` |
+//! | `POSTED` | there is post; whoever came first has woken the kernel | kernel: `take` |
 //!
 //! A poster puts its message in under the lock, then swaps in `POSTED`; only the one that swaps out
-//! `ASLEEP` pays the system call. The kernel stores `ASLEEP` under the lock, and only if it finds
-//! no post: a message that it misses is put in later, so its poster swaps later, finds `ASLEEP`
-//! and wakes the poll. As every `ASLEEP` is slept, there is one eventfd write per sleep. A waker
-//! posts itself once until the kernel took it, so the mailbox is no longer than the number of
-//! tasks, handle requests aside.
+//! `ASLEEP` pays the system call, hence one eventfd write per sleep. The kernel announces and looks
+//! in one step: it exchanges `AWAKE` for `ASLEEP`, and where that fails there is post. A message
+//! that it misses is not announced yet, so its poster finds `ASLEEP` and wakes the poll. A task's
+//! waker posts itself once until the kernel took it, so the mailbox is no longer than the number of
+//! tasks, handle requests aside. A nudge is post without a message: the last handle is gone, for
+//! which the kernel may have been waiting.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -93,11 +94,24 @@ impl Remote {
             inbox.messages.push(message);
             bell
         };
+        self.announce_post(&bell);
+        Ok(())
+    }
+
+    /// Makes the kernel look again at what it waits for.
+    fn nudge(&self) {
+        let bell = self.lock().bell.clone();
+        if let Some(bell) = bell {
+            self.announce_post(&bell);
+        }
+    }
+
+    /// Says that the kernel should look, and wakes it if it sleeps.
+    fn announce_post(&self, bell: &Bell) {
         if self.state.swap(POSTED, Ordering::SeqCst) == ASLEEP {
             // A full eventfd counter wakes as well: only an interruption could lose the wake.
             while bell.waker.wake().is_err_and(|e| e.kind() == io::ErrorKind::Interrupted) {}
         }
-        Ok(())
     }
 
     /// Whether the kernel should look into the mailbox. One relaxed load for the hot path.
@@ -108,18 +122,16 @@ impl Remote {
     /// Takes everything that was posted, in order. Called by the kernel alone.
     pub(crate) fn take(&self) -> Vec<Message> {
         // Before the lock: what is posted from here on sets the state again.
-        self.state.store(AWAKE, Ordering::SeqCst);
+        self.state.swap(AWAKE, Ordering::SeqCst);
         std::mem::take(&mut self.lock().messages)
     }
 
-    /// Says that the kernel is about to sleep. False: there is post, do not sleep.
+    /// Says that the kernel is about to sleep. False: post was announced since the last `take`, if
+    /// only post that was taken then; look at everything once more.
     pub(crate) fn announce_sleep(&self) -> bool {
-        // Under the lock: a sleep that was announced while there is post would be rung for, and
-        // not slept.
-        let inbox = self.lock();
-        let sleeps = inbox.messages.is_empty();
-        self.state.store(if sleeps { ASLEEP } else { POSTED }, Ordering::SeqCst);
-        sleeps
+        // `ASLEEP` still, if the last sleep ended in a panic: then that announcement stands.
+        self.state.compare_exchange(AWAKE, ASLEEP, Ordering::SeqCst, Ordering::SeqCst)
+            != Err(POSTED)
     }
 
     /// Says that the kernel is up again; post that came meanwhile stays announced.
@@ -198,7 +210,8 @@ impl Wake for TaskWaker {
 /// Speaks to a kernel from any thread: spawns tasks in it and asks for their cancellation.
 ///
 /// Made by [`handle`](crate::handle). It does not keep the kernel running, but while it lives a
-/// kernel with nothing to do waits for it instead of reporting a deadlock.
+/// kernel with nothing to do waits for it instead of reporting a deadlock. When the last one goes,
+/// the kernel looks again.
 pub struct Handle {
     remote: Arc<Remote>,
 }
@@ -217,11 +230,12 @@ impl Handle {
     /// Spawns a task: `build` is sent to the kernel's thread and makes the future there, so the
     /// future itself need not be `Send`.
     ///
-    /// Its failure is reported like that of any task that nobody joins.
+    /// Its failure is reported like that of any task that nobody joins. Ok means that the kernel
+    /// has `build`; one that goes before it comes to it drops it, unused, on its own thread.
     ///
     /// # Errors
     ///
-    /// [`KernelGone`]; `build` is dropped unused.
+    /// [`KernelGone`]; `build` is dropped here, unused.
     pub fn spawn<B, F, T, E>(&self, build: B) -> Result<(), KernelGone>
     where
         B: FnOnce() -> F + Send + 'static,
@@ -252,7 +266,10 @@ impl Clone for Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         // Who sees this handle gone sees what it posted.
-        self.remote.handles.fetch_sub(1, Ordering::Release);
+        if self.remote.handles.fetch_sub(1, Ordering::Release) == 1 {
+            // The kernel may sleep for no other reason than this handle.
+            self.remote.nudge();
+        }
     }
 }
 

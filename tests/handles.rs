@@ -1,0 +1,91 @@
+//! A handle keeps its kernel waiting, and no longer than it lives (K8).
+
+use std::future::pending;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use kernel::{Builder, Handle, Kernel, TaskCancelled, handle, spawn, testing};
+
+/// What a kernel whose tasks wait for nothing says in the end, while `hold` has its handle on
+/// another thread. Fails instead of hanging.
+fn deadlock_of(
+    builder: impl FnOnce() -> Builder + Send + 'static,
+    hold: impl FnOnce(Handle) + Send + 'static,
+) -> String {
+    let (done, ended) = mpsc::channel();
+    thread::spawn(move || {
+        let ran = catch_unwind(AssertUnwindSafe(|| {
+            builder().run(async || {
+                let (handle, kernel) = (handle(), this_thread());
+                thread::spawn(move || {
+                    until_asleep(&kernel);
+                    hold(handle);
+                });
+                pending::<()>().await;
+            });
+        }));
+        let payload = ran.expect_err("nothing ends it");
+        done.send(payload.downcast_ref::<String>().expect("a message").clone())
+    });
+    ended.recv_timeout(Duration::from_secs(20)).expect("it hangs, or has panicked elsewhere")
+}
+
+/// Where the system says how this thread fares.
+fn this_thread() -> Option<std::path::PathBuf> {
+    let thread = std::fs::read_link("/proc/thread-self").ok()?;
+    Some(std::path::Path::new("/proc").join(thread).join("stat"))
+}
+
+/// Until that thread sleeps; most likely in the poll, where it is the harder to reach. Where the
+/// system does not say, at once.
+fn until_asleep(thread: &Option<std::path::PathBuf>) {
+    let Some(stat) = thread else { return };
+    while std::fs::read_to_string(stat).is_ok_and(|stat| !stat.contains(") S ")) {
+        thread::yield_now();
+    }
+}
+
+/// K8: a kernel that sleeps because somebody holds a handle hears that the handle is gone, and then
+/// nothing is left that could wake anybody.
+#[test]
+fn the_end_of_the_last_handle_is_heard() {
+    let real = deadlock_of(Kernel::builder, drop);
+    assert!(real.contains("deadlock") && real.contains("main"), "{real}");
+    let on_virtual_clock = deadlock_of(|| Kernel::builder().virtual_clock(), drop);
+    assert!(on_virtual_clock.contains("deadlock"), "{on_virtual_clock}");
+}
+
+/// K8: whichever of several goes last, and not before.
+#[test]
+fn the_end_of_one_of_several_handles_is_no_deadlock() {
+    let (told, heard) = mpsc::channel();
+    let message = deadlock_of(Kernel::builder, move |first| {
+        let second = first.clone();
+        drop(first);
+        // It still serves.
+        let spawned = second.spawn(move || async move {
+            told.send(()).unwrap();
+            Ok::<(), TaskCancelled>(())
+        });
+        assert_eq!(spawned, Ok(()));
+        heard.recv().unwrap();
+    });
+    assert!(message.contains("deadlock"), "{message}");
+}
+
+/// K8: handles that come and go in the kernel's own tasks are no post: nothing piles up, and the
+/// virtual clock goes on.
+#[test]
+fn handles_that_come_and_go_at_home_change_nothing() {
+    testing::run(async || {
+        let before = kernel::now();
+        let hour = spawn(kernel::sleep(Duration::from_secs(3600)));
+        for _ in 0..1_000 {
+            drop(handle());
+        }
+        hour.wait().await.unwrap();
+        assert_eq!(kernel::now() - before, Duration::from_secs(3600));
+    });
+}
