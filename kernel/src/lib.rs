@@ -66,7 +66,7 @@
 //! | `cell.rs`, `body.rs`, `table.rs`, `lifecycle.rs` | a task: states, future, place, life |
 //! | `cancel.rs`, `scope*.rs` | scopes and delivery; the tree of scopes and parked leaves |
 //! | `leaf.rs`, `current.rs`, `target.rs` | the cancel point; the door; whom to wake |
-//! | `ready.rs`, `remote.rs` | the ready queue; what other threads may touch |
+//! | `ready.rs`, `remote.rs`, `loomed.rs` | the ready queue; what other threads may touch |
 //! | `task.rs`, `join.rs`, `group*.rs` | the handle; waiting for a task; groups |
 //! | `timeout.rs`, `shield.rs`, `sleep.rs` | timeouts; shields; time |
 //! | `timer.rs`, `clock.rs`, `reactor.rs`, `io.rs` | the heap of timers; the clock; readiness |
@@ -152,6 +152,7 @@ mod kernel;
 mod leaf;
 mod lifecycle;
 mod links;
+mod loomed;
 mod reactor;
 mod ready;
 mod remote;

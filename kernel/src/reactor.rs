@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
+use crate::loomed::Waker;
 use crate::remote::Bell;
 use crate::target::Target;
 
@@ -75,7 +76,7 @@ impl Side {
 impl Reactor {
     pub(crate) fn new() -> io::Result<(Self, Bell)> {
         let poll = Poll::new()?;
-        let waker = mio::Waker::new(poll.registry(), WAKER)?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
         let registry = std::sync::Arc::new(poll.registry().try_clone()?);
         let alarm = Alarm::new(&poll)?;
         let reactor = Reactor {

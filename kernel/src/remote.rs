@@ -21,14 +21,22 @@
 //! waker posts itself once until the kernel took it, so the mailbox is no longer than the number of
 //! tasks, handle requests aside. A nudge is post without a message: the last handle is gone, for
 //! which the kernel may have been waiting.
+//!
+//! Every change of `state` reads what it replaces, so they have one order, and `take` sees all that
+//! came before the announcements that it ends. The models in `remote/models.rs` have loom try this
+//! file, interleaving by interleaving. Loom takes `SeqCst` for less, and nothing here needs it.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::task::Wake;
 
 use crate::current;
 use crate::id::TaskId;
+use crate::loomed::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Mutex, MutexGuard, Waker};
+
+#[cfg(all(test, loom))]
+mod models;
 
 const AWAKE: u8 = 0;
 const ASLEEP: u8 = 1;
@@ -64,7 +72,7 @@ struct Inbox {
 
 /// What a post needs of the reactor.
 pub(crate) struct Bell {
-    pub(crate) waker: mio::Waker,
+    pub(crate) waker: Waker,
     pub(crate) registry: Arc<mio::Registry>,
 }
 
@@ -108,7 +116,7 @@ impl Remote {
 
     /// Says that the kernel should look, and wakes it if it sleeps.
     fn announce_post(&self, bell: &Bell) {
-        if self.state.swap(POSTED, Ordering::SeqCst) == ASLEEP {
+        if self.state.swap(POSTED, Ordering::Release) == ASLEEP {
             // A full eventfd counter wakes as well: only an interruption could lose the wake.
             while bell.waker.wake().is_err_and(|e| e.kind() == io::ErrorKind::Interrupted) {}
         }
@@ -122,7 +130,7 @@ impl Remote {
     /// Takes everything that was posted, in order. Called by the kernel alone.
     pub(crate) fn take(&self) -> Vec<Message> {
         // Before the lock: what is posted from here on sets the state again.
-        self.state.swap(AWAKE, Ordering::SeqCst);
+        self.state.swap(AWAKE, Ordering::Acquire);
         std::mem::take(&mut self.lock().messages)
     }
 
@@ -130,13 +138,13 @@ impl Remote {
     /// only post that was taken then; look at everything once more.
     pub(crate) fn announce_sleep(&self) -> bool {
         // `ASLEEP` still, if the last sleep ended in a panic: then that announcement stands.
-        self.state.compare_exchange(AWAKE, ASLEEP, Ordering::SeqCst, Ordering::SeqCst)
+        self.state.compare_exchange(AWAKE, ASLEEP, Ordering::Relaxed, Ordering::Relaxed)
             != Err(POSTED)
     }
 
     /// Says that the kernel is up again; post that came meanwhile stays announced.
     pub(crate) fn awake(&self) {
-        let up = self.state.compare_exchange(ASLEEP, AWAKE, Ordering::SeqCst, Ordering::SeqCst);
+        let up = self.state.compare_exchange(ASLEEP, AWAKE, Ordering::Relaxed, Ordering::Relaxed);
         debug_assert!(matches!(up, Ok(_) | Err(POSTED)), "two threads run one kernel");
     }
 
@@ -162,6 +170,10 @@ impl Remote {
 }
 
 /// The waker of one task: its name, and where to post it.
+///
+/// The kernel counts the references of std's `Arc` to learn whether a program holds the waker
+/// (`OwnWaker::is_out`). That count cannot be low too early: a wake keeps its reference until its
+/// message, which is one more, is in the mailbox, and the message keeps that until it is taken.
 pub(crate) struct TaskWaker {
     remote: Arc<Remote>,
     task: AtomicU64,

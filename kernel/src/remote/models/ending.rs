@@ -1,0 +1,149 @@
+//! Models of what goes while others are at it: the kernel, and the last handle.
+
+use super::*;
+
+/// Where a message went, for it says so when it is dropped.
+struct Letter {
+    dropped: Arc<std::sync::atomic::AtomicUsize>,
+}
+
+impl Drop for Letter {
+    fn drop(&mut self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// K5, C11: the kernel goes while a handle spawns: either the handle gets the error, and `build` is
+/// dropped there; or the kernel has the message, to run it or to drop it on its own thread.
+#[test]
+fn a_spawn_into_a_kernel_that_goes_is_refused_or_the_kernels() {
+    check(|| {
+        let mut kernel = Model::new();
+        let dropped = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let (handle, theirs) = (Handle::new(kernel.remote.clone()), dropped.clone());
+        let thread = thread::spawn(move || {
+            let letter = Letter { dropped: theirs.clone() };
+            let spawned = handle.spawn(move || {
+                drop(letter);
+                std::future::ready(Ok::<(), KernelGone>(()))
+            });
+            let dropped_here = theirs.load(Ordering::Relaxed);
+            assert_eq!(spawned.is_err(), dropped_here == 1, "the error and the drop go together");
+            spawned
+        });
+        let taken = kernel.take_post();
+        let left = kernel.remote.close();
+        let spawned = thread.join().unwrap();
+        assert_eq!(taken.len() + left.len(), usize::from(spawned.is_ok()));
+        assert_eq!(dropped.load(Ordering::Relaxed), usize::from(spawned.is_err()));
+        drop((taken, left));
+        assert_eq!(dropped.load(Ordering::Relaxed), 1);
+        kernel.end();
+    });
+}
+
+/// K5, C11: the same for a request to cancel, which is in the mailbox or comes back as an error.
+#[test]
+fn a_request_to_a_kernel_that_goes_is_refused_or_the_kernels() {
+    check(|| {
+        let kernel = Model::new();
+        let handle = Handle::new(kernel.remote.clone());
+        let thread = thread::spawn(move || {
+            let asked = [handle.request_cancel(task(1)), handle.request_cancel(task(2))];
+            asked.iter().filter(|asked| asked.is_ok()).count()
+        });
+        let mut had = kernel.remote.take();
+        had.extend(kernel.remote.close());
+        let accepted = thread.join().unwrap();
+        let numbers: Vec<u32> = had.iter().map(number).collect();
+        assert_eq!(numbers, &[1, 2][..accepted]);
+        assert!(kernel.remote.registry().is_none());
+        kernel.end();
+    });
+}
+
+/// K7: a wake while the kernel goes is dropped by one of the two, and the waker with it.
+#[test]
+fn a_wake_of_a_kernel_that_goes_leaves_nothing_behind() {
+    check(|| {
+        let kernel = Model::new();
+        let waker = kernel.waker();
+        let theirs = waker.clone();
+        let thread = thread::spawn(move || theirs.wake());
+        drop(kernel.remote.close());
+        thread.join().unwrap();
+        assert_eq!(Arc::strong_count(&waker), 1, "somebody kept the message");
+        // And long after.
+        waker.wake_by_ref();
+        assert_eq!(Arc::strong_count(&waker), 1);
+        kernel.end();
+    });
+}
+
+/// K7: who closes a kernel that somebody is just ringing for harms neither.
+#[test]
+fn a_bell_is_rung_although_the_kernel_goes() {
+    check(|| {
+        let mut kernel = Model::new();
+        kernel.sleeps = 1;
+        assert!(kernel.remote.announce_sleep(), "nobody has posted");
+        let remote = kernel.remote.clone();
+        let poster = thread::spawn(move || remote.post(request(1)).is_ok());
+        kernel.remote.awake();
+        let left = kernel.remote.close().len();
+        assert_eq!(poster.join().unwrap(), left == 1);
+        kernel.end();
+    });
+}
+
+/// Looks and sleeps as long as a handle lives, as a kernel does that has nothing to do; what came.
+fn while_handles_live(kernel: &mut Model) -> usize {
+    let mut received = 0;
+    loop {
+        received += kernel.take_post().len();
+        // As `Core::is_deadlocked` asks, in that order.
+        if kernel.remote.handles() == 0 && !kernel.remote.has_post() {
+            return received;
+        }
+        kernel.sleep();
+    }
+}
+
+/// K8: a kernel that waits for nothing but a handle hears that the last one is gone.
+#[test]
+fn the_last_handle_wakes_a_kernel_that_waits_for_it() {
+    check(|| {
+        let mut kernel = Model::new();
+        let handle = Handle::new(kernel.remote.clone());
+        let thread = thread::spawn(move || drop(handle));
+        assert_eq!(while_handles_live(&mut kernel), 0);
+        thread.join().unwrap();
+        kernel.end();
+    });
+}
+
+/// K8: with two handles on two threads, whichever goes last.
+#[test]
+fn the_last_of_two_handles_wakes_the_kernel() {
+    check(|| {
+        let mut kernel = Model::new();
+        let handle = Handle::new(kernel.remote.clone());
+        let threads = [handle.clone(), handle].map(|handle| thread::spawn(move || drop(handle)));
+        assert_eq!(while_handles_live(&mut kernel), 0);
+        join(threads);
+        kernel.end();
+    });
+}
+
+/// K8: who sees the last handle gone sees what it posted.
+#[test]
+fn what_the_last_handle_posted_comes_before_its_end() {
+    check(|| {
+        let mut kernel = Model::new();
+        let handle = Handle::new(kernel.remote.clone());
+        let thread = thread::spawn(move || handle.request_cancel(task(1)).unwrap());
+        assert_eq!(while_handles_live(&mut kernel), 1);
+        thread.join().unwrap();
+        kernel.end();
+    });
+}
