@@ -41,6 +41,8 @@ pub(crate) fn traced(name: &str, role: &str, options: &[&str]) -> Option<Trace> 
     let mut strace = Command::new("strace");
     strace.args(["-f", "-y", "--seccomp-bpf", "-s", "200", "-o"]).arg(&file);
     strace.args(options).arg("--").arg(this_binary());
+    // Who is traced already cannot look for leaks as well.
+    strace.env("ASAN_OPTIONS", "detect_leaks=0");
     let ended = catch_unwind(AssertUnwindSafe(|| Running::start(strace, name, role).end()));
     let text = std::fs::read(&file);
     // Also after a failure, which may have made it large.
