@@ -205,15 +205,30 @@ impl<T> Queue<T> {
     }
 
     /// To the oldest getter, or to its place in the order.
+    #[inline]
     fn place(&self, item: Ticketed<T>) {
+        if self.getters.is_empty() {
+            self.insert(item);
+        } else {
+            self.hand_over(item);
+        }
+    }
+
+    #[inline(never)]
+    fn hand_over(&self, item: Ticketed<T>) {
         if let Err(item) = self.getters.hand_over(item) {
-            let mut items = self.items.borrow_mut();
-            if items.back().is_none_or(|last| last.ticket < item.ticket) {
-                items.push_back(item);
-            } else {
-                let at = items.partition_point(|other| other.ticket < item.ticket);
-                items.insert(at, item);
-            }
+            self.insert(item);
+        }
+    }
+
+    #[inline]
+    fn insert(&self, item: Ticketed<T>) {
+        let mut items = self.items.borrow_mut();
+        if items.back().is_none_or(|last| last.ticket < item.ticket) {
+            items.push_back(item);
+        } else {
+            let at = items.partition_point(|other| other.ticket < item.ticket);
+            items.insert(at, item);
         }
     }
 
@@ -226,7 +241,15 @@ impl<T> Queue<T> {
     }
 
     /// Gives free places to the oldest putters.
+    #[inline]
     fn serve_putters(&self) {
+        if !self.putters.is_empty() {
+            self.hand_places_over();
+        }
+    }
+
+    #[inline(never)]
+    fn hand_places_over(&self) {
         while !self.putters.is_empty() && self.has_place() {
             self.promised.set(self.promised.get() + 1);
             if self.putters.hand_over(self.ticket()).is_err() {
