@@ -77,6 +77,10 @@ impl Core {
 
     /// Runs tasks until there is something that only the caller can do.
     pub(crate) fn turn(self: &Rc<Self>, wheel: &mut Wheel<'_>, main: &mut PollMain<'_>) -> Turn {
+        if wheel.spare.is_out() {
+            // Cloned in a poll that has panicked: it goes on naming that task.
+            wheel.spare = spare_waker(self);
+        }
         current::set_waker(&wheel.spare.waker);
         loop {
             let next = if wheel.left == 0 { None } else { wheel.next() };
