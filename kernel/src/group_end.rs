@@ -109,7 +109,7 @@ impl<T, E: fmt::Debug + 'static> Ended<T, E> {
                 panic = cell.take_panic().map(|panic| panic.into_payload());
                 core.let_go(&cell);
             } else if overlooked && cell.end() == Some(End::Failed) {
-                core.let_go(&cell);
+                core.discard(Failed::<E>::Member(cell).take(core));
             } else {
                 errors.push(Failed::Member(cell));
             }
