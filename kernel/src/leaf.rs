@@ -316,12 +316,13 @@ impl CancelPoint {
         };
         let own = current::own(cx.waker(), |_| ()).is_some();
         let scope = current::ambient().scope;
-        if let At::Arena(_, key) = &self.at {
-            if core.record_fits(*key, task, scope, own, cx.waker()) {
+        if let At::Arena(owner, key) = &self.at {
+            if Rc::ptr_eq(owner, core) && core.record_fits(*key, task, scope, own, cx.waker()) {
                 return;
             }
         }
-        self.unpark();
+        // Not `unpark`: it may have been parked in another task.
+        self.take_record();
         let waker: Option<Waker> = if own { None } else { Some(cx.waker().clone()) };
         let key = core.put_record(Record::new(task, scope, waker, self.parked(core)));
         self.at = At::Arena(core.clone(), key);

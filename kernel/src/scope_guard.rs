@@ -36,9 +36,13 @@ impl ScopeGuard {
         &self.core
     }
 
-    /// Runs `poll` inside the scope.
+    /// Runs `poll` inside the scope. In another kernel, to which it has moved, simply runs it: that
+    /// one's scopes know nothing of this one's.
     pub(crate) fn poll<R>(&self, poll: impl FnOnce() -> R) -> R {
         let core = &*self.core;
+        if !current::is_current(core) {
+            return poll();
+        }
         let inner = core.enter_scope(self.key);
         let _restore = Restore { outer: current::ambient(), epoch: core.epoch.get(), core };
         current::set_ambient(inner);
