@@ -100,19 +100,16 @@ impl Future for Sleep {
         let Sleep { when, timer, state, point } = &mut *self;
         let site = point.site();
         point.poll(cx, |cx| {
+            if timer.as_ref().is_some_and(|(owner, _)| !current::is_current(owner)) {
+                (*when, *state) = (leave_kernel(timer, *when), State::New);
+            }
             // The short way for a task that polls this itself: one look at the door.
             let begun = current::own(cx.waker(), |cell| match (&timer, &state) {
                 (None, State::New) => Some(begin(cell, when, state, timer)),
                 _ => None,
             });
-            let step = begun.flatten().or_else(|| {
-                current::try_with(|core| {
-                    if timer.as_ref().is_some_and(|(owner, _)| !Rc::ptr_eq(owner, core)) {
-                        (*when, *state) = (leave_kernel(timer, *when), State::New);
-                    }
-                    step(core, when, state)
-                })
-            });
+            let step =
+                begun.flatten().or_else(|| current::try_with(|core| step(core, when, state)));
             match step {
                 None => current::outside_at("a sleep", site),
                 Some(Step::Over) => return Poll::Ready(()),

@@ -51,7 +51,8 @@ where
     T: 'static,
     E: fmt::Debug + 'static,
 {
-    current::with("kernel::spawn", |core| Task::start(core, future, None))
+    let core = current::with("kernel::spawn", Rc::clone);
+    Task::start(&core, future, None)
 }
 
 /// [`spawn`] with a name for the monitor and the reports.
@@ -66,7 +67,8 @@ where
     T: 'static,
     E: fmt::Debug + 'static,
 {
-    let task = current::with("kernel::spawn_named", |core| Task::start(core, future, None));
+    let core = current::with("kernel::spawn_named", Rc::clone);
+    let task = Task::start(&core, future, None);
     task.set_name(name.into());
     task
 }
