@@ -95,13 +95,28 @@ impl<T> WaitQueue<T> {
                 State::Free => unreachable!("a slot holds its node"),
             }
         };
-        if stale {
-            let target = State::Waiting(Target::of(cx));
-            let old =
-                std::mem::replace(&mut self.list.borrow_mut().nodes[at as usize].state, target);
-            drop(old);
-        }
-        Poll::Pending
+        if stale { self.retarget(slot, at, cx) } else { Poll::Pending }
+    }
+
+    /// It waits, to be woken otherwise than it said.
+    #[cold]
+    fn retarget(&self, slot: &mut WaitSlot, at: u32, cx: &Context<'_>) -> Poll<T> {
+        let mut target = Target::of(cx);
+        let mut list = self.list.borrow_mut();
+        let handed = match &mut list.nodes[at as usize].state {
+            State::Waiting(old) => {
+                std::mem::swap(old, &mut target);
+                Poll::Pending
+            }
+            // While a program's code cloned the waker.
+            _ => {
+                slot.0 = None;
+                Poll::Ready(list.take_handed(at))
+            }
+        };
+        drop(list);
+        drop(target);
+        handed
     }
 
     /// Hands `value` to the oldest waiter and wakes it; gives it back if nobody waits.
