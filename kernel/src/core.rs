@@ -174,7 +174,7 @@ impl Core {
 
     #[inline]
     pub(crate) fn make_ready(&self, cell: &Rc<TaskCell>) {
-        if !cell.flags.any(Flags::QUEUED | Flags::ENDED) {
+        if !cell.flags.any(Flags::QUEUED | Flags::ENDED | Flags::FREE) {
             cell.flags.set(Flags::QUEUED);
             self.ready.borrow_mut().push(cell.clone());
         }

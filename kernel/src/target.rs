@@ -60,3 +60,23 @@ pub(crate) fn wake_foreign(waker: Waker) {
         None => waker.wake(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cell::End;
+    use crate::core::{Core, Settings};
+    use crate::error::Echo;
+
+    #[test]
+    fn the_last_name_of_a_place_wakes_nobody_after_its_end() {
+        let core = Core::new(Settings::default()).unwrap();
+        let cell = core.new_cell();
+        cell.generation.set(u32::MAX);
+        let target = Target::Task(cell.clone(), u32::MAX);
+        core.finish(&cell, End::Ok, Echo::Yes);
+        assert!(cell.is_free());
+        target.wake();
+        assert!(core.ready.borrow().is_empty());
+    }
+}
