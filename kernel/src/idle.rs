@@ -3,17 +3,17 @@
 //!
 //! Nothing here polls a task.
 
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::core::{Core, Stage};
 use crate::error::CancelReason;
 use crate::flags::Flags;
-use crate::reactor::Reactor;
+use crate::reactor::{Came, Reactor};
 use crate::remote::Message;
 use crate::report::Report;
 use crate::snapshot::TaskState;
-use crate::target::Target;
 use crate::timer::Action;
 
 /// Timers served in one look: no more than there are polls until the next. So a million of them due
@@ -63,10 +63,7 @@ impl Core {
                     }
                 }
                 Message::JobDone(job) => drop(self.jobs.borrow_mut().remove(&job)),
-                Message::Unregister(token) => {
-                    let parked = self.with_reactor(|reactor| reactor.forget(token));
-                    parked.into_iter().flatten().flatten().for_each(Target::wake);
-                }
+                Message::Unregister(token) => self.forget(token),
             }
         }
     }
@@ -211,16 +208,44 @@ impl Core {
 
     /// True: an event came, even if it wakes nobody.
     fn wait_events(&self, limit: Option<Duration>, deadline: Option<u64>) -> bool {
-        let mut woken = self.with_reactor(Reactor::lend).unwrap_or_default();
-        let waited = self.with_reactor(|reactor| reactor.wait(limit, deadline, &mut woken));
-        let came = match waited {
-            Some(Err(error)) => panic!("the kernel cannot wait for events: {error}"),
-            Some(Ok(came)) => came,
+        let came = self.with_reactor(|reactor| {
+            reactor.wait(limit, deadline)?;
+            // Waking a task runs no code of its own: only so may the reactor stay borrowed.
+            let tasks = self.tasks.borrow();
+            Ok(reactor.hand_out(|task| {
+                if let Some(cell) = tasks.get(task) {
+                    self.make_ready(cell);
+                }
+            }))
+        });
+        match came {
+            Some(Ok(came)) => {
+                if came == Came::WithOthers {
+                    self.wake_those_left();
+                }
+                came != Came::None
+            }
+            Some(Err(error)) => self.cannot_wait(&error),
             None => false,
-        };
-        woken.drain(..).for_each(Target::wake);
-        self.with_reactor(|reactor| reactor.take_back(woken));
-        came
+        }
+    }
+
+    #[cold]
+    fn cannot_wait(&self, error: &io::Error) -> ! {
+        panic!("the kernel cannot wait for events: {error}");
+    }
+
+    #[cold]
+    fn wake_those_left(&self) {
+        let mut left = self.with_reactor(Reactor::lend).unwrap_or_default();
+        left.drain(..).for_each(|who| who.wake(self));
+        self.with_reactor(|reactor| reactor.take_back(left));
+    }
+
+    /// Forgets a registration, and wakes who is parked on it.
+    pub(crate) fn forget(&self, token: mio::Token) {
+        let parked = self.with_reactor(|reactor| reactor.forget(token));
+        parked.into_iter().flatten().flatten().for_each(|who| who.wake(self));
     }
 
     /// Whether it is certain that nothing will ever wake anybody.

@@ -11,22 +11,23 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::panic::Location;
-use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use mio::Token;
 use mio::event::Source;
+use mio::{Interest, Token};
 
 use crate::core::Core;
 use crate::current;
-use crate::io_error::{busy, closed, elsewhere};
-use crate::leaf::CancelPoint;
-use crate::reactor::Approach;
+use crate::io_error::closed;
 pub use crate::reactor::Direction;
-use crate::remote::{Message, Remote};
-use crate::target::Target;
+use crate::reactor::Home;
+use crate::remote::Message;
+
+pub use point::{Io, IoPoint};
+pub use side::{Side, ToRead, ToWrite};
+
+mod point;
+mod side;
 
 /// A source of readiness with its place in a kernel's reactor.
 ///
@@ -34,32 +35,34 @@ use crate::target::Target;
 /// Not `Sync`; share it between tasks of one kernel with `Rc`.
 pub struct Registration<S: Source> {
     source: RefCell<Option<S>>,
-    binding: RefCell<Option<Binding>>,
-    /// Somebody may hold a duplicate of the descriptor, so closing ours does not deregister it
-    /// (N8).
-    duplicated: Cell<bool>,
-    /// For each direction, that the last attempt took all there was before anybody had to wait.
-    drained: [Cell<bool>; 2],
-    parked: Cell<u32>,
+    /// Where it is registered; what it is called there, if the flags say that it is.
+    home: Cell<Option<Arc<Home>>>,
+    kernel: Cell<u32>,
+    token: Cell<Token>,
+    flags: Cell<u8>,
 }
 
-struct Binding {
-    remote: Arc<Remote>,
-    /// The poll that knows the source, which must be taken out of it even when its kernel is gone:
-    /// a source remembers that it was registered.
-    registry: Arc<mio::Registry>,
-    token: Token,
-}
+/// It is registered, with the kernel and the token.
+const BOUND: u8 = 1;
+/// The poll tells of room to write, too: asked for by the first who has to wait for it.
+const TELLS_ROOM: u8 = 1 << 1;
+/// Somebody may hold a duplicate of the descriptor, so closing ours does not deregister it (N8).
+const DUPLICATED: u8 = 1 << 2;
+/// For each direction: there may be more than the last attempt took. Events are taken out of the
+/// reactor by whoever tries, so this is the whole truth until the next one comes.
+const MORE: [u8; 2] = [1 << 3, 1 << 4];
+/// For each direction: a leaf is parked (N3).
+const PARKED: [u8; 2] = [1 << 5, 1 << 6];
 
 impl<S: Source> Registration<S> {
     /// Wraps a non-blocking source. Nothing is registered before a task has to wait for it.
     pub fn new(source: S) -> Self {
         Registration {
             source: RefCell::new(Some(source)),
-            binding: RefCell::new(None),
-            duplicated: Cell::new(false),
-            drained: [Cell::new(false), Cell::new(false)],
-            parked: Cell::new(0),
+            home: Cell::new(None),
+            kernel: Cell::new(0),
+            token: Cell::new(Token(0)),
+            flags: Cell::new(MORE[0] | MORE[1]),
         }
     }
 
@@ -68,6 +71,7 @@ impl<S: Source> Registration<S> {
     /// # Errors
     ///
     /// [`io::ErrorKind::NotConnected`] once it is closed.
+    #[inline]
     pub fn with<R>(&self, look: impl FnOnce(&S) -> io::Result<R>) -> io::Result<R> {
         match &*self.source.borrow() {
             Some(source) => look(source),
@@ -88,88 +92,39 @@ impl<S: Source> Registration<S> {
     ///
     /// The leaf panics when it would park outside a kernel.
     #[track_caller]
-    pub fn io<R, F>(&self, direction: Direction, kind: &'static str, operation: F) -> Io<'_, S, F>
+    pub fn io<R, F, D>(&self, direction: D, kind: &'static str, operation: F) -> Io<'_, S, F, D>
     where
         F: FnMut(&S) -> io::Result<R>,
+        D: Side,
     {
         self.io_at(direction, kind, Location::caller(), operation)
     }
 
     /// The same, shown at another place.
-    pub fn io_at<R, F>(
+    pub fn io_at<R, F, D>(
         &self,
-        direction: Direction,
+        direction: D,
         kind: &'static str,
         site: &'static Location<'static>,
         operation: F,
-    ) -> Io<'_, S, F>
+    ) -> Io<'_, S, F, D>
     where
         F: FnMut(&S) -> io::Result<R>,
+        D: Side,
     {
-        let point = CancelPoint::at(kind, site);
-        Io { registration: self, direction, operation, point, parked: None }
-    }
-
-    /// Tries `operation` at once, without a leaf. None: that would wait, or there is another reason
-    /// to await [`io`](Registration::io) instead, which says what it is.
-    ///
-    /// It spends the budget of a poll as a leaf does, and it is no place to be cancelled: an
-    /// operation that can be done is done.
-    ///
-    /// # Errors
-    ///
-    /// Those of `operation`.
-    pub fn try_io<R>(
-        &self,
-        direction: Direction,
-        operation: impl FnOnce(&S) -> io::Result<R>,
-    ) -> Option<io::Result<R>> {
-        let allowed = current::try_with(|core| {
-            let Some(token) = self.bound(core).ok().flatten() else {
-                return false;
-            };
-            let approach = core.with_reactor(|reactor| reactor.approach(token, direction, false));
-            matches!(approach, Some(Approach::Try)) && current::spend()
-        });
-        if allowed != Some(true) {
-            return None;
-        }
-        match self.with(operation) {
-            Ok(done) => Some(Ok(done)),
-            Err(error) => self.tried(direction, error).map(Err),
-        }
-    }
-
-    /// What an attempt failed with, unless it only found nothing: that costs nothing either.
-    #[cold]
-    fn tried(&self, direction: Direction, error: io::Error) -> Option<io::Error> {
-        match error.kind() {
-            io::ErrorKind::WouldBlock => self.drained(direction),
-            io::ErrorKind::Interrupted => {}
-            _ => return Some(error),
-        }
-        current::unspend();
-        None
+        Io { point: IoPoint::new(self, direction, kind, site), operation }
     }
 
     /// Says that the last operation took all there was (a short read), so that the next one parks
     /// at once instead of asking the system for a `WouldBlock`.
+    #[inline]
     pub fn drained(&self, direction: Direction) {
-        let Some(token) = self.binding.borrow().as_ref().map(|binding| binding.token) else {
-            // Registering tells at once of what comes from here on.
-            self.drained[direction as usize].set(true);
-            return;
-        };
-        current::try_with(|core| {
-            if let Ok(Some(_)) = self.bound(core) {
-                core.with_reactor(|reactor| reactor.drained(token, direction));
-            }
-        });
+        self.clear(MORE[direction as usize]);
     }
 
     /// Says that somebody else may hold a duplicate of the descriptor.
     pub fn may_be_duplicated(&self) {
-        self.duplicated.set(true);
+        self.set(DUPLICATED);
     }
 
     /// Closes the source. Whoever is parked on it is woken and gets an error (N5). Closing twice is
@@ -181,21 +136,20 @@ impl<S: Source> Registration<S> {
 
     /// The source, out of the reactor; none if it was closed.
     pub fn into_source(self) -> Option<S> {
-        self.duplicated.set(true);
         let mut source = self.source.borrow_mut().take()?;
-        if let Some(binding) = self.binding.borrow_mut().take() {
+        if let Some(binding) = self.take_binding() {
             // A source that the poll no longer knows is as good as deregistered.
-            let _ = source.deregister(&binding.registry);
+            let _ = source.deregister(&binding.home.registry);
             binding.forget();
         }
         Some(source)
     }
 
     fn unbind(&self, source: Option<S>) {
-        let binding = self.binding.borrow_mut().take();
+        let binding = self.take_binding();
         if let Some(mut source) = source {
-            if let (Some(binding), true) = (&binding, self.duplicated.get()) {
-                let _ = source.deregister(&binding.registry);
+            if let (Some(binding), true) = (&binding, self.is(DUPLICATED)) {
+                let _ = source.deregister(&binding.home.registry);
             }
             drop(source);
         }
@@ -204,37 +158,69 @@ impl<S: Source> Registration<S> {
         }
     }
 
-    /// The token in this kernel; registers, or moves here from another one.
-    fn bind(&self, core: &Rc<Core>) -> io::Result<Token> {
-        let mut binding = self.binding.borrow_mut();
-        if let Some(bound) = &*binding {
-            if Arc::ptr_eq(&bound.remote, core.remote()) {
-                return Ok(bound.token);
-            }
-        }
+    fn take_binding(&self) -> Option<Binding> {
+        self.clear(BOUND | TELLS_ROOM);
+        self.home.take().map(|home| Binding { home, token: self.token.get() })
+    }
+
+    /// Registers here, or moves here from another kernel; if it is here, asks to be told of room.
+    #[inline(never)]
+    fn bind(&self, core: &Core, direction: Direction) -> io::Result<()> {
         let mut source = self.source.borrow_mut();
         let Some(source) = source.as_mut() else {
             return Err(closed());
         };
-        if let Some(bound) = binding.take() {
-            let deregistered = source.deregister(&bound.registry);
-            bound.forget();
+        let reading = Interest::READABLE;
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let reading = reading | Interest::PRIORITY;
+        // Room there nearly always is, so most never hear of it.
+        let (interest, told) = match direction {
+            Direction::Read => (reading, 0),
+            Direction::Write => (reading | Interest::WRITABLE, TELLS_ROOM),
+        };
+        let bound = self.take_binding();
+        if let Some(Binding { home, token }) = bound {
+            if self.kernel.get() == core.number {
+                let asked = source.reregister(&home.registry, token, interest);
+                self.home.set(Some(home));
+                self.set(BOUND);
+                asked?;
+                self.set(told);
+                return Ok(());
+            }
+            let deregistered = source.deregister(&home.registry);
+            Binding { home, token }.forget();
             deregistered?;
         }
-        let token = core.with_reactor(|reactor| reactor.register(source)).ok_or_else(closed)??;
-        let registry = core.remote().registry().ok_or_else(closed)?;
-        *binding = Some(Binding { remote: core.remote().clone(), registry, token });
-        Ok(token)
+        let home = core.with_reactor(|reactor| reactor.home(core.remote())).flatten();
+        let home = home.ok_or_else(closed)?;
+        let token = core.with_reactor(|reactor| reactor.register(source, interest));
+        self.token.set(token.ok_or_else(closed)??);
+        self.home.set(Some(home));
+        self.kernel.set(core.number);
+        self.set(BOUND | told);
+        Ok(())
     }
 
-    /// The token, if the source is registered here. An error if it cannot be used here.
+    /// Whether it is registered with this kernel.
     #[inline]
-    fn bound(&self, core: &Core) -> io::Result<Option<Token>> {
-        match &*self.binding.borrow() {
-            Some(bound) if Arc::ptr_eq(&bound.remote, core.remote()) => Ok(Some(bound.token)),
-            Some(_) if self.parked.get() > 0 => Err(elsewhere()),
-            _ => Ok(None),
-        }
+    fn is_here(&self, core: &Core) -> bool {
+        self.is(BOUND) && self.kernel.get() == core.number
+    }
+
+    #[inline]
+    fn is(&self, flag: u8) -> bool {
+        self.flags.get() & flag != 0
+    }
+
+    #[inline]
+    fn set(&self, flags: u8) {
+        self.flags.set(self.flags.get() | flags);
+    }
+
+    #[inline]
+    fn clear(&self, flags: u8) {
+        self.flags.set(self.flags.get() & !flags);
     }
 }
 
@@ -249,141 +235,26 @@ impl<S: Source> std::fmt::Debug for Registration<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Registration")
             .field("closed", &self.source.borrow().is_none())
-            .field("registered", &self.binding.borrow().is_some())
+            .field("registered", &self.is(BOUND))
             .finish_non_exhaustive()
     }
+}
+
+/// Where a source is registered, taken out of its registration.
+struct Binding {
+    home: Arc<Home>,
+    token: Token,
 }
 
 impl Binding {
     /// Gives the place in the reactor back, from whatever thread.
     fn forget(self) {
         let here = current::try_with(|core| {
-            Arc::ptr_eq(core.remote(), &self.remote)
-                .then(|| core.with_reactor(|reactor| reactor.forget(self.token)))
+            Arc::ptr_eq(core.remote(), &self.home.remote).then(|| core.clone())
         });
         match here.flatten() {
-            Some(parked) => parked.into_iter().flatten().flatten().for_each(Target::wake),
-            None => drop(self.remote.post(Message::Unregister(self.token))),
+            Some(core) => core.forget(self.token),
+            None => drop(self.home.remote.post(Message::Unregister(self.token))),
         }
-    }
-}
-
-/// The leaf of [`Registration::io`].
-///
-/// # Cancellation
-///
-/// An operation that would block has done nothing, so nothing is lost; one that did something is
-/// returned, whatever else is due.
-#[must_use = "futures do nothing unless you `.await` or poll them"]
-pub struct Io<'a, S: Source, F> {
-    registration: &'a Registration<S>,
-    direction: Direction,
-    operation: F,
-    point: CancelPoint,
-    parked: Option<(Rc<Core>, Token)>,
-}
-
-impl<S: Source, F> Unpin for Io<'_, S, F> {}
-
-impl<S, F, R> Future for Io<'_, S, F>
-where
-    S: Source,
-    F: FnMut(&S) -> io::Result<R>,
-{
-    type Output = io::Result<R>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Io { registration, direction, operation, point, parked } = &mut *self;
-        let (registration, direction, site) = (*registration, *direction, point.site());
-        let polled = point.poll(cx, |cx| {
-            let Some(core) = current::try_with(Rc::clone) else {
-                current::outside_at("an operation on a socket", site);
-            };
-            attempt(registration, &core, direction, operation, parked, cx)
-        });
-        let result = match polled {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(Ok(result)) => result,
-            Poll::Ready(Err(cancelled)) => Err(cancelled.into()),
-        };
-        self.unpark();
-        Poll::Ready(result)
-    }
-}
-
-/// One attempt: try unless it is known to be of no use, and park if it would block.
-#[inline]
-fn attempt<S: Source, R>(
-    registration: &Registration<S>,
-    core: &Rc<Core>,
-    direction: Direction,
-    operation: &mut impl FnMut(&S) -> io::Result<R>,
-    parked: &mut Option<(Rc<Core>, Token)>,
-    cx: &Context<'_>,
-) -> Poll<io::Result<R>> {
-    let bound = match registration.bound(core) {
-        Ok(bound) => bound,
-        Err(error) => return Poll::Ready(Err(error)),
-    };
-    let mine = parked.is_some();
-    let approach = match bound {
-        Some(token) => core.with_reactor(|reactor| reactor.approach(token, direction, mine)),
-        None if registration.drained[direction as usize].take() => Some(Approach::Wait),
-        None => None,
-    };
-    match approach {
-        Some(Approach::Busy) => return Poll::Ready(Err(busy(direction))),
-        Some(Approach::Wait) => {}
-        Some(Approach::Try) | None => loop {
-            match registration.with(&mut *operation) {
-                Ok(done) => return Poll::Ready(Ok(done)),
-                Err(error) => match error.kind() {
-                    io::ErrorKind::Interrupted => {}
-                    io::ErrorKind::WouldBlock => break,
-                    _ => return Poll::Ready(Err(error)),
-                },
-            }
-        },
-    }
-    let token = match bound.map_or_else(|| registration.bind(core), Ok) {
-        Ok(token) => token,
-        Err(error) => return Poll::Ready(Err(error)),
-    };
-    let mut target = Some(Target::of(cx));
-    core.with_reactor(|reactor| reactor.park(token, direction, &mut target));
-    drop(target);
-    if parked.is_none() {
-        *parked = Some((core.clone(), token));
-        registration.parked.set(registration.parked.get() + 1);
-    }
-    Poll::Pending
-}
-
-impl<S: Source, F> Io<'_, S, F> {
-    #[inline(always)]
-    fn unpark(&mut self) {
-        if self.parked.is_some() {
-            self.leave();
-        }
-    }
-
-    fn leave(&mut self) {
-        if let Some((core, token)) = self.parked.take() {
-            self.registration.parked.set(self.registration.parked.get() - 1);
-            drop(core.with_reactor(|reactor| reactor.unpark(token, self.direction)));
-        }
-    }
-}
-
-impl<S: Source, F> Drop for Io<'_, S, F> {
-    #[inline]
-    fn drop(&mut self) {
-        self.unpark();
-    }
-}
-
-impl<S: Source, F> std::fmt::Debug for Io<'_, S, F> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Io").field("point", &self.point).finish_non_exhaustive()
     }
 }

@@ -6,14 +6,24 @@
 //! registration that is gone finds nobody.
 
 use std::io;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use mio::event::{Event, Source};
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use crate::loomed::Waker;
-use crate::remote::Bell;
-use crate::target::Target;
+use crate::core::Core;
+use crate::id::TaskId;
+use crate::loomed;
+use crate::remote::{Bell, Remote};
+use crate::target::wake_foreign;
+
+mod alarm;
+
+use alarm::Alarm;
 
 /// Reading or writing: what one waits for, and the two places a source has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +37,6 @@ pub enum Direction {
 /// Events taken in at once: a batch between two looks at the timers.
 const EVENTS: usize = 512;
 const WAKER: Token = Token(usize::MAX);
-#[cfg(all(target_os = "linux", not(curium_portable_timer)))]
-const TIMER: Token = Token(usize::MAX - 1);
 
 /// Half of a token is the place, half the generation.
 const HALF: u32 = usize::BITS / 2;
@@ -37,70 +45,126 @@ pub(crate) struct Reactor {
     poll: Poll,
     events: Events,
     entries: Slab<Entry>,
-    generation: usize,
-    /// Leaves that are parked on some source.
+    /// The wakers that are not a task's own; whom an entry names so is their place here.
+    foreign: Slab<Waker>,
+    generation: u32,
+    /// Leaves that are parked on some source and have not been woken.
     parked: usize,
     alarm: Alarm,
-    /// Empty: kept so that no turn has to allocate.
-    woken: Vec<Target>,
+    /// Who could not be woken at once; kept so that no turn has to allocate.
+    woken: Vec<Who>,
+    /// What every registration here keeps.
+    home: Option<Arc<Home>>,
 }
 
+/// Where a source is registered.
+pub(crate) struct Home {
+    pub(crate) remote: Arc<Remote>,
+    /// The poll that knows the source, which must be taken out of it even when its kernel is gone:
+    /// a source remembers that it was registered.
+    pub(crate) registry: Arc<mio::Registry>,
+}
+
+/// A registration. There is one for every idle connection, so it is small.
 struct Entry {
-    generation: usize,
-    sides: [Side; 2],
+    generation: NonZeroU32,
+    /// What is true of each direction: the constants below.
+    state: [u8; 2],
+    /// Who is parked there, if the state says so.
+    who: [TaskId; 2],
 }
 
-struct Side {
-    /// An event came since the last attempt that found nothing; true at first.
-    ready: bool,
-    /// This direction has ended or failed: always worth a try, as no further event will say so. So
-    /// is one where urgent bytes came: they cut reads short with more behind them.
-    ended: bool,
-    /// A leaf is parked here (N3), and if it has not been woken yet, whom to wake.
-    occupied: bool,
-    target: Option<Target>,
+/// An event came that nobody has taken yet.
+const READY: u8 = 1;
+/// This direction has ended or failed: always worth a try, as no further event will say so. So is
+/// one where urgent bytes came: they cut reads short with more behind them.
+const ENDED: u8 = 1 << 1;
+/// A task is parked here by its own waker.
+const TASK: u8 = 1 << 2;
+/// Somebody with another waker is; `who` has the place of that.
+const FOREIGN: u8 = 1 << 3;
+
+/// Whom to wake.
+pub(crate) enum Who {
+    Task(TaskId),
+    Foreign(Waker),
 }
 
-/// What [`Reactor::approach`] found.
-pub(crate) enum Approach {
-    /// Another leaf is parked there (N3).
-    Busy,
-    Try,
-    Wait,
+impl Who {
+    /// Wakes. No borrow of the kernel may be held.
+    pub(crate) fn wake(self, core: &Core) {
+        match self {
+            Who::Task(task) => core.wake(task),
+            Who::Foreign(waker) => wake_foreign(waker),
+        }
+    }
 }
 
-impl Side {
-    const NEW: Side = Side { ready: true, ended: false, occupied: false, target: None };
+/// What came of the last attempt on a direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Last {
+    /// It is this leaf's, and found nothing.
+    InVain,
+    /// It took all there was, or found nothing.
+    TookAll,
+    /// There may be more.
+    Left,
+}
+
+/// What [`Reactor::sit`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sat {
+    /// Nothing: an attempt is worth it.
+    Ready,
+    /// The same, and somebody is parked there as before.
+    ReadySeated,
+    /// Parked.
+    Down,
+    /// To be parked by [`Reactor::seat`], for which a waker is needed or given back.
+    Slowly,
 }
 
 impl Reactor {
     pub(crate) fn new() -> io::Result<(Self, Bell)> {
         let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), WAKER)?;
-        let registry = std::sync::Arc::new(poll.registry().try_clone()?);
+        let waker = loomed::Waker::new(poll.registry(), WAKER)?;
+        let registry = Arc::new(poll.registry().try_clone()?);
         let alarm = Alarm::new(&poll)?;
         let reactor = Reactor {
             poll,
             events: Events::with_capacity(EVENTS),
             entries: Slab::new(),
+            foreign: Slab::new(),
             generation: 0,
             parked: 0,
             alarm,
             woken: Vec::new(),
+            home: None,
         };
         Ok((reactor, Bell { waker, registry }))
     }
 
-    /// Registers a source for both directions. The poll reports at once what is ready already.
-    pub(crate) fn register(&mut self, source: &mut impl mio::event::Source) -> io::Result<Token> {
-        self.generation = (self.generation + 1) & (usize::MAX >> (HALF + 1));
-        let generation = self.generation;
-        let place = self.entries.insert(Entry { generation, sides: [Side::NEW, Side::NEW] });
-        let token = Token((generation << HALF) | place);
-        let both = Interest::READABLE | Interest::WRITABLE;
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        let both = both | Interest::PRIORITY;
-        if let Err(error) = self.poll.registry().register(source, token, both) {
+    /// What a registration keeps to find back; none when the kernel is closing.
+    pub(crate) fn home(&mut self, remote: &Arc<Remote>) -> Option<Arc<Home>> {
+        if self.home.is_none() {
+            let registry = remote.registry()?;
+            self.home = Some(Arc::new(Home { remote: remote.clone(), registry }));
+        }
+        self.home.clone()
+    }
+
+    /// Registers a source. The poll reports at once what is ready already.
+    pub(crate) fn register(
+        &mut self,
+        source: &mut impl Source,
+        interest: Interest,
+    ) -> io::Result<Token> {
+        self.generation = self.generation % (u32::MAX >> (32 - HALF + 1)) + 1;
+        let generation = NonZeroU32::MIN.saturating_add(self.generation - 1);
+        let entry = Entry { generation, state: [0; 2], who: [TaskId::NOBODY; 2] };
+        let place = self.entries.insert(entry);
+        let token = Token((self.generation as usize) << HALF | place);
+        if let Err(error) = self.poll.registry().register(source, token, interest) {
             self.entries.remove(place);
             // A source may remember a registration that failed, and refuse the next. Not if the
             // poll knows the descriptor already: that is somebody else's registration.
@@ -113,64 +177,89 @@ impl Reactor {
     }
 
     #[inline]
-    fn place(&self, token: Token) -> Option<usize> {
-        let place = token.0 & (usize::MAX >> HALF);
-        let entry = self.entries.get(place)?;
-        (entry.generation == token.0 >> HALF).then_some(place)
-    }
-
-    #[inline]
-    fn side(&mut self, token: Token, direction: Direction) -> Option<&mut Side> {
+    fn entry(&mut self, token: Token) -> Option<&mut Entry> {
         let entry = self.entries.get_mut(token.0 & (usize::MAX >> HALF))?;
-        (entry.generation == token.0 >> HALF).then_some(&mut entry.sides[direction as usize])
+        (entry.generation.get() as usize == token.0 >> HALF).then_some(entry)
     }
 
-    /// What a leaf should do that wants to try; `mine` if it is the one that is parked here. Worth
-    /// trying unless the last attempt found nothing and no event came since.
-    #[inline]
-    pub(crate) fn approach(&mut self, token: Token, direction: Direction, mine: bool) -> Approach {
-        match self.side(token, direction) {
-            Some(side) if side.occupied && !mine => Approach::Busy,
-            Some(side) if !side.ready && !side.ended => Approach::Wait,
-            _ => Approach::Try,
+    /// Parks a leaf, unless an attempt is worth it: an event came since the last one, or that one
+    /// left something. `task` is parked by its own waker; nobody: it needs to be seated with
+    /// another one.
+    #[inline(never)]
+    pub(crate) fn sit(
+        &mut self,
+        token: Token,
+        direction: Direction,
+        task: TaskId,
+        last: Last,
+    ) -> Sat {
+        let Some(entry) = self.entry(token) else {
+            return if last == Last::InVain { Sat::Down } else { Sat::Ready };
+        };
+        let state = &mut entry.state[direction as usize];
+        let before = *state;
+        *state = before & !READY;
+        if last != Last::InVain && (last == Last::Left || before & (READY | ENDED) != 0) {
+            return if before & (TASK | FOREIGN) != 0 { Sat::ReadySeated } else { Sat::Ready };
         }
-    }
-
-    /// The last attempt found all there was: no use trying before the next event.
-    pub(crate) fn drained(&mut self, token: Token, direction: Direction) {
-        if let Some(side) = self.side(token, direction) {
-            side.ready = false;
+        if before & FOREIGN != 0 || task == TaskId::NOBODY {
+            return Sat::Slowly;
         }
+        *state |= TASK;
+        entry.who[direction as usize] = task;
+        self.parked += usize::from(before & TASK == 0);
+        Sat::Down
     }
 
-    /// Parks a leaf that found nothing, or knew that it would; leaves in `target` the one that it
-    /// parked with before.
-    #[inline]
-    pub(crate) fn park(&mut self, token: Token, direction: Direction, target: &mut Option<Target>) {
-        if let Some(side) = self.side(token, direction) {
-            side.ready = false;
-            std::mem::swap(&mut side.target, target);
-            let newly = !std::mem::replace(&mut side.occupied, true);
-            self.parked += usize::from(newly);
+    /// Parks anybody; gives back who was parked there before, or who cannot be.
+    pub(crate) fn seat(&mut self, token: Token, direction: Direction, who: Who) -> Option<Who> {
+        let before = self.unseat(token, direction);
+        let place = token.0 & (usize::MAX >> HALF);
+        if self.entry(token).is_none() {
+            return Some(who);
         }
+        let (bit, who) = match who {
+            Who::Task(task) => (TASK, task),
+            Who::Foreign(waker) => {
+                let index = self.foreign.insert(waker);
+                let index = u32::try_from(index).expect("fewer than 2^32 wakers");
+                (FOREIGN, TaskId { index, generation: 0 })
+            }
+        };
+        let entry = &mut self.entries[place];
+        entry.state[direction as usize] |= bit;
+        entry.who[direction as usize] = who;
+        self.parked += 1;
+        before
     }
 
-    pub(crate) fn unpark(&mut self, token: Token, direction: Direction) -> Option<Target> {
-        let side = self.side(token, direction)?;
-        let was = std::mem::replace(&mut side.occupied, false);
-        let old = side.target.take();
-        self.parked -= usize::from(was);
-        old
+    /// Nobody is parked there any more. Gives back who was.
+    pub(crate) fn unseat(&mut self, token: Token, direction: Direction) -> Option<Who> {
+        let entry = self.entry(token)?;
+        let state = entry.state[direction as usize];
+        let who = entry.who[direction as usize];
+        entry.state[direction as usize] = state & !(TASK | FOREIGN);
+        self.take(state, who)
+    }
+
+    fn take(&mut self, state: u8, who: TaskId) -> Option<Who> {
+        let who = match state & (TASK | FOREIGN) {
+            0 => return None,
+            TASK => Who::Task(who),
+            _ => Who::Foreign(self.foreign.remove(who.index as usize)),
+        };
+        self.parked -= 1;
+        Some(who)
     }
 
     /// Forgets a registration. Who was parked on it is the caller's to wake.
-    pub(crate) fn forget(&mut self, token: Token) -> [Option<Target>; 2] {
-        let Some(place) = self.place(token) else {
+    pub(crate) fn forget(&mut self, token: Token) -> [Option<Who>; 2] {
+        if self.entry(token).is_none() {
             return [None, None];
-        };
-        let [read, write] = self.entries.remove(place).sides;
-        self.parked -= usize::from(read.occupied) + usize::from(write.occupied);
-        [read.target, write.target]
+        }
+        let entry = self.entries.remove(token.0 & (usize::MAX >> HALF));
+        let [read, write] = entry.who;
+        [self.take(entry.state[0], read), self.take(entry.state[1], write)]
     }
 
     pub(crate) fn registered(&self) -> usize {
@@ -198,129 +287,106 @@ impl Reactor {
         }
     }
 
-    /// A list for [`wait`](Reactor::wait), to be given back empty.
-    pub(crate) fn lend(&mut self) -> Vec<Target> {
+    /// Who could not be woken by [`wait`](Reactor::wait), to be given back empty.
+    pub(crate) fn lend(&mut self) -> Vec<Who> {
         std::mem::take(&mut self.woken)
     }
 
-    pub(crate) fn take_back(&mut self, woken: Vec<Target>) {
+    pub(crate) fn take_back(&mut self, woken: Vec<Who>) {
         debug_assert!(woken.is_empty(), "whoever was woken is not woken again");
         self.woken = woken;
     }
 
-    /// Waits for events: not at all (zero), at most so long, or without limit; and puts whom to
-    /// wake into `woken`. True: an event came, other than the alarm. `deadline` names the time that
-    /// `limit` leads to, so that an alarm that is already set for it is not set again.
+    /// Waits for events: not at all (zero), at most so long, or without limit. `deadline` names the
+    /// time that `limit` leads to, so that an alarm that is already set for it is not set again.
     pub(crate) fn wait(
         &mut self,
         limit: Option<Duration>,
         deadline: Option<u64>,
-        woken: &mut Vec<Target>,
-    ) -> io::Result<bool> {
+    ) -> io::Result<()> {
         let timeout = match limit {
             Some(limit) if !limit.is_zero() => self.alarm.set(limit, deadline)?,
             other => other,
         };
-        self.poll_on(timeout)?;
+        self.poll_on(timeout)
+    }
+
+    /// Wakes the tasks that the events are for. Others are left to be woken where no borrow is
+    /// held, and from the first of them on all are, so that the order is that of the events.
+    #[inline]
+    pub(crate) fn hand_out(&mut self, wake: impl Fn(TaskId)) -> Came {
         let mut came = false;
         for event in &self.events {
-            let token = event.token();
-            if token == WAKER {
-                came = true;
-                continue;
-            }
-            #[cfg(all(target_os = "linux", not(curium_portable_timer)))]
-            if token == TIMER {
-                self.alarm.rang();
-                continue;
-            }
+            let Token(token) = event.token();
+            let entry = match self.entries.get_mut(token & (usize::MAX >> HALF)) {
+                Some(entry) if entry.generation.get() as usize == token >> HALF => entry,
+                _ => {
+                    came |= self.alarm.is_other(event);
+                    continue;
+                }
+            };
             came = true;
-            let place = token.0 & (usize::MAX >> HALF);
-            let Some(entry) = self.entries.get_mut(place) else {
-                continue;
-            };
-            if entry.generation != token.0 >> HALF {
-                continue;
-            }
-            let failed = event.is_error();
-            let [read, write] = &mut entry.sides;
-            if failed || event.is_readable() || event.is_read_closed() {
-                read.ready = true;
-                read.ended |= failed || event.is_read_closed() || event.is_priority();
-                if let Some(target) = read.target.take() {
-                    woken.push(target);
+            let news = news_of(event);
+            for side in 0..2 {
+                if news[side] == 0 {
+                    continue;
                 }
-            }
-            if failed || event.is_writable() || event.is_write_closed() {
-                write.ready = true;
-                write.ended |= failed || event.is_write_closed();
-                if let Some(target) = write.target.take() {
-                    woken.push(target);
+                let state = entry.state[side] | news[side];
+                entry.state[side] = state & !(TASK | FOREIGN);
+                if state & (TASK | FOREIGN) == 0 {
+                    continue;
+                }
+                self.parked -= 1;
+                let who = entry.who[side];
+                if state & TASK == 0 {
+                    self.woken.push(Who::Foreign(self.foreign.remove(who.index as usize)));
+                } else if self.woken.is_empty() {
+                    wake(who);
+                } else {
+                    self.woken.push(Who::Task(who));
                 }
             }
         }
-        Ok(came)
-    }
-}
-
-/// Wakes the poll at a time that need not be a whole millisecond.
-///
-/// The poll's own timeout is rounded up to milliseconds, so on Linux a timerfd in the poll does it.
-/// The portable way is the poll's timeout; both are late rather than early.
-#[cfg(all(target_os = "linux", not(curium_portable_timer)))]
-struct Alarm {
-    timer: rustix::fd::OwnedFd,
-    set_for: Option<u64>,
-}
-
-#[cfg(all(target_os = "linux", not(curium_portable_timer)))]
-impl Alarm {
-    fn new(poll: &Poll) -> io::Result<Self> {
-        use rustix::fd::AsRawFd;
-        use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
-
-        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        let raw = timer.as_raw_fd();
-        poll.registry().register(&mut mio::unix::SourceFd(&raw), TIMER, Interest::READABLE)?;
-        Ok(Alarm { timer, set_for: None })
-    }
-
-    /// Sets the alarm; gives the timeout that the poll still needs: none.
-    fn set(&mut self, limit: Duration, deadline: Option<u64>) -> io::Result<Option<Duration>> {
-        use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
-
-        if deadline.is_none() || self.set_for != deadline {
-            let value = Timespec {
-                tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX),
-                tv_nsec: limit.subsec_nanos().into(),
-            };
-            let never_again = Timespec { tv_sec: 0, tv_nsec: 0 };
-            let spec = Itimerspec { it_interval: never_again, it_value: value };
-            timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &spec)?;
-            self.set_for = deadline;
+        match (self.woken.is_empty(), came) {
+            (false, _) => Came::WithOthers,
+            (true, true) => Came::Some,
+            (true, false) => Came::None,
         }
-        Ok(None)
-    }
-
-    fn rang(&mut self) {
-        self.set_for = None;
     }
 }
 
-#[cfg(not(all(target_os = "linux", not(curium_portable_timer))))]
-struct Alarm;
+/// What events there were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Came {
+    /// None, or only the alarm.
+    None,
+    Some,
+    /// Somebody is left to be woken.
+    WithOthers,
+}
 
-#[cfg(not(all(target_os = "linux", not(curium_portable_timer))))]
-impl Alarm {
-    fn new(_poll: &Poll) -> io::Result<Self> {
-        Ok(Alarm)
+/// What an event says of each direction.
+#[inline]
+fn news_of(event: &Event) -> [u8; 2] {
+    let plain = !event.is_error()
+        && !event.is_priority()
+        && !event.is_read_closed()
+        && !event.is_write_closed();
+    if plain {
+        return [
+            if event.is_readable() { READY } else { 0 },
+            if event.is_writable() { READY } else { 0 },
+        ];
     }
-
-    fn set(&mut self, limit: Duration, _deadline: Option<u64>) -> io::Result<Option<Duration>> {
-        // Up to the next millisecond by hand, whatever the poll does: late, never early.
-        let up = Duration::from_micros(999);
-        let millis = limit.checked_add(up).unwrap_or(limit).as_millis();
-        Ok(Some(Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))))
+    let failed = event.is_error();
+    let (read_closed, write_closed) = (event.is_read_closed(), event.is_write_closed());
+    let mut news = [0; 2];
+    if failed || read_closed || event.is_readable() {
+        let ended = failed || read_closed || event.is_priority();
+        news[0] = if ended { READY | ENDED } else { READY };
     }
+    if failed || write_closed || event.is_writable() {
+        news[1] = if failed || write_closed { READY | ENDED } else { READY };
+    }
+    news
 }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::panic::Location;
 use std::time::Duration;
 
-use kernel::io::{Direction, Registration};
+use kernel::io::{Registration, ToRead};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::address::{ToAddresses, resolve};
@@ -140,7 +140,7 @@ impl TcpListener {
         &self,
         site: &'static Location<'static>,
     ) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + '_ {
-        self.registration.io_at(Direction::Read, "ACCEPT", site, |listener| {
+        self.registration.io_at(ToRead, "ACCEPT", site, |listener| {
             let (stream, peer) = listener.accept()?;
             Ok((TcpStream::from_mio(stream), peer))
         })

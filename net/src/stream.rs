@@ -1,11 +1,13 @@
 //! Connections.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::panic::Location;
+use std::task::Poll;
 
-use kernel::io::{Direction, Registration};
+use kernel::io::{Direction, IoPoint, Registration, ToRead, ToWrite};
 
 use crate::address::{ToAddresses, resolve};
 use crate::halves::{ReadHalf, WriteHalf};
@@ -102,14 +104,18 @@ impl TcpStream {
         site: &'static Location<'static>,
         buf: &'a mut [u8],
     ) -> impl Future<Output = io::Result<usize>> + 'a {
-        self.registration.io_at(Direction::Read, "READ", site, move |mut stream| {
-            let n = stream.read(buf)?;
-            // Less than there was room for: the next attempt would only be told to wait. The end of
-            // the stream is different, it stays readable.
-            if n > 0 && n < buf.len() {
-                self.registration.drained(Direction::Read);
-            }
-            Ok(n)
+        let mut point = IoPoint::new(&self.registration, ToRead, "READ", site);
+        poll_fn(move |cx| {
+            let registration = point.registration();
+            point.poll(cx, |mut stream| {
+                let n = stream.read(buf)?;
+                // Less than there was room for: the next attempt would only be told to wait. The
+                // end of the stream is different, it stays readable.
+                if n > 0 && n < buf.len() {
+                    registration.drained(Direction::Read);
+                }
+                Ok(n)
+            })
         })
     }
 
@@ -156,7 +162,7 @@ impl TcpStream {
     /// Nothing is consumed.
     #[track_caller]
     pub fn peek<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> + 'a {
-        self.registration.io(Direction::Read, "PEEK", move |stream| stream.peek(buf))
+        self.registration.io(ToRead, "PEEK", move |stream| stream.peek(buf))
     }
 
     /// Writes some bytes, at least one unless `buf` is empty; waits if there is no room.
@@ -179,8 +185,7 @@ impl TcpStream {
         site: &'static Location<'static>,
         buf: &'a [u8],
     ) -> impl Future<Output = io::Result<usize>> + 'a {
-        self.registration
-            .io_at(Direction::Write, "WRITE", site, move |mut stream| stream.write(buf))
+        self.registration.io_at(ToWrite, "WRITE", site, move |mut stream| stream.write(buf))
     }
 
     /// Writes everything.
@@ -199,29 +204,25 @@ impl TcpStream {
         buf: &'a [u8],
     ) -> impl Future<Output = Result<(), WriteAllError>> + 'a {
         let site = Location::caller();
-        async move {
-            let len = buf.len();
-            let mut written = 0;
-            while written < len {
-                let rest = &buf[written..];
-                // There is nearly always room, and then a leaf is more than it takes.
-                let at_once = self.registration.try_io(Direction::Write, |mut s| s.write(rest));
-                let done = match at_once {
-                    Some(done) => done,
-                    None => self.write_at(site, rest).await,
-                };
-                let source = match done {
-                    Ok(0) => io::Error::new(io::ErrorKind::WriteZero, "the socket takes no more"),
-                    Ok(n) => {
+        let mut point = IoPoint::new(&self.registration, ToWrite, "WRITE", site);
+        let mut written = 0;
+        poll_fn(move |cx| {
+            while written < buf.len() {
+                let source = match point.poll(cx, |mut stream| stream.write(&buf[written..])) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(0)) => {
+                        io::Error::new(io::ErrorKind::WriteZero, "the socket takes no more")
+                    }
+                    Poll::Ready(Ok(n)) => {
                         written += n;
                         continue;
                     }
-                    Err(error) => error,
+                    Poll::Ready(Err(error)) => error,
                 };
-                return Err(WriteAllError { written, len, source });
+                return Poll::Ready(Err(WriteAllError { written, len: buf.len(), source }));
             }
-            Ok(())
-        }
+            Poll::Ready(Ok(()))
+        })
     }
 
     /// Ends one direction, or both: the peer reads the end of the stream.
@@ -318,6 +319,6 @@ async fn connect_one(
             Err(error) => Err(error),
         }
     };
-    stream.registration.io_at(Direction::Write, "CONNECT", site, connecting).await?;
+    stream.registration.io_at(ToWrite, "CONNECT", site, connecting).await?;
     Ok(stream)
 }

@@ -1,0 +1,372 @@
+//! The leaf on a source: when it tries, and where it sits meanwhile.
+//!
+//! A leaf that waits has a seat in the reactor, at its direction of the source. An event that finds
+//! it there wakes it and empties the seat; the direction stays its own until it is polled and is
+//! done, or is dropped (N3).
+
+use std::io;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use mio::event::Source;
+
+use super::side::Side;
+use super::{BOUND, Direction, MORE, PARKED, Registration, TELLS_ROOM};
+use crate::core::Core;
+use crate::current;
+use crate::id::TaskId;
+use crate::io_error::{busy, elsewhere};
+use crate::leaf::CancelPoint;
+use crate::reactor::{Last, Sat, Who};
+use crate::remote::Message;
+
+/// The cancel point of a leaf that waits for a source: what [`Io`] is made of, for leaves that
+/// bring their operation along at each poll.
+///
+/// # Cancellation
+///
+/// An operation that would block has done nothing, so nothing is lost; one that did something is
+/// returned, whatever else is due.
+pub struct IoPoint<'a, S: Source, D: Side = Direction> {
+    registration: &'a Registration<S>,
+    seat: Seat<D>,
+    point: CancelPoint,
+}
+
+/// What a leaf knows of its place.
+struct Seat<D> {
+    direction: D,
+    /// It has the direction.
+    parked: bool,
+    /// It may still have its seat in the reactor: no event has emptied it.
+    taken: bool,
+}
+
+/// What a leaf does next.
+enum Next {
+    Try,
+    /// It has a seat now.
+    Wait,
+    /// It must be registered first.
+    Bind,
+    /// It needs a seat that is not given at once.
+    Sit,
+    Busy,
+    Elsewhere,
+}
+
+impl<'a, S: Source, D: Side> IoPoint<'a, S, D> {
+    /// A point on `registration` that shows as `kind` at `site`.
+    #[inline]
+    pub fn new(
+        registration: &'a Registration<S>,
+        direction: D,
+        kind: &'static str,
+        site: &'static Location<'static>,
+    ) -> Self {
+        let seat = Seat { direction, parked: false, taken: false };
+        IoPoint { registration, seat, point: CancelPoint::at(kind, site) }
+    }
+
+    /// What it waits for.
+    #[inline]
+    pub fn registration(&self) -> &'a Registration<S> {
+        self.registration
+    }
+
+    /// Tries `operation`, unless the last attempt took all there was and no event has come since;
+    /// parks when it answers [`io::ErrorKind::WouldBlock`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Registration::io`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a kernel.
+    #[inline]
+    pub fn poll<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut operation: impl FnMut(&S) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        let IoPoint { registration, seat, point } = self;
+        if !seat.parked {
+            if let Some(done) = registration.try_io(cx, seat.direction, &mut operation) {
+                return Poll::Ready(done);
+            }
+        }
+        let site = point.site();
+        let polled = point.poll(cx, |cx| registration.attempt(seat, cx, site, &mut operation));
+        let result = match polled {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(result)) => result,
+            Poll::Ready(Err(cancelled)) => Err(cancelled.into()),
+        };
+        registration.leave(seat);
+        Poll::Ready(result)
+    }
+}
+
+impl<S: Source> Registration<S> {
+    /// The short way: does at once what can be done at once. None: that would wait, or there is
+    /// another reason to go the long way, which says what it is.
+    #[inline(always)]
+    fn try_io<R>(
+        &self,
+        cx: &Context<'_>,
+        side: impl Side,
+        operation: impl FnOnce(&S) -> io::Result<R>,
+    ) -> Option<io::Result<R>> {
+        let direction = side.direction();
+        let more = MORE[direction as usize];
+        let flags = self.flags.get() & (more | PARKED[0] | PARKED[1]);
+        if flags & (more | PARKED[direction as usize]) != more {
+            return None;
+        }
+        let allowed = match flags == more {
+            true => current::is_own(cx.waker()),
+            // Somebody else is parked: in this kernel?
+            false => current::own(cx.waker(), |cell| self.is_here(&cell.core)) == Some(true),
+        };
+        if !allowed || !current::spend() {
+            return None;
+        }
+        match self.with(operation) {
+            Ok(done) => Some(Ok(done)),
+            Err(error) => self.tried(direction, error).map(Err),
+        }
+    }
+
+    /// What an attempt failed with, unless it only found nothing: that costs nothing either.
+    #[cold]
+    fn tried(&self, direction: Direction, error: io::Error) -> Option<io::Error> {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => self.drained(direction),
+            io::ErrorKind::Interrupted => {}
+            _ => return Some(error),
+        }
+        current::unspend();
+        None
+    }
+
+    /// One attempt: try unless it is known to be of no use, and park if it would block.
+    #[inline(always)]
+    fn attempt<R>(
+        &self,
+        seat: &mut Seat<impl Side>,
+        cx: &Context<'_>,
+        site: &'static Location<'static>,
+        operation: &mut impl FnMut(&S) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        let mut tried = false;
+        loop {
+            let next =
+                current::own(cx.waker(), |cell| self.next(&cell.core, cell.id(), seat, tried));
+            match next.unwrap_or_else(|| self.next_of_foreign(seat, tried, site)) {
+                Next::Try => match self.with(&mut *operation) {
+                    Ok(done) => return Poll::Ready(Ok(done)),
+                    Err(error) => match error.kind() {
+                        io::ErrorKind::Interrupted => {}
+                        io::ErrorKind::WouldBlock => {
+                            self.drained(seat.direction.direction());
+                            tried = true;
+                        }
+                        _ => return Poll::Ready(Err(error)),
+                    },
+                },
+                Next::Wait => return Poll::Pending,
+                Next::Sit => {
+                    self.sit(seat, cx);
+                    return Poll::Pending;
+                }
+                other => {
+                    if let Err(error) = self.refuse_or_bind(&other, seat.direction.direction()) {
+                        return Poll::Ready(Err(error));
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn next(&self, core: &Core, task: TaskId, seat: &mut Seat<impl Side>, tried: bool) -> Next {
+        let direction = seat.direction.direction();
+        let side = direction as usize;
+        if !self.is_here(core) {
+            return self.next_away(side, tried);
+        }
+        if self.is(PARKED[side]) && !seat.parked {
+            return Next::Busy;
+        }
+        let last = match tried {
+            true => Last::InVain,
+            false if self.is(MORE[side]) => Last::Left,
+            false => Last::TookAll,
+        };
+        if direction == Direction::Write {
+            // A short write is no sign, and events are for those who wait.
+            if last == Last::Left {
+                return Next::Try;
+            }
+            if !self.is(TELLS_ROOM) {
+                return Next::Bind;
+            }
+        }
+        let token = self.token.get();
+        match core.with_reactor(|reactor| reactor.sit(token, direction, task, last)) {
+            Some(Sat::Down) => {
+                self.park(seat);
+                Next::Wait
+            }
+            Some(Sat::Slowly) => Next::Sit,
+            Some(sat) => {
+                seat.taken = sat == Sat::ReadySeated;
+                self.set(MORE[side]);
+                Next::Try
+            }
+            // The kernel is closed.
+            None if tried => Next::Wait,
+            None => Next::Try,
+        }
+    }
+
+    /// It is not registered in this kernel.
+    fn next_away(&self, side: usize, tried: bool) -> Next {
+        if self.is(BOUND) {
+            if self.is(PARKED[0] | PARKED[1]) {
+                return Next::Elsewhere;
+            }
+            // What the other kernel was told it keeps to itself.
+            self.set(MORE[0] | MORE[1]);
+        }
+        if tried || !self.is(MORE[side]) { Next::Bind } else { Next::Try }
+    }
+
+    #[inline(never)]
+    fn next_of_foreign(
+        &self,
+        seat: &mut Seat<impl Side>,
+        tried: bool,
+        site: &'static Location<'static>,
+    ) -> Next {
+        match current::try_with(|core| self.next(core, TaskId::NOBODY, seat, tried)) {
+            Some(next) => next,
+            None => current::outside_at("an operation on a socket", site),
+        }
+    }
+
+    #[cold]
+    fn refuse_or_bind(&self, next: &Next, direction: Direction) -> io::Result<()> {
+        match next {
+            Next::Busy => Err(busy(direction)),
+            Next::Elsewhere => Err(elsewhere()),
+            _ => match current::try_with(Rc::clone) {
+                // What cannot be watched can still be tried.
+                Some(core) => {
+                    self.bind(&core, direction).inspect_err(|_| self.set(MORE[0] | MORE[1]))
+                }
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Takes a seat where a waker must be kept or dropped.
+    #[cold]
+    fn sit(&self, seat: &mut Seat<impl Side>, cx: &Context<'_>) {
+        let task = current::own(cx.waker(), |cell| Who::Task(cell.id()));
+        let who = task.unwrap_or_else(|| Who::Foreign(cx.waker().clone()));
+        let (token, direction) = (self.token.get(), seat.direction.direction());
+        let before = current::try_with(|core| {
+            core.with_reactor(|reactor| reactor.seat(token, direction, who))
+        });
+        drop(before);
+        self.park(seat);
+    }
+
+    #[inline]
+    fn park(&self, seat: &mut Seat<impl Side>) {
+        self.set(PARKED[seat.direction.direction() as usize]);
+        (seat.parked, seat.taken) = (true, true);
+    }
+
+    #[inline]
+    fn leave(&self, seat: &mut Seat<impl Side>) {
+        if seat.parked {
+            seat.parked = false;
+            self.clear(PARKED[seat.direction.direction() as usize]);
+            if seat.taken {
+                self.get_up(seat.direction.direction());
+            }
+        }
+    }
+
+    /// Empties a seat that no event has emptied.
+    #[cold]
+    fn get_up(&self, direction: Direction) {
+        if !self.is(BOUND) {
+            return;
+        }
+        let here = current::try_with(Rc::clone).filter(|core| self.is_here(core));
+        if let Some(core) = here {
+            let who = core.with_reactor(|reactor| reactor.unseat(self.token.get(), direction));
+            drop(who);
+        } else if !self.is(PARKED[0] | PARKED[1]) {
+            // Its kernel is not running, so it is told to forget all of it: nobody needs it now.
+            let mut source = self.source.borrow_mut();
+            if let (Some(source), Some(binding)) = (source.as_mut(), self.take_binding()) {
+                let _ = source.deregister(&binding.home.registry);
+                drop(binding.home.remote.post(Message::Unregister(binding.token)));
+            }
+        }
+    }
+}
+
+impl<S: Source, D: Side> Drop for IoPoint<'_, S, D> {
+    #[inline]
+    fn drop(&mut self) {
+        self.registration.leave(&mut self.seat);
+    }
+}
+
+impl<S: Source, D: Side> std::fmt::Debug for IoPoint<'_, S, D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IoPoint").field("point", &self.point).finish_non_exhaustive()
+    }
+}
+
+/// The leaf of [`Registration::io`].
+///
+/// # Cancellation
+///
+/// As [`IoPoint`].
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+pub struct Io<'a, S: Source, F, D: Side = Direction> {
+    pub(super) point: IoPoint<'a, S, D>,
+    pub(super) operation: F,
+}
+
+impl<S: Source, F, D: Side> Unpin for Io<'_, S, F, D> {}
+
+impl<S, F, R, D> Future for Io<'_, S, F, D>
+where
+    S: Source,
+    F: FnMut(&S) -> io::Result<R>,
+    D: Side,
+{
+    type Output = io::Result<R>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Io { point, operation } = &mut *self;
+        point.poll(cx, operation)
+    }
+}
+
+impl<S: Source, F, D: Side> std::fmt::Debug for Io<'_, S, F, D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Io").field("point", &self.point).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,45 @@
+//! Directions as types, so that a leaf that only reads holds no code for writing.
+
+use crate::reactor::Direction;
+
+/// A direction; known when compiling, or not.
+pub trait Side: Copy + sealed::Sealed {
+    #[doc(hidden)]
+    fn direction(self) -> Direction;
+}
+
+/// [`Direction::Read`], known when compiling.
+#[derive(Debug, Clone, Copy)]
+pub struct ToRead;
+
+/// [`Direction::Write`], known when compiling.
+#[derive(Debug, Clone, Copy)]
+pub struct ToWrite;
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::ToRead {}
+    impl Sealed for super::ToWrite {}
+    impl Sealed for super::Direction {}
+}
+
+impl Side for Direction {
+    #[inline]
+    fn direction(self) -> Direction {
+        self
+    }
+}
+
+impl Side for ToRead {
+    #[inline]
+    fn direction(self) -> Direction {
+        Direction::Read
+    }
+}
+
+impl Side for ToWrite {
+    #[inline]
+    fn direction(self) -> Direction {
+        Direction::Write
+    }
+}

@@ -1,0 +1,91 @@
+//! Wakes the poll at a time that need not be a whole millisecond.
+//!
+//! The poll's own timeout is rounded up to milliseconds, so on Linux a timerfd in the poll does it.
+//! The portable way is the poll's timeout; both are late rather than early.
+
+use std::io;
+use std::time::Duration;
+
+use mio::Poll;
+use mio::event::Event;
+#[cfg(all(target_os = "linux", not(curium_portable_timer)))]
+use mio::{Interest, Token};
+
+#[cfg(all(target_os = "linux", not(curium_portable_timer)))]
+const TIMER: Token = Token(usize::MAX - 1);
+
+#[cfg(all(target_os = "linux", not(curium_portable_timer)))]
+pub(super) struct Alarm {
+    timer: rustix::fd::OwnedFd,
+    set_for: Option<u64>,
+}
+
+#[cfg(all(target_os = "linux", not(curium_portable_timer)))]
+impl Alarm {
+    pub(super) fn new(poll: &Poll) -> io::Result<Self> {
+        use rustix::fd::AsRawFd;
+        use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
+
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        let raw = timer.as_raw_fd();
+        poll.registry().register(&mut mio::unix::SourceFd(&raw), TIMER, Interest::READABLE)?;
+        Ok(Alarm { timer, set_for: None })
+    }
+
+    /// Sets the alarm; gives the timeout that the poll still needs: none.
+    pub(super) fn set(
+        &mut self,
+        limit: Duration,
+        deadline: Option<u64>,
+    ) -> io::Result<Option<Duration>> {
+        use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
+
+        if deadline.is_none() || self.set_for != deadline {
+            let value = Timespec {
+                tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX),
+                tv_nsec: limit.subsec_nanos().into(),
+            };
+            let never_again = Timespec { tv_sec: 0, tv_nsec: 0 };
+            let spec = Itimerspec { it_interval: never_again, it_value: value };
+            timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &spec)?;
+            self.set_for = deadline;
+        }
+        Ok(None)
+    }
+
+    /// An event for no registration: whether it is another one than the alarm.
+    #[cold]
+    pub(super) fn is_other(&mut self, event: &Event) -> bool {
+        let rang = event.token() == TIMER;
+        if rang {
+            self.set_for = None;
+        }
+        !rang
+    }
+}
+
+#[cfg(not(all(target_os = "linux", not(curium_portable_timer))))]
+pub(super) struct Alarm;
+
+#[cfg(not(all(target_os = "linux", not(curium_portable_timer))))]
+impl Alarm {
+    pub(super) fn new(_poll: &Poll) -> io::Result<Self> {
+        Ok(Alarm)
+    }
+
+    pub(super) fn set(
+        &mut self,
+        limit: Duration,
+        _deadline: Option<u64>,
+    ) -> io::Result<Option<Duration>> {
+        // Up to the next millisecond by hand, whatever the poll does: late, never early.
+        let up = Duration::from_micros(999);
+        let millis = limit.checked_add(up).unwrap_or(limit).as_millis();
+        Ok(Some(Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))))
+    }
+
+    pub(super) fn is_other(&mut self, _event: &Event) -> bool {
+        true
+    }
+}
