@@ -33,12 +33,16 @@ impl Core {
     /// `busy`: the round is not over.
     pub(crate) fn look(self: &Rc<Self>, busy: bool) {
         self.empty_mailbox();
-        self.serve_timers();
+        let timed = self.serve_timers();
         if self.grace_over.get() {
             return;
         }
         let busy = busy || !self.ready.borrow().is_empty();
         if busy {
+            if !timed {
+                // Tasks park in the meantime; who sleeps reads the clock when that is over.
+                self.read_clock();
+            }
             let registered = self.with_reactor(|reactor| reactor.registered());
             if registered.is_some_and(|registered| registered > 0) {
                 let _ = self.wait_events(Some(Duration::ZERO), None);
@@ -68,11 +72,12 @@ impl Core {
         }
     }
 
-    fn serve_timers(self: &Rc<Self>) {
-        let now = self.read_clock();
+    /// False: there are none, and the clock was not read.
+    fn serve_timers(self: &Rc<Self>) -> bool {
         if self.timers.borrow().is_empty() && self.foreign.borrow().is_empty() {
-            return;
+            return false;
         }
+        let now = self.read_clock();
         for _ in 0..SLICE {
             let due = self.timers.borrow_mut().pop_due(now);
             match due {
@@ -87,6 +92,7 @@ impl Core {
         if self.report_due.replace(false) {
             self.report_stuck();
         }
+        true
     }
 
     /// Warns of tasks that were cancelled a second ago and are still parked where nothing reaches
@@ -144,9 +150,7 @@ impl Core {
         if self.wake_settlers() {
             return;
         }
-        let watched = self.foreign.borrow().front().map(|(due, _)| *due);
-        let deadline = self.timers.borrow_mut().next_deadline().into_iter().chain(watched).min();
-        match deadline {
+        match self.first_deadline() {
             Some(deadline) => {
                 let left = deadline.saturating_sub(self.clock.now());
                 self.sleep(Some(Duration::from_nanos(left)), Some(deadline));
@@ -158,6 +162,16 @@ impl Core {
                 self.sleep(None, None);
             }
         }
+    }
+
+    /// When the clock is the next to be looked at.
+    fn first_deadline(&self) -> Option<u64> {
+        let watched = self.foreign.borrow().front().map(|(due, _)| *due);
+        if self.timers.borrow().is_empty() {
+            return watched;
+        }
+        let first = self.timers.borrow_mut().next_deadline();
+        first.into_iter().chain(watched).min()
     }
 
     fn idle_virtual(self: &Rc<Self>) {
