@@ -80,10 +80,14 @@ where
         // Moved in, so that it is closed before the handlers are awaited.
         let listener = listener;
         loop {
-            let (stream, peer) = listener.accept_at(site).await?;
+            let connection = Box::new(listener.accept_at(site).await?);
             let handler = handler.clone();
             // A daemon: nobody waits for its outcome, so its failure is reported and is its own.
-            group.spawn_daemon(async move { handler(stream, peer).await.map_err(E::into) });
+            group.spawn_daemon(async move {
+                // Out of a box: what a task is given keeps its room as long as the task lives.
+                let (stream, peer) = *connection;
+                handler(stream, peer).await.map_err(E::into)
+            });
         }
     });
     let ended: Result<Infallible, Anything> = served.await;

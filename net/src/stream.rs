@@ -15,7 +15,9 @@ use crate::halves::{ReadHalf, WriteHalf};
 /// A TCP connection. Every method takes `&self`, so one task may read while another writes; share
 /// it with `Rc`, or [`split`](TcpStream::split) it.
 pub struct TcpStream {
-    registration: Registration<mio::net::TcpStream>,
+    /// Boxed: a connection is passed from one async function to the next, and each keeps room for
+    /// what it was given.
+    registration: Box<Registration<mio::net::TcpStream>>,
 }
 
 /// `write_all` did not write everything: how much went out, and why no more.
@@ -80,7 +82,7 @@ impl TcpStream {
     }
 
     pub(crate) fn from_mio(stream: mio::net::TcpStream) -> TcpStream {
-        TcpStream { registration: Registration::new(stream) }
+        TcpStream { registration: Box::new(Registration::new(stream)) }
     }
 
     /// Reads what is there, at least one byte; waits if there is nothing. 0 is the end of the
