@@ -11,7 +11,9 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::panic::Location;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use mio::event::Source;
 use mio::{Interest, Token};
@@ -23,7 +25,7 @@ pub use crate::reactor::Direction;
 use crate::reactor::Home;
 use crate::remote::Message;
 
-pub use point::{Io, IoPoint};
+pub use point::IoPoint;
 pub use side::{Side, ToRead, ToWrite};
 
 mod point;
@@ -256,5 +258,39 @@ impl Binding {
             Some(core) => core.forget(self.token),
             None => drop(self.home.remote.post(Message::Unregister(self.token))),
         }
+    }
+}
+
+/// The leaf of [`Registration::io`].
+///
+/// # Cancellation
+///
+/// As [`IoPoint`].
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+pub struct Io<'a, S: Source, F, D: Side = Direction> {
+    point: IoPoint<'a, S, D>,
+    operation: F,
+}
+
+impl<S: Source, F, D: Side> Unpin for Io<'_, S, F, D> {}
+
+impl<S, F, R, D> Future for Io<'_, S, F, D>
+where
+    S: Source,
+    F: FnMut(&S) -> io::Result<R>,
+    D: Side,
+{
+    type Output = io::Result<R>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Io { point, operation } = &mut *self;
+        point.poll(cx, operation)
+    }
+}
+
+impl<S: Source, F, D: Side> std::fmt::Debug for Io<'_, S, F, D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Io").field("point", &self.point).finish_non_exhaustive()
     }
 }

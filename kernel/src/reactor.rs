@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use mio::event::{Event, Source};
+use mio::event::Source;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
@@ -22,8 +22,10 @@ use crate::remote::{Bell, Remote};
 use crate::target::wake_foreign;
 
 mod alarm;
+mod entry;
 
 use alarm::Alarm;
+use entry::{ENDED, Entry, FOREIGN, READY, TASK, news_of};
 
 /// Reading or writing: what one waits for, and the two places a source has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,25 +66,6 @@ pub(crate) struct Home {
     /// a source remembers that it was registered.
     pub(crate) registry: Arc<mio::Registry>,
 }
-
-/// A registration. There is one for every idle connection, so it is small.
-struct Entry {
-    generation: NonZeroU32,
-    /// What is true of each direction: the constants below.
-    state: [u8; 2],
-    /// Who is parked there, if the state says so.
-    who: [TaskId; 2],
-}
-
-/// An event came that nobody has taken yet.
-const READY: u8 = 1;
-/// This direction has ended or failed: always worth a try, as no further event will say so. So is
-/// one where urgent bytes came: they cut reads short with more behind them.
-const ENDED: u8 = 1 << 1;
-/// A task is parked here by its own waker.
-const TASK: u8 = 1 << 2;
-/// Somebody with another waker is; `who` has the place of that.
-const FOREIGN: u8 = 1 << 3;
 
 /// Whom to wake.
 pub(crate) enum Who {
@@ -180,6 +163,20 @@ impl Reactor {
     fn entry(&mut self, token: Token) -> Option<&mut Entry> {
         let entry = self.entries.get_mut(token.0 & (usize::MAX >> HALF))?;
         (entry.generation.get() as usize == token.0 >> HALF).then_some(entry)
+    }
+
+    /// Whether an event has called the one who was parked there; takes it.
+    #[inline]
+    pub(crate) fn look(&mut self, token: Token, direction: Direction) -> bool {
+        let Some(entry) = self.entry(token) else {
+            return false;
+        };
+        let state = &mut entry.state[direction as usize];
+        let called = *state & (READY | TASK | FOREIGN) == READY;
+        if called {
+            *state &= !READY;
+        }
+        called
     }
 
     /// Parks a leaf, unless an attempt is worth it: an event came since the last one, or that one
@@ -326,12 +323,11 @@ impl Reactor {
                 }
             };
             came = true;
-            let news = news_of(event);
-            for side in 0..2 {
-                if news[side] == 0 {
+            for (side, news) in news_of(event).into_iter().enumerate() {
+                if news == 0 {
                     continue;
                 }
-                let state = entry.state[side] | news[side];
+                let state = entry.state[side] | news;
                 entry.state[side] = state & !(TASK | FOREIGN);
                 if state & (TASK | FOREIGN) == 0 {
                     continue;
@@ -363,30 +359,4 @@ pub(crate) enum Came {
     Some,
     /// Somebody is left to be woken.
     WithOthers,
-}
-
-/// What an event says of each direction.
-#[inline]
-fn news_of(event: &Event) -> [u8; 2] {
-    let plain = !event.is_error()
-        && !event.is_priority()
-        && !event.is_read_closed()
-        && !event.is_write_closed();
-    if plain {
-        return [
-            if event.is_readable() { READY } else { 0 },
-            if event.is_writable() { READY } else { 0 },
-        ];
-    }
-    let failed = event.is_error();
-    let (read_closed, write_closed) = (event.is_read_closed(), event.is_write_closed());
-    let mut news = [0; 2];
-    if failed || read_closed || event.is_readable() {
-        let ended = failed || read_closed || event.is_priority();
-        news[0] = if ended { READY | ENDED } else { READY };
-    }
-    if failed || write_closed || event.is_writable() {
-        news[1] = if failed || write_closed { READY | ENDED } else { READY };
-    }
-    news
 }

@@ -6,7 +6,6 @@
 
 use std::io;
 use std::panic::Location;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -17,13 +16,13 @@ use super::{BOUND, Direction, MORE, PARKED, Registration, TELLS_ROOM};
 use crate::core::Core;
 use crate::current;
 use crate::id::TaskId;
-use crate::io_error::{busy, elsewhere};
+use crate::io_error::{busy, closed, elsewhere};
 use crate::leaf::CancelPoint;
 use crate::reactor::{Last, Sat, Who};
 use crate::remote::Message;
 
-/// The cancel point of a leaf that waits for a source: what [`Io`] is made of, for leaves that
-/// bring their operation along at each poll.
+/// The cancel point of a leaf that waits for a source: what [`Io`](super::Io) is made of, for
+/// leaves that bring their operation along at each poll.
 ///
 /// # Cancellation
 ///
@@ -162,9 +161,15 @@ impl<S: Source> Registration<S> {
         operation: &mut impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         let mut tried = false;
+        let mut called = seat.parked
+            && current::own(cx.waker(), |cell| self.is_called(&cell.core, seat)) == Some(true);
         loop {
-            let next =
-                current::own(cx.waker(), |cell| self.next(&cell.core, cell.id(), seat, tried));
+            let next = match std::mem::take(&mut called) {
+                true => Some(Next::Try),
+                false => {
+                    current::own(cx.waker(), |cell| self.next(&cell.core, cell.id(), seat, tried))
+                }
+            };
             match next.unwrap_or_else(|| self.next_of_foreign(seat, tried, site)) {
                 Next::Try => match self.with(&mut *operation) {
                     Ok(done) => return Poll::Ready(Ok(done)),
@@ -191,12 +196,28 @@ impl<S: Source> Registration<S> {
         }
     }
 
+    /// Whether an event has come for a leaf that is parked.
+    #[inline(always)]
+    fn is_called(&self, core: &Core, seat: &mut Seat<impl Side>) -> bool {
+        let direction = seat.direction.direction();
+        if !self.is_here(core) {
+            return false;
+        }
+        let looked = core.with_reactor(|reactor| reactor.look(self.token.get(), direction));
+        let called = looked == Some(true);
+        if called {
+            seat.taken = false;
+            self.set(MORE[direction as usize]);
+        }
+        called
+    }
+
     #[inline(always)]
     fn next(&self, core: &Core, task: TaskId, seat: &mut Seat<impl Side>, tried: bool) -> Next {
         let direction = seat.direction.direction();
         let side = direction as usize;
         if !self.is_here(core) {
-            return self.next_away(side, tried);
+            return self.next_away(core, seat, tried);
         }
         if self.is(PARKED[side]) && !seat.parked {
             return Next::Busy;
@@ -234,11 +255,17 @@ impl<S: Source> Registration<S> {
     }
 
     /// It is not registered in this kernel.
-    fn next_away(&self, side: usize, tried: bool) -> Next {
+    #[inline(never)]
+    fn next_away(&self, core: &Core, seat: &Seat<impl Side>, tried: bool) -> Next {
+        let side = seat.direction.direction() as usize;
+        // The number stays while somebody is parked, also of a registration that was given up.
+        if self.is(PARKED[0] | PARKED[1]) && self.kernel.get() != core.number {
+            return Next::Elsewhere;
+        }
+        if self.is(PARKED[side]) && !seat.parked {
+            return Next::Busy;
+        }
         if self.is(BOUND) {
-            if self.is(PARKED[0] | PARKED[1]) {
-                return Next::Elsewhere;
-            }
             // What the other kernel was told it keeps to itself.
             self.set(MORE[0] | MORE[1]);
         }
@@ -261,6 +288,7 @@ impl<S: Source> Registration<S> {
     #[cold]
     fn refuse_or_bind(&self, next: &Next, direction: Direction) -> io::Result<()> {
         match next {
+            Next::Busy | Next::Elsewhere if self.source.borrow().is_none() => Err(closed()),
             Next::Busy => Err(busy(direction)),
             Next::Elsewhere => Err(elsewhere()),
             _ => match current::try_with(Rc::clone) {
@@ -313,8 +341,9 @@ impl<S: Source> Registration<S> {
         if let Some(core) = here {
             let who = core.with_reactor(|reactor| reactor.unseat(self.token.get(), direction));
             drop(who);
-        } else if !self.is(PARKED[0] | PARKED[1]) {
-            // Its kernel is not running, so it is told to forget all of it: nobody needs it now.
+        } else {
+            // Its kernel is not running, so it is told to forget all of it. Who is parked in the
+            // other direction is woken by that, and registers anew.
             let mut source = self.source.borrow_mut();
             if let (Some(source), Some(binding)) = (source.as_mut(), self.take_binding()) {
                 let _ = source.deregister(&binding.home.registry);
@@ -334,39 +363,5 @@ impl<S: Source, D: Side> Drop for IoPoint<'_, S, D> {
 impl<S: Source, D: Side> std::fmt::Debug for IoPoint<'_, S, D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("IoPoint").field("point", &self.point).finish_non_exhaustive()
-    }
-}
-
-/// The leaf of [`Registration::io`].
-///
-/// # Cancellation
-///
-/// As [`IoPoint`].
-#[must_use = "futures do nothing unless you `.await` or poll them"]
-pub struct Io<'a, S: Source, F, D: Side = Direction> {
-    pub(super) point: IoPoint<'a, S, D>,
-    pub(super) operation: F,
-}
-
-impl<S: Source, F, D: Side> Unpin for Io<'_, S, F, D> {}
-
-impl<S, F, R, D> Future for Io<'_, S, F, D>
-where
-    S: Source,
-    F: FnMut(&S) -> io::Result<R>,
-    D: Side,
-{
-    type Output = io::Result<R>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Io { point, operation } = &mut *self;
-        point.poll(cx, operation)
-    }
-}
-
-impl<S: Source, F, D: Side> std::fmt::Debug for Io<'_, S, F, D> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Io").field("point", &self.point).finish_non_exhaustive()
     }
 }
