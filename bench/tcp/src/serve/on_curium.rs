@@ -10,18 +10,19 @@ use super::BUFFER;
 pub(super) fn serve(listener: net::TcpListener) -> io::Result<()> {
     let served = kernel::run(async || {
         let listener = TcpListener::from_std(listener)?;
-        listener.serve(async |stream, _peer| echo(stream).await).await
+        listener.serve(|stream, _peer| echo(stream)).await
     });
     served.map(|never| match never {})
 }
 
 async fn echo(stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut buffer = vec![0; BUFFER];
+    let mut buffer = vec![0; BUFFER].into_boxed_slice();
     loop {
-        match stream.read(&mut buffer).await? {
-            0 => return Ok(()),
-            n => stream.write_all(&buffer[..n]).await?,
+        let n = stream.read(&mut buffer).await?;
+        if n == 0 {
+            return Ok(());
         }
+        stream.write_all(&buffer[..n]).await?;
     }
 }

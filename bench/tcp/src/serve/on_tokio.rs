@@ -21,11 +21,12 @@ pub(super) fn serve(listener: net::TcpListener) -> io::Result<()> {
 
 async fn echo(mut stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut buffer = vec![0; BUFFER];
+    let mut buffer = vec![0; BUFFER].into_boxed_slice();
     loop {
-        match stream.read(&mut buffer).await? {
-            0 => return Ok(()),
-            n => stream.write_all(&buffer[..n]).await?,
+        let n = stream.read(&mut buffer).await?;
+        if n == 0 {
+            return Ok(());
         }
+        stream.write_all(&buffer[..n]).await?;
     }
 }
