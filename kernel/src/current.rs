@@ -30,10 +30,15 @@ struct Door {
     poll: PollState,
 }
 
+/// Where a waker is: two of one task are at one place.
+type Address = (*const (), *const RawWakerVTable);
+
+const NO_WAKER: Address = (std::ptr::null(), std::ptr::null());
+
 /// What the poll that goes on has to offer to its leaves.
 struct PollState {
     /// The waker it is made with, to be recognised by its address.
-    waker: Cell<(*const (), *const RawWakerVTable)>,
+    waker: Cell<Address>,
     /// Operations that may still complete before the task yields (K2).
     budget: Cell<u32>,
     /// Whether the task is to be queued again when this poll ends.
@@ -47,7 +52,7 @@ struct PollState {
 impl PollState {
     const fn new() -> Self {
         PollState {
-            waker: Cell::new((std::ptr::null(), std::ptr::null())),
+            waker: Cell::new(NO_WAKER),
             budget: Cell::new(Core::BUDGET),
             again: Cell::new(false),
             recorded: Cell::new(false),
@@ -226,6 +231,7 @@ pub(crate) fn end_poll() -> bool {
 /// Nobody runs any more: a poll has panicked.
 pub(crate) fn stop_running() -> Option<Rc<TaskCell>> {
     DOOR.with(|door| {
+        door.poll.waker.set(NO_WAKER);
         door.poll.again.set(false);
         door.poll.ambient.set(Ambient::CLEAR);
         ManuallyDrop::into_inner(door.running.replace(NOBODY))
