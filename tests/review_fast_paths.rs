@@ -137,6 +137,38 @@ fn a_request_to_oneself_goes_with_a_panic() {
     });
 }
 
+/// K3, K1: a turn that was asked for goes with a panic, too, also when a destructor asks for it after
+/// the poll.
+#[test]
+fn a_yield_goes_with_a_panic() {
+    struct Yields(Kept);
+    impl Drop for Yields {
+        fn drop(&mut self) {
+            let waker = self.0.take().unwrap();
+            let _ = Box::pin(yield_now()).as_mut().poll(&mut Context::from_waker(&waker));
+        }
+    }
+    testing::run_with(quiet(), async || {
+        for late in [false, true] {
+            let (kept, polls) = (Kept::default(), Rc::new(Cell::new(0)));
+            let guard = late.then(|| Yields(kept.clone()));
+            let panicked = spawn(poll_fn(move |cx| -> Poll<Ended> {
+                let _at_the_end = &guard;
+                if late {
+                    *kept.borrow_mut() = Some(cx.waker().clone());
+                } else {
+                    assert!(Box::pin(yield_now()).as_mut().poll(cx).is_pending());
+                }
+                panic!("after a yield");
+            }));
+            let next = counts(&polls);
+            testing::settle().await.unwrap();
+            assert_eq!((panicked.end(), polls.get()), (Some(End::Panicked), 1), "{late}");
+            next.cancel().await.unwrap();
+        }
+    });
+}
+
 struct DropsMark(Rc<Cell<u32>>);
 
 impl std::fmt::Debug for DropsMark {
