@@ -137,8 +137,8 @@ fn a_request_to_oneself_goes_with_a_panic() {
     });
 }
 
-/// K3, K1: a turn that was asked for goes with a panic, too, also when a destructor asks for it after
-/// the poll.
+/// K3, K1: a turn that was asked for goes with a panic, too, also when a destructor asks for it
+/// after the poll.
 #[test]
 fn a_yield_goes_with_a_panic() {
     struct Yields(Kept);
