@@ -16,6 +16,8 @@ pub(crate) use std::sync::{
     atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize},
 };
 
+#[cfg(all(test, loom))]
+pub(crate) use self::model::Eventfd;
 #[cfg(loom)]
 pub(crate) use self::model::Waker;
 #[cfg(loom)]
@@ -27,11 +29,14 @@ pub(crate) use loom::sync::{
 #[cfg(loom)]
 mod model {
     use std::io;
+    use std::sync::Arc;
 
     use loom::sync::{Condvar, Mutex};
 
-    /// Stands for the eventfd and the poll that sleeps on it.
-    pub(crate) struct Waker {
+    /// Stands for the eventfd; what is shared, for the poll that sleeps on it.
+    pub(crate) struct Waker(Arc<Eventfd>);
+
+    pub(crate) struct Eventfd {
         rung: Mutex<bool>,
         changed: Condvar,
         /// Only counted, no part of the protocol; hence std's, which costs no interleaving.
@@ -41,23 +46,31 @@ mod model {
     impl Waker {
         /// In the place of `mio::Waker::new`.
         pub(crate) fn new(_: &mio::Registry, _: mio::Token) -> io::Result<Self> {
-            Ok(Waker {
+            Ok(Waker(Arc::new(Eventfd {
                 rung: Mutex::new(false),
                 changed: Condvar::new(),
                 rings: std::sync::atomic::AtomicUsize::new(0),
-            })
+            })))
         }
 
         /// In the place of `mio::Waker::wake`: one write to the eventfd.
         pub(crate) fn wake(&self) -> io::Result<()> {
-            self.rings.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            *self.rung.lock().unwrap() = true;
-            self.changed.notify_one();
+            self.0.rings.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            *self.0.rung.lock().unwrap() = true;
+            self.0.changed.notify_one();
             Ok(())
         }
 
-        /// Sleeps in the poll until somebody rings, or has rung since the last sleep.
+        /// The end that the kernel sleeps on.
         #[cfg(test)]
+        pub(crate) fn poll(&self) -> Arc<Eventfd> {
+            self.0.clone()
+        }
+    }
+
+    #[cfg(test)]
+    impl Eventfd {
+        /// Sleeps in the poll until somebody rings, or has rung since the last sleep.
         pub(crate) fn sleep(&self) {
             let mut rung = self.rung.lock().unwrap();
             while !*rung {
@@ -67,7 +80,6 @@ mod model {
         }
 
         /// How often somebody rang.
-        #[cfg(test)]
         pub(crate) fn rings(&self) -> usize {
             self.rings.load(std::sync::atomic::Ordering::Relaxed)
         }

@@ -14,17 +14,17 @@
 //! | `ASLEEP` | it sleeps, or is about to | anybody: `post` (and wakes it); kernel: `awake` |
 //! | `POSTED` | there is post; whoever came first has woken the kernel | kernel: `take` |
 //!
-//! A poster puts its message in under the lock, then swaps in `POSTED`; only the one that swaps out
-//! `ASLEEP` pays the system call, hence one eventfd write per sleep. The kernel announces and looks
-//! in one step: it exchanges `AWAKE` for `ASLEEP`, and where that fails there is post. A message
-//! that it misses is not announced yet, so its poster finds `ASLEEP` and wakes the poll. A task's
-//! waker posts itself once until the kernel took it, so the mailbox is no longer than the number of
-//! tasks, handle requests aside. A nudge is post without a message: the last handle is gone, for
-//! which the kernel may have been waiting.
+//! A poster puts its message in and swaps in `POSTED`, both under the lock; only the one that swaps
+//! out `ASLEEP` pays the system call, hence one eventfd write per sleep. The kernel announces and
+//! looks in one step: it exchanges `AWAKE` for `ASLEEP`, and where that fails there is post; what
+//! comes later finds `ASLEEP` and wakes the poll. It is rung for under the lock, too: a kernel that
+//! has closed its mailbox knows that nobody still holds its descriptors. A task's waker posts
+//! itself once until the kernel took it, so the mailbox is no longer than the number of tasks,
+//! handle requests aside. A nudge is post without a message: the last handle is gone, for which the
+//! kernel may have been waiting.
 //!
-//! Every change of `state` reads what it replaces, so they have one order, and `take` sees all that
-//! came before the announcements that it ends. The models in `remote/models.rs` have loom try this
-//! file, interleaving by interleaving. Loom takes `SeqCst` for less, and nothing here needs it.
+//! The models in `remote/models.rs` have loom try this file, interleaving by interleaving. Loom
+//! takes `SeqCst` for less, and nothing here needs it.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -67,7 +67,7 @@ struct Inbox {
     messages: Vec<Message>,
     /// None once the kernel is gone: posts are refused. Its eventfd goes with it; the descriptor of
     /// its poll stays while a source that was registered there lives on elsewhere.
-    bell: Option<Arc<Bell>>,
+    bell: Option<Bell>,
 }
 
 /// What a post needs of the reactor.
@@ -80,7 +80,7 @@ impl Remote {
     pub(crate) fn new(bell: Bell) -> Self {
         Remote {
             state: AtomicU8::new(AWAKE),
-            inbox: Mutex::new(Inbox { messages: Vec::new(), bell: Some(Arc::new(bell)) }),
+            inbox: Mutex::new(Inbox { messages: Vec::new(), bell: Some(bell) }),
             handles: AtomicUsize::new(0),
         }
     }
@@ -93,29 +93,23 @@ impl Remote {
     ///
     /// The message that comes back is dropped by the caller, outside the lock.
     pub(crate) fn post(&self, message: Message) -> Result<(), Message> {
-        let bell = {
-            let mut inbox = self.lock();
-            let Some(bell) = &inbox.bell else {
-                return Err(message);
-            };
-            let bell = bell.clone();
-            inbox.messages.push(message);
-            bell
-        };
-        self.announce_post(&bell);
+        let mut inbox = self.lock();
+        if inbox.bell.is_none() {
+            return Err(message);
+        }
+        inbox.messages.push(message);
+        self.announce_post(&inbox);
         Ok(())
     }
 
     /// Makes the kernel look again at what it waits for.
     fn nudge(&self) {
-        let bell = self.lock().bell.clone();
-        if let Some(bell) = bell {
-            self.announce_post(&bell);
-        }
+        self.announce_post(&self.lock());
     }
 
     /// Says that the kernel should look, and wakes it if it sleeps.
-    fn announce_post(&self, bell: &Bell) {
+    fn announce_post(&self, inbox: &Inbox) {
+        let Some(bell) = &inbox.bell else { return };
         if self.state.swap(POSTED, Ordering::Release) == ASLEEP {
             // A full eventfd counter wakes as well: only an interruption could lose the wake.
             while bell.waker.wake().is_err_and(|e| e.kind() == io::ErrorKind::Interrupted) {}
@@ -129,13 +123,12 @@ impl Remote {
 
     /// Takes everything that was posted, in order. Called by the kernel alone.
     pub(crate) fn take(&self) -> Vec<Message> {
-        // Before the lock: what is posted from here on sets the state again.
+        let mut inbox = self.lock();
         self.state.swap(AWAKE, Ordering::Acquire);
-        std::mem::take(&mut self.lock().messages)
+        std::mem::take(&mut inbox.messages)
     }
 
-    /// Says that the kernel is about to sleep. False: post was announced since the last `take`, if
-    /// only post that was taken then; look at everything once more.
+    /// Says that the kernel is about to sleep. False: there is post, do not sleep.
     pub(crate) fn announce_sleep(&self) -> bool {
         // `ASLEEP` still, if the last sleep ended in a panic: then that announcement stands.
         self.state.compare_exchange(AWAKE, ASLEEP, Ordering::Relaxed, Ordering::Relaxed)

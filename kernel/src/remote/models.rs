@@ -11,6 +11,7 @@ use loom::sync::atomic::AtomicUsize as Number;
 use loom::thread;
 
 use super::*;
+use crate::loomed::Eventfd;
 
 mod ending;
 
@@ -34,7 +35,7 @@ fn registry() -> Arc<mio::Registry> {
 /// A kernel with nothing to do but its post.
 struct Model {
     remote: Arc<Remote>,
-    bell: Arc<Bell>,
+    poll: Arc<Eventfd>,
     /// How often it slept.
     sleeps: usize,
 }
@@ -43,9 +44,8 @@ impl Model {
     fn new() -> Self {
         let registry = registry();
         let waker = Waker::new(&registry, mio::Token(0)).expect("a bell");
-        let remote = Arc::new(Remote::new(Bell { waker, registry }));
-        let bell = remote.lock().bell.clone().expect("it is open");
-        Model { remote, bell, sleeps: 0 }
+        let poll = waker.poll();
+        Model { remote: Arc::new(Remote::new(Bell { waker, registry })), poll, sleeps: 0 }
     }
 
     /// What is in the mailbox, if it is said to hold anything.
@@ -56,7 +56,7 @@ impl Model {
     fn sleep(&mut self) {
         if self.remote.announce_sleep() {
             self.sleeps += 1;
-            self.bell.waker.sleep();
+            self.poll.sleep();
             self.remote.awake();
         }
     }
@@ -88,9 +88,10 @@ impl Model {
 
     /// What must hold at the end of every model, when the other threads have ended.
     fn end(self) {
-        let rings = self.bell.waker.rings();
+        let rings = self.poll.rings();
         assert!(rings <= self.sleeps, "{rings} rings for {} sleeps", self.sleeps);
         drop(self.remote.close());
+        assert_eq!(Arc::strong_count(&self.poll), 1, "somebody holds the eventfd");
     }
 }
 
@@ -161,8 +162,8 @@ fn whoever_comes_second_does_not_ring() {
         assert!(kernel.remote.announce_sleep(), "nobody has posted");
         let posters = [poster(&kernel.remote, &[1]), poster(&kernel.remote, &[2])];
         join(posters);
-        assert_eq!(kernel.bell.waker.rings(), 1);
-        kernel.bell.waker.sleep();
+        assert_eq!(kernel.poll.rings(), 1);
+        kernel.poll.sleep();
         kernel.remote.awake();
         assert_eq!(kernel.look().len(), 2);
         kernel.end();

@@ -80,9 +80,10 @@ fn a_wake_of_a_kernel_that_goes_leaves_nothing_behind() {
     });
 }
 
-/// K7: who closes a kernel that somebody is just ringing for harms neither.
+/// K5, K7: a kernel that goes while somebody rings for it harms neither, and when it is gone nobody
+/// holds its descriptors any more.
 #[test]
-fn a_bell_is_rung_although_the_kernel_goes() {
+fn nobody_rings_with_a_descriptor_of_a_kernel_that_is_gone() {
     check(|| {
         let mut kernel = Model::new();
         kernel.sleeps = 1;
@@ -91,6 +92,7 @@ fn a_bell_is_rung_although_the_kernel_goes() {
         let poster = thread::spawn(move || remote.post(request(1)).is_ok());
         kernel.remote.awake();
         let left = kernel.remote.close().len();
+        assert_eq!(Arc::strong_count(&kernel.poll), 1, "somebody holds the eventfd");
         assert_eq!(poster.join().unwrap(), left == 1);
         kernel.end();
     });
