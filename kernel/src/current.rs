@@ -27,16 +27,7 @@ struct Door {
     kernel: RefCell<ManuallyDrop<Option<Rc<Core>>>>,
     /// The task that is being polled: of `kernel`, or of an outer one that `Entered` has hidden.
     running: Cell<ManuallyDrop<Option<Rc<TaskCell>>>>,
-    poll: PollState,
-}
-
-/// Where a waker is: two of one task are at one place.
-type Address = (*const (), *const RawWakerVTable);
-
-const NO_WAKER: Address = (std::ptr::null(), std::ptr::null());
-
-/// What the poll that goes on has to offer to its leaves.
-struct PollState {
+    // What the poll that goes on has to offer to its leaves:
     /// The waker it is made with, to be recognised by its address.
     waker: Cell<Address>,
     /// Operations that may still complete before the task yields (K2).
@@ -49,25 +40,10 @@ struct PollState {
     ambient: Cell<Ambient>,
 }
 
-impl PollState {
-    const fn new() -> Self {
-        PollState {
-            waker: Cell::new(NO_WAKER),
-            budget: Cell::new(Core::BUDGET),
-            again: Cell::new(false),
-            recorded: Cell::new(false),
-            ambient: Cell::new(Ambient::CLEAR),
-        }
-    }
+/// Where a waker is: two of one task are at one place.
+type Address = (*const (), *const RawWakerVTable);
 
-    fn swap(&self, other: &PollState) {
-        self.waker.swap(&other.waker);
-        self.budget.swap(&other.budget);
-        self.again.swap(&other.again);
-        self.recorded.swap(&other.recorded);
-        self.ambient.swap(&other.ambient);
-    }
-}
+const NO_WAKER: Address = (std::ptr::null(), std::ptr::null());
 
 const NOBODY: ManuallyDrop<Option<Rc<TaskCell>>> = ManuallyDrop::new(None);
 
@@ -76,7 +52,11 @@ thread_local! {
         Door {
             kernel: RefCell::new(ManuallyDrop::new(None)),
             running: Cell::new(NOBODY),
-            poll: PollState::new(),
+            waker: Cell::new(NO_WAKER),
+            budget: Cell::new(Core::BUDGET),
+            again: Cell::new(false),
+            recorded: Cell::new(false),
+            ambient: Cell::new(Ambient::CLEAR),
         }
     };
 }
@@ -122,7 +102,7 @@ pub(crate) fn outside_at(what: &str, site: &Location<'_>) -> ! {
 /// Whether that is the own waker of the task that is being polled. Between polls nobody has it.
 #[inline]
 pub(crate) fn is_own(waker: &Waker) -> bool {
-    let (data, vtable) = DOOR.with(|door| door.poll.waker.get());
+    let (data, vtable) = DOOR.with(|door| door.waker.get());
     std::ptr::eq(waker.data(), data) && std::ptr::eq(waker.vtable(), vtable)
 }
 
@@ -150,7 +130,7 @@ pub(crate) fn running<R>(f: impl FnOnce(&Rc<TaskCell>) -> R) -> Option<R> {
 pub(crate) fn again(waker: &Waker) -> bool {
     let own = is_own(waker);
     if own {
-        DOOR.with(|door| door.poll.again.set(true));
+        DOOR.with(|door| door.again.set(true));
     }
     own
 }
@@ -159,9 +139,9 @@ pub(crate) fn again(waker: &Waker) -> bool {
 #[inline]
 pub(crate) fn spend() -> bool {
     DOOR.with(|door| {
-        let budget = door.poll.budget.get();
+        let budget = door.budget.get();
         if budget != 0 {
-            door.poll.budget.set(budget - 1);
+            door.budget.set(budget - 1);
         }
         budget != 0
     })
@@ -170,39 +150,39 @@ pub(crate) fn spend() -> bool {
 /// Gives one operation back: only what completes costs anything.
 #[inline]
 pub(crate) fn unspend() {
-    DOOR.with(|door| door.poll.budget.set(door.poll.budget.get() + 1));
+    DOOR.with(|door| door.budget.set(door.budget.get() + 1));
 }
 
 /// A budget anew.
 pub(crate) fn refill_budget() {
-    DOOR.with(|door| door.poll.budget.set(Core::BUDGET));
+    DOOR.with(|door| door.budget.set(Core::BUDGET));
 }
 
 /// Whether a leaf has left its record in the cell of the task, in this poll.
 #[inline]
 pub(crate) fn has_recorded() -> bool {
-    DOOR.with(|door| door.poll.recorded.get())
+    DOOR.with(|door| door.recorded.get())
 }
 
 /// A leaf leaves its record in the cell of the task, or takes it away.
 #[inline]
 pub(crate) fn set_recorded(recorded: bool) {
-    DOOR.with(|door| door.poll.recorded.set(recorded));
+    DOOR.with(|door| door.recorded.set(recorded));
 }
 
 #[inline]
 pub(crate) fn ambient() -> Ambient {
-    DOOR.with(|door| door.poll.ambient.get())
+    DOOR.with(|door| door.ambient.get())
 }
 
 #[inline]
 pub(crate) fn set_ambient(ambient: Ambient) {
-    DOOR.with(|door| door.poll.ambient.set(ambient));
+    DOOR.with(|door| door.ambient.set(ambient));
 }
 
 /// Says which waker the polls to come use.
 pub(crate) fn set_waker(waker: &Waker) {
-    DOOR.with(|door| door.poll.waker.set((waker.data(), waker.vtable())));
+    DOOR.with(|door| door.waker.set((waker.data(), waker.vtable())));
 }
 
 /// The poll of a task begins: it is the running one, with a budget anew. After a panic it still is:
@@ -210,8 +190,8 @@ pub(crate) fn set_waker(waker: &Waker) {
 #[inline]
 pub(crate) fn begin_poll(cell: &Rc<TaskCell>) {
     DOOR.with(|door| {
-        door.poll.budget.set(Core::BUDGET);
-        door.poll.recorded.set(false);
+        door.budget.set(Core::BUDGET);
+        door.recorded.set(false);
         // Who is still parked says so again.
         cell.parked.set(None);
         cell.cycles.set(cell.cycles.get().wrapping_add(1));
@@ -224,16 +204,16 @@ pub(crate) fn begin_poll(cell: &Rc<TaskCell>) {
 pub(crate) fn end_poll() -> bool {
     DOOR.with(|door| {
         drop(ManuallyDrop::into_inner(door.running.replace(NOBODY)));
-        door.poll.again.replace(false)
+        door.again.replace(false)
     })
 }
 
 /// Nobody runs any more: a poll has panicked.
 pub(crate) fn stop_running() -> Option<Rc<TaskCell>> {
     DOOR.with(|door| {
-        door.poll.waker.set(NO_WAKER);
-        door.poll.again.set(false);
-        door.poll.ambient.set(Ambient::CLEAR);
+        door.waker.set(NO_WAKER);
+        door.again.set(false);
+        door.ambient.set(Ambient::CLEAR);
         ManuallyDrop::into_inner(door.running.replace(NOBODY))
     })
 }
@@ -241,26 +221,26 @@ pub(crate) fn stop_running() -> Option<Rc<TaskCell>> {
 /// While this lives, its kernel is the current one of the thread.
 pub(crate) struct Entered {
     outer: Option<Rc<Core>>,
-    poll: PollState,
+    waker: Address,
+    ambient: Ambient,
 }
 
 impl Entered {
     /// Makes `core` current. Only `Kernel` and `Core::abort` do this, and `Kernel::run` refuses
     /// when another kernel is current; dropping a kernel inside another one is allowed, hence
-    /// `outer`, and the poll that goes on there is hidden meanwhile.
+    /// `outer`, and the waker and the ambient of the poll that goes on there are hidden meanwhile.
     pub(crate) fn new(core: &Rc<Core>) -> Self {
-        let entered = Entered { outer: swap(Some(core.clone())), poll: PollState::new() };
-        entered.swap_poll();
-        entered
+        let outer = swap(Some(core.clone()));
+        DOOR.with(|door| Entered {
+            outer,
+            waker: door.waker.replace(NO_WAKER),
+            ambient: door.ambient.replace(Ambient::CLEAR),
+        })
     }
 
     /// Makes `core` current, unless it is.
     pub(crate) fn unless_current(core: &Rc<Core>) -> Option<Self> {
         (!is_current(core)).then(|| Entered::new(core))
-    }
-
-    fn swap_poll(&self) {
-        DOOR.with(|door| door.poll.swap(&self.poll));
     }
 }
 
@@ -268,7 +248,10 @@ impl Drop for Entered {
     fn drop(&mut self) {
         // The kernel may drop with the last reference: outside the thread-local's borrow.
         let inner = swap(self.outer.take());
-        self.swap_poll();
+        DOOR.with(|door| {
+            door.waker.set(self.waker);
+            door.ambient.set(self.ambient);
+        });
         // What was hidden may have been cancelled meanwhile.
         let outer = try_with(Rc::clone);
         if let Some(outer) = outer {
