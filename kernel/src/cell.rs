@@ -6,8 +6,11 @@
 //!      ▲                  ▲                  │ poll: Pending                     │
 //!      │                  │ wake             ▼                                   │
 //!      │                  └──────────────── Parked ── abort ────────────────────▶│
-//!      └───────────────── release: nobody holds a handle ────────────────────────┘
+//!      └──────────── release: nobody holds a handle, and not queued ─────────────┘
 //! ```
+//!
+//! A task that is queued is aborted as a parked one is; one that runs, when its poll ends. The
+//! states are bits: see `flags.rs`.
 //!
 //! Cells are recycled, box and all; a name (`TaskId`) carries the generation, so a handle, a waker
 //! or a timer of the last tenant never reaches the next one.
@@ -57,10 +60,12 @@ pub(crate) struct RootScope {
     pub(crate) first_child: Cell<u32>,
 }
 
-/// The one parked leaf of a plain task: polled with the task's own waker, outside any inner scope.
+/// The first leaf that parks in a poll of the task with its own waker, outside any inner scope: the
+/// only one of a plain task. What else is parked stands in the arena (`scope.rs`).
 ///
 /// Each poll of the task empties the place; a leaf that is still parked leaves its record again
-/// when it is polled. So to complete costs it nothing.
+/// when it is polled. So to complete costs it nothing; and one that the task's future does not poll
+/// any more, though it keeps it, is not shown.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Parked {
     pub(crate) kind: &'static str,
@@ -84,7 +89,8 @@ pub(crate) struct TaskCell {
     pub(crate) cycles: Cell<u32>,
     /// Gives the type of its future, which names it unless a name was given.
     pub(crate) type_name: Cell<fn() -> &'static str>,
-    /// None: free, aborted, or the main task, whose future lives in `Kernel::run`.
+    /// None: aborted, or the main task, whose future lives in `Kernel::run`. A free cell keeps its
+    /// box if that is small.
     pub(crate) body: RefCell<Option<Pin<Box<dyn Body>>>>,
     /// What few tasks have.
     pub(crate) rare: RefCell<Option<Box<Rare>>>,

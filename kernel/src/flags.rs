@@ -1,8 +1,15 @@
 //! What is true of a task, a bit each: a turn of the kernel asks several questions with one test.
 //!
 //! ```text
-//! FREE ──▶ (none: alive, parked) ◀──▶ QUEUED ──▶ RUNNING ──▶ ENDED ──▶ FREE
+//!            admit              start               finish           release
+//! FREE ──────────────▶ QUEUED ────────▶ RUNNING ──────────────▶ ENDED ──────▶ FREE
+//!                        ▲ make_ready      │ stop                 ▲
+//!                        └──────────── (none: parked) ────────────┘ abort
 //! ```
+//!
+//! `QUEUED` goes together with the others, too: with `RUNNING` if the task was woken in its own
+//! poll, with `ENDED` if it then ended or was aborted. Such a cell is not free before it has come
+//! out of the queue.
 
 use std::cell::Cell;
 
@@ -12,7 +19,8 @@ pub(crate) struct Flags(Cell<u16>);
 impl Flags {
     /// Nobody's cell.
     pub(crate) const FREE: u16 = 1;
-    /// Invariant *queued at most once*: set while a reference stands in the ready queue.
+    /// Invariant *queued at most once*: set while a reference stands in the ready queue, or in the
+    /// round that goes on.
     pub(crate) const QUEUED: u16 = 1 << 1;
     /// It is being polled.
     pub(crate) const RUNNING: u16 = 1 << 2;
@@ -25,7 +33,7 @@ impl Flags {
     pub(crate) const ASKED: u16 = 1 << 6;
     /// It is to be aborted when its poll ends.
     pub(crate) const ABORT: u16 = 1 << 7;
-    /// The outcome was given away.
+    /// The outcome was given away: moved out, or a group has it and will take it out.
     pub(crate) const TAKEN: u16 = 1 << 8;
     /// It ended in a failure that must not go unheard (K6).
     pub(crate) const FAILURE: u16 = 1 << 9;
@@ -34,12 +42,12 @@ impl Flags {
     pub(crate) const NAMED: u16 = 1 << 11;
     /// Somebody will look whether it is still parked where nothing of ours reaches it.
     pub(crate) const WATCHED: u16 = 1 << 12;
-    /// It has what few tasks have.
+    /// It has what few tasks have: `TaskCell::rare`.
     pub(crate) const RARE: u16 = 1 << 13;
     /// Its box is too large to be kept.
     pub(crate) const LARGE: u16 = 1 << 14;
 
-    /// What a turn cannot pass over in silence.
+    /// What the short way of a turn does not serve.
     pub(crate) const SPECIAL: u16 = Flags::ENDED | Flags::WAKER | Flags::ASKED;
 
     /// What an ended task may have left to clear away; nothing, if its outcome was taken and no

@@ -4,7 +4,9 @@
 //! Curium, and every leaf that others write, holds one [`CancelPoint`] and polls its operation
 //! through it. The point spends the budget, tries the operation first (C1), returns the
 //! cancellation when the operation would park (C2), and otherwise leaves the record that the
-//! monitor reads.
+//! monitor reads: in the cell of its task if it is the first one there in this poll, and with no
+//! inner scope and no foreign waker between; else in the arena, on its scope, where a delivery
+//! finds its waker.
 
 use std::panic::Location;
 use std::rc::Rc;
@@ -60,7 +62,7 @@ pub struct CancelPoint {
 /// Where the record of the parked leaf is.
 enum At {
     Nowhere,
-    /// In the cell of the task: the one leaf of a plain task.
+    /// In the cell of the task, until that is polled again.
     Cell(InCell),
     /// In the arena.
     Arena(Rc<Core>, u32),
@@ -225,7 +227,8 @@ impl CancelPoint {
     pub(crate) fn unpark(&mut self) {
         match self.at {
             At::Nowhere => {}
-            // Left in an earlier poll, it is gone.
+            // Left in an earlier poll, it is gone; or, if it was another task's, when that is
+            // polled next.
             At::Cell(_) if !current::has_recorded() => self.at = At::Nowhere,
             _ => self.take_record(),
         }

@@ -63,15 +63,17 @@
 //! | `kernel.rs` | [`Kernel`], [`run`], the builder, shutdown |
 //! | `tick.rs`, `idle.rs` | a turn of the kernel; what it does between polls, and when idle |
 //! | `core.rs` | the state, and the six invariants that take the place of `SAFETY` comments |
-//! | `cell.rs`, `body.rs`, `table.rs`, `lifecycle.rs` | a task: states, future, place, life |
+//! | `cell.rs`, `flags.rs`, `body.rs` | a task: what is known of it, its states, its future |
+//! | `table.rs`, `id.rs`, `lifecycle.rs` | its place, its name, its life |
 //! | `cancel.rs`, `scope*.rs` | scopes and delivery; the tree of scopes and parked leaves |
 //! | `leaf.rs`, `current.rs`, `target.rs` | the cancel point; the door; whom to wake |
 //! | `ready.rs`, `remote.rs`, `loomed.rs` | the ready queue; what other threads may touch |
 //! | `task.rs`, `join.rs`, `group*.rs` | the handle; waiting for a task; groups |
-//! | `timeout.rs`, `shield.rs`, `sleep.rs` | timeouts; shields; time |
-//! | `timer.rs`, `clock.rs`, `reactor.rs`, `io.rs` | the heap of timers; the clock; readiness |
+//! | `timeout.rs`, `shield.rs`, `sleep.rs`, `job.rs` | timeouts; shields; time; other threads |
+//! | `timer.rs`, `clock.rs`, `reactor.rs`, `io*.rs` | the heap of timers; the clock; readiness |
 //! | `wait_queue.rs` | FIFO waiters with hand-over: all that `sync` needs |
 //! | `snapshot.rs`, `report.rs`, `testing.rs` | the tree of tasks; what nobody took; the test kit |
+//! | `error.rs`, `links.rs` | what an await point can end in; lists through an arena |
 //!
 //! What must not compile: a task that moves to another thread, and a future that fails with
 //! nothing.

@@ -25,7 +25,7 @@ impl ReadyQueue {
     }
 
     /// The first task of the next round; the others go into `round`, which is empty, the next one
-    /// last.
+    /// last. With a seed there are no others.
     #[inline]
     pub(crate) fn next_round(&mut self, round: &mut Vec<Rc<TaskCell>>) -> Option<Rc<TaskCell>> {
         if self.tasks.len() > 1 {

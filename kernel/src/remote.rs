@@ -178,7 +178,7 @@ impl TaskWaker {
         TaskWaker { remote, task: AtomicU64::new(u64::MAX), posted: AtomicBool::new(false) }
     }
 
-    /// Names the task. Only while nobody but the kernel holds this waker, or for the same task.
+    /// Names the task. Only while nobody but the kernel holds this waker.
     pub(crate) fn assign(&self, task: TaskId) {
         self.task.store(task.to_bits(), Ordering::Relaxed);
     }

@@ -3,6 +3,11 @@
 //! Only [`Core::turn`] runs tasks (invariant *only tick runs tasks*); everything else makes them
 //! ready. Every [`Core::POLLS`] polls, and whenever nobody is ready, it looks at the mailbox, the
 //! timers and the reactor, in `idle.rs`.
+//!
+//! Most tasks go the short way: nobody has cloned their waker or asked for their cancellation. They
+//! share a spare waker, named anew for each poll and given to the task that clones it; and the
+//! ambient, which is clear between polls, is left as it is. So a turn costs them no allocation and
+//! no look into their cell but one at the flags.
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -37,7 +37,8 @@ struct Node<T> {
     state: State<T>,
 }
 
-/// `enter`: `Free` → `Waiting`; `hand_over`: → `Handed`; `leave`: → `Free`.
+/// `poll_enter`: `Free` → `Waiting`; `hand_over`: → `Handed`; `leave`, or `poll_enter` once more: →
+/// `Free`. `waiting` counts those that are `Waiting`, which are the linked ones.
 enum State<T> {
     Free,
     Waiting(Target),
