@@ -324,14 +324,19 @@ fn an_echo_through_a_siblings_join_is_not_reported() {
 /// K8: what parks after the kernel has slept says so: since when it is parked counts from then.
 #[test]
 fn a_leaf_that_parks_after_a_sleep_of_the_kernel_says_so() {
+    // A job that is done before a busy machine lets the kernel sleep proves nothing: again.
+    assert!((0..50).any(|_| parks_after_a_sleep()), "it always parked before the job was done");
+}
+
+fn parks_after_a_sleep() -> bool {
     kernel::run(async || {
         let (began, nap) = (kernel::now(), Duration::from_millis(20));
         on_thread(move || std::thread::sleep(nap)).await?.unwrap();
         let waiting = spawn(async { Event::new().wait().await });
         yield_now().await?;
         let info = tasks().into_iter().find(|info| info.id == waiting.id()).unwrap();
-        assert!(info.parked[0].since >= began + nap, "it parked before the job was done");
-        waiting.cancel().await
+        waiting.cancel().await?;
+        Ok::<bool, TaskCancelled>(info.parked[0].since >= began + nap)
     })
-    .unwrap();
+    .unwrap()
 }
