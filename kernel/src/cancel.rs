@@ -48,21 +48,18 @@ impl Ambient {
 }
 
 pub(crate) fn heads(cell: &TaskCell) -> RootHeads<'_> {
-    RootHeads { record: &cell.root.first_record, child: &cell.root.first_child }
+    RootHeads { record: &cell.first_record, child: &cell.first_child }
 }
 
 impl Core {
     /// Asks for the cancellation of a task. On an ended task, or a second time: nothing (C4, C5).
     pub(crate) fn request(&self, cell: &TaskCell, reason: CancelReason) {
-        if cell.is_ended() || cell.root.stamp.get() != 0 {
+        if cell.flags.any(Flags::ENDED | Flags::ASKED) {
             return;
         }
-        cell.root.stamp.set(self.next_stamp());
-        cell.root.pending.set(true);
-        cell.root.reason.set(reason);
-        cell.flags.set(Flags::ASKED);
+        cell.ask(self.next_stamp(), reason);
         self.changed(cell.id());
-        self.wake_below(cell.id(), cell.root.first_record.get(), cell.root.first_child.get());
+        self.wake_below(cell.id(), cell.first_record.get(), cell.first_child.get());
     }
 
     /// Cancels an inner scope: its deadline came, or its group failed. A shield ends instead.
@@ -116,8 +113,8 @@ impl Core {
                 }
             }
         };
-        if let Some(cell) = root.filter(|cell| cell.root.pending.get()) {
-            held_back = Some(cell.root.reason.get());
+        if let Some(asked) = root.and_then(|cell| cell.asked()).filter(|asked| asked.pending) {
+            held_back = Some(asked.reason);
         }
         if let Some(reason) = held_back {
             let shield = &mut scopes.scopes[shield as usize];
@@ -147,7 +144,7 @@ impl Core {
     /// Makes the error for a leaf that is due. Serves the outermost scope that wants it.
     pub(crate) fn deliver(&self, since: u64) -> TaskCancelled {
         let running = self.with_running(Rc::clone);
-        let root = &running.as_ref().expect("a leaf is due only while its task is polled").root;
+        let root = &running.expect("a leaf is due only while its task is polled");
         let since = if since == 0 { u64::MAX } else { since };
         let mut scopes = self.scopes.borrow_mut();
         let mut outermost = None;
@@ -164,7 +161,7 @@ impl Core {
                 }
             }
         };
-        if !shielded && (root.pending.get() || root.stamp.get() > since) {
+        if !shielded && root.asked().is_some_and(|asked| asked.pending || asked.stamp > since) {
             outermost = None;
         }
         let mut at = current::ambient().scope;
@@ -177,11 +174,7 @@ impl Core {
             at = scope.parent;
         }
         let reason = match outermost {
-            None => {
-                root.pending.set(false);
-                root.delivered.set(true);
-                root.reason.get()
-            }
+            None => root.deliver().expect("a leaf is due because somebody asked"),
             Some(key) => {
                 let scope = &mut scopes.scopes[key as usize];
                 scope.pending = false;
@@ -203,18 +196,17 @@ impl Core {
             at = scope.parent;
         }
         drop(scopes);
-        cell.root.pending.set(false);
-        cell.root.delivered.set(true);
+        let reason = cell.deliver().expect("it was asked just now, or earlier");
         self.refresh();
-        TaskCancelled::new(cell.root.reason.get())
+        TaskCancelled::new(reason)
     }
 
     /// Whether a cancellation waits for the task that runs, behind whatever shields (for
     /// `check_cancellation`): the reason of the outermost.
     pub(crate) fn peek(&self) -> Option<TaskCancelled> {
         let cell = self.with_running(Rc::clone)?;
-        if cell.root.pending.get() {
-            return Some(TaskCancelled::new(cell.root.reason.get()));
+        if let Some(asked) = cell.asked().filter(|asked| asked.pending) {
+            return Some(TaskCancelled::new(asked.reason));
         }
         let scopes = self.scopes.borrow();
         let mut found = None;
@@ -315,10 +307,10 @@ impl Core {
             ambient.pending |= scope.pending;
             at = scope.parent;
         }
-        self.with_running(|cell| {
-            ambient.stamp = ambient.stamp.max(cell.root.stamp.get());
-            ambient.pending |= cell.root.pending.get();
-        });
+        if let Some(asked) = self.with_running(|cell| cell.asked()).flatten() {
+            ambient.stamp = ambient.stamp.max(asked.stamp);
+            ambient.pending |= asked.pending;
+        }
         ambient
     }
 }

@@ -16,21 +16,22 @@
 //! or a timer of the last tenant never reaches the next one.
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell};
 use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
-use crate::body::{Body, Verdict};
+use crate::body::Body;
 use crate::core::Core;
 use crate::error::{CancelReason, Panic};
 use crate::flags::Flags;
 use crate::id::{GroupId, TaskId};
-use crate::join::Joiners;
 use crate::links::{Links, NONE};
+use crate::place::Place;
 use crate::remote::TaskWaker;
+use crate::wait_queue::WaitQueue;
 
 /// How a task ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,17 +48,14 @@ pub enum End {
     Aborted,
 }
 
-/// The scope that every task owns: the outermost one of its leaves.
-#[derive(Debug)]
-pub(crate) struct RootScope {
-    /// The stamp of the last cancellation; 0 if there was none.
-    pub(crate) stamp: Cell<u64>,
-    pub(crate) pending: Cell<bool>,
-    /// Whether a cancellation was ever delivered (C6).
-    pub(crate) delivered: Cell<bool>,
-    pub(crate) reason: Cell<CancelReason>,
-    pub(crate) first_record: Cell<u32>,
-    pub(crate) first_child: Cell<u32>,
+/// A cancellation that was asked of a task: of its root scope, the outermost one of its leaves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    pub(crate) stamp: u64,
+    pub(crate) pending: bool,
+    /// Whether it was ever delivered (C6).
+    pub(crate) delivered: bool,
+    pub(crate) reason: CancelReason,
 }
 
 /// The first leaf that parks in a poll of the task with its own waker, outside any inner scope: the
@@ -89,18 +87,22 @@ pub(crate) struct TaskCell {
     pub(crate) cycles: Cell<u32>,
     /// Gives the type of its future, which names it unless a name was given.
     pub(crate) type_name: Cell<fn() -> &'static str>,
-    /// None: aborted, or the main task, whose future lives in `Kernel::run`. A free cell keeps its
-    /// box if that is small.
-    pub(crate) body: RefCell<Option<Pin<Box<dyn Body>>>>,
-    /// What few tasks have.
-    pub(crate) rare: RefCell<Option<Box<Rare>>>,
-    pub(crate) root: RootScope,
+    /// None: it is being polled, it was aborted, or it is the main task, whose future lives in
+    /// `Kernel::run`. A free cell keeps its box if that is small.
+    pub(crate) body: Place<Pin<Box<dyn Body>>>,
+    /// What few tasks have; a free cell keeps the box.
+    rare: OnceCell<Box<Rare>>,
+    /// What hangs on the root scope (`scope.rs`).
+    pub(crate) first_record: Cell<u32>,
+    pub(crate) first_child: Cell<u32>,
     pub(crate) parked: Cell<Option<Parked>>,
     pub(crate) parent: Cell<TaskId>,
     pub(crate) group: Cell<GroupId>,
     pub(crate) member: Cell<Links>,
-    pub(crate) joiners: Joiners,
-    /// How many of them are in `join`.
+    /// Who waits for its end, if it is a task that polls that wait itself; all others stand in
+    /// `Rare::joiners`.
+    pub(crate) joiner: Cell<TaskId>,
+    /// How many of all these are in `join`.
     pub(crate) joining: Cell<u32>,
 }
 
@@ -108,8 +110,12 @@ pub(crate) struct TaskCell {
 #[derive(Default)]
 pub(crate) struct Rare {
     /// Its own waker, once somebody cloned it.
-    pub(crate) waker: Option<OwnWaker>,
-    pub(crate) panic: Option<Panic>,
+    pub(crate) waker: Cell<Option<OwnWaker>>,
+    pub(crate) panic: Cell<Option<Panic>>,
+    /// Some if `Flags::ASKED` is set, and perhaps otherwise.
+    asked: Cell<Option<Asked>>,
+    /// Who waits for its end and has no place in the cell.
+    pub(crate) joiners: WaitQueue,
 }
 
 /// A waker that names one task for good.
@@ -141,21 +147,15 @@ impl TaskCell {
             holders: Cell::new(0),
             cycles: Cell::new(0),
             type_name: Cell::new(|| "main"),
-            body: RefCell::new(None),
-            rare: RefCell::new(None),
-            root: RootScope {
-                stamp: Cell::new(0),
-                pending: Cell::new(false),
-                delivered: Cell::new(false),
-                reason: Cell::new(CancelReason::Shutdown),
-                first_record: Cell::new(NONE),
-                first_child: Cell::new(NONE),
-            },
+            body: Place::empty(),
+            rare: OnceCell::new(),
+            first_record: Cell::new(NONE),
+            first_child: Cell::new(NONE),
             parked: Cell::new(None),
             parent: Cell::new(TaskId::NOBODY),
             group: Cell::new(GroupId::NONE),
             member: Cell::new(Links::ALONE),
-            joiners: Joiners::new(),
+            joiner: Cell::new(TaskId::NOBODY),
             joining: Cell::new(0),
         }
     }
@@ -164,16 +164,13 @@ impl TaskCell {
         TaskId { index: self.index, generation: self.generation.get() }
     }
 
-    /// Makes a free cell that of a new task. The box and the joiners' queue stay with the cell.
+    /// Makes a free cell that of a new task. The boxes stay with the cell.
     pub(crate) fn begin(&self, serial: u64) {
         self.flags.reset();
         self.serial.set(serial);
         self.cycles.set(0);
-        self.root.stamp.set(0);
-        self.root.pending.set(false);
-        self.root.delivered.set(false);
-        self.root.first_record.set(NONE);
-        self.root.first_child.set(NONE);
+        self.first_record.set(NONE);
+        self.first_child.set(NONE);
         self.parked.set(None);
         self.group.set(GroupId::NONE);
     }
@@ -202,38 +199,75 @@ impl TaskCell {
         self.joining.get() > 0
     }
 
-    pub(crate) fn set_panic(&self, panic: Panic) {
+    /// What few tasks have; from here on this one has it.
+    pub(crate) fn rare(&self) -> &Rare {
         self.flags.set(Flags::RARE);
-        self.rare.borrow_mut().get_or_insert_default().panic = Some(panic);
+        self.rare.get_or_init(Box::default)
+    }
+
+    /// What few tasks have, if this one has.
+    #[inline]
+    pub(crate) fn any_rare(&self) -> Option<&Rare> {
+        if self.flags.any(Flags::RARE) { self.rare.get().map(|rare| &**rare) } else { None }
+    }
+
+    /// The cancellation that was asked of it.
+    #[inline]
+    pub(crate) fn asked(&self) -> Option<Asked> {
+        if self.flags.any(Flags::ASKED) { self.any_rare()?.asked.get() } else { None }
+    }
+
+    /// Whether a cancellation was asked of it that nobody was told of.
+    #[inline]
+    pub(crate) fn is_pending(&self) -> bool {
+        self.asked().is_some_and(|asked| asked.pending)
+    }
+
+    /// Asks for its cancellation.
+    pub(crate) fn ask(&self, stamp: u64, reason: CancelReason) {
+        self.flags.set(Flags::ASKED);
+        let asked = Asked { stamp, pending: true, delivered: false, reason };
+        self.rare().asked.set(Some(asked));
+    }
+
+    /// The cancellation that was asked of it is delivered now: why it was asked.
+    pub(crate) fn deliver(&self) -> Option<CancelReason> {
+        let asked = self.asked()?;
+        let told = Asked { pending: false, delivered: true, ..asked };
+        self.any_rare()?.asked.set(Some(told));
+        Some(asked.reason)
+    }
+
+    pub(crate) fn set_panic(&self, panic: Panic) {
+        self.rare().panic.set(Some(panic));
     }
 
     pub(crate) fn take_panic(&self) -> Option<Panic> {
-        self.rare.borrow_mut().as_mut()?.panic.take()
+        self.any_rare()?.panic.take()
     }
 
     /// Whether somebody else holds its waker.
     pub(crate) fn is_waker_out(&self) -> bool {
-        let rare = self.rare.borrow();
-        rare.as_ref().and_then(|rare| rare.waker.as_ref()).is_some_and(OwnWaker::is_out)
-    }
-
-    /// Polls the future.
-    #[inline]
-    pub(crate) fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Verdict> {
-        let mut body = self.body.borrow_mut();
-        body.as_mut().expect("a task that has not ended has a body").as_mut().poll(cx)
+        let Some(rare) = self.any_rare() else { return false };
+        let waker = rare.waker.take();
+        let out = waker.as_ref().is_some_and(OwnWaker::is_out);
+        rare.waker.set(waker);
+        out
     }
 
     /// Moves the output or the error into `out`, an `&mut Option<..>` of the right type.
+    #[inline]
     pub(crate) fn take_output(&self, out: &mut dyn Any) {
-        if let Some(body) = self.body.borrow_mut().as_mut() {
+        if let Some(mut body) = self.body.take() {
             body.as_mut().take_output(out);
+            self.body.put(body);
         }
     }
 
     pub(crate) fn take_error(&self, out: &mut dyn Any) {
-        if let Some(body) = self.body.borrow_mut().as_mut() {
+        if let Some(mut body) = self.body.take() {
             body.as_mut().take_error(out);
+            self.body.put(body);
         }
     }
 }

@@ -4,9 +4,8 @@
 //! take the place of `SAFETY` comments:
 //!
 //! 1. *no user code under a kernel borrow*: no poll, drop, wake or clone of what a program owns
-//!    while one of these cells is borrowed, or the door to them (`current.rs`). Excepted are what a
-//!    poll itself stands on (the polled task's own body and waker) and a body that is dropped in
-//!    its cell;
+//!    while one of these cells is borrowed, or the door to them (`current.rs`). What a poll stands
+//!    on, the body of its task and the waker, is out of the cell meanwhile;
 //! 2. *queued at most once*, in the ready queue or in the round that goes on: `Flags::QUEUED`;
 //! 3. *only tick runs tasks*: waking puts a task on the ready queue and nothing more;
 //! 4. *ids never lie*: see `id.rs`;

@@ -32,13 +32,16 @@ struct Door {
     waker: Cell<Address>,
     /// Operations that may still complete before the task yields (K2).
     budget: Cell<u32>,
-    /// Whether the task is to be queued again when this poll ends.
-    again: Cell<bool>,
-    /// Whether a leaf has left its record in the cell of the task, in this poll.
-    recorded: Cell<bool>,
+    /// [`AGAIN`] and [`RECORDED`].
+    marks: Cell<u8>,
     /// What the scopes around the leaf say; clear between polls.
     ambient: Cell<Ambient>,
 }
+
+/// The task is to be queued again when this poll ends.
+const AGAIN: u8 = 1;
+/// A leaf has left its record in the cell of the task, in this poll.
+const RECORDED: u8 = 2;
 
 /// Where a waker is: two of one task are at one place.
 type Address = (*const (), *const RawWakerVTable);
@@ -54,8 +57,7 @@ thread_local! {
             running: Cell::new(NOBODY),
             waker: Cell::new(NO_WAKER),
             budget: Cell::new(Core::BUDGET),
-            again: Cell::new(false),
-            recorded: Cell::new(false),
+            marks: Cell::new(0),
             ambient: Cell::new(Ambient::CLEAR),
         }
     };
@@ -130,7 +132,7 @@ pub(crate) fn running<R>(f: impl FnOnce(&Rc<TaskCell>) -> R) -> Option<R> {
 pub(crate) fn again(waker: &Waker) -> bool {
     let own = is_own(waker);
     if own {
-        DOOR.with(|door| door.again.set(true));
+        DOOR.with(|door| door.marks.set(door.marks.get() | AGAIN));
     }
     own
 }
@@ -161,13 +163,16 @@ pub(crate) fn refill_budget() {
 /// Whether a leaf has left its record in the cell of the task, in this poll.
 #[inline]
 pub(crate) fn has_recorded() -> bool {
-    DOOR.with(|door| door.recorded.get())
+    DOOR.with(|door| door.marks.get() & RECORDED != 0)
 }
 
 /// A leaf leaves its record in the cell of the task, or takes it away.
 #[inline]
 pub(crate) fn set_recorded(recorded: bool) {
-    DOOR.with(|door| door.recorded.set(recorded));
+    DOOR.with(|door| {
+        let others = door.marks.get() & !RECORDED;
+        door.marks.set(if recorded { others | RECORDED } else { others });
+    });
 }
 
 #[inline]
@@ -188,23 +193,25 @@ pub(crate) fn set_waker(waker: &Waker) {
 /// The poll of a task begins: it is the running one, with a budget anew. After a panic it still is:
 /// [`stop_running`].
 #[inline]
-pub(crate) fn begin_poll(cell: &Rc<TaskCell>) {
+pub(crate) fn begin_poll(cell: Rc<TaskCell>) {
     DOOR.with(|door| {
         door.budget.set(Core::BUDGET);
-        door.recorded.set(false);
+        door.marks.set(0);
         // Who is still parked says so again.
         cell.parked.set(None);
         cell.cycles.set(cell.cycles.get().wrapping_add(1));
-        door.running.set(ManuallyDrop::new(Some(cell.clone())));
+        // The place is empty: kernels do not nest.
+        door.running.set(ManuallyDrop::new(Some(cell)));
     });
 }
 
-/// The poll has ended. Whether the task asked to be queued again.
+/// The poll has ended: of which task, and whether it asked to be queued again.
 #[inline]
-pub(crate) fn end_poll() -> bool {
+pub(crate) fn end_poll() -> (Rc<TaskCell>, bool) {
     DOOR.with(|door| {
-        drop(ManuallyDrop::into_inner(door.running.replace(NOBODY)));
-        door.again.replace(false)
+        let running = ManuallyDrop::into_inner(door.running.replace(NOBODY));
+        let cell = running.expect("who began to run runs until its poll has ended");
+        (cell, door.marks.get() & AGAIN != 0)
     })
 }
 
@@ -212,7 +219,6 @@ pub(crate) fn end_poll() -> bool {
 pub(crate) fn stop_running() -> Option<Rc<TaskCell>> {
     DOOR.with(|door| {
         door.waker.set(NO_WAKER);
-        door.again.set(false);
         door.ambient.set(Ambient::CLEAR);
         ManuallyDrop::into_inner(door.running.replace(NOBODY))
     })

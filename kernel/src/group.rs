@@ -245,7 +245,7 @@ where
         if self.state.stage.get() == GroupStage::Closed {
             return Err(GroupEnded);
         }
-        Ok(Task::start(&self.core, future, Some((&self.state, daemon))))
+        Ok(Task::of(self.core.admit(future, Some((&self.state, daemon)))))
     }
 
     /// Waits as the group was made to, cancels the rest, and ends the group. A second time:

@@ -95,7 +95,7 @@ where
         let mine = core.number == self.kernel;
         let state = core.groups.borrow().get(self.id).filter(|_| mine).cloned();
         match state {
-            Some(state) => Ok(Task::start(&core, future, Some((&state, daemon)))),
+            Some(state) => Ok(Task::of(core.admit(future, Some((&state, daemon))))),
             None => Err(GroupEnded),
         }
     }

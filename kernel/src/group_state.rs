@@ -186,7 +186,7 @@ impl Core {
     /// knows of the failure now, and what it returns because of it is an echo (G3). Its
     /// cancellation stays pending: no leaf has returned it (C3).
     pub(crate) fn told_by_member(&self, cell: &TaskCell) {
-        if cell.root.reason.get() != CancelReason::GroupFailed {
+        if cell.asked().is_none_or(|asked| asked.reason != CancelReason::GroupFailed) {
             return;
         }
         let body = self.groups.borrow().get(cell.group.get()).map(|group| group.body.get());

@@ -109,8 +109,8 @@ impl Core {
                 continue;
             };
             cell.flags.clear(Flags::WATCHED);
-            let untold = cell.root.pending.get()
-                || self.scopes.borrow().any_pending(cell.root.first_child.get());
+            let untold =
+                cell.is_pending() || self.scopes.borrow().any_pending(cell.first_child.get());
             if untold && self.state(&cell) == TaskState::Foreign {
                 self.report(&Report::Foreign(&self.info(&cell)));
             }

@@ -2,7 +2,6 @@
 //!
 //! All three are one leaf. None of them owns the task: to stop waiting leaves it alone (T6).
 
-use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::Location;
@@ -17,79 +16,64 @@ use crate::error::{CancelReason, TaskCancelled, TaskError};
 use crate::id::TaskId;
 use crate::leaf::CancelPoint;
 use crate::task::{Hold, take_outcome};
-use crate::wait_queue::{WaitQueue, WaitSlot};
+use crate::wait_queue::WaitSlot;
 
-/// Who waits for the end of a task: in `join`, `wait` or `cancel`, in order of arrival.
-///
-/// Nearly always there is one, a task that polls the wait itself: it has a place in the cell.
-pub(crate) struct Joiners {
-    first: Cell<TaskId>,
-    more: OnceCell<Box<WaitQueue>>,
-}
-
-/// The place of one that waits.
+/// The place of one that waits for the end of a task.
 enum JoinSlot {
     Out,
-    First,
+    /// In the cell: the only one, or the first of them, if it is a task that polls the wait itself.
+    InCell,
     More(WaitSlot),
 }
 
-impl Joiners {
-    pub(crate) fn new() -> Self {
-        Joiners { first: Cell::new(TaskId::NOBODY), more: OnceCell::new() }
-    }
-
-    /// `core` is the kernel of the task that is waited for.
-    fn enter(&self, core: &Rc<Core>, slot: &mut JoinSlot, cx: &Context<'_>) {
+/// Who waits for the end of this task: in `join`, `wait` or `cancel`, in order of arrival.
+impl TaskCell {
+    /// `core` is the kernel of this task.
+    fn enter_waiters(&self, core: &Rc<Core>, slot: &mut JoinSlot, cx: &Context<'_>) {
         let own = current::own(cx.waker(), |task| Rc::ptr_eq(&task.core, core).then(|| task.id()));
         match (&mut *slot, own.flatten()) {
-            (JoinSlot::First, Some(task)) if task == self.first.get() => {}
-            (JoinSlot::Out, Some(task)) if self.is_empty() => {
-                self.first.set(task);
-                *slot = JoinSlot::First;
+            (JoinSlot::InCell, Some(task)) if task == self.joiner.get() => {}
+            (JoinSlot::Out, Some(task)) if !self.has_waiters() => {
+                self.joiner.set(task);
+                *slot = JoinSlot::InCell;
             }
-            (JoinSlot::First | JoinSlot::Out, _) => {
-                self.leave(slot);
+            (JoinSlot::InCell | JoinSlot::Out, _) => {
+                self.leave_waiters(slot);
                 *slot = JoinSlot::More(WaitSlot::default());
-                self.enter(core, slot, cx);
+                self.enter_waiters(core, slot, cx);
             }
             (JoinSlot::More(slot), _) => {
-                let more = self.more.get_or_init(|| Box::new(WaitQueue::new()));
                 // Woken without the end: it queues again.
-                while more.poll_enter(slot, 1, cx).is_ready() {}
+                while self.rare().joiners.poll_enter(slot, 1, cx).is_ready() {}
             }
         }
     }
 
     #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.first.get() == TaskId::NOBODY && self.more.get().is_none_or(|more| more.is_empty())
+    pub(crate) fn has_waiters(&self) -> bool {
+        self.joiner.get() != TaskId::NOBODY
+            || self.any_rare().is_some_and(|rare| !rare.joiners.is_empty())
     }
 
     #[inline]
-    fn leave(&self, slot: &mut JoinSlot) {
-        if matches!(slot, JoinSlot::Out) {
-            return;
+    fn leave_waiters(&self, slot: &mut JoinSlot) {
+        match slot {
+            JoinSlot::Out => return,
+            JoinSlot::InCell => self.joiner.set(TaskId::NOBODY),
+            JoinSlot::More(slot) => drop(self.rare().joiners.leave(slot)),
         }
-        match std::mem::replace(slot, JoinSlot::Out) {
-            JoinSlot::Out => {}
-            JoinSlot::First => self.first.set(TaskId::NOBODY),
-            JoinSlot::More(mut slot) => {
-                if let Some(more) = self.more.get() {
-                    more.leave(&mut slot);
-                }
-            }
-        }
+        *slot = JoinSlot::Out;
     }
 
-    /// `core` is the kernel of the task, and so of the first: who waits in another one has a waker.
+    /// `core` is the kernel of this task, and so of the one in the cell: who waits in another one
+    /// has a waker.
     #[inline(never)]
-    pub(crate) fn wake_all(&self, core: &Core) {
-        if let Some(first) = self.first.replace(TaskId::NOBODY).somebody() {
+    pub(crate) fn wake_waiters(&self, core: &Core) {
+        if let Some(first) = self.joiner.replace(TaskId::NOBODY).somebody() {
             core.wake(first);
         }
-        if let Some(more) = self.more.get() {
-            more.hand_over_all(|| ());
+        if let Some(rare) = self.any_rare() {
+            rare.joiners.hand_over_all(|| ());
         }
     }
 }
@@ -157,7 +141,7 @@ impl WaitEnd {
                 *takes = Takes::OutcomeParked;
                 task.cell().joining.set(task.cell().joining.get() + 1);
             }
-            task.cell().joiners.enter(task.core(), slot, cx);
+            task.cell().enter_waiters(task.core(), slot, cx);
             Poll::Pending
         });
         if let Poll::Ready(Err(_)) = polled {
@@ -170,7 +154,7 @@ impl WaitEnd {
     #[inline]
     fn leave(&mut self) {
         let cell = self.task.cell();
-        cell.joiners.leave(&mut self.slot);
+        cell.leave_waiters(&mut self.slot);
         if self.takes == Takes::OutcomeParked {
             self.takes = Takes::Outcome;
             cell.joining.set(cell.joining.get() - 1);

@@ -145,6 +145,8 @@ impl Kernel {
         let core = &self.core;
         let cell = core.new_cell();
         cell.flags.set(Flags::MAIN);
+        // Who has no body is main: not the box of an earlier tenant.
+        drop(cell.body.take());
         cell.type_name.set(|| "main");
         cell.holders.set(1);
         let ended = {

@@ -155,6 +155,7 @@ mod leaf;
 mod lifecycle;
 mod links;
 mod loomed;
+mod place;
 mod reactor;
 mod ready;
 mod remote;

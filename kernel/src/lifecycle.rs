@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 
-use crate::body::{Body, Slot, TaskOutput};
+use crate::body::{Body, Slot, TaskOutput, Verdict};
 use crate::cell::{End, TaskCell};
 use crate::core::{Core, Stage};
 use crate::current::Entered;
@@ -25,7 +25,8 @@ const KEEP_BODY: usize = 1024;
 const LATE: u32 = 10_000;
 
 impl Core {
-    /// Makes a task of a future and queues it. The caller holds one of its `holders`.
+    /// Makes a task of a future and queues it. The caller holds one of its `holders`, and lets what
+    /// a closed kernel refuses be dropped: [`TaskCell::settle`].
     pub(crate) fn admit<F, T, E>(
         self: &Rc<Self>,
         future: F,
@@ -41,37 +42,47 @@ impl Core {
         cell.holders.set(1);
         cell.parent.set(self.running_id().unwrap_or(TaskId::NOBODY));
         cell.type_name.set(std::any::type_name::<F>);
-        if self.stage.get() == Stage::Closed {
-            self.refuse(&cell, Box::pin(Slot::<F, T, E>::new(future)));
-            return cell;
+        if size_of::<Slot<F, T, E>>() > KEEP_BODY {
+            cell.flags.set(Flags::LARGE);
         }
-        let mut next = Some(future);
-        {
-            let mut body = cell.body.borrow_mut();
-            let refilled = match body.as_mut() {
-                Some(kept) => kept.as_mut().refill(&mut next),
-                None => false,
-            };
-            if size_of::<Slot<F, T, E>>() > KEEP_BODY {
-                cell.flags.set(Flags::LARGE);
+        cell.body.put(match cell.body.take() {
+            None => Box::pin(Slot::<F, T, E>::new(future)),
+            Some(mut kept) => {
+                let mut next = Some(future);
+                kept.as_mut().refill(&mut next);
+                match next {
+                    None => kept,
+                    Some(future) => Box::pin(Slot::<F, T, E>::new(future)),
+                }
             }
-            if !refilled {
-                *body = next.map(|future| Box::pin(Slot::<F, T, E>::new(future)) as _);
-            }
+        });
+        if self.stage.get() == Stage::Open && group.is_none() {
+            cell.flags.set(Flags::QUEUED);
+            self.ready.borrow_mut().push(cell.clone());
+        } else {
+            self.admit_special(&cell, group);
+        }
+        cell
+    }
+
+    /// The rest for a member of a group, or while the kernel comes down; once it is closed, nothing
+    /// ([`settle`](TaskCell::settle)).
+    #[inline(never)]
+    fn admit_special(&self, cell: &Rc<TaskCell>, group: Option<(&Rc<GroupState>, bool)>) {
+        if self.stage.get() == Stage::Closed {
+            return;
         }
         let mut born_cancelled =
             (self.stage.get() == Stage::Shutdown).then_some(CancelReason::Shutdown);
         if let Some((group, daemon)) = group {
             cell.flags.replace(Flags::DAEMON, daemon);
-            self.join_group(group, &cell);
+            self.join_group(group, cell);
             born_cancelled = born_cancelled.or_else(|| group.tear_down_reason());
         }
-        cell.flags.set(Flags::QUEUED);
-        self.ready.borrow_mut().push(cell.clone());
+        self.make_ready(cell);
         if let Some(reason) = born_cancelled {
-            self.request(&cell, reason);
+            self.request(cell, reason);
         }
-        cell
     }
 
     /// A cell for a task that is about to begin.
@@ -84,7 +95,8 @@ impl Core {
     /// The kernel is closed: the task is aborted before it began.
     #[cold]
     #[inline(never)]
-    fn refuse(&self, cell: &Rc<TaskCell>, body: Pin<Box<dyn Body>>) {
+    fn refuse(&self, cell: &Rc<TaskCell>) {
+        let body = cell.body.take().expect("a new task has its future");
         let late = self.late.get();
         self.late.set(late + 1);
         if late < LATE {
@@ -116,8 +128,8 @@ impl Core {
         if cell.group.get() != GroupId::NONE {
             self.member_ended(cell, end);
         }
-        if !cell.joiners.is_empty() {
-            cell.joiners.wake_all(self);
+        if cell.has_waiters() {
+            cell.wake_waiters(self);
         }
         if cell.holders.get() == 0 {
             self.release(cell);
@@ -125,12 +137,18 @@ impl Core {
     }
 
     /// The poll of a task gave its output.
-    pub(crate) fn returned(&self, cell: &Rc<TaskCell>, error: Option<Echo>) {
-        match error {
-            None => self.finish(cell, End::Ok, Echo::No),
-            Some(echo) if cell.root.delivered.get() => self.finish(cell, End::Cancelled, echo),
-            Some(echo) => self.finish(cell, End::Failed, echo),
+    #[inline(always)]
+    pub(crate) fn returned(&self, cell: &Rc<TaskCell>, verdict: Verdict) {
+        match verdict {
+            Verdict::Ok => self.finish(cell, End::Ok, Echo::No),
+            Verdict::Err(echo) => self.failed(cell, echo),
         }
+    }
+
+    #[inline(never)]
+    fn failed(&self, cell: &Rc<TaskCell>, echo: Echo) {
+        let told = cell.asked().is_some_and(|asked| asked.delivered);
+        self.finish(cell, if told { End::Cancelled } else { End::Failed }, echo);
     }
 
     /// The poll of a task panicked. Its future is dropped here, after the unwinding.
@@ -153,7 +171,7 @@ impl Core {
         } else {
             // Destructors find the kernel of their task, whoever aborts it from wherever.
             let _entered = Entered::unless_current(&cell.core);
-            let body = cell.body.borrow_mut().take();
+            let body = cell.body.take();
             self.finish(cell, End::Aborted, Echo::Yes);
             if let Some(body) = body {
                 self.bury(body);
@@ -213,9 +231,11 @@ impl Core {
         if !taken || cell.flags.any(Flags::LARGE) {
             self.clear_body(cell);
         }
-        let rare = cell.rare.borrow_mut().take();
-        if let Some(rare) = rare {
-            self.discard(rare);
+        if let Some(rare) = cell.any_rare() {
+            drop(rare.waker.take());
+            if let Some(panic) = rare.panic.take() {
+                self.discard(panic);
+            }
         }
         if cell.flags.any(Flags::NAMED) {
             let name = self.names.borrow_mut().remove(&cell.index);
@@ -225,13 +245,13 @@ impl Core {
 
     /// Drops the future or the output of a task; keeps the box if it is small.
     fn clear_body(&self, cell: &TaskCell) {
-        self.guarded(|| {
-            let mut body = cell.body.borrow_mut();
-            match body.as_mut() {
-                Some(kept) if !cell.flags.any(Flags::LARGE) => kept.as_mut().clear(),
-                _ => drop(body.take()),
-            }
-        });
+        let Some(mut body) = cell.body.take() else { return };
+        if cell.flags.any(Flags::LARGE) {
+            self.discard(body);
+        } else {
+            self.guarded(|| body.as_mut().clear());
+            cell.body.put(body);
+        }
     }
 
     /// Drops what belongs to a program. A panic in it is reported and goes no further.
@@ -265,9 +285,11 @@ impl Core {
             None => {
                 // Out of its cell meanwhile: a program's `Debug` may look at the task (K9).
                 let mut text = None;
-                let mut body = cell.body.borrow_mut().take();
+                let mut body = cell.body.take();
                 self.guarded(|| text = body.as_mut().and_then(|body| body.as_mut().error_text()));
-                *cell.body.borrow_mut() = body;
+                if let Some(body) = body {
+                    cell.body.put(body);
+                }
                 text
             }
         };
@@ -288,6 +310,16 @@ impl Core {
             }
         }
         (cell.type_name.get())().replace("::{{closure}}", "")
+    }
+}
+
+impl TaskCell {
+    /// Drops the future of a new task if its kernel is closed: no borrow of it may be held.
+    #[inline]
+    pub(crate) fn settle(self: &Rc<Self>) {
+        if !self.flags.any(Flags::QUEUED) {
+            self.core.refuse(self);
+        }
     }
 }
 

@@ -123,7 +123,7 @@ impl Core {
         if let Some(parked) = cell.parked.get() {
             leaves.push(leaf(parked.kind, parked.site, parked.since));
         }
-        let (record, child) = (cell.root.first_record.get(), cell.root.first_child.get());
+        let (record, child) = (cell.first_record.get(), cell.first_child.get());
         if record != NONE || child != NONE {
             self.scopes.borrow_mut().walk(record, child, true, |record| {
                 leaves.push(leaf(record.kind, record.site, record.since));
@@ -139,7 +139,7 @@ impl Core {
 
     pub(crate) fn info(&self, cell: &TaskCell) -> TaskInfo {
         let parked = self.leaves(cell);
-        let deadline = match cell.root.first_child.get() {
+        let deadline = match cell.first_child.get() {
             NONE => FAR,
             child => self.scopes.borrow().earliest_deadline(child),
         };
@@ -151,7 +151,7 @@ impl Core {
             state: self.state(cell),
             cycles: cell.cycles.get().into(),
             deadline: self.clock.instant(deadline),
-            cancelled: cell.root.stamp.get() != 0,
+            cancelled: cell.asked().is_some(),
             waiting: parked.first().and_then(|leaf| {
                 self.clock.instant(now).map(|now| now.saturating_duration_since(leaf.since))
             }),

@@ -10,13 +10,11 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::body::TaskOutput;
 use crate::cell::{End, TaskCell};
 use crate::core::Core;
 use crate::current;
 use crate::error::{CancelReason, TaskCancelled, TaskError};
 use crate::flags::Flags;
-use crate::group_state::GroupState;
 use crate::id::TaskId;
 use crate::join::{Cancel, Join, WaitEnd};
 use crate::snapshot::TaskState;
@@ -51,8 +49,7 @@ where
     T: 'static,
     E: fmt::Debug + 'static,
 {
-    let core = current::with("kernel::spawn", Rc::clone);
-    Task::start(&core, future, None)
+    Task::of(current::with("kernel::spawn", |core| core.admit(future, None)))
 }
 
 /// [`spawn`] with a name for the monitor and the reports.
@@ -67,8 +64,7 @@ where
     T: 'static,
     E: fmt::Debug + 'static,
 {
-    let core = current::with("kernel::spawn_named", Rc::clone);
-    let task = Task::start(&core, future, None);
+    let task = Task::of(current::with("kernel::spawn_named", |core| core.admit(future, None)));
     task.set_name(name.into());
     task
 }
@@ -93,17 +89,10 @@ pub struct Task<T, E> {
 }
 
 impl<T: 'static, E: 'static> Task<T, E> {
-    pub(crate) fn start<F>(
-        core: &Rc<Core>,
-        future: F,
-        group: Option<(&Rc<GroupState>, bool)>,
-    ) -> Self
-    where
-        F: Future + 'static,
-        F::Output: TaskOutput<E, Value = T>,
-        E: fmt::Debug,
-    {
-        let cell = core.admit(future, group);
+    /// The handle of a task that was just admitted.
+    #[inline]
+    pub(crate) fn of(cell: Rc<TaskCell>) -> Self {
+        cell.settle();
         Task { cell, output: PhantomData }
     }
 

@@ -9,12 +9,13 @@
 //! ambient, which is clear between polls, is left as it is. So a turn costs them no allocation and
 //! no look into their cell but one at the flags.
 
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::body::Verdict;
+use crate::body::{Body, Verdict};
 use crate::cancel::Ambient;
 use crate::cell::{OwnWaker, TaskCell};
 use crate::core::{Core, Stage};
@@ -44,25 +45,16 @@ pub(crate) struct Wheel<'a> {
     round: Vec<Rc<TaskCell>>,
     /// A waker that nobody has cloned yet: named anew for each poll.
     spare: OwnWaker,
-    /// Polls until the next look at timers, reactor and mailbox (K2).
+    /// Polls until the next look at timers, reactor and mailbox (K2); none after a panic.
     left: u32,
-    /// Somebody wants to know how long polls take.
-    timed: bool,
+    /// The flags of a task that does not go the short way.
+    special: u16,
 }
 
 impl<'a> Wheel<'a> {
     pub(crate) fn new(core: &'a Core) -> Self {
-        let timed = core.settings.long_poll.is_some();
-        Wheel { core, round: Vec::new(), spare: spare_waker(core), left: 0, timed }
-    }
-
-    /// The next task of this round, or the first of the next.
-    #[inline]
-    fn next(&mut self) -> Option<Rc<TaskCell>> {
-        match self.round.pop() {
-            None => self.core.ready.borrow_mut().next_round(&mut self.round),
-            some => some,
-        }
+        let special = if core.settings.long_poll.is_some() { u16::MAX } else { Flags::SPECIAL };
+        Wheel { core, round: Vec::new(), spare: spare_waker(core), left: 0, special }
     }
 }
 
@@ -76,31 +68,72 @@ fn spare_waker(core: &Core) -> OwnWaker {
     OwnWaker::new(Arc::new(TaskWaker::new(core.remote().clone())))
 }
 
+/// Why [`Core::poll_plain`] came back.
+enum Halt {
+    /// Nobody is ready, or it is time to look elsewhere.
+    Look,
+    /// The next task does not go the short way.
+    Special(Rc<TaskCell>),
+    /// This one has cloned the spare waker.
+    SpareIsOut(Polled),
+    MainEnded(Polled),
+}
+
+/// A task whose poll has ended.
+struct Polled {
+    cell: Rc<TaskCell>,
+    result: Poll<Verdict>,
+    /// It asked to be queued again.
+    again: bool,
+}
+
+/// What was taken out of its place in the cell of the task that is polled. Whoever took it puts it
+/// back; here, that is, only while a panic unwinds.
+struct Out<T>(Option<T>, fn(&TaskCell, T));
+
+impl<T> Drop for Out<T> {
+    fn drop(&mut self) {
+        if let Some(thing) = self.0.take() {
+            current::running(|cell| (self.1)(cell, thing));
+        }
+    }
+}
+
+impl Out<Pin<Box<dyn Body>>> {
+    /// The future of a task. None: it is main.
+    #[inline]
+    fn body(cell: &TaskCell) -> Self {
+        Out(cell.body.take(), |cell, body| cell.body.put(body))
+    }
+}
+
+impl Out<OwnWaker> {
+    fn waker(cell: &TaskCell) -> Self {
+        let waker = cell.any_rare().and_then(|rare| rare.waker.take());
+        Out(waker, |cell, waker| cell.rare().waker.set(Some(waker)))
+    }
+}
+
 impl Core {
     /// Polls between two looks at mailbox, timers and reactor (K2).
     pub(crate) const POLLS: u32 = 64;
 
     /// Runs tasks until there is something that only the caller can do.
     pub(crate) fn turn(self: &Rc<Self>, wheel: &mut Wheel<'_>, main: &mut PollMain<'_>) -> Turn {
-        if wheel.spare.is_out() {
-            // Cloned in a poll that has panicked: it goes on naming that task.
-            wheel.spare = spare_waker(self);
-        }
-        current::set_waker(&wheel.spare.waker);
         loop {
-            let next = if wheel.left == 0 { None } else { wheel.next() };
-            let Some(cell) = next else {
-                if let Some(turn) = self.between(wheel) {
-                    return turn;
-                }
-                continue;
-            };
-            wheel.left -= 1;
-            let flags = cell.flags.start();
-            let main_ended = if flags & Flags::SPECIAL == 0 && !wheel.timed {
-                self.poll_plain(wheel, cell, flags & Flags::MAIN != 0, main)
-            } else {
-                self.poll_special(wheel, cell, main)
+            if wheel.spare.is_out() {
+                // Cloned in a poll that has panicked: it goes on naming that task.
+                wheel.spare = spare_waker(self);
+            }
+            current::set_waker(&wheel.spare.waker);
+            let main_ended = match self.poll_plain(wheel, main) {
+                Halt::Look => match self.between(wheel) {
+                    Some(turn) => return turn,
+                    None => false,
+                },
+                Halt::Special(cell) => self.poll_special(wheel, cell, main),
+                Halt::SpareIsOut(polled) => self.give_spare(wheel, polled),
+                Halt::MainEnded(polled) => self.polled_special(polled),
             };
             if main_ended {
                 return Turn::MainEnded;
@@ -124,33 +157,50 @@ impl Core {
         None
     }
 
-    /// Polls a task that nobody has cancelled, with the spare waker. True: it was main, and has
-    /// ended.
-    #[inline(always)]
-    fn poll_plain(
-        &self,
-        wheel: &mut Wheel<'_>,
-        cell: Rc<TaskCell>,
-        is_main: bool,
-        main: &mut PollMain<'_>,
-    ) -> bool {
-        current::begin_poll(&cell);
-        wheel.spare.inner.assign(cell.id());
-        let cx = &mut Context::from_waker(&wheel.spare.waker);
-        let result = if is_main { main(cx) } else { cell.poll_body(cx) };
-        let again = current::end_poll();
-        if cell.flags.any(Flags::ASKED) {
-            // It cancelled itself, say.
-            current::set_ambient(Ambient::CLEAR);
-        }
-        if wheel.spare.is_out() {
-            self.give_spare(wheel, &cell);
-        }
-        if is_main && result.is_ready() {
-            return true;
-        }
-        self.polled(cell, result, again);
-        false
+    /// Polls tasks that nobody has cancelled, with the spare waker, until something else is to be
+    /// done.
+    #[inline]
+    fn poll_plain(&self, wheel: &mut Wheel<'_>, main: &mut PollMain<'_>) -> Halt {
+        let Wheel { round, spare, left: kept, special, .. } = wheel;
+        let cx = &mut Context::from_waker(&spare.waker);
+        let mut left = std::mem::take(kept);
+        let halt = loop {
+            if left == 0 {
+                break Halt::Look;
+            }
+            let next = match round.pop() {
+                None => self.ready.borrow_mut().next_round(round),
+                some => some,
+            };
+            let Some(cell) = next else { break Halt::Look };
+            left -= 1;
+            if cell.flags.start() & *special != 0 {
+                break Halt::Special(cell);
+            }
+            spare.inner.assign(cell.id());
+            let mut body = Out::body(&cell);
+            current::begin_poll(cell);
+            let result = match &mut body.0 {
+                Some(body) => body.as_mut().poll(cx),
+                None => main(cx),
+            };
+            let (cell, again) = current::end_poll();
+            let body = body.0.take();
+            let is_main = body.is_none();
+            if let Some(body) = body {
+                cell.body.put(body);
+            }
+            let polled = Polled { cell, result, again };
+            if spare.is_out() {
+                break Halt::SpareIsOut(polled);
+            }
+            if is_main && result.is_ready() {
+                break Halt::MainEnded(polled);
+            }
+            self.polled(polled);
+        };
+        *kept = left;
+        halt
     }
 
     /// Polls any other task. True: it was main, and has ended.
@@ -166,59 +216,59 @@ impl Core {
             self.release(&cell);
             return false;
         }
-        let started = wheel.timed.then(Instant::now);
-        let (stamp, pending) = (cell.root.stamp.get(), cell.root.pending.get());
+        let started = self.settings.long_poll.is_some().then(Instant::now);
+        let (stamp, pending) = cell.asked().map_or((0, false), |it| (it.stamp, it.pending));
         current::set_ambient(Ambient { scope: NONE, stamp, pending });
-        current::begin_poll(&cell);
-        let result = {
-            let rare = cell.rare.borrow();
-            let waker = match rare.as_ref().and_then(|rare| rare.waker.as_ref()) {
-                Some(own) => &own.waker,
-                None => {
-                    wheel.spare.inner.assign(cell.id());
-                    &wheel.spare.waker
-                }
-            };
-            current::set_waker(waker);
-            let cx = &mut Context::from_waker(waker);
-            if cell.flags.any(Flags::MAIN) { main(cx) } else { cell.poll_body(cx) }
+        let mut own = Out::waker(&cell);
+        let mut body = Out::body(&cell);
+        wheel.spare.inner.assign(cell.id());
+        current::begin_poll(cell);
+        let waker = own.0.as_ref().map_or(&wheel.spare.waker, |own| &own.waker);
+        current::set_waker(waker);
+        let cx = &mut Context::from_waker(waker);
+        let result = match &mut body.0 {
+            Some(body) => body.as_mut().poll(cx),
+            None => main(cx),
         };
-        let again = current::end_poll();
-        current::set_ambient(Ambient::CLEAR);
-        current::set_waker(&wheel.spare.waker);
-        if wheel.spare.is_out() {
-            self.give_spare(wheel, &cell);
+        let (cell, again) = current::end_poll();
+        if let Some(body) = body.0.take() {
+            cell.body.put(body);
+        }
+        if let Some(own) = own.0.take() {
+            cell.rare().waker.set(Some(own));
         }
         if let Some(started) = started {
             self.check_length(&cell, started);
         }
-        let main_ended = result.is_ready() && cell.flags.any(Flags::MAIN);
-        if !main_ended {
-            self.polled(cell, result, again);
+        let polled = Polled { cell, result, again };
+        if wheel.spare.is_out() {
+            return self.give_spare(wheel, polled);
         }
-        main_ended
+        self.polled_special(polled)
     }
 
-    /// The spare waker was cloned: it is this task's from now on.
+    /// The spare waker was cloned: it is this task's from now on. True: it was main, and has ended.
     #[cold]
-    fn give_spare(&self, wheel: &mut Wheel<'_>, cell: &TaskCell) {
+    fn give_spare(&self, wheel: &mut Wheel<'_>, polled: Polled) -> bool {
         let kept = std::mem::replace(&mut wheel.spare, spare_waker(self));
-        current::set_waker(&wheel.spare.waker);
-        cell.flags.set(Flags::WAKER | Flags::RARE);
-        cell.rare.borrow_mut().get_or_insert_default().waker = Some(kept);
+        polled.cell.flags.set(Flags::WAKER);
+        polled.cell.rare().waker.set(Some(kept));
+        self.polled_special(polled)
     }
 
     /// What follows from a poll.
     #[inline(always)]
-    fn polled(&self, cell: Rc<TaskCell>, result: Poll<Verdict>, again: bool) {
+    fn polled(&self, polled: Polled) {
+        let Polled { cell, result, again } = polled;
+        let flags = cell.flags.stop();
+        if flags & (Flags::ABORT | Flags::ASKED) != 0 {
+            self.polled_special(Polled { cell, result, again });
+            return;
+        }
         match result {
-            Poll::Ready(Verdict::Ok) => self.returned(&cell, None),
-            Poll::Ready(Verdict::Err(echo)) => self.returned(&cell, Some(echo)),
+            Poll::Ready(verdict) => self.returned(&cell, verdict),
             Poll::Pending => {
-                let flags = cell.flags.stop();
-                if flags & (Flags::ABORT | Flags::ASKED) != 0 {
-                    self.parked_special(&cell, again);
-                } else if again && flags & Flags::QUEUED == 0 {
+                if again && flags & Flags::QUEUED == 0 {
                     cell.flags.set(Flags::QUEUED);
                     self.ready.borrow_mut().push(cell);
                 }
@@ -226,19 +276,27 @@ impl Core {
         }
     }
 
-    /// A task was polled and is not through; it is to be aborted, or was cancelled.
-    #[cold]
-    fn parked_special(&self, cell: &Rc<TaskCell>, again: bool) {
-        if cell.flags.any(Flags::ABORT) {
-            self.abort(cell);
-            return;
+    /// The same for any task. True: it was main, and has ended.
+    #[inline(never)]
+    fn polled_special(&self, polled: Polled) -> bool {
+        let Polled { cell, result, again } = polled;
+        // It may have cancelled itself.
+        current::set_ambient(Ambient::CLEAR);
+        cell.flags.stop();
+        match result {
+            Poll::Ready(_) if cell.flags.any(Flags::MAIN) => return true,
+            Poll::Ready(verdict) => self.returned(&cell, verdict),
+            Poll::Pending if cell.flags.any(Flags::ABORT) => self.abort(&cell),
+            Poll::Pending => {
+                if again {
+                    self.make_ready(&cell);
+                }
+                if cell.is_pending() && !cell.flags.any(Flags::QUEUED) && self.has_no_leaf(&cell) {
+                    self.watch_foreign(&cell);
+                }
+            }
         }
-        if again {
-            self.make_ready(cell);
-        }
-        if cell.root.pending.get() && !cell.flags.any(Flags::QUEUED) && self.has_no_leaf(cell) {
-            self.watch_foreign(cell);
-        }
+        false
     }
 
     /// It was cancelled and parked where nothing of ours reaches it: if it is still there in a
