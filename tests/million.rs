@@ -163,6 +163,25 @@ fn an_idle_task_costs_at_most_250_bytes_beyond_its_future() {
     });
 }
 
+/// K5: the memory of tasks that have ended is given back while the kernel goes on, soon if not at
+/// once; what stays is a store for some thousand tasks to come.
+#[test]
+fn a_kernel_that_goes_on_gives_the_memory_of_ended_tasks_back() {
+    alone_on_a_small_stack(|| {
+        testing::run(async || {
+            let before = bytes_in_use();
+            let tasks: Vec<_> = (0..MILLION).map(|_| spawn(sleep(Duration::ZERO))).collect();
+            let alive = bytes_in_use() - before;
+            for task in tasks {
+                task.join().await.unwrap().unwrap();
+            }
+            testing::settle().await.unwrap();
+            let left = bytes_in_use().saturating_sub(before);
+            assert!(left < alive / 5, "{left} bytes of {alive} are left");
+        });
+    });
+}
+
 /// K5: the memory of a million tasks is given back when they have ended.
 #[test]
 fn the_memory_of_a_million_tasks_is_given_back() {

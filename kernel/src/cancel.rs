@@ -54,7 +54,7 @@ pub(crate) fn heads(cell: &TaskCell) -> RootHeads<'_> {
 impl Core {
     /// Asks for the cancellation of a task. On an ended task, or a second time: nothing (C4, C5).
     pub(crate) fn request(&self, cell: &TaskCell, reason: CancelReason) {
-        if cell.flags.any(Flags::ENDED | Flags::ASKED) {
+        if cell.flags.any(Flags::FREE | Flags::ENDED | Flags::ASKED) {
             return;
         }
         cell.ask(self.next_stamp(), reason);

@@ -107,7 +107,7 @@ impl Core {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         Ok(Rc::new(Core {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
-            tasks: RefCell::default(),
+            tasks: RefCell::new(Table::new()),
             live: Cell::new(0),
             ready: RefCell::new(ReadyQueue::new(settings.seed)),
             epoch: Cell::new(0),

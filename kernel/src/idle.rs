@@ -37,7 +37,7 @@ impl Core {
         if self.grace_over.get() {
             return;
         }
-        let busy = busy || !self.ready.borrow().is_empty();
+        let busy = self.trim() || busy || !self.ready.borrow().is_empty();
         if busy {
             if !timed {
                 // Tasks park in the meantime; who sleeps reads the clock when that is over.
@@ -50,6 +50,12 @@ impl Core {
         } else {
             self.idle();
         }
+    }
+
+    /// Gives the memory of ended tasks back. True: there may be more.
+    fn trim(&self) -> bool {
+        let cells = self.tasks.borrow_mut().trim();
+        !cells.is_empty()
     }
 
     fn empty_mailbox(self: &Rc<Self>) {

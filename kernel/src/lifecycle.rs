@@ -215,10 +215,7 @@ impl Core {
             self.clear_away(cell);
         }
         cell.flags.become_free();
-        let beyond = self.tasks.borrow_mut().release(cell);
-        if let Some(beyond) = beyond {
-            let_cell_go(beyond);
-        }
+        self.tasks.borrow_mut().release(cell);
     }
 
     /// Clears away what an ended task has left.
@@ -321,11 +318,4 @@ impl TaskCell {
             self.core.refuse(self);
         }
     }
-}
-
-/// Out of line, as it is rare.
-#[cold]
-#[inline(never)]
-fn let_cell_go(cell: Rc<TaskCell>) {
-    drop(cell);
 }

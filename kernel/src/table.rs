@@ -5,16 +5,21 @@ use std::rc::Rc;
 use crate::cell::TaskCell;
 use crate::core::Core;
 use crate::id::TaskId;
+use crate::links::{Links, NONE};
 
-/// Free cells that are kept with all they own; what is beyond goes back to the allocator.
+/// Free cells that are kept with all they own; those beyond go back to the allocator, some at each
+/// look: one after the other, as they end, would be dearer, and all at once takes too long.
 const KEEP_FREE: usize = 4096;
 
+/// How many go back in one look.
+const TRIM: usize = 256;
+
 /// All tasks of a kernel, by place.
-#[derive(Default)]
 pub(crate) struct Table {
     places: Vec<Option<Rc<TaskCell>>>,
-    /// Cells that were kept, each still in its place.
-    kept: Vec<Rc<TaskCell>>,
+    /// The free cell that was freed last; each leads to the next by its `member`.
+    first_free: u32,
+    free: usize,
     /// Free places without a cell, each with the generation of its next tenant.
     vacant: Vec<TaskId>,
     spawned: u64,
@@ -23,11 +28,30 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    pub(crate) const fn new() -> Self {
+        Table {
+            places: Vec::new(),
+            first_free: NONE,
+            free: 0,
+            vacant: Vec::new(),
+            spawned: 0,
+            gone: false,
+        }
+    }
+
     /// A cell for a new task; alive, but without a body.
     #[inline]
     pub(crate) fn admit(&mut self, core: &Rc<Core>) -> Rc<TaskCell> {
         self.spawned += 1;
-        let cell = self.kept.pop().unwrap_or_else(|| self.make(core));
+        let cell = match self.at(self.first_free) {
+            None => self.make(core),
+            Some(cell) => {
+                let cell = cell.clone();
+                self.first_free = cell.member.get().next;
+                self.free -= 1;
+                cell
+            }
+        };
         cell.begin(self.spawned);
         cell
     }
@@ -59,39 +83,36 @@ impl Table {
         self.places.get(index as usize).and_then(Option::as_ref)
     }
 
-    /// Frees the place of an ended task. Gives the cell back if it is not kept: the caller drops
-    /// it.
-    pub(crate) fn release(&mut self, cell: &Rc<TaskCell>) -> Option<Rc<TaskCell>> {
-        match cell.generation.get().checked_add(1) {
-            Some(generation) if self.kept.len() < KEEP_FREE && !self.gone => {
-                cell.generation.set(generation);
-                self.kept.push(cell.clone());
-                None
-            }
-            next => self.vacate(cell, next),
+    /// Frees the place of an ended task.
+    #[inline]
+    pub(crate) fn release(&mut self, cell: &TaskCell) {
+        // One whose generations are used up is never let again, so that names never lie.
+        if let Some(generation) = cell.generation.get().checked_add(1) {
+            cell.generation.set(generation);
+            cell.member.set(Links { previous: NONE, next: self.first_free });
+            self.first_free = cell.index;
+            self.free += 1;
         }
     }
 
-    /// Lets go of a cell. `next` is the generation of the next tenant of its place.
-    #[inline(never)]
-    fn vacate(&mut self, cell: &TaskCell, next: Option<u32>) -> Option<Rc<TaskCell>> {
-        let index = cell.index;
-        if let Some(generation) = next {
-            cell.generation.set(generation);
-            if self.gone {
-                return None;
-            }
-            self.vacant.push(TaskId { index, generation });
+    /// Gives free cells up, if there are too many, for the caller to drop.
+    pub(crate) fn trim(&mut self) -> Vec<Rc<TaskCell>> {
+        let beyond = self.free.saturating_sub(KEEP_FREE).min(TRIM);
+        let mut cells = Vec::new();
+        while cells.len() < beyond {
+            let free = self.places.get_mut(self.first_free as usize).and_then(Option::take);
+            let Some(cell) = free else { break };
+            self.first_free = cell.member.get().next;
+            self.free -= 1;
+            self.vacant.push(cell.id());
+            cells.push(cell);
         }
-        // One whose generations are used up is never let again, so that names never lie.
-        self.places.get_mut(index as usize).and_then(Option::take)
+        cells
     }
 
     /// Lets go of every cell: the kernel closes.
     pub(crate) fn clear(&mut self) -> impl Sized + use<> {
-        self.gone = true;
-        self.vacant.clear();
-        (std::mem::take(&mut self.places), std::mem::take(&mut self.kept))
+        std::mem::replace(self, Table { gone: true, ..Table::new() }).places
     }
 
     /// Every cell that is not free, ended ones that are still held included.
