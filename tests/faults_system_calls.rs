@@ -182,6 +182,39 @@ fn a_kernel_with_work_alone_makes_no_system_call() {
     assert!(calls.is_empty(), "{calls:#?}");
 }
 
+/// The time that a line of the trace sets an alarm for, in nanoseconds from then.
+fn alarm(call: &str) -> u64 {
+    let value = call.split("it_value={").nth(1).expect("a timer is set to a value");
+    let mut numbers = value.split(|c: char| !c.is_ascii_digit()).filter(|word| !word.is_empty());
+    let mut next = || numbers.next().expect("two numbers").parse::<u64>().unwrap();
+    next() * 1_000_000_000 + next()
+}
+
+/// K2: timers close together share an alarm: none is set for less than 50 µs ahead, so a row of
+/// them a microsecond apart is no row of system calls.
+#[test]
+fn timers_close_together_share_an_alarm() {
+    let name = "timers_close_together_share_an_alarm";
+    if children::role().is_some() {
+        return kernel::run(async || {
+            TaskGroup::<TaskCancelled>::scope(async |group| {
+                for n in 0..2_000 {
+                    group.spawn(sleep(Duration::from_micros(1_000 + n)));
+                }
+                Ok(())
+            })
+            .await
+        })
+        .unwrap();
+    }
+    let options = ["-e", "trace=timerfd_settime"];
+    let Some(trace) = children::traced(name, "child", &options) else { return };
+    let alarms: Vec<u64> = trace.calls(&["timerfd_settime"]).map(alarm).collect();
+    println!("{alarms:?}");
+    assert!(!alarms.is_empty(), "nobody slept, so nothing was seen:\n{}", trace.text());
+    assert!(alarms.iter().all(|ahead| *ahead >= 50_000), "{alarms:?}");
+}
+
 /// A write that does raise the signal, which a Rust program ignores: to a pipe of a program that
 /// has ended.
 fn write_with_a_signal() {

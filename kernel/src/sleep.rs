@@ -31,6 +31,10 @@ pub fn now() -> Instant {
 
 /// Waits for `duration`, counted from the first poll.
 ///
+/// Late rather than early: by what the system takes to wake a thread, some tens of microseconds,
+/// and by the polls of other tasks that come first. A kernel with nothing else to do sleeps for at
+/// least 50 µs on Linux, and for whole milliseconds elsewhere.
+///
 /// # Cancellation
 ///
 /// The rest of the time is not waited for; nothing is lost.

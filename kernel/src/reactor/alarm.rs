@@ -14,6 +14,11 @@ use mio::{Interest, Token};
 #[cfg(all(target_os = "linux", not(curium_portable_timer)))]
 const TIMER: Token = Token(usize::MAX - 1);
 
+/// No alarm is nearer. Falling asleep and waking up takes longer than this anyway; and timers a
+/// microsecond apart, each with an alarm of its own, would keep a processor busy with system calls.
+#[cfg(all(target_os = "linux", not(curium_portable_timer)))]
+const NEAREST: Duration = Duration::from_micros(50);
+
 #[cfg(all(target_os = "linux", not(curium_portable_timer)))]
 pub(super) struct Alarm {
     timer: rustix::fd::OwnedFd,
@@ -42,6 +47,7 @@ impl Alarm {
         use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
 
         if deadline.is_none() || self.set_for != deadline {
+            let limit = limit.max(NEAREST);
             let value = Timespec {
                 tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX),
                 tv_nsec: limit.subsec_nanos().into(),
