@@ -132,9 +132,15 @@ pub(crate) fn running<R>(f: impl FnOnce(&Rc<TaskCell>) -> R) -> Option<R> {
 pub(crate) fn again(waker: &Waker) -> bool {
     let own = is_own(waker);
     if own {
-        DOOR.with(|door| door.marks.set(door.marks.get() | AGAIN));
+        go_again();
     }
     own
+}
+
+/// Queues the task that is being polled again when its poll ends.
+#[inline]
+pub(crate) fn go_again() {
+    DOOR.with(|door| door.marks.set(door.marks.get() | AGAIN));
 }
 
 /// Spends one operation of the budget of this poll; false if there is none left.

@@ -14,7 +14,7 @@ use crate::core::Core;
 use crate::current;
 use crate::error::{CancelReason, TaskCancelled, TaskError};
 use crate::id::TaskId;
-use crate::leaf::CancelPoint;
+use crate::leaf::{CancelPoint, Quick};
 use crate::task::{Hold, take_outcome};
 use crate::wait_queue::WaitSlot;
 
@@ -29,7 +29,7 @@ enum JoinSlot {
 /// Who waits for the end of this task: in `join`, `wait` or `cancel`, in order of arrival.
 impl TaskCell {
     /// `core` is the kernel of this task.
-    fn enter_waiters(&self, core: &Rc<Core>, slot: &mut JoinSlot, cx: &Context<'_>) {
+    fn enter_waiters(&self, core: &Rc<Core>, slot: &mut JoinSlot, cx: &Context<'_>) -> Poll<()> {
         let own = current::own(cx.waker(), |task| Rc::ptr_eq(&task.core, core).then(|| task.id()));
         match (&mut *slot, own.flatten()) {
             (JoinSlot::InCell, Some(task)) if task == self.joiner.get() => {}
@@ -40,12 +40,30 @@ impl TaskCell {
             (JoinSlot::InCell | JoinSlot::Out, _) => {
                 self.leave_waiters(slot);
                 *slot = JoinSlot::More(WaitSlot::default());
-                self.enter_waiters(core, slot, cx);
+                return self.enter_waiters(core, slot, cx);
             }
             (JoinSlot::More(slot), _) => {
                 // Woken without the end: it queues again.
                 while self.rare().joiners.poll_enter(slot, 1, cx).is_ready() {}
             }
+        }
+        Poll::Pending
+    }
+
+    /// The same for a task that polls the wait itself, if there is nobody else.
+    #[inline]
+    fn enter_waiter(&self, slot: &mut JoinSlot, waiter: &Rc<TaskCell>) -> Quick<()> {
+        if !Rc::ptr_eq(&waiter.core, &self.core) {
+            return Quick::Unsure;
+        }
+        match slot {
+            JoinSlot::InCell if self.joiner.get() == waiter.id() => Quick::Parked,
+            JoinSlot::Out if !self.has_waiters() => {
+                self.joiner.set(waiter.id());
+                *slot = JoinSlot::InCell;
+                Quick::Parked
+            }
+            _ => Quick::Unsure,
         }
     }
 
@@ -132,18 +150,46 @@ impl Future for WaitEnd {
 impl WaitEnd {
     #[inline(never)]
     fn poll_running(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TaskCancelled>> {
-        let WaitEnd { task, slot, point, takes } = self;
-        let polled = point.poll(cx, |cx| {
-            if task.cell().is_ended() {
-                return Poll::Ready(());
-            }
-            if *takes == Takes::Outcome {
-                *takes = Takes::OutcomeParked;
-                task.cell().joining.set(task.cell().joining.get() + 1);
-            }
-            task.cell().enter_waiters(task.core(), slot, cx);
-            Poll::Pending
+        if !current::spend() {
+            return self.poll_spent(cx);
+        }
+        self.count();
+        let WaitEnd { task, slot, point, .. } = self;
+        let (core, cell) = (task.core(), task.cell());
+        let polled = point.park_by(
+            cx,
+            slot,
+            |slot, waiter| cell.enter_waiter(slot, waiter),
+            |slot, cx| cell.enter_waiters(core, slot, cx),
+        );
+        self.polled(polled)
+    }
+
+    /// The budget is spent.
+    #[cold]
+    fn poll_spent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TaskCancelled>> {
+        self.count();
+        let WaitEnd { task, slot, point, .. } = self;
+        let polled = point.poll(cx, |cx| match task.cell().is_ended() {
+            true => Poll::Ready(()),
+            false => task.cell().enter_waiters(task.core(), slot, cx),
         });
+        self.polled(polled)
+    }
+
+    /// A join that does not find the end at once is counted.
+    fn count(&mut self) {
+        let cell = self.task.cell();
+        if self.takes == Takes::Outcome && !cell.is_ended() {
+            self.takes = Takes::OutcomeParked;
+            cell.joining.set(cell.joining.get() + 1);
+        }
+    }
+
+    fn polled(
+        &mut self,
+        polled: Poll<Result<(), TaskCancelled>>,
+    ) -> Poll<Result<(), TaskCancelled>> {
         if let Poll::Ready(Err(_)) = polled {
             self.leave();
         }

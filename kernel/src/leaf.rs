@@ -16,9 +16,12 @@ use crate::cell::{Parked, TaskCell};
 use crate::core::Core;
 use crate::current;
 use crate::error::TaskCancelled;
-use crate::id::TaskId;
 use crate::links::NONE;
 use crate::scope::Record;
+
+mod in_cell;
+
+use in_cell::InCell;
 
 /// A place where a task may park and be cancelled.
 ///
@@ -77,51 +80,14 @@ enum Pause {
     GoOn,
 }
 
-/// A record in the cell of a task.
-#[derive(Clone, Copy)]
-struct InCell {
-    task: TaskId,
-    kernel: u32,
-    /// The poll in which it was left there.
-    cycle: u32,
-    /// When the leaf parked.
-    since: u64,
-}
-
-impl InCell {
-    /// Whether that is the task.
-    fn is_of(&self, cell: &TaskCell) -> bool {
-        self.task == cell.id() && self.kernel == cell.core.number
-    }
-
-    /// The leaf is gone: takes the record away if it stands.
-    #[inline]
-    fn clear(self) {
-        let here = current::has_recorded()
-            && current::running(|cell| self.is_of(cell) && self.clear_in(cell)) == Some(true);
-        if here {
-            current::set_recorded(false);
-        } else {
-            self.clear_elsewhere();
-        }
-    }
-
-    /// It was dropped where its task is not polled.
-    #[cold]
-    fn clear_elsewhere(self) {
-        current::try_with(|core| {
-            let cell = core.find(self.task).filter(|_| core.number == self.kernel);
-            cell.map(|cell| self.clear_in(&cell))
-        });
-    }
-
-    fn clear_in(self, cell: &TaskCell) -> bool {
-        let stands = cell.cycles.get() == self.cycle;
-        if stands {
-            cell.parked.set(None);
-        }
-        stands
-    }
+/// What a leaf came to that looked for its place by the task that polls it.
+pub(crate) enum Quick<T> {
+    /// It is done.
+    Done(T),
+    /// It has arranged its wake-up.
+    Parked,
+    /// That is not enough to go by.
+    Unsure,
 }
 
 impl CancelPoint {
@@ -173,6 +139,48 @@ impl CancelPoint {
             }
         }
         match operation(cx) {
+            Poll::Ready(value) => {
+                self.unpark();
+                Poll::Ready(Ok(value))
+            }
+            Poll::Pending => self.park(cx).map(Err),
+        }
+    }
+
+    /// The rest of a poll whose operation was tried in vain, and for which one operation was spent:
+    /// arranges the wake-up and parks.
+    ///
+    /// With one look at the door if the task polls its one leaf itself and nothing is or was
+    /// cancelled: `quick` is kernel code that is given the task. All others, and `Unsure` ones, go
+    /// by `slow`. Both are given `leaf`.
+    #[inline(always)]
+    pub(crate) fn park_by<L, T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        leaf: &mut L,
+        quick: impl FnOnce(&mut L, &Rc<TaskCell>) -> Quick<T>,
+        slow: impl FnOnce(&mut L, &mut Context<'_>) -> Poll<T>,
+    ) -> Poll<Result<T, TaskCancelled>> {
+        let mut recorded = false;
+        let found = if current::ambient().is_clear() {
+            current::own(cx.waker(), |cell| {
+                let found = quick(leaf, cell);
+                recorded = matches!(found, Quick::Parked) && self.record_in(cell);
+                found
+            })
+        } else {
+            None
+        };
+        let done = match found {
+            Some(Quick::Parked) if recorded => {
+                current::unspend();
+                return Poll::Pending;
+            }
+            Some(Quick::Parked) => Poll::Pending,
+            Some(Quick::Done(value)) => Poll::Ready(value),
+            Some(Quick::Unsure) | None => slow(leaf, cx),
+        };
+        match done {
             Poll::Ready(value) => {
                 self.unpark();
                 Poll::Ready(Ok(value))
@@ -281,6 +289,9 @@ impl CancelPoint {
 
     #[inline(always)]
     fn record_in(&mut self, cell: &TaskCell) -> bool {
+        if cfg!(curium_no_records) {
+            return true;
+        }
         let mut since = None;
         match &self.at {
             At::Nowhere => {}

@@ -144,6 +144,7 @@ mod group_end;
 mod group_ref;
 mod group_state;
 mod group_wait;
+mod handoff;
 mod id;
 mod idle;
 pub mod io;

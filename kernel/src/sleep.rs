@@ -15,7 +15,7 @@ use crate::clock::{Clock, FAR};
 use crate::core::Core;
 use crate::current;
 use crate::error::TaskCancelled;
-use crate::leaf::CancelPoint;
+use crate::leaf::{CancelPoint, Quick};
 use crate::target::Target;
 use crate::timer::{Action, TimerKey};
 
@@ -101,28 +101,30 @@ impl Future for Sleep {
     type Output = Result<(), TaskCancelled>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let site = self.point.site();
+        if !current::spend() {
+            return self.poll_spent(cx);
+        }
         let Sleep { when, timer, state, point } = &mut *self;
+        point.park_by(
+            cx,
+            &mut (when, timer, state),
+            |(when, timer, state), task| match (&timer, &state) {
+                (None, State::New) => begin(task, when, state, timer),
+                _ => Quick::Unsure,
+            },
+            |(when, timer, state), cx| go_on(when, timer, state, site, cx),
+        )
+    }
+}
+
+impl Sleep {
+    /// The budget is spent.
+    #[cold]
+    fn poll_spent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TaskCancelled>> {
+        let Sleep { when, timer, state, point } = self;
         let site = point.site();
-        point.poll(cx, |cx| {
-            if timer.as_ref().is_some_and(|(owner, _)| !current::is_current(owner)) {
-                (*when, *state) = (leave_kernel(timer, *when), State::New);
-            }
-            // The short way for a task that polls this itself: one look at the door.
-            let begun = current::own(cx.waker(), |cell| match (&timer, &state) {
-                (None, State::New) => Some(begin(cell, when, state, timer)),
-                _ => None,
-            });
-            let step =
-                begun.flatten().or_else(|| current::try_with(|core| step(core, when, state)));
-            match step {
-                None => current::outside_at("a sleep", site),
-                Some(Step::Over) => return Poll::Ready(()),
-                Some(Step::Yield) => cx.waker().wake_by_ref(),
-                Some(Step::Armed | Step::Until(FAR)) => {}
-                Some(Step::Until(deadline)) => arm(timer, deadline, cx),
-            }
-            Poll::Pending
-        })
+        point.poll(cx, |cx| go_on(when, timer, state, site, cx))
     }
 }
 
@@ -131,22 +133,45 @@ enum Step {
     Over,
     Yield,
     Until(u64),
-    /// And the timer is set for it.
-    Armed,
 }
 
-/// The first poll, by the task itself: arms the timer at once.
+/// The first poll, by the task itself: sets the timer.
 #[inline]
-fn begin(cell: &Rc<TaskCell>, when: &mut When, state: &mut State, timer: &mut Timer) -> Step {
-    match step(&cell.core, when, state) {
+fn begin(task: &Rc<TaskCell>, when: &mut When, state: &mut State, timer: &mut Timer) -> Quick<()> {
+    match step(&task.core, when, state) {
         Step::Until(deadline) if deadline != FAR => {
-            let target = Target::Task(cell.clone(), cell.generation.get());
-            let key = cell.core.arm(deadline, Action::Wake(target));
-            *timer = Some((cell.core.clone(), key));
-            Step::Armed
+            let key = task.core.arm(deadline, Action::Wake(Target::task(task)));
+            *timer = Some((task.core.clone(), key));
+            Quick::Parked
         }
-        step => step,
+        Step::Until(_) => Quick::Parked,
+        Step::Yield => {
+            current::go_again();
+            Quick::Parked
+        }
+        Step::Over => Quick::Done(()),
     }
+}
+
+/// Any poll.
+fn go_on(
+    when: &mut When,
+    timer: &mut Timer,
+    state: &mut State,
+    site: &'static Location<'static>,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    if timer.as_ref().is_some_and(|(owner, _)| !current::is_current(owner)) {
+        (*when, *state) = (leave_kernel(timer, *when), State::New);
+    }
+    match current::try_with(|core| step(core, when, state)) {
+        None => current::outside_at("a sleep", site),
+        Some(Step::Over) => return Poll::Ready(()),
+        Some(Step::Yield) => cx.waker().wake_by_ref(),
+        Some(Step::Until(FAR)) => {}
+        Some(Step::Until(deadline)) => arm(timer, deadline, cx),
+    }
+    Poll::Pending
 }
 
 #[inline]

@@ -20,11 +20,26 @@ pub(crate) enum Target {
 }
 
 impl Target {
+    /// That task.
+    #[inline]
+    pub(crate) fn task(cell: &Rc<TaskCell>) -> Self {
+        Target::Task(cell.clone(), cell.generation.get())
+    }
+
+    /// Whether waking this wakes that task.
+    #[inline]
+    pub(crate) fn is_task(&self, other: &Rc<TaskCell>) -> bool {
+        match self {
+            Target::Task(cell, generation) => {
+                Rc::ptr_eq(cell, other) && *generation == other.generation.get()
+            }
+            Target::Foreign(_) => false,
+        }
+    }
+
     /// Whoever polls now.
     pub(crate) fn of(cx: &Context<'_>) -> Self {
-        let own =
-            current::own(cx.waker(), |task| Target::Task(task.clone(), task.generation.get()));
-        match own {
+        match current::own(cx.waker(), Target::task) {
             Some(target) => target,
             None => Target::Foreign(cx.waker().clone()),
         }
@@ -34,10 +49,7 @@ impl Target {
     pub(crate) fn is(&self, cx: &Context<'_>) -> bool {
         match self {
             Target::Foreign(waker) => waker.will_wake(cx.waker()),
-            Target::Task(cell, generation) => {
-                let own = current::own(cx.waker(), |task| Rc::ptr_eq(task, cell));
-                own == Some(true) && cell.generation.get() == *generation
-            }
+            Target::Task(..) => current::own(cx.waker(), |task| self.is_task(task)) == Some(true),
         }
     }
 

@@ -8,14 +8,15 @@
 //! It needs no kernel: waiters may be polled by any executor of the thread.
 
 use std::cell::{Cell, RefCell};
-use std::panic::Location;
-use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::error::TaskCancelled;
-use crate::leaf::CancelPoint;
+use crate::cell::TaskCell;
+use crate::leaf::Quick;
 use crate::links::NONE;
 use crate::target::Target;
+
+pub use crate::handoff::{Handoff, Wait};
 
 /// Waiters in order of arrival, each of which will be handed a `T`.
 pub struct WaitQueue<T = ()> {
@@ -30,19 +31,15 @@ struct List<T> {
     free: u32,
 }
 
+/// `poll_enter`: it has somebody to wake; `hand_over`: a thing instead; `leave`, or `poll_enter`
+/// once more: neither, it is free. `waiting` counts those with somebody to wake, which are the
+/// linked ones.
 struct Node<T> {
     previous: u32,
     next: u32,
     weight: usize,
-    state: State<T>,
-}
-
-/// `poll_enter`: `Free` → `Waiting`; `hand_over`: → `Handed`; `leave`, or `poll_enter` once more: →
-/// `Free`. `waiting` counts those that are `Waiting`, which are the linked ones.
-enum State<T> {
-    Free,
-    Waiting(Target),
-    Handed(T),
+    who: Option<Target>,
+    handed: Option<T>,
 }
 
 /// The place of one waiter in a [`WaitQueue`]; belongs to one queue.
@@ -50,6 +47,14 @@ enum State<T> {
 /// Not tied to it by a reference, so whoever holds it gives it back with [`WaitQueue::leave`].
 #[derive(Debug, Default)]
 pub struct WaitSlot(Option<u32>);
+
+impl WaitSlot {
+    /// Whether it is in no queue.
+    #[inline]
+    pub(crate) fn is_out(&self) -> bool {
+        self.0.is_none()
+    }
+}
 
 impl<T> WaitQueue<T> {
     /// An empty queue; it allocates at its first waiter.
@@ -87,16 +92,46 @@ impl<T> WaitQueue<T> {
         };
         let stale = {
             let mut list = self.list.borrow_mut();
-            match &list.nodes[at as usize].state {
-                State::Handed(_) => {
+            match &list.nodes[at as usize].who {
+                Some(who) => !who.is(cx),
+                None => {
                     slot.0 = None;
                     return Poll::Ready(list.take_handed(at));
                 }
-                State::Waiting(target) => !target.is(cx),
-                State::Free => unreachable!("a slot holds its node"),
             }
         };
         if stale { self.retarget(slot, at, cx) } else { Poll::Pending }
+    }
+
+    /// The same for a task that polls the wait itself.
+    #[inline]
+    pub(crate) fn enter_task(
+        &self,
+        slot: &mut WaitSlot,
+        weight: usize,
+        task: &Rc<TaskCell>,
+    ) -> Quick<T> {
+        let mut list = self.list.borrow_mut();
+        let Some(at) = slot.0 else {
+            slot.0 = Some(list.push(Target::task(task), weight));
+            self.waiting.set(self.waiting.get() + 1);
+            return Quick::Parked;
+        };
+        match &list.nodes[at as usize].who {
+            Some(who) if who.is_task(task) => Quick::Parked,
+            _ => Quick::Unsure,
+        }
+    }
+
+    /// Takes what was handed over to `slot`.
+    #[inline]
+    pub(crate) fn take_handed(&self, slot: &mut WaitSlot) -> Option<T> {
+        let at = slot.0?;
+        let mut list = self.list.borrow_mut();
+        let handed = list.nodes[at as usize].handed.take()?;
+        list.free(at);
+        slot.0 = None;
+        Some(handed)
     }
 
     /// It waits, to be woken otherwise than it said.
@@ -104,13 +139,13 @@ impl<T> WaitQueue<T> {
     fn retarget(&self, slot: &mut WaitSlot, at: u32, cx: &Context<'_>) -> Poll<T> {
         let mut target = Target::of(cx);
         let mut list = self.list.borrow_mut();
-        let handed = match &mut list.nodes[at as usize].state {
-            State::Waiting(old) => {
-                std::mem::swap(old, &mut target);
+        let handed = match &mut list.nodes[at as usize].who {
+            Some(who) => {
+                std::mem::swap(who, &mut target);
                 Poll::Pending
             }
             // While a program's code cloned the waker.
-            _ => {
+            None => {
                 slot.0 = None;
                 Poll::Ready(list.take_handed(at))
             }
@@ -126,8 +161,10 @@ impl<T> WaitQueue<T> {
             return Err(value);
         }
         self.waiting.set(self.waiting.get() - 1);
-        let target = self.list.borrow_mut().hand_over(value);
-        target.wake();
+        let who = self.list.borrow_mut().hand_over(value);
+        if let Some(who) = who {
+            who.wake();
+        }
         Ok(())
     }
 
@@ -146,12 +183,14 @@ impl<T> WaitQueue<T> {
         let at = slot.0.take()?;
         let (target, handed) = {
             let mut list = self.list.borrow_mut();
-            match list.nodes[at as usize].state {
-                State::Handed(_) => (None, Some(list.take_handed(at))),
-                _ => {
-                    self.waiting.set(self.waiting.get() - 1);
-                    (Some(list.remove(at)), None)
-                }
+            let who = list.nodes[at as usize].who.take();
+            if who.is_some() {
+                self.waiting.set(self.waiting.get() - 1);
+                list.unlink(at);
+                list.free(at);
+                (who, None)
+            } else {
+                (None, Some(list.take_handed(at)))
             }
         };
         drop(target);
@@ -160,14 +199,15 @@ impl<T> WaitQueue<T> {
 }
 
 impl<T> List<T> {
-    fn push(&mut self, target: Target, weight: usize) -> u32 {
+    #[inline(always)]
+    fn push(&mut self, who: Target, weight: usize) -> u32 {
         let at = if self.free == NONE { self.grow() } else { self.free };
         let node = &mut self.nodes[at as usize];
         self.free = node.next;
         node.previous = self.tail;
         node.next = NONE;
         node.weight = weight;
-        node.state = State::Waiting(target);
+        node.who = Some(who);
         match self.tail {
             NONE => self.head = at,
             tail => self.nodes[tail as usize].next = at,
@@ -180,10 +220,12 @@ impl<T> List<T> {
     #[cold]
     fn grow(&mut self) -> u32 {
         let at = u32::try_from(self.nodes.len()).expect("fewer than 2^32 waiters");
-        self.nodes.push(Node { previous: NONE, next: NONE, weight: 0, state: State::Free });
+        let node = Node { previous: NONE, next: NONE, weight: 0, who: None, handed: None };
+        self.nodes.push(node);
         at
     }
 
+    #[inline]
     fn unlink(&mut self, at: u32) {
         let Node { previous, next, .. } = self.nodes[at as usize];
         match previous {
@@ -196,32 +238,26 @@ impl<T> List<T> {
         }
     }
 
-    fn release(&mut self, at: u32) -> State<T> {
+    #[inline]
+    fn free(&mut self, at: u32) {
         self.nodes[at as usize].next = self.free;
         self.free = at;
-        std::mem::replace(&mut self.nodes[at as usize].state, State::Free)
     }
 
-    /// To the oldest, which there is.
-    fn hand_over(&mut self, value: T) -> Target {
+    /// To the oldest, which there is: whom to wake.
+    #[inline]
+    fn hand_over(&mut self, value: T) -> Option<Target> {
         let at = self.head;
         self.unlink(at);
-        match std::mem::replace(&mut self.nodes[at as usize].state, State::Handed(value)) {
-            State::Waiting(target) => target,
-            _ => unreachable!("only waiting nodes are linked"),
-        }
+        let node = &mut self.nodes[at as usize];
+        node.handed = Some(value);
+        node.who.take()
     }
 
     fn take_handed(&mut self, at: u32) -> T {
-        match self.release(at) {
-            State::Handed(value) => value,
-            _ => unreachable!("asked only of a node that was handed something"),
-        }
-    }
-
-    fn remove(&mut self, at: u32) -> State<T> {
-        self.unlink(at);
-        self.release(at)
+        let handed = self.nodes[at as usize].handed.take();
+        self.free(at);
+        handed.expect("who waits no longer has been handed something")
     }
 }
 
@@ -234,120 +270,5 @@ impl<T> Default for WaitQueue<T> {
 impl<T> std::fmt::Debug for WaitQueue<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("WaitQueue").field("waiting", &self.len()).finish()
-    }
-}
-
-/// One kind of waiting on a primitive: how to get the thing at once, and what becomes of it.
-///
-/// [`Wait`] turns it into a leaf. See `sync::Lock` for the smallest use.
-pub trait Handoff {
-    /// What the queue hands over.
-    type Item;
-    /// What the leaf gives.
-    type Output;
-
-    /// The queue to wait in.
-    fn queue(&self) -> &WaitQueue<Self::Item>;
-
-    /// The thing, if it can be had without waiting and without overtaking anybody.
-    fn try_take(&mut self) -> Option<Self::Item>;
-
-    /// How much it asks for: see [`WaitQueue::oldest_weight`].
-    fn weight(&self) -> usize {
-        1
-    }
-
-    /// Makes the output of what was taken or handed over.
-    fn finish(&mut self, item: Self::Item) -> Self::Output;
-
-    /// The waiter was handed `item` and dropped before it took it: give it to the next, or back.
-    fn pass_on(&mut self, item: Self::Item);
-
-    /// The waiter left the queue with nothing: those behind it may be served now, where that
-    /// depends on what it asked for.
-    fn left(&mut self) {}
-}
-
-/// The leaf that waits for a [`Handoff`].
-///
-/// # Cancellation
-///
-/// Nothing is lost: cancelled or dropped while it waits, it leaves the queue without a trace;
-/// cancelled after the hand-over, it returns what it was handed; dropped after it, it passes it on.
-#[must_use = "futures do nothing unless you `.await` or poll them"]
-pub struct Wait<H: Handoff> {
-    handoff: H,
-    slot: WaitSlot,
-    point: CancelPoint,
-}
-
-impl<H: Handoff> Wait<H> {
-    /// Waits as `kind`, shown at the caller's place.
-    #[track_caller]
-    pub fn new(kind: &'static str, handoff: H) -> Self {
-        Wait::at(kind, Location::caller(), handoff)
-    }
-
-    /// The same, shown at another place.
-    pub fn at(kind: &'static str, site: &'static Location<'static>, handoff: H) -> Self {
-        Wait { handoff, slot: WaitSlot::default(), point: CancelPoint::at(kind, site) }
-    }
-}
-
-// No field is ever pinned.
-impl<H: Handoff> Unpin for Wait<H> {}
-
-impl<H: Handoff> Future for Wait<H> {
-    type Output = Result<H::Output, TaskCancelled>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Wait { handoff, slot, point } = &mut *self;
-        let polled = point.poll(cx, |cx| {
-            if slot.0.is_none() {
-                if let Some(item) = handoff.try_take() {
-                    return Poll::Ready(item);
-                }
-            }
-            handoff.queue().poll_enter(slot, handoff.weight(), cx)
-        });
-        match polled {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(item)) => Poll::Ready(Ok(handoff.finish(item))),
-            Poll::Ready(Err(cancelled)) => {
-                self.leave();
-                Poll::Ready(Err(cancelled))
-            }
-        }
-    }
-}
-
-impl<H: Handoff> Wait<H> {
-    /// Out of the queue. What had been handed over is there only if this is dropped, or if a budget
-    /// was spent before it could be looked at; a leaf that would park has been handed nothing.
-    #[inline]
-    fn leave(&mut self) {
-        if self.slot.0.is_some() {
-            self.leave_queue();
-        }
-    }
-
-    #[inline(never)]
-    fn leave_queue(&mut self) {
-        match self.handoff.queue().leave(&mut self.slot) {
-            Some(item) => self.handoff.pass_on(item),
-            None => self.handoff.left(),
-        }
-    }
-}
-
-impl<H: Handoff> Drop for Wait<H> {
-    fn drop(&mut self) {
-        self.leave();
-    }
-}
-
-impl<H: Handoff> std::fmt::Debug for Wait<H> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Wait").field("point", &self.point).finish()
     }
 }

@@ -1,0 +1,52 @@
+//! The record of a parked leaf in the cell of its task.
+
+use crate::cell::TaskCell;
+use crate::current;
+use crate::id::TaskId;
+
+/// A record in the cell of a task.
+#[derive(Clone, Copy)]
+pub(super) struct InCell {
+    pub(super) task: TaskId,
+    pub(super) kernel: u32,
+    /// The poll in which it was left there.
+    pub(super) cycle: u32,
+    /// When the leaf parked.
+    pub(super) since: u64,
+}
+
+impl InCell {
+    /// Whether that is the task.
+    pub(super) fn is_of(&self, cell: &TaskCell) -> bool {
+        self.task == cell.id() && self.kernel == cell.core.number
+    }
+
+    /// The leaf is gone: takes the record away if it stands.
+    #[inline]
+    pub(super) fn clear(self) {
+        let here = current::has_recorded()
+            && current::running(|cell| self.is_of(cell) && self.clear_in(cell)) == Some(true);
+        if here {
+            current::set_recorded(false);
+        } else {
+            self.clear_elsewhere();
+        }
+    }
+
+    /// It was dropped where its task is not polled.
+    #[cold]
+    fn clear_elsewhere(self) {
+        current::try_with(|core| {
+            let cell = core.find(self.task).filter(|_| core.number == self.kernel);
+            cell.map(|cell| self.clear_in(&cell))
+        });
+    }
+
+    fn clear_in(self, cell: &TaskCell) -> bool {
+        let stands = cell.cycles.get() == self.cycle;
+        if stands {
+            cell.parked.set(None);
+        }
+        stands
+    }
+}
