@@ -53,9 +53,19 @@ impl Core {
     }
 
     /// Gives the memory of ended tasks back. True: there may be more.
+    #[inline]
     fn trim(&self) -> bool {
+        let full = self.tasks.borrow().is_full();
+        if full {
+            self.trim_some();
+        }
+        full
+    }
+
+    #[inline(never)]
+    fn trim_some(&self) {
         let cells = self.tasks.borrow_mut().trim();
-        !cells.is_empty()
+        drop(cells);
     }
 
     fn empty_mailbox(self: &Rc<Self>) {

@@ -95,7 +95,13 @@ impl Table {
         }
     }
 
-    /// Gives free cells up, if there are too many, for the caller to drop.
+    /// Whether there are more free cells than are to be kept.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.free > KEEP_FREE
+    }
+
+    /// Gives some of the free cells up, if there are too many, for the caller to drop.
     pub(crate) fn trim(&mut self) -> Vec<Rc<TaskCell>> {
         let beyond = self.free.saturating_sub(KEEP_FREE).min(TRIM);
         let mut cells = Vec::new();

@@ -28,6 +28,15 @@ const WORKLOADS: [Workload; 8] = [
     Workload::Cancel,
 ];
 
+/// What is kept of the TCP servers: the name here, that of the figure there, and of how many
+/// requests.
+const SERVED: [(&str, &str, f64); 4] = [
+    ("echo_64", "echo_throughput, user instructions a request", 1.0),
+    ("echo_64_calls_of_100", "echo_throughput, system calls a request", 100.0),
+    ("echo_1", "echo_latency, user instructions a request", 1.0),
+    ("echo_1_calls_of_100", "echo_latency, system calls a request", 100.0),
+];
+
 /// Operations of the shorter and of the longer run.
 const FEW: u64 = 10_000;
 const MORE: u64 = 30_000;
@@ -67,10 +76,13 @@ fn check(record: bool) -> Result<ExitCode> {
     let kept = tables.get(&key);
     let mut counts = Vec::new();
     let mut grown = 0;
-    println!("{:<22}{:>8}{:>8}{:>9}{:>8}", "instructions", "now", "kept", "change", "goal");
     for workload in WORKLOADS {
-        let name = workload.name();
         let now = count("curium", workload)?.ok_or("Curium has every workload")?;
+        counts.push((workload.name(), now));
+    }
+    counts.extend(served()?);
+    println!("{:<22}{:>8}{:>8}{:>9}{:>8}", "instructions", "now", "kept", "change", "goal");
+    for &(name, now) in &counts {
         let before = kept.and_then(|kept| kept.get(name)).copied();
         let goal = tables.get("goals").and_then(|goals| goals.get(name));
         let change = before.map(|before| now as f64 / before as f64);
@@ -83,7 +95,6 @@ fn check(record: bool) -> Result<ExitCode> {
             goal.map_or("-".into(), ToString::to_string),
             if too_much { "  GREW" } else { "" },
         );
-        counts.push((name, now));
     }
     if record {
         keep(&key, &counts)?;
@@ -116,6 +127,28 @@ fn peers() -> Result<ExitCode> {
         println!();
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a request costs the echo server, as the benchmark of servers counts it.
+fn served() -> Result<Vec<(&'static str, u64)>> {
+    let program = env::current_exe()?.with_file_name("curium-bench-tcp");
+    let run = Command::new(program)
+        .args(["count", "--quick", "--json", "--only", "echo", "--runtimes", "curium"])
+        .output()
+        .map_err(|error| format!("curium-bench-tcp: {error}"))?;
+    if !run.status.success() {
+        let says = String::from_utf8_lossy(&run.stderr);
+        return Err(format!("curium-bench-tcp count: {}\n{says}", run.status).into());
+    }
+    let said = String::from_utf8(run.stdout)?;
+    let mut counts = Vec::new();
+    for (name, metric, requests) in SERVED {
+        let line = said.lines().find(|line| line.contains(metric));
+        let median = line.and_then(|line| line.split("\"median\": ").nth(1)?.split(',').next());
+        let median: f64 = median.ok_or_else(|| format!("no figure of {metric}"))?.parse()?;
+        counts.push((name, (median * requests).round() as u64));
+    }
+    Ok(counts)
 }
 
 /// Instructions per operation; nothing if the runtime has no such workload.
