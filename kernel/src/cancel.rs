@@ -53,13 +53,14 @@ pub(crate) fn heads(cell: &TaskCell) -> RootHeads<'_> {
 
 impl Core {
     /// Asks for the cancellation of a task. On an ended task, or a second time: nothing (C4, C5).
-    pub(crate) fn request(&self, cell: &TaskCell, reason: CancelReason) {
+    pub(crate) fn request(&self, cell: &Rc<TaskCell>, reason: CancelReason) {
         if cell.flags.any(Flags::FREE | Flags::ENDED | Flags::ASKED) {
             return;
         }
         cell.ask(self.next_stamp(), reason);
         self.changed(cell.id());
-        self.wake_below(cell.id(), cell.first_record.get(), cell.first_child.get());
+        self.make_ready(cell);
+        self.wake_foreign_below(cell.first_record.get(), cell.first_child.get());
     }
 
     /// Cancels an inner scope: its deadline came, or its group failed. A shield ends instead.
@@ -86,7 +87,8 @@ impl Core {
             (scope.task, scope.first_record, scope.first_child)
         };
         self.changed(task);
-        self.wake_below(task, record, child);
+        self.wake(task);
+        self.wake_foreign_below(record, child);
         if record == NONE && child == NONE && self.running_id() != Some(task) {
             // Nothing of ours is parked in it, so perhaps nobody will poll it.
             if let Some(cell) = self.find(task) {
@@ -123,15 +125,13 @@ impl Core {
         }
     }
 
-    /// Wakes every leaf below these heads: the task, and each foreign waker.
-    fn wake_below(&self, task: TaskId, first_record: u32, first_child: u32) {
-        let wakers = if first_record == NONE && first_child == NONE {
-            Vec::new()
-        } else {
-            self.scopes.borrow_mut().take_wakers(first_record, first_child)
-        };
-        self.wake(task);
-        wakers.into_iter().for_each(wake_foreign);
+    /// Wakes the foreign wakers of the leaves below these heads; the others are their task's.
+    #[inline]
+    fn wake_foreign_below(&self, first_record: u32, first_child: u32) {
+        if first_record != NONE || first_child != NONE {
+            let wakers = self.scopes.borrow_mut().take_wakers(first_record, first_child);
+            wakers.into_iter().for_each(wake_foreign);
+        }
     }
 
     /// Whether a leaf that would park must return the error instead. `since`: the counter when it
@@ -143,6 +143,20 @@ impl Core {
 
     /// Makes the error for a leaf that is due. Serves the outermost scope that wants it.
     pub(crate) fn deliver(&self, since: u64) -> TaskCancelled {
+        let ambient = current::ambient();
+        if ambient.scope == NONE {
+            // The short way: there is only the task's own.
+            let reason = self.with_running(|cell| cell.deliver()).flatten();
+            self.epoch.set(self.epoch.get() + 1);
+            current::set_ambient(Ambient { pending: false, ..ambient });
+            return TaskCancelled::new(reason.expect("a leaf is due because somebody asked"));
+        }
+        self.deliver_in(since)
+    }
+
+    /// The same inside a scope.
+    #[inline(never)]
+    fn deliver_in(&self, since: u64) -> TaskCancelled {
         let running = self.with_running(Rc::clone);
         let root = &running.expect("a leaf is due only while its task is polled");
         let since = if since == 0 { u64::MAX } else { since };
