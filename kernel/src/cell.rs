@@ -99,11 +99,17 @@ pub(crate) struct TaskCell {
     pub(crate) parent: Cell<TaskId>,
     pub(crate) group: Cell<GroupId>,
     pub(crate) member: Cell<Links>,
-    /// Who waits for its end, if it is a task that polls that wait itself; all others stand in
-    /// `Rare::joiners`.
-    pub(crate) joiner: Cell<TaskId>,
+    /// Who waits for its end, if that is a task of this kernel that polls the wait itself; all
+    /// others stand in `Rare::joiners`.
+    pub(crate) joiner: Place<Waiter>,
     /// How many of all these are in `join`.
     pub(crate) joining: Cell<u32>,
+}
+
+/// A task of the same kernel, and the generation it must still have.
+pub(crate) struct Waiter {
+    pub(crate) cell: Rc<TaskCell>,
+    pub(crate) generation: u32,
 }
 
 /// What few tasks have.
@@ -155,7 +161,7 @@ impl TaskCell {
             parent: Cell::new(TaskId::NOBODY),
             group: Cell::new(GroupId::NONE),
             member: Cell::new(Links::ALONE),
-            joiner: Cell::new(TaskId::NOBODY),
+            joiner: Place::empty(),
             joining: Cell::new(0),
         }
     }

@@ -180,6 +180,14 @@ impl Core {
         }
     }
 
+    #[inline]
+    pub(crate) fn make_ready_owned(&self, cell: Rc<TaskCell>) {
+        if !cell.flags.any(Flags::QUEUED | Flags::ENDED | Flags::FREE) {
+            cell.flags.set(Flags::QUEUED);
+            self.ready.borrow_mut().push(cell);
+        }
+    }
+
     /// The time of this turn of the kernel: read once, so a little behind.
     pub(crate) fn tick_now(&self) -> u64 {
         self.tick_now.get()

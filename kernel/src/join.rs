@@ -9,11 +9,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::cell::TaskCell;
+use crate::cell::{TaskCell, Waiter};
 use crate::core::Core;
 use crate::current;
 use crate::error::{CancelReason, TaskCancelled, TaskError};
-use crate::id::TaskId;
 use crate::leaf::{CancelPoint, Quick};
 use crate::task::{Hold, take_outcome};
 use crate::wait_queue::WaitSlot;
@@ -28,24 +27,18 @@ enum JoinSlot {
 
 /// Who waits for the end of this task: in `join`, `wait` or `cancel`, in order of arrival.
 impl TaskCell {
-    /// `core` is the kernel of this task.
-    fn enter_waiters(&self, core: &Rc<Core>, slot: &mut JoinSlot, cx: &Context<'_>) -> Poll<()> {
-        let own = current::own(cx.waker(), |task| Rc::ptr_eq(&task.core, core).then(|| task.id()));
-        match (&mut *slot, own.flatten()) {
-            (JoinSlot::InCell, Some(task)) if task == self.joiner.get() => {}
-            (JoinSlot::Out, Some(task)) if !self.has_waiters() => {
-                self.joiner.set(task);
-                *slot = JoinSlot::InCell;
-            }
-            (JoinSlot::InCell | JoinSlot::Out, _) => {
-                self.leave_waiters(slot);
-                *slot = JoinSlot::More(WaitSlot::default());
-                return self.enter_waiters(core, slot, cx);
-            }
-            (JoinSlot::More(slot), _) => {
-                // Woken without the end: it queues again.
-                while self.rare().joiners.poll_enter(slot, 1, cx).is_ready() {}
-            }
+    fn enter_waiters(&self, slot: &mut JoinSlot, cx: &Context<'_>) -> Poll<()> {
+        let entered = current::own(cx.waker(), |waiter| self.enter_waiter(slot, waiter));
+        if let Some(Quick::Parked) = entered {
+            return Poll::Pending;
+        }
+        if !matches!(slot, JoinSlot::More(_)) {
+            self.leave_waiters(slot);
+            *slot = JoinSlot::More(WaitSlot::default());
+        }
+        if let JoinSlot::More(slot) = slot {
+            // Woken without the end: it queues again.
+            while self.rare().joiners.poll_enter(slot, 1, cx).is_ready() {}
         }
         Poll::Pending
     }
@@ -53,23 +46,29 @@ impl TaskCell {
     /// The same for a task that polls the wait itself, if there is nobody else.
     #[inline]
     fn enter_waiter(&self, slot: &mut JoinSlot, waiter: &Rc<TaskCell>) -> Quick<()> {
-        if !Rc::ptr_eq(&waiter.core, &self.core) {
-            return Quick::Unsure;
-        }
-        match slot {
-            JoinSlot::InCell if self.joiner.get() == waiter.id() => Quick::Parked,
-            JoinSlot::Out if !self.has_waiters() => {
-                self.joiner.set(waiter.id());
-                *slot = JoinSlot::InCell;
-                Quick::Parked
+        let stays = match slot {
+            JoinSlot::More(_) => false,
+            JoinSlot::Out => {
+                let first = Rc::ptr_eq(&waiter.core, &self.core) && !self.has_waiters();
+                if first {
+                    let generation = waiter.generation.get();
+                    self.joiner.put(Waiter { cell: waiter.clone(), generation });
+                    *slot = JoinSlot::InCell;
+                }
+                first
             }
-            _ => Quick::Unsure,
-        }
+            JoinSlot::InCell => self.joiner.look(|joiner| {
+                joiner.is_some_and(|joiner| {
+                    Rc::ptr_eq(&joiner.cell, waiter) && joiner.generation == waiter.generation.get()
+                })
+            }),
+        };
+        if stays { Quick::Parked } else { Quick::Unsure }
     }
 
     #[inline]
     pub(crate) fn has_waiters(&self) -> bool {
-        self.joiner.get() != TaskId::NOBODY
+        self.joiner.look(|joiner| joiner.is_some())
             || self.any_rare().is_some_and(|rare| !rare.joiners.is_empty())
     }
 
@@ -77,7 +76,7 @@ impl TaskCell {
     fn leave_waiters(&self, slot: &mut JoinSlot) {
         match slot {
             JoinSlot::Out => return,
-            JoinSlot::InCell => self.joiner.set(TaskId::NOBODY),
+            JoinSlot::InCell => drop(self.joiner.take()),
             JoinSlot::More(slot) => drop(self.rare().joiners.leave(slot)),
         }
         *slot = JoinSlot::Out;
@@ -87,8 +86,10 @@ impl TaskCell {
     /// has a waker.
     #[inline(never)]
     pub(crate) fn wake_waiters(&self, core: &Core) {
-        if let Some(first) = self.joiner.replace(TaskId::NOBODY).somebody() {
-            core.wake(first);
+        if let Some(Waiter { cell, generation }) = self.joiner.take() {
+            if cell.generation.get() == generation {
+                core.make_ready_owned(cell);
+            }
         }
         if let Some(rare) = self.any_rare() {
             rare.joiners.hand_over_all(|| ());
@@ -155,12 +156,12 @@ impl WaitEnd {
         }
         self.count();
         let WaitEnd { task, slot, point, .. } = self;
-        let (core, cell) = (task.core(), task.cell());
+        let cell = task.cell();
         let polled = point.park_by(
             cx,
             slot,
             |slot, waiter| cell.enter_waiter(slot, waiter),
-            |slot, cx| cell.enter_waiters(core, slot, cx),
+            |slot, cx| cell.enter_waiters(slot, cx),
         );
         self.polled(polled)
     }
@@ -172,7 +173,7 @@ impl WaitEnd {
         let WaitEnd { task, slot, point, .. } = self;
         let polled = point.poll(cx, |cx| match task.cell().is_ended() {
             true => Poll::Ready(()),
-            false => task.cell().enter_waiters(task.core(), slot, cx),
+            false => task.cell().enter_waiters(slot, cx),
         });
         self.polled(polled)
     }
@@ -186,6 +187,7 @@ impl WaitEnd {
         }
     }
 
+    #[inline(always)]
     fn polled(
         &mut self,
         polled: Poll<Result<(), TaskCancelled>>,

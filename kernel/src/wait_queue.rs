@@ -45,14 +45,22 @@ struct Node<T> {
 /// The place of one waiter in a [`WaitQueue`]; belongs to one queue.
 ///
 /// Not tied to it by a reference, so whoever holds it gives it back with [`WaitQueue::leave`].
-#[derive(Debug, Default)]
-pub struct WaitSlot(Option<u32>);
+#[derive(Debug)]
+pub struct WaitSlot(u32);
+
+impl Default for WaitSlot {
+    /// In no queue.
+    #[inline]
+    fn default() -> Self {
+        WaitSlot(NONE)
+    }
+}
 
 impl WaitSlot {
     /// Whether it is in no queue.
     #[inline]
     pub(crate) fn is_out(&self) -> bool {
-        self.0.is_none()
+        self.0 == NONE
     }
 }
 
@@ -84,18 +92,19 @@ impl<T> WaitQueue<T> {
     /// Takes what was handed over to `slot`; else puts it at the end of the queue, or leaves it in
     /// its place, to be woken as `cx` says. `weight` is how much it asks for, 1 for most.
     pub fn poll_enter(&self, slot: &mut WaitSlot, weight: usize, cx: &Context<'_>) -> Poll<T> {
-        let Some(at) = slot.0 else {
+        let at = slot.0;
+        if at == NONE {
             let target = Target::of(cx);
-            slot.0 = Some(self.list.borrow_mut().push(target, weight));
+            slot.0 = self.list.borrow_mut().push(target, weight);
             self.waiting.set(self.waiting.get() + 1);
             return Poll::Pending;
-        };
+        }
         let stale = {
             let mut list = self.list.borrow_mut();
             match &list.nodes[at as usize].who {
                 Some(who) => !who.is(cx),
                 None => {
-                    slot.0 = None;
+                    slot.0 = NONE;
                     return Poll::Ready(list.take_handed(at));
                 }
             }
@@ -112,11 +121,12 @@ impl<T> WaitQueue<T> {
         task: &Rc<TaskCell>,
     ) -> Quick<T> {
         let mut list = self.list.borrow_mut();
-        let Some(at) = slot.0 else {
-            slot.0 = Some(list.push(Target::task(task), weight));
+        let at = slot.0;
+        if at == NONE {
+            slot.0 = list.push(Target::task(task), weight);
             self.waiting.set(self.waiting.get() + 1);
             return Quick::Parked;
-        };
+        }
         match &list.nodes[at as usize].who {
             Some(who) if who.is_task(task) => Quick::Parked,
             _ => Quick::Unsure,
@@ -126,11 +136,11 @@ impl<T> WaitQueue<T> {
     /// Takes what was handed over to `slot`.
     #[inline]
     pub(crate) fn take_handed(&self, slot: &mut WaitSlot) -> Option<T> {
-        let at = slot.0?;
+        let at = slot.0;
         let mut list = self.list.borrow_mut();
         let handed = list.nodes[at as usize].handed.take()?;
         list.free(at);
-        slot.0 = None;
+        slot.0 = NONE;
         Some(handed)
     }
 
@@ -146,7 +156,7 @@ impl<T> WaitQueue<T> {
             }
             // While a program's code cloned the waker.
             None => {
-                slot.0 = None;
+                slot.0 = NONE;
                 Poll::Ready(list.take_handed(at))
             }
         };
@@ -180,7 +190,10 @@ impl<T> WaitQueue<T> {
 
     /// Takes the waiter out. Gives what it had been handed, which somebody must now pass on.
     pub fn leave(&self, slot: &mut WaitSlot) -> Option<T> {
-        let at = slot.0.take()?;
+        let at = std::mem::replace(&mut slot.0, NONE);
+        if at == NONE {
+            return None;
+        }
         let (target, handed) = {
             let mut list = self.list.borrow_mut();
             let who = list.nodes[at as usize].who.take();
