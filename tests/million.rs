@@ -20,7 +20,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 const MILLION: usize = 1_000_000;
 
 /// What an idle task may cost beyond its future, in bytes.
-const OVERHEAD: usize = 250;
+const OVERHEAD: usize = 210;
 
 /// Runs `f` alone, on a thread with a stack that no recursion over tasks would fit in.
 fn alone_on_a_small_stack(f: impl FnOnce() + Send + 'static) {
@@ -153,9 +153,9 @@ fn bytes_beyond_the_future(tasks: usize) -> usize {
     })
 }
 
-/// K5, G8: an idle task costs at most 250 bytes beyond its future, what its tables keep included.
+/// K5, G8: an idle task costs at most 210 bytes beyond its future, what its tables keep included.
 #[test]
-fn an_idle_task_costs_at_most_250_bytes_beyond_its_future() {
+fn an_idle_task_costs_at_most_210_bytes_beyond_its_future() {
     alone_on_a_small_stack(|| {
         // Tables double: just below, at, and just above a power of two.
         let costs = [130_000, 131_072, 140_000].map(bytes_beyond_the_future);

@@ -211,9 +211,14 @@ impl Core {
     }
 
     #[inline]
+    pub(crate) fn arm_for_task(&self, deadline: u64, task: &Rc<TaskCell>) -> TimerKey {
+        self.timers.borrow_mut().arm_for_task(deadline, task)
+    }
+
+    #[inline]
     pub(crate) fn disarm(&self, key: TimerKey) {
-        let action = self.timers.borrow_mut().disarm(key);
-        drop(action);
+        let who = self.timers.borrow_mut().disarm(key);
+        drop(who);
     }
 
     /// Runs kernel code on the reactor; none once the kernel is closed.

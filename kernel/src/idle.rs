@@ -98,10 +98,10 @@ impl Core {
             let due = self.timers.borrow_mut().pop_due(now);
             match due {
                 None => break,
-                Some(Action::Wake(target)) => target.wake(),
-                Some(Action::Scope(key)) => self.cancel_scope(key, CancelReason::Timeout),
-                Some(Action::Grace) => self.grace_over.set(true),
-                Some(Action::Report) => self.report_due.set(true),
+                Some((Action::Wake, who)) => who.wake(),
+                Some((Action::Scope(key), _)) => self.cancel_scope(key, CancelReason::Timeout),
+                Some((Action::Grace, _)) => self.grace_over.set(true),
+                Some((Action::Report, _)) => self.report_due.set(true),
             }
         }
         self.serve_foreign(now);

@@ -17,7 +17,7 @@ use crate::current;
 use crate::error::TaskCancelled;
 use crate::leaf::{CancelPoint, Quick};
 use crate::target::Target;
-use crate::timer::{Action, TimerKey};
+use crate::timer::TimerKey;
 
 /// The time of this kernel: real, or virtual in a test.
 ///
@@ -140,7 +140,7 @@ enum Step {
 fn begin(task: &Rc<TaskCell>, when: &mut When, state: &mut State, timer: &mut Timer) -> Quick<()> {
     match step(&task.core, when, state) {
         Step::Until(deadline) if deadline != FAR => {
-            let key = task.core.arm(deadline, Action::Wake(Target::task(task)));
+            let key = task.core.arm_for_task(deadline, task);
             *timer = Some((task.core.clone(), key));
             Quick::Parked
         }
@@ -214,8 +214,10 @@ fn leave_kernel(timer: &mut Timer, when: When) -> When {
 #[inline]
 fn arm(timer: &mut Timer, deadline: u64, cx: &Context<'_>) {
     let Some((owner, key)) = timer else {
-        let target = Target::of(cx);
-        *timer = current::try_with(|core| (core.clone(), core.arm(deadline, Action::Wake(target))));
+        let who = Target::of(cx);
+        *timer = current::try_with(|core| {
+            (core.clone(), core.timers.borrow_mut().arm_for(deadline, who))
+        });
         return;
     };
     let stale = owner.timers.borrow().target(*key).is_some_and(|target| !target.is(cx));

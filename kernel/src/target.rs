@@ -11,57 +11,79 @@ use std::task::{Context, Waker};
 use crate::cell::TaskCell;
 use crate::current;
 
-/// Whom to wake.
-pub(crate) enum Target {
-    /// A task of ours, and the generation it must still have.
-    Task(Rc<TaskCell>, u32),
-    /// Anybody.
-    Foreign(Waker),
+/// Whom to wake, or nobody.
+///
+/// A struct and not an enum, so that the usual one, a task, is written and read as it is: copied in
+/// pieces that differ from those it was written in, it would wait for the writes to be through.
+#[derive(Default)]
+pub(crate) struct Target {
+    /// A task of ours,
+    task: Option<Rc<TaskCell>>,
+    /// and the generation it must still have.
+    generation: u32,
+    /// Anybody else.
+    foreign: Option<Waker>,
 }
 
 impl Target {
-    /// That task.
+    /// Whoever polls now.
+    pub(crate) fn of(cx: &Context<'_>) -> Self {
+        let mut target = Target::default();
+        if current::own(cx.waker(), |task| target.set_task(task)).is_none() {
+            target.foreign = Some(cx.waker().clone());
+        }
+        target
+    }
+
+    /// That task, in place of nobody.
     #[inline]
-    pub(crate) fn task(cell: &Rc<TaskCell>) -> Self {
-        Target::Task(cell.clone(), cell.generation.get())
+    pub(crate) fn set_task(&mut self, task: &Rc<TaskCell>) {
+        self.task = Some(task.clone());
+        self.generation = task.generation.get();
+    }
+
+    #[inline]
+    pub(crate) fn is_somebody(&self) -> bool {
+        self.task.is_some() || self.foreign.is_some()
     }
 
     /// Whether waking this wakes that task.
     #[inline]
-    pub(crate) fn is_task(&self, other: &Rc<TaskCell>) -> bool {
-        match self {
-            Target::Task(cell, generation) => {
-                Rc::ptr_eq(cell, other) && *generation == other.generation.get()
-            }
-            Target::Foreign(_) => false,
-        }
-    }
-
-    /// Whoever polls now.
-    pub(crate) fn of(cx: &Context<'_>) -> Self {
-        match current::own(cx.waker(), Target::task) {
-            Some(target) => target,
-            None => Target::Foreign(cx.waker().clone()),
-        }
+    pub(crate) fn is_task(&self, task: &Rc<TaskCell>) -> bool {
+        self.task.as_ref().is_some_and(|own| Rc::ptr_eq(own, task))
+            && self.generation == task.generation.get()
     }
 
     /// Whether waking this wakes whoever polls now.
     pub(crate) fn is(&self, cx: &Context<'_>) -> bool {
-        match self {
-            Target::Foreign(waker) => waker.will_wake(cx.waker()),
-            Target::Task(..) => current::own(cx.waker(), |task| self.is_task(task)) == Some(true),
+        match &self.foreign {
+            Some(waker) => waker.will_wake(cx.waker()),
+            None => current::own(cx.waker(), |task| self.is_task(task)) == Some(true),
         }
     }
 
+    /// Leaves nobody.
+    #[inline]
+    pub(crate) fn take(&mut self) -> Self {
+        let (task, foreign) = (self.task.take(), self.foreign.take());
+        Target { task, generation: self.generation, foreign }
+    }
+
     /// Wakes. No borrow of the kernel may be held.
+    #[inline]
     pub(crate) fn wake(self) {
-        match self {
-            Target::Task(cell, generation) if cell.generation.get() == generation => {
-                cell.core.make_ready(&cell);
-            }
-            Target::Task(..) => {}
-            Target::Foreign(waker) => wake_foreign(waker),
+        if let Some(task) = self.task {
+            wake_task(&task, self.generation);
+        } else if let Some(waker) = self.foreign {
+            wake_foreign(waker);
         }
+    }
+}
+
+/// Wakes a task if it is still the one that was meant.
+fn wake_task(task: &Rc<TaskCell>, generation: u32) {
+    if task.generation.get() == generation {
+        task.core.make_ready(task);
     }
 }
 
@@ -85,7 +107,8 @@ mod tests {
         let core = Core::new(Settings::default()).unwrap();
         let cell = core.new_cell();
         cell.generation.set(u32::MAX);
-        let target = Target::Task(cell.clone(), u32::MAX);
+        let mut target = Target::default();
+        target.set_task(&cell);
         core.finish(&cell, End::Ok, Echo::Yes);
         assert!(cell.is_free());
         target.wake();

@@ -7,12 +7,16 @@
 //! both cost O(1) and memory stays in proportion. Timers fire in order of deadline, then of arming.
 //! A hashed wheel would make sorting O(1), too, but rounds deadlines or cascades; this is exact.
 
+use std::rc::Rc;
+
+use crate::cell::TaskCell;
 use crate::target::Target;
 
 /// What a timer does when it fires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Wakes a sleeper.
-    Wake(Target),
+    /// Wakes a sleeper, who stands beside it.
+    Wake,
     /// Cancels a timeout's scope, or ends a shield.
     Scope(u32),
     /// The grace of the shutdown is over.
@@ -44,8 +48,9 @@ impl Entry {
 struct Slot {
     /// Tells its entry from dead ones of earlier tenants; 0 unless it is armed.
     order: u64,
-    /// Some while it is armed.
-    action: Option<Action>,
+    action: Action,
+    /// Whom it wakes: somebody while it is armed, if that is what it does.
+    who: Target,
     /// The next free one.
     next: u32,
 }
@@ -89,28 +94,49 @@ impl Timers {
 
     #[inline]
     pub(crate) fn arm(&mut self, deadline: u64, action: Action) -> TimerKey {
+        let slot = self.take_slot(deadline);
+        self.slots[slot as usize].action = action;
+        TimerKey(slot)
+    }
+
+    /// One that wakes somebody.
+    pub(crate) fn arm_for(&mut self, deadline: u64, who: Target) -> TimerKey {
+        let key = self.arm(deadline, Action::Wake);
+        self.slots[key.0 as usize].who = who;
+        key
+    }
+
+    /// One that wakes a task of this kernel.
+    #[inline]
+    pub(crate) fn arm_for_task(&mut self, deadline: u64, task: &Rc<TaskCell>) -> TimerKey {
+        let key = self.arm(deadline, Action::Wake);
+        self.slots[key.0 as usize].who.set_task(task);
+        key
+    }
+
+    #[inline]
+    fn take_slot(&mut self, deadline: u64) -> u32 {
         self.armed += 1;
         self.live += 1;
         let order = self.armed;
         let slot = if self.free == END { self.grow() } else { self.free };
         let free = &mut self.slots[slot as usize];
         free.order = order;
-        free.action = Some(action);
         self.free = free.next;
         self.fresh.push(Entry { deadline, order, slot });
-        TimerKey(slot)
+        slot
     }
 
-    /// Disarms a timer, fired or not. What it would have done is the caller's to drop.
+    /// Disarms a timer, fired or not. Whom it would have woken is the caller's to drop.
     #[inline]
-    pub(crate) fn disarm(&mut self, key: TimerKey) -> Option<Action> {
+    pub(crate) fn disarm(&mut self, key: TimerKey) -> Target {
         let slot = &mut self.slots[key.0 as usize];
         let order = std::mem::replace(&mut slot.order, 0);
-        let action = slot.action.take();
+        let who = slot.who.take();
         slot.next = self.free;
         self.free = key.0;
         if order == 0 {
-            return None;
+            return who;
         }
         self.live -= 1;
         if self.fresh.last().is_some_and(|last| last.order == order) {
@@ -118,54 +144,51 @@ impl Timers {
         } else if self.fresh.len() + self.heap.len() > 2 * self.live + SLACK {
             self.sweep();
         }
-        action
+        who
     }
 
     /// One more slot, free.
     #[cold]
     fn grow(&mut self) -> u32 {
         let at = self.slots.len() as u32;
-        self.slots.push(Slot { order: 0, action: None, next: END });
+        let who = Target::default();
+        self.slots.push(Slot { order: 0, action: Action::Wake, who, next: END });
         at
     }
 
-    /// Replaces whom a sleeper's timer wakes; gives back the old one.
-    pub(crate) fn retarget(&mut self, key: TimerKey, target: Target) -> Action {
-        match &mut self.slots[key.0 as usize].action {
-            Some(action) => std::mem::replace(action, Action::Wake(target)),
-            None => Action::Wake(target),
-        }
+    /// Replaces whom a sleeper's timer wakes; gives back the old one, or the new if it has fired.
+    pub(crate) fn retarget(&mut self, key: TimerKey, who: Target) -> Target {
+        let slot = &mut self.slots[key.0 as usize];
+        if slot.order == 0 { who } else { std::mem::replace(&mut slot.who, who) }
     }
 
     /// Looks at whom a sleeper's timer wakes; None once it fired.
     pub(crate) fn target(&self, key: TimerKey) -> Option<&Target> {
-        match &self.slots[key.0 as usize].action {
-            Some(Action::Wake(target)) => Some(target),
-            _ => None,
-        }
+        let slot = &self.slots[key.0 as usize];
+        (slot.order != 0).then_some(&slot.who)
     }
 
-    /// Takes the first timer that is due at `now`.
-    pub(crate) fn pop_due(&mut self, now: u64) -> Option<Action> {
+    /// Takes the first timer that is due at `now`: what it does, and whom it wakes.
+    pub(crate) fn pop_due(&mut self, now: u64) -> Option<(Action, Target)> {
         let first = self.first().filter(|first| first.deadline <= now)?;
         self.pop();
         self.live -= 1;
         let slot = &mut self.slots[first.slot as usize];
         slot.order = 0;
-        slot.action.take()
+        Some((slot.action, slot.who.take()))
     }
 
-    /// Disarms everything: the kernel closes. What it would have done is the caller's to drop; the
+    /// Disarms everything: the kernel closes. Whom it would have woken is the caller's to drop; the
     /// keys stay good for their owners to disarm.
-    pub(crate) fn clear(&mut self) -> Vec<Action> {
+    pub(crate) fn clear(&mut self) -> Vec<Target> {
         self.fresh.clear();
         self.heap.clear();
         self.live = 0;
-        let fired = self.slots.iter_mut().filter_map(|slot| {
+        let cleared = self.slots.iter_mut().map(|slot| {
             slot.order = 0;
-            slot.action.take()
+            slot.who.take()
         });
-        fired.collect()
+        cleared.filter(Target::is_somebody).collect()
     }
 
     fn is_living(slots: &[Slot], entry: &Entry) -> bool {
@@ -242,7 +265,7 @@ mod tests {
 
     fn fire_all(timers: &mut Timers, now: u64) -> Vec<u32> {
         let mut fired = Vec::new();
-        while let Some(action) = timers.pop_due(now) {
+        while let Some((action, _)) = timers.pop_due(now) {
             let Action::Scope(name) = action else { unreachable!() };
             fired.push(name);
         }
@@ -276,15 +299,16 @@ mod tests {
             if seed >> 60 < 7 {
                 let at = (seed >> 40) as usize % keys.len();
                 let (key, ..) = keys.swap_remove(at);
-                assert!(timers.disarm(key).is_some());
+                timers.disarm(key);
             }
         }
         expected.extend(keys.iter().map(|(_, deadline, name)| (*deadline, *name)));
         expected.sort_unstable();
         let expected: Vec<u32> = expected.into_iter().map(|(_, name)| name).collect();
         assert_eq!(fire_all(&mut timers, 500), expected);
+        assert!(timers.is_empty());
         for (key, ..) in keys {
-            assert!(timers.disarm(key).is_none());
+            timers.disarm(key);
         }
         assert!(timers.is_empty());
     }
@@ -299,7 +323,7 @@ mod tests {
                 timers.next_deadline();
             }
             for key in two {
-                assert!(timers.disarm(key).is_some());
+                timers.disarm(key);
             }
         }
         assert!(timers.heap.len() + timers.fresh.len() <= 2 * kept.len() + SLACK);

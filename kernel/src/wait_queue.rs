@@ -38,7 +38,7 @@ struct Node<T> {
     previous: u32,
     next: u32,
     weight: usize,
-    who: Option<Target>,
+    who: Target,
     handed: Option<T>,
 }
 
@@ -95,19 +95,20 @@ impl<T> WaitQueue<T> {
         let at = slot.0;
         if at == NONE {
             let target = Target::of(cx);
-            slot.0 = self.list.borrow_mut().push(target, weight);
+            let mut list = self.list.borrow_mut();
+            slot.0 = list.push(weight);
+            list.nodes[slot.0 as usize].who = target;
             self.waiting.set(self.waiting.get() + 1);
             return Poll::Pending;
         }
         let stale = {
             let mut list = self.list.borrow_mut();
-            match &list.nodes[at as usize].who {
-                Some(who) => !who.is(cx),
-                None => {
-                    slot.0 = NONE;
-                    return Poll::Ready(list.take_handed(at));
-                }
+            let who = &list.nodes[at as usize].who;
+            if !who.is_somebody() {
+                slot.0 = NONE;
+                return Poll::Ready(list.take_handed(at));
             }
+            !who.is(cx)
         };
         if stale { self.retarget(slot, at, cx) } else { Poll::Pending }
     }
@@ -123,14 +124,13 @@ impl<T> WaitQueue<T> {
         let mut list = self.list.borrow_mut();
         let at = slot.0;
         if at == NONE {
-            slot.0 = list.push(Target::task(task), weight);
+            slot.0 = list.push(weight);
+            list.nodes[slot.0 as usize].who.set_task(task);
             self.waiting.set(self.waiting.get() + 1);
             return Quick::Parked;
         }
-        match &list.nodes[at as usize].who {
-            Some(who) if who.is_task(task) => Quick::Parked,
-            _ => Quick::Unsure,
-        }
+        let same = list.nodes[at as usize].who.is_task(task);
+        if same { Quick::Parked } else { Quick::Unsure }
     }
 
     /// Takes what was handed over to `slot`.
@@ -147,21 +147,19 @@ impl<T> WaitQueue<T> {
     /// It waits, to be woken otherwise than it said.
     #[cold]
     fn retarget(&self, slot: &mut WaitSlot, at: u32, cx: &Context<'_>) -> Poll<T> {
-        let mut target = Target::of(cx);
+        let mut other = Target::of(cx);
         let mut list = self.list.borrow_mut();
-        let handed = match &mut list.nodes[at as usize].who {
-            Some(who) => {
-                std::mem::swap(who, &mut target);
-                Poll::Pending
-            }
+        let who = &mut list.nodes[at as usize].who;
+        let handed = if who.is_somebody() {
+            std::mem::swap(who, &mut other);
+            Poll::Pending
+        } else {
             // While a program's code cloned the waker.
-            None => {
-                slot.0 = NONE;
-                Poll::Ready(list.take_handed(at))
-            }
+            slot.0 = NONE;
+            Poll::Ready(list.take_handed(at))
         };
         drop(list);
-        drop(target);
+        drop(other);
         handed
     }
 
@@ -172,9 +170,7 @@ impl<T> WaitQueue<T> {
         }
         self.waiting.set(self.waiting.get() - 1);
         let who = self.list.borrow_mut().hand_over(value);
-        if let Some(who) = who {
-            who.wake();
-        }
+        who.wake();
         Ok(())
     }
 
@@ -194,33 +190,32 @@ impl<T> WaitQueue<T> {
         if at == NONE {
             return None;
         }
-        let (target, handed) = {
-            let mut list = self.list.borrow_mut();
-            let who = list.nodes[at as usize].who.take();
-            if who.is_some() {
-                self.waiting.set(self.waiting.get() - 1);
-                list.unlink(at);
-                list.free(at);
-                (who, None)
-            } else {
-                (None, Some(list.take_handed(at)))
-            }
+        let mut list = self.list.borrow_mut();
+        let who = list.nodes[at as usize].who.take();
+        let handed = if who.is_somebody() {
+            self.waiting.set(self.waiting.get() - 1);
+            list.unlink(at);
+            list.free(at);
+            None
+        } else {
+            Some(list.take_handed(at))
         };
-        drop(target);
+        drop(list);
+        drop(who);
         handed
     }
 }
 
 impl<T> List<T> {
+    /// A node at the end, with nobody to wake as yet.
     #[inline(always)]
-    fn push(&mut self, who: Target, weight: usize) -> u32 {
+    fn push(&mut self, weight: usize) -> u32 {
         let at = if self.free == NONE { self.grow() } else { self.free };
         let node = &mut self.nodes[at as usize];
         self.free = node.next;
         node.previous = self.tail;
         node.next = NONE;
         node.weight = weight;
-        node.who = Some(who);
         match self.tail {
             NONE => self.head = at,
             tail => self.nodes[tail as usize].next = at,
@@ -233,7 +228,8 @@ impl<T> List<T> {
     #[cold]
     fn grow(&mut self) -> u32 {
         let at = u32::try_from(self.nodes.len()).expect("fewer than 2^32 waiters");
-        let node = Node { previous: NONE, next: NONE, weight: 0, who: None, handed: None };
+        let node =
+            Node { previous: NONE, next: NONE, weight: 0, who: Target::default(), handed: None };
         self.nodes.push(node);
         at
     }
@@ -259,7 +255,7 @@ impl<T> List<T> {
 
     /// To the oldest, which there is: whom to wake.
     #[inline]
-    fn hand_over(&mut self, value: T) -> Option<Target> {
+    fn hand_over(&mut self, value: T) -> Target {
         let at = self.head;
         self.unlink(at);
         let node = &mut self.nodes[at as usize];
