@@ -211,13 +211,25 @@ pub(crate) fn begin_poll(cell: Rc<TaskCell>) {
     });
 }
 
-/// The poll has ended: of which task, and whether it asked to be queued again.
+/// What a poll has left at the door.
+#[derive(Clone, Copy)]
+pub(crate) struct Marks(u8);
+
+impl Marks {
+    /// The task asked to be queued again.
+    #[inline]
+    pub(crate) fn again(self) -> bool {
+        self.0 & AGAIN != 0
+    }
+}
+
+/// The poll has ended: of which task, and what it has left.
 #[inline]
-pub(crate) fn end_poll() -> (Rc<TaskCell>, bool) {
+pub(crate) fn end_poll() -> (Rc<TaskCell>, Marks) {
     DOOR.with(|door| {
         let running = ManuallyDrop::into_inner(door.running.replace(NOBODY));
         let cell = running.expect("who began to run runs until its poll has ended");
-        (cell, door.marks.get() & AGAIN != 0)
+        (cell, Marks(door.marks.get()))
     })
 }
 

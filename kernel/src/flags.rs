@@ -108,11 +108,17 @@ impl Flags {
         before
     }
 
-    /// Polled. Gives what is true now.
+    /// Polled.
     #[inline]
-    pub(crate) fn stop(&self) -> u16 {
-        let now = self.0.get() & !Flags::RUNNING;
-        self.0.set(now);
-        now
+    pub(crate) fn stop(&self) {
+        self.clear(Flags::RUNNING);
+    }
+
+    /// Polled, and into the queue with it if it is not there. Whether it was not.
+    #[inline]
+    pub(crate) fn stop_and_queue(&self) -> bool {
+        let before = self.0.get();
+        self.0.set((before & !Flags::RUNNING) | Flags::QUEUED);
+        before & Flags::QUEUED == 0
     }
 }

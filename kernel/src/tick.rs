@@ -19,7 +19,7 @@ use crate::body::{Body, Verdict};
 use crate::cancel::Ambient;
 use crate::cell::{OwnWaker, TaskCell};
 use crate::core::{Core, Stage};
-use crate::current;
+use crate::current::{self, Marks};
 use crate::flags::Flags;
 use crate::links::NONE;
 use crate::remote::TaskWaker;
@@ -83,8 +83,7 @@ enum Halt {
 struct Polled {
     cell: Rc<TaskCell>,
     result: Poll<Verdict>,
-    /// It asked to be queued again.
-    again: bool,
+    marks: Marks,
 }
 
 /// What was taken out of its place in the cell of the task that is polled. Whoever took it puts it
@@ -184,13 +183,13 @@ impl Core {
                 Some(body) => body.as_mut().poll(cx),
                 None => main(cx),
             };
-            let (cell, again) = current::end_poll();
+            let (cell, marks) = current::end_poll();
             let body = body.0.take();
             let is_main = body.is_none();
             if let Some(body) = body {
                 cell.body.put(body);
             }
-            let polled = Polled { cell, result, again };
+            let polled = Polled { cell, result, marks };
             if spare.is_out() {
                 break Halt::SpareIsOut(polled);
             }
@@ -230,7 +229,7 @@ impl Core {
             Some(body) => body.as_mut().poll(cx),
             None => main(cx),
         };
-        let (cell, again) = current::end_poll();
+        let (cell, marks) = current::end_poll();
         if let Some(body) = body.0.take() {
             cell.body.put(body);
         }
@@ -240,7 +239,7 @@ impl Core {
         if let Some(started) = started {
             self.check_length(&cell, started);
         }
-        let polled = Polled { cell, result, again };
+        let polled = Polled { cell, result, marks };
         if wheel.spare.is_out() {
             return self.give_spare(wheel, polled);
         }
@@ -259,27 +258,22 @@ impl Core {
     /// What follows from a poll.
     #[inline(always)]
     fn polled(&self, polled: Polled) {
-        let Polled { cell, result, again } = polled;
-        let flags = cell.flags.stop();
-        if flags & (Flags::ABORT | Flags::ASKED) != 0 {
-            self.polled_special(Polled { cell, result, again });
-            return;
-        }
-        match result {
-            Poll::Ready(verdict) => self.returned(&cell, verdict),
-            Poll::Pending => {
-                if again && flags & Flags::QUEUED == 0 {
-                    cell.flags.set(Flags::QUEUED);
-                    self.ready.borrow_mut().push(cell);
-                }
-            }
+        let Polled { cell, result, marks } = polled;
+        if cell.flags.any(Flags::ABORT | Flags::ASKED) {
+            self.polled_special(Polled { cell, result, marks });
+        } else if let Poll::Ready(verdict) = result {
+            self.returned(&cell, verdict);
+        } else if !marks.again() {
+            cell.flags.stop();
+        } else if cell.flags.stop_and_queue() {
+            self.ready.borrow_mut().push(cell);
         }
     }
 
     /// The same for any task. True: it was main, and has ended.
     #[inline(never)]
     fn polled_special(&self, polled: Polled) -> bool {
-        let Polled { cell, result, again } = polled;
+        let Polled { cell, result, marks } = polled;
         // It may have cancelled itself.
         current::set_ambient(Ambient::CLEAR);
         cell.flags.stop();
@@ -288,7 +282,7 @@ impl Core {
             Poll::Ready(verdict) => self.returned(&cell, verdict),
             Poll::Pending if cell.flags.any(Flags::ABORT) => self.abort(&cell),
             Poll::Pending => {
-                if again {
+                if marks.again() {
                     self.make_ready(&cell);
                 }
                 if cell.is_pending() && !cell.flags.any(Flags::QUEUED) && self.has_no_leaf(&cell) {
