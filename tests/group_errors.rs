@@ -1,13 +1,16 @@
 //! The errors that programs bring serve as the error of tasks, timeouts and groups (G3, C6, T2).
 
+use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use kernel::{
-    End, JoinedExt, Task, TaskCancelled, TaskError, TaskGroup, TaskTimeout, Wait, cancelled,
-    ignore_after, sleep, spawn, testing, timeout_after,
+    End, JoinedExt, Kernel, Task, TaskCancelled, TaskError, TaskGroup, TaskTimeout, Wait,
+    cancelled, ignore_after, sleep, spawn, testing, timeout_after,
 };
 
 fn secs(n: u64) -> Duration {
@@ -326,5 +329,53 @@ fn a_failed_cleanup_is_told_from_an_echo_in_boxed_errors() {
         both::<io::Error>().await;
         both::<Box<dyn Error>>().await;
         both::<Box<dyn Error + Send + Sync>>().await;
+    });
+}
+
+/// An error that joins its own task when it is shown, and counts how often one is dropped.
+struct Sly {
+    task: Rc<RefCell<Option<Task<(), Sly>>>>,
+    drops: Rc<Cell<u32>>,
+}
+
+impl fmt::Debug for Sly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(task) = self.task.borrow().as_ref() {
+            assert!(task.join().now_or_never().is_some());
+        }
+        f.write_str("Sly")
+    }
+}
+
+impl From<TaskCancelled> for Sly {
+    fn from(_: TaskCancelled) -> Self {
+        Sly { task: Rc::default(), drops: Rc::default() }
+    }
+}
+
+impl Drop for Sly {
+    fn drop(&mut self) {
+        self.drops.set(self.drops.get() + 1);
+    }
+}
+
+/// K9: an error that joins its own task while it is reported is dropped with that task.
+#[test]
+fn an_error_that_joins_its_task_is_dropped_with_it() {
+    testing::run_with(Kernel::builder().on_report(|_| ()), async || {
+        let (task, drops) = (Rc::new(RefCell::new(None)), Rc::new(Cell::new(0)));
+        let ended = TaskGroup::<Sly>::scope(async |g| {
+            g.spawn(async { Err::<(), _>(Sly { task: Rc::default(), drops: Rc::default() }) });
+            let sly = Sly { task: task.clone(), drops: drops.clone() };
+            *task.borrow_mut() = Some(g.spawn(async move { Err::<(), _>(sly) }));
+            sleep(Duration::MAX).await?;
+            Ok(())
+        })
+        .await;
+        drop(ended);
+        let task = task.take();
+        assert_eq!(drops.get(), 0);
+        drop(task);
+        assert_eq!(drops.get(), 1);
     });
 }

@@ -1,12 +1,17 @@
 //! A failure that nobody took is reported, once; one that somebody took is not (K6).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::future::{pending, poll_fn};
 use std::io;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use kernel::{Kernel, Report, TaskCancelled, TaskError, sleep, spawn, spawn_named, testing};
+use kernel::{
+    Builder, Kernel, Report, TaskCancelled, TaskError, sleep, spawn, spawn_named, testing,
+    yield_now,
+};
 
 fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -231,4 +236,65 @@ fn without_a_sink_tracing_is_told() {
     let heard = listener.0.lock().unwrap();
     assert_eq!(heard.len(), 1, "{heard:?}");
     assert!(heard[0].starts_with("ERROR") && heard[0].contains("unheard"), "{heard:?}");
+}
+
+/// A kernel that reports every poll as a long one, to a sink that is told of nothing else.
+fn told_of_polls(sink: impl Fn() + 'static) -> Builder {
+    Kernel::builder().report_long_polls(Duration::ZERO).on_report(move |report| {
+        if let Report::LongPoll { .. } = report {
+            sink();
+        }
+    })
+}
+
+/// K9: a sink that is told of a long poll is no part of the task that was polled: a leaf that it
+/// tries is not cancelled with it.
+#[test]
+fn a_sink_that_hears_of_a_long_poll_is_not_cancelled_with_the_task() {
+    let said = Rc::new(RefCell::new(Vec::new()));
+    let log = said.clone();
+    let builder = told_of_polls(move || {
+        let leaf = std::panic::catch_unwind(|| {
+            Box::pin(yield_now()).as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        });
+        log.borrow_mut().push(matches!(leaf, Ok(Poll::Pending)));
+    });
+    testing::run_with(builder, async || {
+        // Parked in nothing of ours, so the request stays pending.
+        let task = spawn(pending::<Result<(), TaskCancelled>>());
+        testing::settle().await.unwrap();
+        task.request_cancel();
+        testing::settle().await.unwrap();
+        task.abort();
+    });
+    assert!(said.borrow().iter().all(|well| *well), "{:?}", said.borrow());
+}
+
+/// K1, K9: a turn that a sink asks for with the waker of the task that was polled is not lost.
+#[test]
+fn a_turn_that_a_sink_asks_for_is_not_lost() {
+    let kept: Rc<RefCell<Option<Waker>>> = Rc::default();
+    let polls = Rc::new(Cell::new(0));
+    let (theirs, count) = (kept.clone(), polls.clone());
+    let builder = told_of_polls(move || {
+        if count.get() == 2 {
+            if let Some(waker) = theirs.borrow_mut().take() {
+                let _ = Box::pin(yield_now()).as_mut().poll(&mut Context::from_waker(&waker));
+            }
+        }
+    });
+    testing::run_with(builder, async || {
+        let (count, keeps) = (polls.clone(), kept.clone());
+        let task = spawn(poll_fn(move |cx| {
+            count.set(count.get() + 1);
+            *keeps.borrow_mut() = Some(cx.waker().clone());
+            Poll::<Result<(), TaskCancelled>>::Pending
+        }));
+        testing::settle().await.unwrap();
+        let waker = kept.borrow().clone().unwrap();
+        waker.wake();
+        testing::settle().await.unwrap();
+        assert_eq!(polls.get(), 3);
+        task.abort();
+    });
 }

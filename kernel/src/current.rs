@@ -235,11 +235,16 @@ pub(crate) fn end_poll() -> (Rc<TaskCell>, Marks) {
 
 /// Nobody runs any more: a poll has panicked.
 pub(crate) fn stop_running() -> Option<Rc<TaskCell>> {
+    forget_poll();
+    DOOR.with(|door| ManuallyDrop::into_inner(door.running.replace(NOBODY)))
+}
+
+/// What the last poll offered to its leaves is nobody's any more: a program's code comes next.
+pub(crate) fn forget_poll() {
     DOOR.with(|door| {
         door.waker.set(NO_WAKER);
         door.ambient.set(Ambient::CLEAR);
-        ManuallyDrop::into_inner(door.running.replace(NOBODY))
-    })
+    });
 }
 
 /// While this lives, its kernel is the current one of the thread.

@@ -171,12 +171,13 @@ impl<E: fmt::Debug + 'static> Failed<E> {
                 }
             }
             Failed::Member(cell) => {
-                // Nobody took it after all: released, it is reported.
-                cell.flags.clear(Flags::TAKEN);
+                // Nobody took it after all: released, it is reported. A `Debug` that joins the task
+                // still finds it taken, as it is out of its cell then.
                 if cell.holders.get() > 1 {
                     core.report_failure(&cell);
                     cell.flags.clear(Flags::FAILURE);
                 }
+                cell.flags.clear(Flags::TAKEN);
                 core.let_go(&cell);
             }
         }

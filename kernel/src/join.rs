@@ -40,7 +40,8 @@ impl TaskCell {
             // Woken without the end: it queues again.
             while self.rare().joiners.poll_enter(slot, 1, cx).is_ready() {}
         }
-        Poll::Pending
+        // A program's code, cloning its waker, may have ended the task.
+        if self.is_ended() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// The same for a task that polls the wait itself, if there is nobody else.

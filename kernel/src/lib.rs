@@ -63,7 +63,7 @@
 //! | `kernel.rs` | [`Kernel`], [`run`], the builder, shutdown |
 //! | `tick.rs`, `idle.rs` | a turn of the kernel; what it does between polls, and when idle |
 //! | `core.rs` | the state, and the six invariants that take the place of `SAFETY` comments |
-//! | `cell.rs`, `flags.rs`, `body.rs` | a task: what is known of it, its states, its future |
+//! | `cell.rs`, `place.rs`, `flags.rs`, `body.rs` | what is known of a task; its states; its future |
 //! | `table.rs`, `id.rs`, `lifecycle.rs` | its place, its name, its life |
 //! | `cancel.rs`, `scope*.rs` | scopes and delivery; the tree of scopes and parked leaves |
 //! | `leaf.rs`, `current.rs`, `target.rs` | the cancel point; the door; whom to wake |
@@ -71,7 +71,7 @@
 //! | `task.rs`, `join.rs`, `group*.rs` | the handle; waiting for a task; groups |
 //! | `timeout.rs`, `shield.rs`, `sleep.rs`, `job.rs` | timeouts; shields; time; other threads |
 //! | `timer.rs`, `clock.rs`, `reactor.rs`, `io*.rs` | the heap of timers; the clock; readiness |
-//! | `wait_queue.rs` | FIFO waiters with hand-over: all that `sync` needs |
+//! | `wait_queue.rs`, `handoff.rs` | FIFO waiters with hand-over, and the leaf made of them |
 //! | `snapshot.rs`, `report.rs`, `testing.rs` | the tree of tasks; what nobody took; the test kit |
 //! | `error.rs`, `links.rs` | what an await point can end in; lists through an arena |
 //!

@@ -73,7 +73,8 @@ impl Table {
         cell
     }
 
-    /// The task of that name, if it has not been released.
+    /// The task of that name, if it has not been released; one whose names are used up is found for
+    /// good, free.
     pub(crate) fn get(&self, id: TaskId) -> Option<&Rc<TaskCell>> {
         self.at(id.index).filter(|cell| cell.generation.get() == id.generation)
     }

@@ -6,8 +6,8 @@
 //!
 //! Most tasks go the short way: nobody has cloned their waker or asked for their cancellation. They
 //! share a spare waker, named anew for each poll and given to the task that clones it; and the
-//! ambient, which is clear between polls, is left as it is. So a turn costs them no allocation and
-//! no look into their cell but one at the flags.
+//! ambient, which is clear between polls, is left as it is. So a turn costs them no allocation and,
+//! but for the body, no look at more of their cell than flags and counters.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -237,6 +237,7 @@ impl Core {
             cell.rare().waker.set(Some(own));
         }
         if let Some(started) = started {
+            current::forget_poll();
             self.check_length(&cell, started);
         }
         let polled = Polled { cell, result, marks };

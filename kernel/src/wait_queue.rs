@@ -31,8 +31,8 @@ struct List<T> {
     free: u32,
 }
 
-/// `poll_enter`: it has somebody to wake; `hand_over`: a thing instead; `leave`, or `poll_enter`
-/// once more: neither, it is free. `waiting` counts those with somebody to wake, which are the
+/// Entered, it has somebody to wake; `hand_over`: a thing instead; left, or what was handed over
+/// taken: neither, it is free. `waiting` counts those with somebody to wake, which are the
 /// linked ones.
 struct Node<T> {
     previous: u32,

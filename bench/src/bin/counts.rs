@@ -77,6 +77,10 @@ fn check(record: bool) -> Result<ExitCode> {
     let mut counts = Vec::new();
     let mut grown = 0;
     for workload in WORKLOADS {
+        if cfg!(curium_no_records) && workload == Workload::Cancel {
+            // In that build nothing can be cancelled: it would wait for ever.
+            continue;
+        }
         let now = count("curium", workload)?.ok_or("Curium has every workload")?;
         counts.push((workload.name(), now));
     }
