@@ -13,15 +13,10 @@ use kernel::{
 };
 use sync::Event;
 
+mod limits;
+
 fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
-}
-
-/// Runs what may hang in a thread of its own, and says so if it does.
-fn within_limits<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
-    let (done, ended) = mpsc::channel();
-    std::thread::spawn(move || done.send(run()));
-    ended.recv_timeout(secs(20)).expect("it hangs, or has panicked")
 }
 
 thread_local!(static DONE: Rc<Event> = Rc::new(Event::new()));
@@ -53,7 +48,7 @@ fn post_in_the_mailbox_is_no_deadlock() {
 /// K8: a job that has come back no longer holds the virtual clock, taken or not.
 #[test]
 fn a_job_that_came_back_does_not_stop_the_virtual_clock() {
-    within_limits(|| {
+    limits::within(|| {
         testing::run(async || {
             let (go, gone) = mpsc::channel();
             let mut job = Box::pin(on_thread(move || gone.recv().map(|()| 7).unwrap()));
@@ -70,7 +65,7 @@ fn a_job_that_came_back_does_not_stop_the_virtual_clock() {
 /// K8, K7: the waker of an ended task wakes nobody, so it hides no deadlock.
 #[test]
 fn the_waker_of_an_ended_task_hides_no_deadlock() {
-    let panicked = within_limits(|| {
+    let panicked = limits::within(|| {
         let kept = RefCell::new(None);
         let kept = std::panic::AssertUnwindSafe(&kept);
         let ran = std::panic::catch_unwind(move || {

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -15,18 +15,13 @@ use kernel::{
     disable_cancellation, sleep, spawn, testing, timeout_after, yield_now,
 };
 
+mod limits;
+
 type Ended = Result<(), TaskCancelled>;
 type Kept = Rc<RefCell<Option<Waker>>>;
 
 fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
-}
-
-/// Runs what may hang in a thread of its own, and says so if it does.
-fn within_limits<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
-    let (done, ended) = mpsc::channel();
-    std::thread::spawn(move || done.send(run()));
-    ended.recv_timeout(secs(20)).expect("it hangs, or has panicked")
 }
 
 /// A kernel whose reports nobody sees.
@@ -100,7 +95,7 @@ fn a_task_keeps_its_waker_although_another_one_panicked_before_it() {
 /// K8: the waker of a panicked task hides no deadlock.
 #[test]
 fn the_waker_of_a_panicked_task_hides_no_deadlock() {
-    let text = within_limits(|| {
+    let text = limits::within(|| {
         let kept = Kept::default();
         let ran = catch_unwind(AssertUnwindSafe(|| {
             quiet().run(async || {

@@ -137,9 +137,7 @@ impl<H: Handoff> Wait<H> {
             }
         }
     }
-}
 
-impl<H: Handoff> Wait<H> {
     /// Out of the queue. What had been handed over is there only if this is dropped, or if a budget
     /// was spent before it could be looked at; a leaf that would park has been handed nothing.
     #[inline]
