@@ -72,7 +72,7 @@ impl<H: Handoff> Unpin for Wait<H> {}
 impl<H: Handoff> Future for Wait<H> {
     type Output = Result<H::Output, TaskCancelled>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Wait { handoff, slot, point } = &mut *self;
         if !current::spend() {

@@ -40,6 +40,8 @@ pub struct Queue<T> {
     items: RefCell<VecDeque<Ticketed<T>>>,
     /// The next ticket: items stand in the queue in the order of their tickets.
     next: Cell<u64>,
+    /// No item that was ever put into `items` has a ticket from here on.
+    beyond: Cell<u64>,
     /// Places that were given to putters which have not filled them yet.
     promised: Cell<usize>,
     getters: WaitQueue<Ticketed<T>>,
@@ -78,6 +80,7 @@ impl<T> Queue<T> {
             maxsize,
             items: RefCell::new(VecDeque::new()),
             next: Cell::new(0),
+            beyond: Cell::new(0),
             promised: Cell::new(0),
             getters: WaitQueue::new(),
             putters: WaitQueue::new(),
@@ -217,19 +220,31 @@ impl<T> Queue<T> {
     #[inline(never)]
     fn hand_over(&self, item: Ticketed<T>) {
         if let Err(item) = self.getters.hand_over(item) {
-            self.insert(item);
+            self.insert_late(item);
         }
     }
 
     #[inline]
     fn insert(&self, item: Ticketed<T>) {
-        let mut items = self.items.borrow_mut();
-        if items.back().is_none_or(|last| last.ticket < item.ticket) {
-            items.push_back(item);
-        } else {
-            let at = items.partition_point(|other| other.ticket < item.ticket);
-            items.insert(at, item);
+        if item.ticket < self.beyond.get() {
+            return self.insert_between(item);
         }
+        self.beyond.set(item.ticket + 1);
+        self.items.borrow_mut().push_back(item);
+    }
+
+    /// Nobody waited for it after all.
+    #[cold]
+    fn insert_late(&self, item: Ticketed<T>) {
+        self.insert(item);
+    }
+
+    /// One that was there before, or whose putter was overtaken.
+    #[cold]
+    fn insert_between(&self, item: Ticketed<T>) {
+        let mut items = self.items.borrow_mut();
+        let at = items.partition_point(|other| other.ticket < item.ticket);
+        items.insert(at, item);
     }
 
     fn take(&self) -> Option<Ticketed<T>> {
