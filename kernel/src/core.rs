@@ -27,7 +27,6 @@ use crate::body::Body;
 use crate::cell::TaskCell;
 use crate::clock::Clock;
 use crate::current;
-use crate::flags::Flags;
 use crate::group_state::Groups;
 use crate::id::TaskId;
 use crate::reactor::Reactor;
@@ -174,16 +173,15 @@ impl Core {
 
     #[inline]
     pub(crate) fn make_ready(&self, cell: &Rc<TaskCell>) {
-        if !cell.flags.any(Flags::QUEUED | Flags::ENDED | Flags::FREE) {
-            cell.flags.set(Flags::QUEUED);
+        if cell.flags.queue() {
             self.ready.borrow_mut().push(cell.clone());
         }
     }
 
+    /// The same for whoever has a reference to give away.
     #[inline]
     pub(crate) fn make_ready_owned(&self, cell: Rc<TaskCell>) {
-        if !cell.flags.any(Flags::QUEUED | Flags::ENDED | Flags::FREE) {
-            cell.flags.set(Flags::QUEUED);
+        if cell.flags.queue() {
             self.ready.borrow_mut().push(cell);
         }
     }

@@ -100,6 +100,16 @@ impl Flags {
         self.0.set(Flags::FREE);
     }
 
+    /// To be queued, if it is alive and does not stand there. Whether it is.
+    #[inline]
+    pub(crate) fn queue(&self) -> bool {
+        let goes = !self.any(Flags::QUEUED | Flags::ENDED | Flags::FREE);
+        if goes {
+            self.set(Flags::QUEUED);
+        }
+        goes
+    }
+
     /// Out of the queue, to be polled. Gives what was true before.
     #[inline]
     pub(crate) fn start(&self) -> u16 {
