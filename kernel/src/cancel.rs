@@ -15,16 +15,14 @@
 //! Source: the level-cancelled scopes of trio, made edge-triggered with stamps; curio's two flags a
 //! task are where this started.
 
-use std::rc::Rc;
-
-use crate::cell::TaskCell;
+use crate::chunk::TaskRef;
 use crate::core::Core;
 use crate::current;
 use crate::error::{CancelReason, TaskCancelled};
 use crate::flags::Flags;
 use crate::id::TaskId;
 use crate::links::NONE;
-use crate::scope::{RootHeads, Scope, ScopeKind, Scopes};
+use crate::scope::{Scope, ScopeKind, Scopes};
 use crate::target::wake_foreign;
 
 /// What the scopes around the leaf that is being polled say.
@@ -47,20 +45,17 @@ impl Ambient {
     }
 }
 
-pub(crate) fn heads(cell: &TaskCell) -> RootHeads<'_> {
-    RootHeads { record: &cell.first_record, child: &cell.first_child }
-}
-
 impl Core {
     /// Asks for the cancellation of a task. On an ended task, or a second time: nothing (C4, C5).
-    pub(crate) fn request(&self, cell: &Rc<TaskCell>, reason: CancelReason) {
+    pub(crate) fn request(&self, cell: &TaskRef, reason: CancelReason) {
         if cell.flags.any(Flags::FREE | Flags::ENDED | Flags::ASKED) {
             return;
         }
         cell.ask(self.next_stamp(), reason);
         self.changed(cell.id());
         self.make_ready(cell);
-        self.wake_foreign_below(cell.first_record.get(), cell.first_child.get());
+        let (record, child) = cell.hanging();
+        self.wake_foreign_below(record, child);
     }
 
     /// Cancels an inner scope: its deadline came, or its group failed. A shield ends instead.
@@ -157,7 +152,7 @@ impl Core {
     /// The same inside a scope.
     #[inline(never)]
     fn deliver_in(&self, since: u64) -> TaskCancelled {
-        let running = self.with_running(Rc::clone);
+        let running = self.with_running(TaskRef::clone);
         let root = &running.expect("a leaf is due only while its task is polled");
         let since = if since == 0 { u64::MAX } else { since };
         let mut scopes = self.scopes.borrow_mut();
@@ -202,7 +197,7 @@ impl Core {
     }
 
     /// The same for a task that awaits its own end: whatever shields there are.
-    pub(crate) fn deliver_to_oneself(&self, cell: &TaskCell) -> TaskCancelled {
+    pub(crate) fn deliver_to_oneself(&self, cell: &TaskRef) -> TaskCancelled {
         let mut scopes = self.scopes.borrow_mut();
         let mut at = current::ambient().scope;
         while let Some(scope) = scopes.scopes.get_mut(at as usize) {
@@ -218,7 +213,7 @@ impl Core {
     /// Whether a cancellation waits for the task that runs, behind whatever shields (for
     /// `check_cancellation`): the reason of the outermost.
     pub(crate) fn peek(&self) -> Option<TaskCancelled> {
-        let cell = self.with_running(Rc::clone)?;
+        let cell = self.with_running(TaskRef::clone)?;
         if let Some(asked) = cell.asked().filter(|asked| asked.pending) {
             return Some(TaskCancelled::new(asked.reason));
         }
@@ -235,26 +230,26 @@ impl Core {
     }
 
     /// Makes a scope below the one that is being polled.
-    pub(crate) fn open_scope(&self, cell: &TaskCell, kind: ScopeKind, deadline: u64) -> u32 {
+    pub(crate) fn open_scope(&self, cell: &TaskRef, kind: ScopeKind, deadline: u64) -> u32 {
         let scope = Scope::new(cell.id(), kind, self.next_stamp(), deadline);
         let mut scopes = self.scopes.borrow_mut();
         let key = u32::try_from(scopes.scopes.insert(scope)).expect("fewer than 2^32 scopes");
-        scopes.hang(key, current::ambient().scope, &heads(cell));
+        scopes.hang(key, current::ambient().scope, &cell.heads());
         key
     }
 
     /// The ambient inside a scope that is about to be polled; hangs it over if it has moved.
     pub(crate) fn enter_scope(&self, key: u32) -> Ambient {
         let outer = current::ambient();
-        let running = self.with_running(Rc::clone);
+        let running = self.with_running(TaskRef::clone);
         let mut scopes = self.scopes.borrow_mut();
         let scope = &scopes.scopes[key as usize];
         if let Some(cell) = running.as_ref() {
             if scope.task != cell.id() || scope.parent != outer.scope {
                 let old = self.find(scope.task);
-                scopes.unhang(key, old.as_deref().map(heads).as_ref());
+                scopes.unhang(key, old.as_ref().map(TaskRef::heads).as_ref());
                 scopes.scopes[key as usize].task = cell.id();
-                scopes.hang(key, outer.scope, &heads(cell));
+                scopes.hang(key, outer.scope, &cell.heads());
             }
         }
         let scope = &scopes.scopes[key as usize];
@@ -273,7 +268,7 @@ impl Core {
     pub(crate) fn close_scope(&self, key: u32, passing: bool) {
         let mut scopes = self.scopes.borrow_mut();
         let cell = self.find(scopes.scopes[key as usize].task);
-        let closed = scopes.remove(key, cell.as_deref().map(heads).as_ref());
+        let closed = scopes.remove(key, cell.as_ref().map(TaskRef::heads).as_ref());
         let mut at = if closed.foreign && !passing { closed.parent } else { NONE };
         let rearm = at != NONE;
         while let Some(scope) = scopes.scopes.get_mut(at as usize) {

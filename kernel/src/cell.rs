@@ -19,18 +19,18 @@ use std::any::Any;
 use std::cell::{Cell, OnceCell};
 use std::panic::Location;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
 use crate::body::Body;
-use crate::core::Core;
+use crate::chunk::TaskRef;
 use crate::error::{CancelReason, Panic};
 use crate::flags::Flags;
 use crate::id::{GroupId, TaskId};
 use crate::links::{Links, NONE};
 use crate::place::Place;
 use crate::remote::TaskWaker;
+use crate::scope::RootHeads;
 use crate::wait_queue::WaitQueue;
 
 /// How a task ended.
@@ -71,45 +71,52 @@ pub(crate) struct Parked {
     pub(crate) since: u64,
 }
 
-/// A task.
+/// All that a plain task has; a line of the cache, which nothing else touches. What only some tasks
+/// have stands beside it, in their chunk (`chunk.rs`).
+#[repr(align(64))]
 pub(crate) struct TaskCell {
-    /// Its kernel. The kernel's table is emptied when it closes, which ends the circle.
-    pub(crate) core: Rc<Core>,
-    pub(crate) index: u32,
-    pub(crate) generation: Cell<u32>,
-    /// Ascends in the order of spawning: shutdown asks the youngest first.
-    pub(crate) serial: Cell<u64>,
-    pub(crate) flags: Flags,
-    /// How it ended, if it has.
-    end: Cell<End>,
-    /// How many handles, joins and groups keep the outcome.
-    pub(crate) holders: Cell<u32>,
-    pub(crate) cycles: Cell<u32>,
-    /// Gives the type of its future, which names it unless a name was given.
-    pub(crate) type_name: Cell<fn() -> &'static str>,
     /// None: it is being polled, it was aborted, or it is the main task, whose future lives in
     /// `Kernel::run`. A free cell keeps its box if that is small.
     pub(crate) body: Place<Pin<Box<dyn Body>>>,
-    /// What few tasks have; a free cell keeps the box.
-    rare: OnceCell<Box<Rare>>,
+    /// Ascends in the order of spawning: shutdown asks the youngest first.
+    pub(crate) serial: Cell<u64>,
+    /// Gives the type of its future, which names it unless a name was given.
+    pub(crate) type_name: Cell<fn() -> &'static str>,
+    pub(crate) parent: Cell<TaskId>,
+    /// Who waits for its end, if that is a task of this kernel that polls the wait itself; all
+    /// others stand in `Rare::joiners`.
+    pub(crate) joiner: Cell<TaskId>,
+    pub(crate) generation: Cell<u32>,
+    pub(crate) flags: Flags,
+    /// How many handles, joins and groups keep the outcome.
+    pub(crate) holders: Cell<u32>,
+    pub(crate) cycles: Cell<u32>,
+}
+
+const _: () = assert!(size_of::<TaskCell>() == 64, "a cell is one line of the cache");
+
+/// What a task in a group has, one that has scopes, and one with something rare.
+pub(crate) struct Family {
+    /// Valid if `Flags::MEMBER` is set.
+    pub(crate) group: Cell<GroupId>,
+    pub(crate) member: Cell<Links>,
     /// What hangs on the root scope (`scope.rs`).
     pub(crate) first_record: Cell<u32>,
     pub(crate) first_child: Cell<u32>,
-    pub(crate) parked: Cell<Option<Parked>>,
-    pub(crate) parent: Cell<TaskId>,
-    pub(crate) group: Cell<GroupId>,
-    pub(crate) member: Cell<Links>,
-    /// Who waits for its end, if that is a task of this kernel that polls the wait itself; all
-    /// others stand in `Rare::joiners`.
-    pub(crate) joiner: Place<Waiter>,
-    /// How many of all these are in `join`.
-    pub(crate) joining: Cell<u32>,
+    /// A free cell keeps the box.
+    rare: OnceCell<Box<Rare>>,
 }
 
-/// A task of the same kernel, and the generation it must still have.
-pub(crate) struct Waiter {
-    pub(crate) cell: Rc<TaskCell>,
-    pub(crate) generation: u32,
+impl Default for Family {
+    fn default() -> Self {
+        Family {
+            group: Cell::new(GroupId::NONE),
+            member: Cell::new(Links::ALONE),
+            first_record: Cell::new(NONE),
+            first_child: Cell::new(NONE),
+            rare: OnceCell::new(),
+        }
+    }
 }
 
 /// What few tasks have.
@@ -122,6 +129,8 @@ pub(crate) struct Rare {
     asked: Cell<Option<Asked>>,
     /// Who waits for its end and has no place in the cell.
     pub(crate) joiners: WaitQueue,
+    /// How many that wait for its end are in `join`, but for the one of `Flags::JOINED`.
+    pub(crate) joining: Cell<u32>,
 }
 
 /// A waker that names one task for good.
@@ -142,79 +151,68 @@ impl OwnWaker {
 }
 
 impl TaskCell {
-    pub(crate) fn new(core: Rc<Core>, index: u32, generation: u32) -> Self {
+    pub(crate) fn new(generation: u32) -> Self {
         TaskCell {
-            core,
-            index,
-            generation: Cell::new(generation),
+            body: Place::empty(),
             serial: Cell::new(0),
+            type_name: Cell::new(|| "main"),
+            parent: Cell::new(TaskId::NOBODY),
+            joiner: Cell::new(TaskId::NOBODY),
+            generation: Cell::new(generation),
             flags: Flags::new(Flags::FREE),
-            end: Cell::new(End::Aborted),
             holders: Cell::new(0),
             cycles: Cell::new(0),
-            type_name: Cell::new(|| "main"),
-            body: Place::empty(),
-            rare: OnceCell::new(),
-            first_record: Cell::new(NONE),
-            first_child: Cell::new(NONE),
-            parked: Cell::new(None),
-            parent: Cell::new(TaskId::NOBODY),
-            group: Cell::new(GroupId::NONE),
-            member: Cell::new(Links::ALONE),
-            joiner: Place::empty(),
-            joining: Cell::new(0),
         }
     }
 
-    pub(crate) fn id(&self) -> TaskId {
-        TaskId { index: self.index, generation: self.generation.get() }
-    }
-
-    /// Makes a free cell that of a new task. The boxes stay with the cell.
+    /// Makes a free cell that of a new task, with one holder. It keeps its boxes, and is to be made
+    /// alive when it has its body.
+    #[inline]
     pub(crate) fn begin(&self, serial: u64) {
-        self.flags.reset();
         self.serial.set(serial);
+        self.holders.set(1);
         self.cycles.set(0);
-        self.first_record.set(NONE);
-        self.first_child.set(NONE);
-        self.parked.set(None);
-        self.group.set(GroupId::NONE);
     }
 
     pub(crate) fn is_ended(&self) -> bool {
         self.flags.any(Flags::ENDED)
     }
 
-    pub(crate) fn is_free(&self) -> bool {
-        self.flags.any(Flags::FREE)
-    }
-
     pub(crate) fn end(&self) -> Option<End> {
-        self.is_ended().then(|| self.end.get())
+        self.is_ended().then(|| self.flags.end())
     }
 
-    /// It ended so.
-    pub(crate) fn set_end(&self, end: End) {
-        self.end.set(end);
-        self.flags.clear(Flags::RUNNING);
-        self.flags.set(Flags::ENDED);
+    /// Moves the output or the error into `out`, an `&mut Option<..>` of the right type.
+    #[inline]
+    pub(crate) fn take_output(&self, out: &mut dyn Any) {
+        if let Some(mut body) = self.body.take() {
+            body.as_mut().take_output(out);
+            self.body.put(body);
+        }
     }
 
-    /// Whether somebody is parked in a `join` of this task, who will take its outcome.
-    pub(crate) fn has_joiners(&self) -> bool {
-        self.joining.get() > 0
+    pub(crate) fn take_error(&self, out: &mut dyn Any) {
+        if let Some(mut body) = self.body.take() {
+            body.as_mut().take_error(out);
+            self.body.put(body);
+        }
     }
+}
 
+impl TaskRef {
     /// What few tasks have; from here on this one has it.
     pub(crate) fn rare(&self) -> &Rare {
         self.flags.set(Flags::RARE);
-        self.rare.get_or_init(Box::default)
+        self.family().rare.get_or_init(Box::default)
     }
 
     /// What few tasks have, if this one has.
     #[inline]
     pub(crate) fn any_rare(&self) -> Option<&Rare> {
-        if self.flags.any(Flags::RARE) { self.rare.get().map(|rare| &**rare) } else { None }
+        if !self.flags.any(Flags::RARE) {
+            return None;
+        }
+        self.any_family()?.rare.get().map(|rare| &**rare)
     }
 
     /// The cancellation that was asked of it.
@@ -261,19 +259,35 @@ impl TaskCell {
         out
     }
 
-    /// Moves the output or the error into `out`, an `&mut Option<..>` of the right type.
-    #[inline]
-    pub(crate) fn take_output(&self, out: &mut dyn Any) {
-        if let Some(mut body) = self.body.take() {
-            body.as_mut().take_output(out);
-            self.body.put(body);
-        }
+    /// The group it is a member of, or `GroupId::NONE`.
+    pub(crate) fn group(&self) -> GroupId {
+        let member = self.flags.any(Flags::MEMBER);
+        let family = self.any_family().filter(|_| member);
+        family.map_or(GroupId::NONE, |family| family.group.get())
     }
 
-    pub(crate) fn take_error(&self, out: &mut dyn Any) {
-        if let Some(mut body) = self.body.take() {
-            body.as_mut().take_error(out);
-            self.body.put(body);
+    /// The heads of what hangs on its root scope; from here on something may.
+    pub(crate) fn heads(&self) -> RootHeads<'_> {
+        self.flags.set(Flags::SCOPED);
+        let family = self.family();
+        RootHeads { record: &family.first_record, child: &family.first_child }
+    }
+
+    /// What hangs on its root scope: the first record and the first scope.
+    #[inline]
+    pub(crate) fn hanging(&self) -> (u32, u32) {
+        if !self.flags.any(Flags::SCOPED) {
+            return (NONE, NONE);
+        }
+        self.any_family()
+            .map_or((NONE, NONE), |family| (family.first_record.get(), family.first_child.get()))
+    }
+
+    /// Nothing hangs on its root scope any more.
+    pub(crate) fn hang_nothing(&self) {
+        if let Some(family) = self.any_family() {
+            family.first_record.set(NONE);
+            family.first_child.set(NONE);
         }
     }
 }

@@ -24,9 +24,10 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::body::Body;
-use crate::cell::TaskCell;
+use crate::chunk::TaskRef;
 use crate::clock::Clock;
 use crate::current;
+use crate::flags::Flags;
 use crate::group_state::Groups;
 use crate::id::TaskId;
 use crate::reactor::Reactor;
@@ -64,8 +65,8 @@ pub(crate) struct Core {
     /// Tells the kernels of this process apart.
     pub(crate) number: u32,
     pub(crate) tasks: RefCell<Table>,
-    /// How many have not ended.
-    pub(crate) live: Cell<usize>,
+    /// How many have ended.
+    pub(crate) ended: Cell<u64>,
     pub(crate) ready: RefCell<ReadyQueue>,
     /// Changes whenever a copy of the ambient may be stale.
     pub(crate) epoch: Cell<u64>,
@@ -107,7 +108,7 @@ impl Core {
         Ok(Rc::new(Core {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             tasks: RefCell::new(Table::new()),
-            live: Cell::new(0),
+            ended: Cell::new(0),
             ready: RefCell::new(ReadyQueue::new(settings.seed)),
             epoch: Cell::new(0),
             stamp: Cell::new(1),
@@ -148,14 +149,20 @@ impl Core {
         next
     }
 
+    /// How many tasks have not ended.
+    pub(crate) fn live(&self) -> usize {
+        let live = self.tasks.borrow().spawned() - self.ended.get();
+        usize::try_from(live).expect("tasks that live are in memory")
+    }
+
     /// The task of that name, unless its place has been given to another.
-    pub(crate) fn find(&self, task: TaskId) -> Option<Rc<TaskCell>> {
-        self.tasks.borrow().get(task).cloned()
+    pub(crate) fn find(&self, task: TaskId) -> Option<TaskRef> {
+        self.tasks.borrow().get(task)
     }
 
     /// Runs kernel code on the task of this kernel that is being polled, if there is one.
-    pub(crate) fn with_running<R>(&self, f: impl FnOnce(&Rc<TaskCell>) -> R) -> Option<R> {
-        let mine = |cell: &Rc<TaskCell>| std::ptr::eq(&*cell.core, self).then(|| f(cell));
+    pub(crate) fn with_running<R>(&self, f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
+        let mine = |cell: &TaskRef| std::ptr::eq(&**cell.core(), self).then(|| f(cell));
         current::running(mine).flatten()
     }
 
@@ -166,23 +173,15 @@ impl Core {
     /// Makes a task ready. On an ended one, or one that is queued already: nothing.
     pub(crate) fn wake(&self, task: TaskId) {
         let tasks = self.tasks.borrow();
-        if let Some(cell) = tasks.get(task) {
-            self.make_ready(cell);
+        if tasks.flags(task).is_some_and(Flags::queue) {
+            self.ready.borrow_mut().push(task.index);
         }
     }
 
     #[inline]
-    pub(crate) fn make_ready(&self, cell: &Rc<TaskCell>) {
+    pub(crate) fn make_ready(&self, cell: &TaskRef) {
         if cell.flags.queue() {
-            self.ready.borrow_mut().push(cell.clone());
-        }
-    }
-
-    /// The same for whoever has a reference to give away.
-    #[inline]
-    pub(crate) fn make_ready_owned(&self, cell: Rc<TaskCell>) {
-        if cell.flags.queue() {
-            self.ready.borrow_mut().push(cell);
+            self.ready.borrow_mut().push(cell.index());
         }
     }
 
@@ -209,7 +208,7 @@ impl Core {
     }
 
     #[inline]
-    pub(crate) fn arm_for_task(&self, deadline: u64, task: &Rc<TaskCell>) -> TimerKey {
+    pub(crate) fn arm_for_task(&self, deadline: u64, task: &TaskRef) -> TimerKey {
         self.timers.borrow_mut().arm_for_task(deadline, task)
     }
 
@@ -235,7 +234,7 @@ impl Core {
         let mut scopes = self.scopes.borrow_mut();
         let key = u32::try_from(scopes.records.insert(record)).expect("fewer than 2^32 leaves");
         if let Some(cell) = cell {
-            scopes.park(key, &crate::cancel::heads(&cell));
+            scopes.park(key, &cell.heads());
         }
         key
     }
@@ -244,7 +243,7 @@ impl Core {
     pub(crate) fn take_record(&self, key: u32) -> Record {
         let mut scopes = self.scopes.borrow_mut();
         let cell = self.find(scopes.records[key as usize].task);
-        scopes.unpark(key, cell.as_deref().map(crate::cancel::heads).as_ref());
+        scopes.unpark(key, cell.as_ref().map(TaskRef::heads).as_ref());
         scopes.records.remove(key as usize)
     }
 

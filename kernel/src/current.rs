@@ -20,13 +20,17 @@ use std::task::{RawWakerVTable, Waker};
 
 use crate::cancel::Ambient;
 use crate::cell::TaskCell;
+use crate::chunk::{Chunk, TaskRef};
 use crate::core::Core;
+use crate::id::TaskId;
 
 struct Door {
     /// `ManuallyDrop` takes the destructor away; [`Entered`] empties the slot instead.
     kernel: RefCell<ManuallyDrop<Option<Rc<Core>>>>,
     /// The task that is being polled: of `kernel`, or of an outer one that `Entered` has hidden.
-    running: Cell<ManuallyDrop<Option<Rc<TaskCell>>>>,
+    running: Cell<u64>,
+    /// And the chunk that its cell is in; that of the last one between polls.
+    chunk: Cell<ManuallyDrop<Option<Rc<Chunk>>>>,
     // What the poll that goes on has to offer to its leaves:
     /// The waker it is made with, to be recognised by its address.
     waker: Cell<Address>,
@@ -48,13 +52,15 @@ type Address = (*const (), *const RawWakerVTable);
 
 const NO_WAKER: Address = (std::ptr::null(), std::ptr::null());
 
-const NOBODY: ManuallyDrop<Option<Rc<TaskCell>>> = ManuallyDrop::new(None);
+/// Nobody is being polled.
+const NOBODY: u64 = TaskId::NOBODY.to_bits();
 
 thread_local! {
     static DOOR: Door = const {
         Door {
             kernel: RefCell::new(ManuallyDrop::new(None)),
             running: Cell::new(NOBODY),
+            chunk: Cell::new(ManuallyDrop::new(None)),
             waker: Cell::new(NO_WAKER),
             budget: Cell::new(Core::BUDGET),
             marks: Cell::new(0),
@@ -110,20 +116,25 @@ pub(crate) fn is_own(waker: &Waker) -> bool {
 
 /// Runs `f` with the task that is being polled, if `waker` is its own.
 #[inline]
-pub(crate) fn own<R>(waker: &Waker, f: impl FnOnce(&Rc<TaskCell>) -> R) -> Option<R> {
+pub(crate) fn own<R>(waker: &Waker, f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
     if is_own(waker) { running(f) } else { None }
 }
 
 /// Runs `f` with the task that is being polled on this thread, of whichever kernel. Unlike the
 /// others this does not nest.
 #[inline]
-pub(crate) fn running<R>(f: impl FnOnce(&Rc<TaskCell>) -> R) -> Option<R> {
-    // Out of its place meanwhile, so `f` must not ask again.
+pub(crate) fn running<R>(f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
     DOOR.with(|door| {
-        let running = door.running.replace(NOBODY);
-        let result = running.as_ref().map(f);
-        door.running.set(running);
-        result
+        let name = door.running.get();
+        if name == NOBODY {
+            return None;
+        }
+        // Out of its place meanwhile, so `f` must not ask again.
+        let chunk = ManuallyDrop::into_inner(door.chunk.replace(ManuallyDrop::new(None)));
+        let task = TaskRef::by(chunk?, name);
+        let result = f(&task);
+        door.chunk.set(ManuallyDrop::new(Some(task.into_chunk())));
+        Some(result)
     })
 }
 
@@ -199,16 +210,21 @@ pub(crate) fn set_waker(waker: &Waker) {
 /// The poll of a task begins: it is the running one, with a budget anew. After a panic it still is:
 /// [`stop_running`].
 #[inline]
-pub(crate) fn begin_poll(cell: Rc<TaskCell>) {
+pub(crate) fn begin_poll(name: u64, cell: &TaskCell) {
     DOOR.with(|door| {
         door.budget.set(Core::BUDGET);
         door.marks.set(0);
-        // Who is still parked says so again.
-        cell.parked.set(None);
         cell.cycles.set(cell.cycles.get().wrapping_add(1));
-        // The place is empty: kernels do not nest.
-        door.running.set(ManuallyDrop::new(Some(cell)));
+        // Nobody stands there: kernels do not nest.
+        door.running.set(name);
     });
+}
+
+/// The tasks to be polled next are in that chunk; with none, the kernel has stopped turning.
+#[inline]
+pub(crate) fn set_chunk(chunk: Option<Rc<Chunk>>) {
+    let before = DOOR.with(|door| door.chunk.replace(ManuallyDrop::new(chunk)));
+    drop(ManuallyDrop::into_inner(before));
 }
 
 /// What a poll has left at the door.
@@ -223,20 +239,21 @@ impl Marks {
     }
 }
 
-/// The poll has ended: of which task, and what it has left.
+/// The poll has ended: what it has left.
 #[inline]
-pub(crate) fn end_poll() -> (Rc<TaskCell>, Marks) {
+pub(crate) fn end_poll() -> Marks {
     DOOR.with(|door| {
-        let running = ManuallyDrop::into_inner(door.running.replace(NOBODY));
-        let cell = running.expect("who began to run runs until its poll has ended");
-        (cell, Marks(door.marks.get()))
+        door.running.set(NOBODY);
+        Marks(door.marks.get())
     })
 }
 
 /// Nobody runs any more: a poll has panicked.
-pub(crate) fn stop_running() -> Option<Rc<TaskCell>> {
+pub(crate) fn stop_running() -> Option<TaskRef> {
     forget_poll();
-    DOOR.with(|door| ManuallyDrop::into_inner(door.running.replace(NOBODY)))
+    let task = running(TaskRef::clone);
+    DOOR.with(|door| door.running.set(NOBODY));
+    task
 }
 
 /// What the last poll offered to its leaves is nobody's any more: a program's code comes next.

@@ -13,74 +13,88 @@
 
 use std::cell::Cell;
 
+use crate::cell::End;
+
 /// A set of the constants below.
-pub(crate) struct Flags(Cell<u16>);
+pub(crate) struct Flags(Cell<u32>);
 
 impl Flags {
     /// Nobody's cell.
-    pub(crate) const FREE: u16 = 1;
+    pub(crate) const FREE: u32 = 1;
     /// Invariant *queued at most once*: set while a reference stands in the ready queue, or in the
     /// round that goes on.
-    pub(crate) const QUEUED: u16 = 1 << 1;
+    pub(crate) const QUEUED: u32 = 1 << 1;
     /// It is being polled.
-    pub(crate) const RUNNING: u16 = 1 << 2;
-    pub(crate) const ENDED: u16 = 1 << 3;
+    pub(crate) const RUNNING: u32 = 1 << 2;
+    pub(crate) const ENDED: u32 = 1 << 3;
     /// The future of `Kernel::run`.
-    pub(crate) const MAIN: u16 = 1 << 4;
+    pub(crate) const MAIN: u32 = 1 << 4;
     /// It has a waker of its own.
-    pub(crate) const WAKER: u16 = 1 << 5;
+    pub(crate) const WAKER: u32 = 1 << 5;
     /// Its cancellation was requested: its root has a stamp.
-    pub(crate) const ASKED: u16 = 1 << 6;
+    pub(crate) const ASKED: u32 = 1 << 6;
     /// It is to be aborted when its poll ends.
-    pub(crate) const ABORT: u16 = 1 << 7;
+    pub(crate) const ABORT: u32 = 1 << 7;
     /// The outcome was given away: moved out, or a group has it and will take it out.
-    pub(crate) const TAKEN: u16 = 1 << 8;
+    pub(crate) const TAKEN: u32 = 1 << 8;
     /// It ended in a failure that must not go unheard (K6).
-    pub(crate) const FAILURE: u16 = 1 << 9;
-    pub(crate) const DAEMON: u16 = 1 << 10;
+    pub(crate) const FAILURE: u32 = 1 << 9;
+    pub(crate) const DAEMON: u32 = 1 << 10;
     /// A name was given to it.
-    pub(crate) const NAMED: u16 = 1 << 11;
+    pub(crate) const NAMED: u32 = 1 << 11;
     /// Somebody will look whether it is still parked where nothing of ours reaches it.
-    pub(crate) const WATCHED: u16 = 1 << 12;
-    /// It has what few tasks have: `TaskCell::rare`.
-    pub(crate) const RARE: u16 = 1 << 13;
+    pub(crate) const WATCHED: u32 = 1 << 12;
+    /// It has what few tasks have: `TaskRef::rare`.
+    pub(crate) const RARE: u32 = 1 << 13;
     /// Its box is too large to be kept.
-    pub(crate) const LARGE: u16 = 1 << 14;
+    pub(crate) const LARGE: u32 = 1 << 14;
+    /// Its record stands beside its cell; until the next poll.
+    pub(crate) const PARKED: u32 = 1 << 15;
+    /// It is in a group, or was when it ended.
+    pub(crate) const MEMBER: u32 = 1 << 16;
+    /// Something hangs, or did, on its root scope.
+    pub(crate) const SCOPED: u32 = 1 << 17;
+    /// Somebody is parked in a `join` of it; for more than one, see `Rare::joining`.
+    pub(crate) const JOINED: u32 = 1 << 18;
+
+    /// Where the end of an ended task stands.
+    const END: u32 = 29;
 
     /// What the short way of a turn does not serve.
-    pub(crate) const SPECIAL: u16 = Flags::ENDED | Flags::WAKER | Flags::ASKED;
+    pub(crate) const SPECIAL: u32 = Flags::ENDED | Flags::WAKER | Flags::ASKED;
 
     /// What an ended task may have left to clear away; nothing, if its outcome was taken and no
     /// more of this is true.
-    pub(crate) const LEFT: u16 = Flags::TAKEN | Flags::LARGE | Flags::RARE | Flags::NAMED;
+    pub(crate) const LEFT: u32 =
+        Flags::TAKEN | Flags::LARGE | Flags::RARE | Flags::NAMED | Flags::SCOPED;
 
-    pub(crate) fn new(flags: u16) -> Self {
+    pub(crate) fn new(flags: u32) -> Self {
         Flags(Cell::new(flags))
     }
 
     #[inline]
-    pub(crate) fn any(&self, of: u16) -> bool {
+    pub(crate) fn any(&self, of: u32) -> bool {
         self.0.get() & of != 0
     }
 
     /// Whether of `these` just `true_ones` are true.
     #[inline]
-    pub(crate) fn are(&self, these: u16, true_ones: u16) -> bool {
+    pub(crate) fn are(&self, these: u32, true_ones: u32) -> bool {
         self.0.get() & these == true_ones
     }
 
     #[inline]
-    pub(crate) fn set(&self, these: u16) {
+    pub(crate) fn set(&self, these: u32) {
         self.0.set(self.0.get() | these);
     }
 
     #[inline]
-    pub(crate) fn clear(&self, these: u16) {
+    pub(crate) fn clear(&self, these: u32) {
         self.0.set(self.0.get() & !these);
     }
 
     /// Sets or clears; whether it was set before.
-    pub(crate) fn replace(&self, this: u16, value: bool) -> bool {
+    pub(crate) fn replace(&self, this: u32, value: bool) -> bool {
         let before = self.any(this);
         if value {
             self.set(this);
@@ -90,14 +104,35 @@ impl Flags {
         before
     }
 
-    /// Alive, and nothing else is true of it.
-    pub(crate) fn reset(&self) {
-        self.0.set(0);
+    /// Somebody's; nothing else is true than `these`.
+    #[inline]
+    pub(crate) fn become_alive(&self, these: u32) {
+        self.0.set(these);
     }
 
     /// Nobody's any more.
     pub(crate) fn become_free(&self) {
         self.0.set(Flags::FREE);
+    }
+
+    /// It has ended so.
+    #[inline]
+    pub(crate) fn finish(&self, end: End) {
+        let before = self.0.get() & !Flags::RUNNING;
+        self.0.set(before | Flags::ENDED | (end as u32) << Flags::END);
+    }
+
+    /// Whether the task has ended so.
+    #[inline]
+    pub(crate) fn has_end(&self, end: End) -> bool {
+        let ended = Flags::ENDED | (end as u32) << Flags::END;
+        self.are(Flags::ENDED | u32::MAX << Flags::END, ended)
+    }
+
+    /// How an ended task did.
+    pub(crate) fn end(&self) -> End {
+        let ends = [End::Ok, End::Failed, End::Cancelled, End::Panicked, End::Aborted];
+        ends[(self.0.get() >> Flags::END) as usize]
     }
 
     /// To be queued, if it is alive and does not stand there. Whether it is.
@@ -110,11 +145,12 @@ impl Flags {
         goes
     }
 
-    /// Out of the queue, to be polled. Gives what was true before.
+    /// Out of the queue, to be polled; who is still parked then says so again. Gives what was true
+    /// before.
     #[inline]
-    pub(crate) fn start(&self) -> u16 {
+    pub(crate) fn start(&self) -> u32 {
         let before = self.0.get();
-        self.0.set((before & !Flags::QUEUED) | Flags::RUNNING);
+        self.0.set((before & !(Flags::QUEUED | Flags::PARKED)) | Flags::RUNNING);
         before
     }
 

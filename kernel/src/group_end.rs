@@ -7,7 +7,8 @@ use std::panic::{Location, resume_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 
-use crate::cell::{End, TaskCell};
+use crate::cell::End;
+use crate::chunk::TaskRef;
 use crate::core::Core;
 use crate::current;
 use crate::error::{CancelReason, GroupError, TaskCancelled};
@@ -139,7 +140,7 @@ impl<T, E: fmt::Debug + 'static> Ended<T, E> {
 /// One thing that went wrong.
 enum Failed<E> {
     Own(E),
-    Member(Rc<TaskCell>),
+    Member(TaskRef),
 }
 
 impl<E: fmt::Debug + 'static> Failed<E> {

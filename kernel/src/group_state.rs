@@ -16,7 +16,8 @@ use std::rc::Rc;
 
 use slab::Slab;
 
-use crate::cell::{End, TaskCell};
+use crate::cell::End;
+use crate::chunk::TaskRef;
 use crate::core::Core;
 use crate::error::CancelReason;
 use crate::flags::Flags;
@@ -71,7 +72,7 @@ pub(crate) struct GroupState {
     any_ended: Cell<bool>,
     pub(crate) succeeded: Cell<bool>,
     /// Whose failures belong to the group, in order of ending; each is held.
-    pub(crate) failed: RefCell<Vec<Rc<TaskCell>>>,
+    pub(crate) failed: RefCell<Vec<TaskRef>>,
     /// Who ended and was not yet told by `next_done`; none for groups that nobody can ask.
     pub(crate) ended: Option<RefCell<VecDeque<MemberEnd>>>,
     /// Parked in `next_done`; handed `None` when nobody is left.
@@ -156,26 +157,28 @@ impl Core {
         group
     }
 
-    pub(crate) fn join_group(&self, group: &GroupState, cell: &TaskCell) {
-        cell.group.set(group.id);
-        let next = group.youngest.replace(cell.index);
-        cell.member.set(Links { previous: NONE, next });
+    pub(crate) fn join_group(&self, group: &GroupState, cell: &TaskRef) {
+        cell.flags.set(Flags::MEMBER);
+        let family = cell.family();
+        family.group.set(group.id);
+        let next = group.youngest.replace(cell.index());
+        family.member.set(Links { previous: NONE, next });
         let tasks = self.tasks.borrow();
-        if let Some(older) = tasks.at(next) {
-            older.member.set(Links { previous: cell.index, ..older.member.get() });
+        if let Some(older) = tasks.family(next) {
+            older.member.set(Links { previous: cell.index(), ..older.member.get() });
         }
         let count = group.count(cell.flags.any(Flags::DAEMON));
         count.set(count.get() + 1);
     }
 
-    fn leave_group(&self, group: &GroupState, cell: &TaskCell) {
-        let Links { previous, next } = cell.member.replace(Links::ALONE);
+    fn leave_group(&self, group: &GroupState, cell: &TaskRef) {
+        let Links { previous, next } = cell.family().member.replace(Links::ALONE);
         let tasks = self.tasks.borrow();
-        match tasks.at(previous) {
+        match tasks.family(previous) {
             Some(younger) => younger.member.set(Links { next, ..younger.member.get() }),
             None => group.youngest.set(next),
         }
-        if let Some(older) = tasks.at(next) {
+        if let Some(older) = tasks.family(next) {
             older.member.set(Links { previous, ..older.member.get() });
         }
         let count = group.count(cell.flags.any(Flags::DAEMON));
@@ -185,11 +188,11 @@ impl Core {
     /// A member that was cancelled with its group was joined: if it was the body that did, the body
     /// knows of the failure now, and what it returns because of it is an echo (G3). Its
     /// cancellation stays pending: no leaf has returned it (C3).
-    pub(crate) fn told_by_member(&self, cell: &TaskCell) {
+    pub(crate) fn told_by_member(&self, cell: &TaskRef) {
         if cell.asked().is_none_or(|asked| asked.reason != CancelReason::GroupFailed) {
             return;
         }
-        let body = self.groups.borrow().get(cell.group.get()).map(|group| group.body.get());
+        let body = self.groups.borrow().get(cell.group()).map(|group| group.body.get());
         let stamp = self.next_stamp();
         let running = self.running_id();
         let mut scopes = self.scopes.borrow_mut();
@@ -201,21 +204,21 @@ impl Core {
     }
 
     /// The members that have not ended, youngest first.
-    fn members(&self, group: &GroupState) -> Vec<Rc<TaskCell>> {
+    fn members(&self, group: &GroupState) -> Vec<TaskRef> {
         let mut members = Vec::new();
         let tasks = self.tasks.borrow();
         let mut at = group.youngest.get();
         while let Some(cell) = tasks.at(at) {
-            members.push(cell.clone());
-            at = cell.member.get().next;
+            at = cell.family().member.get().next;
+            members.push(cell);
         }
         members
     }
 
     /// A member ended: counts it, keeps its failure, and sees what follows for the others (G2, G5).
     #[inline(never)]
-    pub(crate) fn member_ended(&self, cell: &Rc<TaskCell>, end: End) {
-        let group = self.groups.borrow().get(cell.group.get()).cloned();
+    pub(crate) fn member_ended(&self, cell: &TaskRef, end: End) {
+        let group = self.groups.borrow().get(cell.group()).cloned();
         let Some(group) = group else { return };
         self.leave_group(&group, cell);
         if !cell.flags.any(Flags::DAEMON) {
@@ -231,7 +234,7 @@ impl Core {
         }
     }
 
-    fn count_end(&self, group: &GroupState, cell: &Rc<TaskCell>, end: End) {
+    fn count_end(&self, group: &GroupState, cell: &TaskRef, end: End) {
         group.any_ended.set(true);
         if end == End::Ok {
             group.succeeded.set(true);

@@ -125,8 +125,7 @@ impl Core {
                 continue;
             };
             cell.flags.clear(Flags::WATCHED);
-            let untold =
-                cell.is_pending() || self.scopes.borrow().any_pending(cell.first_child.get());
+            let untold = cell.is_pending() || self.scopes.borrow().any_pending(cell.hanging().1);
             if untold && self.state(&cell) == TaskState::Foreign {
                 self.report(&Report::Foreign(&self.info(&cell)));
             }
@@ -244,7 +243,7 @@ impl Core {
             let tasks = self.tasks.borrow();
             Ok(reactor.hand_out(|task| {
                 if let Some(cell) = tasks.get(task) {
-                    self.make_ready(cell);
+                    self.make_ready(&cell);
                 }
             }))
         });

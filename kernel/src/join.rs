@@ -6,13 +6,14 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::cell::{TaskCell, Waiter};
+use crate::chunk::TaskRef;
 use crate::core::Core;
 use crate::current;
 use crate::error::{CancelReason, TaskCancelled, TaskError};
+use crate::flags::Flags;
+use crate::id::TaskId;
 use crate::leaf::{CancelPoint, Quick};
 use crate::task::{Hold, take_outcome};
 use crate::wait_queue::WaitSlot;
@@ -26,7 +27,7 @@ enum JoinSlot {
 }
 
 /// Who waits for the end of this task: in `join`, `wait` or `cancel`, in order of arrival.
-impl TaskCell {
+impl TaskRef {
     fn enter_waiters(&self, slot: &mut JoinSlot, cx: &Context<'_>) -> Poll<()> {
         let entered = current::own(cx.waker(), |waiter| self.enter_waiter(slot, waiter));
         if let Some(Quick::Parked) = entered {
@@ -46,30 +47,25 @@ impl TaskCell {
 
     /// The same for a task that polls the wait itself, if there is nobody else.
     #[inline]
-    fn enter_waiter(&self, slot: &mut JoinSlot, waiter: &Rc<TaskCell>) -> Quick<()> {
+    fn enter_waiter(&self, slot: &mut JoinSlot, waiter: &TaskRef) -> Quick<()> {
         let stays = match slot {
             JoinSlot::More(_) => false,
             JoinSlot::Out => {
-                let first = Rc::ptr_eq(&waiter.core, &self.core) && !self.has_waiters();
+                let first = waiter.is_neighbour(self) && !self.has_waiters();
                 if first {
-                    let generation = waiter.generation.get();
-                    self.joiner.put(Waiter { cell: waiter.clone(), generation });
+                    self.joiner.set(waiter.id());
                     *slot = JoinSlot::InCell;
                 }
                 first
             }
-            JoinSlot::InCell => self.joiner.look(|joiner| {
-                joiner.is_some_and(|joiner| {
-                    Rc::ptr_eq(&joiner.cell, waiter) && joiner.generation == waiter.generation.get()
-                })
-            }),
+            JoinSlot::InCell => self.joiner.get() == waiter.id(),
         };
         if stays { Quick::Parked } else { Quick::Unsure }
     }
 
     #[inline]
     pub(crate) fn has_waiters(&self) -> bool {
-        self.joiner.look(|joiner| joiner.is_some())
+        self.joiner.get() != TaskId::NOBODY
             || self.any_rare().is_some_and(|rare| !rare.joiners.is_empty())
     }
 
@@ -77,7 +73,7 @@ impl TaskCell {
     fn leave_waiters(&self, slot: &mut JoinSlot) {
         match slot {
             JoinSlot::Out => return,
-            JoinSlot::InCell => drop(self.joiner.take()),
+            JoinSlot::InCell => self.joiner.set(TaskId::NOBODY),
             JoinSlot::More(slot) => drop(self.rare().joiners.leave(slot)),
         }
         *slot = JoinSlot::Out;
@@ -87,14 +83,18 @@ impl TaskCell {
     /// has a waker.
     #[inline(never)]
     pub(crate) fn wake_waiters(&self, core: &Core) {
-        if let Some(Waiter { cell, generation }) = self.joiner.take() {
-            if cell.generation.get() == generation {
-                core.make_ready_owned(cell);
-            }
+        let joiner = self.joiner.replace(TaskId::NOBODY);
+        if joiner != TaskId::NOBODY {
+            core.wake(joiner);
         }
         if let Some(rare) = self.any_rare() {
             rare.joiners.hand_over_all(|| ());
         }
+    }
+
+    /// Whether somebody is parked in a `join` of this task, who will take its outcome.
+    pub(crate) fn has_joiners(&self) -> bool {
+        self.flags.any(Flags::JOINED) || self.any_rare().is_some_and(|rare| rare.joining.get() > 0)
     }
 }
 
@@ -116,15 +116,17 @@ pub struct WaitEnd {
 enum Takes {
     Nothing,
     Outcome,
-    /// And it has parked: the task counts it.
-    OutcomeParked,
+    /// And it has parked: the first to do so, by a flag;
+    OutcomeFirst,
+    /// any other is counted.
+    OutcomeCounted,
 }
 
 impl WaitEnd {
     pub(crate) fn new(
         kind: &'static str,
         site: &'static Location<'static>,
-        cell: &Rc<TaskCell>,
+        cell: &TaskRef,
     ) -> Self {
         WaitEnd {
             task: Hold::new(cell),
@@ -183,8 +185,13 @@ impl WaitEnd {
     fn count(&mut self) {
         let cell = self.task.cell();
         if self.takes == Takes::Outcome && !cell.is_ended() {
-            self.takes = Takes::OutcomeParked;
-            cell.joining.set(cell.joining.get() + 1);
+            self.takes = if cell.flags.replace(Flags::JOINED, true) {
+                let joining = &cell.rare().joining;
+                joining.set(joining.get() + 1);
+                Takes::OutcomeCounted
+            } else {
+                Takes::OutcomeFirst
+            };
         }
     }
 
@@ -202,12 +209,25 @@ impl WaitEnd {
     /// Waits no longer.
     #[inline]
     fn leave(&mut self) {
+        let parked = matches!(self.takes, Takes::OutcomeFirst | Takes::OutcomeCounted);
+        if parked || !matches!(self.slot, JoinSlot::Out) {
+            self.leave_all();
+        }
+    }
+
+    #[inline(never)]
+    fn leave_all(&mut self) {
         let cell = self.task.cell();
         cell.leave_waiters(&mut self.slot);
-        if self.takes == Takes::OutcomeParked {
-            self.takes = Takes::Outcome;
-            cell.joining.set(cell.joining.get() - 1);
+        match self.takes {
+            Takes::Nothing | Takes::Outcome => return,
+            Takes::OutcomeFirst => cell.flags.clear(Flags::JOINED),
+            Takes::OutcomeCounted => {
+                let joining = &cell.rare().joining;
+                joining.set(joining.get() - 1);
+            }
         }
+        self.takes = Takes::Outcome;
     }
 }
 

@@ -15,7 +15,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::body::Verdict;
-use crate::cell::{End, TaskCell};
+use crate::cell::End;
+use crate::chunk::TaskRef;
 use crate::core::{Core, Settings, Stage};
 use crate::current::{self, Entered};
 use crate::error::{CancelReason, Echo};
@@ -143,12 +144,7 @@ impl Kernel {
     /// Runs `main` as a task whose future lives here.
     fn drive<T>(&self, main: impl AsyncFnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
         let core = &self.core;
-        let cell = core.new_cell();
-        cell.flags.set(Flags::MAIN);
-        // Who has no body is main: not the box of an earlier tenant.
-        drop(cell.body.take());
-        cell.type_name.set(|| "main");
-        cell.holders.set(1);
+        let cell = core.admit_main();
         let ended = {
             let mut future = pin!(Some(main()));
             let mut value = None;
@@ -226,7 +222,7 @@ impl Kernel {
 /// If the kernel itself fails while main is parked, main ends with it.
 struct MainCell<'a> {
     core: &'a Rc<Core>,
-    cell: &'a Rc<TaskCell>,
+    cell: &'a TaskRef,
     ended: bool,
 }
 
@@ -256,7 +252,9 @@ impl Drop for Kernel {
         }
         // Ended tasks that were still queued let go of their cells.
         let queued = core.ready.borrow_mut().take();
-        for cell in queued {
+        for index in queued {
+            let cell = core.tasks.borrow().at(index);
+            let cell = cell.expect("who is queued has a place");
             cell.flags.clear(Flags::QUEUED);
             core.release(&cell);
         }
@@ -276,7 +274,7 @@ impl Drop for Kernel {
 
 impl fmt::Debug for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tasks = self.core.live.get();
+        let tasks = self.core.live();
         f.debug_struct("Kernel").field("tasks", &tasks).finish_non_exhaustive()
     }
 }
@@ -378,7 +376,7 @@ impl Leftovers {
     pub(crate) fn of(core: &Core) -> Self {
         let scopes = core.scopes.borrow();
         Leftovers {
-            tasks: core.live.get(),
+            tasks: core.live(),
             timers: core.timers.borrow().len(),
             leaves: scopes.records.len(),
             scopes: scopes.scopes.len(),

@@ -12,7 +12,8 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use crate::cell::{Parked, TaskCell};
+use crate::cell::Parked;
+use crate::chunk::TaskRef;
 use crate::core::Core;
 use crate::current;
 use crate::error::TaskCancelled;
@@ -158,7 +159,7 @@ impl CancelPoint {
         &mut self,
         cx: &mut Context<'_>,
         leaf: &mut L,
-        quick: impl FnOnce(&mut L, &Rc<TaskCell>) -> Quick<T>,
+        quick: impl FnOnce(&mut L, &TaskRef) -> Quick<T>,
         slow: impl FnOnce(&mut L, &mut Context<'_>) -> Poll<T>,
     ) -> Poll<Result<T, TaskCancelled>> {
         let mut recorded = false;
@@ -288,7 +289,7 @@ impl CancelPoint {
     }
 
     #[inline(always)]
-    fn record_in(&mut self, cell: &TaskCell) -> bool {
+    fn record_in(&mut self, cell: &TaskRef) -> bool {
         if cfg!(curium_no_records) {
             return true;
         }
@@ -304,14 +305,14 @@ impl CancelPoint {
             return matches!(&self.at, At::Cell(record) if record.cycle == cycle);
         }
         if self.since == 0 {
-            self.since = cell.core.stamp();
+            self.since = cell.core().stamp();
         }
-        let since = since.unwrap_or_else(|| cell.core.tick_now());
-        cell.parked.set(Some(Parked { kind: self.kind, site: self.site, since }));
+        let since = since.unwrap_or_else(|| cell.core().tick_now());
+        cell.set_parked(Parked { kind: self.kind, site: self.site, since });
         current::set_recorded(true);
         self.at = At::Cell(InCell {
             task: cell.id(),
-            kernel: cell.core.number,
+            kernel: cell.core().number,
             cycle: cell.cycles.get(),
             since,
         });

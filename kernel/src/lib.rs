@@ -134,6 +134,7 @@ pub use crate::timeout::{IgnoreAfter, Timeout, ignore_after, timeout_after, time
 mod body;
 mod cancel;
 mod cell;
+mod chunk;
 mod clock;
 mod core;
 mod current;

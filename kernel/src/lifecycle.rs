@@ -9,12 +9,13 @@ use std::rc::Rc;
 
 use crate::body::{Body, Slot, TaskOutput, Verdict};
 use crate::cell::{End, TaskCell};
+use crate::chunk::TaskRef;
 use crate::core::{Core, Stage};
 use crate::current::Entered;
 use crate::error::{CancelReason, Echo, Panic};
 use crate::flags::Flags;
 use crate::group_state::GroupState;
-use crate::id::{GroupId, TaskId};
+use crate::id::TaskId;
 use crate::report::{Failure, Report};
 
 /// The box of an ended task is kept for the next one of its type up to this size.
@@ -26,25 +27,23 @@ const LATE: u32 = 10_000;
 
 impl Core {
     /// Makes a task of a future and queues it. The caller holds one of its `holders`, and lets what
-    /// a closed kernel refuses be dropped: [`TaskCell::settle`].
+    /// a closed kernel refuses be dropped: [`TaskRef::settle`].
     pub(crate) fn admit<F, T, E>(
         self: &Rc<Self>,
         future: F,
         group: Option<(&Rc<GroupState>, bool)>,
-    ) -> Rc<TaskCell>
+    ) -> TaskRef
     where
         F: Future + 'static,
         F::Output: TaskOutput<E, Value = T>,
         T: 'static,
         E: fmt::Debug + 'static,
     {
-        let cell = self.new_cell();
-        cell.holders.set(1);
+        let (task, serial) = self.tasks.borrow_mut().admit(self);
+        let cell = &*task;
+        cell.begin(serial);
         cell.parent.set(self.running_id().unwrap_or(TaskId::NOBODY));
         cell.type_name.set(std::any::type_name::<F>);
-        if size_of::<Slot<F, T, E>>() > KEEP_BODY {
-            cell.flags.set(Flags::LARGE);
-        }
         cell.body.put(match cell.body.take() {
             None => Box::pin(Slot::<F, T, E>::new(future)),
             Some(mut kept) => {
@@ -56,19 +55,22 @@ impl Core {
                 }
             }
         });
+        let large = size_of::<Slot<F, T, E>>() > KEEP_BODY;
+        let large = if large { Flags::LARGE } else { 0 };
         if self.stage.get() == Stage::Open && group.is_none() {
-            cell.flags.set(Flags::QUEUED);
-            self.ready.borrow_mut().push(cell.clone());
+            cell.flags.become_alive(large | Flags::QUEUED);
+            self.ready.borrow_mut().push(task.index());
         } else {
-            self.admit_special(&cell, group);
+            cell.flags.become_alive(large);
+            self.admit_special(&task, group);
         }
-        cell
+        task
     }
 
     /// The rest for a member of a group, or while the kernel comes down; once it is closed, nothing
-    /// ([`settle`](TaskCell::settle)).
+    /// ([`settle`](TaskRef::settle)).
     #[inline(never)]
-    fn admit_special(&self, cell: &Rc<TaskCell>, group: Option<(&Rc<GroupState>, bool)>) {
+    fn admit_special(&self, cell: &TaskRef, group: Option<(&Rc<GroupState>, bool)>) {
         if self.stage.get() == Stage::Closed {
             return;
         }
@@ -85,17 +87,22 @@ impl Core {
         }
     }
 
-    /// A cell for a task that is about to begin.
-    #[inline]
-    pub(crate) fn new_cell(self: &Rc<Self>) -> Rc<TaskCell> {
-        self.live.set(self.live.get() + 1);
-        self.tasks.borrow_mut().admit(self)
+    /// A cell for the main task.
+    pub(crate) fn admit_main(self: &Rc<Self>) -> TaskRef {
+        let (task, serial) = self.tasks.borrow_mut().admit(self);
+        task.begin(serial);
+        task.flags.become_alive(Flags::MAIN);
+        task.parent.set(TaskId::NOBODY);
+        // Who has no body is main: not the box of an earlier tenant.
+        drop(task.body.take());
+        task.type_name.set(|| "main");
+        task
     }
 
     /// The kernel is closed: the task is aborted before it began.
     #[cold]
     #[inline(never)]
-    fn refuse(&self, cell: &Rc<TaskCell>) {
+    fn refuse(&self, cell: &TaskRef) {
         let body = cell.body.take().expect("a new task has its future");
         let late = self.late.get();
         self.late.set(late + 1);
@@ -114,8 +121,14 @@ impl Core {
 
     /// A task ended: tells its group and whoever joins it.
     #[inline]
-    pub(crate) fn finish(&self, cell: &Rc<TaskCell>, end: End, echo: Echo) {
-        cell.set_end(end);
+    pub(crate) fn finish(&self, task: &TaskRef, end: End, echo: Echo) {
+        self.finish_in(task, task, end, echo);
+    }
+
+    /// The same for who has the task's cell at hand.
+    #[inline(always)]
+    fn finish_in(&self, task: &TaskRef, cell: &TaskCell, end: End, echo: Echo) {
+        cell.flags.finish(end);
         let failure = match end {
             End::Ok | End::Aborted => false,
             End::Failed | End::Panicked => true,
@@ -124,42 +137,42 @@ impl Core {
         if failure {
             cell.flags.set(Flags::FAILURE);
         }
-        self.live.set(self.live.get() - 1);
-        if cell.group.get() != GroupId::NONE {
-            self.member_ended(cell, end);
+        self.ended.set(self.ended.get() + 1);
+        if cell.flags.any(Flags::MEMBER) {
+            self.member_ended(task, end);
         }
-        if cell.has_waiters() {
-            cell.wake_waiters(self);
+        if cell.joiner.get() != TaskId::NOBODY || cell.flags.any(Flags::RARE) {
+            task.wake_waiters(self);
         }
         if cell.holders.get() == 0 {
-            self.release(cell);
+            self.release(task);
         }
     }
 
     /// The poll of a task gave its output.
     #[inline(always)]
-    pub(crate) fn returned(&self, cell: &Rc<TaskCell>, verdict: Verdict) {
+    pub(crate) fn returned(&self, task: &TaskRef, cell: &TaskCell, verdict: Verdict) {
         match verdict {
-            Verdict::Ok => self.finish(cell, End::Ok, Echo::No),
-            Verdict::Err(echo) => self.failed(cell, echo),
+            Verdict::Ok => self.finish_in(task, cell, End::Ok, Echo::No),
+            Verdict::Err(echo) => self.failed(task, echo),
         }
     }
 
     #[inline(never)]
-    fn failed(&self, cell: &Rc<TaskCell>, echo: Echo) {
+    fn failed(&self, cell: &TaskRef, echo: Echo) {
         let told = cell.asked().is_some_and(|asked| asked.delivered);
         self.finish(cell, if told { End::Cancelled } else { End::Failed }, echo);
     }
 
     /// The poll of a task panicked. Its future is dropped here, after the unwinding.
-    pub(crate) fn panicked(&self, cell: &Rc<TaskCell>, payload: Box<dyn Any + Send>) {
+    pub(crate) fn panicked(&self, cell: &TaskRef, payload: Box<dyn Any + Send>) {
         self.clear_body(cell);
         cell.set_panic(Panic::new(payload));
         self.finish(cell, End::Panicked, Echo::No);
     }
 
     /// Drops a task's future. On oneself: when the poll ends. On an ended task: nothing.
-    pub(crate) fn abort(&self, cell: &Rc<TaskCell>) {
+    pub(crate) fn abort(&self, cell: &TaskRef) {
         if cell.flags.any(Flags::FREE | Flags::ENDED) {
             return;
         }
@@ -170,7 +183,7 @@ impl Core {
             self.request(cell, CancelReason::Shutdown);
         } else {
             // Destructors find the kernel of their task, whoever aborts it from wherever.
-            let _entered = Entered::unless_current(&cell.core);
+            let _entered = Entered::unless_current(cell.core());
             let body = cell.body.take();
             self.finish(cell, End::Aborted, Echo::Yes);
             if let Some(body) = body {
@@ -198,7 +211,7 @@ impl Core {
 
     /// One holder fewer.
     #[inline]
-    pub(crate) fn let_go(&self, cell: &Rc<TaskCell>) {
+    pub(crate) fn let_go(&self, cell: &TaskRef) {
         let left = cell.holders.get() - 1;
         cell.holders.set(left);
         if left == 0 {
@@ -207,20 +220,22 @@ impl Core {
     }
 
     /// Frees the cell of an ended task that nobody holds; reports a failure that nobody took (K6).
-    pub(crate) fn release(&self, cell: &Rc<TaskCell>) {
+    #[inline(never)]
+    pub(crate) fn release(&self, task: &TaskRef) {
+        let cell = &**task;
         if cell.holders.get() > 0 || !cell.flags.are(Flags::ENDED | Flags::QUEUED, Flags::ENDED) {
             return;
         }
         if !cell.flags.are(Flags::LEFT, Flags::TAKEN) {
-            self.clear_away(cell);
+            self.clear_away(task);
         }
         cell.flags.become_free();
-        self.tasks.borrow_mut().release(cell);
+        self.tasks.borrow_mut().release(task, cell);
     }
 
     /// Clears away what an ended task has left.
     #[inline(never)]
-    fn clear_away(&self, cell: &TaskCell) {
+    fn clear_away(&self, cell: &TaskRef) {
         let taken = cell.flags.any(Flags::TAKEN);
         if cell.flags.any(Flags::FAILURE) && !taken {
             self.report_failure(cell);
@@ -234,14 +249,17 @@ impl Core {
                 self.discard(panic);
             }
         }
+        if cell.flags.any(Flags::SCOPED) {
+            cell.hang_nothing();
+        }
         if cell.flags.any(Flags::NAMED) {
-            let name = self.names.borrow_mut().remove(&cell.index);
+            let name = self.names.borrow_mut().remove(&cell.index());
             drop(name);
         }
     }
 
     /// Drops the future or the output of a task; keeps the box if it is small.
-    fn clear_body(&self, cell: &TaskCell) {
+    fn clear_body(&self, cell: &TaskRef) {
         let Some(mut body) = cell.body.take() else { return };
         if cell.flags.any(Flags::LARGE) {
             self.discard(body);
@@ -272,7 +290,7 @@ impl Core {
 
     #[cold]
     #[inline(never)]
-    pub(crate) fn report_failure(&self, cell: &TaskCell) {
+    pub(crate) fn report_failure(&self, cell: &TaskRef) {
         let text = match cell.take_panic() {
             Some(panic) => {
                 let text = panic.message().to_owned();
@@ -300,9 +318,9 @@ impl Core {
     }
 
     /// The name of a task: as given, or the type of its future without the compiler's suffixes.
-    pub(crate) fn name_of(&self, cell: &TaskCell) -> String {
+    pub(crate) fn name_of(&self, cell: &TaskRef) -> String {
         if cell.flags.any(Flags::NAMED) {
-            if let Some(name) = self.names.borrow().get(&cell.index) {
+            if let Some(name) = self.names.borrow().get(&cell.index()) {
                 return name.to_string();
             }
         }
@@ -310,12 +328,12 @@ impl Core {
     }
 }
 
-impl TaskCell {
+impl TaskRef {
     /// Drops the future of a new task if its kernel is closed: no borrow of it may be held.
     #[inline]
-    pub(crate) fn settle(self: &Rc<Self>) {
+    pub(crate) fn settle(&self) {
         if !self.flags.any(Flags::QUEUED) {
-            self.core.refuse(self);
+            self.core().refuse(self);
         }
     }
 }

@@ -17,15 +17,6 @@ impl<T> Place<T> {
         ManuallyDrop::into_inner(self.0.replace(ManuallyDrop::new(None)))
     }
 
-    /// Runs kernel code on what is there.
-    #[inline]
-    pub(crate) fn look<R>(&self, look: impl FnOnce(Option<&T>) -> R) -> R {
-        let there = self.0.replace(ManuallyDrop::new(None));
-        let result = look(there.as_ref());
-        self.0.set(there);
-        result
-    }
-
     /// Puts something in. The place must be empty: what is there would be forgotten.
     #[inline]
     pub(crate) fn put(&self, thing: T) {

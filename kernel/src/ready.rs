@@ -1,15 +1,13 @@
 //! The ready queue: FIFO, or shuffled by a seed.
 
-use std::rc::Rc;
-
-use crate::cell::TaskCell;
-
 /// The tasks that will be polled next, behind those of the round that goes on.
+///
+/// By their places alone: a place that is queued is let to nobody else.
 ///
 /// A round is taken out whole and then belongs to the run alone (`tick.rs`), so a task in it costs
 /// no look in here.
 pub(crate) struct ReadyQueue {
-    tasks: Vec<Rc<TaskCell>>,
+    tasks: Vec<u32>,
     /// With a seed, each turn takes any of the ready tasks: the same ones for the same seed.
     random: Option<SplitMix>,
 }
@@ -20,14 +18,14 @@ impl ReadyQueue {
     }
 
     #[inline]
-    pub(crate) fn push(&mut self, task: Rc<TaskCell>) {
+    pub(crate) fn push(&mut self, task: u32) {
         self.tasks.push(task);
     }
 
     /// The first task of the next round; the others go into `round`, which is empty, the next one
     /// last. With a seed there are no others.
     #[inline]
-    pub(crate) fn next_round(&mut self, round: &mut Vec<Rc<TaskCell>>) -> Option<Rc<TaskCell>> {
+    pub(crate) fn next_round(&mut self, round: &mut Vec<u32>) -> Option<u32> {
         if self.tasks.len() > 1 {
             if let Some(random) = &mut self.random {
                 // Rounds of one, so that whoever is made ready meanwhile may come first.
@@ -42,14 +40,14 @@ impl ReadyQueue {
     }
 
     /// What is left of a round comes first again.
-    pub(crate) fn put_back(&mut self, round: &mut Vec<Rc<TaskCell>>) {
+    pub(crate) fn put_back(&mut self, round: &mut Vec<u32>) {
         round.reverse();
         round.append(&mut self.tasks);
         std::mem::swap(&mut self.tasks, round);
     }
 
     /// Takes all of them.
-    pub(crate) fn take(&mut self) -> Vec<Rc<TaskCell>> {
+    pub(crate) fn take(&mut self) -> Vec<u32> {
         std::mem::take(&mut self.tasks)
     }
 

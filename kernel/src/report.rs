@@ -9,7 +9,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use crate::cell::TaskCell;
+use crate::chunk::TaskRef;
 use crate::core::Core;
 use crate::id::TaskId;
 use crate::snapshot::TaskInfo;
@@ -136,7 +136,7 @@ impl Core {
         }
     }
 
-    pub(crate) fn report_out_of_grace(&self, cell: &TaskCell) {
+    pub(crate) fn report_out_of_grace(&self, cell: &TaskRef) {
         self.report(&Report::OutOfGrace(&self.info(cell)));
     }
 }

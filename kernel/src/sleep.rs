@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::cell::TaskCell;
+use crate::chunk::TaskRef;
 use crate::clock::{Clock, FAR};
 use crate::core::Core;
 use crate::current;
@@ -137,11 +137,11 @@ enum Step {
 
 /// The first poll, by the task itself: sets the timer.
 #[inline]
-fn begin(task: &Rc<TaskCell>, when: &mut When, state: &mut State, timer: &mut Timer) -> Quick<()> {
-    match step(&task.core, when, state) {
+fn begin(task: &TaskRef, when: &mut When, state: &mut State, timer: &mut Timer) -> Quick<()> {
+    match step(&task.core(), when, state) {
         Step::Until(deadline) if deadline != FAR => {
-            let key = task.core.arm_for_task(deadline, task);
-            *timer = Some((task.core.clone(), key));
+            let key = task.core().arm_for_task(deadline, task);
+            *timer = Some((task.core().clone(), key));
             Quick::Parked
         }
         Step::Until(_) => Quick::Parked,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
-use crate::cell::TaskCell;
+use crate::chunk::TaskRef;
 use crate::clock::FAR;
 use crate::core::Core;
 use crate::current;
@@ -94,7 +94,7 @@ impl fmt::Display for TaskInfo {
 }
 
 impl Core {
-    pub(crate) fn state(&self, cell: &TaskCell) -> TaskState {
+    pub(crate) fn state(&self, cell: &TaskRef) -> TaskState {
         if cell.flags.any(Flags::ENDED | Flags::FREE) {
             TaskState::Ended
         } else if cell.flags.any(Flags::RUNNING) {
@@ -109,7 +109,7 @@ impl Core {
         }
     }
 
-    pub(crate) fn leaves(&self, cell: &TaskCell) -> Vec<ParkedAt> {
+    pub(crate) fn leaves(&self, cell: &TaskRef) -> Vec<ParkedAt> {
         let origin = self.clock.instant(0).expect("the kernel's origin is an instant");
         let leaf = |kind, site, since| ParkedAt {
             kind,
@@ -120,10 +120,10 @@ impl Core {
         if cell.flags.any(Flags::ENDED | Flags::FREE) {
             return leaves;
         }
-        if let Some(parked) = cell.parked.get() {
+        if let Some(parked) = cell.parked() {
             leaves.push(leaf(parked.kind, parked.site, parked.since));
         }
-        let (record, child) = (cell.first_record.get(), cell.first_child.get());
+        let (record, child) = cell.hanging();
         if record != NONE || child != NONE {
             self.scopes.borrow_mut().walk(record, child, true, |record| {
                 leaves.push(leaf(record.kind, record.site, record.since));
@@ -133,13 +133,13 @@ impl Core {
     }
 
     /// Whether no leaf of ours is parked in it.
-    pub(crate) fn has_no_leaf(&self, cell: &TaskCell) -> bool {
-        cell.parked.get().is_none() && self.leaves(cell).is_empty()
+    pub(crate) fn has_no_leaf(&self, cell: &TaskRef) -> bool {
+        cell.parked().is_none() && self.leaves(cell).is_empty()
     }
 
-    pub(crate) fn info(&self, cell: &TaskCell) -> TaskInfo {
+    pub(crate) fn info(&self, cell: &TaskRef) -> TaskInfo {
         let parked = self.leaves(cell);
-        let deadline = match cell.first_child.get() {
+        let deadline = match cell.hanging().1 {
             NONE => FAR,
             child => self.scopes.borrow().earliest_deadline(child),
         };
@@ -164,9 +164,9 @@ impl Core {
         self.live_cells().iter().map(|cell| self.info(cell)).collect()
     }
 
-    pub(crate) fn live_cells(&self) -> Vec<std::rc::Rc<TaskCell>> {
+    pub(crate) fn live_cells(&self) -> Vec<TaskRef> {
         let mut cells: Vec<_> =
-            self.tasks.borrow().tenants().filter(|cell| !cell.is_ended()).cloned().collect();
+            self.tasks.borrow().tenants().filter(|cell| !cell.is_ended()).collect();
         cells.sort_unstable_by_key(|cell| cell.serial.get());
         cells
     }

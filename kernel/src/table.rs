@@ -2,26 +2,34 @@
 
 use std::rc::Rc;
 
-use crate::cell::TaskCell;
+use crate::cell::{Family, TaskCell};
+use crate::chunk::{Chunk, TaskRef};
 use crate::core::Core;
+use crate::flags::Flags;
 use crate::id::TaskId;
 use crate::links::{Links, NONE};
 
-/// Free cells that are kept with all they own; those beyond go back to the allocator, some at each
-/// look: one after the other, as they end, would be dearer, and all at once takes too long.
+/// Free cells that are kept with all they own; chunks beyond go back to the allocator, some at each
+/// look: all at once would take too long.
 const KEEP_FREE: usize = 4096;
 
-/// How many go back in one look.
-const TRIM: usize = 256;
+/// The number of a chunk that is in no table.
+const NOWHERE: u32 = u32::MAX / Chunk::CELLS as u32;
+
+/// How many chunks go back in one look.
+const TRIM: usize = 4;
 
 /// All tasks of a kernel, by place.
 pub(crate) struct Table {
-    places: Vec<Option<Rc<TaskCell>>>,
-    /// The free cell that was freed last; each leads to the next by its `member`.
-    first_free: u32,
+    chunks: Vec<Option<Rc<Chunk>>>,
+    /// The chunk that got a free cell last; each leads to the next by its `open`.
+    first_open: Option<Rc<Chunk>>,
+    /// Free cells.
     free: usize,
-    /// Free places without a cell, each with the generation of its next tenant.
-    vacant: Vec<TaskId>,
+    /// Chunks that were without tenants when there were too many free cells.
+    empty: Vec<u32>,
+    /// Places of chunks that have gone back, and the generation of their next tenants.
+    vacant: Vec<(u32, u32)>,
     spawned: u64,
     /// The kernel is gone: no cell has a place any more.
     gone: bool,
@@ -30,100 +38,191 @@ pub(crate) struct Table {
 impl Table {
     pub(crate) const fn new() -> Self {
         Table {
-            places: Vec::new(),
-            first_free: NONE,
+            chunks: Vec::new(),
+            first_open: None,
             free: 0,
+            empty: Vec::new(),
             vacant: Vec::new(),
             spawned: 0,
             gone: false,
         }
     }
 
-    /// A cell for a new task; alive, but without a body.
+    /// A cell for a new task, and its serial number; not yet alive.
     #[inline]
-    pub(crate) fn admit(&mut self, core: &Rc<Core>) -> Rc<TaskCell> {
+    pub(crate) fn admit(&mut self, core: &Rc<Core>) -> (TaskRef, u64) {
         self.spawned += 1;
-        let cell = match self.at(self.first_free) {
+        let task = match &self.first_open {
             None => self.make(core),
-            Some(cell) => {
-                let cell = cell.clone();
-                self.first_free = cell.member.get().next;
+            Some(chunk) => {
+                let task = chunk.take();
                 self.free -= 1;
-                cell
+                if chunk.is_full() {
+                    self.open_next(chunk.open.get().next);
+                }
+                task
             }
         };
-        cell.begin(self.spawned);
-        cell
+        (task, self.spawned)
     }
 
-    /// A cell for a place that has none.
+    /// How many were ever admitted.
+    pub(crate) fn spawned(&self) -> u64 {
+        self.spawned
+    }
+
+    /// The first chunk with free cells has none left, or is gone.
     #[inline(never)]
-    fn make(&mut self, core: &Rc<Core>) -> Rc<TaskCell> {
+    fn open_next(&mut self, next: u32) {
+        self.link(next, NONE);
+        self.first_open = self.chunk(next).cloned();
+    }
+
+    /// Any chunk, for one that needs one to start with.
+    pub(crate) fn some_chunk(&mut self, core: &Rc<Core>) -> Rc<Chunk> {
+        match self.chunks.iter().flatten().next() {
+            Some(chunk) => chunk.clone(),
+            None => Chunk::new(core.clone(), NOWHERE, 0),
+        }
+    }
+
+    /// A cell of a new chunk.
+    #[inline(never)]
+    fn make(&mut self, core: &Rc<Core>) -> TaskRef {
         if self.gone {
             // A place here would keep a kernel that nobody will ever empty again.
-            return Rc::new(TaskCell::new(core.clone(), u32::MAX, 0));
+            return Chunk::new(core.clone(), NOWHERE, 0).take();
         }
-        let TaskId { index, generation } = self.vacant.pop().unwrap_or_else(|| {
-            let index = u32::try_from(self.places.len()).expect("fewer than 2^32 tasks");
-            self.places.push(None);
-            TaskId { index, generation: 0 }
+        let (number, generation) = self.vacant.pop().unwrap_or_else(|| {
+            let number = self.chunks.len();
+            assert!(number < NOWHERE as usize, "fewer than 2^32 tasks");
+            self.chunks.push(None);
+            (number as u32, 0)
         });
-        let cell = Rc::new(TaskCell::new(core.clone(), index, generation));
-        self.places[index as usize] = Some(cell.clone());
-        cell
+        let chunk = Chunk::new(core.clone(), number, generation);
+        let task = chunk.take();
+        self.chunks[number as usize] = Some(chunk);
+        self.free += Chunk::CELLS - 1;
+        self.open(number);
+        task
     }
 
     /// The task of that name, if it has not been released; one whose names are used up is found for
     /// good, free.
-    pub(crate) fn get(&self, id: TaskId) -> Option<&Rc<TaskCell>> {
-        self.at(id.index).filter(|cell| cell.generation.get() == id.generation)
+    #[inline]
+    pub(crate) fn get(&self, id: TaskId) -> Option<TaskRef> {
+        self.at(id.index).filter(|task| task.id() == id)
+    }
+
+    /// The flags of the task of that name, if it has not been released.
+    #[inline]
+    pub(crate) fn flags(&self, id: TaskId) -> Option<&Flags> {
+        self.chunk_of(id.index)?.flags(id)
     }
 
     /// Whoever has that place now.
-    pub(crate) fn at(&self, index: u32) -> Option<&Rc<TaskCell>> {
-        self.places.get(index as usize).and_then(Option::as_ref)
+    #[inline]
+    pub(crate) fn at(&self, index: u32) -> Option<TaskRef> {
+        self.chunk_of(index).map(|chunk| chunk.at(index))
+    }
+
+    /// What the task in that place has besides its cell, if any of its chunk has.
+    pub(crate) fn family(&self, index: u32) -> Option<&Family> {
+        self.chunk_of(index).and_then(|chunk| chunk.family(index))
+    }
+
+    fn chunk(&self, number: u32) -> Option<&Rc<Chunk>> {
+        self.chunks.get(number as usize).and_then(Option::as_ref)
+    }
+
+    /// The chunk that a place is in.
+    #[inline]
+    fn chunk_of(&self, index: u32) -> Option<&Rc<Chunk>> {
+        self.chunks.get(Chunk::of(index)).and_then(Option::as_ref)
     }
 
     /// Frees the place of an ended task.
     #[inline]
-    pub(crate) fn release(&mut self, cell: &TaskCell) {
+    pub(crate) fn release(&mut self, task: &TaskRef, cell: &TaskCell) {
         // One whose generations are used up is never let again, so that names never lie.
-        if let Some(generation) = cell.generation.get().checked_add(1) {
-            cell.generation.set(generation);
-            cell.member.set(Links { previous: NONE, next: self.first_free });
-            self.first_free = cell.index;
-            self.free += 1;
+        let Some(generation) = cell.generation.get().checked_add(1) else { return };
+        cell.generation.set(generation);
+        self.free += 1;
+        let turned = task.chunk().free(task.index());
+        if turned || self.free > KEEP_FREE {
+            self.released(task.chunk());
+        }
+    }
+
+    /// The rest for a chunk that had no free cell, or when there are many.
+    #[inline(never)]
+    fn released(&mut self, chunk: &Rc<Chunk>) {
+        if self.gone {
+            return;
+        }
+        if chunk.has_one_free() {
+            self.open(chunk.number());
+        }
+        if self.free > KEEP_FREE && chunk.is_empty() {
+            self.empty.push(chunk.number());
+        }
+    }
+
+    /// A chunk has a free cell: it comes first.
+    fn open(&mut self, number: u32) {
+        let next = self.first_open.as_ref().map_or(NONE, |chunk| chunk.number());
+        self.link(next, number);
+        self.first_open = self.chunk(number).cloned();
+        if let Some(chunk) = &self.first_open {
+            chunk.open.set(Links { previous: NONE, next });
+        }
+    }
+
+    /// Tells an open chunk which one is before it.
+    fn link(&self, number: u32, previous: u32) {
+        if let Some(chunk) = self.chunk(number) {
+            chunk.open.set(Links { previous, ..chunk.open.get() });
         }
     }
 
     /// Whether there are more free cells than are to be kept.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        self.free > KEEP_FREE
+        !self.empty.is_empty()
     }
 
-    /// Gives some of the free cells up, if there are too many, for the caller to drop.
-    pub(crate) fn trim(&mut self) -> Vec<Rc<TaskCell>> {
-        let beyond = self.free.saturating_sub(KEEP_FREE).min(TRIM);
-        let mut cells = Vec::new();
-        while cells.len() < beyond {
-            let free = self.places.get_mut(self.first_free as usize).and_then(Option::take);
-            let Some(cell) = free else { break };
-            self.first_free = cell.member.get().next;
-            self.free -= 1;
-            self.vacant.push(cell.id());
-            cells.push(cell);
+    /// Gives some of the free chunks up, if there are too many, for the caller to drop.
+    pub(crate) fn trim(&mut self) -> Vec<Rc<Chunk>> {
+        let mut given_up = Vec::new();
+        while given_up.len() < TRIM && self.free > KEEP_FREE {
+            let Some(number) = self.empty.pop() else { break };
+            let place = &mut self.chunks[number as usize];
+            let Some(chunk) = place.take_if(|chunk| chunk.is_empty()) else { continue };
+            let Links { previous, next } = chunk.open.get();
+            match self.chunk(previous) {
+                None => self.open_next(next),
+                Some(before) => {
+                    before.open.set(Links { next, ..before.open.get() });
+                    self.link(next, previous);
+                }
+            }
+            self.free -= Chunk::CELLS;
+            self.vacant.push((number, chunk.generation()));
+            given_up.push(chunk);
         }
-        cells
+        if self.free <= KEEP_FREE {
+            self.empty.clear();
+        }
+        given_up
     }
 
     /// Lets go of every cell: the kernel closes.
     pub(crate) fn clear(&mut self) -> impl Sized + use<> {
-        std::mem::replace(self, Table { gone: true, ..Table::new() }).places
+        std::mem::replace(self, Table { gone: true, spawned: self.spawned, ..Table::new() }).chunks
     }
 
-    /// Every cell that is not free, ended ones that are still held included.
-    pub(crate) fn tenants(&self) -> impl Iterator<Item = &Rc<TaskCell>> {
-        self.places.iter().flatten().filter(|cell| !cell.is_free())
+    /// Every task that is not free, ended ones that are still held included.
+    pub(crate) fn tenants(&self) -> impl Iterator<Item = TaskRef> {
+        self.chunks.iter().flatten().flat_map(Chunk::tenants)
     }
 }

@@ -8,7 +8,7 @@
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
-use crate::cell::TaskCell;
+use crate::chunk::TaskRef;
 use crate::current;
 
 /// Whom to wake, or nobody.
@@ -18,28 +18,23 @@ use crate::current;
 #[derive(Default)]
 pub(crate) struct Target {
     /// A task of ours,
-    task: Option<Rc<TaskCell>>,
-    /// and the generation it must still have.
-    generation: u32,
-    /// Anybody else.
+    task: Option<TaskRef>,
+    /// or anybody else.
     foreign: Option<Waker>,
 }
 
 impl Target {
     /// Whoever polls now.
     pub(crate) fn of(cx: &Context<'_>) -> Self {
-        let mut target = Target::default();
-        if current::own(cx.waker(), |task| target.set_task(task)).is_none() {
-            target.foreign = Some(cx.waker().clone());
-        }
-        target
+        let task = current::own(cx.waker(), TaskRef::clone);
+        let foreign = if task.is_none() { Some(cx.waker().clone()) } else { None };
+        Target { task, foreign }
     }
 
     /// That task, in place of nobody.
     #[inline]
-    pub(crate) fn set_task(&mut self, task: &Rc<TaskCell>) {
+    pub(crate) fn set_task(&mut self, task: &TaskRef) {
         self.task = Some(task.clone());
-        self.generation = task.generation.get();
     }
 
     #[inline]
@@ -49,9 +44,8 @@ impl Target {
 
     /// Whether waking this wakes that task.
     #[inline]
-    pub(crate) fn is_task(&self, task: &Rc<TaskCell>) -> bool {
-        self.task.as_ref().is_some_and(|own| Rc::ptr_eq(own, task))
-            && self.generation == task.generation.get()
+    pub(crate) fn is_task(&self, task: &TaskRef) -> bool {
+        self.task.as_ref().is_some_and(|own| own.is(task))
     }
 
     /// Whether waking this wakes whoever polls now.
@@ -65,25 +59,20 @@ impl Target {
     /// Leaves nobody.
     #[inline]
     pub(crate) fn take(&mut self) -> Self {
-        let (task, foreign) = (self.task.take(), self.foreign.take());
-        Target { task, generation: self.generation, foreign }
+        Target { task: self.task.take(), foreign: self.foreign.take() }
     }
 
     /// Wakes. No borrow of the kernel may be held.
     #[inline]
     pub(crate) fn wake(self) {
         if let Some(task) = self.task {
-            wake_task(&task, self.generation);
+            // A later tenant of its place is not meant.
+            if task.is_current() {
+                task.core().make_ready(&task);
+            }
         } else if let Some(waker) = self.foreign {
             wake_foreign(waker);
         }
-    }
-}
-
-/// Wakes a task if it is still the one that was meant.
-fn wake_task(task: &Rc<TaskCell>, generation: u32) {
-    if task.generation.get() == generation {
-        task.core.make_ready(task);
     }
 }
 
@@ -99,18 +88,20 @@ pub(crate) fn wake_foreign(waker: Waker) {
 mod tests {
     use super::*;
     use crate::cell::End;
+    use crate::chunk::Chunk;
     use crate::core::{Core, Settings};
     use crate::error::Echo;
+    use crate::flags::Flags;
 
     #[test]
     fn the_last_name_of_a_place_wakes_nobody_after_its_end() {
         let core = Core::new(Settings::default()).unwrap();
-        let cell = core.new_cell();
-        cell.generation.set(u32::MAX);
+        let cell = Chunk::new(core.clone(), 0, u32::MAX).take();
+        cell.begin(1);
         let mut target = Target::default();
         target.set_task(&cell);
         core.finish(&cell, End::Ok, Echo::Yes);
-        assert!(cell.is_free());
+        assert!(cell.flags.any(Flags::FREE));
         target.wake();
         assert!(core.ready.borrow().is_empty());
     }

@@ -10,7 +10,8 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::cell::{End, TaskCell};
+use crate::cell::End;
+use crate::chunk::TaskRef;
 use crate::core::Core;
 use crate::current;
 use crate::error::{CancelReason, TaskCancelled, TaskError};
@@ -84,14 +85,14 @@ pub fn handle() -> crate::Handle {
 /// Dropping the handle lets the task go on. A failure that nobody joins is reported when the task
 /// has ended and its last handle is gone.
 pub struct Task<T, E> {
-    cell: Rc<TaskCell>,
+    cell: TaskRef,
     output: PhantomData<fn() -> (T, E)>,
 }
 
 impl<T: 'static, E: 'static> Task<T, E> {
     /// The handle of a task that was just admitted.
     #[inline]
-    pub(crate) fn of(cell: Rc<TaskCell>) -> Self {
+    pub(crate) fn of(cell: TaskRef) -> Self {
         cell.settle();
         Task { cell, output: PhantomData }
     }
@@ -168,14 +169,14 @@ impl<T: 'static, E: 'static> Task<T, E> {
 
     /// Asks for the task's cancellation and does not wait. Neither switches nor runs the task.
     pub fn request_cancel(&self) {
-        let by = self.cell.core.running_id();
-        self.cell.core.request(&self.cell, CancelReason::Requested { by });
+        let by = self.cell.core().running_id();
+        self.cell.core().request(&self.cell, CancelReason::Requested { by });
     }
 
     /// Drops the task's future, without a chance to clean up, before this returns. On oneself, when
     /// the current poll ends.
     pub fn abort(&self) {
-        self.cell.core.abort(&self.cell);
+        self.cell.core().abort(&self.cell);
     }
 
     /// The task's name for the kernel.
@@ -185,17 +186,17 @@ impl<T: 'static, E: 'static> Task<T, E> {
 
     /// Its name: as given, else the type of its future.
     pub fn name(&self) -> String {
-        self.cell.core.name_of(&self.cell)
+        self.cell.core().name_of(&self.cell)
     }
 
     /// What it is doing.
     pub fn state(&self) -> TaskState {
-        self.cell.core.state(&self.cell)
+        self.cell.core().state(&self.cell)
     }
 
     /// The file and line where it is parked; of several, one.
     pub fn parked_at(&self) -> Option<&'static Location<'static>> {
-        self.cell.core.leaves(&self.cell).first().map(|leaf| leaf.site)
+        self.cell.core().leaves(&self.cell).first().map(|leaf| leaf.site)
     }
 
     /// Whether it has ended.
@@ -210,39 +211,31 @@ impl<T: 'static, E: 'static> Task<T, E> {
 
     pub(crate) fn set_name(&self, name: Cow<'static, str>) {
         self.cell.flags.set(Flags::NAMED);
-        let old = self.cell.core.names.borrow_mut().insert(self.cell.index, name);
+        let old = self.cell.core().names.borrow_mut().insert(self.cell.index(), name);
         drop(old);
     }
 }
 
 /// Takes the outcome of an ended task.
-pub(crate) fn take_outcome<T: 'static, E: 'static>(cell: &TaskCell) -> Result<T, TaskError<E>> {
-    let end = cell.end().expect("asked only of an ended task");
-    if end == End::Aborted {
-        return Err(TaskError::Aborted);
+pub(crate) fn take_outcome<T: 'static, E: 'static>(cell: &TaskRef) -> Result<T, TaskError<E>> {
+    let aborted = cell.flags.has_end(End::Aborted);
+    if aborted || cell.flags.any(Flags::TAKEN) {
+        return Err(if aborted { TaskError::Aborted } else { TaskError::Taken });
     }
-    if cell.flags.replace(Flags::TAKEN, true) {
-        return Err(TaskError::Taken);
-    }
-    if end == End::Panicked {
-        return match cell.take_panic() {
-            Some(panic) => Err(TaskError::Panicked(panic)),
-            None => Err(TaskError::Taken),
-        };
-    }
+    cell.flags.set(Flags::TAKEN);
     let mut output: Option<Result<T, E>> = None;
     cell.take_output(&mut output);
     match output {
-        None => Err(TaskError::Taken),
         Some(Ok(value)) => Ok(value),
-        Some(Err(error)) if end == End::Cancelled => Err(TaskError::Cancelled(error)),
+        Some(Err(error)) if cell.flags.has_end(End::Cancelled) => Err(TaskError::Cancelled(error)),
         Some(Err(error)) => Err(TaskError::Failed(error)),
+        None => Err(cell.take_panic().map_or(TaskError::Taken, TaskError::Panicked)),
     }
 }
 
 impl<T, E> Drop for Task<T, E> {
     fn drop(&mut self) {
-        self.cell.core.let_go(&self.cell);
+        self.cell.core().let_go(&self.cell);
     }
 }
 
@@ -250,32 +243,32 @@ impl<T, E> fmt::Debug for Task<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Task")
             .field("id", &self.cell.id())
-            .field("name", &self.cell.core.name_of(&self.cell))
-            .field("state", &self.cell.core.state(&self.cell))
+            .field("name", &self.cell.core().name_of(&self.cell))
+            .field("state", &self.cell.core().state(&self.cell))
             .finish()
     }
 }
 
 /// Keeps an ended task's cell, and so its outcome, from being let again.
-pub(crate) struct Hold(Rc<TaskCell>);
+pub(crate) struct Hold(TaskRef);
 
 impl Hold {
-    pub(crate) fn new(cell: &Rc<TaskCell>) -> Self {
+    pub(crate) fn new(cell: &TaskRef) -> Self {
         cell.holders.set(cell.holders.get() + 1);
         Hold(cell.clone())
     }
 
     pub(crate) fn core(&self) -> &Rc<Core> {
-        &self.0.core
+        self.0.core()
     }
 
-    pub(crate) fn cell(&self) -> &Rc<TaskCell> {
+    pub(crate) fn cell(&self) -> &TaskRef {
         &self.0
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.0.core.let_go(&self.0);
+        self.0.core().let_go(&self.0);
     }
 }

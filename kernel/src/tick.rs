@@ -18,9 +18,11 @@ use std::time::{Duration, Instant};
 use crate::body::{Body, Verdict};
 use crate::cancel::Ambient;
 use crate::cell::{OwnWaker, TaskCell};
+use crate::chunk::TaskRef;
 use crate::core::{Core, Stage};
 use crate::current::{self, Marks};
 use crate::flags::Flags;
+use crate::id::TaskId;
 use crate::links::NONE;
 use crate::remote::TaskWaker;
 use crate::report::Report;
@@ -41,26 +43,32 @@ pub(crate) type PollMain<'a> = dyn FnMut(&mut Context<'_>) -> Poll<Verdict> + 'a
 /// What a run keeps from poll to poll, on its own stack.
 pub(crate) struct Wheel<'a> {
     core: &'a Core,
-    /// The tasks of this round, the next one last.
-    round: Vec<Rc<TaskCell>>,
+    /// The places of the tasks of this round, the next one last.
+    round: Vec<u32>,
+    /// The task that is polled, or was last.
+    task: TaskRef,
     /// A waker that nobody has cloned yet: named anew for each poll.
     spare: OwnWaker,
     /// Polls until the next look at timers, reactor and mailbox (K2); none after a panic.
     left: u32,
     /// The flags of a task that does not go the short way.
-    special: u16,
+    special: u32,
 }
 
 impl<'a> Wheel<'a> {
-    pub(crate) fn new(core: &'a Core) -> Self {
-        let special = if core.settings.long_poll.is_some() { u16::MAX } else { Flags::SPECIAL };
-        Wheel { core, round: Vec::new(), spare: spare_waker(core), left: 0, special }
+    pub(crate) fn new(core: &'a Rc<Core>) -> Self {
+        let chunk = core.tasks.borrow_mut().some_chunk(core);
+        current::set_chunk(Some(chunk.clone()));
+        let task = TaskRef::by(chunk, TaskId::NOBODY.to_bits());
+        let special = if core.settings.long_poll.is_some() { u32::MAX } else { Flags::SPECIAL };
+        Wheel { core, round: Vec::new(), task, spare: spare_waker(core), left: 0, special }
     }
 }
 
 impl Drop for Wheel<'_> {
     fn drop(&mut self) {
         self.core.ready.borrow_mut().put_back(&mut self.round);
+        current::set_chunk(None);
     }
 }
 
@@ -73,43 +81,66 @@ enum Halt {
     /// Nobody is ready, or it is time to look elsewhere.
     Look,
     /// The next task does not go the short way.
-    Special(Rc<TaskCell>),
+    Special,
     /// This one has cloned the spare waker.
     SpareIsOut(Polled),
     MainEnded(Polled),
 }
 
-/// A task whose poll has ended.
+/// What came of a poll.
 struct Polled {
-    cell: Rc<TaskCell>,
     result: Poll<Verdict>,
     marks: Marks,
 }
 
-/// What was taken out of its place in the cell of the task that is polled. Whoever took it puts it
-/// back; here, that is, only while a panic unwinds.
-struct Out<T>(Option<T>, fn(&TaskCell, T));
+/// The future of the task that is polled, out of its cell meanwhile, and back in it also when a
+/// panic unwinds. None: it is main.
+struct Out<'a> {
+    cell: &'a TaskCell,
+    body: Option<Pin<Box<dyn Body>>>,
+}
 
-impl<T> Drop for Out<T> {
-    fn drop(&mut self) {
-        if let Some(thing) = self.0.take() {
-            current::running(|cell| (self.1)(cell, thing));
+impl<'a> Out<'a> {
+    #[inline]
+    fn of(cell: &'a TaskCell) -> Self {
+        Out { cell, body: cell.body.take() }
+    }
+
+    #[inline]
+    fn poll(&mut self, cx: &mut Context<'_>, main: &mut PollMain<'_>) -> Poll<Verdict> {
+        match &mut self.body {
+            Some(body) => body.as_mut().poll(cx),
+            None => main(cx),
         }
     }
 }
 
-impl Out<Pin<Box<dyn Body>>> {
-    /// The future of a task. None: it is main.
+impl Drop for Out<'_> {
     #[inline]
-    fn body(cell: &TaskCell) -> Self {
-        Out(cell.body.take(), |cell, body| cell.body.put(body))
+    fn drop(&mut self) {
+        if let Some(body) = self.body.take() {
+            self.cell.body.put(body);
+        }
     }
 }
 
-impl Out<OwnWaker> {
-    fn waker(cell: &TaskCell) -> Self {
-        let waker = cell.any_rare().and_then(|rare| rare.waker.take());
-        Out(waker, |cell, waker| cell.rare().waker.set(Some(waker)))
+/// The waker of its own that the task that is polled may have, likewise.
+struct OwnOut<'a> {
+    task: &'a TaskRef,
+    waker: Option<OwnWaker>,
+}
+
+impl<'a> OwnOut<'a> {
+    fn of(task: &'a TaskRef) -> Self {
+        OwnOut { task, waker: task.any_rare().and_then(|rare| rare.waker.take()) }
+    }
+}
+
+impl Drop for OwnOut<'_> {
+    fn drop(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            self.task.rare().waker.set(Some(waker));
+        }
     }
 }
 
@@ -130,9 +161,9 @@ impl Core {
                     Some(turn) => return turn,
                     None => false,
                 },
-                Halt::Special(cell) => self.poll_special(wheel, cell, main),
+                Halt::Special => self.poll_special(wheel, main),
                 Halt::SpareIsOut(polled) => self.give_spare(wheel, polled),
-                Halt::MainEnded(polled) => self.polled_special(polled),
+                Halt::MainEnded(polled) => self.polled_special(&wheel.task, polled),
             };
             if main_ended {
                 return Turn::MainEnded;
@@ -144,7 +175,7 @@ impl Core {
     #[inline(never)]
     fn between(self: &Rc<Self>, wheel: &mut Wheel<'_>) -> Option<Turn> {
         if self.stage.get() != Stage::Open {
-            if self.live.get() == 0 {
+            if self.live() == 0 {
                 return Some(Turn::Empty);
             }
             if self.grace_over.replace(false) {
@@ -160,7 +191,7 @@ impl Core {
     /// done.
     #[inline]
     fn poll_plain(&self, wheel: &mut Wheel<'_>, main: &mut PollMain<'_>) -> Halt {
-        let Wheel { round, spare, left: kept, special, .. } = wheel;
+        let Wheel { round, task: last, spare, left: kept, special, .. } = wheel;
         let cx = &mut Context::from_waker(&spare.waker);
         let mut left = std::mem::take(kept);
         let halt = loop {
@@ -171,123 +202,119 @@ impl Core {
                 None => self.ready.borrow_mut().next_round(round),
                 some => some,
             };
-            let Some(cell) = next else { break Halt::Look };
+            let Some(index) = next else { break Halt::Look };
             left -= 1;
+            if !last.is_near(index) {
+                *last = self.reach(index);
+            }
+            last.step(index);
+            let (task, cell, name) = (&*last, &**last, last.name());
             if cell.flags.start() & *special != 0 {
-                break Halt::Special(cell);
+                break Halt::Special;
             }
-            spare.inner.assign(cell.id());
-            let mut body = Out::body(&cell);
-            current::begin_poll(cell);
-            let result = match &mut body.0 {
-                Some(body) => body.as_mut().poll(cx),
-                None => main(cx),
-            };
-            let (cell, marks) = current::end_poll();
-            let body = body.0.take();
-            let is_main = body.is_none();
-            if let Some(body) = body {
-                cell.body.put(body);
-            }
-            let polled = Polled { cell, result, marks };
+            spare.inner.assign(TaskId::from_bits(name));
+            let mut out = Out::of(cell);
+            current::begin_poll(name, cell);
+            let result = out.poll(cx, main);
+            let marks = current::end_poll();
+            let is_main = out.body.is_none();
+            drop(out);
+            let polled = Polled { result, marks };
             if spare.is_out() {
                 break Halt::SpareIsOut(polled);
             }
             if is_main && result.is_ready() {
                 break Halt::MainEnded(polled);
             }
-            self.polled(polled);
+            self.polled(task, cell, polled);
         };
         *kept = left;
         halt
     }
 
+    /// The task in another chunk than the last one was in.
+    #[inline(never)]
+    fn reach(&self, index: u32) -> TaskRef {
+        let task = self.tasks.borrow().at(index).expect("who is queued has a place");
+        current::set_chunk(Some(task.chunk().clone()));
+        task
+    }
+
     /// Polls any other task. True: it was main, and has ended.
     #[inline(never)]
-    fn poll_special(
-        &self,
-        wheel: &mut Wheel<'_>,
-        cell: Rc<TaskCell>,
-        main: &mut PollMain<'_>,
-    ) -> bool {
-        if cell.is_ended() {
-            cell.flags.stop();
-            self.release(&cell);
+    fn poll_special(&self, wheel: &mut Wheel<'_>, main: &mut PollMain<'_>) -> bool {
+        let task = &wheel.task;
+        if task.is_ended() {
+            task.flags.stop();
+            self.release(task);
             return false;
         }
         let started = self.settings.long_poll.is_some().then(Instant::now);
-        let (stamp, pending) = cell.asked().map_or((0, false), |it| (it.stamp, it.pending));
+        let (stamp, pending) = task.asked().map_or((0, false), |it| (it.stamp, it.pending));
         current::set_ambient(Ambient { scope: NONE, stamp, pending });
-        let mut own = Out::waker(&cell);
-        let mut body = Out::body(&cell);
-        wheel.spare.inner.assign(cell.id());
-        current::begin_poll(cell);
-        let waker = own.0.as_ref().map_or(&wheel.spare.waker, |own| &own.waker);
+        let own = OwnOut::of(task);
+        let mut out = Out::of(task);
+        wheel.spare.inner.assign(task.id());
+        current::begin_poll(task.name(), task);
+        let waker = own.waker.as_ref().map_or(&wheel.spare.waker, |own| &own.waker);
         current::set_waker(waker);
         let cx = &mut Context::from_waker(waker);
-        let result = match &mut body.0 {
-            Some(body) => body.as_mut().poll(cx),
-            None => main(cx),
-        };
-        let (cell, marks) = current::end_poll();
-        if let Some(body) = body.0.take() {
-            cell.body.put(body);
-        }
-        if let Some(own) = own.0.take() {
-            cell.rare().waker.set(Some(own));
-        }
+        let result = out.poll(cx, main);
+        let marks = current::end_poll();
+        drop((out, own));
         if let Some(started) = started {
             current::forget_poll();
-            self.check_length(&cell, started);
+            self.check_length(task, started);
         }
-        let polled = Polled { cell, result, marks };
+        let polled = Polled { result, marks };
         if wheel.spare.is_out() {
             return self.give_spare(wheel, polled);
         }
-        self.polled_special(polled)
+        self.polled_special(&wheel.task, polled)
     }
 
     /// The spare waker was cloned: it is this task's from now on. True: it was main, and has ended.
     #[cold]
     fn give_spare(&self, wheel: &mut Wheel<'_>, polled: Polled) -> bool {
         let kept = std::mem::replace(&mut wheel.spare, spare_waker(self));
-        polled.cell.flags.set(Flags::WAKER);
-        polled.cell.rare().waker.set(Some(kept));
-        self.polled_special(polled)
+        let task = &wheel.task;
+        task.flags.set(Flags::WAKER);
+        task.rare().waker.set(Some(kept));
+        self.polled_special(task, polled)
     }
 
     /// What follows from a poll.
     #[inline(always)]
-    fn polled(&self, polled: Polled) {
-        let Polled { cell, result, marks } = polled;
+    fn polled(&self, task: &TaskRef, cell: &TaskCell, polled: Polled) {
+        let Polled { result, marks } = polled;
         if cell.flags.any(Flags::ABORT | Flags::ASKED) {
-            self.polled_special(Polled { cell, result, marks });
+            self.polled_special(task, polled);
         } else if let Poll::Ready(verdict) = result {
-            self.returned(&cell, verdict);
+            self.returned(task, cell, verdict);
         } else if !marks.again() {
             cell.flags.stop();
         } else if cell.flags.stop_and_queue() {
-            self.ready.borrow_mut().push(cell);
+            self.ready.borrow_mut().push(task.index());
         }
     }
 
     /// The same for any task. True: it was main, and has ended.
     #[inline(never)]
-    fn polled_special(&self, polled: Polled) -> bool {
-        let Polled { cell, result, marks } = polled;
+    fn polled_special(&self, task: &TaskRef, polled: Polled) -> bool {
+        let Polled { result, marks } = polled;
         // It may have cancelled itself.
         current::set_ambient(Ambient::CLEAR);
-        cell.flags.stop();
+        task.flags.stop();
         match result {
-            Poll::Ready(_) if cell.flags.any(Flags::MAIN) => return true,
-            Poll::Ready(verdict) => self.returned(&cell, verdict),
-            Poll::Pending if cell.flags.any(Flags::ABORT) => self.abort(&cell),
+            Poll::Ready(_) if task.flags.any(Flags::MAIN) => return true,
+            Poll::Ready(verdict) => self.returned(task, task, verdict),
+            Poll::Pending if task.flags.any(Flags::ABORT) => self.abort(task),
             Poll::Pending => {
                 if marks.again() {
-                    self.make_ready(&cell);
+                    self.make_ready(task);
                 }
-                if cell.is_pending() && !cell.flags.any(Flags::QUEUED) && self.has_no_leaf(&cell) {
-                    self.watch_foreign(&cell);
+                if task.is_pending() && !task.flags.any(Flags::QUEUED) && self.has_no_leaf(task) {
+                    self.watch_foreign(task);
                 }
             }
         }
@@ -296,7 +323,7 @@ impl Core {
 
     /// It was cancelled and parked where nothing of ours reaches it: if it is still there in a
     /// second, somebody should know (C9).
-    pub(crate) fn watch_foreign(&self, cell: &TaskCell) {
+    pub(crate) fn watch_foreign(&self, cell: &TaskRef) {
         if cell.flags.replace(Flags::WATCHED, true) {
             return;
         }
@@ -306,7 +333,7 @@ impl Core {
     }
 
     #[cold]
-    fn check_length(&self, cell: &TaskCell, started: Instant) {
+    fn check_length(&self, cell: &TaskRef, started: Instant) {
         let took = started.elapsed();
         if self.settings.long_poll.is_some_and(|limit| took > limit) {
             self.report(&Report::LongPoll { task: &self.info(cell), took });

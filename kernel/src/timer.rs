@@ -7,9 +7,7 @@
 //! both cost O(1) and memory stays in proportion. Timers fire in order of deadline, then of arming.
 //! A hashed wheel would make sorting O(1), too, but rounds deadlines or cascades; this is exact.
 
-use std::rc::Rc;
-
-use crate::cell::TaskCell;
+use crate::chunk::TaskRef;
 use crate::target::Target;
 
 /// What a timer does when it fires.
@@ -108,7 +106,7 @@ impl Timers {
 
     /// One that wakes a task of this kernel.
     #[inline]
-    pub(crate) fn arm_for_task(&mut self, deadline: u64, task: &Rc<TaskCell>) -> TimerKey {
+    pub(crate) fn arm_for_task(&mut self, deadline: u64, task: &TaskRef) -> TimerKey {
         let key = self.arm(deadline, Action::Wake);
         self.slots[key.0 as usize].who.set_task(task);
         key

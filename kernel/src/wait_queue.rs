@@ -8,10 +8,9 @@
 //! It needs no kernel: waiters may be polled by any executor of the thread.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::cell::TaskCell;
+use crate::chunk::TaskRef;
 use crate::leaf::Quick;
 use crate::links::NONE;
 use crate::target::Target;
@@ -119,7 +118,7 @@ impl<T> WaitQueue<T> {
         &self,
         slot: &mut WaitSlot,
         weight: usize,
-        task: &Rc<TaskCell>,
+        task: &TaskRef,
     ) -> Quick<T> {
         let mut list = self.list.borrow_mut();
         let at = slot.0;

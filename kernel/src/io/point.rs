@@ -128,7 +128,7 @@ impl<S: Source> Registration<S> {
         let allowed = match flags == more {
             true => current::is_own(cx.waker()),
             // Somebody else is parked: in this kernel?
-            false => current::own(cx.waker(), |cell| self.is_here(&cell.core)) == Some(true),
+            false => current::own(cx.waker(), |cell| self.is_here(cell.core())) == Some(true),
         };
         if !allowed || !current::spend() {
             return None;
@@ -162,12 +162,12 @@ impl<S: Source> Registration<S> {
     ) -> Poll<io::Result<R>> {
         let mut tried = false;
         let mut called = seat.parked
-            && current::own(cx.waker(), |cell| self.is_called(&cell.core, seat)) == Some(true);
+            && current::own(cx.waker(), |cell| self.is_called(cell.core(), seat)) == Some(true);
         loop {
             let next = match std::mem::take(&mut called) {
                 true => Some(Next::Try),
                 false => {
-                    current::own(cx.waker(), |cell| self.next(&cell.core, cell.id(), seat, tried))
+                    current::own(cx.waker(), |cell| self.next(cell.core(), cell.id(), seat, tried))
                 }
             };
             match next.unwrap_or_else(|| self.next_of_foreign(seat, tried, site)) {

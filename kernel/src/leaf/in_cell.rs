@@ -1,7 +1,8 @@
 //! The record of a parked leaf in the cell of its task.
 
-use crate::cell::TaskCell;
+use crate::chunk::TaskRef;
 use crate::current;
+use crate::flags::Flags;
 use crate::id::TaskId;
 
 /// A record in the cell of a task.
@@ -17,8 +18,8 @@ pub(super) struct InCell {
 
 impl InCell {
     /// Whether that is the task.
-    pub(super) fn is_of(&self, cell: &TaskCell) -> bool {
-        self.task == cell.id() && self.kernel == cell.core.number
+    pub(super) fn is_of(&self, cell: &TaskRef) -> bool {
+        self.task == cell.id() && self.kernel == cell.core().number
     }
 
     /// The leaf is gone: takes the record away if it stands.
@@ -42,10 +43,10 @@ impl InCell {
         });
     }
 
-    fn clear_in(self, cell: &TaskCell) -> bool {
+    fn clear_in(self, cell: &TaskRef) -> bool {
         let stands = cell.cycles.get() == self.cycle;
         if stands {
-            cell.parked.set(None);
+            cell.flags.clear(Flags::PARKED);
         }
         stands
     }

@@ -1,0 +1,266 @@
+//! Where the cells of tasks stand: sixty-four side by side, and what refers to one of them.
+//!
+//! ```text
+//! TaskRef ──▶ Chunk ─┬─ cells     a line of the cache each: all that a plain task touches
+//!  (+ name)     │    ├─ records   where it is parked; made when the first one parks
+//!               ▼    └─ families  group, scopes, rarities; made when the first one has any
+//!             Core
+//! ```
+//!
+//! A task that only runs and ends costs its line and its future; what it does not use is not even
+//! allocated.
+
+use std::array;
+use std::cell::{Cell, OnceCell};
+use std::ops::Deref;
+use std::rc::Rc;
+
+use crate::cell::{Family, Parked, TaskCell};
+use crate::core::Core;
+use crate::flags::Flags;
+use crate::id::TaskId;
+use crate::links::Links;
+
+/// Cells in a chunk: as many as bits in [`Chunk::free`].
+const CELLS: usize = 64;
+
+/// Neighbouring cells, recycled together.
+pub(crate) struct Chunk {
+    /// Its kernel. The kernel's table is emptied when it closes, which ends the circle.
+    core: Rc<Core>,
+    /// The place of its first cell.
+    first: u32,
+    /// A bit for each cell that is nobody's.
+    free: Cell<u64>,
+    /// Its neighbours among the chunks with free cells (`table.rs`).
+    pub(crate) open: Cell<Links>,
+    records: OnceCell<Box<[Cell<Option<Parked>>; CELLS]>>,
+    families: OnceCell<Box<[Family; CELLS]>>,
+    cells: [TaskCell; CELLS],
+}
+
+impl Chunk {
+    /// A chunk for the places from `number * 64` on, whose first tenants have that generation.
+    #[inline(never)]
+    pub(crate) fn new(core: Rc<Core>, number: u32, generation: u32) -> Rc<Self> {
+        Rc::new(Chunk {
+            core,
+            first: number * CELLS as u32,
+            free: Cell::new(u64::MAX),
+            open: Cell::new(Links::ALONE),
+            records: OnceCell::new(),
+            families: OnceCell::new(),
+            cells: array::from_fn(|_| TaskCell::new(generation)),
+        })
+    }
+
+    /// The chunk that a place is in.
+    #[inline]
+    pub(crate) fn of(index: u32) -> usize {
+        index as usize / CELLS
+    }
+
+    pub(crate) fn number(&self) -> u32 {
+        self.first / CELLS as u32
+    }
+
+    /// Takes a free cell.
+    #[inline]
+    pub(crate) fn take(self: &Rc<Self>) -> TaskRef {
+        let free = self.free.get();
+        debug_assert!(free != 0, "only chunks with free cells are open");
+        self.free.set(free & free.wrapping_sub(1));
+        self.at(self.first + free.trailing_zeros())
+    }
+
+    /// Frees the cell at a place. Whether it is the only free one.
+    #[inline]
+    pub(crate) fn free(&self, index: u32) -> bool {
+        let before = self.free.get();
+        self.free.set(before | 1 << (index % CELLS as u32));
+        before == 0
+    }
+
+    pub(crate) fn has_one_free(&self) -> bool {
+        self.free.get().is_power_of_two()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.free.get() == 0
+    }
+
+    /// Whether no cell is anybody's.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.free.get() == u64::MAX
+    }
+
+    /// Cells that are nobody's.
+    pub(crate) const CELLS: usize = CELLS;
+
+    /// Whoever has that place now.
+    #[inline]
+    pub(crate) fn at(self: &Rc<Self>, index: u32) -> TaskRef {
+        let generation = self.cells[index as usize % CELLS].generation.get();
+        TaskRef { chunk: self.clone(), name: TaskId { index, generation }.to_bits() }
+    }
+
+    /// The flags of the task of that name, if it has not been released.
+    #[inline]
+    pub(crate) fn flags(&self, id: TaskId) -> Option<&Flags> {
+        let cell = &self.cells[id.index as usize % CELLS];
+        if cell.generation.get() == id.generation { Some(&cell.flags) } else { None }
+    }
+
+    /// What the task at a place has besides its cell, if any in its chunk has.
+    #[inline]
+    pub(crate) fn family(&self, index: u32) -> Option<&Family> {
+        self.families.get().map(|families| &families[index as usize % CELLS])
+    }
+
+    /// The greatest generation of its cells.
+    pub(crate) fn generation(&self) -> u32 {
+        self.cells.iter().map(|cell| cell.generation.get()).max().unwrap_or(0)
+    }
+
+    /// All that have tenants.
+    pub(crate) fn tenants(self: &Rc<Self>) -> impl Iterator<Item = TaskRef> {
+        (self.first..=self.first + (CELLS as u32 - 1))
+            .map(|index| self.at(index))
+            .filter(|task| !task.flags.any(Flags::FREE))
+    }
+}
+
+/// Refers to a task: to its cell, by the name that it had then.
+///
+/// Two words, so that it is written and read as they are: copied in other pieces, it would wait
+/// for the writes to be through.
+#[derive(Clone)]
+pub(crate) struct TaskRef {
+    chunk: Rc<Chunk>,
+    /// A [`TaskId`].
+    name: u64,
+}
+
+impl TaskRef {
+    #[inline]
+    pub(crate) fn id(&self) -> TaskId {
+        TaskId::from_bits(self.name)
+    }
+
+    /// Its place in the table.
+    #[inline]
+    pub(crate) fn index(&self) -> u32 {
+        self.name as u32
+    }
+
+    /// Its kernel.
+    #[inline]
+    pub(crate) fn core(&self) -> &Rc<Core> {
+        &self.chunk.core
+    }
+
+    pub(crate) fn chunk(&self) -> &Rc<Chunk> {
+        &self.chunk
+    }
+
+    /// Its name, as bits.
+    #[inline]
+    pub(crate) fn name(&self) -> u64 {
+        self.name
+    }
+
+    /// A reference by a chunk and the name that it was taken apart into.
+    #[inline]
+    pub(crate) fn by(chunk: Rc<Chunk>, name: u64) -> Self {
+        TaskRef { chunk, name }
+    }
+
+    /// Gives the chunk away.
+    #[inline]
+    pub(crate) fn into_chunk(self) -> Rc<Chunk> {
+        self.chunk
+    }
+
+    /// Whether a place is in the same chunk.
+    #[inline]
+    pub(crate) fn is_near(&self, index: u32) -> bool {
+        ((self.index() ^ index) as usize) < CELLS
+    }
+
+    /// Refers to whoever has that place of the same chunk now.
+    #[inline]
+    pub(crate) fn step(&mut self, index: u32) {
+        let generation = self.chunk.cells[index as usize % CELLS].generation.get();
+        self.name = TaskId { index, generation }.to_bits();
+    }
+
+    /// Whether both were made for the same task.
+    #[inline]
+    pub(crate) fn is(&self, other: &TaskRef) -> bool {
+        Rc::ptr_eq(&self.chunk, &other.chunk) && self.name == other.name
+    }
+
+    /// Whether both tasks have one kernel.
+    #[inline]
+    pub(crate) fn is_neighbour(&self, other: &TaskRef) -> bool {
+        Rc::ptr_eq(&self.chunk.core, &other.chunk.core)
+    }
+
+    /// Whether the cell is still that task's.
+    #[inline]
+    pub(crate) fn is_current(&self) -> bool {
+        self.generation.get() == self.id().generation
+    }
+
+    /// Where it is parked, by the one record that the cell has room for.
+    pub(crate) fn parked(&self) -> Option<Parked> {
+        let there = self.flags.any(Flags::PARKED);
+        self.chunk.records.get().filter(|_| there).and_then(|records| records[self.at()].get())
+    }
+
+    /// It is parked there.
+    #[inline]
+    pub(crate) fn set_parked(&self, parked: Parked) {
+        let records = self.chunk.records.get_or_init(make_records);
+        records[self.at()].set(Some(parked));
+        self.flags.set(Flags::PARKED);
+    }
+
+    /// What it has besides its cell; from here on it may.
+    #[inline]
+    pub(crate) fn family(&self) -> &Family {
+        &self.chunk.families.get_or_init(make_families)[self.at()]
+    }
+
+    /// What it has besides its cell, if any in its chunk has.
+    #[inline]
+    pub(crate) fn any_family(&self) -> Option<&Family> {
+        self.chunk.family(self.index())
+    }
+
+    #[inline]
+    fn at(&self) -> usize {
+        self.name as usize % CELLS
+    }
+}
+
+impl Deref for TaskRef {
+    type Target = TaskCell;
+
+    #[inline]
+    fn deref(&self) -> &TaskCell {
+        &self.chunk.cells[self.at()]
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn make_records() -> Box<[Cell<Option<Parked>>; CELLS]> {
+    Box::new(array::from_fn(|_| Cell::new(None)))
+}
+
+#[cold]
+#[inline(never)]
+fn make_families() -> Box<[Family; CELLS]> {
+    Box::new(array::from_fn(|_| Family::default()))
+}
