@@ -129,7 +129,7 @@ pub(crate) struct Rare {
     asked: Cell<Option<Asked>>,
     /// Who waits for its end and has no place in the cell.
     pub(crate) joiners: WaitQueue,
-    /// How many that wait for its end are in `join`, but for the one of `Flags::JOINED`.
+    /// How many of these are in `join`.
     pub(crate) joining: Cell<u32>,
 }
 

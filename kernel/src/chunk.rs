@@ -17,6 +17,7 @@ use std::rc::Rc;
 
 use crate::cell::{Family, Parked, TaskCell};
 use crate::core::Core;
+use crate::current;
 use crate::flags::Flags;
 use crate::id::TaskId;
 use crate::links::Links;
@@ -101,14 +102,14 @@ impl Chunk {
     #[inline]
     pub(crate) fn at(self: &Rc<Self>, index: u32) -> TaskRef {
         let generation = self.cells[index as usize % CELLS].generation.get();
-        TaskRef { chunk: self.clone(), name: TaskId { index, generation }.to_bits() }
+        TaskRef { chunk: self.clone(), id: TaskId::new(index, generation) }
     }
 
     /// The flags of the task of that name, if it has not been released.
     #[inline]
     pub(crate) fn flags(&self, id: TaskId) -> Option<&Flags> {
-        let cell = &self.cells[id.index as usize % CELLS];
-        if cell.generation.get() == id.generation { Some(&cell.flags) } else { None }
+        let cell = &self.cells[id.index() as usize % CELLS];
+        if cell.generation.get() == id.generation() { Some(&cell.flags) } else { None }
     }
 
     /// What the task at a place has besides its cell, if any in its chunk has.
@@ -137,20 +138,19 @@ impl Chunk {
 #[derive(Clone)]
 pub(crate) struct TaskRef {
     chunk: Rc<Chunk>,
-    /// A [`TaskId`].
-    name: u64,
+    id: TaskId,
 }
 
 impl TaskRef {
     #[inline]
     pub(crate) fn id(&self) -> TaskId {
-        TaskId::from_bits(self.name)
+        self.id
     }
 
     /// Its place in the table.
     #[inline]
     pub(crate) fn index(&self) -> u32 {
-        self.name as u32
+        self.id.index()
     }
 
     /// Its kernel.
@@ -163,16 +163,10 @@ impl TaskRef {
         &self.chunk
     }
 
-    /// Its name, as bits.
-    #[inline]
-    pub(crate) fn name(&self) -> u64 {
-        self.name
-    }
-
     /// A reference by a chunk and the name that it was taken apart into.
     #[inline]
-    pub(crate) fn by(chunk: Rc<Chunk>, name: u64) -> Self {
-        TaskRef { chunk, name }
+    pub(crate) fn by(chunk: Rc<Chunk>, id: TaskId) -> Self {
+        TaskRef { chunk, id }
     }
 
     /// Gives the chunk away.
@@ -187,17 +181,23 @@ impl TaskRef {
         ((self.index() ^ index) as usize) < CELLS
     }
 
-    /// Refers to whoever has that place of the same chunk now.
+    /// Whoever has that place of the same chunk now.
     #[inline]
-    pub(crate) fn step(&mut self, index: u32) {
-        let generation = self.chunk.cells[index as usize % CELLS].generation.get();
-        self.name = TaskId { index, generation }.to_bits();
+    pub(crate) fn neighbour(&self, index: u32) -> (TaskId, &TaskCell) {
+        let cell = &self.chunk.cells[index as usize % CELLS];
+        (TaskId::new(index, cell.generation.get()), cell)
+    }
+
+    /// Refers to that task of the same chunk instead.
+    #[inline]
+    pub(crate) fn step(&mut self, neighbour: TaskId) {
+        self.id = neighbour;
     }
 
     /// Whether both were made for the same task.
     #[inline]
     pub(crate) fn is(&self, other: &TaskRef) -> bool {
-        Rc::ptr_eq(&self.chunk, &other.chunk) && self.name == other.name
+        Rc::ptr_eq(&self.chunk, &other.chunk) && self.id == other.id
     }
 
     /// Whether both tasks have one kernel.
@@ -209,21 +209,21 @@ impl TaskRef {
     /// Whether the cell is still that task's.
     #[inline]
     pub(crate) fn is_current(&self) -> bool {
-        self.generation.get() == self.id().generation
+        self.generation.get() == self.id.generation()
     }
 
     /// Where it is parked, by the one record that the cell has room for.
     pub(crate) fn parked(&self) -> Option<Parked> {
-        let there = self.flags.any(Flags::PARKED);
+        let polled = self.core().running.get() == self.id && current::has_recorded();
+        let there = polled || self.flags.any(Flags::PARKED);
         self.chunk.records.get().filter(|_| there).and_then(|records| records[self.at()].get())
     }
 
-    /// It is parked there.
+    /// It is parked there, as it is being polled; the flag follows when it stops.
     #[inline]
     pub(crate) fn set_parked(&self, parked: Parked) {
         let records = self.chunk.records.get_or_init(make_records);
         records[self.at()].set(Some(parked));
-        self.flags.set(Flags::PARKED);
     }
 
     /// What it has besides its cell; from here on it may.
@@ -240,7 +240,7 @@ impl TaskRef {
 
     #[inline]
     fn at(&self) -> usize {
-        self.name as usize % CELLS
+        self.id.index() as usize % CELLS
     }
 }
 

@@ -67,6 +67,8 @@ pub(crate) struct Core {
     pub(crate) tasks: RefCell<Table>,
     /// How many have ended.
     pub(crate) ended: Cell<u64>,
+    /// The task that is being polled, or nobody.
+    pub(crate) running: Cell<TaskId>,
     pub(crate) ready: RefCell<ReadyQueue>,
     /// Changes whenever a copy of the ambient may be stale.
     pub(crate) epoch: Cell<u64>,
@@ -109,6 +111,7 @@ impl Core {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             tasks: RefCell::new(Table::new()),
             ended: Cell::new(0),
+            running: Cell::new(TaskId::NOBODY),
             ready: RefCell::new(ReadyQueue::new(settings.seed)),
             epoch: Cell::new(0),
             stamp: Cell::new(1),
@@ -162,19 +165,18 @@ impl Core {
 
     /// Runs kernel code on the task of this kernel that is being polled, if there is one.
     pub(crate) fn with_running<R>(&self, f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
-        let mine = |cell: &TaskRef| std::ptr::eq(&**cell.core(), self).then(|| f(cell));
-        current::running(mine).flatten()
+        if self.running.get() == TaskId::NOBODY { None } else { current::running(f) }
     }
 
     pub(crate) fn running_id(&self) -> Option<TaskId> {
-        self.with_running(|cell| cell.id())
+        self.running.get().somebody()
     }
 
     /// Makes a task ready. On an ended one, or one that is queued already: nothing.
     pub(crate) fn wake(&self, task: TaskId) {
         let tasks = self.tasks.borrow();
         if tasks.flags(task).is_some_and(Flags::queue) {
-            self.ready.borrow_mut().push(task.index);
+            self.ready.borrow_mut().push(task.index());
         }
     }
 

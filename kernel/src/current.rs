@@ -22,15 +22,17 @@ use crate::cancel::Ambient;
 use crate::cell::TaskCell;
 use crate::chunk::{Chunk, TaskRef};
 use crate::core::Core;
+use crate::flags::Flags;
 use crate::id::TaskId;
 
 struct Door {
     /// `ManuallyDrop` takes the destructor away; [`Entered`] empties the slot instead.
     kernel: RefCell<ManuallyDrop<Option<Rc<Core>>>>,
-    /// The task that is being polled: of `kernel`, or of an outer one that `Entered` has hidden.
-    running: Cell<u64>,
-    /// And the chunk that its cell is in; that of the last one between polls.
+    /// Where the task that is being polled stands, or the last one: of `kernel`, or of an outer one
+    /// that `Entered` has hidden.
     chunk: Cell<ManuallyDrop<Option<Rc<Chunk>>>>,
+    /// Its name there.
+    name: Cell<TaskId>,
     // What the poll that goes on has to offer to its leaves:
     /// The waker it is made with, to be recognised by its address.
     waker: Cell<Address>,
@@ -52,15 +54,12 @@ type Address = (*const (), *const RawWakerVTable);
 
 const NO_WAKER: Address = (std::ptr::null(), std::ptr::null());
 
-/// Nobody is being polled.
-const NOBODY: u64 = TaskId::NOBODY.to_bits();
-
 thread_local! {
     static DOOR: Door = const {
         Door {
             kernel: RefCell::new(ManuallyDrop::new(None)),
-            running: Cell::new(NOBODY),
             chunk: Cell::new(ManuallyDrop::new(None)),
+            name: Cell::new(TaskId::NOBODY),
             waker: Cell::new(NO_WAKER),
             budget: Cell::new(Core::BUDGET),
             marks: Cell::new(0),
@@ -117,21 +116,24 @@ pub(crate) fn is_own(waker: &Waker) -> bool {
 /// Runs `f` with the task that is being polled, if `waker` is its own.
 #[inline]
 pub(crate) fn own<R>(waker: &Waker, f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
-    if is_own(waker) { running(f) } else { None }
+    // Who has that waker is being polled.
+    if is_own(waker) { last(f) } else { None }
 }
 
 /// Runs `f` with the task that is being polled on this thread, of whichever kernel. Unlike the
 /// others this does not nest.
 #[inline]
 pub(crate) fn running<R>(f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
+    last(|task| (task.core().running.get() != TaskId::NOBODY).then(|| f(task))).flatten()
+}
+
+/// The same with the one that was polled last, if nobody is being polled.
+#[inline]
+fn last<R>(f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
     DOOR.with(|door| {
-        let name = door.running.get();
-        if name == NOBODY {
-            return None;
-        }
         // Out of its place meanwhile, so `f` must not ask again.
         let chunk = ManuallyDrop::into_inner(door.chunk.replace(ManuallyDrop::new(None)));
-        let task = TaskRef::by(chunk?, name);
+        let task = TaskRef::by(chunk?, door.name.get());
         let result = f(&task);
         door.chunk.set(ManuallyDrop::new(Some(task.into_chunk())));
         Some(result)
@@ -210,14 +212,13 @@ pub(crate) fn set_waker(waker: &Waker) {
 /// The poll of a task begins: it is the running one, with a budget anew. After a panic it still is:
 /// [`stop_running`].
 #[inline]
-pub(crate) fn begin_poll(name: u64, cell: &TaskCell) {
+pub(crate) fn begin_poll(name: TaskId, cell: &TaskCell) {
     DOOR.with(|door| {
         door.budget.set(Core::BUDGET);
         door.marks.set(0);
-        cell.cycles.set(cell.cycles.get().wrapping_add(1));
-        // Nobody stands there: kernels do not nest.
-        door.running.set(name);
+        door.name.set(name);
     });
+    cell.cycles.set(cell.cycles.get().wrapping_add(1));
 }
 
 /// The tasks to be polled next are in that chunk; with none, the kernel has stopped turning.
@@ -237,22 +238,27 @@ impl Marks {
     pub(crate) fn again(self) -> bool {
         self.0 & AGAIN != 0
     }
+
+    /// `Flags::PARKED` if a leaf has left its record.
+    #[inline]
+    pub(crate) fn parked(self) -> u32 {
+        u32::from(self.0 & RECORDED) * (Flags::PARKED / u32::from(RECORDED))
+    }
 }
 
 /// The poll has ended: what it has left.
 #[inline]
 pub(crate) fn end_poll() -> Marks {
-    DOOR.with(|door| {
-        door.running.set(NOBODY);
-        Marks(door.marks.get())
-    })
+    DOOR.with(|door| Marks(door.marks.get()))
 }
 
 /// Nobody runs any more: a poll has panicked.
 pub(crate) fn stop_running() -> Option<TaskRef> {
     forget_poll();
     let task = running(TaskRef::clone);
-    DOOR.with(|door| door.running.set(NOBODY));
+    if let Some(task) = &task {
+        task.core().running.set(TaskId::NOBODY);
+    }
     task
 }
 

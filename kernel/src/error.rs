@@ -129,6 +129,11 @@ pub enum TaskError<E> {
 ///
 /// `Send` and `Sync`, so that errors that hold it pass into any error type.
 pub struct Panic {
+    /// In a box: every outcome has room for a panic, few have one.
+    inner: Box<Inner>,
+}
+
+struct Inner {
     message: Box<str>,
     payload: Mutex<Box<dyn Any + Send>>,
 }
@@ -142,17 +147,17 @@ impl Panic {
                 None => Box::from("a payload that is not a string"),
             },
         };
-        Panic { message, payload: Mutex::new(payload) }
+        Panic { inner: Box::new(Inner { message, payload: Mutex::new(payload) }) }
     }
 
     /// The message, where the payload is a string.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.inner.message
     }
 
     /// The payload itself.
     pub fn into_payload(self) -> Box<dyn Any + Send> {
-        self.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
+        self.inner.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Goes on panicking with it, here.
@@ -163,13 +168,13 @@ impl Panic {
 
 impl fmt::Debug for Panic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Panic").field(&self.message).finish()
+        f.debug_tuple("Panic").field(&self.inner.message).finish()
     }
 }
 
 impl fmt::Display for Panic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.inner.message)
     }
 }
 

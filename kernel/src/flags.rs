@@ -48,13 +48,13 @@ impl Flags {
     pub(crate) const RARE: u32 = 1 << 13;
     /// Its box is too large to be kept.
     pub(crate) const LARGE: u32 = 1 << 14;
-    /// Its record stands beside its cell; until the next poll.
+    /// Its record stands beside its cell, since its last poll and until the next.
     pub(crate) const PARKED: u32 = 1 << 15;
     /// It is in a group, or was when it ended.
     pub(crate) const MEMBER: u32 = 1 << 16;
     /// Something hangs, or did, on its root scope.
     pub(crate) const SCOPED: u32 = 1 << 17;
-    /// Somebody is parked in a `join` of it; for more than one, see `Rare::joining`.
+    /// Who waits by `TaskCell::joiner` does so in a `join`.
     pub(crate) const JOINED: u32 = 1 << 18;
 
     /// Where the end of an ended task stands.
@@ -86,6 +86,21 @@ impl Flags {
     #[inline]
     pub(crate) fn set(&self, these: u32) {
         self.0.set(self.0.get() | these);
+    }
+
+    /// Sets what is not set. An addition: the compiler makes an `or` a write of one byte, and who
+    /// reads all of them next would wait until that is through.
+    #[inline]
+    pub(crate) fn raise(&self, this: u32) {
+        debug_assert!(!self.any(this), "raised twice");
+        self.0.set(self.0.get().wrapping_add(this));
+    }
+
+    /// Clears what is set, likewise.
+    #[inline]
+    pub(crate) fn lower(&self, this: u32) {
+        debug_assert!(self.are(this, this), "lowered twice");
+        self.0.set(self.0.get().wrapping_sub(this));
     }
 
     #[inline]
@@ -154,17 +169,17 @@ impl Flags {
         before
     }
 
-    /// Polled.
+    /// Polled; `also` is true of it now.
     #[inline]
-    pub(crate) fn stop(&self) {
-        self.clear(Flags::RUNNING);
+    pub(crate) fn stop(&self, also: u32) {
+        self.0.set((self.0.get() & !Flags::RUNNING) | also);
     }
 
     /// Polled, and into the queue with it if it is not there. Whether it was not.
     #[inline]
-    pub(crate) fn stop_and_queue(&self) -> bool {
+    pub(crate) fn stop_and_queue(&self, also: u32) -> bool {
         let before = self.0.get();
-        self.0.set((before & !Flags::RUNNING) | Flags::QUEUED);
+        self.0.set((before & !Flags::RUNNING) | Flags::QUEUED | also);
         before & Flags::QUEUED == 0
     }
 }

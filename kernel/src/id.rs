@@ -3,39 +3,69 @@
 //! Invariant *ids never lie*: a name is a place in the task table and the generation of its tenant.
 //! A place whose generations are used up is never let again, so no name ever means a later task.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 /// Names a task for as long as its kernel lives; never means another task of that kernel.
 ///
 /// Shown as `#3`, or `#3.1` for the next tenant of the same place.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TaskId {
-    pub(crate) index: u32,
-    pub(crate) generation: u32,
+    /// The generation in the upper half, the place in the lower. One word, as it is copied often:
+    /// a copy of two halves just written would wait for the writes to be through.
+    bits: u64,
 }
 
 impl TaskId {
     /// No task.
-    pub(crate) const NOBODY: TaskId = TaskId { index: u32::MAX, generation: u32::MAX };
+    pub(crate) const NOBODY: TaskId = TaskId { bits: u64::MAX };
+
+    #[inline]
+    pub(crate) const fn new(index: u32, generation: u32) -> Self {
+        TaskId { bits: ((generation as u64) << 32) | index as u64 }
+    }
+
+    #[inline]
+    pub(crate) const fn index(self) -> u32 {
+        self.bits as u32
+    }
+
+    #[inline]
+    pub(crate) const fn generation(self) -> u32 {
+        (self.bits >> 32) as u32
+    }
 
     pub(crate) fn somebody(self) -> Option<TaskId> {
         (self != TaskId::NOBODY).then_some(self)
     }
 
     pub(crate) const fn to_bits(self) -> u64 {
-        ((self.generation as u64) << 32) | self.index as u64
+        self.bits
     }
 
     pub(crate) const fn from_bits(bits: u64) -> Self {
-        TaskId { index: bits as u32, generation: (bits >> 32) as u32 }
+        TaskId { bits }
+    }
+}
+
+/// By place, then by generation.
+impl Ord for TaskId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.index(), self.generation()).cmp(&(other.index(), other.generation()))
+    }
+}
+
+impl PartialOrd for TaskId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.generation {
-            0 => write!(f, "#{}", self.index),
-            generation => write!(f, "#{}.{generation}", self.index),
+        match self.generation() {
+            0 => write!(f, "#{}", self.index()),
+            generation => write!(f, "#{}.{generation}", self.index()),
         }
     }
 }

@@ -26,16 +26,18 @@ enum JoinSlot {
     More(WaitSlot),
 }
 
-/// Who waits for the end of this task: in `join`, `wait` or `cancel`, in order of arrival.
+/// Who waits for the end of this task: in `join`, `wait` or `cancel`, in order of arrival. `joins`:
+/// it is a `join`.
 impl TaskRef {
-    fn enter_waiters(&self, slot: &mut JoinSlot, cx: &Context<'_>) -> Poll<()> {
-        let entered = current::own(cx.waker(), |waiter| self.enter_waiter(slot, waiter));
+    fn enter_waiters(&self, slot: &mut JoinSlot, joins: bool, cx: &Context<'_>) -> Poll<()> {
+        let entered = current::own(cx.waker(), |waiter| self.enter_waiter(slot, joins, waiter));
         if let Some(Quick::Parked) = entered {
             return Poll::Pending;
         }
         if !matches!(slot, JoinSlot::More(_)) {
-            self.leave_waiters(slot);
+            self.leave_waiters(slot, joins);
             *slot = JoinSlot::More(WaitSlot::default());
+            self.count_joins(joins, 1);
         }
         if let JoinSlot::More(slot) = slot {
             // Woken without the end: it queues again.
@@ -47,13 +49,14 @@ impl TaskRef {
 
     /// The same for a task that polls the wait itself, if there is nobody else.
     #[inline]
-    fn enter_waiter(&self, slot: &mut JoinSlot, waiter: &TaskRef) -> Quick<()> {
+    fn enter_waiter(&self, slot: &mut JoinSlot, joins: bool, waiter: &TaskRef) -> Quick<()> {
         let stays = match slot {
             JoinSlot::More(_) => false,
             JoinSlot::Out => {
                 let first = waiter.is_neighbour(self) && !self.has_waiters();
                 if first {
                     self.joiner.set(waiter.id());
+                    self.flags.raise(if joins { Flags::JOINED } else { 0 });
                     *slot = JoinSlot::InCell;
                 }
                 first
@@ -70,13 +73,30 @@ impl TaskRef {
     }
 
     #[inline]
-    fn leave_waiters(&self, slot: &mut JoinSlot) {
+    fn leave_waiters(&self, slot: &mut JoinSlot, joins: bool) {
         match slot {
             JoinSlot::Out => return,
-            JoinSlot::InCell => self.joiner.set(TaskId::NOBODY),
-            JoinSlot::More(slot) => drop(self.rare().joiners.leave(slot)),
+            JoinSlot::InCell => {
+                self.joiner.set(TaskId::NOBODY);
+                self.flags.lower(if joins { Flags::JOINED } else { 0 });
+            }
+            JoinSlot::More(slot) => self.leave_queue(slot, joins),
         }
         *slot = JoinSlot::Out;
+    }
+
+    #[inline(never)]
+    fn leave_queue(&self, slot: &mut WaitSlot, joins: bool) {
+        self.count_joins(joins, -1);
+        self.rare().joiners.leave(slot);
+    }
+
+    /// One more or fewer in the queue is in `join`.
+    fn count_joins(&self, joins: bool, by: i32) {
+        if joins {
+            let joining = &self.rare().joining;
+            joining.set(joining.get().wrapping_add_signed(by));
+        }
     }
 
     /// `core` is the kernel of this task, and so of the one in the cell: who waits in another one
@@ -108,18 +128,8 @@ pub struct WaitEnd {
     task: Hold,
     slot: JoinSlot,
     point: CancelPoint,
-    takes: Takes,
-}
-
-/// Whether the wait is a `join`, to which a member of a group may fail (G2).
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Takes {
-    Nothing,
-    Outcome,
-    /// And it has parked: the first to do so, by a flag;
-    OutcomeFirst,
-    /// any other is counted.
-    OutcomeCounted,
+    /// Whether it is a `join`, to which a member of a group may fail (G2).
+    joins: bool,
 }
 
 impl WaitEnd {
@@ -132,7 +142,7 @@ impl WaitEnd {
             task: Hold::new(cell),
             slot: JoinSlot::Out,
             point: CancelPoint::at(kind, site),
-            takes: Takes::Nothing,
+            joins: false,
         }
     }
 }
@@ -157,14 +167,13 @@ impl WaitEnd {
         if !current::spend() {
             return self.poll_spent(cx);
         }
-        self.count();
-        let WaitEnd { task, slot, point, .. } = self;
-        let cell = task.cell();
+        let WaitEnd { task, slot, point, joins } = self;
+        let (cell, joins) = (task.cell(), *joins);
         let polled = point.park_by(
             cx,
             slot,
-            |slot, waiter| cell.enter_waiter(slot, waiter),
-            |slot, cx| cell.enter_waiters(slot, cx),
+            |slot, waiter| cell.enter_waiter(slot, joins, waiter),
+            |slot, cx| cell.enter_waiters(slot, joins, cx),
         );
         self.polled(polled)
     }
@@ -172,27 +181,15 @@ impl WaitEnd {
     /// The budget is spent.
     #[cold]
     fn poll_spent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TaskCancelled>> {
-        self.count();
-        let WaitEnd { task, slot, point, .. } = self;
-        let polled = point.poll(cx, |cx| match task.cell().is_ended() {
+        let WaitEnd { task, slot, point, joins } = self;
+        let mut enter = |cx: &Context<'_>| match task.cell().is_ended() {
             true => Poll::Ready(()),
-            false => task.cell().enter_waiters(slot, cx),
-        });
+            false => task.cell().enter_waiters(slot, *joins, cx),
+        };
+        // Who yields waits all the same.
+        let _ = enter(cx);
+        let polled = point.poll(cx, |cx| enter(cx));
         self.polled(polled)
-    }
-
-    /// A join that does not find the end at once is counted.
-    fn count(&mut self) {
-        let cell = self.task.cell();
-        if self.takes == Takes::Outcome && !cell.is_ended() {
-            self.takes = if cell.flags.replace(Flags::JOINED, true) {
-                let joining = &cell.rare().joining;
-                joining.set(joining.get() + 1);
-                Takes::OutcomeCounted
-            } else {
-                Takes::OutcomeFirst
-            };
-        }
     }
 
     #[inline(always)]
@@ -209,25 +206,7 @@ impl WaitEnd {
     /// Waits no longer.
     #[inline]
     fn leave(&mut self) {
-        let parked = matches!(self.takes, Takes::OutcomeFirst | Takes::OutcomeCounted);
-        if parked || !matches!(self.slot, JoinSlot::Out) {
-            self.leave_all();
-        }
-    }
-
-    #[inline(never)]
-    fn leave_all(&mut self) {
-        let cell = self.task.cell();
-        cell.leave_waiters(&mut self.slot);
-        match self.takes {
-            Takes::Nothing | Takes::Outcome => return,
-            Takes::OutcomeFirst => cell.flags.clear(Flags::JOINED),
-            Takes::OutcomeCounted => {
-                let joining = &cell.rare().joining;
-                joining.set(joining.get() - 1);
-            }
-        }
-        self.takes = Takes::Outcome;
+        self.task.cell().leave_waiters(&mut self.slot, self.joins);
     }
 }
 
@@ -256,7 +235,7 @@ pub struct Join<T, E> {
 
 impl<T, E> Join<T, E> {
     pub(crate) fn new(mut wait: WaitEnd) -> Self {
-        wait.takes = Takes::Outcome;
+        wait.joins = true;
         Join { wait, output: PhantomData }
     }
 }

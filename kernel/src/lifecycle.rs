@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use crate::body::{Body, Slot, TaskOutput, Verdict};
-use crate::cell::{End, TaskCell};
+use crate::cell::End;
 use crate::chunk::TaskRef;
 use crate::core::{Core, Stage};
 use crate::current::Entered;
@@ -39,22 +39,21 @@ impl Core {
         T: 'static,
         E: fmt::Debug + 'static,
     {
+        // Early, as it is copied again below: right after the writes, the copy would wait for them.
+        let mut next = Some(future);
         let (task, serial) = self.tasks.borrow_mut().admit(self);
         let cell = &*task;
         cell.begin(serial);
         cell.parent.set(self.running_id().unwrap_or(TaskId::NOBODY));
         cell.type_name.set(std::any::type_name::<F>);
-        cell.body.put(match cell.body.take() {
-            None => Box::pin(Slot::<F, T, E>::new(future)),
-            Some(mut kept) => {
-                let mut next = Some(future);
-                kept.as_mut().refill(&mut next);
-                match next {
-                    None => kept,
-                    Some(future) => Box::pin(Slot::<F, T, E>::new(future)),
-                }
-            }
-        });
+        let mut body = cell.body.take();
+        if let Some(kept) = &mut body {
+            kept.as_mut().refill(&mut next);
+        }
+        if let Some(future) = next {
+            body = Some(Box::pin(Slot::<F, T, E>::new(future)));
+        }
+        cell.body.put_some(body);
         let large = size_of::<Slot<F, T, E>>() > KEEP_BODY;
         let large = if large { Flags::LARGE } else { 0 };
         if self.stage.get() == Stage::Open && group.is_none() {
@@ -122,12 +121,7 @@ impl Core {
     /// A task ended: tells its group and whoever joins it.
     #[inline]
     pub(crate) fn finish(&self, task: &TaskRef, end: End, echo: Echo) {
-        self.finish_in(task, task, end, echo);
-    }
-
-    /// The same for who has the task's cell at hand.
-    #[inline(always)]
-    fn finish_in(&self, task: &TaskRef, cell: &TaskCell, end: End, echo: Echo) {
+        let cell = &**task;
         cell.flags.finish(end);
         let failure = match end {
             End::Ok | End::Aborted => false,
@@ -151,9 +145,9 @@ impl Core {
 
     /// The poll of a task gave its output.
     #[inline(always)]
-    pub(crate) fn returned(&self, task: &TaskRef, cell: &TaskCell, verdict: Verdict) {
+    pub(crate) fn returned(&self, task: &TaskRef, verdict: Verdict) {
         match verdict {
-            Verdict::Ok => self.finish_in(task, cell, End::Ok, Echo::No),
+            Verdict::Ok => self.finish(task, End::Ok, Echo::No),
             Verdict::Err(echo) => self.failed(task, echo),
         }
     }

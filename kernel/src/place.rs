@@ -20,7 +20,13 @@ impl<T> Place<T> {
     /// Puts something in. The place must be empty: what is there would be forgotten.
     #[inline]
     pub(crate) fn put(&self, thing: T) {
-        self.0.set(ManuallyDrop::new(Some(thing)));
+        self.put_some(Some(thing));
+    }
+
+    /// The same with what may be nothing.
+    #[inline]
+    pub(crate) fn put_some(&self, thing: Option<T>) {
+        self.0.set(ManuallyDrop::new(thing));
     }
 }
 

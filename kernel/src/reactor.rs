@@ -220,7 +220,7 @@ impl Reactor {
             Who::Foreign(waker) => {
                 let index = self.foreign.insert(waker);
                 let index = u32::try_from(index).expect("fewer than 2^32 wakers");
-                (FOREIGN, TaskId { index, generation: 0 })
+                (FOREIGN, TaskId::new(index, 0))
             }
         };
         let entry = &mut self.entries[place];
@@ -243,7 +243,7 @@ impl Reactor {
         let who = match state & (TASK | FOREIGN) {
             0 => return None,
             TASK => Who::Task(who),
-            _ => Who::Foreign(self.foreign.remove(who.index as usize)),
+            _ => Who::Foreign(self.foreign.remove(who.index() as usize)),
         };
         self.parked -= 1;
         Some(who)
@@ -335,7 +335,7 @@ impl Reactor {
                 self.parked -= 1;
                 let who = entry.who[side];
                 if state & TASK == 0 {
-                    self.woken.push(Who::Foreign(self.foreign.remove(who.index as usize)));
+                    self.woken.push(Who::Foreign(self.foreign.remove(who.index() as usize)));
                 } else if self.woken.is_empty() {
                     wake(who);
                 } else {

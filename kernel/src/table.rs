@@ -111,13 +111,13 @@ impl Table {
     /// good, free.
     #[inline]
     pub(crate) fn get(&self, id: TaskId) -> Option<TaskRef> {
-        self.at(id.index).filter(|task| task.id() == id)
+        self.at(id.index()).filter(|task| task.id() == id)
     }
 
     /// The flags of the task of that name, if it has not been released.
     #[inline]
     pub(crate) fn flags(&self, id: TaskId) -> Option<&Flags> {
-        self.chunk_of(id.index)?.flags(id)
+        self.chunk_of(id.index())?.flags(id)
     }
 
     /// Whoever has that place now.

@@ -59,7 +59,7 @@ impl<'a> Wheel<'a> {
     pub(crate) fn new(core: &'a Rc<Core>) -> Self {
         let chunk = core.tasks.borrow_mut().some_chunk(core);
         current::set_chunk(Some(chunk.clone()));
-        let task = TaskRef::by(chunk, TaskId::NOBODY.to_bits());
+        let task = TaskRef::by(chunk, TaskId::NOBODY);
         let special = if core.settings.long_poll.is_some() { u32::MAX } else { Flags::SPECIAL };
         Wheel { core, round: Vec::new(), task, spare: spare_waker(core), left: 0, special }
     }
@@ -82,9 +82,8 @@ enum Halt {
     Look,
     /// The next task does not go the short way.
     Special,
-    /// This one has cloned the spare waker.
-    SpareIsOut(Polled),
-    MainEnded(Polled),
+    /// This one has cloned the spare waker, was cancelled or aborted, or is main and has ended.
+    Polled(Polled),
 }
 
 /// What came of a poll.
@@ -156,14 +155,15 @@ impl Core {
                 wheel.spare = spare_waker(self);
             }
             current::set_waker(&wheel.spare.waker);
-            let main_ended = match self.poll_plain(wheel, main) {
+            let halt = self.poll_plain(wheel, main);
+            self.running.set(TaskId::NOBODY);
+            let main_ended = match halt {
                 Halt::Look => match self.between(wheel) {
                     Some(turn) => return turn,
                     None => false,
                 },
                 Halt::Special => self.poll_special(wheel, main),
-                Halt::SpareIsOut(polled) => self.give_spare(wheel, polled),
-                Halt::MainEnded(polled) => self.polled_special(&wheel.task, polled),
+                Halt::Polled(polled) => self.polled(wheel, polled),
             };
             if main_ended {
                 return Turn::MainEnded;
@@ -207,26 +207,40 @@ impl Core {
             if !last.is_near(index) {
                 *last = self.reach(index);
             }
-            last.step(index);
-            let (task, cell, name) = (&*last, &**last, last.name());
+            let (name, cell) = last.neighbour(index);
             if cell.flags.start() & *special != 0 {
+                last.step(name);
                 break Halt::Special;
             }
-            spare.inner.assign(TaskId::from_bits(name));
+            spare.inner.assign(name);
             let mut out = Out::of(cell);
+            self.running.set(name);
             current::begin_poll(name, cell);
             let result = out.poll(cx, main);
             let marks = current::end_poll();
             let is_main = out.body.is_none();
             drop(out);
-            let polled = Polled { result, marks };
-            if spare.is_out() {
-                break Halt::SpareIsOut(polled);
+            if spare.is_out() || cell.flags.any(Flags::ABORT | Flags::ASKED) {
+                last.step(name);
+                break Halt::Polled(Polled { result, marks });
             }
-            if is_main && result.is_ready() {
-                break Halt::MainEnded(polled);
+            match result {
+                Poll::Pending if !marks.again() => cell.flags.stop(marks.parked()),
+                Poll::Pending => {
+                    if cell.flags.stop_and_queue(marks.parked()) {
+                        self.ready.borrow_mut().push(name.index());
+                    }
+                }
+                Poll::Ready(_) if is_main => {
+                    last.step(name);
+                    break Halt::Polled(Polled { result, marks });
+                }
+                Poll::Ready(verdict) => {
+                    self.running.set(TaskId::NOBODY);
+                    last.step(name);
+                    self.returned(last, verdict);
+                }
             }
-            self.polled(task, cell, polled);
         };
         *kept = left;
         halt
@@ -245,7 +259,7 @@ impl Core {
     fn poll_special(&self, wheel: &mut Wheel<'_>, main: &mut PollMain<'_>) -> bool {
         let task = &wheel.task;
         if task.is_ended() {
-            task.flags.stop();
+            task.flags.stop(0);
             self.release(task);
             return false;
         }
@@ -255,59 +269,40 @@ impl Core {
         let own = OwnOut::of(task);
         let mut out = Out::of(task);
         wheel.spare.inner.assign(task.id());
-        current::begin_poll(task.name(), task);
+        self.running.set(task.id());
+        current::begin_poll(task.id(), task);
         let waker = own.waker.as_ref().map_or(&wheel.spare.waker, |own| &own.waker);
         current::set_waker(waker);
         let cx = &mut Context::from_waker(waker);
         let result = out.poll(cx, main);
         let marks = current::end_poll();
         drop((out, own));
+        self.running.set(TaskId::NOBODY);
         if let Some(started) = started {
             current::forget_poll();
+            task.flags.set(marks.parked());
             self.check_length(task, started);
         }
-        let polled = Polled { result, marks };
-        if wheel.spare.is_out() {
-            return self.give_spare(wheel, polled);
-        }
-        self.polled_special(&wheel.task, polled)
+        self.polled(wheel, Polled { result, marks })
     }
 
-    /// The spare waker was cloned: it is this task's from now on. True: it was main, and has ended.
-    #[cold]
-    fn give_spare(&self, wheel: &mut Wheel<'_>, polled: Polled) -> bool {
-        let kept = std::mem::replace(&mut wheel.spare, spare_waker(self));
-        let task = &wheel.task;
-        task.flags.set(Flags::WAKER);
-        task.rare().waker.set(Some(kept));
-        self.polled_special(task, polled)
-    }
-
-    /// What follows from a poll.
-    #[inline(always)]
-    fn polled(&self, task: &TaskRef, cell: &TaskCell, polled: Polled) {
-        let Polled { result, marks } = polled;
-        if cell.flags.any(Flags::ABORT | Flags::ASKED) {
-            self.polled_special(task, polled);
-        } else if let Poll::Ready(verdict) = result {
-            self.returned(task, cell, verdict);
-        } else if !marks.again() {
-            cell.flags.stop();
-        } else if cell.flags.stop_and_queue() {
-            self.ready.borrow_mut().push(task.index());
-        }
-    }
-
-    /// The same for any task. True: it was main, and has ended.
+    /// What follows from a poll, for any task. True: it was main, and has ended.
     #[inline(never)]
-    fn polled_special(&self, task: &TaskRef, polled: Polled) -> bool {
+    fn polled(&self, wheel: &mut Wheel<'_>, polled: Polled) -> bool {
+        let task = &wheel.task;
+        if wheel.spare.is_out() {
+            // It was cloned: it is this task's from now on.
+            let kept = std::mem::replace(&mut wheel.spare, spare_waker(self));
+            task.flags.set(Flags::WAKER);
+            task.rare().waker.set(Some(kept));
+        }
         let Polled { result, marks } = polled;
         // It may have cancelled itself.
         current::set_ambient(Ambient::CLEAR);
-        task.flags.stop();
+        task.flags.stop(marks.parked());
         match result {
             Poll::Ready(_) if task.flags.any(Flags::MAIN) => return true,
-            Poll::Ready(verdict) => self.returned(task, task, verdict),
+            Poll::Ready(verdict) => self.returned(task, verdict),
             Poll::Pending if task.flags.any(Flags::ABORT) => self.abort(task),
             Poll::Pending => {
                 if marks.again() {

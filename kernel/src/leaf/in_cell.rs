@@ -25,8 +25,8 @@ impl InCell {
     /// The leaf is gone: takes the record away if it stands.
     #[inline]
     pub(super) fn clear(self) {
-        let here = current::has_recorded()
-            && current::running(|cell| self.is_of(cell) && self.clear_in(cell)) == Some(true);
+        let here =
+            current::has_recorded() && current::running(|task| self.stands_in(task)) == Some(true);
         if here {
             current::set_recorded(false);
         } else {
@@ -38,16 +38,14 @@ impl InCell {
     #[cold]
     fn clear_elsewhere(self) {
         current::try_with(|core| {
-            let cell = core.find(self.task).filter(|_| core.number == self.kernel);
-            cell.map(|cell| self.clear_in(&cell))
+            let task = core.find(self.task);
+            if let Some(task) = task.filter(|task| self.stands_in(task)) {
+                task.flags.clear(Flags::PARKED);
+            }
         });
     }
 
-    fn clear_in(self, cell: &TaskRef) -> bool {
-        let stands = cell.cycles.get() == self.cycle;
-        if stands {
-            cell.flags.clear(Flags::PARKED);
-        }
-        stands
+    fn stands_in(self, task: &TaskRef) -> bool {
+        self.is_of(task) && task.cycles.get() == self.cycle
     }
 }

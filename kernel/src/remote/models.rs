@@ -96,7 +96,7 @@ impl Model {
 }
 
 fn task(index: u32) -> TaskId {
-    TaskId { index, generation: 0 }
+    TaskId::new(index, 0)
 }
 
 fn request(index: u32) -> Message {
@@ -106,7 +106,7 @@ fn request(index: u32) -> Message {
 /// The number of a [`request`].
 fn number(message: &Message) -> u32 {
     match message {
-        Message::Cancel(task) => task.index,
+        Message::Cancel(task) => task.index(),
         _ => panic!("nobody posted that"),
     }
 }
