@@ -211,13 +211,13 @@ impl Core {
 
     #[inline]
     pub(crate) fn arm_for_task(&self, deadline: u64, task: &TaskRef) -> TimerKey {
-        self.timers.borrow_mut().arm_for_task(deadline, task)
+        self.timers.borrow_mut().arm(deadline, Action::Wake(task.id()))
     }
 
     #[inline]
     pub(crate) fn disarm(&self, key: TimerKey) {
-        let who = self.timers.borrow_mut().disarm(key);
-        drop(who);
+        let waker = self.timers.borrow_mut().disarm(key);
+        drop(waker);
     }
 
     /// Runs kernel code on the reactor; none once the kernel is closed.

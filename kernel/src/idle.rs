@@ -14,6 +14,7 @@ use crate::reactor::{Came, Reactor};
 use crate::remote::Message;
 use crate::report::Report;
 use crate::snapshot::TaskState;
+use crate::target::wake_foreign;
 use crate::timer::Action;
 
 /// Timers served in one look: no more than there are polls until the next. So a million of them due
@@ -98,10 +99,12 @@ impl Core {
             let due = self.timers.borrow_mut().pop_due(now);
             match due {
                 None => break,
-                Some((Action::Wake, who)) => who.wake(),
+                Some((Action::Wake(task), _)) => self.wake(task),
+                Some((Action::WakeForeign(_), waker)) => waker.into_iter().for_each(wake_foreign),
                 Some((Action::Scope(key), _)) => self.cancel_scope(key, CancelReason::Timeout),
                 Some((Action::Grace, _)) => self.grace_over.set(true),
                 Some((Action::Report, _)) => self.report_due.set(true),
+                Some((Action::Fired | Action::Free(_), _)) => unreachable!("it was armed"),
             }
         }
         self.serve_foreign(now);

@@ -41,21 +41,21 @@ impl Core {
     {
         // Early, as it is copied again below: right after the writes, the copy would wait for them.
         let mut next = Some(future);
+        let is_large = size_of::<Slot<F, T, E>>() > KEEP_BODY;
         let (task, serial) = self.tasks.borrow_mut().admit(self);
         let cell = &*task;
         cell.begin(serial);
         cell.parent.set(self.running_id().unwrap_or(TaskId::NOBODY));
         cell.type_name.set(std::any::type_name::<F>);
+        let large = if is_large { Flags::LARGE } else { 0 };
         let mut body = cell.body.take();
-        if let Some(kept) = &mut body {
+        if let Some(kept) = body.as_mut().filter(|_| !is_large) {
             kept.as_mut().refill(&mut next);
         }
         if let Some(future) = next {
             body = Some(Box::pin(Slot::<F, T, E>::new(future)));
         }
         cell.body.put_some(body);
-        let large = size_of::<Slot<F, T, E>>() > KEEP_BODY;
-        let large = if large { Flags::LARGE } else { 0 };
         if self.stage.get() == Stage::Open && group.is_none() {
             cell.flags.become_alive(large | Flags::QUEUED);
             self.ready.borrow_mut().push(task.index());

@@ -16,8 +16,7 @@ use crate::core::Core;
 use crate::current;
 use crate::error::TaskCancelled;
 use crate::leaf::{CancelPoint, Quick};
-use crate::target::Target;
-use crate::timer::TimerKey;
+use crate::timer::{Sleeper, TimerKey};
 
 /// The time of this kernel: real, or virtual in a test.
 ///
@@ -214,17 +213,26 @@ fn leave_kernel(timer: &mut Timer, when: When) -> When {
 #[inline]
 fn arm(timer: &mut Timer, deadline: u64, cx: &Context<'_>) {
     let Some((owner, key)) = timer else {
-        let who = Target::of(cx);
+        let who = sleeper(cx);
         *timer = current::try_with(|core| {
             (core.clone(), core.timers.borrow_mut().arm_for(deadline, who))
         });
         return;
     };
-    let stale = owner.timers.borrow().target(*key).is_some_and(|target| !target.is(cx));
+    let own = current::own(cx.waker(), TaskRef::id);
+    let stale = !owner.timers.borrow().wakes(*key, own, cx.waker());
     if stale {
-        let target = Target::of(cx);
-        let old = owner.timers.borrow_mut().retarget(*key, target);
+        let who = sleeper(cx);
+        let old = owner.timers.borrow_mut().retarget(*key, who);
         drop(old);
+    }
+}
+
+/// Whoever polls now.
+fn sleeper(cx: &Context<'_>) -> Sleeper {
+    match current::own(cx.waker(), TaskRef::id) {
+        Some(task) => Sleeper::Task(task),
+        None => Sleeper::Foreign(cx.waker().clone()),
     }
 }
 

@@ -7,20 +7,35 @@
 //! both cost O(1) and memory stays in proportion. Timers fire in order of deadline, then of arming.
 //! A hashed wheel would make sorting O(1), too, but rounds deadlines or cascades; this is exact.
 
-use crate::chunk::TaskRef;
-use crate::target::Target;
+use std::task::Waker;
+
+use slab::Slab;
+
+use crate::id::TaskId;
 
 /// What a timer does when it fires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Wakes a sleeper, who stands beside it.
-    Wake,
+    /// Wakes a sleeper, a task of this kernel.
+    Wake(TaskId),
+    /// Wakes any other sleeper: the waker of that key.
+    WakeForeign(u32),
     /// Cancels a timeout's scope, or ends a shield.
     Scope(u32),
     /// The grace of the shutdown is over.
     Grace,
     /// Time to name who holds up the shutdown.
     Report,
+    /// Nothing: it has fired, and its owner has not disarmed it yet.
+    Fired,
+    /// Nothing: it is free, and this is the next free one.
+    Free(u32),
+}
+
+/// Whom a sleeper's timer wakes.
+pub(crate) enum Sleeper {
+    Task(TaskId),
+    Foreign(Waker),
 }
 
 /// Names an armed timer; belongs to whoever armed it, until it disarms it.
@@ -47,16 +62,15 @@ struct Slot {
     /// Tells its entry from dead ones of earlier tenants; 0 unless it is armed.
     order: u64,
     action: Action,
-    /// Whom it wakes: somebody while it is armed, if that is what it does.
-    who: Target,
-    /// The next free one.
-    next: u32,
 }
 
 const END: u32 = u32::MAX;
 
 /// Dead entries that are not worth a sweep.
 const SLACK: usize = 64;
+
+/// Room for the timers between two looks that is kept.
+const KEEP_FRESH: usize = 1024;
 
 /// All armed timers.
 pub(crate) struct Timers {
@@ -65,6 +79,8 @@ pub(crate) struct Timers {
     heap: Vec<Entry>,
     slots: Vec<Slot>,
     free: u32,
+    /// The wakers of sleepers that are no tasks of this kernel.
+    foreign: Slab<Waker>,
     /// How many were ever armed.
     armed: u64,
     /// How many are.
@@ -74,7 +90,7 @@ pub(crate) struct Timers {
 impl Timers {
     pub(crate) fn new() -> Self {
         let (fresh, heap, slots) = (Vec::new(), Vec::new(), Vec::new());
-        Timers { fresh, heap, slots, free: END, armed: 0, live: 0 }
+        Timers { fresh, heap, slots, free: END, foreign: Slab::new(), armed: 0, live: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -92,49 +108,48 @@ impl Timers {
 
     #[inline]
     pub(crate) fn arm(&mut self, deadline: u64, action: Action) -> TimerKey {
-        let slot = self.take_slot(deadline);
-        self.slots[slot as usize].action = action;
-        TimerKey(slot)
-    }
-
-    /// One that wakes somebody.
-    pub(crate) fn arm_for(&mut self, deadline: u64, who: Target) -> TimerKey {
-        let key = self.arm(deadline, Action::Wake);
-        self.slots[key.0 as usize].who = who;
-        key
-    }
-
-    /// One that wakes a task of this kernel.
-    #[inline]
-    pub(crate) fn arm_for_task(&mut self, deadline: u64, task: &TaskRef) -> TimerKey {
-        let key = self.arm(deadline, Action::Wake);
-        self.slots[key.0 as usize].who.set_task(task);
-        key
-    }
-
-    #[inline]
-    fn take_slot(&mut self, deadline: u64) -> u32 {
         self.armed += 1;
         self.live += 1;
         let order = self.armed;
         let slot = if self.free == END { self.grow() } else { self.free };
-        let free = &mut self.slots[slot as usize];
-        free.order = order;
-        self.free = free.next;
+        let armed = &mut self.slots[slot as usize];
+        if let Action::Free(next) = armed.action {
+            self.free = next;
+        }
+        (armed.order, armed.action) = (order, action);
         self.fresh.push(Entry { deadline, order, slot });
-        slot
+        TimerKey(slot)
     }
 
-    /// Disarms a timer, fired or not. Whom it would have woken is the caller's to drop.
+    /// One that wakes a sleeper.
+    pub(crate) fn arm_for(&mut self, deadline: u64, who: Sleeper) -> TimerKey {
+        let action = self.keep(who);
+        self.arm(deadline, action)
+    }
+
+    fn keep(&mut self, who: Sleeper) -> Action {
+        match who {
+            Sleeper::Task(task) => Action::Wake(task),
+            Sleeper::Foreign(waker) => {
+                let key = u32::try_from(self.foreign.insert(waker)).expect("fewer than 2^32");
+                Action::WakeForeign(key)
+            }
+        }
+    }
+
+    /// Disarms a timer, fired or not. The waker it had is the caller's to drop.
     #[inline]
-    pub(crate) fn disarm(&mut self, key: TimerKey) -> Target {
+    pub(crate) fn disarm(&mut self, key: TimerKey) -> Option<Waker> {
         let slot = &mut self.slots[key.0 as usize];
         let order = std::mem::replace(&mut slot.order, 0);
-        let who = slot.who.take();
-        slot.next = self.free;
+        let waker = match slot.action {
+            Action::WakeForeign(key) => Some(self.foreign.remove(key as usize)),
+            _ => None,
+        };
+        slot.action = Action::Free(self.free);
         self.free = key.0;
         if order == 0 {
-            return who;
+            return waker;
         }
         self.live -= 1;
         if self.fresh.last().is_some_and(|last| last.order == order) {
@@ -142,51 +157,73 @@ impl Timers {
         } else if self.fresh.len() + self.heap.len() > 2 * self.live + SLACK {
             self.sweep();
         }
-        who
+        waker
     }
 
     /// One more slot, free.
     #[cold]
     fn grow(&mut self) -> u32 {
         let at = self.slots.len() as u32;
-        let who = Target::default();
-        self.slots.push(Slot { order: 0, action: Action::Wake, who, next: END });
+        self.slots.push(Slot { order: 0, action: Action::Free(END) });
         at
     }
 
-    /// Replaces whom a sleeper's timer wakes; gives back the old one, or the new if it has fired.
-    pub(crate) fn retarget(&mut self, key: TimerKey, who: Target) -> Target {
-        let slot = &mut self.slots[key.0 as usize];
-        if slot.order == 0 { who } else { std::mem::replace(&mut slot.who, who) }
+    /// Replaces whom a sleeper's timer wakes; nothing if it has fired. The waker that is not needed
+    /// is the caller's to drop.
+    pub(crate) fn retarget(&mut self, key: TimerKey, who: Sleeper) -> Option<Waker> {
+        let old = match self.slots[key.0 as usize].action {
+            Action::Wake(_) => None,
+            Action::WakeForeign(key) => Some(self.foreign.remove(key as usize)),
+            _ => {
+                return match who {
+                    Sleeper::Task(_) => None,
+                    Sleeper::Foreign(waker) => Some(waker),
+                };
+            }
+        };
+        self.slots[key.0 as usize].action = self.keep(who);
+        old
     }
 
-    /// Looks at whom a sleeper's timer wakes; None once it fired.
-    pub(crate) fn target(&self, key: TimerKey) -> Option<&Target> {
-        let slot = &self.slots[key.0 as usize];
-        (slot.order != 0).then_some(&slot.who)
+    /// Whether a sleeper's timer wakes that task, or else that waker; or has fired.
+    pub(crate) fn wakes(&self, key: TimerKey, task: Option<TaskId>, waker: &Waker) -> bool {
+        match self.slots[key.0 as usize].action {
+            Action::Wake(own) => task == Some(own),
+            Action::WakeForeign(key) => {
+                task.is_none() && self.foreign[key as usize].will_wake(waker)
+            }
+            _ => true,
+        }
     }
 
-    /// Takes the first timer that is due at `now`: what it does, and whom it wakes.
-    pub(crate) fn pop_due(&mut self, now: u64) -> Option<(Action, Target)> {
+    /// Takes the first timer that is due at `now`: what it does, and with which waker.
+    pub(crate) fn pop_due(&mut self, now: u64) -> Option<(Action, Option<Waker>)> {
         let first = self.first().filter(|first| first.deadline <= now)?;
         self.pop();
         self.live -= 1;
         let slot = &mut self.slots[first.slot as usize];
         slot.order = 0;
-        Some((slot.action, slot.who.take()))
+        let action = std::mem::replace(&mut slot.action, Action::Fired);
+        let waker = match action {
+            Action::WakeForeign(key) => Some(self.foreign.remove(key as usize)),
+            _ => None,
+        };
+        Some((action, waker))
     }
 
-    /// Disarms everything: the kernel closes. Whom it would have woken is the caller's to drop; the
-    /// keys stay good for their owners to disarm.
-    pub(crate) fn clear(&mut self) -> Vec<Target> {
+    /// Disarms everything: the kernel closes. The wakers are the caller's to drop; the keys stay
+    /// good for their owners to disarm.
+    pub(crate) fn clear(&mut self) -> Vec<Waker> {
         self.fresh.clear();
         self.heap.clear();
         self.live = 0;
-        let cleared = self.slots.iter_mut().map(|slot| {
+        for slot in &mut self.slots {
             slot.order = 0;
-            slot.who.take()
-        });
-        cleared.filter(Target::is_somebody).collect()
+            if !matches!(slot.action, Action::Free(_)) {
+                slot.action = Action::Fired;
+            }
+        }
+        self.foreign.drain().collect()
     }
 
     fn is_living(slots: &[Slot], entry: &Entry) -> bool {
@@ -203,6 +240,8 @@ impl Timers {
             }
         }
         self.fresh.clear();
+        // After a burst the room is left to others.
+        self.fresh.shrink_to(KEEP_FRESH);
         while let Some(first) = self.heap.first() {
             if Timers::is_living(&self.slots, first) {
                 return Some(*first);
