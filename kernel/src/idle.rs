@@ -56,17 +56,17 @@ impl Core {
     /// Gives the memory of ended tasks back. True: there may be more.
     #[inline]
     fn trim(&self) -> bool {
-        let full = self.tasks.borrow().is_full();
-        if full {
+        let surplus = self.tasks.borrow().has_surplus();
+        if surplus {
             self.trim_some();
         }
-        full
+        surplus
     }
 
     #[inline(never)]
     fn trim_some(&self) {
-        let cells = self.tasks.borrow_mut().trim();
-        drop(cells);
+        let chunks = self.tasks.borrow_mut().trim();
+        drop(chunks);
     }
 
     fn empty_mailbox(self: &Rc<Self>) {

@@ -137,7 +137,7 @@ enum Step {
 /// The first poll, by the task itself: sets the timer.
 #[inline]
 fn begin(task: &TaskRef, when: &mut When, state: &mut State, timer: &mut Timer) -> Quick<()> {
-    match step(&task.core(), when, state) {
+    match step(task.core(), when, state) {
         Step::Until(deadline) if deadline != FAR => {
             let key = task.core().arm_for_task(deadline, task);
             *timer = Some((task.core().clone(), key));

@@ -187,33 +187,46 @@ impl Table {
 
     /// Whether there are more free cells than are to be kept.
     #[inline]
-    pub(crate) fn is_full(&self) -> bool {
+    pub(crate) fn has_surplus(&self) -> bool {
         !self.empty.is_empty()
     }
 
-    /// Gives some of the free chunks up, if there are too many, for the caller to drop.
+    /// Gives some of the free chunks up, if there are too many, for the caller to drop. One that
+    /// somebody refers to stays: another in its place would not be the one that is meant.
     pub(crate) fn trim(&mut self) -> Vec<Rc<Chunk>> {
         let mut given_up = Vec::new();
         while given_up.len() < TRIM && self.free > KEEP_FREE {
             let Some(number) = self.empty.pop() else { break };
-            let place = &mut self.chunks[number as usize];
-            let Some(chunk) = place.take_if(|chunk| chunk.is_empty()) else { continue };
-            let Links { previous, next } = chunk.open.get();
-            match self.chunk(previous) {
-                None => self.open_next(next),
-                Some(before) => {
-                    before.open.set(Links { next, ..before.open.get() });
-                    self.link(next, previous);
-                }
+            if self.chunk(number).is_some_and(|chunk| self.is_spare(chunk)) {
+                given_up.extend(self.give_up(number));
             }
-            self.free -= Chunk::CELLS;
-            self.vacant.push((number, chunk.generation()));
-            given_up.push(chunk);
         }
         if self.free <= KEEP_FREE {
             self.empty.clear();
         }
         given_up
+    }
+
+    /// Whether nobody needs that chunk.
+    fn is_spare(&self, chunk: &Rc<Chunk>) -> bool {
+        let first = self.first_open.as_ref().is_some_and(|first| Rc::ptr_eq(first, chunk));
+        chunk.is_empty() && Rc::strong_count(chunk) == 1 + usize::from(first)
+    }
+
+    /// Takes a chunk without tenants out of the table.
+    fn give_up(&mut self, number: u32) -> Option<Rc<Chunk>> {
+        let chunk = self.chunks[number as usize].take()?;
+        let Links { previous, next } = chunk.open.get();
+        match self.chunk(previous) {
+            None => self.open_next(next),
+            Some(before) => {
+                before.open.set(Links { next, ..before.open.get() });
+                self.link(next, previous);
+            }
+        }
+        self.free -= Chunk::CELLS;
+        self.vacant.push((number, chunk.generation()));
+        Some(chunk)
     }
 
     /// Lets go of every cell: the kernel closes.
@@ -224,5 +237,111 @@ impl Table {
     /// Every task that is not free, ended ones that are still held included.
     pub(crate) fn tenants(&self) -> impl Iterator<Item = TaskRef> {
         self.chunks.iter().flatten().flat_map(Chunk::tenants)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::Settings;
+
+    /// Lets and frees places.
+    struct Tenancy {
+        core: Rc<Core>,
+        table: Table,
+        tenants: Vec<TaskRef>,
+        seed: u64,
+    }
+
+    impl Tenancy {
+        fn new() -> Self {
+            let core = Core::new(Settings::default()).unwrap();
+            Tenancy { core, table: Table::new(), tenants: Vec::new(), seed: 3 }
+        }
+
+        fn admit(&mut self) -> TaskId {
+            let (task, serial) = self.table.admit(&self.core);
+            task.begin(serial);
+            task.flags.become_alive(0);
+            let id = task.id();
+            self.tenants.push(task);
+            id
+        }
+
+        fn release(&mut self, at: usize) -> TaskId {
+            let task = self.tenants.swap_remove(at);
+            task.flags.become_free();
+            self.table.release(&task, &task);
+            task.id()
+        }
+
+        fn any(&mut self) -> usize {
+            self.seed =
+                self.seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (self.seed >> 33) as usize % self.tenants.len()
+        }
+
+        fn trim(&mut self) {
+            while !self.table.trim().is_empty() {}
+        }
+    }
+
+    #[test]
+    fn a_name_is_given_once_whatever_ends_and_is_given_back() {
+        let mut all = Tenancy::new();
+        let mut names = std::collections::HashSet::new();
+        for round in 0..6 {
+            for _ in 0..10_000 {
+                assert!(names.insert(all.admit()), "a name was given twice");
+                let at = all.any();
+                if round % 2 == 1 && all.seed >> 60 < 5 {
+                    let gone = all.release(at);
+                    assert!(all.table.get(gone).is_none());
+                }
+            }
+            let kept = if round % 2 == 0 { 0 } else { 100 };
+            while all.tenants.len() > kept {
+                let at = all.any();
+                all.release(at);
+            }
+            all.trim();
+            for tenant in &all.tenants {
+                assert!(all.table.get(tenant.id()).is_some_and(|found| found.is(tenant)));
+            }
+            assert_eq!(all.table.tenants().count(), kept);
+        }
+    }
+
+    #[test]
+    fn what_many_tasks_have_taken_is_given_back_when_they_have_ended() {
+        let mut all = Tenancy::new();
+        for _ in 0..100_000 {
+            all.admit();
+        }
+        while !all.tenants.is_empty() {
+            all.release(0);
+        }
+        assert!(all.table.has_surplus());
+        all.trim();
+        let left = all.table.chunks.iter().flatten().count();
+        assert!(left * Chunk::CELLS <= KEEP_FREE + Chunk::CELLS, "{left} chunks are left");
+        assert!(!all.table.has_surplus());
+    }
+
+    #[test]
+    fn a_chunk_that_somebody_refers_to_is_not_given_back() {
+        let mut all = Tenancy::new();
+        for _ in 0..2 * KEEP_FREE {
+            all.admit();
+        }
+        let held = all.tenants.clone();
+        while !all.tenants.is_empty() {
+            all.release(0);
+        }
+        all.trim();
+        for task in held {
+            let there = all.table.chunk(task.chunk().number());
+            assert!(there.is_some_and(|chunk| Rc::ptr_eq(chunk, task.chunk())));
+        }
     }
 }

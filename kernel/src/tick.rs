@@ -87,6 +87,7 @@ enum Halt {
 }
 
 /// What came of a poll.
+#[derive(Clone, Copy)]
 struct Polled {
     result: Poll<Verdict>,
     marks: Marks,
