@@ -67,7 +67,8 @@ pub(crate) struct Core {
     pub(crate) tasks: RefCell<Table>,
     /// How many have ended.
     pub(crate) ended: Cell<u64>,
-    /// The task that is being polled, or nobody.
+    /// The task that is being polled, or nobody. Between the polls of plain tasks it may still be
+    /// the last one, as nobody can ask there (`tick.rs`).
     pub(crate) running: Cell<TaskId>,
     pub(crate) ready: RefCell<ReadyQueue>,
     /// Changes whenever a copy of the ambient may be stale.
@@ -174,7 +175,12 @@ impl Core {
 
     /// Makes a task ready. On an ended one, or one that is queued already: nothing.
     pub(crate) fn wake(&self, task: TaskId) {
-        let tasks = self.tasks.borrow();
+        self.wake_in(&self.tasks.borrow(), task);
+    }
+
+    /// The same for who has the table open.
+    #[inline]
+    pub(crate) fn wake_in(&self, tasks: &Table, task: TaskId) {
         if tasks.flags(task).is_some_and(Flags::queue) {
             self.ready.borrow_mut().push(task.index());
         }

@@ -127,7 +127,7 @@ pub(crate) fn running<R>(f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
     last(|task| (task.core().running.get() != TaskId::NOBODY).then(|| f(task))).flatten()
 }
 
-/// The same with the one that was polled last, if nobody is being polled.
+/// The same with the one that was polled last, if nobody is being polled. For who knows better.
 #[inline]
 fn last<R>(f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
     DOOR.with(|door| {

@@ -244,11 +244,7 @@ impl Core {
             reactor.wait(limit, deadline)?;
             // Waking a task runs no code of its own: only so may the reactor stay borrowed.
             let tasks = self.tasks.borrow();
-            Ok(reactor.hand_out(|task| {
-                if let Some(cell) = tasks.get(task) {
-                    self.make_ready(&cell);
-                }
-            }))
+            Ok(reactor.hand_out(|task| self.wake_in(&tasks, task)))
         });
         match came {
             Some(Ok(came)) => {

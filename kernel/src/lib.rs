@@ -64,7 +64,7 @@
 //! | `tick.rs`, `idle.rs` | a turn of the kernel; what it does between polls, and when idle |
 //! | `core.rs` | the state, and the six invariants that take the place of `SAFETY` comments |
 //! | `cell.rs`, `place.rs`, `flags.rs`, `body.rs` | what is known of a task, its states, its body |
-//! | `table.rs`, `id.rs`, `lifecycle.rs` | its place, its name, its life |
+//! | `chunk.rs`, `table.rs`, `id.rs`, `lifecycle.rs` | where it stands, its name, its life |
 //! | `cancel.rs`, `scope*.rs` | scopes and delivery; the tree of scopes and parked leaves |
 //! | `leaf.rs`, `current.rs`, `target.rs` | the cancel point; the door; whom to wake |
 //! | `ready.rs`, `remote.rs`, `loomed.rs` | the ready queue; what other threads may touch |

@@ -45,7 +45,7 @@ pub(crate) struct Wheel<'a> {
     core: &'a Core,
     /// The places of the tasks of this round, the next one last.
     round: Vec<u32>,
-    /// The task that is polled, or was last.
+    /// The task that is polled, or was last; in the loop over plain tasks, one in its chunk.
     task: TaskRef,
     /// A waker that nobody has cloned yet: named anew for each poll.
     spare: OwnWaker,
@@ -298,8 +298,8 @@ impl Core {
             task.rare().waker.set(Some(kept));
         }
         let Polled { result, marks } = polled;
-        // It may have cancelled itself.
-        current::set_ambient(Ambient::CLEAR);
+        // It may have cancelled itself, and its waker may be anywhere.
+        current::forget_poll();
         task.flags.stop(marks.parked());
         match result {
             Poll::Ready(_) if task.flags.any(Flags::MAIN) => return true,
