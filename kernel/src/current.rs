@@ -40,6 +40,8 @@ struct Door {
     budget: Cell<u32>,
     /// [`AGAIN`] and [`RECORDED`].
     marks: Cell<u8>,
+    /// The same while what the scopes say is clear, and else none: most leaves ask for both.
+    plain: Cell<Address>,
     /// What the scopes around the leaf say; clear between polls.
     ambient: Cell<Ambient>,
 }
@@ -54,6 +56,16 @@ type Address = (*const (), *const RawWakerVTable);
 
 const NO_WAKER: Address = (std::ptr::null(), std::ptr::null());
 
+impl Door {
+    /// What leaves find from here on.
+    #[inline]
+    fn offer(&self, waker: Address, ambient: Ambient) {
+        self.waker.set(waker);
+        self.ambient.set(ambient);
+        self.plain.set(if ambient.is_clear() { waker } else { NO_WAKER });
+    }
+}
+
 thread_local! {
     static DOOR: Door = const {
         Door {
@@ -61,6 +73,7 @@ thread_local! {
             chunk: Cell::new(ManuallyDrop::new(None)),
             name: Cell::new(TaskId::NOBODY),
             waker: Cell::new(NO_WAKER),
+            plain: Cell::new(NO_WAKER),
             budget: Cell::new(Core::BUDGET),
             marks: Cell::new(0),
             ambient: Cell::new(Ambient::CLEAR),
@@ -109,8 +122,19 @@ pub(crate) fn outside_at(what: &str, site: &Location<'_>) -> ! {
 /// Whether that is the own waker of the task that is being polled. Between polls nobody has it.
 #[inline]
 pub(crate) fn is_own(waker: &Waker) -> bool {
-    let (data, vtable) = DOOR.with(|door| door.waker.get());
+    is_at(waker, DOOR.with(|door| door.waker.get()))
+}
+
+#[inline]
+fn is_at(waker: &Waker, (data, vtable): Address) -> bool {
     std::ptr::eq(waker.data(), data) && std::ptr::eq(waker.vtable(), vtable)
+}
+
+/// Runs `f` with the task that is being polled, if `waker` is its own and nothing around the leaf
+/// is or was cancelled or is an inner scope.
+#[inline]
+pub(crate) fn plainly<R>(waker: &Waker, f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
+    if is_at(waker, DOOR.with(|door| door.plain.get())) { last(f) } else { None }
 }
 
 /// Runs `f` with the task that is being polled, if `waker` is its own.
@@ -201,12 +225,13 @@ pub(crate) fn ambient() -> Ambient {
 
 #[inline]
 pub(crate) fn set_ambient(ambient: Ambient) {
-    DOOR.with(|door| door.ambient.set(ambient));
+    DOOR.with(|door| door.offer(door.waker.get(), ambient));
 }
 
-/// Says which waker the polls to come use.
-pub(crate) fn set_waker(waker: &Waker) {
-    DOOR.with(|door| door.waker.set((waker.data(), waker.vtable())));
+/// Says which waker the polls to come use, and what the task's root scope says.
+#[inline]
+pub(crate) fn offer(waker: &Waker, ambient: Ambient) {
+    DOOR.with(|door| door.offer((waker.data(), waker.vtable()), ambient));
 }
 
 /// The poll of a task begins: it is the running one, with a budget anew. After a panic it still is:
@@ -264,10 +289,7 @@ pub(crate) fn stop_running() -> Option<TaskRef> {
 
 /// What the last poll offered to its leaves is nobody's any more: a program's code comes next.
 pub(crate) fn forget_poll() {
-    DOOR.with(|door| {
-        door.waker.set(NO_WAKER);
-        door.ambient.set(Ambient::CLEAR);
-    });
+    DOOR.with(|door| door.offer(NO_WAKER, Ambient::CLEAR));
 }
 
 /// While this lives, its kernel is the current one of the thread.
@@ -283,10 +305,10 @@ impl Entered {
     /// `outer`, and the waker and the ambient of the poll that goes on there are hidden meanwhile.
     pub(crate) fn new(core: &Rc<Core>) -> Self {
         let outer = swap(Some(core.clone()));
-        DOOR.with(|door| Entered {
-            outer,
-            waker: door.waker.replace(NO_WAKER),
-            ambient: door.ambient.replace(Ambient::CLEAR),
+        DOOR.with(|door| {
+            let (waker, ambient) = (door.waker.get(), door.ambient.get());
+            door.offer(NO_WAKER, Ambient::CLEAR);
+            Entered { outer, waker, ambient }
         })
     }
 
@@ -300,10 +322,7 @@ impl Drop for Entered {
     fn drop(&mut self) {
         // The kernel may drop with the last reference: outside the thread-local's borrow.
         let inner = swap(self.outer.take());
-        DOOR.with(|door| {
-            door.waker.set(self.waker);
-            door.ambient.set(self.ambient);
-        });
+        DOOR.with(|door| door.offer(self.waker, self.ambient));
         // What was hidden may have been cancelled meanwhile.
         let outer = try_with(Rc::clone);
         if let Some(outer) = outer {

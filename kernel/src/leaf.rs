@@ -163,15 +163,11 @@ impl CancelPoint {
         slow: impl FnOnce(&mut L, &mut Context<'_>) -> Poll<T>,
     ) -> Poll<Result<T, TaskCancelled>> {
         let mut recorded = false;
-        let found = if current::ambient().is_clear() {
-            current::own(cx.waker(), |cell| {
-                let found = quick(leaf, cell);
-                recorded = matches!(found, Quick::Parked) && self.record_in(cell);
-                found
-            })
-        } else {
-            None
-        };
+        let found = current::plainly(cx.waker(), |cell| {
+            let found = quick(leaf, cell);
+            recorded = matches!(found, Quick::Parked) && self.record_in(cell);
+            found
+        });
         let done = match found {
             Some(Quick::Parked) if recorded => {
                 current::unspend();
@@ -200,7 +196,7 @@ impl CancelPoint {
             return Poll::Pending;
         }
         // The short way: nothing is or was cancelled, and the task polls its one leaf itself.
-        if current::ambient().is_clear() && self.park_in_cell(cx) {
+        if current::plainly(cx.waker(), |cell| self.record_in(cell)) == Some(true) {
             return Poll::Pending;
         }
         self.park_anywhere(cx)

@@ -155,7 +155,7 @@ impl Core {
                 // Cloned in a poll that has panicked: it goes on naming that task.
                 wheel.spare = spare_waker(self);
             }
-            current::set_waker(&wheel.spare.waker);
+            current::offer(&wheel.spare.waker, Ambient::CLEAR);
             let halt = self.poll_plain(wheel, main);
             self.running.set(TaskId::NOBODY);
             let main_ended = match halt {
@@ -266,14 +266,13 @@ impl Core {
         }
         let started = self.settings.long_poll.is_some().then(Instant::now);
         let (stamp, pending) = task.asked().map_or((0, false), |it| (it.stamp, it.pending));
-        current::set_ambient(Ambient { scope: NONE, stamp, pending });
         let own = OwnOut::of(task);
         let mut out = Out::of(task);
         wheel.spare.inner.assign(task.id());
         self.running.set(task.id());
         current::begin_poll(task.id(), task);
         let waker = own.waker.as_ref().map_or(&wheel.spare.waker, |own| &own.waker);
-        current::set_waker(waker);
+        current::offer(waker, Ambient { scope: NONE, stamp, pending });
         let cx = &mut Context::from_waker(waker);
         let result = out.poll(cx, main);
         let marks = current::end_poll();
