@@ -8,7 +8,7 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use kernel::{
-    CancelReason, Kernel, Report, TaskCancelled, TaskError, TaskGroup, TaskInfo,
+    CancelReason, Kernel, Report, Task, TaskCancelled, TaskError, TaskGroup, TaskInfo,
     disable_cancellation, ignore_after, sleep, spawn, spawn_named, testing, timeout_after,
 };
 
@@ -355,4 +355,37 @@ fn a_request_to_a_kernel_that_is_gone_is_refused() {
     let (handle, id) = testing::run(async || (kernel::handle(), kernel::current_task().id));
     let refused = thread::spawn(move || handle.request_cancel(id)).join().unwrap();
     assert_eq!(refused, Err(kernel::KernelGone));
+}
+
+/// C10: when the grace is over, those are reported that are aborted for it, and nobody else.
+#[test]
+fn who_ended_with_another_when_the_grace_was_over_is_not_reported() {
+    struct Aborts(Task<(), TaskCancelled>);
+    impl Drop for Aborts {
+        fn drop(&mut self) {
+            self.0.abort();
+        }
+    }
+    async fn stubborn() -> Result<(), TaskCancelled> {
+        loop {
+            let _ = sleep(Duration::from_secs(100)).await;
+        }
+    }
+    let reported = Rc::new(Cell::new(0));
+    let sink = reported.clone();
+    let builder =
+        Kernel::builder().shutdown_grace(Duration::from_secs(1)).on_report(move |report| {
+            if matches!(report, Report::OutOfGrace(_)) {
+                sink.set(sink.get() + 1);
+            }
+        });
+    testing::run_with(builder, async || {
+        let older = Aborts(spawn(stubborn()));
+        drop(spawn(async move {
+            let _older = older;
+            stubborn().await
+        }));
+        testing::settle().await.unwrap();
+    });
+    assert_eq!(reported.get(), 1);
 }

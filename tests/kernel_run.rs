@@ -331,3 +331,19 @@ fn the_shutdown_ends_although_cleanups_spawn() {
     testing::run(async || drop(spawn(respawns(generations.clone()))));
     assert_eq!(generations.get(), 1000);
 }
+
+/// K3: a `main` that panics before it has become a future leaves nothing behind.
+#[test]
+fn a_main_that_panics_before_it_is_a_future_leaves_nothing() {
+    let kernel = Kernel::new().unwrap();
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        kernel.run(|| -> std::future::Ready<()> { panic!("no future") });
+    }));
+    assert!(ended.is_err());
+    let left = kernel.leftovers();
+    if left.tasks > 0 {
+        // Dropping it would never end, and the failure not be seen.
+        Box::leak(Box::new(kernel));
+    }
+    assert_eq!(left.tasks, 0);
+}

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -295,6 +296,32 @@ fn a_turn_that_a_sink_asks_for_is_not_lost() {
         waker.wake();
         testing::settle().await.unwrap();
         assert_eq!(polls.get(), 3);
+        task.abort();
+    });
+}
+
+/// K9, C9: a leaf that the sink of a long poll drops is shown no more.
+#[test]
+fn a_leaf_that_dies_in_a_report_of_its_poll_is_not_shown() {
+    let leaf: Rc<RefCell<Option<Pin<Box<kernel::Sleep>>>>> = Rc::default();
+    let theirs = leaf.clone();
+    let builder = told_of_polls(move || {
+        let dies = theirs.try_borrow_mut().ok().and_then(|mut leaf| leaf.take());
+        drop(dies);
+    });
+    testing::run_with(builder, async || {
+        let polled = leaf.clone();
+        let task = spawn(async move {
+            *polled.borrow_mut() = Some(Box::pin(sleep(secs(9))));
+            poll_fn(|cx| match polled.borrow_mut().as_mut() {
+                Some(leaf) => leaf.as_mut().poll(cx),
+                None => Poll::Pending,
+            })
+            .await
+        });
+        testing::settle().await.unwrap();
+        assert!(leaf.borrow().is_none());
+        assert_eq!(task.state().to_string(), "FOREIGN");
         task.abort();
     });
 }

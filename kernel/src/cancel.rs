@@ -48,7 +48,7 @@ impl Ambient {
 impl Core {
     /// Asks for the cancellation of a task. On an ended task, or a second time: nothing (C4, C5).
     pub(crate) fn request(&self, cell: &TaskRef, reason: CancelReason) {
-        if cell.flags.any(Flags::FREE | Flags::ENDED | Flags::ASKED) {
+        if !cell.is_current() || cell.flags.any(Flags::FREE | Flags::ENDED | Flags::ASKED) {
             return;
         }
         cell.ask(self.next_stamp(), reason);

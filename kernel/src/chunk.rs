@@ -175,7 +175,8 @@ impl TaskRef {
         self.chunk
     }
 
-    /// Whether a place is in the same chunk.
+    /// Whether a place is in the same chunk: of the same number, which is as good, as a chunk that
+    /// somebody refers to keeps its number (`Table::trim`).
     #[inline]
     pub(crate) fn is_near(&self, index: u32) -> bool {
         ((self.index() ^ index) as usize) < CELLS

@@ -68,7 +68,7 @@ pub(crate) struct Core {
     /// How many have ended.
     pub(crate) ended: Cell<u64>,
     /// The task that is being polled, or nobody. Between the polls of plain tasks it may still be
-    /// the last one, as nobody can ask there (`tick.rs`).
+    /// the last one that parked, as only kernel code runs there that does not ask (`tick.rs`).
     pub(crate) running: Cell<TaskId>,
     pub(crate) ready: RefCell<ReadyQueue>,
     /// Changes whenever a copy of the ambient may be stale.
@@ -164,7 +164,8 @@ impl Core {
         self.tasks.borrow().get(task)
     }
 
-    /// Runs kernel code on the task of this kernel that is being polled, if there is one.
+    /// Runs kernel code on the task of this kernel that is being polled, if there is one. It is the
+    /// one at the door then: who sets `running` has put its chunk and name there.
     pub(crate) fn with_running<R>(&self, f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
         if self.running.get() == TaskId::NOBODY { None } else { current::running(f) }
     }

@@ -140,7 +140,7 @@ pub(crate) fn plainly<R>(waker: &Waker, f: impl FnOnce(&TaskRef) -> R) -> Option
 /// Runs `f` with the task that is being polled, if `waker` is its own.
 #[inline]
 pub(crate) fn own<R>(waker: &Waker, f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
-    // Who has that waker is being polled.
+    // Who has that waker is being polled: it is forgotten before others have it (`Core::polled`).
     if is_own(waker) { last(f) } else { None }
 }
 
@@ -262,6 +262,11 @@ impl Marks {
     #[inline]
     pub(crate) fn again(self) -> bool {
         self.0 & AGAIN != 0
+    }
+
+    /// The same, the record put down elsewhere.
+    pub(crate) fn without_record(self) -> Self {
+        Marks(self.0 & !RECORDED)
     }
 
     /// `Flags::PARKED` if a leaf has left its record.

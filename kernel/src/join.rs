@@ -56,12 +56,14 @@ impl TaskRef {
                 let first = waiter.is_neighbour(self) && !self.has_waiters();
                 if first {
                     self.joiner.set(waiter.id());
-                    self.flags.raise(if joins { Flags::JOINED } else { 0 });
+                    if joins {
+                        self.flags.raise(Flags::JOINED);
+                    }
                     *slot = JoinSlot::InCell;
                 }
                 first
             }
-            JoinSlot::InCell => self.joiner.get() == waiter.id(),
+            JoinSlot::InCell => waiter.is_neighbour(self) && self.joiner.get() == waiter.id(),
         };
         if stays { Quick::Parked } else { Quick::Unsure }
     }
@@ -78,7 +80,9 @@ impl TaskRef {
             JoinSlot::Out => return,
             JoinSlot::InCell => {
                 self.joiner.set(TaskId::NOBODY);
-                self.flags.lower(if joins { Flags::JOINED } else { 0 });
+                if joins {
+                    self.flags.lower(Flags::JOINED);
+                }
             }
             JoinSlot::More(slot) => self.leave_queue(slot, joins),
         }
@@ -100,7 +104,7 @@ impl TaskRef {
     }
 
     /// `core` is the kernel of this task, and so of the one in the cell: who waits in another one
-    /// has a waker.
+    /// stands in the queue.
     #[inline(never)]
     pub(crate) fn wake_waiters(&self, core: &Core) {
         let joiner = self.joiner.replace(TaskId::NOBODY);
@@ -186,7 +190,7 @@ impl WaitEnd {
             true => Poll::Ready(()),
             false => task.cell().enter_waiters(slot, *joins, cx),
         };
-        // Who yields waits all the same.
+        // Who yields waits all the same: a failure meanwhile goes to it (G2). Twice is as once.
         let _ = enter(cx);
         let polled = point.poll(cx, |cx| enter(cx));
         self.polled(polled)

@@ -146,10 +146,11 @@ impl Kernel {
         let core = &self.core;
         let cell = core.admit_main();
         let ended = {
+            // First, as `main` may panic before it is a future.
+            let mut mine = MainCell { core, cell: &cell, ended: false };
             let mut future = pin!(Some(main()));
             let mut value = None;
             core.make_ready(&cell);
-            let mut mine = MainCell { core, cell: &cell, ended: false };
             let turned = self.turn_until(&mut |cx| match future.as_mut().as_pin_mut() {
                 Some(future) => match future.poll(cx) {
                     Poll::Ready(ended) => {
@@ -208,8 +209,11 @@ impl Kernel {
         while let Ok(Turn::GraceOver) = self.turn_until(&mut no_main) {
             core.stage.set(Stage::Closed);
             for cell in core.live_cells().iter().rev() {
-                core.report_out_of_grace(cell);
-                core.abort(cell);
+                // The end of a younger one may have been its end, too.
+                if cell.is_current() && !cell.is_ended() {
+                    core.report_out_of_grace(cell);
+                    core.abort(cell);
+                }
             }
         }
         if let Some(grace) = grace {

@@ -167,7 +167,7 @@ impl Core {
 
     /// Drops a task's future. On oneself: when the poll ends. On an ended task: nothing.
     pub(crate) fn abort(&self, cell: &TaskRef) {
-        if cell.flags.any(Flags::FREE | Flags::ENDED) {
+        if !cell.is_current() || cell.flags.any(Flags::FREE | Flags::ENDED) {
             return;
         }
         if cell.flags.any(Flags::RUNNING) {

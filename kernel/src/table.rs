@@ -13,7 +13,8 @@ use crate::links::{Links, NONE};
 /// look: all at once would take too long.
 const KEEP_FREE: usize = 4096;
 
-/// The number of a chunk that is in no table.
+/// The number of a chunk that is in no table. All of these share their names: nobody can compare
+/// them, as their tasks have ended before a program gets to see them.
 const NOWHERE: u32 = u32::MAX / Chunk::CELLS as u32;
 
 /// How many chunks go back in one look.
@@ -192,7 +193,8 @@ impl Table {
     }
 
     /// Gives some of the free chunks up, if there are too many, for the caller to drop. One that
-    /// somebody refers to stays: another in its place would not be the one that is meant.
+    /// somebody refers to stays until it has had tenants again: another in its place would not be
+    /// the one that is meant.
     pub(crate) fn trim(&mut self) -> Vec<Rc<Chunk>> {
         let mut given_up = Vec::new();
         while given_up.len() < TRIM && self.free > KEEP_FREE {

@@ -57,6 +57,7 @@ pub(crate) struct Wheel<'a> {
 
 impl<'a> Wheel<'a> {
     pub(crate) fn new(core: &'a Rc<Core>) -> Self {
+        // A name that is near to no place, so the first task is looked for.
         let chunk = core.tasks.borrow_mut().some_chunk(core);
         current::set_chunk(Some(chunk.clone()));
         let task = TaskRef::by(chunk, TaskId::NOBODY);
@@ -157,6 +158,7 @@ impl Core {
             }
             current::offer(&wheel.spare.waker, Ambient::CLEAR);
             let halt = self.poll_plain(wheel, main);
+            // It may still be the last one that parked: from here on, others may ask.
             self.running.set(TaskId::NOBODY);
             let main_ended = match halt {
                 Halt::Look => match self.between(wheel) {
@@ -275,12 +277,14 @@ impl Core {
         current::offer(waker, Ambient { scope: NONE, stamp, pending });
         let cx = &mut Context::from_waker(waker);
         let result = out.poll(cx, main);
-        let marks = current::end_poll();
+        let mut marks = current::end_poll();
         drop((out, own));
         self.running.set(TaskId::NOBODY);
         if let Some(started) = started {
             current::forget_poll();
             task.flags.set(marks.parked());
+            // From here on the flag alone says it: the sink may drop the leaf.
+            marks = marks.without_record();
             self.check_length(task, started);
         }
         self.polled(wheel, Polled { result, marks })

@@ -26,7 +26,7 @@ pub(crate) enum Action {
     Grace,
     /// Time to name who holds up the shutdown.
     Report,
-    /// Nothing: it has fired, and its owner has not disarmed it yet.
+    /// Nothing: it has fired, or its kernel has closed, and its owner has not disarmed it yet.
     Fired,
     /// Nothing: it is free, and this is the next free one.
     Free(u32),
