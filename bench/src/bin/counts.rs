@@ -44,15 +44,18 @@ const SERVED: [(&str, &str, f64); 4] = [
 const FEW: u64 = 10_000;
 const MORE: u64 = 30_000;
 
-/// By how much a count may grow.
-const TOLERANCE: f64 = 1.03;
+/// By how much a count may grow. How many events one look at the poll finds is a matter of time, so
+/// of system calls a tenth more; one more a request would be a third.
+fn tolerance(name: &str) -> f64 {
+    if name.ends_with("calls_of_100") { 1.10 } else { 1.03 }
+}
 
 /// Dependencies that run inside these workloads.
 const PACKAGES: [&str; 5] = ["mio", "pin-project-lite", "rustix", "slab", "tracing-core"];
 
 const KEPT: &str = "bench/counts.toml";
 const USAGE: &str = "\
-.ci/counts             Curium's counts; fails if one grew by more than 3 %
+.ci/counts             Curium's counts; fails if one grew by more than 3 % (system calls: 10)
 .ci/counts --record    the same, and keeps them for this toolchain and these dependencies
 .ci/counts --peers     those of all runtimes beside them";
 
@@ -92,7 +95,7 @@ fn check(record: bool) -> Result<ExitCode> {
         let before = kept.and_then(|kept| kept.get(name)).copied();
         let goal = tables.get("goals").and_then(|goals| goals.get(name));
         let change = before.map(|before| now as f64 / before as f64);
-        let too_much = change.is_some_and(|change| change > TOLERANCE);
+        let too_much = change.is_some_and(|change| change > tolerance(name));
         grown += usize::from(too_much);
         println!(
             "{name:<22}{now:>8}{:>8}{:>9}{:>8}{}",
@@ -111,7 +114,7 @@ fn check(record: bool) -> Result<ExitCode> {
         println!("nothing kept for [\"{key}\"]; `.ci/counts --record` keeps these");
     }
     if grown > 0 {
-        println!("{grown} grew by more than 3 %; if that is meant: `.ci/counts --record`");
+        println!("{grown} grew by more than they may; if that is meant: `.ci/counts --record`");
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
