@@ -130,16 +130,6 @@ fn the_kernel_is_rung_at_most_once_per_sleep() {
     assert!(rings <= sleeps, "{rings} writes for {sleeps} sleeps");
 }
 
-/// What lies between the two words that a child says: `write`s of `begin` and `end`.
-fn between_words(trace: &children::Trace) -> Vec<&str> {
-    let says = |word: &'static str| move |line: &&str| line.contains(word);
-    let mut lines = trace.lines().skip_while(|line| !says("<begin>")(line));
-    assert!(lines.next().is_some(), "the child never began:\n{}", trace.text());
-    let lines: Vec<&str> = lines.collect();
-    let end = lines.iter().position(says("<end>")).expect("the child came to its end");
-    lines[..end].to_vec()
-}
-
 /// Says a word that the trace shows.
 fn say(word: &str) {
     let mut nowhere = std::fs::OpenOptions::new().append(true).open("/dev/null").unwrap();
@@ -176,10 +166,29 @@ fn a_kernel_with_work_alone_makes_no_system_call() {
     // Reading the clock is a system call on machines that cannot do it without.
     let options = ["-e", "trace=!clock_gettime"];
     let Some(trace) = children::traced(name, "child", &options) else { return };
-    let mut calls = between_words(&trace);
+    let mut calls = trace.between("<begin>", "<end>");
     // The end of the one word and the beginning of the other.
     calls.retain(|call| !call.contains("/dev/null"));
     assert!(calls.is_empty(), "{calls:#?}");
+}
+
+/// A trace of all threads of a test: who waits for its end is none of the kernel's.
+#[test]
+fn between_two_words_a_trace_shows_the_calls_of_their_thread_alone() {
+    let trace = children::Trace::of(
+        "7 write(3</dev/null>, \"<begin>\", 7 <unfinished ...>\n\
+         6 rt_sigprocmask(SIG_SETMASK, [],  <unfinished ...>\n\
+         7 <... write resumed>)              = 7\n\
+         6 <... rt_sigprocmask resumed>NULL, 8) = 0\n\
+         7 close(3</dev/null>)               = 0\n\
+         6 futex(0x55a1ecee9988, FUTEX_WAIT_BITSET_PRIVATE <unfinished ...>\n\
+         7 epoll_wait(4, [], 8, 0)           = 0\n\
+         7 write(3</dev/null>, \"<end>\", 5)   = 5\n\
+         7 exit(0)                           = ?\n",
+    );
+    let calls = trace.between("<begin>", "<end>");
+    let names: Vec<&str> = calls.iter().filter_map(|call| call.split('(').next()).collect();
+    assert_eq!(names, ["close", "epoll_wait"]);
 }
 
 /// The time that a line of the trace sets an alarm for, in nanoseconds from then.
@@ -263,7 +272,7 @@ fn no_write_to_a_socket_raises_a_signal() {
     let raised = |lines: &[&str]| lines.iter().filter(|l| l.contains("--- SIGPIPE")).count();
     let all: Vec<&str> = trace.lines().collect();
     assert_eq!(raised(&all), 1, "a trace shows signals that are ignored:\n{}", trace.text());
-    let ours = between_words(&trace);
+    let ours = trace.between("<begin>", "<end>");
     assert_eq!(raised(&ours), 0, "{ours:#?}");
     let failed = ours.iter().filter(|call| call.contains("EPIPE")).count();
     assert!(failed >= 3, "writes that fail: {ours:#?}");

@@ -51,7 +51,7 @@ pub(crate) fn traced(name: &str, role: &str, options: &[&str]) -> Option<Trace> 
     removed.expect("its trace is ours");
     let text = text.expect("strace has written its trace");
     let text = String::from_utf8_lossy(&text);
-    Some(Trace { lines: text.lines().map(str::to_owned).collect() })
+    Some(Trace::of(&text))
 }
 
 fn this_binary() -> std::path::PathBuf {
@@ -139,6 +139,28 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
+    pub(crate) fn of(text: &str) -> Trace {
+        Trace { lines: text.lines().map(str::to_owned).collect() }
+    }
+
+    /// What the thread that `write`s the word `begin` did from then until it wrote the word `end`.
+    /// Other threads, such as the one that waits for a test to end, go their own way meanwhile.
+    pub(crate) fn between(&self, begin: &str, end: &str) -> Vec<&str> {
+        let mut lines = self.lines.iter().filter_map(|line| line.split_once(' '));
+        let first = lines.by_ref().find(|(_, call)| call.contains(begin));
+        let (thread, first) = first.unwrap_or_else(|| panic!("no {begin}:\n{}", self.text()));
+        let own = lines.filter(|(who, _)| *who == thread).map(|(_, call)| call.trim_start());
+        // A line is in two parts if another thread made itself heard between them.
+        let rest = usize::from(first.ends_with("<unfinished ...>"));
+        let mut own = own.skip(rest).peekable();
+        let mut calls = Vec::new();
+        while let Some(call) = own.next_if(|call| !call.contains(end)) {
+            calls.push(call);
+        }
+        assert!(own.peek().is_some(), "no {end}:\n{}", self.text());
+        calls
+    }
+
     /// What each thread did, in order, without the number of the thread.
     pub(crate) fn lines(&self) -> impl Iterator<Item = &str> {
         self.lines.iter().filter_map(|line| Some(line.split_once(' ')?.1.trim_start()))
