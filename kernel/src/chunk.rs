@@ -55,10 +55,10 @@ impl Chunk {
         })
     }
 
-    /// The chunk that a place is in.
+    /// The number of the chunk that a place is in.
     #[inline]
-    pub(crate) fn of(index: u32) -> usize {
-        index as usize / CELLS
+    pub(crate) fn of(index: u32) -> u32 {
+        index / CELLS as u32
     }
 
     pub(crate) fn number(&self) -> u32 {

@@ -36,12 +36,12 @@ struct Door {
     // What the poll that goes on has to offer to its leaves:
     /// The waker it is made with, to be recognised by its address.
     waker: Cell<Address>,
+    /// The same while what the scopes say is clear, and else none: most leaves ask for both.
+    plain: Cell<Address>,
     /// Operations that may still complete before the task yields (K2).
     budget: Cell<u32>,
     /// [`AGAIN`] and [`RECORDED`].
     marks: Cell<u8>,
-    /// The same while what the scopes say is clear, and else none: most leaves ask for both.
-    plain: Cell<Address>,
     /// What the scopes around the leaf say; clear between polls.
     ambient: Cell<Ambient>,
 }

@@ -132,6 +132,7 @@ impl Table {
         self.chunk_of(index).and_then(|chunk| chunk.family(index))
     }
 
+    #[inline]
     fn chunk(&self, number: u32) -> Option<&Rc<Chunk>> {
         self.chunks.get(number as usize).and_then(Option::as_ref)
     }
@@ -139,7 +140,7 @@ impl Table {
     /// The chunk that a place is in.
     #[inline]
     fn chunk_of(&self, index: u32) -> Option<&Rc<Chunk>> {
-        self.chunks.get(Chunk::of(index)).and_then(Option::as_ref)
+        self.chunk(Chunk::of(index))
     }
 
     /// Frees the place of an ended task.

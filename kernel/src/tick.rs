@@ -57,9 +57,9 @@ pub(crate) struct Wheel<'a> {
 
 impl<'a> Wheel<'a> {
     pub(crate) fn new(core: &'a Rc<Core>) -> Self {
-        // A name that is near to no place, so the first task is looked for.
         let chunk = core.tasks.borrow_mut().some_chunk(core);
         current::set_chunk(Some(chunk.clone()));
+        // A name that is near to no place, so the first task is looked for.
         let task = TaskRef::by(chunk, TaskId::NOBODY);
         let special = if core.settings.long_poll.is_some() { u32::MAX } else { Flags::SPECIAL };
         Wheel { core, round: Vec::new(), task, spare: spare_waker(core), left: 0, special }

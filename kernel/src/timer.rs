@@ -142,11 +142,8 @@ impl Timers {
     pub(crate) fn disarm(&mut self, key: TimerKey) -> Option<Waker> {
         let slot = &mut self.slots[key.0 as usize];
         let order = std::mem::replace(&mut slot.order, 0);
-        let waker = match slot.action {
-            Action::WakeForeign(key) => Some(self.foreign.remove(key as usize)),
-            _ => None,
-        };
-        slot.action = Action::Free(self.free);
+        let action = std::mem::replace(&mut slot.action, Action::Free(self.free));
+        let waker = self.take_waker(action);
         self.free = key.0;
         if order == 0 {
             return waker;
@@ -171,18 +168,15 @@ impl Timers {
     /// Replaces whom a sleeper's timer wakes; nothing if it has fired. The waker that is not needed
     /// is the caller's to drop.
     pub(crate) fn retarget(&mut self, key: TimerKey, who: Sleeper) -> Option<Waker> {
-        let old = match self.slots[key.0 as usize].action {
-            Action::Wake(_) => None,
-            Action::WakeForeign(key) => Some(self.foreign.remove(key as usize)),
-            _ => {
-                return match who {
-                    Sleeper::Task(_) => None,
-                    Sleeper::Foreign(waker) => Some(waker),
-                };
-            }
-        };
+        let old = self.slots[key.0 as usize].action;
+        if !matches!(old, Action::Wake(_) | Action::WakeForeign(_)) {
+            return match who {
+                Sleeper::Task(_) => None,
+                Sleeper::Foreign(waker) => Some(waker),
+            };
+        }
         self.slots[key.0 as usize].action = self.keep(who);
-        old
+        self.take_waker(old)
     }
 
     /// Whether a sleeper's timer wakes that task, or else that waker; or has fired.
@@ -204,11 +198,16 @@ impl Timers {
         let slot = &mut self.slots[first.slot as usize];
         slot.order = 0;
         let action = std::mem::replace(&mut slot.action, Action::Fired);
-        let waker = match action {
+        Some((action, self.take_waker(action)))
+    }
+
+    /// The waker of an action that is over.
+    #[inline]
+    fn take_waker(&mut self, action: Action) -> Option<Waker> {
+        match action {
             Action::WakeForeign(key) => Some(self.foreign.remove(key as usize)),
             _ => None,
-        };
-        Some((action, waker))
+        }
     }
 
     /// Disarms everything: the kernel closes. The wakers are the caller's to drop; the keys stay
