@@ -17,6 +17,10 @@ const KEEP_FREE: usize = 4096;
 /// them, as their tasks have ended before a program gets to see them.
 const NOWHERE: u32 = u32::MAX / Chunk::CELLS as u32;
 
+/// Chunks that are made at once, once there are many, so that the cells of many tasks stand in
+/// long rows and their futures in others: processors read ahead in rows.
+const ROW: usize = 16;
+
 /// How many chunks go back in one look.
 const TRIM: usize = 4;
 
@@ -94,18 +98,25 @@ impl Table {
             // A place here would keep a kernel that nobody will ever empty again.
             return Chunk::new(core.clone(), NOWHERE, 0).take();
         }
+        let more = (self.chunks.len() / 4).clamp(1, ROW);
+        let row: Vec<u32> = (0..more).map(|_| self.add(core)).collect();
+        row.into_iter().rev().for_each(|number| self.open(number));
+        let first = self.first_open.as_ref().expect("it was opened just now");
+        self.free -= 1;
+        first.take()
+    }
+
+    /// A new chunk, which is not open yet.
+    fn add(&mut self, core: &Rc<Core>) -> u32 {
         let (number, generation) = self.vacant.pop().unwrap_or_else(|| {
             let number = self.chunks.len();
             assert!(number < NOWHERE as usize, "fewer than 2^32 tasks");
             self.chunks.push(None);
             (number as u32, 0)
         });
-        let chunk = Chunk::new(core.clone(), number, generation);
-        let task = chunk.take();
-        self.chunks[number as usize] = Some(chunk);
-        self.free += Chunk::CELLS - 1;
-        self.open(number);
-        task
+        self.chunks[number as usize] = Some(Chunk::new(core.clone(), number, generation));
+        self.free += Chunk::CELLS;
+        number
     }
 
     /// The task of that name, if it has not been released; one whose names are used up is found for
@@ -150,13 +161,14 @@ impl Table {
         let Some(generation) = cell.generation.get().checked_add(1) else { return };
         cell.generation.set(generation);
         self.free += 1;
-        let turned = task.chunk().free(task.index());
-        if turned || self.free > KEEP_FREE {
-            self.released(task.chunk());
+        let chunk = task.chunk();
+        let is_first = chunk.free(task.index());
+        if is_first || (self.free > KEEP_FREE && chunk.is_empty()) {
+            self.released(chunk);
         }
     }
 
-    /// The rest for a chunk that had no free cell, or when there are many.
+    /// The rest for the first free cell of a chunk, and for the last when there are many.
     #[inline(never)]
     fn released(&mut self, chunk: &Rc<Chunk>) {
         if self.gone {
