@@ -1,11 +1,13 @@
 //! Every parked task says where and on what: `tasks`, `current_task`, and the handle (C9, K8).
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use kernel::{
-    TaskCancelled, TaskGroup, TaskInfo, TaskState, sleep, spawn, spawn_named, testing,
-    timeout_after, yield_now,
+    Task, TaskCancelled, TaskGroup, TaskId, TaskInfo, TaskState, sleep, spawn, spawn_named,
+    testing, timeout_after, yield_now,
 };
 use sync::{Event, Lock, Queue};
 
@@ -100,6 +102,78 @@ fn the_tree_says_who_spawned_whom() {
         assert!(tasks[1].name.contains("parent") && tasks[2].name.contains("child"), "{tasks:?}");
         assert_eq!((tasks[1].parent, tasks[2].parent), (Some(me.id), Some(task.id())));
         assert_eq!(tasks[1].id, task.id());
+    });
+}
+
+/// The tasks of [`each_task_is_shown_with_its_own_parent_and_type`]: what is known of each.
+#[derive(Default)]
+struct Wood {
+    known: RefCell<HashMap<TaskId, (TaskId, &'static str)>>,
+    standing: RefCell<Vec<Task<(), TaskCancelled>>>,
+}
+
+impl Wood {
+    fn grows(&self, task: Task<(), TaskCancelled>, kind: &'static str) {
+        self.known.borrow_mut().insert(task.id(), (kernel::current_task().id, kind));
+        self.standing.borrow_mut().push(task);
+    }
+
+    /// An elm brings forth a sapling of its own.
+    fn plant(self: &Rc<Self>, elm: bool) {
+        async fn sapling() -> Ended {
+            sleep(Duration::MAX).await
+        }
+        async fn oak() -> Ended {
+            sleep(Duration::MAX).await
+        }
+        async fn elm_tree(wood: Rc<Wood>) -> Ended {
+            wood.grows(spawn(sapling()), "sapling");
+            sleep(Duration::MAX).await
+        }
+        match elm {
+            false => self.grows(spawn(oak()), "oak"),
+            true => self.grows(spawn(elm_tree(self.clone())), "elm_tree"),
+        }
+    }
+
+    /// What the monitor shows is what is known.
+    fn check(&self) {
+        let tasks = kernel::tasks();
+        assert_eq!(tasks.len(), 1 + self.standing.borrow().len());
+        for task in &tasks[1..] {
+            let (parent, kind) = self.known.borrow()[&task.id];
+            assert!(task.name.ends_with(kind), "{} is shown for {kind}", task.name);
+            assert_eq!(task.parent, Some(parent), "of {kind} {:?}", task.id);
+        }
+        assert_eq!((tasks[0].name.as_str(), tasks[0].parent), ("main", None));
+    }
+}
+
+/// K8: who has a place after others, or beside others, is shown with its own parent and type.
+#[test]
+fn each_task_is_shown_with_its_own_parent_and_type() {
+    testing::run(async || {
+        let wood = Rc::new(Wood::default());
+        // Goes through all numbers below a hundred, in no order.
+        let mut number = 0;
+        let mut next = || {
+            number = (number * 61 + 17) % 100;
+            number
+        };
+        // Of elms in hundred, and how many are left in the end.
+        for (elms, left) in [(0, 300), (10, 150), (100, 100), (50, 0), (100, 0), (0, 10)] {
+            for _ in 0..200 {
+                wood.plant(next() < elms);
+            }
+            testing::settle().await.unwrap();
+            wood.check();
+            while wood.standing.borrow().len() > left {
+                let at = 3 * next() % wood.standing.borrow().len();
+                let task = wood.standing.borrow_mut().swap_remove(at);
+                task.cancel().await.unwrap();
+            }
+            wood.check();
+        }
     });
 }
 

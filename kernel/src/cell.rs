@@ -71,18 +71,14 @@ pub(crate) struct Parked {
     pub(crate) since: u64,
 }
 
-/// All that a plain task has; a line of the cache, which nothing else touches. What only some tasks
-/// have stands beside it, in their chunk (`chunk.rs`).
-#[repr(align(64))]
+/// All that a plain task has to itself. What neighbours share, and what only some tasks have,
+/// stands in their chunk (`chunk.rs`).
 pub(crate) struct TaskCell {
     /// None: it is being polled, it was aborted, or it is the main task, whose future lives in
     /// `Kernel::run`. A free cell keeps its box if that is small.
     pub(crate) body: Place<Pin<Box<dyn Body>>>,
     /// Ascends in the order of spawning: shutdown asks the youngest first.
     pub(crate) serial: Cell<u64>,
-    /// Gives the type of its future, which names it unless a name was given.
-    pub(crate) type_name: Cell<fn() -> &'static str>,
-    pub(crate) parent: Cell<TaskId>,
     /// Who waits for its end, if that is a task of this kernel that polls the wait itself; all
     /// others stand in `Rare::joiners`.
     pub(crate) joiner: Cell<TaskId>,
@@ -93,7 +89,7 @@ pub(crate) struct TaskCell {
     pub(crate) cycles: Cell<u32>,
 }
 
-const _: () = assert!(size_of::<TaskCell>() == 64, "a cell is one line of the cache");
+const _: () = assert!(size_of::<TaskCell>() == 48, "a million of them are many pages of memory");
 
 /// What a task in a group has, one that has scopes, and one with something rare.
 pub(crate) struct Family {
@@ -155,8 +151,6 @@ impl TaskCell {
         TaskCell {
             body: Place::empty(),
             serial: Cell::new(0),
-            type_name: Cell::new(|| "main"),
-            parent: Cell::new(TaskId::NOBODY),
             joiner: Cell::new(TaskId::NOBODY),
             generation: Cell::new(generation),
             flags: Flags::new(Flags::FREE),

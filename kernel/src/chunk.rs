@@ -1,13 +1,14 @@
 //! Where the cells of tasks stand: sixty-four side by side, and what refers to one of them.
 //!
 //! ```text
-//! TaskRef ──▶ Chunk ─┬─ cells     a line of the cache each: all that a plain task touches
-//!  (+ name)     │    ├─ records   where it is parked; made when the first one parks
+//! TaskRef ──▶ Chunk ─┬─ cells     all that a plain task has to itself
+//!  (+ name)     │    ├─ origins   parent and type; made when they are not the same for all
+//!               │    ├─ records   where it is parked; made when the first one parks
 //!               ▼    └─ families  group, scopes, rarities; made when the first one has any
 //!             Core
 //! ```
 //!
-//! A task that only runs and ends costs its line and its future; what it does not use is not even
+//! A task that only runs and ends costs its cell and its future; what it does not use is not even
 //! allocated.
 
 use std::array;
@@ -25,6 +26,20 @@ use crate::links::Links;
 /// Cells in a chunk: as many as bits in [`Chunk::free`].
 const CELLS: usize = 64;
 
+/// What spawned a task, and the type of its future, which names it unless a name was given.
+#[derive(Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) parent: TaskId,
+    pub(crate) type_name: fn() -> &'static str,
+}
+
+impl Origin {
+    #[inline]
+    fn is(self, other: Origin) -> bool {
+        self.parent == other.parent && std::ptr::fn_addr_eq(self.type_name, other.type_name)
+    }
+}
+
 /// Neighbouring cells, recycled together.
 pub(crate) struct Chunk {
     /// Its kernel. The kernel's table is emptied when it closes, which ends the circle.
@@ -35,6 +50,9 @@ pub(crate) struct Chunk {
     free: Cell<u64>,
     /// Its neighbours among the chunks with free cells (`table.rs`).
     pub(crate) open: Cell<Links>,
+    /// Where its tenants come from, as long as it is the same for all.
+    origin: Cell<Origin>,
+    origins: OnceCell<Box<[Cell<Origin>; CELLS]>>,
     records: OnceCell<Box<[Cell<Option<Parked>>; CELLS]>>,
     families: OnceCell<Box<[Family; CELLS]>>,
     cells: [TaskCell; CELLS],
@@ -49,6 +67,8 @@ impl Chunk {
             first: number * CELLS as u32,
             free: Cell::new(u64::MAX),
             open: Cell::new(Links::ALONE),
+            origin: Cell::new(Origin { parent: TaskId::NOBODY, type_name: || "nobody" }),
+            origins: OnceCell::new(),
             records: OnceCell::new(),
             families: OnceCell::new(),
             cells: array::from_fn(|_| TaskCell::new(generation)),
@@ -121,6 +141,18 @@ impl Chunk {
     /// The greatest generation of its cells.
     pub(crate) fn generation(&self) -> u32 {
         self.cells.iter().map(|cell| cell.generation.get()).max().unwrap_or(0)
+    }
+
+    /// Not all tenants come from the same place any more, unless this is the only one.
+    #[inline(never)]
+    fn tell_apart(&self, at: usize, origin: Origin) {
+        if self.free.get() == !(1 << at) {
+            self.origin.set(origin);
+        } else {
+            let same = self.origin.get();
+            let make = || Box::new(array::from_fn(|_| Cell::new(same)));
+            self.origins.get_or_init(make)[at].set(origin);
+        }
     }
 
     /// All that have tenants.
@@ -211,6 +243,23 @@ impl TaskRef {
     #[inline]
     pub(crate) fn is_current(&self) -> bool {
         self.generation.get() == self.id.generation()
+    }
+
+    /// Where this new task comes from.
+    #[inline]
+    pub(crate) fn set_origin(&self, origin: Origin) {
+        match self.chunk.origins.get() {
+            Some(origins) => origins[self.at()].set(origin),
+            None if self.chunk.origin.get().is(origin) => {}
+            None => self.chunk.tell_apart(self.at(), origin),
+        }
+    }
+
+    /// Where it comes from; the main task does from nowhere.
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        let common = || self.chunk.origin.get();
+        let origin = self.chunk.origins.get().map_or_else(common, |all| all[self.at()].get());
+        (!self.flags.any(Flags::MAIN)).then_some(origin)
     }
 
     /// Where it is parked, by the one record that the cell has room for.

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use crate::body::{Body, Slot, TaskOutput, Verdict};
 use crate::cell::End;
-use crate::chunk::TaskRef;
+use crate::chunk::{Origin, TaskRef};
 use crate::core::{Core, Stage};
 use crate::current::Entered;
 use crate::error::{CancelReason, Echo, Panic};
@@ -45,8 +45,7 @@ impl Core {
         let (task, serial) = self.tasks.borrow_mut().admit(self);
         let cell = &*task;
         cell.begin(serial);
-        cell.parent.set(self.running_id().unwrap_or(TaskId::NOBODY));
-        cell.type_name.set(std::any::type_name::<F>);
+        task.set_origin(Origin { parent: self.running.get(), type_name: std::any::type_name::<F> });
         let large = if is_large { Flags::LARGE } else { 0 };
         let mut body = cell.body.take();
         if let Some(kept) = body.as_mut().filter(|_| !is_large) {
@@ -91,10 +90,8 @@ impl Core {
         let (task, serial) = self.tasks.borrow_mut().admit(self);
         task.begin(serial);
         task.flags.become_alive(Flags::MAIN);
-        task.parent.set(TaskId::NOBODY);
         // Who has no body is main: not the box of an earlier tenant.
         drop(task.body.take());
-        task.type_name.set(|| "main");
         task
     }
 
@@ -318,7 +315,10 @@ impl Core {
                 return name.to_string();
             }
         }
-        (cell.type_name.get())().replace("::{{closure}}", "")
+        match cell.origin() {
+            Some(origin) => (origin.type_name)().replace("::{{closure}}", ""),
+            None => "main".to_owned(),
+        }
     }
 }
 

@@ -146,7 +146,7 @@ impl Core {
         let now = self.clock.now();
         TaskInfo {
             id: cell.id(),
-            parent: cell.parent.get().somebody(),
+            parent: cell.origin().and_then(|origin| origin.parent.somebody()),
             name: self.name_of(cell),
             state: self.state(cell),
             cycles: cell.cycles.get().into(),
