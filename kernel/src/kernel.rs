@@ -12,9 +12,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use crate::body::Verdict;
+use crate::builder::Builder;
 use crate::cell::End;
 use crate::chunk::TaskRef;
 use crate::core::{Core, Settings, Stage};
@@ -22,7 +22,6 @@ use crate::current::{self, Entered};
 use crate::error::{CancelReason, Echo};
 use crate::flags::Flags;
 use crate::remote::Handle;
-use crate::report::Report;
 use crate::tick::{PollMain, Turn, Wheel};
 use crate::timer::Action;
 
@@ -78,6 +77,10 @@ pub struct Kernel {
 }
 
 impl Kernel {
+    pub(crate) fn with(settings: Settings) -> io::Result<Self> {
+        Ok(Kernel { core: Core::new(settings)? })
+    }
+
     /// A kernel on the real clock.
     ///
     /// # Errors
@@ -89,7 +92,7 @@ impl Kernel {
 
     /// A kernel with settings.
     pub fn builder() -> Builder {
-        Builder { settings: Settings::default() }
+        Builder::default()
     }
 
     /// Runs `main` until it ends. The other tasks stay where they are until the next run.
@@ -280,79 +283,6 @@ impl fmt::Debug for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tasks = self.core.live();
         f.debug_struct("Kernel").field("tasks", &tasks).finish_non_exhaustive()
-    }
-}
-
-/// Settings of a kernel, made by [`Kernel::builder`].
-#[must_use = "a builder makes a kernel with `build` or `run`"]
-pub struct Builder {
-    settings: Settings,
-}
-
-impl Builder {
-    /// Time is virtual: it stands still while anything can run and then jumps to the next deadline.
-    ///
-    /// I/O and threads stay real. The clock does not jump while a job is out on another thread,
-    /// nor, while tasks are parked on sockets, before the reactor was silent for 10 ms.
-    pub fn virtual_clock(mut self) -> Self {
-        self.settings.virtual_clock = true;
-        self
-    }
-
-    /// Ready tasks run in an order that depends on this number alone, instead of first come, first
-    /// served.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.settings.seed = Some(seed);
-        self
-    }
-
-    /// How long the shutdown waits before it aborts, and reports, what has not ended. Without one
-    /// it waits for ever.
-    pub fn shutdown_grace(mut self, grace: Duration) -> Self {
-        self.settings.shutdown_grace = Some(grace);
-        self
-    }
-
-    /// Reports every poll of a task that takes longer than this: the task that blocks its thread.
-    /// Off without it, as it reads the clock twice a poll.
-    pub fn report_long_polls(mut self, limit: Duration) -> Self {
-        self.settings.long_poll = Some(limit);
-        self
-    }
-
-    /// Where reports go, instead of `tracing` or standard error.
-    pub fn on_report(mut self, sink: impl Fn(&Report<'_>) + 'static) -> Self {
-        self.settings.sink = Some(Box::new(sink));
-        self
-    }
-
-    /// Makes the kernel.
-    ///
-    /// # Errors
-    ///
-    /// As [`Kernel::new`].
-    pub fn build(self) -> io::Result<Kernel> {
-        Ok(Kernel { core: Core::new(self.settings)? })
-    }
-
-    /// Makes the kernel, runs `main` in it and shuts it down, as [`run`](crate::run) does.
-    ///
-    /// # Panics
-    ///
-    /// As [`run`](crate::run).
-    #[track_caller]
-    pub fn run<T>(self, main: impl AsyncFnOnce() -> T) -> T {
-        refuse_nesting("Builder::run");
-        match self.build() {
-            Ok(kernel) => kernel.run_to_the_end(main),
-            Err(error) => panic!("the kernel could not be made: {error}"),
-        }
-    }
-}
-
-impl fmt::Debug for Builder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").finish_non_exhaustive()
     }
 }
 

@@ -107,6 +107,7 @@
 //! thread. No signals yet, no thread pool, no processes.
 
 pub use crate::body::TaskOutput;
+pub use crate::builder::Builder;
 pub use crate::cell::End;
 pub use crate::error::{
     CancelReason, GroupError, JoinedExt, Panic, Result, TaskCancelled, TaskError, TaskTimeout,
@@ -118,7 +119,7 @@ pub use crate::group_state::{MemberEnd, Wait};
 pub use crate::id::TaskId;
 pub use crate::job::on_thread;
 pub use crate::join::{Cancel, Join, WaitEnd};
-pub use crate::kernel::{Builder, Kernel, Leftovers, run};
+pub use crate::kernel::{Kernel, Leftovers, run};
 pub use crate::leaf::CancelPoint;
 pub use crate::remote::{Handle, KernelGone};
 pub use crate::report::{Failure, Report};
@@ -132,6 +133,7 @@ pub use crate::task::{Task, handle, spawn, spawn_named};
 pub use crate::timeout::{IgnoreAfter, Timeout, ignore_after, timeout_after, timeout_at};
 
 mod body;
+mod builder;
 mod cancel;
 mod cell;
 mod chunk;

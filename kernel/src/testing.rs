@@ -18,10 +18,11 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::builder::Builder;
 use crate::core::Core;
 use crate::current;
 use crate::error::TaskCancelled;
-use crate::kernel::{Builder, Kernel, Leftovers, refuse_nesting};
+use crate::kernel::{Kernel, Leftovers, refuse_nesting};
 use crate::sleep::sleep;
 use crate::wait_queue::{Handoff, Wait, WaitQueue};
 

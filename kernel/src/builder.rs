@@ -1,0 +1,83 @@
+//! What can be set of a kernel before it is made.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use crate::core::Settings;
+use crate::kernel::{Kernel, refuse_nesting};
+use crate::report::Report;
+
+/// Settings of a kernel, made by [`Kernel::builder`].
+#[must_use = "a builder makes a kernel with `build` or `run`"]
+#[derive(Default)]
+pub struct Builder {
+    settings: Settings,
+}
+
+impl Builder {
+    /// Time is virtual: it stands still while anything can run and then jumps to the next deadline.
+    ///
+    /// I/O and threads stay real. The clock does not jump while a job is out on another thread,
+    /// nor, while tasks are parked on sockets, before the reactor was silent for 10 ms.
+    pub fn virtual_clock(mut self) -> Self {
+        self.settings.virtual_clock = true;
+        self
+    }
+
+    /// Ready tasks run in an order that depends on this number alone, instead of first come, first
+    /// served.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.settings.seed = Some(seed);
+        self
+    }
+
+    /// How long the shutdown waits before it aborts, and reports, what has not ended. Without one
+    /// it waits for ever.
+    pub fn shutdown_grace(mut self, grace: Duration) -> Self {
+        self.settings.shutdown_grace = Some(grace);
+        self
+    }
+
+    /// Reports every poll of a task that takes longer than this: the task that blocks its thread.
+    /// Off without it, as it reads the clock twice a poll.
+    pub fn report_long_polls(mut self, limit: Duration) -> Self {
+        self.settings.long_poll = Some(limit);
+        self
+    }
+
+    /// Where reports go, instead of `tracing` or standard error.
+    pub fn on_report(mut self, sink: impl Fn(&Report<'_>) + 'static) -> Self {
+        self.settings.sink = Some(Box::new(sink));
+        self
+    }
+
+    /// Makes the kernel.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kernel::new`].
+    pub fn build(self) -> io::Result<Kernel> {
+        Kernel::with(self.settings)
+    }
+
+    /// Makes the kernel, runs `main` in it and shuts it down, as [`run`](crate::run) does.
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](crate::run).
+    #[track_caller]
+    pub fn run<T>(self, main: impl AsyncFnOnce() -> T) -> T {
+        refuse_nesting("Builder::run");
+        match self.build() {
+            Ok(kernel) => kernel.run_to_the_end(main),
+            Err(error) => panic!("the kernel could not be made: {error}"),
+        }
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").finish_non_exhaustive()
+    }
+}
