@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Poll, Waker};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use kernel::{TaskCancelled, TaskGroup, sleep, spawn, testing, yield_now};
+use kernel::{Kernel, TaskCancelled, TaskGroup, sleep, spawn, testing, yield_now};
 use net::{TcpListener, TcpStream};
 
 mod children;
@@ -222,6 +222,48 @@ fn timers_close_together_share_an_alarm() {
     println!("{alarms:?}");
     assert!(!alarms.is_empty(), "nobody slept, so nothing was seen:\n{}", trace.text());
     assert!(alarms.iter().all(|ahead| *ahead >= 50_000), "{alarms:?}");
+}
+
+/// Waits for a timer, for another thread, and for a peer, under a kernel that spins so long.
+fn wait_for_everything(spin: Duration) -> io::Result<()> {
+    Kernel::builder().spin_before_sleep(spin).run(async || {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let moment = Duration::from_millis(20);
+        say("<begin>");
+        let begun = Instant::now();
+        sleep(moment).await?;
+        assert!(begun.elapsed() >= moment, "a timer is never early");
+        kernel::on_thread(move || thread::sleep(moment)).await?.expect("a thread");
+        let peer = thread::spawn(move || {
+            thread::sleep(moment);
+            std::net::TcpStream::connect(address)
+        });
+        listener.accept().await?;
+        say("<end>");
+        peer.join().unwrap().map(drop)
+    })
+}
+
+/// A kernel that is told to spin looks for events as long as that, whatever they are, and only then
+/// sleeps; a timer that is due earlier ends it.
+#[test]
+fn who_spins_before_it_sleeps_sleeps_when_that_was_in_vain() {
+    let name = "who_spins_before_it_sleeps_sleeps_when_that_was_in_vain";
+    if let Some(role) = children::role() {
+        return wait_for_everything(Duration::from_millis(role.parse().unwrap())).unwrap();
+    }
+    // Milliseconds, and whether it looks without waiting, and waits.
+    for (spin, looks, sleeps) in [("3600000", true, false), ("5", true, true), ("0", false, true)] {
+        let options = ["-e", "trace=write,?epoll_wait,?epoll_pwait,?epoll_pwait2"];
+        let Some(trace) = children::traced(name, spin, &options) else { return };
+        let waits = trace.between("<begin>", "<end>");
+        // The end of each: another thread may be heard before it.
+        let ended = |call: &&str| call.contains("epoll_") && !call.ends_with("<unfinished ...>");
+        let waits = waits.into_iter().filter(ended);
+        let (at_once, long): (Vec<_>, Vec<_>) = waits.partition(|call| call.contains(", 0) "));
+        assert_eq!((at_once.len() > 9, !long.is_empty()), (looks, sleeps), "{}", trace.text());
+    }
 }
 
 /// A write that does raise the signal, which a Rust program ignores: to a pipe of a program that

@@ -46,6 +46,7 @@ pub(crate) struct Settings {
     pub(crate) seed: Option<u64>,
     pub(crate) shutdown_grace: Option<Duration>,
     pub(crate) long_poll: Option<Duration>,
+    pub(crate) spin: Duration,
     pub(crate) sink: Option<Sink>,
 }
 
@@ -105,7 +106,7 @@ impl Core {
     pub(crate) const BUDGET: u32 = 128;
 
     pub(crate) fn new(settings: Settings) -> io::Result<Rc<Self>> {
-        let (reactor, bell) = Reactor::new()?;
+        let (reactor, bell) = Reactor::new(settings.spin)?;
         let remote = Arc::new(Remote::new(bell));
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         Ok(Rc::new(Core {

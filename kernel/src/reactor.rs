@@ -53,6 +53,8 @@ pub(crate) struct Reactor {
     /// Leaves that are parked on some source and have not been woken.
     parked: usize,
     alarm: Alarm,
+    /// How long to look for events before each sleep.
+    spin: Duration,
     /// Who could not be woken at once; kept so that no turn has to allocate.
     woken: Vec<Who>,
     /// What every registration here keeps.
@@ -108,7 +110,7 @@ pub(crate) enum Sat {
 }
 
 impl Reactor {
-    pub(crate) fn new() -> io::Result<(Self, Bell)> {
+    pub(crate) fn new(spin: Duration) -> io::Result<(Self, Bell)> {
         let poll = Poll::new()?;
         let waker = loomed::Waker::new(poll.registry(), WAKER)?;
         let registry = Arc::new(poll.registry().try_clone()?);
@@ -121,6 +123,7 @@ impl Reactor {
             generation: 0,
             parked: 0,
             alarm,
+            spin,
             woken: Vec::new(),
             home: None,
         };
@@ -302,10 +305,28 @@ impl Reactor {
         deadline: Option<u64>,
     ) -> io::Result<()> {
         let timeout = match limit {
-            Some(limit) if !limit.is_zero() => self.alarm.set(limit, deadline)?,
-            other => other,
+            Some(limit) if limit.is_zero() => return self.poll_on(Some(limit)),
+            _ if !self.spin.is_zero() && self.look_out(limit)? => return Ok(()),
+            Some(limit) => self.alarm.set(limit, deadline)?,
+            None => None,
         };
         self.poll_on(timeout)
+    }
+
+    /// Looks again and again before it sleeps. True: an event came, or the limit is reached.
+    #[cold]
+    fn look_out(&mut self, limit: Option<Duration>) -> io::Result<bool> {
+        let begun = Instant::now();
+        loop {
+            self.poll_on(Some(Duration::ZERO))?;
+            let spent = begun.elapsed();
+            if !self.events.is_empty() || limit.is_some_and(|limit| spent >= limit) {
+                return Ok(true);
+            }
+            if spent >= self.spin {
+                return Ok(false);
+            }
+        }
     }
 
     /// Wakes the tasks that the events are for. Others are left to be woken where no borrow is

@@ -50,7 +50,8 @@ fn ratio(ours: &[f64], theirs: &[f64]) -> Option<f64> {
 
 /// Medians, and below them what Curium's figure is of each of the others'.
 pub(crate) fn table(figures: &Figures) {
-    let heads: String = figures.runtimes.iter().map(|runtime| format!(" | {runtime:>9}")).collect();
+    let heads: String =
+        figures.runtimes.iter().map(|runtime| format!(" | {runtime:>11}")).collect();
     let line = "---|".repeat(figures.runtimes.len());
     println!("| {:<52}{heads} |\n|---|{line}", "median");
     for row in &figures.rows {
@@ -69,8 +70,8 @@ pub(crate) fn table(figures: &Figures) {
 
 fn cell(value: Option<f64>, digits: usize) -> String {
     match value {
-        Some(value) => format!(" | {value:>9.digits$}"),
-        None => format!(" | {:>9}", "-"),
+        Some(value) => format!(" | {value:>11.digits$}"),
+        None => format!(" | {:>11}", "-"),
     }
 }
 

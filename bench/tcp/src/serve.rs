@@ -14,6 +14,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::str::FromStr;
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -23,12 +24,17 @@ pub(crate) const BUFFER: usize = 2048;
 
 const BACKLOG: i32 = 4096;
 
+/// A little more than the time between two requests of one connection.
+const SPIN: Duration = Duration::from_micros(50);
+
 /// Who serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Runtime {
     /// The floor: an edge-triggered loop and a slab of connections.
     ByHand,
     Curium,
+    /// The same with `spin_before_sleep`, for so long as [`SPIN`].
+    CuriumSpinning,
     /// `current_thread`.
     Tokio,
     /// `LocalExecutor`.
@@ -38,13 +44,20 @@ pub(crate) enum Runtime {
 }
 
 impl Runtime {
-    pub(crate) const ALL: [Runtime; 5] =
-        [Runtime::Curium, Runtime::ByHand, Runtime::Tokio, Runtime::Smol, Runtime::Monoio];
+    pub(crate) const ALL: [Runtime; 6] = [
+        Runtime::Curium,
+        Runtime::CuriumSpinning,
+        Runtime::ByHand,
+        Runtime::Tokio,
+        Runtime::Smol,
+        Runtime::Monoio,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Runtime::ByHand => "mio",
             Runtime::Curium => "curium",
+            Runtime::CuriumSpinning => "curium-spin",
             Runtime::Tokio => "tokio",
             Runtime::Smol => "smol",
             Runtime::Monoio => "monoio",
@@ -82,7 +95,8 @@ pub(crate) fn run(runtime: Runtime, core: Option<usize>) -> Result<(), Box<dyn E
     io::stdout().flush()?;
     match runtime {
         Runtime::ByHand => by_hand::serve(listener)?,
-        Runtime::Curium => on_curium::serve(listener)?,
+        Runtime::Curium => on_curium::serve(listener, Duration::ZERO)?,
+        Runtime::CuriumSpinning => on_curium::serve(listener, SPIN)?,
         Runtime::Tokio => on_tokio::serve(listener)?,
         Runtime::Smol => on_smol::serve(listener)?,
         Runtime::Monoio => on_monoio::serve(listener)?,

@@ -2,13 +2,15 @@
 
 use std::io;
 use std::net;
+use std::time::Duration;
 
+use ::kernel::Kernel;
 use ::net::{TcpListener, TcpStream};
 
 use super::BUFFER;
 
-pub(super) fn serve(listener: net::TcpListener) -> io::Result<()> {
-    let served = kernel::run(async || {
+pub(super) fn serve(listener: net::TcpListener, spin: Duration) -> io::Result<()> {
+    let served = Kernel::builder().spin_before_sleep(spin).run(async || {
         let listener = TcpListener::from_std(listener)?;
         listener.serve(|stream, _peer| echo(stream)).await
     });
