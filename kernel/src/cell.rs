@@ -26,7 +26,7 @@ use crate::body::Body;
 use crate::chunk::TaskRef;
 use crate::error::{CancelReason, Panic};
 use crate::flags::Flags;
-use crate::id::{GroupId, TaskId};
+use crate::id::GroupId;
 use crate::links::{Links, NONE};
 use crate::place::Place;
 use crate::remote::TaskWaker;
@@ -79,9 +79,6 @@ pub(crate) struct TaskCell {
     pub(crate) body: Place<Pin<Box<dyn Body>>>,
     /// Ascends in the order of spawning: shutdown asks the youngest first.
     pub(crate) serial: Cell<u64>,
-    /// Who waits for its end, if that is a task of this kernel that polls the wait itself; all
-    /// others stand in `Rare::joiners`.
-    pub(crate) joiner: Cell<TaskId>,
     pub(crate) generation: Cell<u32>,
     pub(crate) flags: Flags,
     /// How many handles, joins and groups keep the outcome.
@@ -89,7 +86,7 @@ pub(crate) struct TaskCell {
     pub(crate) cycles: Cell<u32>,
 }
 
-const _: () = assert!(size_of::<TaskCell>() == 48, "a million of them are many pages of memory");
+const _: () = assert!(size_of::<TaskCell>() == 40, "a million of them are many pages of memory");
 
 /// What a task in a group has, one that has scopes, and one with something rare.
 pub(crate) struct Family {
@@ -123,7 +120,7 @@ pub(crate) struct Rare {
     pub(crate) panic: Cell<Option<Panic>>,
     /// Some if `Flags::ASKED` is set, and perhaps otherwise.
     asked: Cell<Option<Asked>>,
-    /// Who waits for its end and has no place in the cell.
+    /// Who waits for its end and has no place among the joiners of the chunk.
     pub(crate) joiners: WaitQueue,
     /// How many of these are in `join`.
     pub(crate) joining: Cell<u32>,
@@ -151,7 +148,6 @@ impl TaskCell {
         TaskCell {
             body: Place::empty(),
             serial: Cell::new(0),
-            joiner: Cell::new(TaskId::NOBODY),
             generation: Cell::new(generation),
             flags: Flags::new(Flags::FREE),
             holders: Cell::new(0),

@@ -3,6 +3,7 @@
 //! ```text
 //! TaskRef ──▶ Chunk ─┬─ cells     all that a plain task has to itself
 //!  (+ name)     │    ├─ origins   parent and type; made when they are not the same for all
+//!               │    ├─ joiners   who waits for its end; made when the first one is waited for
 //!               │    ├─ records   where it is parked; made when the first one parks
 //!               ▼    └─ families  group, scopes, rarities; made when the first one has any
 //!             Core
@@ -53,6 +54,7 @@ pub(crate) struct Chunk {
     /// Where its tenants come from, as long as it is the same for all.
     origin: Cell<Origin>,
     origins: OnceCell<Box<[Cell<Origin>; CELLS]>>,
+    joiners: OnceCell<Box<[Cell<TaskId>; CELLS]>>,
     records: OnceCell<Box<[Cell<Option<Parked>>; CELLS]>>,
     families: OnceCell<Box<[Family; CELLS]>>,
     cells: [TaskCell; CELLS],
@@ -69,6 +71,7 @@ impl Chunk {
             open: Cell::new(Links::ALONE),
             origin: Cell::new(Origin { parent: TaskId::NOBODY, type_name: || "nobody" }),
             origins: OnceCell::new(),
+            joiners: OnceCell::new(),
             records: OnceCell::new(),
             families: OnceCell::new(),
             cells: array::from_fn(|_| TaskCell::new(generation)),
@@ -262,6 +265,20 @@ impl TaskRef {
         (!self.flags.any(Flags::MAIN)).then_some(origin)
     }
 
+    /// Who waits for its end, if that is one task of this kernel that polls the wait itself; all
+    /// others stand in `Rare::joiners`.
+    #[inline]
+    pub(crate) fn joiner(&self) -> Option<TaskId> {
+        let joiners = self.chunk.joiners.get().filter(|_| self.flags.any(Flags::AWAITED));
+        joiners.map(|joiners| joiners[self.at()].get())
+    }
+
+    /// That task waits for its end; the flag says so.
+    #[inline]
+    pub(crate) fn set_joiner(&self, joiner: TaskId) {
+        self.chunk.joiners.get_or_init(make_joiners)[self.at()].set(joiner);
+    }
+
     /// Where it is parked, by the one record that the cell has room for.
     pub(crate) fn parked(&self) -> Option<Parked> {
         let polled = self.core().running.get() == self.id && current::has_recorded();
@@ -301,6 +318,12 @@ impl Deref for TaskRef {
     fn deref(&self) -> &TaskCell {
         &self.chunk.cells[self.at()]
     }
+}
+
+#[cold]
+#[inline(never)]
+fn make_joiners() -> Box<[Cell<TaskId>; CELLS]> {
+    Box::new(array::from_fn(|_| Cell::new(TaskId::NOBODY)))
 }
 
 #[cold]

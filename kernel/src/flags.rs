@@ -54,8 +54,10 @@ impl Flags {
     pub(crate) const MEMBER: u32 = 1 << 16;
     /// Something hangs, or did, on its root scope.
     pub(crate) const SCOPED: u32 = 1 << 17;
-    /// Who waits by `TaskCell::joiner` does so in a `join`.
-    pub(crate) const JOINED: u32 = 1 << 18;
+    /// Its joiner stands beside its cell.
+    pub(crate) const AWAITED: u32 = 1 << 18;
+    /// And waits in a `join`.
+    pub(crate) const JOINED: u32 = 1 << 19;
 
     /// Where the end of an ended task stands.
     const END: u32 = 29;

@@ -13,7 +13,6 @@ use crate::core::Core;
 use crate::current;
 use crate::error::{CancelReason, TaskCancelled, TaskError};
 use crate::flags::Flags;
-use crate::id::TaskId;
 use crate::leaf::{CancelPoint, Quick};
 use crate::task::{Hold, take_outcome};
 use crate::wait_queue::WaitSlot;
@@ -21,9 +20,16 @@ use crate::wait_queue::WaitSlot;
 /// The place of one that waits for the end of a task.
 enum JoinSlot {
     Out,
-    /// In the cell: the only one, or the first of them, if it is a task that polls the wait itself.
-    InCell,
+    /// Beside the cell: the only one, or the first of them, if it is a task that polls the wait
+    /// itself.
+    Beside,
     More(WaitSlot),
+}
+
+/// What is true of a task whose joiner stands beside its cell.
+#[inline]
+fn awaited(joins: bool) -> u32 {
+    if joins { Flags::AWAITED | Flags::JOINED } else { Flags::AWAITED }
 }
 
 /// Who waits for the end of this task: in `join`, `wait` or `cancel`, in order of arrival. `joins`:
@@ -55,22 +61,20 @@ impl TaskRef {
             JoinSlot::Out => {
                 let first = waiter.is_neighbour(self) && !self.has_waiters();
                 if first {
-                    self.joiner.set(waiter.id());
-                    if joins {
-                        self.flags.raise(Flags::JOINED);
-                    }
-                    *slot = JoinSlot::InCell;
+                    self.set_joiner(waiter.id());
+                    self.flags.raise(awaited(joins));
+                    *slot = JoinSlot::Beside;
                 }
                 first
             }
-            JoinSlot::InCell => waiter.is_neighbour(self) && self.joiner.get() == waiter.id(),
+            JoinSlot::Beside => waiter.is_neighbour(self) && self.joiner() == Some(waiter.id()),
         };
         if stays { Quick::Parked } else { Quick::Unsure }
     }
 
     #[inline]
     pub(crate) fn has_waiters(&self) -> bool {
-        self.joiner.get() != TaskId::NOBODY
+        self.flags.any(Flags::AWAITED)
             || self.any_rare().is_some_and(|rare| !rare.joiners.is_empty())
     }
 
@@ -78,12 +82,7 @@ impl TaskRef {
     fn leave_waiters(&self, slot: &mut JoinSlot, joins: bool) {
         match slot {
             JoinSlot::Out => return,
-            JoinSlot::InCell => {
-                self.joiner.set(TaskId::NOBODY);
-                if joins {
-                    self.flags.lower(Flags::JOINED);
-                }
-            }
+            JoinSlot::Beside => self.flags.lower(awaited(joins)),
             JoinSlot::More(slot) => self.leave_queue(slot, joins),
         }
         *slot = JoinSlot::Out;
@@ -103,12 +102,11 @@ impl TaskRef {
         }
     }
 
-    /// `core` is the kernel of this task, and so of the one in the cell: who waits in another one
-    /// stands in the queue.
+    /// `core` is the kernel of this task, and so of the one beside the cell: who waits in another
+    /// one stands in the queue.
     #[inline(never)]
     pub(crate) fn wake_waiters(&self, core: &Core) {
-        let joiner = self.joiner.replace(TaskId::NOBODY);
-        if joiner != TaskId::NOBODY {
+        if let Some(joiner) = self.joiner() {
             core.wake(joiner);
         }
         if let Some(rare) = self.any_rare() {

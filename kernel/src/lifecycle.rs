@@ -15,7 +15,6 @@ use crate::current::Entered;
 use crate::error::{CancelReason, Echo, Panic};
 use crate::flags::Flags;
 use crate::group_state::GroupState;
-use crate::id::TaskId;
 use crate::report::{Failure, Report};
 
 /// The box of an ended task is kept for the next one of its type up to this size.
@@ -132,7 +131,7 @@ impl Core {
         if cell.flags.any(Flags::MEMBER) {
             self.member_ended(task, end);
         }
-        if cell.joiner.get() != TaskId::NOBODY || cell.flags.any(Flags::RARE) {
+        if cell.flags.any(Flags::AWAITED | Flags::RARE) {
             task.wake_waiters(self);
         }
         if cell.holders.get() == 0 {
