@@ -85,7 +85,7 @@ where
             // A daemon: nobody waits for its outcome, so its failure is reported and is its own.
             group.spawn_daemon(async move {
                 // Out of a box: what a task is given keeps its room as long as the task lives.
-                let (stream, peer) = *connection;
+                let (stream, peer) = unbox(connection);
                 handler(stream, peer).await.map_err(E::into)
             });
         }
@@ -95,4 +95,9 @@ where
         Ok(error) => *error,
         Err(error) => io::Error::other(error),
     })
+}
+
+/// Moves the content out and frees the box, which `*boxed` keeps to the end of its scope.
+fn unbox<T>(boxed: Box<T>) -> T {
+    *boxed
 }
