@@ -13,13 +13,17 @@ pub(crate) const FAR: u64 = u64::MAX;
 #[derive(Debug)]
 pub(crate) struct Clock {
     origin: Instant,
+    /// The same on the system's clock, or a little later, so that nothing is early.
+    started: u64,
     /// None: the real clock.
     virtual_now: Option<Cell<u64>>,
 }
 
 impl Clock {
     pub(crate) fn new(is_virtual: bool) -> Self {
-        Clock { origin: Instant::now(), virtual_now: is_virtual.then(|| Cell::new(0)) }
+        let origin = Instant::now();
+        let virtual_now = is_virtual.then(|| Cell::new(0));
+        Clock { origin, started: system_nanos(origin), virtual_now }
     }
 
     pub(crate) fn is_virtual(&self) -> bool {
@@ -30,7 +34,7 @@ impl Clock {
     pub(crate) fn now(&self) -> u64 {
         match &self.virtual_now {
             Some(now) => now.get(),
-            None => nanos(self.origin.elapsed()),
+            None => system_nanos(self.origin).saturating_sub(self.started),
         }
     }
 
@@ -59,6 +63,21 @@ impl Clock {
     pub(crate) fn later(now: u64, duration: Duration) -> u64 {
         now.saturating_add(nanos(duration))
     }
+}
+
+/// The system's clock: on Linux, that of `Instant`, without the way there and back.
+#[cfg(target_os = "linux")]
+#[inline]
+fn system_nanos(_origin: Instant) -> u64 {
+    use rustix::time::{ClockId, clock_gettime};
+
+    let now = clock_gettime(ClockId::Monotonic);
+    (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn system_nanos(origin: Instant) -> u64 {
+    nanos(origin.elapsed())
 }
 
 fn nanos(duration: Duration) -> u64 {

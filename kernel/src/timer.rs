@@ -83,22 +83,23 @@ pub(crate) struct Timers {
     foreign: Slab<Waker>,
     /// How many were ever armed.
     armed: u64,
-    /// How many are.
-    live: usize,
+    /// How many of them have fired or were disarmed. Who are left are not counted by themselves:
+    /// two counters to write at once are written as one, and who then reads one waits.
+    gone: u64,
 }
 
 impl Timers {
     pub(crate) fn new() -> Self {
         let (fresh, heap, slots) = (Vec::new(), Vec::new(), Vec::new());
-        Timers { fresh, heap, slots, free: END, foreign: Slab::new(), armed: 0, live: 0 }
+        Timers { fresh, heap, slots, free: END, foreign: Slab::new(), armed: 0, gone: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.live
+        (self.armed - self.gone) as usize
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.live == 0
+        self.armed == self.gone
     }
 
     /// When the first one is due.
@@ -109,7 +110,6 @@ impl Timers {
     #[inline]
     pub(crate) fn arm(&mut self, deadline: u64, action: Action) -> TimerKey {
         self.armed += 1;
-        self.live += 1;
         let order = self.armed;
         let slot = if self.free == END { self.grow() } else { self.free };
         let armed = &mut self.slots[slot as usize];
@@ -148,10 +148,10 @@ impl Timers {
         if order == 0 {
             return waker;
         }
-        self.live -= 1;
+        self.gone += 1;
         if self.fresh.last().is_some_and(|last| last.order == order) {
             self.fresh.pop();
-        } else if self.fresh.len() + self.heap.len() > 2 * self.live + SLACK {
+        } else if self.fresh.len() + self.heap.len() > 2 * self.len() + SLACK {
             self.sweep();
         }
         waker
@@ -194,7 +194,7 @@ impl Timers {
     pub(crate) fn pop_due(&mut self, now: u64) -> Option<(Action, Option<Waker>)> {
         let first = self.first().filter(|first| first.deadline <= now)?;
         self.pop();
-        self.live -= 1;
+        self.gone += 1;
         let slot = &mut self.slots[first.slot as usize];
         slot.order = 0;
         let action = std::mem::replace(&mut slot.action, Action::Fired);
@@ -215,7 +215,7 @@ impl Timers {
     pub(crate) fn clear(&mut self) -> Vec<Waker> {
         self.fresh.clear();
         self.heap.clear();
-        self.live = 0;
+        self.gone = self.armed;
         for slot in &mut self.slots {
             slot.order = 0;
             if !matches!(slot.action, Action::Free(_)) {
