@@ -84,8 +84,12 @@ where
             let handler = handler.clone();
             // A daemon: nobody waits for its outcome, so its failure is reported and is its own.
             group.spawn_daemon(async move {
-                // Out of a box: what a task is given keeps its room as long as the task lives.
-                let (stream, peer) = unbox(connection);
+                // Out of a box: what a task is given keeps its room as long as the task lives. And
+                // out of a block, or else the box would be kept as long.
+                let (stream, peer) = {
+                    let connection = connection;
+                    *connection
+                };
                 handler(stream, peer).await.map_err(E::into)
             });
         }
@@ -95,9 +99,4 @@ where
         Ok(error) => *error,
         Err(error) => io::Error::other(error),
     })
-}
-
-/// Moves the content out and frees the box, which `*boxed` keeps to the end of its scope.
-fn unbox<T>(boxed: Box<T>) -> T {
-    *boxed
 }

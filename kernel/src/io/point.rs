@@ -13,11 +13,12 @@ use mio::event::Source;
 
 use super::side::Side;
 use super::{BOUND, Direction, MORE, PARKED, Registration, TELLS_ROOM};
+use crate::chunk::TaskRef;
 use crate::core::Core;
 use crate::current;
 use crate::id::TaskId;
 use crate::io_error::{busy, closed, elsewhere};
-use crate::leaf::CancelPoint;
+use crate::leaf::{CancelPoint, Quick};
 use crate::reactor::{Last, Sat, Who};
 use crate::remote::Message;
 
@@ -92,13 +93,22 @@ impl<'a, S: Source, D: Side> IoPoint<'a, S, D> {
         mut operation: impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         let IoPoint { registration, seat, point } = self;
+        let site = point.site();
         if !seat.parked {
             if let Some(done) = registration.try_io(cx, seat.direction, &mut operation) {
                 return Poll::Ready(done);
             }
         }
-        let site = point.site();
-        let polled = point.poll(cx, |cx| registration.attempt(seat, cx, site, &mut operation));
+        let polled = if !seat.parked && current::spend() {
+            point.park_by(
+                cx,
+                seat,
+                |seat, task| registration.sit_at_once(seat, task),
+                |seat, cx| registration.attempt(seat, cx, site, &mut operation),
+            )
+        } else {
+            point.poll(cx, |cx| registration.attempt(seat, cx, site, &mut operation))
+        };
         let result = match polled {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(result)) => result,
@@ -149,6 +159,16 @@ impl<S: Source> Registration<S> {
         }
         current::unspend();
         None
+    }
+
+    /// Parks where the last attempt took all there was and no event has come since.
+    #[inline(always)]
+    fn sit_at_once<R>(&self, seat: &mut Seat<impl Side>, task: &TaskRef) -> Quick<R> {
+        match self.next(task.core(), task.id(), seat, false) {
+            Next::Wait => Quick::Parked,
+            // It is asked again, and says the same, or to try.
+            _ => Quick::Unsure,
+        }
     }
 
     /// One attempt: try unless it is known to be of no use, and park if it would block.
