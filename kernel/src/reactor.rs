@@ -304,27 +304,34 @@ impl Reactor {
         limit: Option<Duration>,
         deadline: Option<u64>,
     ) -> io::Result<()> {
-        let timeout = match limit {
-            Some(limit) if limit.is_zero() => return self.poll_on(Some(limit)),
-            _ if !self.spin.is_zero() && self.look_out(limit)? => return Ok(()),
-            Some(limit) => self.alarm.set(limit, deadline)?,
+        if limit == Some(Duration::ZERO) {
+            return self.poll_on(limit);
+        }
+        let mut left = limit;
+        if !self.spin.is_zero() {
+            let Some(spent) = self.look_out(limit)? else { return Ok(()) };
+            left = limit.map(|limit| limit.saturating_sub(spent));
+        }
+        let timeout = match left {
+            Some(left) => self.alarm.set(left, deadline)?,
             None => None,
         };
         self.poll_on(timeout)
     }
 
-    /// Looks again and again before it sleeps. True: an event came, or the limit is reached.
+    /// Looks again and again before it sleeps: so long, and in vain. None: an event came, or the
+    /// limit is reached.
     #[cold]
-    fn look_out(&mut self, limit: Option<Duration>) -> io::Result<bool> {
+    fn look_out(&mut self, limit: Option<Duration>) -> io::Result<Option<Duration>> {
         let begun = Instant::now();
         loop {
             self.poll_on(Some(Duration::ZERO))?;
             let spent = begun.elapsed();
             if !self.events.is_empty() || limit.is_some_and(|limit| spent >= limit) {
-                return Ok(true);
+                return Ok(None);
             }
             if spent >= self.spin {
-                return Ok(false);
+                return Ok(Some(spent));
             }
         }
     }

@@ -145,19 +145,35 @@ impl Trace {
 
     /// What the thread that `write`s the word `begin` did from then until it wrote the word `end`.
     /// Other threads, such as the one that waits for a test to end, go their own way meanwhile.
-    pub(crate) fn between(&self, begin: &str, end: &str) -> Vec<&str> {
+    pub(crate) fn between(&self, begin: &str, end: &str) -> Vec<String> {
         let mut lines = self.lines.iter().filter_map(|line| line.split_once(' '));
-        let first = lines.by_ref().find(|(_, call)| call.contains(begin));
-        let (thread, first) = first.unwrap_or_else(|| panic!("no {begin}:\n{}", self.text()));
-        let own = lines.filter(|(who, _)| *who == thread).map(|(_, call)| call.trim_start());
-        // A line is in two parts if another thread made itself heard between them.
-        let rest = usize::from(first.ends_with("<unfinished ...>"));
-        let mut own = own.skip(rest).peekable();
-        let mut calls = Vec::new();
-        while let Some(call) = own.next_if(|call| !call.contains(end)) {
-            calls.push(call);
+        let said = lines.find(|(_, call)| call.contains(begin));
+        let (thread, _) = said.unwrap_or_else(|| panic!("no {begin}:\n{}", self.text()));
+        let mut calls = self.calls_of(thread).into_iter();
+        calls.find(|call| call.contains(begin));
+        let mut between = Vec::new();
+        loop {
+            match calls.next() {
+                None => panic!("no {end}:\n{}", self.text()),
+                Some(call) if call.contains(end) => return between,
+                Some(call) => between.push(call),
+            }
         }
-        assert!(own.peek().is_some(), "no {end}:\n{}", self.text());
+    }
+
+    /// The calls of a thread, each in one piece: in the trace it is in two if another thread made
+    /// itself heard before it was over.
+    fn calls_of(&self, thread: &str) -> Vec<String> {
+        let lines = self.lines.iter().filter_map(|line| line.split_once(' '));
+        let mut calls: Vec<String> = Vec::new();
+        for (_, line) in lines.filter(|(who, _)| *who == thread) {
+            let line = line.trim_start();
+            let rest = line.strip_prefix("<... ").and_then(|line| line.split_once(" resumed>"));
+            match (rest, calls.last_mut()) {
+                (Some((_, rest)), Some(begun)) => begun.push_str(rest),
+                _ => calls.push(line.trim_end_matches("<unfinished ...>").to_owned()),
+            }
+        }
         calls
     }
 
