@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::thread::ThreadId;
 use std::time::Duration;
 
@@ -160,4 +160,54 @@ fn a_torn_down_group_spares_a_stranger_in_the_place_of_a_member() {
         Outcome::Ok(())
     })
     .unwrap();
+}
+
+/// Polls the join in tasks of two kernels, first by the last bit of `who`; with so many tasks
+/// beside each, which moves their names. How often it was told of the end in the end.
+fn poll_in_turns(polls: u32, who: u32, beside: u32) -> u32 {
+    let kernels = [(); 2].map(|()| Kernel::builder().virtual_clock().build().unwrap());
+    let event = Rc::new(sync::Event::new());
+    let until = event.clone();
+    let target = kernels[0].run(async || {
+        let target = spawn(async move { until.wait().await });
+        a_few_turns().await;
+        target
+    });
+    let join: Slot<_> = Rc::new(RefCell::new(Some(target.join())));
+    let told = Rc::new(Cell::new(0));
+    for poll in 0..polls {
+        let (join, told) = (join.clone(), told.clone());
+        kernels[(who >> poll & 1) as usize].run(async || {
+            for _ in 0..beside {
+                spawn(sleep(Duration::MAX));
+            }
+            spawn(poll_fn(move |cx| {
+                let mut join = join.borrow_mut();
+                let Some(ours) = join.as_mut() else { return Poll::Ready(Outcome::Ok(())) };
+                ready!(Pin::new(ours).poll(cx)).unwrap().unwrap();
+                told.set(told.get() + 1);
+                *join = None;
+                Poll::Ready(Ok(()))
+            }));
+            a_few_turns().await;
+        });
+    }
+    event.set();
+    for kernel in [0, 1, 0] {
+        kernels[kernel].run(async || a_few_turns().await);
+    }
+    told.get()
+}
+
+/// C2: a join that tasks of two kernels poll in turn wakes the one that polled it last.
+#[test]
+fn a_join_wakes_who_polled_it_last_in_whichever_kernel() {
+    for polls in 1..=4 {
+        for who in 0..1 << polls {
+            for beside in 0..3 {
+                let told = poll_in_turns(polls, who, beside);
+                assert_eq!(told, 1, "{polls} polls, in {who:b}, {beside} beside");
+            }
+        }
+    }
 }
