@@ -48,7 +48,7 @@ struct Door {
 
 /// The task is to be queued again when this poll ends.
 const AGAIN: u8 = 1;
-/// A leaf has left its record in the cell of the task, in this poll.
+/// A leaf has left its record at the place of the task, in this poll.
 const RECORDED: u8 = 2;
 
 /// Where a waker is: two of one task are at one place.
@@ -203,13 +203,13 @@ pub(crate) fn refill_budget() {
     DOOR.with(|door| door.budget.set(Core::BUDGET));
 }
 
-/// Whether a leaf has left its record in the cell of the task, in this poll.
+/// Whether a leaf has left its record at the place of the task, in this poll.
 #[inline]
 pub(crate) fn has_recorded() -> bool {
     DOOR.with(|door| door.marks.get() & RECORDED != 0)
 }
 
-/// A leaf leaves its record in the cell of the task, or takes it away.
+/// A leaf leaves its record at the place of the task, or takes it away.
 #[inline]
 pub(crate) fn set_recorded(recorded: bool) {
     DOOR.with(|door| {

@@ -4,7 +4,7 @@
 //! Curium, and every leaf that others write, holds one [`CancelPoint`] and polls its operation
 //! through it. The point spends the budget, tries the operation first (C1), returns the
 //! cancellation when the operation would park (C2), and otherwise leaves the record that the
-//! monitor reads: in the cell of its task if it is the first one there in this poll, and with no
+//! monitor reads: at the place of its task if it is the first one there in this poll, and with no
 //! inner scope and no foreign waker between; else in the arena, on its scope, where a delivery
 //! finds its waker.
 
@@ -20,9 +20,9 @@ use crate::error::TaskCancelled;
 use crate::links::NONE;
 use crate::scope::Record;
 
-mod in_cell;
+mod in_place;
 
-use in_cell::InCell;
+use in_place::InPlace;
 
 /// A place where a task may park and be cancelled.
 ///
@@ -66,8 +66,8 @@ pub struct CancelPoint {
 /// Where the record of the parked leaf is.
 enum At {
     Nowhere,
-    /// In the cell of the task, until that is polled again.
-    Cell(InCell),
+    /// At the place of the task, until that is polled again.
+    Place(InPlace),
     /// In the arena.
     Arena(Rc<Core>, u32),
 }
@@ -221,7 +221,7 @@ impl CancelPoint {
             self.since = core.stamp();
         }
         let root = current::ambient().scope == NONE;
-        if !(root && self.park_in_cell(cx)) {
+        if !(root && self.park_in_place(cx)) {
             self.park_in_arena(&core, cx);
         }
         Poll::Pending
@@ -234,7 +234,7 @@ impl CancelPoint {
             At::Nowhere => {}
             // Left in an earlier poll, it is gone; or, if it was another task's, when that is
             // polled next.
-            At::Cell(_) if !current::has_recorded() => self.at = At::Nowhere,
+            At::Place(_) if !current::has_recorded() => self.at = At::Nowhere,
             _ => self.take_record(),
         }
     }
@@ -243,7 +243,7 @@ impl CancelPoint {
     fn take_record(&mut self) {
         match std::mem::replace(&mut self.at, At::Nowhere) {
             At::Nowhere => {}
-            At::Cell(record) => record.clear(),
+            At::Place(record) => record.clear(),
             At::Arena(core, key) => leave_arena(&core, key),
         }
     }
@@ -270,7 +270,7 @@ impl CancelPoint {
     fn was_parked_elsewhere(&self, core: &Rc<Core>) -> bool {
         match &self.at {
             At::Nowhere => false,
-            At::Cell(record) => core.with_running(|cell| record.is_of(cell)) != Some(true),
+            At::Place(record) => core.with_running(|cell| record.is_of(cell)) != Some(true),
             At::Arena(owner, key) => {
                 let task = owner.scopes.borrow().records[*key as usize].task;
                 !Rc::ptr_eq(owner, core) || core.running_id() != Some(task)
@@ -278,9 +278,9 @@ impl CancelPoint {
         }
     }
 
-    /// In no inner scope, polled by the task itself, and no other leaf parked: in its cell.
+    /// In no inner scope, polled by the task itself, and no other leaf parked: at its place.
     #[inline(always)]
-    fn park_in_cell(&mut self, cx: &Context<'_>) -> bool {
+    fn park_in_place(&mut self, cx: &Context<'_>) -> bool {
         current::own(cx.waker(), |cell| self.record_in(cell)) == Some(true)
     }
 
@@ -292,13 +292,13 @@ impl CancelPoint {
         let mut since = None;
         match &self.at {
             At::Nowhere => {}
-            At::Cell(record) if record.is_of(cell) => since = Some(record.since),
+            At::Place(record) if record.is_of(cell) => since = Some(record.since),
             _ => return false,
         }
         if current::has_recorded() {
             // By whom? By this one, if it is polled twice in one poll of the task.
             let cycle = cell.cycles.get();
-            return matches!(&self.at, At::Cell(record) if record.cycle == cycle);
+            return matches!(&self.at, At::Place(record) if record.cycle == cycle);
         }
         if self.since == 0 {
             self.since = cell.core().stamp();
@@ -306,7 +306,7 @@ impl CancelPoint {
         let since = since.unwrap_or_else(|| cell.core().tick_now());
         cell.set_parked(Parked { kind: self.kind, site: self.site, since });
         current::set_recorded(true);
-        self.at = At::Cell(InCell {
+        self.at = At::Place(InPlace {
             task: cell.id(),
             kernel: cell.core().number,
             cycle: cell.cycles.get(),

@@ -60,7 +60,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `kernel.rs` | [`Kernel`], [`run`], the builder, shutdown |
+//! | `kernel.rs`, `builder.rs` | [`Kernel`], [`run`], shutdown; what can be set |
 //! | `tick.rs`, `idle.rs` | a turn of the kernel; what it does between polls, and when idle |
 //! | `core.rs` | the state, and the six invariants that take the place of `SAFETY` comments |
 //! | `cell.rs`, `place.rs`, `flags.rs`, `body.rs` | what is known of a task, its states, its body |

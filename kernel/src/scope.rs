@@ -1,10 +1,10 @@
 //! The tree of cancel scopes of each task, and the records of its parked leaves.
 //!
-//! Every task owns a root scope (in its cell); every timeout, group body and shield that is being
+//! Every task owns a root scope (in its chunk); every timeout, group body and shield that is being
 //! polled is a scope below it. A leaf that parks leaves a record on its innermost scope: what it
 //! waits for, where, since when, and whom to wake if that is not simply the task. The same record
 //! serves the delivery of a cancellation, the monitor and the deadlock report. Only the first leaf
-//! of a plain task does without: its record is in the cell (`leaf.rs`).
+//! of a plain task does without: its record is at its place (`leaf.rs`).
 //!
 //! Records and children hang on their scope, so that an expiry touches what lies below it and
 //! nothing else. This file is data only: it wakes nobody, and what it takes out it gives back, to
@@ -127,7 +127,7 @@ pub(crate) struct Scopes {
     pub(crate) records: Slab<Record>,
 }
 
-/// The heads of the lists of a task's root, which live in its cell.
+/// The heads of the lists of a task's root, which live in its chunk.
 pub(crate) struct RootHeads<'a> {
     pub(crate) record: &'a Cell<u32>,
     pub(crate) child: &'a Cell<u32>,

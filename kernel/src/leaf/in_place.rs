@@ -1,13 +1,13 @@
-//! The record of a parked leaf in the cell of its task.
+//! The record of a parked leaf at the place of its task.
 
 use crate::chunk::TaskRef;
 use crate::current;
 use crate::flags::Flags;
 use crate::id::TaskId;
 
-/// A record in the cell of a task.
+/// A record at the place of a task.
 #[derive(Clone, Copy)]
-pub(super) struct InCell {
+pub(super) struct InPlace {
     pub(super) task: TaskId,
     pub(super) kernel: u32,
     /// The poll in which it was left there.
@@ -16,7 +16,7 @@ pub(super) struct InCell {
     pub(super) since: u64,
 }
 
-impl InCell {
+impl InPlace {
     /// Whether that is the task.
     pub(super) fn is_of(&self, cell: &TaskRef) -> bool {
         self.task == cell.id() && self.kernel == cell.core().number
