@@ -181,8 +181,8 @@ impl<S: Source> Registration<S> {
         operation: &mut impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         let mut tried = false;
-        let mut called = seat.parked
-            && current::own(cx.waker(), |cell| self.is_called(cell.core(), seat)) == Some(true);
+        let mut called =
+            seat.parked && current::try_with(|core| self.is_called(core, seat)) == Some(true);
         loop {
             let next = match std::mem::take(&mut called) {
                 true => Some(Next::Try),
