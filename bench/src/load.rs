@@ -133,8 +133,7 @@ impl Meter {
         Meter { cpu: None, wall: Instant::now() }
     }
 
-    /// Begins to measure processor time too. Not for what is to run under valgrind, which hides
-    /// the place where rustix looks for that clock.
+    /// Begins to measure processor time too, which takes a system call.
     pub fn start_with_cpu() -> Self {
         Meter { cpu: Some(process_time()), wall: Instant::now() }
     }
