@@ -63,7 +63,7 @@ impl Target {
     }
 
     /// Wakes. No borrow of the kernel may be held.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn wake(self) {
         if let Some(task) = self.task {
             // A later tenant of its place is not meant.
@@ -77,6 +77,7 @@ impl Target {
 }
 
 /// Wakes somebody else's waker. If it panics, that is reported, and the kernel goes on.
+#[inline(never)]
 pub(crate) fn wake_foreign(waker: Waker) {
     match current::try_with(Rc::clone) {
         Some(core) => core.guarded(|| waker.wake()),

@@ -94,9 +94,7 @@ impl<T> WaitQueue<T> {
         let at = slot.0;
         if at == NONE {
             let target = Target::of(cx);
-            let mut list = self.list.borrow_mut();
-            slot.0 = list.push(weight);
-            list.nodes[slot.0 as usize].who = target;
+            slot.0 = self.list.borrow_mut().push(weight, |who| *who = target);
             self.waiting.set(self.waiting.get() + 1);
             return Poll::Pending;
         }
@@ -123,8 +121,7 @@ impl<T> WaitQueue<T> {
         let mut list = self.list.borrow_mut();
         let at = slot.0;
         if at == NONE {
-            slot.0 = list.push(weight);
-            list.nodes[slot.0 as usize].who.set_task(task);
+            slot.0 = list.push(weight, |who| who.set_task(task));
             self.waiting.set(self.waiting.get() + 1);
             return Quick::Parked;
         }
@@ -206,11 +203,12 @@ impl<T> WaitQueue<T> {
 }
 
 impl<T> List<T> {
-    /// A node at the end, with nobody to wake as yet.
+    /// A node at the end; `seat` puts whom to wake into it.
     #[inline(always)]
-    fn push(&mut self, weight: usize) -> u32 {
+    fn push(&mut self, weight: usize, seat: impl FnOnce(&mut Target)) -> u32 {
         let at = if self.free == NONE { self.grow() } else { self.free };
         let node = &mut self.nodes[at as usize];
+        seat(&mut node.who);
         self.free = node.next;
         node.previous = self.tail;
         node.next = NONE;
