@@ -153,8 +153,7 @@ impl Chunk {
             self.origin.set(origin);
         } else {
             let same = self.origin.get();
-            let make = || Box::new(array::from_fn(|_| Cell::new(same)));
-            self.origins.get_or_init(make)[at].set(origin);
+            self.origins.get_or_init(|| make(|| Cell::new(same)))[at].set(origin);
         }
     }
 
@@ -276,7 +275,8 @@ impl TaskRef {
     /// That task waits for its end; the flag says so.
     #[inline]
     pub(crate) fn set_joiner(&self, joiner: TaskId) {
-        self.chunk.joiners.get_or_init(make_joiners)[self.at()].set(joiner);
+        self.chunk.joiners.get_or_init(|| make(|| Cell::new(TaskId::NOBODY)))[self.at()]
+            .set(joiner);
     }
 
     /// Where it is parked, by the one record that the cell has room for.
@@ -289,14 +289,14 @@ impl TaskRef {
     /// It is parked there, as it is being polled; the flag follows when it stops.
     #[inline]
     pub(crate) fn set_parked(&self, parked: Parked) {
-        let records = self.chunk.records.get_or_init(make_records);
+        let records = self.chunk.records.get_or_init(|| make(|| Cell::new(None)));
         records[self.at()].set(Some(parked));
     }
 
     /// What it has besides its cell; from here on it may.
     #[inline]
     pub(crate) fn family(&self) -> &Family {
-        &self.chunk.families.get_or_init(make_families)[self.at()]
+        &self.chunk.families.get_or_init(|| make(Family::default))[self.at()]
     }
 
     /// What it has besides its cell, if any in its chunk has.
@@ -320,20 +320,9 @@ impl Deref for TaskRef {
     }
 }
 
+/// Something for each cell of a chunk.
 #[cold]
 #[inline(never)]
-fn make_joiners() -> Box<[Cell<TaskId>; CELLS]> {
-    Box::new(array::from_fn(|_| Cell::new(TaskId::NOBODY)))
-}
-
-#[cold]
-#[inline(never)]
-fn make_records() -> Box<[Cell<Option<Parked>>; CELLS]> {
-    Box::new(array::from_fn(|_| Cell::new(None)))
-}
-
-#[cold]
-#[inline(never)]
-fn make_families() -> Box<[Family; CELLS]> {
-    Box::new(array::from_fn(|_| Family::default()))
+fn make<T>(each: impl Fn() -> T) -> Box<[T; CELLS]> {
+    Box::new(array::from_fn(|_| each()))
 }
