@@ -279,7 +279,7 @@ impl TaskRef {
             .set(joiner);
     }
 
-    /// Where it is parked, by the one record that the cell has room for.
+    /// Where it is parked, by the one record that there is room for at its place.
     pub(crate) fn parked(&self) -> Option<Parked> {
         let polled = self.core().running.get() == self.id && current::has_recorded();
         let there = polled || self.flags.any(Flags::PARKED);

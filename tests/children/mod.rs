@@ -146,8 +146,7 @@ impl Trace {
     /// What the thread that `write`s the word `begin` did from then until it wrote the word `end`.
     /// Other threads, such as the one that waits for a test to end, go their own way meanwhile.
     pub(crate) fn between(&self, begin: &str, end: &str) -> Vec<String> {
-        let mut lines = self.lines.iter().filter_map(|line| line.split_once(' '));
-        let said = lines.find(|(_, call)| call.contains(begin));
+        let said = self.by_thread().find(|(_, call)| call.contains(begin));
         let (thread, _) = said.unwrap_or_else(|| panic!("no {begin}:\n{}", self.text()));
         let mut calls = self.calls_of(thread).into_iter();
         calls.find(|call| call.contains(begin));
@@ -164,10 +163,8 @@ impl Trace {
     /// The calls of a thread, each in one piece: in the trace it is in two if another thread made
     /// itself heard before it was over.
     fn calls_of(&self, thread: &str) -> Vec<String> {
-        let lines = self.lines.iter().filter_map(|line| line.split_once(' '));
         let mut calls: Vec<String> = Vec::new();
-        for (_, line) in lines.filter(|(who, _)| *who == thread) {
-            let line = line.trim_start();
+        for (_, line) in self.by_thread().filter(|(who, _)| *who == thread) {
             let rest = line.strip_prefix("<... ").and_then(|line| line.split_once(" resumed>"));
             match (rest, calls.last_mut()) {
                 (Some((_, rest)), Some(begun)) => begun.push_str(rest),
@@ -179,7 +176,13 @@ impl Trace {
 
     /// What each thread did, in order, without the number of the thread.
     pub(crate) fn lines(&self) -> impl Iterator<Item = &str> {
-        self.lines.iter().filter_map(|line| Some(line.split_once(' ')?.1.trim_start()))
+        self.by_thread().map(|(_, line)| line)
+    }
+
+    /// Each line, and before it the number of the thread.
+    fn by_thread(&self) -> impl Iterator<Item = (&str, &str)> {
+        let parts = self.lines.iter().filter_map(|line| line.split_once(' '));
+        parts.map(|(thread, line)| (thread, line.trim_start()))
     }
 
     /// The calls of one of these names.

@@ -93,12 +93,12 @@ impl<'a, S: Source, D: Side> IoPoint<'a, S, D> {
         mut operation: impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         let IoPoint { registration, seat, point } = self;
-        let site = point.site();
         if !seat.parked {
             if let Some(done) = registration.try_io(cx, seat.direction, &mut operation) {
                 return Poll::Ready(done);
             }
         }
+        let site = point.site();
         let polled = if !seat.parked && current::spend() {
             point.park_by(
                 cx,
