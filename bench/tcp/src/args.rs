@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use lexopt::{Arg, Parser, ValueExt};
@@ -26,6 +27,8 @@ pub(crate) struct Options {
     /// A tenth of the work: to see that it runs, not to compare.
     pub(crate) quick: bool,
     pub(crate) json: bool,
+    /// Where the picture of growth goes.
+    pub(crate) svg: Option<PathBuf>,
 }
 
 /// What the load generator does to a server.
@@ -39,11 +42,21 @@ pub(crate) enum Workload {
     AcceptRate,
     /// Thousands of connections that are open and say nothing.
     Idle,
+    /// As [`AcceptRate`](Workload::AcceptRate), beside more and more of the silent ones.
+    GrowAccept,
+    /// The same on a server that has had more and more of them.
+    GrowAccepted,
 }
 
 impl Workload {
-    pub(crate) const ALL: [Workload; 4] =
-        [Workload::EchoLatency, Workload::EchoThroughput, Workload::AcceptRate, Workload::Idle];
+    pub(crate) const ALL: [Workload; 6] = [
+        Workload::EchoLatency,
+        Workload::EchoThroughput,
+        Workload::AcceptRate,
+        Workload::Idle,
+        Workload::GrowAccept,
+        Workload::GrowAccepted,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -51,12 +64,23 @@ impl Workload {
             Workload::EchoThroughput => "echo_throughput",
             Workload::AcceptRate => "accept_rate",
             Workload::Idle => "idle",
+            Workload::GrowAccept => "grow_accept",
+            Workload::GrowAccepted => "grow_accepted",
         }
+    }
+
+    /// Whether it is looked at how the cost of one grows.
+    pub(crate) fn grows(self) -> bool {
+        matches!(self, Workload::GrowAccept | Workload::GrowAccepted)
     }
 }
 
-/// Several may be meant: every name that contains `part`.
+/// Several may be meant: the one of this name, or every one whose name contains `part`.
 fn workloads(part: &str) -> Result<Vec<Workload>, String> {
+    let named = |workload: &Workload| workload.name() == part;
+    if let Some(one) = Workload::ALL.into_iter().find(named) {
+        return Ok(vec![one]);
+    }
     let found = Workload::ALL.into_iter().filter(|workload| workload.name().contains(part));
     let found: Vec<Workload> = found.collect();
     if found.is_empty() {
@@ -74,6 +98,7 @@ pub(crate) fn parse() -> Result<Command, lexopt::Error> {
         rounds: 5,
         quick: false,
         json: false,
+        svg: None,
     };
     let mut counting = false;
     while let Some(arg) = parser.next()? {
@@ -93,11 +118,14 @@ pub(crate) fn parse() -> Result<Command, lexopt::Error> {
             Arg::Long("rounds") => options.rounds = parser.value()?.parse::<usize>()?.max(1),
             Arg::Long("quick") => options.quick = true,
             Arg::Long("json") => options.json = true,
+            Arg::Long("svg") => options.svg = Some(PathBuf::from(parser.value()?)),
             other => return Err(other.unexpected()),
         }
     }
     if options.workloads.is_empty() {
-        options.workloads.extend(Workload::ALL);
+        // A million connections take minutes: only who names them gets them.
+        let brief = |workload: &Workload| *workload != Workload::GrowAccepted;
+        options.workloads.extend(Workload::ALL.into_iter().filter(brief));
     }
     if options.runtimes.is_empty() {
         options.runtimes.extend(Runtime::ALL);

@@ -29,13 +29,16 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&folder)?;
     let mut figures = Figures::new(&options.runtimes);
     let mut calls = Vec::new();
-    for &workload in options.workloads.iter().filter(|&&workload| workload != Workload::Idle) {
+    for &workload in options.workloads.iter().filter(|workload| one_of(**workload).is_some()) {
         for &runtime in &options.runtimes {
             eprintln!("{} on {runtime}", workload.name());
             let spent = instructions(&folder, workload, runtime, work)?;
-            figures.add(instructions_of(workload), runtime, spent);
+            let metric = |what| {
+                format!("{}, {what} a {}", workload.name(), one_of(workload).unwrap_or_default())
+            };
+            figures.add(&metric("user instructions"), runtime, spent);
             let each = system_calls(&folder, workload, runtime, work)?;
-            figures.add(calls_of(workload), runtime, each.values().sum());
+            figures.add(&metric("system calls"), runtime, each.values().sum());
             calls.push((workload, runtime, each));
         }
     }
@@ -54,21 +57,12 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn instructions_of(workload: Workload) -> &'static str {
+/// What is counted by the piece; nothing of the workloads in which there is no such thing.
+fn one_of(workload: Workload) -> Option<&'static str> {
     match workload {
-        Workload::EchoLatency => "echo_latency, user instructions a request",
-        Workload::EchoThroughput => "echo_throughput, user instructions a request",
-        Workload::AcceptRate => "accept_rate, user instructions a connection",
-        Workload::Idle => "idle",
-    }
-}
-
-fn calls_of(workload: Workload) -> &'static str {
-    match workload {
-        Workload::EchoLatency => "echo_latency, system calls a request",
-        Workload::EchoThroughput => "echo_throughput, system calls a request",
-        Workload::AcceptRate => "accept_rate, system calls a connection",
-        Workload::Idle => "idle",
+        Workload::EchoLatency | Workload::EchoThroughput => Some("request"),
+        Workload::AcceptRate => Some("connection"),
+        Workload::Idle | Workload::GrowAccept | Workload::GrowAccepted => None,
     }
 }
 
@@ -91,7 +85,7 @@ fn drive(
             load::in_step(at, ECHOING, LARGE, count, || server.hold(), || server.let_go())?;
         }
         Workload::AcceptRate => load::connections(at, ACCEPTING, count)?,
-        Workload::Idle => drop(load::idle(at, count)?),
+        Workload::Idle | Workload::GrowAccept | Workload::GrowAccepted => {}
     }
     Ok(())
 }

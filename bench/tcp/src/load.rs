@@ -1,19 +1,40 @@
 //! The load generator: one for all servers, and none of their code.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
+use socket2::{Domain, Protocol, Socket, Type};
 
 /// Longer than anything here takes: a server that stops answering is an error, not a hang.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Connects, from an address and a port that no other connection had.
+///
+/// Were the choice the system's, it would look longer and longer for a port where thousands are
+/// taken, and what comes in bursts to one server would come one by one to the next.
 fn connect(server: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(server)?;
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+    // Another run of this program may have had it a moment ago.
+    socket.set_reuse_address(true)?;
+    socket.bind(&source().into())?;
+    socket.connect(&server.into())?;
+    let stream = TcpStream::from(socket);
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     Ok(stream)
+}
+
+/// The next of the machine's addresses for itself, with a port.
+fn source() -> SocketAddr {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    const PORTS: u32 = 8_000;
+    let place = NEXT.fetch_add(1, Ordering::Relaxed);
+    let address = Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + 1 + place / PORTS);
+    let port = u16::try_from(10_000 + place % PORTS).expect("less than 18,000");
+    (address, port).into()
 }
 
 /// One connection, `len` bytes there and back, `trips` times: how long each took, in nanoseconds.

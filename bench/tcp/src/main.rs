@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! curium-bench-tcp [--only WORKLOADS] [--runtimes NAMES] [--rounds N] [--quick] [--json]
+//!                  [--svg FILE]             the picture of growth
 //! curium-bench-tcp count [the same]        instructions and system calls a request
 //! curium-bench-tcp serve RUNTIME           the server alone; the others start it like this
 //! ```
@@ -10,6 +11,7 @@
 
 mod args;
 mod count;
+mod growth;
 mod load;
 mod report;
 mod rounds;

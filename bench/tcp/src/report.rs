@@ -11,7 +11,7 @@ pub(crate) struct Figures {
 
 #[derive(Debug)]
 struct Row {
-    metric: &'static str,
+    metric: String,
     /// As many lists as there are runtimes, in their order.
     values: Vec<Vec<f64>>,
 }
@@ -21,7 +21,7 @@ impl Figures {
         Figures { runtimes: runtimes.to_vec(), rows: Vec::new() }
     }
 
-    pub(crate) fn add(&mut self, metric: &'static str, runtime: Runtime, value: f64) {
+    pub(crate) fn add(&mut self, metric: &str, runtime: Runtime, value: f64) {
         let place = self.runtimes.iter().position(|&known| known == runtime);
         let place = place.expect("only what was asked for is measured");
         if let Some(row) = self.rows.iter_mut().find(|row| row.metric == metric) {
@@ -30,7 +30,13 @@ impl Figures {
         }
         let mut values = vec![Vec::new(); self.runtimes.len()];
         values[place].push(value);
-        self.rows.push(Row { metric, values });
+        self.rows.push(Row { metric: metric.to_owned(), values });
+    }
+
+    /// The median of a metric on a runtime.
+    pub(crate) fn median(&self, metric: &str, runtime: Runtime) -> Option<f64> {
+        let place = self.runtimes.iter().position(|&known| known == runtime)?;
+        median(&self.rows.iter().find(|row| row.metric == metric)?.values[place])
     }
 }
 
@@ -84,7 +90,7 @@ pub(crate) fn json(figures: &Figures) {
                 continue;
             };
             // Names and numbers only: nothing here needs escaping.
-            let metric = row.metric;
+            let metric = &row.metric;
             objects.push(format!(
                 "  {{\"metric\": \"{metric}\", \"runtime\": \"{runtime}\", \"median\": {median}, \
                  \"rounds\": {values:?}}}"

@@ -2,26 +2,40 @@
 //! changes for all.
 
 use std::error::Error;
+use std::fs;
 use std::time::Duration;
 
 use crate::args::{Options, Workload};
+use crate::growth;
 use crate::load;
 use crate::report::{self, Figures};
 use crate::serve::{self, Runtime};
 use crate::server::Server;
 
 /// How much work one measurement is.
-struct Sizes {
+pub(crate) struct Sizes {
     trips: usize,
     requests: usize,
     connections: usize,
     idle: usize,
+    pub(crate) growth: growth::Steps,
 }
 
 impl Sizes {
-    const FULL: Sizes =
-        Sizes { trips: 12_000, requests: 120_000, connections: 12_000, idle: 8_000 };
-    const QUICK: Sizes = Sizes { trips: 2_000, requests: 15_000, connections: 1_500, idle: 2_000 };
+    const FULL: Sizes = Sizes {
+        trips: 12_000,
+        requests: 120_000,
+        connections: 12_000,
+        idle: 8_000,
+        growth: growth::Steps::FULL,
+    };
+    const QUICK: Sizes = Sizes {
+        trips: 2_000,
+        requests: 15_000,
+        connections: 1_500,
+        idle: 2_000,
+        growth: growth::Steps::QUICK,
+    };
 }
 
 /// The bytes of the small message and of the large one.
@@ -44,7 +58,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             let mut order = options.runtimes.clone();
             let len = order.len();
             order.rotate_left(round % len);
-            for runtime in order {
+            for runtime in order.into_iter().filter(|&runtime| takes_part(workload, runtime)) {
                 measure(workload, runtime, core, &sizes, &mut figures)
                     .map_err(|error| format!("{} on {runtime}: {error}", workload.name()))?;
             }
@@ -54,8 +68,17 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         report::json(&figures);
     } else {
         report::table(&figures);
+        print!("{}", growth::text(&figures, &sizes.growth));
+    }
+    if let Some(path) = &options.svg {
+        fs::write(path, growth::picture(&figures, &sizes.growth))?;
     }
     Ok(())
+}
+
+/// Growth is Curium's and that of mio by hand, for whom the system's tables grow as well.
+fn takes_part(workload: Workload, runtime: Runtime) -> bool {
+    !workload.grows() || growth::RUNTIMES.contains(&runtime)
 }
 
 /// Pins this process to the last core it may use; gives the first one, for the server.
@@ -79,7 +102,7 @@ fn measure(
 ) -> Result<(), Box<dyn Error>> {
     let server = Server::start(runtime, core)?;
     let at = server.address;
-    let mut add = |metric, value| figures.add(metric, runtime, value);
+    let mut add = |metric: &str, value| figures.add(metric, runtime, value);
     match workload {
         Workload::EchoLatency => {
             load::latencies(at, SMALL, sizes.trips / 10)?;
@@ -113,13 +136,16 @@ fn measure(
             let grown = server.resident()?.saturating_sub(before);
             add("idle, bytes a connection", grown as f64 / open.len() as f64);
         }
+        Workload::GrowAccept | Workload::GrowAccepted => {
+            growth::measure(workload, &server, &sizes.growth, add)?;
+        }
     }
     server.stop()?;
     Ok(())
 }
 
 /// Microseconds of the server's CPU for each of `count`; that is seconds for a million.
-fn each(server: &Server, before: Duration, count: usize) -> Result<f64, Box<dyn Error>> {
+pub(crate) fn each(server: &Server, before: Duration, count: usize) -> Result<f64, Box<dyn Error>> {
     let spent = server.cpu()?.saturating_sub(before);
     Ok(spent.as_secs_f64() * 1e6 / count as f64)
 }
