@@ -41,15 +41,17 @@ struct Door {
     /// Operations that may still complete before the task yields (K2).
     budget: Cell<u32>,
     /// [`AGAIN`] and [`RECORDED`].
-    marks: Cell<u8>,
+    marks: Cell<u32>,
     /// What the scopes around the leaf say; clear between polls.
     ambient: Cell<Ambient>,
 }
 
-/// The task is to be queued again when this poll ends.
-const AGAIN: u8 = 1;
-/// A leaf has left its record at the place of the task, in this poll.
-const RECORDED: u8 = 2;
+/// The task is to be queued again when this poll ends: as the flag of the task that it becomes.
+const AGAIN: u32 = Flags::QUEUED;
+/// A leaf has left its record at the place of the task, in this poll. Likewise.
+const RECORDED: u32 = Flags::PARKED;
+
+const _: () = assert!((AGAIN | RECORDED) <= u8::MAX as u32, "see `end_poll`");
 
 /// Where a waker is: two of one task are at one place.
 type Address = (*const (), *const RawWakerVTable);
@@ -261,25 +263,33 @@ impl Marks {
     /// The task asked to be queued again.
     #[inline]
     pub(crate) fn again(self) -> bool {
-        self.0 & AGAIN != 0
+        self.flags() & AGAIN != 0
     }
 
     /// The same, the record put down elsewhere.
     pub(crate) fn without_record(self) -> Self {
-        Marks(self.0 & !RECORDED)
+        Marks(self.0 & !(RECORDED as u8))
     }
 
     /// `Flags::PARKED` if a leaf has left its record.
     #[inline]
     pub(crate) fn parked(self) -> u32 {
-        u32::from(self.0 & RECORDED) * (Flags::PARKED / u32::from(RECORDED))
+        self.flags() & RECORDED
+    }
+
+    /// The same, and `Flags::QUEUED` if the task asked to be queued again.
+    #[inline]
+    pub(crate) fn flags(self) -> u32 {
+        self.0.into()
     }
 }
 
 /// The poll has ended: what it has left.
 #[inline]
 pub(crate) fn end_poll() -> Marks {
-    DOOR.with(|door| Marks(door.marks.get()))
+    // One byte, as one byte is written when a mark is made: who reads more than was written last
+    // waits until that is through.
+    DOOR.with(|door| Marks(door.marks.get() as u8))
 }
 
 /// Nobody runs any more: a poll has panicked.

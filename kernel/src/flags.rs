@@ -27,8 +27,8 @@ impl Flags {
     /// It is being polled.
     pub(crate) const RUNNING: u32 = 1 << 2;
     pub(crate) const ENDED: u32 = 1 << 3;
-    /// The future of `Kernel::run`.
-    pub(crate) const MAIN: u32 = 1 << 4;
+    /// Its record stands beside its cell, since its last poll and until the next.
+    pub(crate) const PARKED: u32 = 1 << 4;
     /// It has a waker of its own.
     pub(crate) const WAKER: u32 = 1 << 5;
     /// Its cancellation was requested: its root has a stamp.
@@ -48,8 +48,8 @@ impl Flags {
     pub(crate) const RARE: u32 = 1 << 13;
     /// Its box is too large to be kept.
     pub(crate) const LARGE: u32 = 1 << 14;
-    /// Its record stands beside its cell, since its last poll and until the next.
-    pub(crate) const PARKED: u32 = 1 << 15;
+    /// The future of `Kernel::run`.
+    pub(crate) const MAIN: u32 = 1 << 15;
     /// It is in a group, or was when it ended.
     pub(crate) const MEMBER: u32 = 1 << 16;
     /// Something hangs, or did, on its root scope.
@@ -177,11 +177,11 @@ impl Flags {
         self.0.set((self.0.get() & !Flags::RUNNING) | also);
     }
 
-    /// Polled, and into the queue with it if it is not there. Whether it was not.
+    /// The same. Whether it is to be queued now, which it was not.
     #[inline]
-    pub(crate) fn stop_and_queue(&self, also: u32) -> bool {
+    pub(crate) fn stop_or_queue(&self, also: u32) -> bool {
         let before = self.0.get();
-        self.0.set((before & !Flags::RUNNING) | Flags::QUEUED | also);
-        before & Flags::QUEUED == 0
+        self.0.set((before & !Flags::RUNNING) | also);
+        also & !before & Flags::QUEUED != 0
     }
 }

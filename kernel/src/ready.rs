@@ -1,4 +1,6 @@
-//! The ready queue: FIFO, or shuffled by a seed.
+//! The ready queue: FIFO, or shuffled by a seed; and the round that is taken out of it.
+
+use std::cell::RefCell;
 
 /// The tasks that will be polled next, behind those of the round that goes on.
 ///
@@ -22,10 +24,15 @@ impl ReadyQueue {
         self.tasks.push(task);
     }
 
+    /// The only task, if there is just one.
+    #[inline]
+    fn pop_lone(&mut self) -> Option<u32> {
+        if self.tasks.len() == 1 { self.tasks.pop() } else { None }
+    }
+
     /// The first task of the next round; the others go into `round`, which is empty, the next one
     /// last. With a seed there are no others.
-    #[inline]
-    pub(crate) fn next_round(&mut self, round: &mut Vec<u32>) -> Option<u32> {
+    fn next_round(&mut self, round: &mut Vec<u32>) -> Option<u32> {
         if self.tasks.len() > 1 {
             if let Some(random) = &mut self.random {
                 // Rounds of one, so that whoever is made ready meanwhile may come first.
@@ -40,10 +47,12 @@ impl ReadyQueue {
     }
 
     /// What is left of a round comes first again.
-    pub(crate) fn put_back(&mut self, round: &mut Vec<u32>) {
-        round.reverse();
-        round.append(&mut self.tasks);
-        std::mem::swap(&mut self.tasks, round);
+    pub(crate) fn put_back(&mut self, round: &mut Round) {
+        let tasks = &mut round.behind;
+        tasks.append(&mut round.next);
+        tasks.reverse();
+        tasks.append(&mut self.tasks);
+        std::mem::swap(&mut self.tasks, tasks);
     }
 
     /// Takes all of them.
@@ -53,6 +62,75 @@ impl ReadyQueue {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.tasks.is_empty()
+    }
+}
+
+/// The tasks that were ready when the last one of the round before had its turn.
+#[derive(Default)]
+pub(crate) struct Round {
+    /// Those that are polled before the next look elsewhere, the next one last: so that a turn
+    /// asks one question, not whether there is a task and whether it may be polled.
+    next: Vec<u32>,
+    /// Those behind them, likewise.
+    behind: Vec<u32>,
+    /// How many more may join `next`.
+    left: usize,
+}
+
+impl Round {
+    /// The next task. None: nobody is ready, or it is time to look elsewhere.
+    #[inline(always)]
+    pub(crate) fn pop(&mut self, ready: &RefCell<ReadyQueue>) -> Option<u32> {
+        if let Some(next) = self.next.pop() {
+            return Some(next);
+        }
+        if self.left == 0 {
+            return None;
+        }
+        // Nobody is behind them, or as many as may had joined them.
+        let lone = ready.borrow_mut().pop_lone();
+        match lone {
+            None => self.begin(ready),
+            Some(alone) => {
+                self.left -= 1;
+                Some(alone)
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn begin(&mut self, ready: &RefCell<ReadyQueue>) -> Option<u32> {
+        let first = ready.borrow_mut().next_round(&mut self.next)?;
+        self.left -= 1;
+        if self.next.len() > self.left {
+            std::mem::swap(&mut self.next, &mut self.behind);
+            self.advance();
+        } else {
+            self.left -= self.next.len();
+        }
+        Some(first)
+    }
+
+    /// As many as may come next.
+    #[inline(never)]
+    fn advance(&mut self) {
+        let rest = self.behind.len().saturating_sub(self.left);
+        self.next.extend_from_slice(&self.behind[rest..]);
+        self.behind.truncate(rest);
+        self.left -= self.next.len();
+    }
+
+    /// It was looked elsewhere: so many may have their turn.
+    pub(crate) fn allow(&mut self, polls: u32) {
+        debug_assert!(self.next.is_empty(), "they have theirs first");
+        self.left = polls as usize;
+        if !self.behind.is_empty() {
+            self.advance();
+        }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.next.is_empty() && self.behind.is_empty()
     }
 }
 
@@ -66,5 +144,49 @@ impl SplitMix {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_come_in_order_and_no_more_than_are_allowed() {
+        for ready_at_once in [1, 2, 3, 4, 5, 9, 130] {
+            for allowed in 1..8 {
+                let queue = RefCell::new(ReadyQueue::new(None));
+                let mut round = Round::default();
+                let (mut made, mut had) = (0, 0);
+                while had < 300 {
+                    assert_eq!(round.pop(&queue), None, "nothing is allowed");
+                    round.allow(allowed);
+                    for left in (0..allowed).rev() {
+                        while made < had + ready_at_once {
+                            queue.borrow_mut().push(made);
+                            made += 1;
+                        }
+                        assert_eq!(round.pop(&queue), Some(had), "{ready_at_once} {left}");
+                        had += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_a_round_comes_before_what_came_later() {
+        for taken in 0..6 {
+            let queue = RefCell::new(ReadyQueue::new(None));
+            let mut round = Round::default();
+            (0..6).for_each(|task| queue.borrow_mut().push(task));
+            round.allow(4);
+            let had: Vec<u32> = (0..taken.min(4)).filter_map(|_| round.pop(&queue)).collect();
+            (6..8).for_each(|task| queue.borrow_mut().push(task));
+            assert_eq!(round.is_over(), taken == 0);
+            queue.borrow_mut().put_back(&mut round);
+            let all = [had, queue.borrow_mut().take()].concat();
+            assert_eq!(all, (0..8).collect::<Vec<u32>>(), "{taken}");
+        }
     }
 }

@@ -24,6 +24,7 @@ use crate::current::{self, Marks};
 use crate::flags::Flags;
 use crate::id::TaskId;
 use crate::links::NONE;
+use crate::ready::Round;
 use crate::remote::TaskWaker;
 use crate::report::Report;
 
@@ -43,14 +44,12 @@ pub(crate) type PollMain<'a> = dyn FnMut(&mut Context<'_>) -> Poll<Verdict> + 'a
 /// What a run keeps from poll to poll, on its own stack.
 pub(crate) struct Wheel<'a> {
     core: &'a Core,
-    /// The places of the tasks of this round, the next one last.
-    round: Vec<u32>,
+    /// The places of the tasks that are polled next.
+    round: Round,
     /// The task that is polled, or was last; in the loop over plain tasks, one in its chunk.
     task: TaskRef,
     /// A waker that nobody has cloned yet: named anew for each poll.
     spare: OwnWaker,
-    /// Polls until the next look at timers, reactor and mailbox (K2); none after a panic.
-    left: u32,
     /// The flags of a task that does not go the short way.
     special: u32,
 }
@@ -62,7 +61,7 @@ impl<'a> Wheel<'a> {
         // A name that is near to no place, so the first task is looked for.
         let task = TaskRef::by(chunk, TaskId::NOBODY);
         let special = if core.settings.long_poll.is_some() { u32::MAX } else { Flags::SPECIAL };
-        Wheel { core, round: Vec::new(), task, spare: spare_waker(core), left: 0, special }
+        Wheel { core, round: Round::default(), task, spare: spare_waker(core), special }
     }
 }
 
@@ -185,8 +184,8 @@ impl Core {
                 return Some(Turn::GraceOver);
             }
         }
-        wheel.left = Core::POLLS;
-        self.look(!wheel.round.is_empty());
+        wheel.round.allow(Core::POLLS);
+        self.look(!wheel.round.is_over());
         None
     }
 
@@ -194,26 +193,19 @@ impl Core {
     /// done.
     #[inline]
     fn poll_plain(&self, wheel: &mut Wheel<'_>, main: &mut PollMain<'_>) -> Halt {
-        let Wheel { round, task: last, spare, left: kept, special, .. } = wheel;
+        let Wheel { round, task: last, spare, special, .. } = wheel;
         let cx = &mut Context::from_waker(&spare.waker);
-        let mut left = std::mem::take(kept);
-        let halt = loop {
-            if left == 0 {
-                break Halt::Look;
-            }
-            let next = match round.pop() {
-                None => self.ready.borrow_mut().next_round(round),
-                some => some,
+        loop {
+            let Some(index) = round.pop(&self.ready) else {
+                return Halt::Look;
             };
-            let Some(index) = next else { break Halt::Look };
-            left -= 1;
             if !last.is_near(index) {
                 *last = self.reach(index);
             }
             let (name, cell) = last.neighbour(index);
             if cell.flags.start() & *special != 0 {
                 last.step(name);
-                break Halt::Special;
+                return Halt::Special;
             }
             spare.inner.assign(name);
             let mut out = Out::of(cell);
@@ -225,18 +217,17 @@ impl Core {
             drop(out);
             if spare.is_out() || cell.flags.any(Flags::ABORT | Flags::ASKED) {
                 last.step(name);
-                break Halt::Polled(Polled { result, marks });
+                return Halt::Polled(Polled { result, marks });
             }
             match result {
-                Poll::Pending if !marks.again() => cell.flags.stop(marks.parked()),
                 Poll::Pending => {
-                    if cell.flags.stop_and_queue(marks.parked()) {
+                    if cell.flags.stop_or_queue(marks.flags()) {
                         self.ready.borrow_mut().push(name.index());
                     }
                 }
                 Poll::Ready(_) if is_main => {
                     last.step(name);
-                    break Halt::Polled(Polled { result, marks });
+                    return Halt::Polled(Polled { result, marks });
                 }
                 Poll::Ready(verdict) => {
                     self.running.set(TaskId::NOBODY);
@@ -244,9 +235,7 @@ impl Core {
                     self.returned(last, verdict);
                 }
             }
-        };
-        *kept = left;
-        halt
+        }
     }
 
     /// The task in another chunk than the last one was in.
