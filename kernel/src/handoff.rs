@@ -24,6 +24,14 @@ pub trait Handoff {
     /// The thing, if it can be had without waiting and without overtaking anybody.
     fn try_take(&mut self) -> Option<Self::Item>;
 
+    /// The output, if it can be had so: [`try_take`](Handoff::try_take) and
+    /// [`finish`](Handoff::finish), unless there is a shorter way.
+    #[inline]
+    fn try_now(&mut self) -> Option<Self::Output> {
+        let item = self.try_take()?;
+        Some(self.finish(item))
+    }
+
     /// How much it asks for: see [`WaitQueue::oldest_weight`].
     fn weight(&self) -> usize {
         1
@@ -78,19 +86,15 @@ impl<H: Handoff> Future for Wait<H> {
         if !current::spend() {
             return self.poll_spent(cx);
         }
-        let item = if slot.is_out() {
-            handoff.try_take()
-        } else {
-            let item = handoff.queue().take_handed(slot);
-            if item.is_some() {
-                point.unpark();
+        if slot.is_out() {
+            if let Some(output) = handoff.try_now() {
+                return Poll::Ready(Ok(output));
             }
-            item
-        };
-        match item {
-            Some(item) => Poll::Ready(Ok(handoff.finish(item))),
-            None => self.wait(cx),
+        } else if let Some(item) = handoff.queue().take_handed(slot) {
+            point.unpark();
+            return Poll::Ready(Ok(handoff.finish(item)));
         }
+        self.wait(cx)
     }
 }
 

@@ -133,9 +133,10 @@ impl<T> WaitQueue<T> {
     #[inline]
     pub(crate) fn take_handed(&self, slot: &mut WaitSlot) -> Option<T> {
         let at = slot.0;
-        let mut list = self.list.borrow_mut();
-        let handed = list.nodes[at as usize].handed.take()?;
-        list.free(at);
+        let List { nodes, free, .. } = &mut *self.list.borrow_mut();
+        let node = &mut nodes[at as usize];
+        let handed = node.handed.take()?;
+        node.next = std::mem::replace(free, at);
         slot.0 = NONE;
         Some(handed)
     }
@@ -213,9 +214,9 @@ impl<T> List<T> {
         node.previous = self.tail;
         node.next = NONE;
         node.weight = weight;
-        match self.tail {
-            NONE => self.head = at,
-            tail => self.nodes[tail as usize].next = at,
+        match self.nodes.get_mut(self.tail as usize) {
+            Some(last) => last.next = at,
+            None => self.head = at,
         }
         self.tail = at;
         at
@@ -253,11 +254,15 @@ impl<T> List<T> {
     /// To the oldest, which there is: whom to wake.
     #[inline]
     fn hand_over(&mut self, value: T) -> Target {
-        let at = self.head;
-        self.unlink(at);
-        let node = &mut self.nodes[at as usize];
+        let node = &mut self.nodes[self.head as usize];
         node.handed = Some(value);
-        node.who.take()
+        let (who, next) = (node.who.take(), node.next);
+        self.head = next;
+        match self.nodes.get_mut(next as usize) {
+            Some(next) => next.previous = NONE,
+            None => self.tail = NONE,
+        }
+        who
     }
 
     fn take_handed(&mut self, at: u32) -> T {

@@ -192,7 +192,7 @@ impl<T> Queue<T> {
 
     /// Whether an item may be put now: a place, and nobody whose turn it is.
     fn is_open(&self) -> bool {
-        self.has_place() && self.promised.get() == 0 && self.putters.is_empty()
+        self.promised.get() == 0 && self.putters.is_empty() && self.has_place()
     }
 
     fn ticket(&self) -> u64 {
@@ -306,6 +306,18 @@ impl<T> Handoff for Put<'_, T> {
             queue.promised.set(queue.promised.get() + 1);
             queue.ticket()
         })
+    }
+
+    #[inline(always)]
+    fn try_now(&mut self) -> Option<()> {
+        let queue = self.queue;
+        if !queue.is_open() {
+            return None;
+        }
+        if let Some(item) = self.item.take() {
+            queue.accept(queue.ticket(), item);
+        }
+        Some(())
     }
 
     fn finish(&mut self, ticket: u64) {
