@@ -277,9 +277,15 @@ impl Core {
     }
 
     /// Whether it is certain that nothing will ever wake anybody.
+    #[inline]
     fn is_deadlocked(&self) -> bool {
         let parked = self.with_reactor(|reactor| reactor.parked()).unwrap_or(0);
-        if parked > 0 || !self.jobs.borrow().is_empty() || self.remote().handles() > 0 {
+        parked == 0 && self.is_deadlocked_without_sources()
+    }
+
+    #[inline(never)]
+    fn is_deadlocked_without_sources(&self) -> bool {
+        if !self.jobs.borrow().is_empty() || self.remote().handles() > 0 {
             return false;
         }
         // In this order: who drops the last handle has posted before.

@@ -24,26 +24,26 @@ impl ReadyQueue {
         self.tasks.push(task);
     }
 
-    /// The only task, if there is just one.
+    /// The only task; or how many there are, if that is not one.
     #[inline]
-    fn pop_lone(&mut self) -> Option<u32> {
-        if self.tasks.len() == 1 { self.tasks.pop() } else { None }
+    fn pop_lone(&mut self) -> Result<u32, usize> {
+        match self.tasks.len() {
+            1 => self.tasks.pop().ok_or(0),
+            others => Err(others),
+        }
     }
 
     /// The first task of the next round; the others go into `round`, which is empty, the next one
     /// last. With a seed there are no others.
     fn next_round(&mut self, round: &mut Vec<u32>) -> Option<u32> {
-        if self.tasks.len() > 1 {
-            if let Some(random) = &mut self.random {
-                // Rounds of one, so that whoever is made ready meanwhile may come first.
-                let any = random.next() % self.tasks.len() as u64;
-                return Some(self.tasks.swap_remove(any as usize));
-            }
-            std::mem::swap(&mut self.tasks, round);
-            round.reverse();
-            return round.pop();
+        if let Some(random) = &mut self.random {
+            // Rounds of one, so that whoever is made ready meanwhile may come first.
+            let any = random.next() % self.tasks.len() as u64;
+            return Some(self.tasks.swap_remove(any as usize));
         }
-        self.tasks.pop()
+        std::mem::swap(&mut self.tasks, round);
+        round.reverse();
+        round.pop()
     }
 
     /// What is left of a round comes first again.
@@ -90,8 +90,9 @@ impl Round {
         // Nobody is behind them, or as many as may had joined them.
         let lone = ready.borrow_mut().pop_lone();
         match lone {
-            None => self.begin(ready),
-            Some(alone) => {
+            Err(0) => None,
+            Err(_) => self.begin(ready),
+            Ok(alone) => {
                 self.left -= 1;
                 Some(alone)
             }
