@@ -88,11 +88,21 @@ pub(crate) struct TaskCell {
 
 const _: () = assert!(size_of::<TaskCell>() <= 40, "a million of them are many pages of memory");
 
-/// What a task in a group has, one that has scopes, and one with something rare.
-pub(crate) struct Family {
-    /// Valid if `Flags::MEMBER` is set.
+/// What a task in a group has: valid if `Flags::MEMBER` is set.
+pub(crate) struct Membership {
     pub(crate) group: Cell<GroupId>,
-    pub(crate) member: Cell<Links>,
+    /// Its neighbours among the members.
+    pub(crate) links: Cell<Links>,
+}
+
+impl Default for Membership {
+    fn default() -> Self {
+        Membership { group: Cell::new(GroupId::NONE), links: Cell::new(Links::ALONE) }
+    }
+}
+
+/// What a task that has scopes has, and one with something rare.
+pub(crate) struct Extras {
     /// What hangs on the root scope (`scope.rs`).
     pub(crate) first_record: Cell<u32>,
     pub(crate) first_child: Cell<u32>,
@@ -100,11 +110,9 @@ pub(crate) struct Family {
     rare: OnceCell<Box<Rare>>,
 }
 
-impl Default for Family {
+impl Default for Extras {
     fn default() -> Self {
-        Family {
-            group: Cell::new(GroupId::NONE),
-            member: Cell::new(Links::ALONE),
+        Extras {
             first_record: Cell::new(NONE),
             first_child: Cell::new(NONE),
             rare: OnceCell::new(),
@@ -193,7 +201,7 @@ impl TaskRef {
     /// What few tasks have; from here on this one has it.
     pub(crate) fn rare(&self) -> &Rare {
         self.flags.set(Flags::RARE);
-        self.family().rare.get_or_init(Box::default)
+        self.extras().rare.get_or_init(Box::default)
     }
 
     /// What few tasks have, if this one has.
@@ -202,7 +210,7 @@ impl TaskRef {
         if !self.flags.any(Flags::RARE) {
             return None;
         }
-        self.any_family()?.rare.get().map(|rare| &**rare)
+        self.any_extras()?.rare.get().map(|rare| &**rare)
     }
 
     /// The cancellation that was asked of it.
@@ -252,15 +260,15 @@ impl TaskRef {
     /// The group it is a member of, or `GroupId::NONE`.
     pub(crate) fn group(&self) -> GroupId {
         let member = self.flags.any(Flags::MEMBER);
-        let family = self.any_family().filter(|_| member);
-        family.map_or(GroupId::NONE, |family| family.group.get())
+        let membership = self.chunk().membership(self.index()).filter(|_| member);
+        membership.map_or(GroupId::NONE, |membership| membership.group.get())
     }
 
     /// The heads of what hangs on its root scope; from here on something may.
     pub(crate) fn heads(&self) -> RootHeads<'_> {
         self.flags.set(Flags::SCOPED);
-        let family = self.family();
-        RootHeads { record: &family.first_record, child: &family.first_child }
+        let extras = self.extras();
+        RootHeads { record: &extras.first_record, child: &extras.first_child }
     }
 
     /// What hangs on its root scope: the first record and the first scope.
@@ -269,15 +277,15 @@ impl TaskRef {
         if !self.flags.any(Flags::SCOPED) {
             return (NONE, NONE);
         }
-        self.any_family()
-            .map_or((NONE, NONE), |family| (family.first_record.get(), family.first_child.get()))
+        self.any_extras()
+            .map_or((NONE, NONE), |extras| (extras.first_record.get(), extras.first_child.get()))
     }
 
     /// Nothing hangs on its root scope any more.
     pub(crate) fn hang_nothing(&self) {
-        if let Some(family) = self.any_family() {
-            family.first_record.set(NONE);
-            family.first_child.set(NONE);
+        if let Some(extras) = self.any_extras() {
+            extras.first_record.set(NONE);
+            extras.first_child.set(NONE);
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Where the cells of tasks stand: sixty-four side by side, and what refers to one of them.
 //!
 //! ```text
-//! TaskRef ──▶ Chunk ─┬─ cells     all that a plain task has to itself
-//!  (+ name)     │    ├─ origins   parent and type; made when they are not the same for all
-//!               │    ├─ joiners   who waits for its end; made when the first one is waited for
-//!               │    ├─ records   where it is parked; made when the first one parks
-//!               ▼    └─ families  group, scopes, rarities; made when the first one has any
-//!             Core
+//! TaskRef ──▶ Chunk ─┬─ cells        all that a plain task has to itself
+//!  (+ name)     │    ├─ origins      parent and type; made when they are not the same for all
+//!               │    ├─ joiners      who waits for its end; made when the first is waited for
+//!               │    ├─ records      where it is parked; made when the first one parks
+//!               ▼    ├─ memberships  its group; made when the first one is in any
+//!             Core   └─ extras       scopes and rarities; made when the first one has any
 //! ```
 //!
 //! A task that only runs and ends costs its cell and its future; what it does not use is not even
@@ -17,7 +17,7 @@ use std::cell::{Cell, OnceCell};
 use std::ops::Deref;
 use std::rc::Rc;
 
-use crate::cell::{Family, Parked, TaskCell};
+use crate::cell::{Extras, Membership, Parked, TaskCell};
 use crate::core::Core;
 use crate::current;
 use crate::flags::Flags;
@@ -56,7 +56,8 @@ pub(crate) struct Chunk {
     origins: OnceCell<Box<[Cell<Origin>; CELLS]>>,
     joiners: OnceCell<Box<[Cell<TaskId>; CELLS]>>,
     records: OnceCell<Box<[Cell<Option<Parked>>; CELLS]>>,
-    families: OnceCell<Box<[Family; CELLS]>>,
+    memberships: OnceCell<Box<[Membership; CELLS]>>,
+    extras: OnceCell<Box<[Extras; CELLS]>>,
     cells: [TaskCell; CELLS],
 }
 
@@ -73,7 +74,8 @@ impl Chunk {
             origins: OnceCell::new(),
             joiners: OnceCell::new(),
             records: OnceCell::new(),
-            families: OnceCell::new(),
+            memberships: OnceCell::new(),
+            extras: OnceCell::new(),
             cells: array::from_fn(|_| TaskCell::new(generation)),
         })
     }
@@ -135,10 +137,10 @@ impl Chunk {
         if cell.generation.get() == id.generation() { Some(&cell.flags) } else { None }
     }
 
-    /// What the task at a place has besides its cell, if any in its chunk has.
+    /// How the task at a place stands in its group, if any in its chunk is in one.
     #[inline]
-    pub(crate) fn family(&self, index: u32) -> Option<&Family> {
-        self.families.get().map(|families| &families[index as usize % CELLS])
+    pub(crate) fn membership(&self, index: u32) -> Option<&Membership> {
+        self.memberships.get().map(|memberships| &memberships[index as usize % CELLS])
     }
 
     /// The greatest generation of its cells.
@@ -293,16 +295,22 @@ impl TaskRef {
         records[self.at()].set(Some(parked));
     }
 
-    /// What it has besides its cell; from here on it may.
+    /// How it stands in its group; from here on it may.
     #[inline]
-    pub(crate) fn family(&self) -> &Family {
-        &self.chunk.families.get_or_init(|| make(Family::default))[self.at()]
+    pub(crate) fn membership(&self) -> &Membership {
+        &self.chunk.memberships.get_or_init(|| make(Membership::default))[self.at()]
     }
 
-    /// What it has besides its cell, if any in its chunk has.
+    /// What few tasks have; from here on it may.
     #[inline]
-    pub(crate) fn any_family(&self) -> Option<&Family> {
-        self.chunk.family(self.index())
+    pub(crate) fn extras(&self) -> &Extras {
+        &self.chunk.extras.get_or_init(|| make(Extras::default))[self.at()]
+    }
+
+    /// The same, if any in its chunk has some.
+    #[inline]
+    pub(crate) fn any_extras(&self) -> Option<&Extras> {
+        self.chunk.extras.get().map(|extras| &extras[self.at()])
     }
 
     #[inline]

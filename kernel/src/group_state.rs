@@ -159,27 +159,27 @@ impl Core {
 
     pub(crate) fn join_group(&self, group: &GroupState, cell: &TaskRef) {
         cell.flags.set(Flags::MEMBER);
-        let family = cell.family();
-        family.group.set(group.id);
+        let membership = cell.membership();
+        membership.group.set(group.id);
         let next = group.youngest.replace(cell.index());
-        family.member.set(Links { previous: NONE, next });
+        membership.links.set(Links { previous: NONE, next });
         let tasks = self.tasks.borrow();
-        if let Some(older) = tasks.family(next) {
-            older.member.set(Links { previous: cell.index(), ..older.member.get() });
+        if let Some(older) = tasks.membership(next) {
+            older.links.set(Links { previous: cell.index(), ..older.links.get() });
         }
         let count = group.count(cell.flags.any(Flags::DAEMON));
         count.set(count.get() + 1);
     }
 
     fn leave_group(&self, group: &GroupState, cell: &TaskRef) {
-        let Links { previous, next } = cell.family().member.replace(Links::ALONE);
+        let Links { previous, next } = cell.membership().links.replace(Links::ALONE);
         let tasks = self.tasks.borrow();
-        match tasks.family(previous) {
-            Some(younger) => younger.member.set(Links { next, ..younger.member.get() }),
+        match tasks.membership(previous) {
+            Some(younger) => younger.links.set(Links { next, ..younger.links.get() }),
             None => group.youngest.set(next),
         }
-        if let Some(older) = tasks.family(next) {
-            older.member.set(Links { previous, ..older.member.get() });
+        if let Some(older) = tasks.membership(next) {
+            older.links.set(Links { previous, ..older.links.get() });
         }
         let count = group.count(cell.flags.any(Flags::DAEMON));
         count.set(count.get() - 1);
@@ -209,7 +209,7 @@ impl Core {
         let tasks = self.tasks.borrow();
         let mut at = group.youngest.get();
         while let Some(cell) = tasks.at(at) {
-            at = cell.family().member.get().next;
+            at = cell.membership().links.get().next;
             members.push(cell);
         }
         members

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::cell::{Family, TaskCell};
+use crate::cell::{Membership, TaskCell};
 use crate::chunk::{Chunk, TaskRef};
 use crate::core::Core;
 use crate::flags::Flags;
@@ -138,9 +138,9 @@ impl Table {
         self.chunk_of(index).map(|chunk| chunk.at(index))
     }
 
-    /// What the task in that place has besides its cell, if any of its chunk has.
-    pub(crate) fn family(&self, index: u32) -> Option<&Family> {
-        self.chunk_of(index).and_then(|chunk| chunk.family(index))
+    /// How the task in that place stands in its group, if any of its chunk is in one.
+    pub(crate) fn membership(&self, index: u32) -> Option<&Membership> {
+        self.chunk_of(index).and_then(|chunk| chunk.membership(index))
     }
 
     #[inline]
