@@ -2,7 +2,10 @@
 //! `sync_queue_leaving.rs` has those that are cancelled or dropped.
 
 use std::cell::RefCell;
+use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 
 use kernel::{Task, TaskCancelled, spawn, testing, yield_now};
 use sync::{NothingToFinish, Queue};
@@ -265,4 +268,65 @@ fn in_any_order_of_tasks_every_item_arrives_once_and_in_its_producers_order() {
         }
         assert!(queue.is_empty());
     });
+}
+
+/// Y2: a put does not overtake one that was promised a place and has not run yet, even when there
+/// is a place for both: a getter that waits has the older one's item.
+#[test]
+fn a_put_does_not_overtake_one_that_was_promised_a_place() {
+    let queue = Queue::new(2);
+    queue.try_put(1).unwrap();
+    queue.try_put(2).unwrap();
+    let mut waited = tokio_test::task::spawn(queue.put(3));
+    assert_pending!(waited.poll());
+    assert_eq!((queue.try_get(), queue.try_get()), (Some(1), Some(2)));
+    let mut getter = tokio_test::task::spawn(queue.get());
+    assert_pending!(getter.poll());
+    let mut late = tokio_test::task::spawn(queue.put(4));
+    assert_pending!(late.poll(), "the one that waited comes first");
+    assert_ready_ok!(waited.poll());
+    assert_eq!(assert_ready_ok!(getter.poll()), 3);
+    assert!(late.is_woken());
+    assert_ready_ok!(late.poll());
+    assert_eq!(queue.try_get(), Some(4));
+}
+
+thread_local! {
+    static TRIED: RefCell<Option<(Rc<Queue<u32>>, bool)>> = const { RefCell::new(None) };
+}
+
+/// Puts an item when it is woken.
+struct Puts;
+
+impl Wake for Puts {
+    fn wake(self: Arc<Self>) {
+        TRIED.with_borrow_mut(|tried| {
+            if let Some((queue, had)) = tried {
+                *had = queue.try_put(9).is_ok();
+            }
+        });
+    }
+}
+
+/// Y2: what is put by the waker of a getter does not overtake a putter that waits, whose place is
+/// free at that moment and not promised yet.
+#[test]
+fn a_put_in_a_wake_does_not_overtake_one_that_waits() {
+    let queue = Rc::new(Queue::new(1));
+    TRIED.set(Some((queue.clone(), true)));
+    queue.try_put(1).unwrap();
+    let [mut second, mut third] = [2, 3].map(|item| tokio_test::task::spawn(queue.put(item)));
+    assert_pending!(second.poll());
+    assert_pending!(third.poll());
+    assert_eq!(queue.try_get(), Some(1));
+    let mut getter = pin!(queue.get());
+    let waker = Waker::from(Arc::new(Puts));
+    let cx = &mut Context::from_waker(&waker);
+    assert_pending!(getter.as_mut().poll(cx));
+    assert_ready_ok!(second.poll(), "straight to the getter, whose waker finds the place free");
+    let overtook = TRIED.take().map(|(_, had)| had);
+    assert_eq!((overtook, third.is_woken()), (Some(false), true));
+    assert_ready_ok!(third.poll());
+    assert_eq!(assert_ready_ok!(getter.poll(cx)), 2);
+    assert_eq!(queue.try_get(), Some(3));
 }

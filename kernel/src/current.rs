@@ -287,8 +287,8 @@ impl Marks {
 /// The poll has ended: what it has left.
 #[inline]
 pub(crate) fn end_poll() -> Marks {
-    // One byte, as one byte is written when a mark is made: who reads more than was written last
-    // waits until that is through.
+    // One byte, as the compiler has one byte written when a mark is made: who reads more than was
+    // written last waits until that is through.
     DOOR.with(|door| Marks(door.marks.get() as u8))
 }
 

@@ -24,8 +24,11 @@ pub trait Handoff {
     /// The thing, if it can be had without waiting and without overtaking anybody.
     fn try_take(&mut self) -> Option<Self::Item>;
 
-    /// The output, if it can be had so: [`try_take`](Handoff::try_take) and
-    /// [`finish`](Handoff::finish), unless there is a shorter way.
+    /// The output, if it can be had without waiting: [`try_take`](Handoff::try_take) and
+    /// [`finish`](Handoff::finish).
+    ///
+    /// A shorter way must come to the same, for both are used: with its budget spent, a leaf takes
+    /// first and finishes in a later poll.
     #[inline]
     fn try_now(&mut self) -> Option<Self::Output> {
         let item = self.try_take()?;

@@ -73,7 +73,7 @@ pub(crate) struct Round {
     next: Vec<u32>,
     /// Those behind them, likewise.
     behind: Vec<u32>,
-    /// How many more may join `next`.
+    /// How many more may have their turn before the next look, beside those in `next`.
     left: usize,
 }
 
@@ -87,7 +87,8 @@ impl Round {
         if self.left == 0 {
             return None;
         }
-        // Nobody is behind them, or as many as may had joined them.
+        // As many as may have come from there already.
+        debug_assert!(self.behind.is_empty(), "they come before who is ready now");
         let lone = ready.borrow_mut().pop_lone();
         match lone {
             Err(0) => None,

@@ -283,3 +283,32 @@ impl<T> std::fmt::Debug for WaitQueue<T> {
         f.debug_struct("WaitQueue").field("waiting", &self.len()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Waker;
+
+    #[test]
+    fn a_node_is_used_again_however_its_waiter_has_left() {
+        let queue = WaitQueue::new();
+        let cx = Context::from_waker(Waker::noop());
+        for n in 0..30 {
+            let mut slots = [(); 2].map(|()| WaitSlot::default());
+            for slot in &mut slots {
+                assert_eq!(queue.poll_enter(slot, 1, &cx), Poll::Pending);
+            }
+            let [first, second] = &mut slots;
+            match n % 3 {
+                0 => assert_eq!(queue.leave(first), None),
+                1 => assert_eq!((queue.hand_over(n), queue.take_handed(first)), (Ok(()), Some(n))),
+                _ => {
+                    queue.hand_over(n).unwrap();
+                    assert_eq!(queue.poll_enter(first, 1, &cx), Poll::Ready(n));
+                }
+            }
+            assert!(first.is_out() && queue.leave(second).is_none() && queue.is_empty());
+            assert_eq!(queue.list.borrow().nodes.len(), 2, "after {n}");
+        }
+    }
+}

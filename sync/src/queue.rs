@@ -317,6 +317,8 @@ impl<T> Handoff for Put<'_, T> {
         if let Some(item) = self.item.take() {
             queue.accept(queue.ticket(), item);
         }
+        // No putter waited, and one that begins to while a getter is woken waits for a place that
+        // somebody has or was promised, who will serve it.
         Some(())
     }
 

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use lexopt::{Arg, Parser, ValueExt};
 
+use crate::growth;
 use crate::serve::Runtime;
 
 /// What to do.
@@ -69,20 +70,40 @@ impl Workload {
         }
     }
 
+    /// Whether it is done when nobody names it: a million connections take minutes.
+    fn is_brief(self) -> bool {
+        self != Workload::GrowAccepted
+    }
+
     /// Whether it is looked at how the cost of one grows.
-    pub(crate) fn grows(self) -> bool {
+    fn grows(self) -> bool {
         matches!(self, Workload::GrowAccept | Workload::GrowAccepted)
+    }
+
+    /// Growth is Curium's and that of mio by hand, for whom the system's tables grow as well.
+    pub(crate) fn is_asked_of(self, runtime: Runtime) -> bool {
+        !self.grows() || growth::RUNTIMES.contains(&runtime)
+    }
+
+    /// What is counted by the piece; nothing where there is no such thing.
+    pub(crate) fn piece(self) -> Option<&'static str> {
+        match self {
+            Workload::EchoLatency | Workload::EchoThroughput => Some("request"),
+            Workload::AcceptRate => Some("connection"),
+            Workload::Idle | Workload::GrowAccept | Workload::GrowAccepted => None,
+        }
     }
 }
 
-/// Several may be meant: the one of this name, or every one whose name contains `part`.
+/// Several may be meant: the one of this name, or every one whose name begins with `part`, but for
+/// the one that takes minutes.
 fn workloads(part: &str) -> Result<Vec<Workload>, String> {
     let named = |workload: &Workload| workload.name() == part;
     if let Some(one) = Workload::ALL.into_iter().find(named) {
         return Ok(vec![one]);
     }
-    let found = Workload::ALL.into_iter().filter(|workload| workload.name().contains(part));
-    let found: Vec<Workload> = found.collect();
+    let meant = |workload: &Workload| workload.is_brief() && workload.name().starts_with(part);
+    let found: Vec<Workload> = Workload::ALL.into_iter().filter(meant).collect();
     if found.is_empty() {
         let all = Workload::ALL.map(Workload::name).join(", ");
         return Err(format!("no workload {part:?}; there are {all}"));
@@ -123,14 +144,40 @@ pub(crate) fn parse() -> Result<Command, lexopt::Error> {
         }
     }
     if options.workloads.is_empty() {
-        // A million connections take minutes: only who names them gets them.
-        let brief = |workload: &Workload| *workload != Workload::GrowAccepted;
-        options.workloads.extend(Workload::ALL.into_iter().filter(brief));
+        options.workloads.extend(Workload::ALL.into_iter().filter(|workload| workload.is_brief()));
     }
     if options.runtimes.is_empty() {
         options.runtimes.extend(Runtime::ALL);
     }
+    options.check(counting)?;
     Ok(if counting { Command::Count(options) } else { Command::Measure(options) })
+}
+
+impl Options {
+    /// Whether something comes of it, and a picture if one is wanted.
+    fn check(&self, counting: bool) -> Result<(), String> {
+        let mut workloads = self.workloads.iter();
+        if counting {
+            if self.svg.is_some() {
+                return Err("count draws nothing: leave --svg out".to_owned());
+            }
+            return match workloads.any(|workload| workload.piece().is_some()) {
+                true => Ok(()),
+                false => Err("count needs echo_latency, echo_throughput or accept_rate".to_owned()),
+            };
+        }
+        let asked = |workload: &Workload| {
+            self.runtimes.iter().any(|&runtime| workload.is_asked_of(runtime))
+        };
+        let on_whom = growth::RUNTIMES.map(Runtime::name).join(" and ");
+        if self.svg.is_some() && !workloads.any(|workload| workload.grows() && asked(workload)) {
+            return Err(format!("--svg draws grow_accept and grow_accepted, on {on_whom}"));
+        }
+        match self.workloads.iter().any(asked) {
+            true => Ok(()),
+            false => Err(format!("growth is measured on {on_whom}: --runtimes names neither")),
+        }
+    }
 }
 
 fn serve(parser: &mut Parser) -> Result<Command, lexopt::Error> {
@@ -143,4 +190,39 @@ fn serve(parser: &mut Parser) -> Result<Command, lexopt::Error> {
         }
     }
     Ok(Command::Serve { runtime, core })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(part: &str) -> Vec<&'static str> {
+        workloads(part).unwrap().into_iter().map(Workload::name).collect()
+    }
+
+    #[test]
+    fn what_takes_minutes_must_be_named_in_full() {
+        assert_eq!(named("accept"), ["accept_rate"]);
+        assert_eq!(named("echo"), ["echo_latency", "echo_throughput"]);
+        assert_eq!(named("grow"), ["grow_accept"]);
+        assert_eq!(named("grow_accepted"), ["grow_accepted"]);
+        assert!(workloads("growth").is_err());
+    }
+
+    #[test]
+    fn what_brings_nothing_is_an_error() {
+        let check = |workload, runtime, svg: bool, counting| {
+            let svg = svg.then(|| PathBuf::from("growth.svg"));
+            let (workloads, runtimes) = (vec![workload], vec![runtime]);
+            let options = Options { workloads, runtimes, rounds: 1, quick: true, json: false, svg };
+            options.check(counting).is_ok()
+        };
+        assert!(check(Workload::GrowAccept, Runtime::ByHand, true, false));
+        assert!(check(Workload::Idle, Runtime::Tokio, false, false));
+        assert!(check(Workload::AcceptRate, Runtime::Tokio, false, true));
+        assert!(!check(Workload::GrowAccept, Runtime::Tokio, false, false));
+        assert!(!check(Workload::Idle, Runtime::Curium, true, false));
+        assert!(!check(Workload::AcceptRate, Runtime::Curium, true, true));
+        assert!(!check(Workload::Idle, Runtime::Curium, false, true));
+    }
 }

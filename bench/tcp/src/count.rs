@@ -29,12 +29,12 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&folder)?;
     let mut figures = Figures::new(&options.runtimes);
     let mut calls = Vec::new();
-    for &workload in options.workloads.iter().filter(|workload| one_of(**workload).is_some()) {
+    for &workload in options.workloads.iter().filter(|workload| workload.piece().is_some()) {
         for &runtime in &options.runtimes {
             eprintln!("{} on {runtime}", workload.name());
             let spent = instructions(&folder, workload, runtime, work)?;
             let metric = |what| {
-                format!("{}, {what} a {}", workload.name(), one_of(workload).unwrap_or_default())
+                format!("{}, {what} a {}", workload.name(), workload.piece().unwrap_or_default())
             };
             figures.add(&metric("user instructions"), runtime, spent);
             let each = system_calls(&folder, workload, runtime, work)?;
@@ -55,15 +55,6 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         println!("{:<16}{runtime:<8}{text}", workload.name());
     }
     Ok(())
-}
-
-/// What is counted by the piece; nothing of the workloads in which there is no such thing.
-fn one_of(workload: Workload) -> Option<&'static str> {
-    match workload {
-        Workload::EchoLatency | Workload::EchoThroughput => Some("request"),
-        Workload::AcceptRate => Some("connection"),
-        Workload::Idle | Workload::GrowAccept | Workload::GrowAccepted => None,
-    }
 }
 
 fn drive(

@@ -45,7 +45,8 @@ fn metric(workload: Workload, step: usize) -> String {
     format!("{}, server CPU us a connection, {step} {what}", workload.name())
 }
 
-/// Adds the cost of a connection at each step, of one server.
+/// Adds the cost of a connection at each step, of one server: the mean of those that follow, after
+/// a tenth of as many to warm up.
 pub(crate) fn measure(
     workload: Workload,
     server: &Server,

@@ -19,7 +19,14 @@ fn connect(server: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
     // Another run of this program may have had it a moment ago.
     socket.set_reuse_address(true)?;
-    socket.bind(&source().into())?;
+    loop {
+        match socket.bind(&source().into()) {
+            Ok(()) => break,
+            // Somebody listens there, on all addresses.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) => return Err(error),
+        }
+    }
     socket.connect(&server.into())?;
     let stream = TcpStream::from(socket);
     stream.set_nodelay(true)?;
@@ -193,4 +200,20 @@ pub(crate) fn idle(server: SocketAddr, count: usize) -> io::Result<Vec<TcpStream
         Ok(stream)
     };
     (0..count).map(answered).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_port_that_somebody_else_listens_on_is_passed_over() {
+        let taken = source().port() + 1;
+        let _service = TcpListener::bind((Ipv4Addr::UNSPECIFIED, taken)).unwrap();
+        let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let stream = connect(server.local_addr().unwrap()).unwrap();
+        assert_eq!(stream.local_addr().unwrap().port(), taken + 1);
+    }
 }

@@ -19,10 +19,21 @@ mod serve;
 mod server;
 
 use std::error::Error;
+use std::process::ExitCode;
 
 use args::Command;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("curium-bench-tcp: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     match args::parse()? {
         Command::Serve { runtime, core } => serve::run(runtime, core),
         Command::Measure(options) => rounds::run(&options),

@@ -59,18 +59,18 @@ pub(crate) fn table(figures: &Figures) {
     let heads: String =
         figures.runtimes.iter().map(|runtime| format!(" | {runtime:>11}")).collect();
     let line = "---|".repeat(figures.runtimes.len());
-    println!("| {:<52}{heads} |\n|---|{line}", "median");
+    println!("| {:<58}{heads} |\n|---|{line}", "median");
     for row in &figures.rows {
         let cells = row.values.iter().map(|values| cell(median(values), 2));
-        println!("| {:<52}{} |", row.metric, cells.collect::<String>());
+        println!("| {:<58}{} |", row.metric, cells.collect::<String>());
     }
     let Some(ours) = figures.runtimes.iter().position(|&runtime| runtime == Runtime::Curium) else {
         return;
     };
-    println!("\n| {:<52}{heads} |\n|---|{line}", "curium is of it, median of the rounds");
+    println!("\n| {:<58}{heads} |\n|---|{line}", "curium is of it, median of the rounds");
     for row in &figures.rows {
         let cells = row.values.iter().map(|values| cell(ratio(&row.values[ours], values), 3));
-        println!("| {:<52}{} |", row.metric, cells.collect::<String>());
+        println!("| {:<58}{} |", row.metric, cells.collect::<String>());
     }
 }
 

@@ -2,7 +2,9 @@
 //! changes for all.
 
 use std::error::Error;
-use std::fs;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::args::{Options, Workload};
@@ -50,6 +52,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let sizes = if options.quick { Sizes::QUICK } else { Sizes::FULL };
     serve::raise_descriptor_limit()?;
     let core = cores()?;
+    let picture = options.svg.as_deref().map(create).transpose()?;
     let mut figures = Figures::new(&options.runtimes);
     for round in 0..options.rounds {
         eprintln!("round {} of {}", round + 1, options.rounds);
@@ -58,7 +61,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             let mut order = options.runtimes.clone();
             let len = order.len();
             order.rotate_left(round % len);
-            for runtime in order.into_iter().filter(|&runtime| takes_part(workload, runtime)) {
+            for runtime in order.into_iter().filter(|&runtime| workload.is_asked_of(runtime)) {
                 measure(workload, runtime, core, &sizes, &mut figures)
                     .map_err(|error| format!("{} on {runtime}: {error}", workload.name()))?;
             }
@@ -70,15 +73,15 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         report::table(&figures);
         print!("{}", growth::text(&figures, &sizes.growth));
     }
-    if let Some(path) = &options.svg {
-        fs::write(path, growth::picture(&figures, &sizes.growth))?;
+    if let Some(mut picture) = picture {
+        picture.write_all(growth::picture(&figures, &sizes.growth).as_bytes())?;
     }
     Ok(())
 }
 
-/// Growth is Curium's and that of mio by hand, for whom the system's tables grow as well.
-fn takes_part(workload: Workload, runtime: Runtime) -> bool {
-    !workload.grows() || growth::RUNTIMES.contains(&runtime)
+/// Before the rounds: better now than after them.
+fn create(path: &Path) -> Result<File, String> {
+    File::create(path).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
 /// Pins this process to the last core it may use; gives the first one, for the server.
