@@ -57,11 +57,13 @@ use in_place::InPlace;
 pub struct CancelPoint {
     kind: &'static str,
     site: &'static Location<'static>,
-    /// The kernel's counter when it first parked; 0 before.
+    /// The kernel's counter when it first parked; 0 before. Or [`SHIELDED`].
     since: u64,
-    shielded: bool,
     at: At,
 }
+
+/// In place of a counter: it parks, but is never cancelled.
+const SHIELDED: u64 = u64::MAX;
 
 /// Where the record of the parked leaf is.
 enum At {
@@ -95,18 +97,18 @@ impl CancelPoint {
     /// A point that shows as `kind` (as in `"EVENT_WAIT"`) at the caller's file and line.
     #[track_caller]
     pub fn new(kind: &'static str) -> Self {
-        CancelPoint { kind, site: Location::caller(), since: 0, shielded: false, at: At::Nowhere }
+        CancelPoint { kind, site: Location::caller(), since: 0, at: At::Nowhere }
     }
 
     /// The same at another place, for futures that are made deeper down than where they are
     /// awaited.
     pub const fn at(kind: &'static str, site: &'static Location<'static>) -> Self {
-        CancelPoint { kind, site, since: 0, shielded: false, at: At::Nowhere }
+        CancelPoint { kind, site, since: 0, at: At::Nowhere }
     }
 
     /// A point that parks but is never cancelled: the tear-down of a group.
     pub(crate) fn shielded(kind: &'static str, site: &'static Location<'static>) -> Self {
-        CancelPoint { kind, site, since: 0, shielded: true, at: At::Nowhere }
+        CancelPoint { kind, site, since: SHIELDED, at: At::Nowhere }
     }
 
     /// Where it was made.
@@ -208,14 +210,16 @@ impl CancelPoint {
             // No kernel: nobody cancels.
             return Poll::Pending;
         };
-        if self.since != 0 && self.was_parked_elsewhere(&core) {
-            // A leaf that has moved to another task is new there.
-            self.since = 0;
-        }
-        if !self.shielded && core.due(self.since) {
-            let cancelled = core.deliver(self.since);
-            self.unpark();
-            return Poll::Ready(cancelled);
+        if self.since != SHIELDED {
+            if self.since != 0 && self.was_parked_elsewhere(&core) {
+                // A leaf that has moved to another task is new there.
+                self.since = 0;
+            }
+            if core.due(self.since) {
+                let cancelled = core.deliver(self.since);
+                self.unpark();
+                return Poll::Ready(cancelled);
+            }
         }
         if self.since == 0 {
             self.since = core.stamp();
@@ -254,7 +258,7 @@ impl CancelPoint {
         // Anew, so that another executor inside this task cannot spin on an empty budget.
         current::refill_budget();
         let cancelled = current::try_with(|core| {
-            let due = !self.shielded && core.due(self.since);
+            let due = self.since != SHIELDED && core.due(self.since);
             due.then(|| core.deliver(self.since))
         });
         match cancelled {
