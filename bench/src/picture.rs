@@ -92,7 +92,7 @@ pub struct Panel {
     pub costs: Vec<Vec<f64>>,
 }
 
-/// The panels of the rows of a table that show growth.
+/// The rows of a table that show growth, as [`lines`]: Curium's and the floor's.
 pub fn growth(table: &Table) -> String {
     let shown = [0, runtimes::ALL.len() - 1];
     let panel = |(name, rows): (&str, Vec<(u64, &Row)>)| Panel {

@@ -27,8 +27,7 @@ pub trait Handoff {
     /// The output, if it can be had without waiting: [`try_take`](Handoff::try_take) and
     /// [`finish`](Handoff::finish).
     ///
-    /// A shorter way must come to the same, for both are used: with its budget spent, a leaf takes
-    /// first and finishes in a later poll.
+    /// A shorter way must come to the same, for both are used.
     #[inline]
     fn try_now(&mut self) -> Option<Self::Output> {
         let item = self.try_take()?;

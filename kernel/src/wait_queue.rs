@@ -132,11 +132,7 @@ impl<T> WaitQueue<T> {
     /// Takes what was handed over to `slot`.
     #[inline]
     pub(crate) fn take_handed(&self, slot: &mut WaitSlot) -> Option<T> {
-        let at = slot.0;
-        let List { nodes, free, .. } = &mut *self.list.borrow_mut();
-        let node = &mut nodes[at as usize];
-        let handed = node.handed.take()?;
-        node.next = std::mem::replace(free, at);
+        let handed = self.list.borrow_mut().take_if_handed(slot.0)?;
         slot.0 = NONE;
         Some(handed)
     }
@@ -265,10 +261,17 @@ impl<T> List<T> {
         who
     }
 
+    /// What was handed to a waiter, whose node is free then.
+    #[inline]
+    fn take_if_handed(&mut self, at: u32) -> Option<T> {
+        let node = &mut self.nodes[at as usize];
+        let handed = node.handed.take()?;
+        node.next = std::mem::replace(&mut self.free, at);
+        Some(handed)
+    }
+
     fn take_handed(&mut self, at: u32) -> T {
-        let handed = self.nodes[at as usize].handed.take();
-        self.free(at);
-        handed.expect("who waits no longer has been handed something")
+        self.take_if_handed(at).expect("who waits no longer has been handed something")
     }
 }
 

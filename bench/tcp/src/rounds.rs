@@ -15,12 +15,12 @@ use crate::serve::{self, Runtime};
 use crate::server::Server;
 
 /// How much work one measurement is.
-pub(crate) struct Sizes {
+struct Sizes {
     trips: usize,
     requests: usize,
     connections: usize,
     idle: usize,
-    pub(crate) growth: growth::Steps,
+    growth: growth::Steps,
 }
 
 impl Sizes {
