@@ -103,7 +103,7 @@ pub(crate) struct Core {
 
 impl Core {
     /// Operations that may complete in one poll of a task before it yields (K2).
-    pub(crate) const BUDGET: u32 = 128;
+    pub(crate) const BUDGET: i32 = 128;
 
     pub(crate) fn new(settings: Settings) -> io::Result<Rc<Self>> {
         let (reactor, bell) = Reactor::new(settings.spin)?;

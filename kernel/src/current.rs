@@ -38,8 +38,9 @@ struct Door {
     waker: Cell<Address>,
     /// The same while what the scopes say is clear, and else none: most leaves ask for both.
     plain: Cell<Address>,
-    /// Operations that may still complete before the task yields (K2).
-    budget: Cell<u32>,
+    /// Operations that may still complete in this poll of the task (K2). Below zero it counts
+    /// those that were refused because the budget was spent.
+    budget: Cell<i32>,
     /// [`AGAIN`] and [`RECORDED`].
     marks: Cell<u32>,
     /// What the scopes around the leaf say; clear between polls.
@@ -50,6 +51,10 @@ struct Door {
 const AGAIN: u32 = Flags::QUEUED;
 /// A leaf has left its record at the place of the task, in this poll. Likewise.
 const RECORDED: u32 = Flags::PARKED;
+
+/// Refusals in one poll after which it must be an executor inside the task that keeps asking. A
+/// combinator asks each of its leaves about once.
+const REFUSALS: i32 = 1024;
 
 const _: () = assert!((AGAIN | RECORDED) <= u8::MAX as u32, "see `end_poll`");
 
@@ -187,10 +192,10 @@ pub(crate) fn go_again() {
 pub(crate) fn spend() -> bool {
     DOOR.with(|door| {
         let budget = door.budget.get();
-        if budget != 0 {
+        if budget > 0 {
             door.budget.set(budget - 1);
         }
-        budget != 0
+        budget > 0
     })
 }
 
@@ -200,8 +205,21 @@ pub(crate) fn unspend() {
     DOOR.with(|door| door.budget.set(door.budget.get() + 1));
 }
 
-/// A budget anew.
-pub(crate) fn refill_budget() {
+/// An operation is refused, as the budget of this poll is spent. It stays spent until the poll of
+/// the task ends, whatever combinator the leaf is in: otherwise its neighbour would go on with a
+/// full one. But an executor that runs inside the task polls its leaves again and again without
+/// returning to the kernel; after [`REFUSALS`] there is a budget anew for it.
+#[cold]
+pub(crate) fn refuse() {
+    DOOR.with(|door| {
+        let budget = door.budget.get() - 1;
+        door.budget.set(if budget > -REFUSALS { budget } else { Core::BUDGET });
+    });
+}
+
+/// A budget anew, where no task is polled.
+#[cold]
+pub(crate) fn renew_budget() {
     DOOR.with(|door| door.budget.set(Core::BUDGET));
 }
 

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use crate::current;
 use crate::error::TaskCancelled;
-use crate::leaf::CancelPoint;
+use crate::leaf::{CancelPoint, Pause};
 use crate::wait_queue::{WaitQueue, WaitSlot};
 
 /// One kind of waiting on a primitive: how to get the thing at once, and what becomes of it.
@@ -115,19 +115,37 @@ impl<H: Handoff> Wait<H> {
         self.polled(polled)
     }
 
-    /// The budget is spent.
+    /// The budget is spent: the wait does not complete in this poll. It begins in it all the same,
+    /// so that one that begins later does not come first (Y2): what is to be had is kept for the
+    /// next poll as if it had been handed over, and otherwise the waiter queues.
     #[cold]
     fn poll_spent(&mut self, cx: &mut Context<'_>) -> Poll<Result<H::Output, TaskCancelled>> {
+        match self.point.pause() {
+            Pause::Cancelled(cancelled) => self.polled(Poll::Ready(Err(cancelled))),
+            Pause::GoOn => Pin::new(self).poll(cx),
+            Pause::Yield => self.wait_spent(cx),
+        }
+    }
+
+    fn wait_spent(&mut self, cx: &mut Context<'_>) -> Poll<Result<H::Output, TaskCancelled>> {
         let Wait { handoff, slot, point } = self;
-        let polled = point.poll(cx, |cx| {
-            if slot.is_out() {
-                if let Some(item) = handoff.try_take() {
-                    return Poll::Ready(item);
-                }
+        if slot.is_out() {
+            if let Some(item) = handoff.try_take() {
+                handoff.queue().keep(slot, item);
             }
-            handoff.queue().poll_enter(slot, handoff.weight(), cx)
-        });
-        self.polled(polled)
+        }
+        if !handoff.queue().is_handed(slot) {
+            match handoff.queue().poll_enter(slot, handoff.weight(), cx) {
+                Poll::Pending => {
+                    let parked = point.park_unpaid(cx).map(Err);
+                    return self.polled(parked);
+                }
+                // Cloning the waker has run code that handed it over.
+                Poll::Ready(item) => handoff.queue().keep(slot, item),
+            }
+        }
+        let parked = point.yield_turn(cx).map(Err);
+        self.polled(parked)
     }
 
     fn polled(

@@ -75,11 +75,12 @@ enum At {
 }
 
 /// What follows from a spent budget.
-enum Pause {
+pub(crate) enum Pause {
+    /// The operation is not tried: a cancellation is due.
     Cancelled(TaskCancelled),
-    /// A turn for the others.
+    /// The operation may not complete in this poll of the task.
     Yield,
-    /// There is no kernel here, and so no budget.
+    /// No task is polled here, so there is no budget.
     GoOn,
 }
 
@@ -134,10 +135,7 @@ impl CancelPoint {
         if !current::spend() {
             match self.pause() {
                 Pause::Cancelled(cancelled) => return Poll::Ready(Err(cancelled)),
-                Pause::Yield => {
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
+                Pause::Yield => return self.yield_turn(cx).map(Err),
                 Pause::GoOn => {}
             }
         }
@@ -188,11 +186,17 @@ impl CancelPoint {
         }
     }
 
-    /// Parks without an operation, or gives the cancellation that is due.
+    /// Parks without an operation, or gives the cancellation that is due. One operation was spent
+    /// for the attempt: it is given back, as only what completes costs anything.
     #[inline(always)]
     pub(crate) fn park(&mut self, cx: &Context<'_>) -> Poll<TaskCancelled> {
-        // Only what completes costs anything.
         current::unspend();
+        self.park_unpaid(cx)
+    }
+
+    /// The same for an attempt that was not paid for, as the budget is spent.
+    #[inline(always)]
+    pub(crate) fn park_unpaid(&mut self, cx: &Context<'_>) -> Poll<TaskCancelled> {
         if cfg!(curium_no_records) {
             // A build for the benchmarks alone, to see what the lines below cost.
             return Poll::Pending;
@@ -252,23 +256,36 @@ impl CancelPoint {
         }
     }
 
-    /// The budget is spent: a checkpoint, and else a turn for the others.
+    /// The budget is spent: a checkpoint, and otherwise a turn for the other tasks (K2).
     #[cold]
-    fn pause(&mut self) -> Pause {
-        // Anew, so that another executor inside this task cannot spin on an empty budget.
-        current::refill_budget();
+    pub(crate) fn pause(&mut self) -> Pause {
         let cancelled = current::try_with(|core| {
+            core.running_id()?;
             let due = self.since != SHIELDED && core.due(self.since);
-            due.then(|| core.deliver(self.since))
+            Some(due.then(|| core.deliver(self.since)))
         });
-        match cancelled {
-            None => Pause::GoOn,
-            Some(None) => Pause::Yield,
+        match cancelled.flatten() {
+            None => {
+                current::renew_budget();
+                Pause::GoOn
+            }
+            Some(None) => {
+                current::refuse();
+                Pause::Yield
+            }
             Some(Some(cancelled)) => {
                 self.unpark();
                 Pause::Cancelled(cancelled)
             }
         }
+    }
+
+    /// Ends a poll whose budget is spent: the task is queued again, and the leaf is parked
+    /// meanwhile, so that a cancellation reaches it (C2).
+    #[cold]
+    pub(crate) fn yield_turn(&mut self, cx: &Context<'_>) -> Poll<TaskCancelled> {
+        cx.waker().wake_by_ref();
+        self.park_unpaid(cx)
     }
 
     fn was_parked_elsewhere(&self, core: &Rc<Core>) -> bool {

@@ -15,7 +15,7 @@ use crate::clock::{Clock, FAR};
 use crate::core::Core;
 use crate::current;
 use crate::error::TaskCancelled;
-use crate::leaf::{CancelPoint, Quick};
+use crate::leaf::{CancelPoint, Pause, Quick};
 use crate::timer::{Sleeper, TimerKey};
 
 /// The time of this kernel: real, or virtual in a test.
@@ -118,12 +118,20 @@ impl Future for Sleep {
 }
 
 impl Sleep {
-    /// The budget is spent.
+    /// The budget is spent. The time begins to run all the same; only the end of the sleep waits
+    /// for the next poll.
     #[cold]
     fn poll_spent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TaskCancelled>> {
+        match self.point.pause() {
+            Pause::Cancelled(cancelled) => return Poll::Ready(Err(cancelled)),
+            Pause::GoOn => return Pin::new(self).poll(cx),
+            Pause::Yield => {}
+        }
         let Sleep { when, timer, state, point } = self;
-        let site = point.site();
-        point.poll(cx, |cx| go_on(when, timer, state, site, cx))
+        match go_on(when, timer, state, point.site(), cx) {
+            Poll::Pending => point.park_unpaid(cx).map(Err),
+            Poll::Ready(()) => point.yield_turn(cx).map(Err),
+        }
     }
 }
 

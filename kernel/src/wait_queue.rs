@@ -137,6 +137,18 @@ impl<T> WaitQueue<T> {
         Some(handed)
     }
 
+    /// Keeps `item` for the waiter as if it had been handed over; the slot is in no queue.
+    pub(crate) fn keep(&self, slot: &mut WaitSlot, item: T) {
+        debug_assert!(slot.is_out(), "a waiter is handed one thing");
+        slot.0 = self.list.borrow_mut().keep(item);
+    }
+
+    /// Whether something was handed over to `slot` and not taken yet.
+    pub(crate) fn is_handed(&self, slot: &WaitSlot) -> bool {
+        let list = self.list.borrow();
+        list.nodes.get(slot.0 as usize).is_some_and(|node| node.handed.is_some())
+    }
+
     /// It waits, to be woken otherwise than it said.
     #[cold]
     fn retarget(&self, slot: &mut WaitSlot, at: u32, cx: &Context<'_>) -> Poll<T> {
@@ -215,6 +227,15 @@ impl<T> List<T> {
             None => self.head = at,
         }
         self.tail = at;
+        at
+    }
+
+    /// A node that holds `item` and is linked nowhere.
+    fn keep(&mut self, item: T) -> u32 {
+        let at = if self.free == NONE { self.grow() } else { self.free };
+        let node = &mut self.nodes[at as usize];
+        node.handed = Some(item);
+        self.free = node.next;
         at
     }
 
