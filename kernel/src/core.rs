@@ -32,7 +32,7 @@ use crate::group_state::Groups;
 use crate::id::TaskId;
 use crate::reactor::Reactor;
 use crate::ready::ReadyQueue;
-use crate::remote::Remote;
+use crate::remote::{Post, Remote};
 use crate::report::Sink;
 use crate::scope::{Record, Scopes};
 use crate::table::Table;
@@ -83,6 +83,10 @@ pub(crate) struct Core {
     tick_now: Cell<u64>,
     reactor: RefCell<Option<Reactor>>,
     remote: Arc<Remote>,
+    /// What was taken out of the mailbox and is not served yet.
+    pub(crate) post: RefCell<Post>,
+    /// Whether there is any.
+    pub(crate) post_left: Cell<bool>,
     pub(crate) stage: Cell<Stage>,
     /// Jobs on other threads that will come back.
     pub(crate) jobs: RefCell<HashSet<u64>>,
@@ -125,6 +129,8 @@ impl Core {
             tick_now: Cell::new(0),
             reactor: RefCell::new(Some(reactor)),
             remote,
+            post: RefCell::default(),
+            post_left: Cell::new(false),
             stage: Cell::new(Stage::Open),
             jobs: RefCell::default(),
             settlers: WaitQueue::new(),

@@ -11,15 +11,20 @@ use crate::core::{Core, Stage};
 use crate::error::CancelReason;
 use crate::flags::Flags;
 use crate::reactor::{Came, Reactor};
-use crate::remote::Message;
+use crate::remote::{Message, Part};
 use crate::report::Report;
 use crate::snapshot::TaskState;
 use crate::target::wake_foreign;
 use crate::timer::Action;
 
-/// Timers served in one look: no more than there are polls until the next. So a million of them due
-/// at once do not fill the queue, where a socket's task would stand behind them all.
-const SLICE: u32 = Core::POLLS;
+/// Timers, and messages of each kind, that are served in one look. Together they are fewer than the
+/// polls until the next look. So a million of them at once do not fill the ready queue, where every
+/// other task would stand behind them: it drains faster than they fill it.
+const TIMERS: u32 = 24;
+const EVENTS: u32 = 24;
+const REQUESTS: u32 = 8;
+
+const _: () = assert!(TIMERS + EVENTS + REQUESTS < Core::POLLS);
 
 /// How long sockets must be silent before a virtual clock jumps (K8).
 const SILENCE: Duration = Duration::from_millis(10);
@@ -33,7 +38,7 @@ impl Core {
     ///
     /// `busy`: the round is not over.
     pub(crate) fn look(self: &Rc<Self>, busy: bool) {
-        self.empty_mailbox();
+        let busy = self.serve_mailbox() || busy;
         let timed = self.serve_timers();
         if self.grace_over.get() {
             return;
@@ -69,23 +74,38 @@ impl Core {
         drop(chunks);
     }
 
-    fn empty_mailbox(self: &Rc<Self>) {
-        if !self.remote().has_post() {
-            return;
+    /// Serves some of what was posted. True: there is more.
+    fn serve_mailbox(self: &Rc<Self>) -> bool {
+        if !self.remote().has_post() && !self.post_left.get() {
+            return false;
         }
-        for message in self.remote().take() {
-            match message {
-                Message::Wake(waker) => self.wake(waker.received()),
-                // A closure from another thread: its panic is nobody's but its own.
-                Message::Spawn(spawn) => self.guarded(spawn),
-                Message::Cancel(task) => {
-                    if let Some(cell) = self.find(task) {
-                        self.request(&cell, CancelReason::Requested { by: None });
-                    }
-                }
-                Message::JobDone(job) => drop(self.jobs.borrow_mut().remove(&job)),
-                Message::Unregister(token) => self.forget(token),
+        if self.remote().has_post() {
+            self.remote().take(&mut self.post.borrow_mut());
+        }
+        for (part, slice) in [(Part::Events, EVENTS), (Part::Requests, REQUESTS)] {
+            for _ in 0..slice {
+                let message = self.post.borrow_mut().part(part).pop_front();
+                let Some(message) = message else { break };
+                self.serve(message);
             }
+        }
+        let left = !self.post.borrow().is_empty();
+        self.post_left.set(left);
+        left
+    }
+
+    fn serve(self: &Rc<Self>, message: Message) {
+        match message {
+            Message::Wake(waker) => self.wake(waker.received()),
+            // A closure from another thread: its panic is nobody's but its own.
+            Message::Spawn(spawn) => self.guarded(spawn),
+            Message::Cancel(task) => {
+                if let Some(cell) = self.find(task) {
+                    self.request(&cell, CancelReason::Requested { by: None });
+                }
+            }
+            Message::JobDone(job) => drop(self.jobs.borrow_mut().remove(&job)),
+            Message::Unregister(token) => self.forget(token),
         }
     }
 
@@ -95,7 +115,7 @@ impl Core {
             return false;
         }
         let now = self.read_clock();
-        for _ in 0..SLICE {
+        for _ in 0..TIMERS {
             let due = self.timers.borrow_mut().pop_due(now);
             match due {
                 None => break,

@@ -267,8 +267,8 @@ impl Drop for Kernel {
         }
         // Post that nobody took: closures of other threads are dropped here, their futures never
         // made.
-        for message in core.remote().close() {
-            core.discard(message);
+        for post in [core.post.take(), core.remote().close()] {
+            post.into_messages().for_each(|message| core.discard(message));
         }
         let timers = core.timers.borrow_mut().clear();
         core.discard(timers);

@@ -19,13 +19,16 @@
 //! looks in one step: it exchanges `AWAKE` for `ASLEEP`, and where that fails there is post; what
 //! comes later finds `ASLEEP` and wakes the poll. It is rung for under the lock, too: a kernel that
 //! has closed its mailbox knows that nobody still holds its descriptors. A task's waker posts
-//! itself once until the kernel took it, so the mailbox is no longer than the number of tasks,
-//! handle requests aside. A nudge is post without a message: the last handle is gone, for which the
+//! itself once until the kernel took it, and a job or a registration posts once, so that part of the
+//! mailbox is bounded by what the kernel holds. Requests of handles have no bound but memory: a
+//! poster never waits. The kernel takes a slice of each part at a time, so neither makes the rest of
+//! the kernel late, nor the other part. A nudge is post without a message: the last handle is gone, for which the
 //! kernel may have been waiting.
 //!
 //! The models in `remote/models.rs` have loom try this file, interleaving by interleaving. Loom
 //! takes `SeqCst` for less, and nothing here needs it.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -64,10 +67,61 @@ pub(crate) struct Remote {
 }
 
 struct Inbox {
-    messages: Vec<Message>,
+    post: Post,
     /// None once the kernel is gone: posts are refused. Its eventfd goes with it; the descriptor of
     /// its poll stays while a source that was registered there lives on elsewhere.
     bell: Option<Bell>,
+}
+
+/// Messages in order of arrival, in two parts.
+#[derive(Default)]
+pub(crate) struct Post {
+    events: VecDeque<Message>,
+    requests: VecDeque<Message>,
+}
+
+/// What a message comes from.
+#[derive(Clone, Copy)]
+pub(crate) enum Part {
+    /// Wakers, jobs and registrations.
+    Events,
+    /// Handles.
+    Requests,
+}
+
+impl Post {
+    fn push(&mut self, message: Message) {
+        match message {
+            Message::Spawn(_) | Message::Cancel(_) => self.requests.push_back(message),
+            _ => self.events.push_back(message),
+        }
+    }
+
+    pub(crate) fn part(&mut self, part: Part) -> &mut VecDeque<Message> {
+        match part {
+            Part::Events => &mut self.events,
+            Part::Requests => &mut self.requests,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.requests.is_empty()
+    }
+
+    /// All of it, the events first.
+    pub(crate) fn into_messages(self) -> impl Iterator<Item = Message> {
+        self.events.into_iter().chain(self.requests)
+    }
+
+    /// Moves each part of `other` over whose own place is empty, without copying it.
+    fn refill(&mut self, other: &mut Post) {
+        if self.events.is_empty() {
+            std::mem::swap(&mut self.events, &mut other.events);
+        }
+        if self.requests.is_empty() {
+            std::mem::swap(&mut self.requests, &mut other.requests);
+        }
+    }
 }
 
 /// What a post needs of the reactor.
@@ -80,7 +134,7 @@ impl Remote {
     pub(crate) fn new(bell: Bell) -> Self {
         Remote {
             state: AtomicU8::new(AWAKE),
-            inbox: Mutex::new(Inbox { messages: Vec::new(), bell: Some(bell) }),
+            inbox: Mutex::new(Inbox { post: Post::default(), bell: Some(bell) }),
             handles: AtomicUsize::new(0),
         }
     }
@@ -97,7 +151,7 @@ impl Remote {
         if inbox.bell.is_none() {
             return Err(message);
         }
-        inbox.messages.push(message);
+        inbox.post.push(message);
         self.announce_post(&inbox);
         Ok(())
     }
@@ -121,11 +175,14 @@ impl Remote {
         self.state.load(Ordering::Relaxed) == POSTED
     }
 
-    /// Takes everything that was posted, in order. Called by the kernel alone.
-    pub(crate) fn take(&self) -> Vec<Message> {
+    /// Takes what was posted, as far as `post` has room: each part of it that is empty is filled.
+    /// What is left stays announced. Called by the kernel alone.
+    pub(crate) fn take(&self, post: &mut Post) {
         let mut inbox = self.lock();
-        self.state.swap(AWAKE, Ordering::Acquire);
-        std::mem::take(&mut inbox.messages)
+        post.refill(&mut inbox.post);
+        if inbox.post.is_empty() {
+            self.state.swap(AWAKE, Ordering::Acquire);
+        }
     }
 
     /// Says that the kernel is about to sleep. False: there is post, do not sleep.
@@ -142,13 +199,13 @@ impl Remote {
     }
 
     /// Refuses all further post and gives back what nobody took.
-    pub(crate) fn close(&self) -> Vec<Message> {
-        let (messages, bell) = {
+    pub(crate) fn close(&self) -> Post {
+        let (post, bell) = {
             let mut inbox = self.lock();
-            (std::mem::take(&mut inbox.messages), inbox.bell.take())
+            (std::mem::take(&mut inbox.post), inbox.bell.take())
         };
         drop(bell);
-        messages
+        post
     }
 
     /// What a registration keeps, to take its source out of the poll from any thread; none when the
@@ -237,6 +294,10 @@ impl Handle {
     ///
     /// Its failure is reported like that of any task that nobody joins. Ok means that the kernel
     /// has `build`; one that goes before it comes to it drops it, unused, on its own thread.
+    ///
+    /// Never waits: requests queue in memory, without a bound. The kernel serves some of them
+    /// between two rounds of its tasks, so many of them delay one another and nothing else. A
+    /// thread that makes them faster than they are served should wait for answers in between.
     ///
     /// # Errors
     ///

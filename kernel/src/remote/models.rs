@@ -50,7 +50,7 @@ impl Model {
 
     /// What is in the mailbox, if it is said to hold anything.
     fn take_post(&mut self) -> Vec<Message> {
-        if self.remote.has_post() { self.remote.take() } else { Vec::new() }
+        if self.remote.has_post() { take(&self.remote) } else { Vec::new() }
     }
 
     fn sleep(&mut self) {
@@ -93,6 +93,13 @@ impl Model {
         drop(self.remote.close());
         assert_eq!(Arc::strong_count(&self.poll), 1, "somebody holds the eventfd");
     }
+}
+
+/// All post.
+fn take(remote: &Remote) -> Vec<Message> {
+    let mut post = Post::default();
+    remote.take(&mut post);
+    post.into_messages().collect()
 }
 
 fn task(index: u32) -> TaskId {
@@ -178,7 +185,7 @@ fn a_kernel_that_is_awake_is_not_rung_for() {
         let posters = [poster(&kernel.remote, &[1]), poster(&kernel.remote, &[2])];
         join(posters);
         assert!(kernel.remote.has_post());
-        assert_eq!(kernel.remote.take().len(), 2);
+        assert_eq!(take(&kernel.remote).len(), 2);
         kernel.end();
     });
 }
@@ -270,10 +277,43 @@ fn a_wake_after_the_take_is_a_message_of_its_own() {
         for _ in 0..2 {
             let theirs = waker.clone();
             thread::spawn(move || theirs.wake()).join().unwrap();
-            let taken = kernel.remote.take();
+            let taken = take(&kernel.remote);
             let [Message::Wake(woken)] = &taken[..] else { panic!("{} messages", taken.len()) };
             assert_eq!(woken.received(), task(7));
         }
+        kernel.end();
+    });
+}
+
+/// K2, K7: requests that the kernel has taken and not come to yet hold up no wake, and what is left
+/// in the mailbox behind them stays announced.
+#[test]
+fn a_wake_passes_the_requests_that_are_left() {
+    check(|| {
+        let kernel = Model::new();
+        let mut post = Post::default();
+        assert!(kernel.remote.post(request(1)).is_ok());
+        kernel.remote.take(&mut post);
+        let (remote, waker) = (kernel.remote.clone(), kernel.waker());
+        let poster = thread::spawn(move || {
+            assert!(remote.post(request(2)).is_ok());
+            waker.wake();
+        });
+        if kernel.remote.has_post() {
+            kernel.remote.take(&mut post);
+        }
+        poster.join().unwrap();
+        if kernel.remote.has_post() {
+            kernel.remote.take(&mut post);
+        }
+        assert_eq!(post.part(Part::Events).len(), 1, "the wake is not there");
+        assert!(kernel.remote.has_post(), "request 2 is left");
+        assert!(!kernel.remote.announce_sleep(), "it would sleep although there is post");
+        let first: Vec<u32> = post.part(Part::Requests).drain(..).map(|it| number(&it)).collect();
+        kernel.remote.take(&mut post);
+        let second: Vec<u32> = post.part(Part::Requests).drain(..).map(|it| number(&it)).collect();
+        assert_eq!((first, second), (vec![1], vec![2]));
+        drop(post);
         kernel.end();
     });
 }

@@ -32,7 +32,7 @@ fn a_spawn_into_a_kernel_that_goes_is_refused_or_the_kernels() {
             spawned
         });
         let taken = kernel.take_post();
-        let left = kernel.remote.close();
+        let left: Vec<Message> = kernel.remote.close().into_messages().collect();
         let spawned = thread.join().unwrap();
         assert_eq!(taken.len() + left.len(), usize::from(spawned.is_ok()));
         assert_eq!(dropped.load(Ordering::Relaxed), usize::from(spawned.is_err()));
@@ -52,8 +52,8 @@ fn a_request_to_a_kernel_that_goes_is_refused_or_the_kernels() {
             let asked = [handle.request_cancel(task(1)), handle.request_cancel(task(2))];
             asked.iter().filter(|asked| asked.is_ok()).count()
         });
-        let mut had = kernel.remote.take();
-        had.extend(kernel.remote.close());
+        let mut had = take(&kernel.remote);
+        had.extend(kernel.remote.close().into_messages());
         let accepted = thread.join().unwrap();
         let numbers: Vec<u32> = had.iter().map(number).collect();
         assert_eq!(numbers, &[1, 2][..accepted]);
@@ -91,7 +91,7 @@ fn nobody_rings_with_a_descriptor_of_a_kernel_that_is_gone() {
         let remote = kernel.remote.clone();
         let poster = thread::spawn(move || remote.post(request(1)).is_ok());
         kernel.remote.awake();
-        let left = kernel.remote.close().len();
+        let left = kernel.remote.close().into_messages().count();
         assert_eq!(Arc::strong_count(&kernel.poll), 1, "somebody holds the eventfd");
         assert_eq!(poster.join().unwrap(), left == 1);
         kernel.end();

@@ -1,0 +1,158 @@
+//! Floods of the mailbox: what other threads ask of a kernel faster than it can serve.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use kernel::{CancelPoint, Kernel, TaskCancelled, sleep, spawn, testing, yield_now};
+
+const REQUESTS: usize = 100_000;
+
+/// Tasks that a flood may start before another task has its next turn: fewer than a look is apart
+/// from the next, and not more from turn to turn.
+const SLICE: usize = 64;
+
+/// Has another thread post so many requests to spawn, and waits until they are all in the mailbox.
+/// Each counts the task that it starts.
+fn flood(requests: usize, started: &Arc<AtomicUsize>) {
+    let (handle, started) = (kernel::handle(), started.clone());
+    let poster = thread::spawn(move || {
+        for _ in 0..requests {
+            let started = started.clone();
+            let count = move || {
+                started.fetch_add(1, Ordering::Relaxed);
+                std::future::ready(Ok::<(), TaskCancelled>(()))
+            };
+            handle.spawn(count).expect("the kernel is there");
+        }
+    });
+    poster.join().unwrap();
+}
+
+/// K2: between two turns of a task that yields, a slice of a flood is served and not all of it.
+#[test]
+fn a_flood_of_spawns_is_served_in_slices() {
+    testing::run(async || {
+        let started = Arc::new(AtomicUsize::new(0));
+        flood(REQUESTS, &started);
+        let mut before = 0;
+        while started.load(Ordering::Relaxed) < REQUESTS {
+            yield_now().await?;
+            let now = started.load(Ordering::Relaxed);
+            assert!(now - before <= SLICE, "{} in one turn", now - before);
+            before = now;
+        }
+        Ok::<(), TaskCancelled>(())
+    })
+    .unwrap();
+}
+
+/// K2: a timer that is due fires while most of a flood is still to be served.
+#[test]
+fn a_timer_is_not_late_by_a_flood() {
+    testing::run(async || {
+        let started = Arc::new(AtomicUsize::new(0));
+        let due = spawn(sleep(Duration::ZERO));
+        flood(REQUESTS, &started);
+        due.join().await?.unwrap();
+        let before = started.load(Ordering::Relaxed);
+        assert!(before <= 2 * SLICE, "{before} came first");
+        Ok::<(), TaskCancelled>(())
+    })
+    .unwrap();
+}
+
+/// K2, K7: a wake from another thread passes the requests that were posted before it.
+#[test]
+fn a_wake_does_not_queue_behind_a_flood_of_spawns() {
+    testing::run(async || {
+        let started = Arc::new(AtomicUsize::new(0));
+        let waker: Rc<Cell<Option<Waker>>> = Rc::default();
+        let woken = spawn({
+            let kept = waker.clone();
+            let mut point = CancelPoint::new("OTHER_THREAD");
+            std::future::poll_fn(move |cx| {
+                point.poll(cx, |cx| match kept.take() {
+                    Some(_) => Poll::Ready(()),
+                    None => {
+                        kept.set(Some(cx.waker().clone()));
+                        Poll::Pending
+                    }
+                })
+            })
+        });
+        yield_now().await?;
+        flood(REQUESTS, &started);
+        let theirs = waker.take().expect("it is parked");
+        waker.set(Some(theirs.clone()));
+        thread::spawn(move || theirs.wake()).join().unwrap();
+        woken.join().await?.unwrap();
+        let before = started.load(Ordering::Relaxed);
+        assert!(before <= 2 * SLICE, "{before} came first");
+        Ok::<(), TaskCancelled>(())
+    })
+    .unwrap();
+}
+
+/// K2, C11: requests to cancel are served in slices too, in the order in which they came.
+#[test]
+fn a_flood_of_cancels_is_served_in_order_and_in_slices() {
+    testing::run(async || {
+        let sleepers: Vec<_> = (0..1_000).map(|_| spawn(sleep(Duration::MAX))).collect();
+        yield_now().await?;
+        let (handle, ids) = (kernel::handle(), sleepers.iter().map(|it| it.id()));
+        let ids: Vec<_> = ids.collect();
+        thread::spawn(move || ids.iter().try_for_each(|id| handle.request_cancel(*id)))
+            .join()
+            .unwrap()
+            .unwrap();
+        let mut before = 0;
+        while before < sleepers.len() {
+            yield_now().await?;
+            let ended = sleepers.iter().take_while(|task| task.is_done()).count();
+            let all = sleepers.iter().filter(|task| task.is_done()).count();
+            assert_eq!(ended, all, "the oldest requests come first");
+            assert!(ended - before <= SLICE, "{} in one turn", ended - before);
+            before = ended;
+        }
+        Ok::<(), TaskCancelled>(())
+    })
+    .unwrap();
+}
+
+/// K5: a kernel that ends in the middle of a flood drops what it has not come to, on its thread.
+#[test]
+fn a_kernel_that_goes_in_a_flood_drops_the_rest() {
+    struct Letter(Arc<AtomicUsize>);
+    impl Drop for Letter {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let kernel = Kernel::builder().virtual_clock().build().unwrap();
+    kernel
+        .run(async || {
+            let (handle, dropped) = (kernel::handle(), dropped.clone());
+            let poster = thread::spawn(move || {
+                for _ in 0..1_000 {
+                    let letter = Letter(dropped.clone());
+                    let take = move || {
+                        drop(letter);
+                        std::future::ready(Ok::<(), TaskCancelled>(()))
+                    };
+                    handle.spawn(take).expect("the kernel is there");
+                }
+            });
+            poster.join().unwrap();
+            yield_now().await
+        })
+        .unwrap();
+    assert!(dropped.load(Ordering::Relaxed) < 1_000, "all were served at once");
+    drop(kernel);
+    assert_eq!(dropped.load(Ordering::Relaxed), 1_000);
+}
