@@ -61,14 +61,14 @@ impl Core {
     /// Cancels an inner scope: its deadline came, or its group failed. A shield ends instead.
     pub(crate) fn cancel_scope(&self, key: u32, reason: CancelReason) {
         let stamp = self.next_stamp();
-        let (task, record, child) = {
+        let (task, record, child, wakers) = {
             let mut scopes = self.scopes.borrow_mut();
             let Some(scope) = scopes.scopes.get_mut(key as usize) else {
                 return;
             };
             match scope.kind {
                 ScopeKind::Shield | ScopeKind::SpentShield => {
-                    scope.kind = ScopeKind::SpentShield;
+                    scopes.open_shield(key);
                     self.let_through(&mut scopes, key, stamp);
                 }
                 _ if scope.stamp != 0 => return,
@@ -78,12 +78,13 @@ impl Core {
                     scope.reason = reason;
                 }
             }
+            let wakers = scopes.take_wakers_in(key);
             let scope = &scopes.scopes[key as usize];
-            (scope.task, scope.first_record, scope.first_child)
+            (scope.task, scope.first_record, scope.first_child, wakers)
         };
         self.changed(task);
         self.wake(task);
-        self.wake_foreign_below(record, child);
+        wakers.into_iter().for_each(wake_foreign);
         if record == NONE && child == NONE && self.running_id() != Some(task) {
             // Nothing of ours is parked in it, so perhaps nobody will poll it.
             if let Some(cell) = self.find(task) {
@@ -250,17 +251,11 @@ impl Core {
                 scopes.unhang(key, old.as_ref().map(TaskRef::heads).as_ref());
                 scopes.scopes[key as usize].task = cell.id();
                 scopes.hang(key, outer.scope, &cell.heads());
+                // What was known of it and of those inside was said by others.
+                self.epoch.set(self.epoch.get() + 1);
             }
         }
-        let scope = &scopes.scopes[key as usize];
-        match scope.kind {
-            ScopeKind::Shield => Ambient { scope: key, stamp: 0, pending: false },
-            _ => Ambient {
-                scope: key,
-                stamp: outer.stamp.max(scope.stamp),
-                pending: outer.pending | scope.pending,
-            },
-        }
+        scopes.scopes[key as usize].within(key, outer)
     }
 
     /// Removes a scope. `passing`: its body ended in an error that carries what was delivered
@@ -268,6 +263,10 @@ impl Core {
     pub(crate) fn close_scope(&self, key: u32, passing: bool) {
         let mut scopes = self.scopes.borrow_mut();
         let cell = self.find(scopes.scopes[key as usize].task);
+        if scopes.scopes[key as usize].first_child != NONE {
+            // They go to its parent, and what was known of them goes with it.
+            self.epoch.set(self.epoch.get() + 1);
+        }
         let closed = scopes.remove(key, cell.as_ref().map(TaskRef::heads).as_ref());
         let mut at = if closed.foreign && !passing { closed.parent } else { NONE };
         let rearm = at != NONE;
@@ -293,33 +292,50 @@ impl Core {
         }
     }
 
-    /// Works the ambient out again, from the scopes themselves.
+    /// Some scope around the leaf that is being polled changed: works the ambient out again.
     pub(crate) fn refresh(&self) {
-        if !current::is_current(self) {
-            // Hidden by another kernel, which does this when it goes.
-            return;
-        }
         self.epoch.set(self.epoch.get() + 1);
-        let scope = current::ambient().scope;
-        current::set_ambient(self.ambient_of(scope));
+        self.publish(current::ambient().scope);
     }
 
-    pub(crate) fn ambient_of(&self, scope: u32) -> Ambient {
-        let mut ambient = Ambient { scope, ..Ambient::CLEAR };
-        let scopes = self.scopes.borrow();
+    /// Publishes what the scopes from `scope` outward say, from the scopes themselves.
+    pub(crate) fn publish(&self, scope: u32) {
+        // Hidden by another kernel, which has this done when it goes.
+        if current::is_current(self) {
+            current::set_ambient(self.ambient_of(scope));
+        }
+    }
+
+    /// Works outward only as far as nothing is known, and notes on the way back what each scope
+    /// says: leaving nested scopes one after the other asks each of them once.
+    fn ambient_of(&self, scope: u32) -> Ambient {
+        let epoch = self.epoch.get();
+        let mut scopes = self.scopes.borrow_mut();
+        let mut inner = std::mem::take(&mut scopes.path);
         let mut at = scope;
-        while let Some(scope) = scopes.scopes.get(at as usize) {
-            if scope.kind == ScopeKind::Shield {
-                return ambient;
+        let mut ambient = loop {
+            match scopes.scopes.get(at as usize) {
+                None => {
+                    let asked = self.with_running(|cell| cell.asked()).flatten();
+                    let (stamp, pending) = asked.map_or((0, false), |it| (it.stamp, it.pending));
+                    break Ambient { scope: at, stamp, pending };
+                }
+                Some(scope) if scope.known.0 == epoch => break scope.known.1,
+                Some(scope) => {
+                    inner.push(at);
+                    if scope.kind == ScopeKind::Shield {
+                        break Ambient::CLEAR;
+                    }
+                    at = scope.parent;
+                }
             }
-            ambient.stamp = ambient.stamp.max(scope.stamp);
-            ambient.pending |= scope.pending;
-            at = scope.parent;
+        };
+        while let Some(at) = inner.pop() {
+            let scope = &mut scopes.scopes[at as usize];
+            ambient = scope.within(at, ambient);
+            scope.known = (epoch, ambient);
         }
-        if let Some(asked) = self.with_running(|cell| cell.asked()).flatten() {
-            ambient.stamp = ambient.stamp.max(asked.stamp);
-            ambient.pending |= asked.pending;
-        }
+        scopes.path = inner;
         ambient
     }
 }

@@ -16,6 +16,8 @@ use std::task::Waker;
 
 use slab::Slab;
 
+use crate::cancel::Ambient;
+use crate::cell::Parked;
 use crate::error::CancelReason;
 use crate::id::TaskId;
 use crate::links::{self, Linked, Links, NONE};
@@ -53,6 +55,11 @@ pub(crate) struct Scope {
     pub(crate) deadline: u64,
     pub(crate) first_record: u32,
     pub(crate) first_child: u32,
+    /// Whether a record here or below may have a foreign waker; not through a shield that holds.
+    /// Where it is false it is false for all that is below, so that a walk can turn back.
+    may_have_wakers: bool,
+    /// What this scope and those around it say, and the kernel's epoch when that was worked out.
+    pub(crate) known: (u64, Ambient),
     links: Links,
 }
 
@@ -77,10 +84,29 @@ impl Scope {
             deadline,
             first_record: NONE,
             first_child: NONE,
+            may_have_wakers: false,
+            known: (NEVER_KNOWN, Ambient::CLEAR),
             links: Links::ALONE,
         }
     }
 }
+
+impl Scope {
+    /// What this scope, of that key, says together with those around it.
+    pub(crate) fn within(&self, key: u32, outer: Ambient) -> Ambient {
+        match self.kind {
+            ScopeKind::Shield => Ambient { scope: key, stamp: 0, pending: false },
+            _ => Ambient {
+                scope: key,
+                stamp: outer.stamp.max(self.stamp),
+                pending: outer.pending | self.pending,
+            },
+        }
+    }
+}
+
+/// No epoch of a kernel.
+const NEVER_KNOWN: u64 = u64::MAX;
 
 /// A parked leaf.
 #[derive(Debug)]
@@ -102,12 +128,7 @@ impl Linked for Record {
 }
 
 impl Record {
-    pub(crate) fn new(
-        task: TaskId,
-        scope: u32,
-        waker: Option<Waker>,
-        leaf: crate::cell::Parked,
-    ) -> Self {
+    pub(crate) fn new(task: TaskId, scope: u32, waker: Option<Waker>, leaf: Parked) -> Self {
         Record {
             task,
             scope,
@@ -125,6 +146,8 @@ impl Record {
 pub(crate) struct Scopes {
     pub(crate) scopes: Slab<Scope>,
     pub(crate) records: Slab<Record>,
+    /// Room to note a way outward in; empty.
+    pub(crate) path: Vec<u32>,
 }
 
 /// The heads of the lists of a task's root, which live in its chunk.
@@ -143,6 +166,32 @@ impl Scopes {
             std::mem::replace(&mut self.scopes[parent as usize].first_child, scope)
         };
         links::push_front(&mut self.scopes, head, scope);
+        let Scope { may_have_wakers, kind, .. } = self.scopes[scope as usize];
+        if may_have_wakers && kind != ScopeKind::Shield {
+            self.note_wakers(parent);
+        }
+    }
+
+    /// There may be a foreign waker in `scope` from here on: those around it are told, up to the
+    /// first that knows.
+    pub(crate) fn note_wakers(&mut self, mut scope: u32) {
+        while let Some(entry) = self.scopes.get_mut(scope as usize) {
+            if std::mem::replace(&mut entry.may_have_wakers, true) {
+                return;
+            }
+            // Beyond a shield nobody looks for it.
+            scope = if entry.kind == ScopeKind::Shield { NONE } else { entry.parent };
+        }
+    }
+
+    /// A shield holds no longer: what is below it is reached from outside now.
+    pub(crate) fn open_shield(&mut self, shield: u32) {
+        let entry = &mut self.scopes[shield as usize];
+        entry.kind = ScopeKind::SpentShield;
+        if entry.may_have_wakers {
+            let parent = entry.parent;
+            self.note_wakers(parent);
+        }
     }
 
     /// Takes a scope off its parent. `root` is None when its task is gone.
@@ -197,6 +246,9 @@ impl Scopes {
             std::mem::replace(&mut self.scopes[scope as usize].first_record, record)
         };
         links::push_front(&mut self.records, head, record);
+        if self.records[record as usize].waker.is_some() {
+            self.note_wakers(scope);
+        }
     }
 
     /// Takes a record off its scope; it stays in the arena.
@@ -216,34 +268,58 @@ impl Scopes {
     ///
     /// A record whose waker was taken counts as its task's own; its leaf puts the waker back when
     /// it is polled next, and until then it has been woken.
+    ///
+    /// Scopes below which there are none are passed over: nested scopes that are cancelled one
+    /// after the other cost no more than the first of them.
     pub(crate) fn take_wakers(&mut self, first_record: u32, first_child: u32) -> Vec<Waker> {
         let mut wakers = Vec::new();
-        self.walk(first_record, first_child, false, |record| wakers.extend(record.waker.take()));
-        wakers
-    }
-
-    /// Visits every record below these heads, the records of a scope in front of its children's.
-    /// Into a shield that holds it goes only if `shields` is true. Iterative, as programs nest
-    /// deeply.
-    pub(crate) fn walk(
-        &mut self,
-        first_record: u32,
-        first_child: u32,
-        shields: bool,
-        mut visit: impl FnMut(&mut Record),
-    ) {
         let mut lists = vec![(first_record, first_child)];
         while let Some((mut record, mut child)) = lists.pop() {
             while record != NONE {
                 let entry = &mut self.records[record as usize];
+                wakers.extend(entry.waker.take());
+                record = entry.links.next;
+            }
+            while child != NONE {
+                let scope = &mut self.scopes[child as usize];
+                if scope.kind != ScopeKind::Shield && scope.may_have_wakers {
+                    scope.may_have_wakers = false;
+                    lists.push((scope.first_record, scope.first_child));
+                }
+                child = scope.links.next;
+            }
+        }
+        wakers
+    }
+
+    /// The same for a scope itself.
+    pub(crate) fn take_wakers_in(&mut self, scope: u32) -> Vec<Waker> {
+        let entry = &mut self.scopes[scope as usize];
+        if !std::mem::replace(&mut entry.may_have_wakers, false) {
+            return Vec::new();
+        }
+        let (record, child) = (entry.first_record, entry.first_child);
+        self.take_wakers(record, child)
+    }
+
+    /// Visits every record below these heads, the records of a scope in front of its children's,
+    /// into shields too. Iterative, as programs nest deeply.
+    pub(crate) fn each_record(
+        &self,
+        first_record: u32,
+        first_child: u32,
+        mut visit: impl FnMut(&Record),
+    ) {
+        let mut lists = vec![(first_record, first_child)];
+        while let Some((mut record, mut child)) = lists.pop() {
+            while record != NONE {
+                let entry = &self.records[record as usize];
                 visit(entry);
                 record = entry.links.next;
             }
             while child != NONE {
                 let scope = &self.scopes[child as usize];
-                if shields || scope.kind != ScopeKind::Shield {
-                    lists.push((scope.first_record, scope.first_child));
-                }
+                lists.push((scope.first_record, scope.first_child));
                 child = scope.links.next;
             }
         }
@@ -279,3 +355,6 @@ impl Scopes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

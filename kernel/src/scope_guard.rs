@@ -67,7 +67,8 @@ impl ScopeGuard {
 
     /// If its cancellation found no leaf of ours, sees to it that somebody hears of it (C9).
     pub(crate) fn watch_foreign(&self) {
-        if !self.look(|scope| scope.pending) {
+        // Once for all that are pending, by the outermost: to look costs a walk through the task.
+        if !self.look(|scope| scope.pending) || current::ambient().pending {
             return;
         }
         self.core.with_running(|cell| {
@@ -95,7 +96,7 @@ impl Drop for Restore<'_> {
     fn drop(&mut self) {
         current::set_ambient(self.outer);
         if self.core.epoch.get() != self.epoch {
-            self.core.refresh();
+            self.core.publish(self.outer.scope);
         }
     }
 }

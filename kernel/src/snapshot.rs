@@ -125,7 +125,7 @@ impl Core {
         }
         let (record, child) = cell.hanging();
         if record != NONE || child != NONE {
-            self.scopes.borrow_mut().walk(record, child, true, |record| {
+            self.scopes.borrow().each_record(record, child, |record| {
                 leaves.push(leaf(record.kind, record.site, record.since));
             });
         }
