@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use kernel::{Builder, Kernel, Result, TaskCancelled, testing, yield_now};
+use kernel::{Builder, Kernel, Result, TaskCancelled, TaskGroup, testing, yield_now};
 
 /// The programs, by name.
 fn mistakes() -> BTreeMap<String, PathBuf> {
@@ -150,4 +150,18 @@ fn run_takes_every_kind_of_async_function() {
     assert_eq!(borrows, Ok(2));
     let moved = String::from("moved");
     assert_eq!(kernel::run(|| async move { moved.len() }), 5);
+}
+
+/// G1: the body of a group may be a closure that returns a future, and the compiler knows the type
+/// of its parameter.
+#[test]
+fn a_closure_that_returns_a_future_is_the_body_of_a_group() {
+    let sum = testing::run(async || {
+        TaskGroup::<TaskCancelled>::scope(|g| async move {
+            let (one, two) = (g.spawn(parent()), g.spawn(async { Ok(2) }));
+            Ok(one.join().await?.unwrap() + two.join().await?.unwrap())
+        })
+        .await
+    });
+    assert_eq!(sum, Ok(3));
 }
