@@ -1,9 +1,12 @@
-//! The bounds of `run` and `scope`, with messages for the compiler to show.
+//! The bounds of `run`, `spawn`, `scope` and the timeouts, with messages for the compiler to show.
 //!
 //! Each is a trait of its own, because a message can be put on a trait only. `do_not_recommend` on
 //! a blanket implementation makes the compiler report the trait and its message instead of the
 //! bound of the implementation.
 
+use std::fmt;
+
+use crate::body::TaskOutput;
 use crate::group_ref::GroupRef;
 
 /// What [`run`](crate::run) takes: an async function without parameters, an async closure, or a
@@ -47,4 +50,44 @@ where
     B: AsyncFnOnce(GroupRef<E>) -> Result<T, E> + FnOnce(GroupRef<E>) -> F,
 {
     type Fut = F;
+}
+
+/// What the future of [`spawn`](crate::spawn) gives: a `Result` whose error implements `Debug`.
+///
+/// Sealed: no other type implements it.
+// The error is an associated type and no parameter of `spawn`: so a compiler that cannot infer it
+// points at the `Ok(..)` of the async block.
+#[diagnostic::on_unimplemented(
+    message = "a task returns a `Result`, and this future gives `{Self}`",
+    label = "this future gives `{Self}`",
+    note = "end the async block with `Ok::<_, TaskCancelled>(value)`, or with the error type that \
+            its `?` needs",
+    note = "a block that never ends, such as a `loop`, needs its type: `spawn::<_, Result<(), \
+            TaskCancelled>>(..)`"
+)]
+pub trait SpawnOutput: TaskOutput<<Self as SpawnOutput>::Error> {
+    /// The error that the task may end in.
+    type Error: fmt::Debug + 'static;
+}
+
+impl<T: 'static, E: fmt::Debug + 'static> SpawnOutput for Result<T, E> {
+    type Error = E;
+}
+
+/// What the body of [`timeout_after`](crate::timeout_after) gives: a `Result`.
+///
+/// Sealed: no other type implements it.
+#[diagnostic::on_unimplemented(
+    message = "the body of a timeout returns a `Result`, and this one gives `{Self}`",
+    label = "this future gives `{Self}`",
+    note = "end the async block with `Ok::<_, TaskCancelled>(value)`, or with the error type that \
+            its `?` needs"
+)]
+pub trait TimeoutOutput: sealed::Sealed {}
+
+impl<T, E: 'static> TimeoutOutput for Result<T, E> {}
+
+mod sealed {
+    pub trait Sealed {}
+    impl<T, E> Sealed for Result<T, E> {}
 }

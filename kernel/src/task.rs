@@ -10,6 +10,7 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::bounds::SpawnOutput;
 use crate::cell::End;
 use crate::chunk::TaskRef;
 use crate::core::Core;
@@ -27,7 +28,8 @@ use crate::timeout::timeout_after;
 /// cancelled.
 ///
 /// If the compiler cannot tell the error type of an `async` block, end the block with
-/// `Ok::<_, TaskCancelled>(value)`.
+/// `Ok::<_, TaskCancelled>(value)`. A block that never ends needs its type in front:
+/// `spawn::<_, Result<(), TaskCancelled>>(async { .. })`.
 ///
 /// ```
 /// use kernel::{TaskCancelled, spawn};
@@ -44,11 +46,10 @@ use crate::timeout::timeout_after;
 ///
 /// Outside a kernel.
 #[track_caller]
-pub fn spawn<F, T, E>(future: F) -> Task<T, E>
+pub fn spawn<F, R>(future: F) -> Task<R::Value, R::Error>
 where
-    F: Future<Output = Result<T, E>> + 'static,
-    T: 'static,
-    E: fmt::Debug + 'static,
+    F: Future<Output = R> + 'static,
+    R: SpawnOutput,
 {
     Task::of(current::with("kernel::spawn", |core| core.admit(future, None)))
 }
@@ -59,11 +60,10 @@ where
 ///
 /// Outside a kernel.
 #[track_caller]
-pub fn spawn_named<F, T, E>(name: impl Into<Cow<'static, str>>, future: F) -> Task<T, E>
+pub fn spawn_named<F, R>(name: impl Into<Cow<'static, str>>, future: F) -> Task<R::Value, R::Error>
 where
-    F: Future<Output = Result<T, E>> + 'static,
-    T: 'static,
-    E: fmt::Debug + 'static,
+    F: Future<Output = R> + 'static,
+    R: SpawnOutput,
 {
     let task = Task::of(current::with("kernel::spawn_named", |core| core.admit(future, None)));
     task.set_name(name.into());

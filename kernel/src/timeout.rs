@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use pin_project_lite::pin_project;
 
+use crate::bounds::TimeoutOutput;
 use crate::clock::Clock;
 use crate::core::Core;
 use crate::current;
@@ -58,10 +59,10 @@ use crate::scope_guard::ScopeGuard;
 ///
 /// When polled outside a kernel.
 #[track_caller]
-pub fn timeout_after<F, T, E>(limit: Duration, body: F) -> Timeout<F>
+pub fn timeout_after<F, R>(limit: Duration, body: F) -> Timeout<F>
 where
-    F: Future<Output = Result<T, E>>,
-    E: 'static,
+    F: Future<Output = R>,
+    R: TimeoutOutput,
 {
     Timeout::new(Limit::After(limit), body)
 }
@@ -80,10 +81,10 @@ where
 ///
 /// When polled outside a kernel.
 #[track_caller]
-pub fn timeout_at<F, T, E>(deadline: Instant, body: F) -> Timeout<F>
+pub fn timeout_at<F, R>(deadline: Instant, body: F) -> Timeout<F>
 where
-    F: Future<Output = Result<T, E>>,
-    E: 'static,
+    F: Future<Output = R>,
+    R: TimeoutOutput,
 {
     Timeout::new(Limit::At(deadline), body)
 }
@@ -102,10 +103,10 @@ where
 ///
 /// When polled outside a kernel.
 #[track_caller]
-pub fn ignore_after<F, T, E>(limit: Duration, body: F) -> IgnoreAfter<F>
+pub fn ignore_after<F, R>(limit: Duration, body: F) -> IgnoreAfter<F>
 where
-    F: Future<Output = Result<T, E>>,
-    E: 'static,
+    F: Future<Output = R>,
+    R: TimeoutOutput,
 {
     IgnoreAfter { timeout: timeout_after(limit, body) }
 }
