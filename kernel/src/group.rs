@@ -63,7 +63,8 @@ use crate::wait_queue;
 /// # }).unwrap();
 /// ```
 #[must_use = "dropped, a group drops its members' futures; end it with `join`"]
-pub struct TaskGroup<E> {
+// The compiler shows the next line when it refuses to send a group.
+pub struct TaskGroup<E> /* stays on its thread: send `kernel::handle()` instead */ {
     pub(crate) core: Rc<Core>,
     pub(crate) state: Rc<GroupState>,
     error: PhantomData<fn() -> E>,

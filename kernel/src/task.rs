@@ -84,7 +84,25 @@ pub fn handle() -> crate::Handle {
 ///
 /// Dropping the handle lets the task go on. A failure that nobody joins is reported when the task
 /// has ended and its last handle is gone.
-pub struct Task<T, E> {
+///
+/// A task and its handle stay on the thread of their kernel. Send other threads a
+/// [`handle`](crate::handle) of the kernel and the task's [`id`](Task::id):
+///
+/// ```
+/// use std::thread;
+///
+/// use kernel::{TaskCancelled, handle, sleep, spawn};
+///
+/// kernel::run(async || {
+///     let task = spawn(sleep(std::time::Duration::MAX));
+///     let (handle, id) = (handle(), task.id());
+///     thread::spawn(move || handle.request_cancel(id));
+///     task.wait().await
+/// })?;
+/// # Ok::<(), TaskCancelled>(())
+/// ```
+// The compiler shows the next line when it refuses to send a task.
+pub struct Task<T, E> /* stays on its thread: send `kernel::handle()` and its `id()` instead */ {
     cell: TaskRef,
     output: PhantomData<fn() -> (T, E)>,
 }
