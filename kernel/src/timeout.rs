@@ -51,6 +51,66 @@ use crate::scope_guard::ScopeGuard;
 /// # Ok::<(), TaskCancelled>(())
 /// ```
 ///
+/// The value is inside two results, so it takes two `?`, and an error type that implements
+/// `From<TaskTimeout>`. [`io::Error`](std::io::Error) does, and boxed errors do:
+///
+/// ```
+/// # use std::{error::Error, io, time::Duration};
+/// # use kernel::timeout_after;
+/// # async fn read() -> io::Result<usize> { Ok(1) }
+/// # const LIMIT: Duration = Duration::from_secs(5);
+/// async fn with_io_error() -> io::Result<usize> {
+///     let n: usize = timeout_after(LIMIT, read()).await??;
+///     Ok(n)
+/// }
+///
+/// async fn with_boxed_error() -> Result<usize, Box<dyn Error>> {
+///     let n: usize = timeout_after(LIMIT, read()).await??;
+///     Ok(n)
+/// }
+/// ```
+///
+/// An error type of the program's own needs the conversion; `thiserror` derives it from `#[from]`:
+///
+/// ```
+/// # use std::time::Duration;
+/// # use kernel::{TaskCancelled, TaskTimeout, sleep, timeout_after};
+/// # const LIMIT: Duration = Duration::from_secs(5);
+/// #[derive(Debug, thiserror::Error)]
+/// enum Failure {
+///     #[error(transparent)]
+///     Cancelled(#[from] TaskCancelled),
+///     #[error(transparent)]
+///     Late(#[from] TaskTimeout),
+/// }
+///
+/// async fn with_own_error() -> Result<(), Failure> {
+///     timeout_after(LIMIT, sleep(Duration::from_secs(1))).await??;
+///     Ok(())
+/// }
+/// ```
+///
+/// [`TaskCancelled`](crate::TaskCancelled) has no such conversion, because a timeout is not a
+/// cancellation of the task: say what to do when the time is up.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use kernel::{Result, ignore_after, timeout_after};
+/// # async fn read() -> Result<usize> { Ok(1) }
+/// # const LIMIT: Duration = Duration::from_secs(5);
+/// async fn with_task_cancelled() -> Result<usize> {
+///     match timeout_after(LIMIT, read()).await {
+///         Ok(in_time) => in_time,
+///         Err(_late) => Ok(0),
+///     }
+/// }
+///
+/// async fn the_same_in_short() -> Result<usize> {
+///     let n: Option<usize> = ignore_after(LIMIT, read()).await?;
+///     Ok(n.unwrap_or(0))
+/// }
+/// ```
+///
 /// # Cancellation
 ///
 /// A cancellation reaches the body as if this call were not there.
