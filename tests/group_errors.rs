@@ -264,7 +264,7 @@ fn an_error_of_ones_own_serves_as_an_error() {
 fn what_a_join_gives_passes_into_anyhow() {
     testing::run(async || {
         let asked = async {
-            let task: Task<(), Own> = spawn(async {
+            let task = spawn::<_, Result<(), Own>>(async {
                 sleep(secs(1)).await?;
                 panic!("of the task")
             });

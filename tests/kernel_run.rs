@@ -58,7 +58,7 @@ fn a_panic_ends_its_task_alone() {
 #[test]
 fn any_payload_comes_out_whole() {
     testing::run(async || {
-        let task: Task<(), TaskCancelled> = spawn(async { panic_any(42_u8) });
+        let task = spawn::<_, Result<(), TaskCancelled>>(async { panic_any(42_u8) });
         let Err(TaskError::Panicked(panic)) = task.join().await.unwrap() else {
             panic!("no panic");
         };
@@ -145,7 +145,7 @@ fn an_output_that_panics_when_dropped_is_reported() {
 #[test]
 fn a_payload_that_panics_when_dropped_is_reported() {
     let reports = panics_in_drop(async || {
-        drop(spawn::<_, (), TaskCancelled>(async { panic_any(Panics) }));
+        drop(spawn::<_, Result<(), TaskCancelled>>(async { panic_any(Panics) }));
         sleep(secs(1)).await.unwrap();
     });
     assert_eq!(reports, ["a destructor"]);
@@ -164,7 +164,7 @@ fn a_payload_that_panics_with_its_like_ends_nobody_else() {
     let ran = catch_unwind(AssertUnwindSafe(|| {
         panics_in_drop(async || {
             let sibling = spawn(sleep(secs(1)));
-            drop(spawn::<_, (), TaskCancelled>(async { panic_any(Hydra) }));
+            drop(spawn::<_, Result<(), TaskCancelled>>(async { panic_any(Hydra) }));
             assert!(sibling.join().await.unwrap().is_ok());
         })
     }));

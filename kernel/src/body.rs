@@ -16,11 +16,10 @@ use crate::error::{Echo, echo};
 ///
 /// Sealed: these two are all there are.
 #[diagnostic::on_unimplemented(
-    message = "a task returns `Result<_, _>`; a member of a `TaskGroup<{E}>` returns \
-               `Result<_, {E}>` or `()`, not `{Self}`",
+    message = "a member of a `TaskGroup<{E}>` returns `Result<_, {E}>` or `()`, not `{Self}`",
     label = "this future gives `{Self}`",
-    note = "end the async block with `Ok::<_, YourError>(value)`, or map the error with `?` and \
-            `From`"
+    note = "end the async block with `Ok(value)`; the error of another type passes with `?` if \
+            `{E}` has a `From` of it"
 )]
 pub trait TaskOutput<E>: sealed::Sealed<E> + 'static {
     /// What `join` gives when the task ended well.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use crate::bounds::Main;
 use crate::core::Settings;
 use crate::kernel::{Kernel, refuse_nesting};
 use crate::report::Report;
@@ -80,7 +81,7 @@ impl Builder {
     ///
     /// As [`run`](crate::run).
     #[track_caller]
-    pub fn run<T>(self, main: impl AsyncFnOnce() -> T) -> T {
+    pub fn run<T>(self, main: impl Main<T>) -> T {
         refuse_nesting("Builder::run");
         match self.build() {
             Ok(kernel) => kernel.run_to_the_end(main),

@@ -11,6 +11,7 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use crate::body::TaskOutput;
+use crate::bounds::ScopeBody;
 use crate::core::Core;
 use crate::current;
 use crate::error::{CancelReason, GroupError, TaskCancelled};
@@ -62,7 +63,8 @@ use crate::wait_queue;
 /// # }).unwrap();
 /// ```
 #[must_use = "dropped, a group drops its members' futures; end it with `join`"]
-pub struct TaskGroup<E> {
+// The compiler shows the next line when it refuses to send a group.
+pub struct TaskGroup<E> /* stays on its thread: send `kernel::handle()` instead */ {
     pub(crate) core: Rc<Core>,
     pub(crate) state: Rc<GroupState>,
     error: PhantomData<fn() -> E>,
@@ -85,6 +87,20 @@ where
     ///
     /// Members return `Result<_, E>`, or `()` if they cannot fail; values come by [`Task::join`].
     ///
+    /// `body` is an async closure, `async |g| ..`, which may borrow; or one that returns a future,
+    /// `|g| async move ..`. Where nothing else tells the error type of the group, name it in front:
+    ///
+    /// ```
+    /// # use kernel::{TaskCancelled, TaskGroup, yield_now};
+    /// # kernel::run(async || {
+    /// TaskGroup::<TaskCancelled>::scope(|g| async move {
+    ///     g.spawn(async { yield_now().await });
+    ///     Ok(())
+    /// })
+    /// .await
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     ///
     /// The first error, of a member or of the body. Further ones are reported; see
@@ -102,7 +118,7 @@ where
     #[track_caller]
     pub fn scope<T, B>(body: B) -> impl Future<Output = Result<T, E>>
     where
-        B: AsyncFnOnce(GroupRef<E>) -> Result<T, E>,
+        B: ScopeBody<T, E>,
     {
         Self::scope_with(Wait::All, body)
     }
@@ -123,7 +139,7 @@ where
     #[track_caller]
     pub fn scope_with<T, B>(wait: Wait, body: B) -> impl Future<Output = Result<T, E>>
     where
-        B: AsyncFnOnce(GroupRef<E>) -> Result<T, E>,
+        B: ScopeBody<T, E>,
     {
         let site = Location::caller();
         async move {
@@ -149,7 +165,7 @@ where
     #[track_caller]
     pub fn scope_all<T, B>(body: B) -> impl Future<Output = Result<T, GroupError<E>>>
     where
-        B: AsyncFnOnce(GroupRef<E>) -> Result<T, E>,
+        B: ScopeBody<T, E>,
     {
         run_scope(Wait::All, body, Location::caller(), true)
     }

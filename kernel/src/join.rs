@@ -126,7 +126,8 @@ impl TaskRef {
 ///
 /// Only the wait is abandoned.
 #[must_use = "futures do nothing unless you `.await` or poll them"]
-pub struct WaitEnd {
+// The compiler shows the next line when it refuses to send this, or what is made of it.
+pub struct WaitEnd /* stays on its thread: send `kernel::handle()` and the task's `id()` */ {
     task: Hold,
     slot: JoinSlot,
     point: CancelPoint,

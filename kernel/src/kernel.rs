@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crate::body::Verdict;
+use crate::bounds::Main;
 use crate::builder::Builder;
 use crate::cell::End;
 use crate::chunk::TaskRef;
@@ -49,7 +50,7 @@ use crate::timer::Action;
 /// instead), inside another kernel, on a certain deadlock, and with the panic of `main` after the
 /// shutdown.
 #[track_caller]
-pub fn run<T>(main: impl AsyncFnOnce() -> T) -> T {
+pub fn run<T>(main: impl Main<T>) -> T {
     refuse_nesting("kernel::run");
     let kernel = match Kernel::new() {
         Ok(kernel) => kernel,
@@ -101,7 +102,7 @@ impl Kernel {
     ///
     /// Inside another kernel, on a certain deadlock, and with the panic of `main`.
     #[track_caller]
-    pub fn run<T>(&self, main: impl AsyncFnOnce() -> T) -> T {
+    pub fn run<T>(&self, main: impl Main<T>) -> T {
         refuse_nesting("Kernel::run");
         let entered = Entered::new(&self.core);
         let ended = self.drive(main);
@@ -122,7 +123,7 @@ impl Kernel {
 
     /// `run` and `shutdown`, in that order also when `main` panics.
     #[track_caller]
-    pub(crate) fn run_to_the_end<T>(&self, main: impl AsyncFnOnce() -> T) -> T {
+    pub(crate) fn run_to_the_end<T>(&self, main: impl Main<T>) -> T {
         let entered = Entered::new(&self.core);
         let ended = self.drive(main);
         drop(entered);
@@ -145,7 +146,7 @@ impl Kernel {
     }
 
     /// Runs `main` as a task whose future lives here.
-    fn drive<T>(&self, main: impl AsyncFnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
+    fn drive<T>(&self, main: impl Main<T>) -> Result<T, Box<dyn Any + Send>> {
         let core = &self.core;
         let cell = core.admit_main();
         let ended = {

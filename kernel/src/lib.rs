@@ -69,6 +69,7 @@
 //! | `leaf.rs`, `current.rs`, `target.rs` | the cancel point; the door; whom to wake |
 //! | `ready.rs`, `remote.rs`, `loomed.rs` | the ready queue; what other threads may touch |
 //! | `task.rs`, `join.rs`, `group*.rs` | the handle; waiting for a task; groups |
+//! | `bounds.rs` | what `run`, `spawn`, `scope` and timeouts take; the compiler's messages |
 //! | `timeout.rs`, `shield.rs`, `sleep.rs`, `job.rs` | timeouts; shields; time; other threads |
 //! | `timer.rs`, `clock.rs`, `reactor.rs`, `io*.rs` | the heap of timers; the clock; readiness |
 //! | `wait_queue.rs`, `handoff.rs` | FIFO waiters with hand-over, and the leaf made of them |
@@ -85,7 +86,7 @@
 //! # });
 //! ```
 //!
-//! ```compile_fail,E0271
+//! ```compile_fail,E0277
 //! # kernel::run(async || {
 //! kernel::spawn(async { 1 }); // a task returns a `Result`
 //! # });
@@ -133,6 +134,7 @@ pub use crate::task::{Task, handle, spawn, spawn_named};
 pub use crate::timeout::{IgnoreAfter, Timeout, ignore_after, timeout_after, timeout_at};
 
 mod body;
+pub mod bounds;
 mod builder;
 mod cancel;
 mod cell;

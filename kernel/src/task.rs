@@ -10,6 +10,7 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::bounds::SpawnOutput;
 use crate::cell::End;
 use crate::chunk::TaskRef;
 use crate::core::Core;
@@ -27,7 +28,8 @@ use crate::timeout::timeout_after;
 /// cancelled.
 ///
 /// If the compiler cannot tell the error type of an `async` block, end the block with
-/// `Ok::<_, TaskCancelled>(value)`.
+/// `Ok::<_, TaskCancelled>(value)`. A block that never ends needs its type in front:
+/// `spawn::<_, Result<(), TaskCancelled>>(async { .. })`.
 ///
 /// ```
 /// use kernel::{TaskCancelled, spawn};
@@ -44,11 +46,10 @@ use crate::timeout::timeout_after;
 ///
 /// Outside a kernel.
 #[track_caller]
-pub fn spawn<F, T, E>(future: F) -> Task<T, E>
+pub fn spawn<F, R>(future: F) -> Task<R::Value, R::Error>
 where
-    F: Future<Output = Result<T, E>> + 'static,
-    T: 'static,
-    E: fmt::Debug + 'static,
+    F: Future<Output = R> + 'static,
+    R: SpawnOutput,
 {
     Task::of(current::with("kernel::spawn", |core| core.admit(future, None)))
 }
@@ -59,11 +60,10 @@ where
 ///
 /// Outside a kernel.
 #[track_caller]
-pub fn spawn_named<F, T, E>(name: impl Into<Cow<'static, str>>, future: F) -> Task<T, E>
+pub fn spawn_named<F, R>(name: impl Into<Cow<'static, str>>, future: F) -> Task<R::Value, R::Error>
 where
-    F: Future<Output = Result<T, E>> + 'static,
-    T: 'static,
-    E: fmt::Debug + 'static,
+    F: Future<Output = R> + 'static,
+    R: SpawnOutput,
 {
     let task = Task::of(current::with("kernel::spawn_named", |core| core.admit(future, None)));
     task.set_name(name.into());
@@ -84,7 +84,25 @@ pub fn handle() -> crate::Handle {
 ///
 /// Dropping the handle lets the task go on. A failure that nobody joins is reported when the task
 /// has ended and its last handle is gone.
-pub struct Task<T, E> {
+///
+/// A task and its handle stay on the thread of their kernel. Send other threads a
+/// [`handle`](crate::handle) of the kernel and the task's [`id`](Task::id):
+///
+/// ```
+/// use std::thread;
+///
+/// use kernel::{TaskCancelled, handle, sleep, spawn};
+///
+/// kernel::run(async || {
+///     let task = spawn(sleep(std::time::Duration::MAX));
+///     let (handle, id) = (handle(), task.id());
+///     thread::spawn(move || handle.request_cancel(id));
+///     task.wait().await
+/// })?;
+/// # Ok::<(), TaskCancelled>(())
+/// ```
+// The compiler shows the next line when it refuses to send a task.
+pub struct Task<T, E> /* stays on its thread: send `kernel::handle()` and its `id()` instead */ {
     cell: TaskRef,
     output: PhantomData<fn() -> (T, E)>,
 }

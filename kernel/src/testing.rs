@@ -18,6 +18,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::bounds::Main;
 use crate::builder::Builder;
 use crate::core::Core;
 use crate::current;
@@ -34,7 +35,7 @@ use crate::wait_queue::{Handoff, Wait, WaitQueue};
 /// As [`kernel::run`](crate::run); and if after the shutdown a task, a timer, a parked leaf, a
 /// scope, a group, a registration or a job is left, naming how many.
 #[track_caller]
-pub fn run<T>(main: impl AsyncFnOnce() -> T) -> T {
+pub fn run<T>(main: impl Main<T>) -> T {
     run_with(Kernel::builder(), main)
 }
 
@@ -44,7 +45,7 @@ pub fn run<T>(main: impl AsyncFnOnce() -> T) -> T {
 ///
 /// As [`run`].
 #[track_caller]
-pub fn run_with<T>(builder: Builder, main: impl AsyncFnOnce() -> T) -> T {
+pub fn run_with<T>(builder: Builder, main: impl Main<T>) -> T {
     refuse_nesting("testing::run");
     let kernel = match builder.virtual_clock().build() {
         Ok(kernel) => kernel,

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use pin_project_lite::pin_project;
 
+use crate::bounds::TimeoutOutput;
 use crate::clock::Clock;
 use crate::core::Core;
 use crate::current;
@@ -50,6 +51,66 @@ use crate::scope_guard::ScopeGuard;
 /// # Ok::<(), TaskCancelled>(())
 /// ```
 ///
+/// The value is inside two results, so it takes two `?`, and an error type that implements
+/// `From<TaskTimeout>`. [`io::Error`](std::io::Error) does, and boxed errors do:
+///
+/// ```
+/// # use std::{error::Error, io, time::Duration};
+/// # use kernel::timeout_after;
+/// # async fn read() -> io::Result<usize> { Ok(1) }
+/// # const LIMIT: Duration = Duration::from_secs(5);
+/// async fn with_io_error() -> io::Result<usize> {
+///     let n: usize = timeout_after(LIMIT, read()).await??;
+///     Ok(n)
+/// }
+///
+/// async fn with_boxed_error() -> Result<usize, Box<dyn Error>> {
+///     let n: usize = timeout_after(LIMIT, read()).await??;
+///     Ok(n)
+/// }
+/// ```
+///
+/// An error type of the program's own needs the conversion; `thiserror` derives it from `#[from]`:
+///
+/// ```
+/// # use std::time::Duration;
+/// # use kernel::{TaskCancelled, TaskTimeout, sleep, timeout_after};
+/// # const LIMIT: Duration = Duration::from_secs(5);
+/// #[derive(Debug, thiserror::Error)]
+/// enum Failure {
+///     #[error(transparent)]
+///     Cancelled(#[from] TaskCancelled),
+///     #[error(transparent)]
+///     Late(#[from] TaskTimeout),
+/// }
+///
+/// async fn with_own_error() -> Result<(), Failure> {
+///     timeout_after(LIMIT, sleep(Duration::from_secs(1))).await??;
+///     Ok(())
+/// }
+/// ```
+///
+/// [`TaskCancelled`](crate::TaskCancelled) has no such conversion, because a timeout is not a
+/// cancellation of the task: say what to do when the time is up.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use kernel::{Result, ignore_after, timeout_after};
+/// # async fn read() -> Result<usize> { Ok(1) }
+/// # const LIMIT: Duration = Duration::from_secs(5);
+/// async fn with_task_cancelled() -> Result<usize> {
+///     match timeout_after(LIMIT, read()).await {
+///         Ok(in_time) => in_time,
+///         Err(_late) => Ok(0),
+///     }
+/// }
+///
+/// async fn the_same_in_short() -> Result<usize> {
+///     let n: Option<usize> = ignore_after(LIMIT, read()).await?;
+///     Ok(n.unwrap_or(0))
+/// }
+/// ```
+///
 /// # Cancellation
 ///
 /// A cancellation reaches the body as if this call were not there.
@@ -58,10 +119,10 @@ use crate::scope_guard::ScopeGuard;
 ///
 /// When polled outside a kernel.
 #[track_caller]
-pub fn timeout_after<F, T, E>(limit: Duration, body: F) -> Timeout<F>
+pub fn timeout_after<F, R>(limit: Duration, body: F) -> Timeout<F>
 where
-    F: Future<Output = Result<T, E>>,
-    E: 'static,
+    F: Future<Output = R>,
+    R: TimeoutOutput,
 {
     Timeout::new(Limit::After(limit), body)
 }
@@ -80,10 +141,10 @@ where
 ///
 /// When polled outside a kernel.
 #[track_caller]
-pub fn timeout_at<F, T, E>(deadline: Instant, body: F) -> Timeout<F>
+pub fn timeout_at<F, R>(deadline: Instant, body: F) -> Timeout<F>
 where
-    F: Future<Output = Result<T, E>>,
-    E: 'static,
+    F: Future<Output = R>,
+    R: TimeoutOutput,
 {
     Timeout::new(Limit::At(deadline), body)
 }
@@ -102,10 +163,10 @@ where
 ///
 /// When polled outside a kernel.
 #[track_caller]
-pub fn ignore_after<F, T, E>(limit: Duration, body: F) -> IgnoreAfter<F>
+pub fn ignore_after<F, R>(limit: Duration, body: F) -> IgnoreAfter<F>
 where
-    F: Future<Output = Result<T, E>>,
-    E: 'static,
+    F: Future<Output = R>,
+    R: TimeoutOutput,
 {
     IgnoreAfter { timeout: timeout_after(limit, body) }
 }

@@ -1,0 +1,93 @@
+//! The bounds of `run`, `spawn`, `scope` and the timeouts, with messages for the compiler to show.
+//!
+//! Each is a trait of its own, because a message can be put on a trait only. `do_not_recommend` on
+//! a blanket implementation makes the compiler report the trait and its message instead of the
+//! bound of the implementation.
+
+use std::fmt;
+
+use crate::body::TaskOutput;
+use crate::group_ref::GroupRef;
+
+/// What [`run`](crate::run) takes: an async function without parameters, an async closure, or a
+/// closure that returns a future. It may borrow from its surroundings.
+///
+/// Every such function implements this trait.
+#[diagnostic::on_unimplemented(
+    message = "`run` takes an async function or closure, which it calls itself, not `{Self}`",
+    label = "not an async function without parameters",
+    note = "pass the function: `run(parent)` instead of `run(parent())`",
+    note = "or an async closure: `run(async || {{ .. }})` instead of `run(async {{ .. }})`"
+)]
+pub trait Main<T>: AsyncFnOnce() -> T {}
+
+#[diagnostic::do_not_recommend]
+impl<T, F> Main<T> for F where F: AsyncFnOnce() -> T {}
+
+/// What [`TaskGroup::scope`](crate::TaskGroup::scope) takes: `async |g| ..`, or
+/// `|g| async move ..`.
+///
+/// Every such closure implements this trait. A generic function that passes its parameter on to
+/// `scope` has this trait as the bound, because `AsyncFnOnce` does not imply `FnOnce`.
+#[diagnostic::on_unimplemented(
+    message = "the body of a group is an async closure that takes the group, `async |g| {{ .. }}`, \
+               and returns `Result<_, {E}>`",
+    label = "not an async closure that takes the group",
+    note = "a closure that returns a future, `|g| async move {{ .. }}`, works too"
+)]
+// `FnOnce` is there for the type of `g` in `|g| async move ..`: the compiler takes the parameters
+// of a plain closure from the `Fn` traits only.
+pub trait ScopeBody<T, E>:
+    AsyncFnOnce(GroupRef<E>) -> Result<T, E> + FnOnce(GroupRef<E>) -> <Self as ScopeBody<T, E>>::Fut
+{
+    #[doc(hidden)]
+    type Fut;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T, E, B, F> ScopeBody<T, E> for B
+where
+    B: AsyncFnOnce(GroupRef<E>) -> Result<T, E> + FnOnce(GroupRef<E>) -> F,
+{
+    type Fut = F;
+}
+
+/// What the future of [`spawn`](crate::spawn) gives: a `Result` whose error implements `Debug`.
+///
+/// Sealed: no other type implements it.
+// The error is an associated type and no parameter of `spawn`: so a compiler that cannot infer it
+// points at the `Ok(..)` of the async block.
+#[diagnostic::on_unimplemented(
+    message = "a task returns a `Result`, and this future gives `{Self}`",
+    label = "this future gives `{Self}`",
+    note = "end the async block with `Ok::<_, TaskCancelled>(value)`, or with the error type that \
+            its `?` needs",
+    note = "a block that never ends, such as a `loop`, needs its type: `spawn::<_, Result<(), \
+            TaskCancelled>>(..)`"
+)]
+pub trait SpawnOutput: TaskOutput<<Self as SpawnOutput>::Error> {
+    /// The error that the task may end in.
+    type Error: fmt::Debug + 'static;
+}
+
+impl<T: 'static, E: fmt::Debug + 'static> SpawnOutput for Result<T, E> {
+    type Error = E;
+}
+
+/// What the body of [`timeout_after`](crate::timeout_after) gives: a `Result`.
+///
+/// Sealed: no other type implements it.
+#[diagnostic::on_unimplemented(
+    message = "the body of a timeout returns a `Result`, and this one gives `{Self}`",
+    label = "this future gives `{Self}`",
+    note = "end the async block with `Ok::<_, TaskCancelled>(value)`, or with the error type that \
+            its `?` needs"
+)]
+pub trait TimeoutOutput: sealed::Sealed {}
+
+impl<T, E: 'static> TimeoutOutput for Result<T, E> {}
+
+mod sealed {
+    pub trait Sealed {}
+    impl<T, E> Sealed for Result<T, E> {}
+}
