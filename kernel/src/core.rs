@@ -97,6 +97,8 @@ pub(crate) struct Core {
     pub(crate) burying: Cell<bool>,
     /// Tasks that were cancelled but are parked with no leaf of ours, and when to say so.
     pub(crate) foreign: RefCell<VecDeque<(u64, TaskId)>>,
+    /// How often the kernel had nothing to do since many tasks ended; 0 once that is forgotten.
+    pub(crate) idle_since_burst: Cell<u32>,
     pub(crate) grace_over: Cell<bool>,
     pub(crate) report_due: Cell<bool>,
     pub(crate) report_timer: Cell<Option<TimerKey>>,
@@ -137,6 +139,7 @@ impl Core {
             graveyard: RefCell::default(),
             burying: Cell::new(false),
             foreign: RefCell::default(),
+            idle_since_burst: Cell::new(0),
             grace_over: Cell::new(false),
             report_due: Cell::new(false),
             report_timer: Cell::new(None),

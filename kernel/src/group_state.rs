@@ -22,7 +22,7 @@ use crate::core::Core;
 use crate::error::CancelReason;
 use crate::flags::Flags;
 use crate::id::{GroupId, TaskId};
-use crate::links::{Links, NONE};
+use crate::links::{Links, NONE, shrink_slab};
 use crate::wait_queue::WaitQueue;
 
 /// How long leaving a group waits; then the rest is cancelled.
@@ -91,6 +91,11 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
+    /// Gives back the room that a burst took.
+    pub(crate) fn shrink(&mut self) {
+        shrink_slab(&mut self.groups);
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.groups.len()
     }

@@ -24,6 +24,9 @@ const TIMERS: u32 = 24;
 const EVENTS: u32 = 24;
 const REQUESTS: u32 = 8;
 
+/// Room for so many of a kind is kept after a burst.
+pub(crate) const KEEP: usize = 1024;
+
 const _: () = assert!(TIMERS + EVENTS + REQUESTS < Core::POLLS);
 
 /// How long sockets must be silent before a virtual clock jumps (K8).
@@ -54,6 +57,9 @@ impl Core {
                 let _ = self.wait_events(Some(Duration::ZERO), None);
             }
         } else {
+            if self.idle_since_burst.get() != 0 {
+                self.shrink();
+            }
             self.idle();
         }
     }
@@ -62,16 +68,35 @@ impl Core {
     #[inline]
     fn trim(&self) -> bool {
         let surplus = self.tasks.borrow().has_surplus();
-        if surplus {
-            self.trim_some();
-        }
-        surplus
+        surplus && self.trim_some()
     }
 
     #[inline(never)]
-    fn trim_some(&self) {
+    fn trim_some(&self) -> bool {
         let chunks = self.tasks.borrow_mut().trim();
-        drop(chunks);
+        if !chunks.is_empty() {
+            self.idle_since_burst.set(1);
+        }
+        !chunks.is_empty() && self.tasks.borrow().has_surplus()
+    }
+
+    /// Gives back the room that a burst of tasks took beside their cells. What is used at the end
+    /// of an arena keeps its room, so this is tried a few times, less and less often.
+    #[cold]
+    fn shrink(&self) {
+        let since = self.idle_since_burst.get();
+        self.idle_since_burst.set(if since < 1 << 16 { since + 1 } else { 0 });
+        if !since.is_power_of_two() {
+            return;
+        }
+        self.ready.borrow_mut().shrink();
+        self.scopes.borrow_mut().shrink();
+        self.groups.borrow_mut().shrink();
+        self.timers.borrow_mut().shrink();
+        self.with_reactor(Reactor::shrink);
+        let mut names = self.names.borrow_mut();
+        let few = names.len().max(KEEP);
+        names.shrink_to(few);
     }
 
     /// Serves some of what was posted. True: there is more.

@@ -3,6 +3,8 @@
 
 use slab::Slab;
 
+use crate::idle::KEEP;
+
 /// No entry.
 pub(crate) const NONE: u32 = u32::MAX;
 
@@ -41,4 +43,11 @@ pub(crate) fn unlink<T: Linked>(arena: &mut Slab<T>, entry: u32) -> Option<u32> 
     }
     arena[previous as usize].links().next = next;
     None
+}
+
+/// Gives back what an arena has no use for: as far as its last entry, unless it is small.
+pub(crate) fn shrink_slab<T>(arena: &mut Slab<T>) {
+    if arena.capacity() > KEEP && arena.len() < arena.capacity() / 4 {
+        arena.shrink_to_fit();
+    }
 }

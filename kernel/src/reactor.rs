@@ -17,6 +17,7 @@ use slab::Slab;
 
 use crate::core::Core;
 use crate::id::TaskId;
+use crate::links::shrink_slab;
 use crate::loomed;
 use crate::remote::{Bell, Remote};
 use crate::target::wake_foreign;
@@ -260,6 +261,12 @@ impl Reactor {
         let entry = self.entries.remove(token.0 & (usize::MAX >> HALF));
         let [read, write] = entry.who;
         [self.take(entry.state[0], read), self.take(entry.state[1], write)]
+    }
+
+    /// Gives back the room that a burst took.
+    pub(crate) fn shrink(&mut self) {
+        shrink_slab(&mut self.entries);
+        shrink_slab(&mut self.foreign);
     }
 
     pub(crate) fn registered(&self) -> usize {

@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 
+use crate::idle::KEEP;
+
 /// The tasks that will be polled next, behind those of the round that goes on.
 ///
 /// By their places alone: a place that is queued is let to nobody else.
@@ -53,6 +55,12 @@ impl ReadyQueue {
         tasks.reverse();
         tasks.append(&mut self.tasks);
         std::mem::swap(&mut self.tasks, tasks);
+    }
+
+    /// Gives back the room that a burst took. The other half of it is in the round, which swaps
+    /// its own with this at the next one.
+    pub(crate) fn shrink(&mut self) {
+        self.tasks.shrink_to(KEEP);
     }
 
     /// Takes all of them.
@@ -126,6 +134,10 @@ impl Round {
     pub(crate) fn allow(&mut self, polls: u32) {
         debug_assert!(self.next.is_empty(), "they have theirs first");
         self.left = polls as usize;
+        if self.next.capacity() + self.behind.capacity() > 2 * KEEP && self.is_over() {
+            // After a burst the room goes back.
+            *self = Round { left: self.left, ..Round::default() };
+        }
         if !self.behind.is_empty() {
             self.advance();
         }

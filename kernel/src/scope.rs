@@ -20,7 +20,7 @@ use crate::cancel::Ambient;
 use crate::cell::Parked;
 use crate::error::CancelReason;
 use crate::id::TaskId;
-use crate::links::{self, Linked, Links, NONE};
+use crate::links::{self, Linked, Links, NONE, shrink_slab};
 
 /// What a scope is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,6 +157,12 @@ pub(crate) struct RootHeads<'a> {
 }
 
 impl Scopes {
+    /// Gives back the room that a burst took.
+    pub(crate) fn shrink(&mut self) {
+        shrink_slab(&mut self.scopes);
+        shrink_slab(&mut self.records);
+    }
+
     /// Hangs a scope below `parent`; `root` is its task's root.
     pub(crate) fn hang(&mut self, scope: u32, parent: u32, root: &RootHeads<'_>) {
         self.scopes[scope as usize].parent = parent;

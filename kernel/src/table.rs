@@ -1,5 +1,6 @@
 //! The table of tasks: places, their tenants, and which are free.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::cell::{Membership, TaskCell};
@@ -32,7 +33,7 @@ pub(crate) struct Table {
     /// Free cells.
     free: usize,
     /// Chunks that were without tenants when there were too many free cells.
-    empty: Vec<u32>,
+    empty: VecDeque<u32>,
     /// Places of chunks that have gone back, and the generation of their next tenants.
     vacant: Vec<(u32, u32)>,
     spawned: u64,
@@ -46,7 +47,7 @@ impl Table {
             chunks: Vec::new(),
             first_open: None,
             free: 0,
-            empty: Vec::new(),
+            empty: VecDeque::new(),
             vacant: Vec::new(),
             spawned: 0,
             gone: false,
@@ -178,7 +179,7 @@ impl Table {
             self.open(chunk.number());
         }
         if self.free > KEEP_FREE && chunk.is_empty() {
-            self.empty.push(chunk.number());
+            self.empty.push_back(chunk.number());
         }
     }
 
@@ -206,14 +207,23 @@ impl Table {
     }
 
     /// Gives some of the free chunks up, if there are too many, for the caller to drop. One that
-    /// somebody refers to stays until it has had tenants again: another in its place would not be
-    /// the one that is meant.
+    /// something refers to stays for now, because another in its place would not be the one that is
+    /// meant: the run itself refers to the chunk of the task that it polled last.
     pub(crate) fn trim(&mut self) -> Vec<Rc<Chunk>> {
         let mut given_up = Vec::new();
-        while given_up.len() < TRIM && self.free > KEEP_FREE {
-            let Some(number) = self.empty.pop() else { break };
-            if self.chunk(number).is_some_and(|chunk| self.is_spare(chunk)) {
+        for _ in 0..self.empty.len().min(2 * TRIM) {
+            if given_up.len() == TRIM || self.free <= KEEP_FREE {
+                break;
+            }
+            let Some(number) = self.empty.pop_front() else { break };
+            let Some(chunk) = self.chunk(number).filter(|chunk| chunk.is_empty()) else {
+                // It has tenants again, and comes back when they have ended.
+                continue;
+            };
+            if self.is_spare(chunk) {
                 given_up.extend(self.give_up(number));
+            } else {
+                self.empty.push_back(number);
             }
         }
         if self.free <= KEEP_FREE {
@@ -222,10 +232,10 @@ impl Table {
         given_up
     }
 
-    /// Whether nobody needs that chunk.
+    /// Whether nothing refers to that chunk.
     fn is_spare(&self, chunk: &Rc<Chunk>) -> bool {
         let first = self.first_open.as_ref().is_some_and(|first| Rc::ptr_eq(first, chunk));
-        chunk.is_empty() && Rc::strong_count(chunk) == 1 + usize::from(first)
+        Rc::strong_count(chunk) == 1 + usize::from(first)
     }
 
     /// Takes a chunk without tenants out of the table.

@@ -66,11 +66,11 @@ struct Slot {
 
 const END: u32 = u32::MAX;
 
+/// Room for so many timers is kept after a burst.
+const KEEP: usize = 1024;
+
 /// Dead entries that are not worth a sweep.
 const SLACK: usize = 64;
-
-/// Room for the timers between two looks that is kept.
-const KEEP_FRESH: usize = 1024;
 
 /// All armed timers.
 pub(crate) struct Timers {
@@ -86,12 +86,15 @@ pub(crate) struct Timers {
     /// How many of them have fired or were disarmed. Who are left are not counted by themselves:
     /// two counters to write at once are written as one, and who then reads one waits.
     gone: u64,
+    /// How many were disarmed: the others have slots.
+    disarmed: u64,
 }
 
 impl Timers {
     pub(crate) fn new() -> Self {
         let (fresh, heap, slots) = (Vec::new(), Vec::new(), Vec::new());
-        Timers { fresh, heap, slots, free: END, foreign: Slab::new(), armed: 0, gone: 0 }
+        let foreign = Slab::new();
+        Timers { fresh, heap, slots, free: END, foreign, armed: 0, gone: 0, disarmed: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -145,7 +148,11 @@ impl Timers {
         let action = std::mem::replace(&mut slot.action, Action::Free(self.free));
         let waker = self.take_waker(action);
         self.free = key.0;
+        self.disarmed += 1;
         if order == 0 {
+            if self.disarmed == self.armed && self.slots.len() > KEEP {
+                self.shrink();
+            }
             return waker;
         }
         self.gone += 1;
@@ -226,7 +233,8 @@ impl Timers {
     }
 
     fn is_living(slots: &[Slot], entry: &Entry) -> bool {
-        slots[entry.slot as usize].order == entry.order
+        // The slot of a dead one may have been given back.
+        slots.get(entry.slot as usize).is_some_and(|slot| slot.order == entry.order)
     }
 
     /// The first living entry, all of them sorted in.
@@ -240,24 +248,51 @@ impl Timers {
         }
         self.fresh.clear();
         // After a burst the room is left to others.
-        self.fresh.shrink_to(KEEP_FRESH);
+        self.fresh.shrink_to(KEEP);
         while let Some(first) = self.heap.first() {
             if Timers::is_living(&self.slots, first) {
                 return Some(*first);
             }
             self.pop();
         }
+        if self.slots.len() > KEEP && self.disarmed == self.armed {
+            self.shrink();
+        }
+        self.heap.shrink_to(KEEP);
         None
     }
 
-    /// Drops the dead entries.
+    /// Drops the dead entries, and the room that a burst took.
     #[cold]
     fn sweep(&mut self) {
         let Timers { fresh, heap, slots, .. } = self;
         fresh.retain(|entry| Timers::is_living(slots, entry));
         heap.retain(|entry| Timers::is_living(slots, entry));
+        self.shrink();
         for at in (0..self.heap.len().div_ceil(4)).rev() {
             self.sift_down(at);
+        }
+    }
+
+    /// Gives back the room of the heap and of the free slots at the end, after a burst.
+    #[cold]
+    pub(crate) fn shrink(&mut self) {
+        let few = self.len().max(KEEP);
+        self.heap.shrink_to(2 * few);
+        let is_free = |slot: &Slot| matches!(slot.action, Action::Free(_));
+        let used = self.slots.iter().rposition(|slot| !is_free(slot)).map_or(0, |last| last + 1);
+        let kept = used.max(KEEP);
+        if kept < self.slots.len() {
+            self.slots.truncate(kept);
+            self.slots.shrink_to(kept);
+            self.free = END;
+            for at in (0..kept as u32).rev() {
+                let slot = &mut self.slots[at as usize];
+                if is_free(slot) {
+                    slot.action = Action::Free(self.free);
+                    self.free = at;
+                }
+            }
         }
     }
 
@@ -296,74 +331,4 @@ impl Timers {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fire_all(timers: &mut Timers, now: u64) -> Vec<u32> {
-        let mut fired = Vec::new();
-        while let Some((action, _)) = timers.pop_due(now) {
-            let Action::Scope(name) = action else { unreachable!() };
-            fired.push(name);
-        }
-        fired
-    }
-
-    #[test]
-    fn timers_fire_by_deadline_and_then_by_order_of_arming() {
-        let mut timers = Timers::new();
-        for (name, deadline) in [(0, 30), (1, 10), (2, 20), (3, 10), (4, 31)] {
-            timers.arm(deadline, Action::Scope(name));
-        }
-        assert_eq!(fire_all(&mut timers, 30), [1, 3, 2, 0]);
-        assert_eq!(timers.next_deadline(), Some(31));
-    }
-
-    #[test]
-    fn a_heap_agrees_with_a_sorted_list_whatever_is_disarmed() {
-        let mut timers = Timers::new();
-        let mut expected = Vec::new();
-        let mut seed = 7_u64;
-        let mut keys = Vec::new();
-        for name in 0..2000_u32 {
-            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            let deadline = (seed >> 33) % 500;
-            keys.push((timers.arm(deadline, Action::Scope(name)), deadline, name));
-            if seed >> 60 == 8 {
-                // A look: what is armed from here on stands apart from what is sorted in.
-                timers.next_deadline();
-            }
-            if seed >> 60 < 7 {
-                let at = (seed >> 40) as usize % keys.len();
-                let (key, ..) = keys.swap_remove(at);
-                timers.disarm(key);
-            }
-        }
-        expected.extend(keys.iter().map(|(_, deadline, name)| (*deadline, *name)));
-        expected.sort_unstable();
-        let expected: Vec<u32> = expected.into_iter().map(|(_, name)| name).collect();
-        assert_eq!(fire_all(&mut timers, 500), expected);
-        assert!(timers.is_empty());
-        for (key, ..) in keys {
-            timers.disarm(key);
-        }
-        assert!(timers.is_empty());
-    }
-
-    #[test]
-    fn disarmed_timers_take_no_room_for_long() {
-        let mut timers = Timers::new();
-        let kept: Vec<_> = (0..100).map(|name| timers.arm(10, Action::Scope(name))).collect();
-        for name in 0..10_000 {
-            let two = [timers.arm(20, Action::Scope(name)), timers.arm(5, Action::Scope(name))];
-            if name % 2 == 0 {
-                timers.next_deadline();
-            }
-            for key in two {
-                timers.disarm(key);
-            }
-        }
-        assert!(timers.heap.len() + timers.fresh.len() <= 2 * kept.len() + SLACK);
-        assert!(timers.slots.len() <= kept.len() + 2);
-        assert_eq!(fire_all(&mut timers, 30), Vec::from_iter(0..100));
-    }
-}
+mod tests;

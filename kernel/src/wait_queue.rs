@@ -11,6 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::task::{Context, Poll};
 
 use crate::chunk::TaskRef;
+use crate::idle::KEEP;
 use crate::leaf::Quick;
 use crate::links::NONE;
 use crate::target::Target;
@@ -25,6 +26,8 @@ pub struct WaitQueue<T = ()> {
 
 struct List<T> {
     nodes: Vec<Node<T>>,
+    /// Nodes that are not free.
+    used: u32,
     head: u32,
     tail: u32,
     free: u32,
@@ -66,7 +69,7 @@ impl WaitSlot {
 impl<T> WaitQueue<T> {
     /// An empty queue; it allocates at its first waiter.
     pub const fn new() -> Self {
-        let list = List { nodes: Vec::new(), head: NONE, tail: NONE, free: NONE };
+        let list = List { nodes: Vec::new(), used: 0, head: NONE, tail: NONE, free: NONE };
         WaitQueue { waiting: Cell::new(0), list: RefCell::new(list) }
     }
 
@@ -218,6 +221,7 @@ impl<T> List<T> {
         let at = if self.free == NONE { self.grow() } else { self.free };
         let node = &mut self.nodes[at as usize];
         seat(&mut node.who);
+        self.used += 1;
         self.free = node.next;
         node.previous = self.tail;
         node.next = NONE;
@@ -235,6 +239,7 @@ impl<T> List<T> {
         let at = if self.free == NONE { self.grow() } else { self.free };
         let node = &mut self.nodes[at as usize];
         node.handed = Some(item);
+        self.used += 1;
         self.free = node.next;
         at
     }
@@ -266,6 +271,16 @@ impl<T> List<T> {
     fn free(&mut self, at: u32) {
         self.nodes[at as usize].next = self.free;
         self.free = at;
+        self.freed();
+    }
+
+    /// One node fewer is in use. After a burst of waiters their room is given back.
+    #[inline]
+    fn freed(&mut self) {
+        self.used -= 1;
+        if self.used == 0 && self.nodes.len() > KEEP {
+            (self.nodes, self.free) = (Vec::new(), NONE);
+        }
     }
 
     /// To the oldest, which there is: whom to wake.
@@ -288,6 +303,7 @@ impl<T> List<T> {
         let node = &mut self.nodes[at as usize];
         let handed = node.handed.take()?;
         node.next = std::mem::replace(&mut self.free, at);
+        self.freed();
         Some(handed)
     }
 

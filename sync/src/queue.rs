@@ -50,6 +50,9 @@ pub struct Queue<T> {
     joiners: WaitQueue,
 }
 
+/// Room for so many items is kept after a burst.
+const KEEP: usize = 1024;
+
 /// An item and its place in the order: a putter gets its ticket with its place, and an item that a
 /// dropped getter gives back goes to where it was.
 struct Ticketed<T> {
@@ -248,11 +251,15 @@ impl<T> Queue<T> {
     }
 
     fn take(&self) -> Option<Ticketed<T>> {
-        let first = self.items.borrow_mut().pop_front();
-        if first.is_some() {
-            self.serve_putters();
+        let mut items = self.items.borrow_mut();
+        let first = items.pop_front()?;
+        if items.is_empty() && items.capacity() > KEEP {
+            // After a burst its room is given back.
+            *items = VecDeque::new();
         }
-        first
+        drop(items);
+        self.serve_putters();
+        Some(first)
     }
 
     /// Gives free places to the oldest putters.

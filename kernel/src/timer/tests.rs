@@ -1,0 +1,122 @@
+//! The heap of timers against a sorted list, and the room that it takes.
+
+use super::*;
+
+fn fire_all(timers: &mut Timers, now: u64) -> Vec<u32> {
+    let mut fired = Vec::new();
+    while let Some((action, _)) = timers.pop_due(now) {
+        let Action::Scope(name) = action else { unreachable!() };
+        fired.push(name);
+    }
+    fired
+}
+
+#[test]
+fn timers_fire_by_deadline_and_then_by_order_of_arming() {
+    let mut timers = Timers::new();
+    for (name, deadline) in [(0, 30), (1, 10), (2, 20), (3, 10), (4, 31)] {
+        timers.arm(deadline, Action::Scope(name));
+    }
+    assert_eq!(fire_all(&mut timers, 30), [1, 3, 2, 0]);
+    assert_eq!(timers.next_deadline(), Some(31));
+}
+
+#[test]
+fn a_heap_agrees_with_a_sorted_list_whatever_is_disarmed() {
+    let mut timers = Timers::new();
+    let mut expected = Vec::new();
+    let mut seed = 7_u64;
+    let mut keys = Vec::new();
+    for name in 0..2000_u32 {
+        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        let deadline = (seed >> 33) % 500;
+        keys.push((timers.arm(deadline, Action::Scope(name)), deadline, name));
+        if seed >> 60 == 8 {
+            // A look: what is armed from here on stands apart from what is sorted in.
+            timers.next_deadline();
+        }
+        if seed >> 60 < 7 {
+            let at = (seed >> 40) as usize % keys.len();
+            let (key, ..) = keys.swap_remove(at);
+            timers.disarm(key);
+        }
+    }
+    expected.extend(keys.iter().map(|(_, deadline, name)| (*deadline, *name)));
+    expected.sort_unstable();
+    let expected: Vec<u32> = expected.into_iter().map(|(_, name)| name).collect();
+    assert_eq!(fire_all(&mut timers, 500), expected);
+    assert!(timers.is_empty());
+    for (key, ..) in keys {
+        timers.disarm(key);
+    }
+    assert!(timers.is_empty());
+}
+
+#[test]
+fn disarmed_timers_take_no_room_for_long() {
+    let mut timers = Timers::new();
+    let kept: Vec<_> = (0..100).map(|name| timers.arm(10, Action::Scope(name))).collect();
+    for name in 0..10_000 {
+        let two = [timers.arm(20, Action::Scope(name)), timers.arm(5, Action::Scope(name))];
+        if name % 2 == 0 {
+            timers.next_deadline();
+        }
+        for key in two {
+            timers.disarm(key);
+        }
+    }
+    assert!(timers.heap.len() + timers.fresh.len() <= 2 * kept.len() + SLACK);
+    assert!(timers.slots.len() <= kept.len() + 2);
+    assert_eq!(fire_all(&mut timers, 30), Vec::from_iter(0..100));
+}
+
+/// A number below `end`, from a seed that is moved on.
+fn any(seed: &mut u64, end: usize) -> usize {
+    *seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+    (*seed >> 33) as usize % end
+}
+
+#[test]
+fn what_is_left_when_most_were_disarmed_fires_in_order() {
+    for kept in [300, 30, 3] {
+        let (mut timers, mut seed) = (Timers::new(), kept as u64);
+        let mut armed: Vec<_> = (0..1000_u32)
+            .map(|name| {
+                let deadline = any(&mut seed, 10_000) as u64;
+                (timers.arm(deadline, Action::Scope(name)), deadline, name)
+            })
+            .collect();
+        // Sorted in, so that to sweep the dead out leaves holes everywhere in the heap.
+        timers.next_deadline();
+        while armed.len() > kept {
+            let (key, ..) = armed.swap_remove(any(&mut seed, armed.len()));
+            timers.disarm(key);
+        }
+        assert!(timers.heap.len() <= 2 * kept + SLACK, "the dead were not swept out");
+        armed.sort_unstable_by_key(|(_, deadline, name)| (*deadline, *name));
+        let expected: Vec<u32> = armed.into_iter().map(|(.., name)| name).collect();
+        assert_eq!(fire_all(&mut timers, 10_000), expected, "{kept} kept");
+    }
+}
+
+#[test]
+fn after_a_burst_the_slots_are_given_back_and_keys_stay_good() {
+    let mut timers = Timers::new();
+    let early = timers.arm(7, Action::Scope(7));
+    let burst: Vec<_> = (0..100_000).map(|name| timers.arm(5, Action::Scope(name))).collect();
+    assert_eq!(fire_all(&mut timers, 5).len(), burst.len());
+    for key in burst {
+        timers.disarm(key);
+    }
+    timers.shrink();
+    assert!(timers.slots.len() <= KEEP && timers.heap.capacity() <= 4 * KEEP);
+    let again: Vec<_> = (0..2000).map(|name| timers.arm(6, Action::Scope(name))).collect();
+    assert_eq!(timers.slots.len(), 2001, "a slot is used twice, or not at all");
+    assert_eq!(fire_all(&mut timers, 6), Vec::from_iter(0..2000));
+    assert_eq!(fire_all(&mut timers, 7), [7]);
+    for key in again.into_iter().chain([early]) {
+        timers.disarm(key);
+    }
+    assert_eq!(timers.next_deadline(), None);
+    assert!(timers.slots.len() <= KEEP, "the last one to go gives the room back");
+}
