@@ -85,12 +85,6 @@ pin_project! {
     }
 }
 
-impl<F, T, E> Slot<F, T, E> {
-    pub(crate) fn new(future: F) -> Self {
-        Slot::Running { future }
-    }
-}
-
 impl<F, T, E> Body for Slot<F, T, E>
 where
     F: Future + 'static,

@@ -5,6 +5,7 @@
 //! their futures are dropped. Source: trio's nursery, curio's `TaskGroup`, eio's switch; the
 //! bookkeeping is in `group_state.rs`.
 
+use std::any::type_name;
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::Location;
@@ -16,9 +17,10 @@ use crate::core::Core;
 use crate::current;
 use crate::error::{CancelReason, GroupError, TaskCancelled};
 use crate::group_end::run_scope;
-use crate::group_ref::GroupRef;
+use crate::group_ref::{GroupEnded, GroupRef, Spawned, must};
 use crate::group_state::{GroupStage, GroupState, MemberEnd, Wait};
 use crate::group_wait::{NextDone, Progress, Until};
+use crate::lifecycle::{SlotOf, way};
 use crate::task::Task;
 use crate::wait_queue;
 
@@ -69,11 +71,6 @@ pub struct TaskGroup<E> /* stays on its thread: send `kernel::handle()` instead 
     pub(crate) state: Rc<GroupState>,
     error: PhantomData<fn() -> E>,
 }
-
-/// The group has ended: nobody can be spawned in it any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the group has ended; a task that is to outlive it must be spawned elsewhere")]
-pub struct GroupEnded;
 
 impl<E> TaskGroup<E>
 where
@@ -215,7 +212,7 @@ where
         F: Future + 'static,
         F::Output: TaskOutput<E>,
     {
-        must(self.try_spawn(future))
+        must(Self::way()(self, future, false))
     }
 
     /// Spawns a member that nobody waits for: it never counts, its failure is only reported, and it
@@ -230,7 +227,7 @@ where
         F: Future + 'static,
         F::Output: TaskOutput<E>,
     {
-        must(self.admit(future, true))
+        must(Self::way()(self, future, true))
     }
 
     /// Spawns a member, unless the group has ended.
@@ -246,22 +243,43 @@ where
         F: Future + 'static,
         F::Output: TaskOutput<E>,
     {
-        self.admit(future, false)
+        Self::way()(self, future, false)
     }
 
-    fn admit<F>(
-        &self,
-        future: F,
-        daemon: bool,
-    ) -> Result<Task<<F::Output as TaskOutput<E>>::Value, E>, GroupEnded>
+    /// How a future becomes a member, or a daemon.
+    #[inline(always)]
+    fn way<F>() -> fn(&Self, F, bool) -> Spawned<F, E>
     where
         F: Future + 'static,
         F::Output: TaskOutput<E>,
     {
-        if self.state.stage.get() == GroupStage::Closed {
-            return Err(GroupEnded);
+        way::<F, E, fn(&Self, F, bool) -> Spawned<F, E>>(Self::admit_large, Self::admit_small)
+    }
+
+    fn admit_large<F>(&self, future: F, daemon: bool) -> Spawned<F, E>
+    where
+        F: Future + 'static,
+        F::Output: TaskOutput<E>,
+    {
+        let body = Box::pin(SlotOf::<F, E>::Running { future });
+        let group = Some((self.open_state()?, daemon));
+        Ok(Task::of(self.core.admit_boxed(body, type_name::<F>, group)))
+    }
+
+    fn admit_small<F>(&self, future: F, daemon: bool) -> Spawned<F, E>
+    where
+        F: Future + 'static,
+        F::Output: TaskOutput<E>,
+    {
+        let group = Some((self.open_state()?, daemon));
+        Ok(Task::of(self.core.admit(future, group)))
+    }
+
+    fn open_state(&self) -> Result<&Rc<GroupState>, GroupEnded> {
+        match self.state.stage.get() {
+            GroupStage::Closed => Err(GroupEnded),
+            _ => Ok(&self.state),
         }
-        Ok(Task::of(self.core.admit(future, Some((&self.state, daemon)))))
     }
 
     /// Waits as the group was made to, cancels the rest, and ends the group. A second time:
@@ -349,14 +367,6 @@ where
     /// Whether all members have ended, daemons aside.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-#[track_caller]
-pub(crate) fn must<T>(spawned: Result<T, GroupEnded>) -> T {
-    match spawned {
-        Ok(task) => task,
-        Err(ended) => panic!("{ended}"),
     }
 }
 

@@ -1,14 +1,17 @@
 //! The group inside its scope: a name that members may keep.
 
+use std::any::type_name;
 use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
 use crate::body::TaskOutput;
+use crate::core::Core;
 use crate::current;
 use crate::error::TaskCancelled;
-use crate::group::{GroupEnded, must};
+use crate::group_state::GroupState;
 use crate::id::GroupId;
+use crate::lifecycle::{SlotOf, way};
 use crate::task::Task;
 
 /// The group inside its [`scope`](crate::TaskGroup::scope): a name, `Copy`, that members may keep
@@ -18,6 +21,26 @@ pub struct GroupRef<E> {
     id: GroupId,
     error: PhantomData<fn() -> E>,
 }
+
+/// The group has ended: nobody can be spawned in it any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the group has ended; a task that is to outlive it must be spawned elsewhere")]
+pub struct GroupEnded;
+
+/// The handle of a new member, unless its group has ended.
+pub(crate) type Spawned<F, E> =
+    Result<Task<<<F as Future>::Output as TaskOutput<E>>::Value, E>, GroupEnded>;
+
+#[track_caller]
+pub(crate) fn must<T>(spawned: Result<T, GroupEnded>) -> T {
+    match spawned {
+        Ok(task) => task,
+        Err(ended) => panic!("{ended}"),
+    }
+}
+
+/// A group that has not ended, and its kernel.
+type Open = Result<(Rc<Core>, Rc<GroupState>), GroupEnded>;
 
 impl<E> GroupRef<E> {
     /// `kernel` is the number of the group's kernel.
@@ -41,7 +64,7 @@ where
         F: Future + 'static,
         F::Output: TaskOutput<E>,
     {
-        must(self.admit(future, false))
+        must(Self::way()(self.state(), future, false))
     }
 
     /// Spawns a member that nobody waits for; see
@@ -56,7 +79,7 @@ where
         F: Future + 'static,
         F::Output: TaskOutput<E>,
     {
-        must(self.admit(future, true))
+        must(Self::way()(self.state(), future, true))
     }
 
     /// Spawns a member, unless the group has ended.
@@ -77,27 +100,45 @@ where
         F: Future + 'static,
         F::Output: TaskOutput<E>,
     {
-        self.admit(future, false)
+        Self::way()(self.state(), future, false)
     }
 
-    #[track_caller]
-    fn admit<F>(
-        self,
-        future: F,
-        daemon: bool,
-    ) -> Result<Task<<F::Output as TaskOutput<E>>::Value, E>, GroupEnded>
+    /// How a future becomes a member, or a daemon, of a group that has not ended.
+    #[inline(always)]
+    fn way<F>() -> fn(Open, F, bool) -> Spawned<F, E>
     where
         F: Future + 'static,
         F::Output: TaskOutput<E>,
     {
+        way::<F, E, fn(Open, F, bool) -> Spawned<F, E>>(Self::admit_large, Self::admit_small)
+    }
+
+    fn admit_large<F>(open: Open, future: F, daemon: bool) -> Spawned<F, E>
+    where
+        F: Future + 'static,
+        F::Output: TaskOutput<E>,
+    {
+        let body = Box::pin(SlotOf::<F, E>::Running { future });
+        let (core, state) = open?;
+        Ok(Task::of(core.admit_boxed(body, type_name::<F>, Some((&state, daemon)))))
+    }
+
+    fn admit_small<F>(open: Open, future: F, daemon: bool) -> Spawned<F, E>
+    where
+        F: Future + 'static,
+        F::Output: TaskOutput<E>,
+    {
+        let (core, state) = open?;
+        Ok(Task::of(core.admit(future, Some((&state, daemon)))))
+    }
+
+    #[track_caller]
+    fn state(self) -> Open {
         let core = current::with("spawning in a group", Rc::clone);
         // Another kernel counts its groups from one, too.
         let mine = core.number == self.kernel;
         let state = core.groups.borrow().get(self.id).filter(|_| mine).cloned();
-        match state {
-            Some(state) => Ok(Task::of(core.admit(future, Some((&state, daemon))))),
-            None => Err(GroupEnded),
-        }
+        state.map(|state| (core, state)).ok_or(GroupEnded)
     }
 }
 

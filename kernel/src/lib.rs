@@ -114,8 +114,8 @@ pub use crate::error::{
     CancelReason, GroupError, JoinedExt, Panic, Result, TaskCancelled, TaskError, TaskTimeout,
     cancelled,
 };
-pub use crate::group::{GroupEnded, TaskGroup};
-pub use crate::group_ref::GroupRef;
+pub use crate::group::TaskGroup;
+pub use crate::group_ref::{GroupEnded, GroupRef};
 pub use crate::group_state::{MemberEnd, Wait};
 pub use crate::id::TaskId;
 pub use crate::job::on_thread;

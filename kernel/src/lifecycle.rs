@@ -24,44 +24,85 @@ const KEEP_BODY: usize = 1024;
 /// so.
 const LATE: u32 = 10_000;
 
+/// The body of a task with a future of type `F` and the error `E`.
+pub(crate) type SlotOf<F, E> = Slot<F, <<F as Future>::Output as TaskOutput<E>>::Value, E>;
+
+/// Picks the way by which a future becomes a task: boxed first if it is large.
+///
+/// A way is a function, because an unoptimized build copies a future once for each function that it
+/// is passed to and once for each branch of these; each copy of a large one takes its size of the
+/// stack.
+#[inline(always)]
+pub(crate) fn way<F, E, W>(large: W, small: W) -> W
+where
+    F: Future,
+    F::Output: TaskOutput<E>,
+{
+    if size_of::<SlotOf<F, E>>() > KEEP_BODY { large } else { small }
+}
+
 impl Core {
-    /// Makes a task of a future and queues it. The caller holds one of its `holders`, and lets what
-    /// a closed kernel refuses be dropped: [`TaskRef::settle`].
-    pub(crate) fn admit<F, T, E>(
+    /// Makes a task of a small future and queues it. The caller holds one of its `holders`, and
+    /// lets what a closed kernel refuses be dropped: [`TaskRef::settle`].
+    pub(crate) fn admit<F, E>(
         self: &Rc<Self>,
         future: F,
         group: Option<(&Rc<GroupState>, bool)>,
     ) -> TaskRef
     where
         F: Future + 'static,
-        F::Output: TaskOutput<E, Value = T>,
-        T: 'static,
+        F::Output: TaskOutput<E>,
         E: fmt::Debug + 'static,
     {
         // Early, as it is copied again below: right after the writes, the copy would wait for them.
         let mut next = Some(future);
-        let is_large = size_of::<Slot<F, T, E>>() > KEEP_BODY;
-        let (task, serial) = self.tasks.borrow_mut().admit(self);
-        let cell = &*task;
-        cell.begin(serial);
-        task.set_origin(Origin { parent: self.running.get(), type_name: std::any::type_name::<F> });
-        let large = if is_large { Flags::LARGE } else { 0 };
-        let mut body = cell.body.take();
-        if let Some(kept) = body.as_mut().filter(|_| !is_large) {
+        let task = self.reserve(std::any::type_name::<F>);
+        let mut body = task.body.take();
+        if let Some(kept) = &mut body {
             kept.as_mut().refill(&mut next);
         }
         if let Some(future) = next {
-            body = Some(Box::pin(Slot::<F, T, E>::new(future)));
+            body = Some(Box::pin(SlotOf::<F, E>::Running { future }));
         }
-        cell.body.put_some(body);
+        task.body.put_some(body);
+        self.begin(&task, 0, group);
+        task
+    }
+
+    /// The same for a future that is in its box already.
+    #[inline(never)]
+    pub(crate) fn admit_boxed(
+        self: &Rc<Self>,
+        body: Pin<Box<dyn Body>>,
+        type_name: fn() -> &'static str,
+        group: Option<(&Rc<GroupState>, bool)>,
+    ) -> TaskRef {
+        let task = self.reserve(type_name);
+        drop(task.body.take());
+        task.body.put(body);
+        self.begin(&task, Flags::LARGE, group);
+        task
+    }
+
+    /// A cell for a new task, without a body but perhaps with the box of the last one.
+    #[inline(always)]
+    fn reserve(self: &Rc<Self>, type_name: fn() -> &'static str) -> TaskRef {
+        let (task, serial) = self.tasks.borrow_mut().admit(self);
+        task.begin(serial);
+        task.set_origin(Origin { parent: self.running.get(), type_name });
+        task
+    }
+
+    /// The task has its body: it lives, and is queued.
+    #[inline(always)]
+    fn begin(&self, task: &TaskRef, large: u32, group: Option<(&Rc<GroupState>, bool)>) {
         if self.stage.get() == Stage::Open && group.is_none() {
-            cell.flags.become_alive(large | Flags::QUEUED);
+            task.flags.become_alive(large | Flags::QUEUED);
             self.ready.borrow_mut().push(task.index());
         } else {
-            cell.flags.become_alive(large);
-            self.admit_special(&task, group);
+            task.flags.become_alive(large);
+            self.admit_special(task, group);
         }
-        task
     }
 
     /// The rest for a member of a group, or while the kernel comes down; once it is closed, nothing

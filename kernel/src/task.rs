@@ -19,6 +19,7 @@ use crate::error::{CancelReason, TaskCancelled, TaskError};
 use crate::flags::Flags;
 use crate::id::TaskId;
 use crate::join::{Cancel, Join, WaitEnd};
+use crate::lifecycle::{SlotOf, way};
 use crate::snapshot::TaskState;
 use crate::timeout::timeout_after;
 
@@ -51,7 +52,29 @@ where
     F: Future<Output = R> + 'static,
     R: SpawnOutput,
 {
-    Task::of(current::with("kernel::spawn", |core| core.admit(future, None)))
+    let admit = way::<F, R::Error, fn(F) -> Option<TaskRef>>(admit_large, admit_small);
+    match admit(future) {
+        Some(task) => Task::of(task),
+        None => current::outside("kernel::spawn"),
+    }
+}
+
+#[inline]
+fn admit_small<F, R>(future: F) -> Option<TaskRef>
+where
+    F: Future<Output = R> + 'static,
+    R: SpawnOutput,
+{
+    current::try_with(|core| core.admit(future, None))
+}
+
+fn admit_large<F, R>(future: F) -> Option<TaskRef>
+where
+    F: Future<Output = R> + 'static,
+    R: SpawnOutput,
+{
+    let body = Box::pin(SlotOf::<F, R::Error>::Running { future });
+    current::try_with(|core| core.admit_boxed(body, std::any::type_name::<F>, None))
 }
 
 /// [`spawn`] with a name for the monitor and the reports.
@@ -65,7 +88,11 @@ where
     F: Future<Output = R> + 'static,
     R: SpawnOutput,
 {
-    let task = Task::of(current::with("kernel::spawn_named", |core| core.admit(future, None)));
+    let admit = way::<F, R::Error, fn(F) -> Option<TaskRef>>(admit_large, admit_small);
+    let Some(task) = admit(future) else {
+        current::outside("kernel::spawn_named");
+    };
+    let task = Task::of(task);
     task.set_name(name.into());
     task
 }
