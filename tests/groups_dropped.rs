@@ -271,7 +271,7 @@ fn a_destructor_that_panics_does_not_keep_the_others() {
     let panics = Rc::new(Cell::new(0));
     let sink = panics.clone();
     let builder = Kernel::builder().on_report(move |report| {
-        if let Report::PanicInDrop { message } = report {
+        if let Report::PanicOutsideTask { message, .. } = report {
             assert_eq!(*message, "a destructor");
             sink.set(sink.get() + 1);
         }

@@ -107,7 +107,7 @@ fn panics_in_drop(main: impl AsyncFnOnce()) -> Vec<String> {
     let reports = Rc::new(RefCell::new(Vec::new()));
     let sink = reports.clone();
     let builder = Kernel::builder().on_report(move |report| {
-        if let Report::PanicInDrop { message } = report {
+        if let Report::PanicOutsideTask { message, .. } = report {
             sink.borrow_mut().push((*message).to_owned());
         }
     });

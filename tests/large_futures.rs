@@ -81,8 +81,7 @@ fn futures_of_every_size_give_their_values() {
         };
     }
     type Pair = (kernel::Task<u8, TaskCancelled>, kernel::Task<u8, TaskCancelled>);
-    let sizes: [fn() -> Pair; 10] =
-        of_sizes![1, 8, 100, 900, 990, 1000, 1010, 1024, 5000, 100_000];
+    let sizes: [fn() -> Pair; 10] = of_sizes![1, 8, 100, 900, 990, 1000, 1010, 1024, 5000, 100_000];
     run(async || {
         for _ in 0..3 {
             for spawn in sizes.iter().chain(sizes.iter().rev()) {

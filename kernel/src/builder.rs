@@ -47,6 +47,19 @@ impl Builder {
         self
     }
 
+    /// Reports all tasks when nothing has run for this long, although no timer is armed, no task
+    /// waits for a source or a job, and no [`Handle`](crate::Handle) is alive: then only a waker
+    /// that something still holds can end the wait.
+    ///
+    /// Such a hang is no certain deadlock, which would be a panic. A program in which another
+    /// thread holds a waker looks the same as one in which the parked tasks hold their own, in a
+    /// `FuturesUnordered`, a `join_all` of many or a `Shared`. So this is off unless it is set; a
+    /// virtual clock gives up after five seconds without it.
+    pub fn report_hangs(mut self, after: Duration) -> Self {
+        self.settings.hang = Some(after);
+        self
+    }
+
     /// For how long a kernel with nothing to do goes on looking for events before it sleeps. Zero
     /// without it: it sleeps at once.
     ///

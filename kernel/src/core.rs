@@ -46,6 +46,7 @@ pub(crate) struct Settings {
     pub(crate) seed: Option<u64>,
     pub(crate) shutdown_grace: Option<Duration>,
     pub(crate) long_poll: Option<Duration>,
+    pub(crate) hang: Option<Duration>,
     pub(crate) spin: Duration,
     pub(crate) sink: Option<Sink>,
 }

@@ -117,8 +117,9 @@ pub(crate) fn outside(what: &str) -> ! {
     );
 }
 
-/// The same, where the caller's place is known only by value.
+/// The same for what was made at `site`; the location of the panic is where it is awaited.
 #[cold]
+#[track_caller]
 pub(crate) fn outside_at(what: &str, site: &Location<'_>) -> ! {
     panic!(
         "{what} at {site} was polled outside a kernel; await it in a task, that is inside \

@@ -20,6 +20,7 @@ use crate::group_end::run_scope;
 use crate::group_ref::{GroupEnded, GroupRef, Spawned, must};
 use crate::group_state::{GroupStage, GroupState, MemberEnd, Wait};
 use crate::group_wait::{NextDone, Progress, Until};
+use crate::in_kernel::InKernel;
 use crate::lifecycle::{SlotOf, way};
 use crate::task::Task;
 use crate::wait_queue;
@@ -139,10 +140,10 @@ where
         B: ScopeBody<T, E>,
     {
         let site = Location::caller();
-        async move {
+        InKernel::new("a task group", site, async move {
             let ended = run_scope(wait, body, site, false).await;
             ended.map_err(|errors| errors.first)
-        }
+        })
     }
 
     /// [`scope`](TaskGroup::scope) that gives every error, in the order in which they came.
@@ -164,7 +165,8 @@ where
     where
         B: ScopeBody<T, E>,
     {
-        run_scope(Wait::All, body, Location::caller(), true)
+        let site = Location::caller();
+        InKernel::new("a task group", site, run_scope(Wait::All, body, site, true))
     }
 
     /// A group of its own, that waits for all its members.

@@ -17,7 +17,7 @@ use crate::group::TaskGroup;
 use crate::group_ref::GroupRef;
 use crate::group_state::{GroupStage, GroupState, Wait};
 use crate::group_wait::{BodyFailure, GroupBody, Progress, Until};
-use crate::report::{Failure, Report};
+use crate::report::{Failure, ProgramCode, Report, UNSHOWN};
 
 /// The whole life of a group in its `scope`.
 pub(crate) async fn run_scope<T, E, B>(
@@ -30,10 +30,7 @@ where
     E: From<TaskCancelled> + fmt::Debug + 'static,
     B: AsyncFnOnce(GroupRef<E>) -> Result<T, E>,
 {
-    let core = current::try_with(Rc::clone).filter(|core| core.running_id().is_some());
-    let Some(core) = core else {
-        current::outside_at("a task group", site);
-    };
+    let core = current::with("a task group", Rc::clone);
     let group = TaskGroup::<E>::open(core, wait, false);
     let ended = {
         let mut running = pin!(GroupBody::new(body(group.by_ref()), &group.state));
@@ -166,8 +163,10 @@ impl<E: fmt::Debug + 'static> Failed<E> {
                 let task = core.running_id();
                 let name = core.with_running(|cell| core.name_of(cell));
                 if let (Some(task), Some(name)) = (task, name) {
-                    let error = format!("{error:?}");
-                    let failure = Failure { task, name: &name, panicked: false, error: &error };
+                    let mut text = None;
+                    core.guarded(ProgramCode::Debug, || text = Some(format!("{error:?}")));
+                    let error = text.as_deref().unwrap_or(UNSHOWN);
+                    let failure = Failure { task, name: &name, panicked: false, error };
                     core.report(&Report::Failed(failure));
                 }
             }

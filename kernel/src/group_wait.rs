@@ -14,6 +14,7 @@ use crate::error::{Echo, TaskCancelled, echo};
 use crate::group_state::{GroupState, MemberEnd};
 use crate::leaf::CancelPoint;
 use crate::links::NONE;
+use crate::report::ProgramCode;
 use crate::scope::ScopeKind;
 use crate::scope_guard::ScopeGuard;
 use crate::wait_queue::{Handoff, WaitQueue, WaitSlot};
@@ -113,7 +114,7 @@ where
             }
         };
         this.scope.group.body.set(NONE);
-        core.guarded(|| this.future.set(None));
+        core.guarded(ProgramCode::Destructor, || this.future.set(None));
         Poll::Ready(ended)
     }
 }

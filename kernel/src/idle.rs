@@ -12,8 +12,8 @@ use crate::error::CancelReason;
 use crate::flags::Flags;
 use crate::reactor::{Came, Reactor};
 use crate::remote::{Message, Part};
-use crate::report::Report;
-use crate::snapshot::TaskState;
+use crate::report::{ProgramCode, Report};
+use crate::snapshot::{TaskList, TaskState};
 use crate::target::wake_foreign;
 use crate::timer::Action;
 
@@ -39,12 +39,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 impl Core {
     /// Looks at everything, and sleeps if nobody is ready.
     ///
-    /// `busy`: the round is not over.
-    pub(crate) fn look(self: &Rc<Self>, busy: bool) {
+    /// `busy`: the round is not over. False: it is certain that nothing will ever wake a task.
+    #[must_use]
+    pub(crate) fn look(self: &Rc<Self>, busy: bool) -> bool {
         let busy = self.serve_mailbox() || busy;
         let timed = self.serve_timers();
         if self.grace_over.get() {
-            return;
+            return true;
         }
         let busy = self.trim() || busy || !self.ready.borrow().is_empty();
         if busy {
@@ -56,12 +57,12 @@ impl Core {
             if registered.is_some_and(|registered| registered > 0) {
                 let _ = self.wait_events(Some(Duration::ZERO), None);
             }
-        } else {
-            if self.idle_since_burst.get() != 0 {
-                self.shrink();
-            }
-            self.idle();
+            return true;
         }
+        if self.idle_since_burst.get() != 0 {
+            self.shrink();
+        }
+        self.idle()
     }
 
     /// Gives the memory of ended tasks back. True: there may be more.
@@ -123,7 +124,7 @@ impl Core {
         match message {
             Message::Wake(waker) => self.wake(waker.received()),
             // A closure from another thread: its panic is nobody's but its own.
-            Message::Spawn(spawn) => self.guarded(spawn),
+            Message::Spawn(spawn) => self.guarded(ProgramCode::Spawn, spawn),
             Message::Cancel(task) => {
                 if let Some(cell) = self.find(task) {
                     self.request(&cell, CancelReason::Requested { by: None });
@@ -204,14 +205,13 @@ impl Core {
         }
     }
 
-    /// Nobody is ready.
-    fn idle(self: &Rc<Self>) {
+    /// No task is ready. False: none will ever be.
+    fn idle(self: &Rc<Self>) -> bool {
         if self.clock.is_virtual() {
-            self.idle_virtual();
-            return;
+            return self.idle_virtual();
         }
         if self.wake_settlers() {
-            return;
+            return true;
         }
         match self.first_deadline() {
             Some(deadline) => {
@@ -219,12 +219,18 @@ impl Core {
                 self.sleep(Some(Duration::from_nanos(left)), Some(deadline));
             }
             None => {
-                if self.stage.get() == Stage::Open && self.is_deadlocked() {
-                    self.deadlock();
+                let hope = self.hope();
+                if self.stage.get() == Stage::Open && hope == Hope::None {
+                    return false;
                 }
-                self.sleep(None, None);
+                let patience = self.settings.hang.filter(|_| hope == Hope::Wakers);
+                if !self.sleep(patience, None) && patience.is_some() {
+                    self.report(&Report::Hang(&self.infos()));
+                    self.sleep(None, None);
+                }
             }
         }
+        true
     }
 
     /// When the clock is the next to be looked at.
@@ -237,31 +243,28 @@ impl Core {
         first.into_iter().chain(watched).min()
     }
 
-    fn idle_virtual(self: &Rc<Self>) {
+    fn idle_virtual(self: &Rc<Self>) -> bool {
         let parked = self.with_reactor(|reactor| reactor.parked()).unwrap_or(0);
         if !self.jobs.borrow().is_empty() {
             self.sleep(None, None);
-            return;
+            return true;
         }
         if parked > 0 && self.sleep(Some(SILENCE), None) {
-            return;
+            return true;
         }
         if self.wake_settlers() {
-            return;
+            return true;
         }
         let deadline = self.timers.borrow_mut().next_deadline();
         match deadline {
             Some(deadline) => self.clock.jump(deadline),
-            None if parked > 0 => drop(self.sleep(None, None)),
-            None if self.is_deadlocked() => self.deadlock(),
-            None => {
-                // Somebody outside holds a handle or a waker: it may still come.
-                let patience = if self.remote().handles() > 0 { None } else { Some(PATIENCE) };
-                if !self.sleep(patience, None) {
-                    self.deadlock();
-                }
-            }
+            None => match self.hope() {
+                Hope::None => return false,
+                Hope::Wakers => return self.sleep(Some(PATIENCE), None),
+                Hope::Some => drop(self.sleep(None, None)),
+            },
         }
+        true
     }
 
     /// Wakes those who wait for this very moment: nothing can run.
@@ -321,34 +324,47 @@ impl Core {
         parked.into_iter().flatten().flatten().for_each(|who| who.wake(self));
     }
 
-    /// Whether it is certain that nothing will ever wake anybody.
+    /// What could still wake a task when none is ready and no timer is armed.
     #[inline]
-    fn is_deadlocked(&self) -> bool {
+    fn hope(&self) -> Hope {
         let parked = self.with_reactor(|reactor| reactor.parked()).unwrap_or(0);
-        parked == 0 && self.is_deadlocked_without_sources()
+        if parked > 0 { Hope::Some } else { self.hope_without_sources() }
     }
 
     #[inline(never)]
-    fn is_deadlocked_without_sources(&self) -> bool {
+    fn hope_without_sources(&self) -> Hope {
         if !self.jobs.borrow().is_empty() || self.remote().handles() > 0 {
-            return false;
+            return Hope::Some;
         }
         // In this order: who drops the last handle has posted before.
         if self.remote().has_post() {
-            return false;
+            return Hope::Some;
         }
         // The waker of an ended task wakes nobody.
         let tasks = self.tasks.borrow();
-        !tasks.tenants().any(|cell| !cell.is_ended() && cell.is_waker_out())
+        match tasks.tenants().any(|cell| !cell.is_ended() && cell.is_waker_out()) {
+            true => Hope::Wakers,
+            false => Hope::None,
+        }
     }
 
-    fn deadlock(&self) -> ! {
-        let mut text = String::from(
-            "deadlock: every task is parked and nothing is left that could wake one of them",
+    /// Panics where the kernel was run, with every task and the place where it is parked.
+    #[cold]
+    #[track_caller]
+    pub(crate) fn deadlock(&self) -> ! {
+        panic!(
+            "deadlock: every task is parked and nothing is left that could wake one of them{}",
+            TaskList(&self.infos())
         );
-        for task in self.infos() {
-            text.push_str(&format!("\n  {task}"));
-        }
-        panic!("{text}");
     }
+}
+
+/// See [`Core::hope`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hope {
+    None,
+    /// Only wakers that something holds: another thread, or one of the parked tasks itself.
+    Wakers,
+    /// A source, a job, a handle, or post.
+    Some,
 }

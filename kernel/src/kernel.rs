@@ -23,6 +23,7 @@ use crate::current::{self, Entered};
 use crate::error::{CancelReason, Echo};
 use crate::flags::Flags;
 use crate::remote::Handle;
+use crate::report::ProgramCode;
 use crate::tick::{PollMain, Turn, Wheel};
 use crate::timer::Action;
 
@@ -146,6 +147,7 @@ impl Kernel {
     }
 
     /// Runs `main` as a task whose future lives here.
+    #[track_caller]
     fn drive<T>(&self, main: impl Main<T>) -> Result<T, Box<dyn Any + Send>> {
         let core = &self.core;
         let cell = core.admit_main();
@@ -165,9 +167,12 @@ impl Kernel {
                 },
                 None => unreachable!("main is polled until it ends"),
             });
+            if let Ok(Turn::Deadlocked) = turned {
+                core.deadlock();
+            }
             mine.ended = true;
             // The future goes first: its leaves still find their kernel.
-            core.guarded(|| future.set(None));
+            core.guarded(ProgramCode::Destructor, || future.set(None));
             match turned {
                 Ok(_) => Ok(value.expect("main is left when it has ended")),
                 Err(payload) => Err(payload),
@@ -197,6 +202,7 @@ impl Kernel {
         }
     }
 
+    #[track_caller]
     fn finish(&self) {
         let core = &self.core;
         let _entered = Entered::new(core);
@@ -210,7 +216,12 @@ impl Kernel {
             core.arm_report();
         }
         let mut no_main = |_: &mut Context<'_>| unreachable!("main has ended");
-        while let Ok(Turn::GraceOver) = self.turn_until(&mut no_main) {
+        loop {
+            match self.turn_until(&mut no_main) {
+                Ok(Turn::GraceOver) => {}
+                Ok(Turn::Deadlocked) => core.deadlock(),
+                _ => break,
+            }
             core.stage.set(Stage::Closed);
             for cell in core.live_cells().iter().rev() {
                 // The end of a younger one may have been its end, too.

@@ -123,7 +123,7 @@ pub use crate::join::{Cancel, Join, WaitEnd};
 pub use crate::kernel::{Kernel, Leftovers, run};
 pub use crate::leaf::CancelPoint;
 pub use crate::remote::{Handle, KernelGone};
-pub use crate::report::{Failure, Report};
+pub use crate::report::{Failure, ProgramCode, Report};
 pub use crate::shield::{
     Cancellable, Shield, cancellable, check_cancellation, disable_cancellation,
     disable_cancellation_for,
@@ -152,6 +152,7 @@ mod group_wait;
 mod handoff;
 mod id;
 mod idle;
+mod in_kernel;
 pub mod io;
 mod io_error;
 mod job;

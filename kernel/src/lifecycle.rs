@@ -15,7 +15,7 @@ use crate::current::Entered;
 use crate::error::{CancelReason, Echo, Panic};
 use crate::flags::Flags;
 use crate::group_state::GroupState;
-use crate::report::{Failure, Report};
+use crate::report::{Failure, ProgramCode, Report, UNSHOWN};
 
 /// The box of an ended task is kept for the next one of its type up to this size.
 const KEEP_BODY: usize = 1024;
@@ -295,26 +295,28 @@ impl Core {
         if cell.flags.any(Flags::LARGE) {
             self.discard(body);
         } else {
-            self.guarded(|| body.as_mut().clear());
+            self.guarded(ProgramCode::Destructor, || body.as_mut().clear());
             cell.body.put(body);
         }
     }
 
     /// Drops what belongs to a program. A panic in it is reported and goes no further.
     pub(crate) fn discard<T>(&self, value: T) {
-        self.guarded(move || drop(value));
+        self.guarded(ProgramCode::Destructor, move || drop(value));
     }
 
-    pub(crate) fn guarded(&self, f: impl FnOnce()) {
+    /// Runs code of a program. A panic in it is reported as that of `code` and goes no further.
+    pub(crate) fn guarded(&self, code: ProgramCode, f: impl FnOnce()) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
             let panic = Panic::new(payload);
-            self.report(&Report::PanicInDrop { message: panic.message() });
+            self.report(&Report::PanicOutsideTask { code, message: panic.message() });
             let mut payload = Some(panic.into_payload());
             if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload.take()))) {
                 // A payload whose own drop panics, with its like perhaps, cannot be dropped.
                 #[allow(clippy::mem_forget)]
                 std::mem::forget(again);
-                self.report(&Report::PanicInDrop { message: "a panic payload panicked, too" });
+                let message = "the payload of a panic";
+                self.report(&Report::PanicOutsideTask { code: ProgramCode::Destructor, message });
             }
         }
     }
@@ -332,7 +334,9 @@ impl Core {
                 // Out of its cell meanwhile: a program's `Debug` may look at the task (K9).
                 let mut text = None;
                 let mut body = cell.body.take();
-                self.guarded(|| text = body.as_mut().and_then(|body| body.as_mut().error_text()));
+                self.guarded(ProgramCode::Debug, || {
+                    text = body.as_mut().and_then(|body| body.as_mut().error_text());
+                });
                 if let Some(body) = body {
                     cell.body.put(body);
                 }
@@ -344,7 +348,7 @@ impl Core {
             task: cell.id(),
             name: &name,
             panicked: cell.end() == Some(End::Panicked),
-            error: text.as_deref().unwrap_or("an error that could not be shown"),
+            error: text.as_deref().unwrap_or(UNSHOWN),
         }));
     }
 

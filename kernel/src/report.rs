@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::chunk::TaskRef;
 use crate::core::Core;
 use crate::id::TaskId;
-use crate::snapshot::TaskInfo;
+use crate::snapshot::{TaskInfo, TaskList};
 
 /// Takes the kernel's reports instead of `tracing` or standard error.
 pub(crate) type Sink = Box<dyn Fn(&Report<'_>)>;
@@ -23,8 +23,10 @@ pub(crate) type Sink = Box<dyn Fn(&Report<'_>)>;
 pub enum Report<'a> {
     /// A task failed or panicked, and nobody took its outcome.
     Failed(Failure<'a>),
-    /// Code of a program that the kernel called outside a task panicked: a destructor, a waker.
-    PanicInDrop {
+    /// Code of a program that the kernel called outside a task panicked.
+    PanicOutsideTask {
+        /// What it was.
+        code: ProgramCode,
         /// The message of the panic.
         message: &'a str,
     },
@@ -32,6 +34,9 @@ pub enum Report<'a> {
     OutOfGrace(&'a TaskInfo),
     /// The shutdown waits for these tasks.
     Stuck(&'a [TaskInfo]),
+    /// Nothing has run for the time that [`report_hangs`](crate::Builder::report_hangs) was given,
+    /// and nothing but a waker could end that: these tasks wait.
+    Hang(&'a [TaskInfo]),
     /// A cancelled task is parked in a future that is not Curium's, so nothing can reach it there.
     Foreign(&'a TaskInfo),
     /// One poll of a task kept the whole kernel waiting for so long.
@@ -55,6 +60,37 @@ pub enum Report<'a> {
     },
 }
 
+/// Code of a program that the kernel calls outside a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProgramCode {
+    /// The destructor of a future, of an outcome, or of what else the kernel drops.
+    Destructor,
+    /// A waker that is not Curium's.
+    Waker,
+    /// The closure that was given to [`Handle::spawn`](crate::Handle::spawn); its task was not
+    /// started.
+    Spawn,
+    /// The `Debug` of an error that was to be reported.
+    Debug,
+}
+
+impl fmt::Display for ProgramCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ProgramCode::Destructor => "a destructor that the kernel ran",
+            ProgramCode::Waker => "a foreign waker that the kernel woke",
+            ProgramCode::Spawn => {
+                "the closure given to `Handle::spawn`, so there is no task of it,"
+            }
+            ProgramCode::Debug => "the `Debug` of an error that was to be reported",
+        })
+    }
+}
+
+/// In place of an error whose `Debug` panicked.
+pub(crate) const UNSHOWN: &str = "an error that could not be shown";
+
 /// A failure that nobody took.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -77,19 +113,18 @@ impl fmt::Display for Report<'_> {
                 let Failure { task, name, error, .. } = failure;
                 write!(f, "task {task} {name} {how} and nobody joined it: {error}")
             }
-            Report::PanicInDrop { message } => {
-                write!(f, "a destructor or a foreign waker panicked in the kernel: {message}")
-            }
+            Report::PanicOutsideTask { code, message } => write!(f, "{code} panicked: {message}"),
             Report::OutOfGrace(task) => write!(f, "aborted, its grace is over: {task}"),
             Report::Stuck(tasks) => {
-                write!(f, "the shutdown waits for {} tasks:", tasks.len())?;
-                tasks.iter().take(20).try_for_each(|task| write!(f, "\n  {task}"))?;
-                if tasks.len() > 20 {
-                    write!(f, "\n  and {} more", tasks.len() - 20)
-                } else {
-                    Ok(())
-                }
+                write!(f, "the shutdown waits for {} tasks:{}", tasks.len(), TaskList(tasks))
             }
+            Report::Hang(tasks) => write!(
+                f,
+                "nothing runs, and only a waker that something still holds could change that; {} \
+                 tasks are parked:{}",
+                tasks.len(),
+                TaskList(tasks)
+            ),
             Report::Foreign(task) => write!(
                 f,
                 "cancelled, but parked in a future that is not Curium's: {task}; wrap that future \
@@ -111,7 +146,7 @@ impl fmt::Display for Report<'_> {
 
 impl Report<'_> {
     fn is_error(&self) -> bool {
-        matches!(self, Report::Failed(_) | Report::PanicInDrop { .. } | Report::OutOfGrace(_))
+        matches!(self, Report::Failed(_) | Report::PanicOutsideTask { .. } | Report::OutOfGrace(_))
     }
 }
 

@@ -15,6 +15,7 @@ use crate::clock::{Clock, FAR};
 use crate::core::Core;
 use crate::current;
 use crate::error::TaskCancelled;
+use crate::in_kernel::InKernel;
 use crate::leaf::{CancelPoint, Pause, Quick};
 use crate::timer::{Sleeper, TimerKey};
 
@@ -99,21 +100,32 @@ impl Sleep {
 impl Future for Sleep {
     type Output = Result<(), TaskCancelled>;
 
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let site = self.point.site();
         if !current::spend() {
             return self.poll_spent(cx);
         }
         let Sleep { when, timer, state, point } = &mut *self;
-        point.park_by(
+        let mut outside = false;
+        let polled = point.park_by(
             cx,
             &mut (when, timer, state),
             |(when, timer, state), task| match (&timer, &state) {
                 (None, State::New) => begin(task, when, state, timer),
                 _ => Quick::Unsure,
             },
-            |(when, timer, state), cx| go_on(when, timer, state, site, cx),
-        )
+            |(when, timer, state), cx| {
+                go_on(when, timer, state, cx).unwrap_or_else(|| {
+                    outside = true;
+                    Poll::Pending
+                })
+            },
+        );
+        if outside {
+            current::outside_at("a sleep", site);
+        }
+        polled
     }
 }
 
@@ -128,9 +140,10 @@ impl Sleep {
             Pause::Yield => {}
         }
         let Sleep { when, timer, state, point } = self;
-        match go_on(when, timer, state, point.site(), cx) {
-            Poll::Pending => point.park_unpaid(cx).map(Err),
-            Poll::Ready(()) => point.yield_turn(cx).map(Err),
+        match go_on(when, timer, state, cx) {
+            Some(Poll::Ready(())) => point.yield_turn(cx).map(Err),
+            // A budget is spent only in a task, and so in a kernel.
+            Some(Poll::Pending) | None => point.park_unpaid(cx).map(Err),
         }
     }
 }
@@ -160,25 +173,23 @@ fn begin(task: &TaskRef, when: &mut When, state: &mut State, timer: &mut Timer) 
     }
 }
 
-/// Any poll.
+/// Any poll. None: outside a kernel.
 fn go_on(
     when: &mut When,
     timer: &mut Timer,
     state: &mut State,
-    site: &'static Location<'static>,
     cx: &mut Context<'_>,
-) -> Poll<()> {
+) -> Option<Poll<()>> {
     if timer.as_ref().is_some_and(|(owner, _)| !current::is_current(owner)) {
         (*when, *state) = (leave_kernel(timer, *when), State::New);
     }
-    match current::try_with(|core| step(core, when, state)) {
-        None => current::outside_at("a sleep", site),
-        Some(Step::Over) => return Poll::Ready(()),
-        Some(Step::Yield) => cx.waker().wake_by_ref(),
-        Some(Step::Until(FAR)) => {}
-        Some(Step::Until(deadline)) => arm(timer, deadline, cx),
+    match current::try_with(|core| step(core, when, state))? {
+        Step::Over => return Some(Poll::Ready(())),
+        Step::Yield => cx.waker().wake_by_ref(),
+        Step::Until(FAR) => {}
+        Step::Until(deadline) => arm(timer, deadline, cx),
     }
-    Poll::Pending
+    Some(Poll::Pending)
 }
 
 #[inline]
@@ -335,10 +346,8 @@ impl Interval {
     #[track_caller]
     pub fn tick(&mut self) -> impl Future<Output = Result<Instant, TaskCancelled>> + '_ {
         let site = Location::caller();
-        async move {
-            let Some(core) = current::try_with(Rc::clone) else {
-                current::outside_at("the tick of an interval", site);
-            };
+        InKernel::new("the tick of an interval", site, async move {
+            let core = current::with("the tick of an interval", Rc::clone);
             let due = *self.next.get_or_insert_with(|| core.now());
             let mut sleep = sleep_until(due);
             sleep.point = CancelPoint::at("INTERVAL", site);
@@ -353,6 +362,6 @@ impl Interval {
             // Beyond what an instant can show lies a tick that never comes.
             self.next = next.or(Some(due + Duration::from_secs(u32::MAX.into())));
             Ok(due)
-        }
+        })
     }
 }

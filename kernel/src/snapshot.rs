@@ -83,13 +83,36 @@ impl TaskInfo {
     }
 }
 
+/// The id, the state and the name, and where it is parked: the first leaves of many.
 impl fmt::Display for TaskInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.id, self.state, self.name)?;
-        for leaf in &self.parked {
+        for leaf in self.parked.iter().take(SHOWN_LEAVES) {
             write!(f, ", {} at {}", leaf.kind, leaf.site)?;
         }
-        Ok(())
+        match self.parked.len().checked_sub(SHOWN_LEAVES) {
+            Some(more) if more > 0 => write!(f, ", and {more} more leaves"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Leaves of a task that are shown; a `join_all` may have thousands.
+const SHOWN_LEAVES: usize = 8;
+
+/// Tasks that are shown in a report.
+const SHOWN_TASKS: usize = 20;
+
+/// A line for each task, the first ones of many.
+pub(crate) struct TaskList<'a>(pub(crate) &'a [TaskInfo]);
+
+impl fmt::Display for TaskList<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().take(SHOWN_TASKS).try_for_each(|task| write!(f, "\n  {task}"))?;
+        match self.0.len().checked_sub(SHOWN_TASKS) {
+            Some(more) if more > 0 => write!(f, "\n  and {more} more"),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use std::task::{Context, Waker};
 
 use crate::chunk::TaskRef;
 use crate::current;
+use crate::report::ProgramCode;
 
 /// Whom to wake, or nobody.
 ///
@@ -80,7 +81,7 @@ impl Target {
 #[inline(never)]
 pub(crate) fn wake_foreign(waker: Waker) {
     match current::try_with(Rc::clone) {
-        Some(core) => core.guarded(|| waker.wake()),
+        Some(core) => core.guarded(ProgramCode::Waker, || waker.wake()),
         None => waker.wake(),
     }
 }

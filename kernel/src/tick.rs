@@ -36,6 +36,8 @@ pub(crate) enum Turn {
     Empty,
     /// The grace of the shutdown is over.
     GraceOver,
+    /// It is certain that nothing will ever wake a task.
+    Deadlocked,
 }
 
 /// Polls the future of `run`, which lives on the stack of its caller.
@@ -185,8 +187,7 @@ impl Core {
             }
         }
         wheel.round.allow(Core::POLLS);
-        self.look(!wheel.round.is_over());
-        None
+        if self.look(!wheel.round.is_over()) { None } else { Some(Turn::Deadlocked) }
     }
 
     /// Polls tasks that nobody has cancelled, with the spare waker, until something else is to be

@@ -263,6 +263,7 @@ where
 {
     type Output = Settled<T, E>;
 
+    #[track_caller]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let armed = match this.armed {
@@ -312,6 +313,7 @@ where
 {
     type Output = Result<Option<T>, E>;
 
+    #[track_caller]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.project().timeout.poll(cx).map(|settled| match settled {
             Ok(Ok(value)) => Ok(Some(value)),

@@ -33,7 +33,7 @@ fn run_with(program: &Program, order: u64, reaped: bool) -> Outcome {
     let world = World::new();
     let told = world.clone();
     let builder = Kernel::builder().seed(order).on_report(move |report| {
-        if matches!(report, Report::PanicInDrop { .. }) {
+        if matches!(report, Report::PanicOutsideTask { .. }) {
             told.fault(&format!("K9: {report}"));
         }
     });
