@@ -49,6 +49,7 @@ mod address;
 mod halves;
 mod listener;
 mod server;
+mod socket;
 mod stream;
 
 pub use crate::address::ToAddresses;

@@ -11,6 +11,7 @@ use kernel::io::{Registration, ToRead};
 use socket2::{Domain, Protocol, Type};
 
 use crate::address::{ToAddresses, resolve};
+use crate::socket::Socket;
 use crate::stream::TcpStream;
 
 /// Connections that the system queues before they are accepted.
@@ -25,6 +26,8 @@ pub struct TcpListener {
     /// A task waits in `accept` for an error to pass: it is the one accepter, though not parked on
     /// the socket (N3).
     pausing: Cell<bool>,
+    /// The program has or had the descriptor, whose options the accepted sockets inherit.
+    taken_over: bool,
 }
 
 /// A second task wanted to accept while the first waits for an error to pass.
@@ -65,7 +68,7 @@ impl TcpListener {
             let mut last = None;
             for address in resolve(target).await? {
                 match listen(address) {
-                    Ok(listener) => return TcpListener::new(listener),
+                    Ok(listener) => return TcpListener::new(listener, false),
                     Err(error) => {
                         let text = format!("cannot listen on {address}: {error}");
                         last = Some(io::Error::new(error.kind(), text));
@@ -76,21 +79,22 @@ impl TcpListener {
         }
     }
 
-    /// Takes over a listening socket, and makes it non-blocking. Duplicates of it may exist.
+    /// Takes over a listening socket, and makes it non-blocking. Duplicates of it may exist. The
+    /// streams it accepts have its options; of a linger [`TcpStream::as_fd`] says more.
     ///
     /// # Errors
     ///
     /// If it cannot be made non-blocking.
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<TcpListener> {
-        let listener = TcpListener::new(listener)?;
+        let listener = TcpListener::new(listener, true)?;
         listener.registration.may_be_duplicated();
         Ok(listener)
     }
 
-    fn new(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+    fn new(listener: std::net::TcpListener, taken_over: bool) -> io::Result<TcpListener> {
         listener.set_nonblocking(true)?;
         let registration = Registration::new(mio::net::TcpListener::from_std(listener));
-        Ok(TcpListener { registration, pausing: Cell::new(false) })
+        Ok(TcpListener { registration, pausing: Cell::new(false), taken_over })
     }
 
     /// Waits for a connection; gives it and the peer's address.
@@ -145,7 +149,13 @@ impl TcpListener {
         site: &'static Location<'static>,
     ) -> impl Future<Output = io::Result<io::Result<(TcpStream, SocketAddr)>>> + '_ {
         self.registration.io_at(ToRead, "ACCEPT", site, |listener| match listener.accept() {
-            Ok((stream, peer)) => Ok(Ok((TcpStream::from_mio(stream), peer))),
+            Ok((stream, peer)) => {
+                let socket = Socket::own(stream);
+                if self.taken_over {
+                    socket.set_lent();
+                }
+                Ok(Ok((TcpStream::from_socket(socket), peer)))
+            }
             // To wait for, or to try once more.
             Err(error)
                 if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>

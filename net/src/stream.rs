@@ -11,13 +11,14 @@ use kernel::io::{Direction, IoPoint, Registration, ToRead, ToWrite};
 
 use crate::address::{ToAddresses, resolve};
 use crate::halves::{ReadHalf, WriteHalf};
+use crate::socket::Socket;
 
 /// A TCP connection. Every method takes `&self`, so one task may read while another writes; share
 /// it with `Rc`, or [`split`](TcpStream::split) it.
 pub struct TcpStream {
     /// Boxed: a connection is passed from one async function to the next, and each keeps room for
     /// what it was given.
-    registration: Box<Registration<mio::net::TcpStream>>,
+    registration: Box<Registration<Socket>>,
 }
 
 /// `write_all` did not write everything: how much went out, and why no more.
@@ -69,20 +70,23 @@ impl TcpStream {
         }
     }
 
-    /// Takes over a connected socket, and makes it non-blocking. Duplicates of it may exist.
+    /// Takes over a connected socket, and makes it non-blocking. Duplicates of it may exist; what
+    /// [`as_fd`](TcpStream::as_fd) says of its options holds for them.
     ///
     /// # Errors
     ///
     /// If it cannot be made non-blocking.
     pub fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
         stream.set_nonblocking(true)?;
-        let stream = TcpStream::from_mio(mio::net::TcpStream::from_std(stream));
+        let socket = Socket::own(mio::net::TcpStream::from_std(stream));
+        socket.set_lent();
+        let stream = TcpStream::from_socket(socket);
         stream.registration.may_be_duplicated();
         Ok(stream)
     }
 
-    pub(crate) fn from_mio(stream: mio::net::TcpStream) -> TcpStream {
-        TcpStream { registration: Box::new(Registration::new(stream)) }
+    pub(crate) fn from_socket(socket: Socket) -> TcpStream {
+        TcpStream { registration: Box::new(Registration::new(socket)) }
     }
 
     /// Reads what is there, at least one byte; waits if there is nothing. 0 is the end of the
@@ -109,8 +113,8 @@ impl TcpStream {
         let mut point = IoPoint::new(&self.registration, ToRead, "READ", site);
         poll_fn(move |cx| {
             let registration = point.registration();
-            point.poll(cx, |mut stream| {
-                let n = stream.read(buf)?;
+            point.poll(cx, |socket| {
+                let n = (&**socket).read(buf)?;
                 // Less than there was room for: the next attempt would only be told to wait. The
                 // end of the stream is different, it stays readable.
                 if n > 0 && n < buf.len() {
@@ -187,7 +191,7 @@ impl TcpStream {
         site: &'static Location<'static>,
         buf: &'a [u8],
     ) -> impl Future<Output = io::Result<usize>> + 'a {
-        self.registration.io_at(ToWrite, "WRITE", site, move |mut stream| stream.write(buf))
+        self.registration.io_at(ToWrite, "WRITE", site, move |socket| (&**socket).write(buf))
     }
 
     /// Writes everything.
@@ -210,7 +214,7 @@ impl TcpStream {
         let mut written = 0;
         poll_fn(move |cx| {
             while written < buf.len() {
-                let source = match point.poll(cx, |mut stream| stream.write(&buf[written..])) {
+                let source = match point.poll(cx, |socket| (&**socket).write(&buf[written..])) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Ok(0)) => {
                         io::Error::new(io::ErrorKind::WriteZero, "the socket takes no more")
@@ -247,7 +251,7 @@ impl TcpStream {
     ///
     /// The system's; `NotConnected` once it is closed.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.registration.with(mio::net::TcpStream::peer_addr)
+        self.registration.with(|socket| socket.peer_addr())
     }
 
     /// Its own address.
@@ -256,7 +260,7 @@ impl TcpStream {
     ///
     /// The system's; `NotConnected` once it is closed.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.registration.with(mio::net::TcpStream::local_addr)
+        self.registration.with(|socket| socket.local_addr())
     }
 
     /// Whether small writes go out at once instead of being gathered (Nagle's algorithm off).
@@ -265,10 +269,17 @@ impl TcpStream {
     ///
     /// The system's; `NotConnected` once it is closed.
     pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
-        self.registration.with(|stream| stream.set_nodelay(on))
+        self.registration.with(|socket| socket.set_nodelay(on))
     }
 
     /// Lends the descriptor, for options that this type does not have.
+    ///
+    /// Leave it non-blocking: that is an option of the socket, which duplicates share. A linger
+    /// (`SO_LINGER`) above zero is cleared before the socket is closed, dropped or not, as such a
+    /// close would block the thread, and with it every task of the kernel; duplicates lose it, too.
+    /// To know that the peer has everything, shut the direction down and read until the end of
+    /// the stream. A linger of zero is kept: the close then resets the connection, and what was not
+    /// sent yet is lost.
     ///
     /// # Errors
     ///
@@ -280,7 +291,10 @@ impl TcpStream {
     ) -> io::Result<R> {
         use std::os::fd::AsFd;
         self.registration.may_be_duplicated();
-        self.registration.with(|stream| look(stream.as_fd()))
+        self.registration.with(|socket| {
+            socket.set_lent();
+            look(socket.as_fd())
+        })
     }
 
     /// A half to read and a half to write, for two tasks' worth of code in one.
@@ -306,10 +320,10 @@ async fn connect_one(
         match mio::net::TcpStream::connect(address) {
             // Its socket is closed already: once more with another one.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            begun => break TcpStream::from_mio(begun?),
+            begun => break TcpStream::from_socket(Socket::own(begun?)),
         }
     };
-    let connecting = |stream: &mio::net::TcpStream| {
+    let connecting = |stream: &Socket| {
         if let Some(error) = stream.take_error()? {
             return Err(error);
         }
