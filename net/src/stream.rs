@@ -233,11 +233,17 @@ impl TcpStream {
 
     /// Ends one direction, or both: the peer reads the end of the stream.
     ///
+    /// A direction that is over already, after an earlier call or with the connection (the peer has
+    /// reset it, say), is no error: nothing more goes that way, as was asked.
+    ///
     /// # Errors
     ///
-    /// The system's; `NotConnected` once it is closed.
+    /// The system's; `NotConnected` once it is closed by [`close`](TcpStream::close).
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.registration.with(|stream| stream.shutdown(how))
+        self.registration.with(|socket| match socket.shutdown(how) {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            done => done,
+        })
     }
 
     /// Closes it. Tasks that are parked on it get an error.
