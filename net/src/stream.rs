@@ -5,8 +5,9 @@ use std::future::poll_fn;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::panic::Location;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
+use kernel::CancelPoint;
 use kernel::io::{Direction, IoPoint, Registration, ToRead, ToWrite};
 
 use crate::address::{ToAddresses, resolve};
@@ -92,6 +93,9 @@ impl TcpStream {
     /// Reads what is there, at least one byte; waits if there is nothing. 0 is the end of the
     /// stream.
     ///
+    /// An empty `buf` gives 0 at once. That says nothing of the stream, as the socket is not asked:
+    /// it is not the end, and no error even if the stream is busy, broken or closed.
+    ///
     /// # Errors
     ///
     /// The system's; a cancellation; `ResourceBusy` if another task is reading; `NotConnected` once
@@ -112,6 +116,9 @@ impl TcpStream {
     ) -> impl Future<Output = io::Result<usize>> + 'a {
         let mut point = IoPoint::new(&self.registration, ToRead, "READ", site);
         poll_fn(move |cx| {
+            if buf.is_empty() {
+                return nothing(cx, "READ", site);
+            }
             let registration = point.registration();
             point.poll(cx, |socket| {
                 let n = (&**socket).read(buf)?;
@@ -125,7 +132,7 @@ impl TcpStream {
         })
     }
 
-    /// Reads until `buf` is full.
+    /// Reads until `buf` is full; at once if it is empty, as in [`read`](TcpStream::read).
     ///
     /// # Errors
     ///
@@ -144,20 +151,24 @@ impl TcpStream {
         async move {
             let len = buf.len();
             let mut filled = 0;
-            while filled < len {
+            // Also with nothing to fill: that is one read of nothing.
+            loop {
                 match self.read_at(site, &mut buf[filled..]).await? {
-                    0 => {
+                    0 if filled < len => {
                         let text = format!("the stream ended after {filled} of {len} bytes");
                         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
                     }
                     n => filled += n,
                 }
+                if filled == len {
+                    return Ok(());
+                }
             }
-            Ok(())
         }
     }
 
-    /// Looks at what is there without consuming it; waits if there is nothing. 0 is the end.
+    /// Looks at what is there without consuming it; waits if there is nothing. 0 is the end, unless
+    /// `buf` is empty, as in [`read`](TcpStream::read).
     ///
     /// # Errors
     ///
@@ -168,10 +179,19 @@ impl TcpStream {
     /// Nothing is consumed.
     #[track_caller]
     pub fn peek<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> + 'a {
-        self.registration.io(ToRead, "PEEK", move |stream| stream.peek(buf))
+        let site = Location::caller();
+        let mut point = IoPoint::new(&self.registration, ToRead, "PEEK", site);
+        poll_fn(move |cx| {
+            if buf.is_empty() {
+                return nothing(cx, "PEEK", site);
+            }
+            point.poll(cx, |socket| socket.peek(buf))
+        })
     }
 
-    /// Writes some bytes, at least one unless `buf` is empty; waits if there is no room.
+    /// Writes some bytes, at least one; waits if there is no room.
+    ///
+    /// An empty `buf` gives 0 at once, and the socket is not asked.
     ///
     /// # Errors
     ///
@@ -191,10 +211,16 @@ impl TcpStream {
         site: &'static Location<'static>,
         buf: &'a [u8],
     ) -> impl Future<Output = io::Result<usize>> + 'a {
-        self.registration.io_at(ToWrite, "WRITE", site, move |socket| (&**socket).write(buf))
+        let mut point = IoPoint::new(&self.registration, ToWrite, "WRITE", site);
+        poll_fn(move |cx| {
+            if buf.is_empty() {
+                return nothing(cx, "WRITE", site);
+            }
+            point.poll(cx, |socket| (&**socket).write(buf))
+        })
     }
 
-    /// Writes everything.
+    /// Writes everything; at once if there is nothing, as in [`write`](TcpStream::write).
     ///
     /// # Errors
     ///
@@ -213,21 +239,24 @@ impl TcpStream {
         let mut point = IoPoint::new(&self.registration, ToWrite, "WRITE", site);
         let mut written = 0;
         poll_fn(move |cx| {
-            while written < buf.len() {
-                let source = match point.poll(cx, |socket| (&**socket).write(&buf[written..])) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(0)) => {
-                        io::Error::new(io::ErrorKind::WriteZero, "the socket takes no more")
-                    }
-                    Poll::Ready(Ok(n)) => {
-                        written += n;
-                        continue;
-                    }
-                    Poll::Ready(Err(error)) => error,
+            let source = loop {
+                let tried = match buf.is_empty() {
+                    true => nothing(cx, "WRITE", site),
+                    false => point.poll(cx, |socket| (&**socket).write(&buf[written..])),
                 };
-                return Poll::Ready(Err(WriteAllError { written, len: buf.len(), source }));
-            }
-            Poll::Ready(Ok(()))
+                match tried {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(0)) if written < buf.len() => {
+                        break io::Error::new(io::ErrorKind::WriteZero, "the socket takes no more");
+                    }
+                    Poll::Ready(Ok(n)) => written += n,
+                    Poll::Ready(Err(error)) => break error,
+                }
+                if written == buf.len() {
+                    return Poll::Ready(Ok(()));
+                }
+            };
+            Poll::Ready(Err(WriteAllError { written, len: buf.len(), source }))
         })
     }
 
@@ -343,4 +372,15 @@ async fn connect_one(
     };
     stream.registration.io_at(ToWrite, "CONNECT", site, connecting).await?;
     Ok(stream)
+}
+
+/// What a call comes to that has no bytes to move: 0, without a look at the socket. It is an
+/// operation of the budget all the same, or a loop of such calls would never yield (K2).
+#[cold]
+fn nothing(
+    cx: &mut Context<'_>,
+    kind: &'static str,
+    site: &'static Location<'static>,
+) -> Poll<io::Result<usize>> {
+    CancelPoint::at(kind, site).poll(cx, |_| Poll::Ready(0)).map_err(io::Error::from)
 }
