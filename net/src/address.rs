@@ -166,7 +166,42 @@ pub(crate) async fn resolve(target: Target) -> io::Result<Vec<SocketAddr>> {
 
 #[cold]
 fn cannot_look_up(named: &str, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot look up {named:?}: {error}"))
+    io::Error::new(kind_of(error), format!("cannot look up {named:?}: {error}"))
+}
+
+/// The kind of an error that ends a call. The system has errors that say "later" or "once more"
+/// (`EAGAIN` of `connect` and of a look-up); a caller that took one for "not yet" would wait for an
+/// event that never comes.
+fn kind_of(error: &io::Error) -> io::ErrorKind {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => io::ErrorKind::Other,
+        kind => kind,
+    }
+}
+
+/// The addresses that were tried in vain, each with its error.
+pub(crate) struct Failures {
+    text: String,
+    kind: io::ErrorKind,
+}
+
+impl Failures {
+    /// None yet; `what` was tried, as in "cannot connect to".
+    pub(crate) fn new(what: &str) -> Self {
+        Failures { text: format!("cannot {what} "), kind: io::ErrorKind::Other }
+    }
+
+    pub(crate) fn add(&mut self, address: SocketAddr, error: &io::Error) {
+        let first = self.text.ends_with(' ');
+        let separator = if first { "" } else { "; " };
+        self.text.push_str(&format!("{separator}{address}: {error}"));
+        self.kind = kind_of(error);
+    }
+
+    /// One error for all, of the kind of the last.
+    pub(crate) fn into_error(self) -> io::Error {
+        io::Error::new(self.kind, self.text)
+    }
 }
 
 enum Question {

@@ -46,6 +46,7 @@
 //! `timeout_after`), vectored and buffered I/O (later).
 
 mod address;
+mod connect;
 mod halves;
 mod listener;
 mod server;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use kernel::io::{Registration, ToRead};
 use socket2::{Domain, Protocol, Type};
 
-use crate::address::{ToAddresses, resolve};
+use crate::address::{Failures, ToAddresses, resolve};
 use crate::socket::Socket;
 use crate::stream::TcpStream;
 
@@ -56,7 +56,8 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// That of the look-up, or of the last address tried; it names the address.
+    /// That of the look-up; or one that names every address that was tried, with its error, and is
+    /// of the kind of the last.
     ///
     /// # Cancellation
     ///
@@ -64,19 +65,7 @@ impl TcpListener {
     #[track_caller]
     pub fn bind(address: impl ToAddresses) -> impl Future<Output = io::Result<TcpListener>> {
         let target = address.target();
-        async move {
-            let mut last = None;
-            for address in resolve(target).await? {
-                match listen(address) {
-                    Ok(listener) => return TcpListener::new(listener, false),
-                    Err(error) => {
-                        let text = format!("cannot listen on {address}: {error}");
-                        last = Some(io::Error::new(error.kind(), text));
-                    }
-                }
-            }
-            Err(last.expect("a look-up gives at least one address"))
-        }
+        async move { bind_any(&resolve(target).await?) }
     }
 
     /// Takes over a listening socket, and makes it non-blocking. Duplicates of it may exist. The
@@ -236,6 +225,18 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     error.kind() == ErrorKind::ConnectionAborted
 }
 
+/// Listens on the first of the addresses that can be bound.
+fn bind_any(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
+    let mut failures = Failures::new("listen on");
+    for address in addresses {
+        match listen(*address) {
+            Ok(listener) => return TcpListener::new(listener, false),
+            Err(error) => failures.add(*address, &error),
+        }
+    }
+    Err(failures.into_error())
+}
+
 fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket =
         socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -245,4 +246,21 @@ fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// N4: an error of a bind names every address that was tried, each with its own error.
+    #[test]
+    fn the_error_of_a_bind_names_every_address() {
+        let taken = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        let [one, other] = taken.each_ref().map(|listener| listener.local_addr().unwrap());
+        let error = bind_any(&[one, other]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+        let in_use = io::Error::from_raw_os_error(rustix::io::Errno::ADDRINUSE.raw_os_error());
+        let text = format!("cannot listen on {one}: {in_use}; {other}: {in_use}");
+        assert_eq!(error.to_string(), text);
+    }
 }

@@ -2,7 +2,9 @@
 
 use std::cell::Cell;
 use std::io;
+use std::net::SocketAddr;
 use std::ops::Deref;
+use std::time::Duration;
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
@@ -24,6 +26,11 @@ impl Socket {
     /// Says that the program may set options of the socket.
     pub(crate) fn set_lent(&self) {
         self.lent.set(true);
+    }
+
+    /// Lets the close reset the connection.
+    pub(crate) fn close_abortively(&self) -> io::Result<()> {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO))
     }
 
     /// Clears a linger above zero: a close would block the thread for so long. Zero means to reset
@@ -69,4 +76,11 @@ impl Source for Socket {
     fn deregister(&mut self, from: &Registry) -> io::Result<()> {
         self.stream.deregister(from)
     }
+}
+
+/// Whether these are the two addresses of a socket that is connected to itself.
+pub(crate) fn is_itself(local: SocketAddr, peer: SocketAddr) -> bool {
+    // Not the addresses whole: the zone and the flow of an IPv6 address may be told on one side
+    // alone.
+    (local.ip(), local.port()) == (peer.ip(), peer.port())
 }

@@ -11,6 +11,7 @@ use kernel::CancelPoint;
 use kernel::io::{Direction, IoPoint, Registration, ToRead, ToWrite};
 
 use crate::address::{ToAddresses, resolve};
+use crate::connect::connect_any;
 use crate::halves::{ReadHalf, WriteHalf};
 use crate::socket::Socket;
 
@@ -19,7 +20,7 @@ use crate::socket::Socket;
 pub struct TcpStream {
     /// Boxed: a connection is passed from one async function to the next, and each keeps room for
     /// what it was given.
-    registration: Box<Registration<Socket>>,
+    pub(crate) registration: Box<Registration<Socket>>,
 }
 
 /// `write_all` did not write everything: how much went out, and why no more.
@@ -44,9 +45,13 @@ impl From<WriteAllError> for io::Error {
 impl TcpStream {
     /// Connects to an address, or to the first address of a name that answers.
     ///
+    /// A connection to itself, which the system may make when nobody listens on a port of this
+    /// machine that it also gives to those who connect, is dropped and tried again.
+    ///
     /// # Errors
     ///
-    /// That of the look-up, or of the last address tried; it names the address.
+    /// That of the look-up; or one that names every address that was tried, with its error, and is
+    /// of the kind of the last. `ConnectionRefused` also if there were only connections to itself.
     ///
     /// # Cancellation
     ///
@@ -55,20 +60,7 @@ impl TcpStream {
     pub fn connect(address: impl ToAddresses) -> impl Future<Output = io::Result<TcpStream>> {
         let target = address.target();
         let site = Location::caller();
-        async move {
-            let mut last = None;
-            for address in resolve(target).await? {
-                match connect_one(address, site).await {
-                    Ok(stream) => return Ok(stream),
-                    Err(error) if kernel::cancelled(&error).is_some() => return Err(error),
-                    Err(error) => {
-                        let text = format!("cannot connect to {address}: {error}");
-                        last = Some(io::Error::new(error.kind(), text));
-                    }
-                }
-            }
-            Err(last.expect("a look-up gives at least one address"))
-        }
+        async move { connect_any(resolve(target).await?, site).await }
     }
 
     /// Takes over a connected socket, and makes it non-blocking. Duplicates of it may exist; what
@@ -345,33 +337,6 @@ impl fmt::Debug for TcpStream {
             .field("peer_addr", &self.peer_addr().ok())
             .finish()
     }
-}
-
-async fn connect_one(
-    address: SocketAddr,
-    site: &'static Location<'static>,
-) -> io::Result<TcpStream> {
-    let stream = loop {
-        match mio::net::TcpStream::connect(address) {
-            // Its socket is closed already: once more with another one.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            begun => break TcpStream::from_socket(Socket::own(begun?)),
-        }
-    };
-    let connecting = |stream: &Socket| {
-        if let Some(error) = stream.take_error()? {
-            return Err(error);
-        }
-        match stream.peer_addr() {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => {
-                Err(io::ErrorKind::WouldBlock.into())
-            }
-            Err(error) => Err(error),
-        }
-    };
-    stream.registration.io_at(ToWrite, "CONNECT", site, connecting).await?;
-    Ok(stream)
 }
 
 /// What a call comes to that has no bytes to move: 0, without a look at the socket. It is an
