@@ -25,6 +25,8 @@
 //! the kernel late, nor the other part. A nudge is post without a message: the last handle is gone, for which the
 //! kernel may have been waiting.
 //!
+//! Nothing here may run in a signal handler: all of it takes a lock, and a message is allocated.
+//!
 //! The models in `remote/models.rs` have loom try this file, interleaving by interleaving. Loom
 //! takes `SeqCst` for less, and nothing here needs it.
 
@@ -274,6 +276,10 @@ impl Wake for TaskWaker {
 /// Made by [`handle`](crate::handle). It does not keep the kernel running, but while it lives a
 /// kernel with nothing to do waits for it instead of reporting a deadlock. When the last one goes,
 /// the kernel looks again.
+///
+/// No method of it may be called in a signal handler, nor may it be dropped there, nor may a waker
+/// of a task be used: each takes a lock and may allocate, and the thread that was interrupted may
+/// hold that lock. A handler writes to a pipe or to an eventfd that a task or a thread reads.
 pub struct Handle {
     remote: Arc<Remote>,
 }

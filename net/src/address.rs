@@ -5,9 +5,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 
 /// What `bind` and `connect` take: an address, or a host and a port to look up.
 ///
-/// An address, or text that is one (`"127.0.0.1:80"`), is used as it is. Anything else is looked up
-/// by the system on a thread of its own, as the system's look-up blocks; a cancelled look-up frees
-/// its caller at once, while the thread ends by itself.
+/// An address, or text that is one (`"127.0.0.1:80"`, `"[::1]:80"`), is used as it is. An IPv6
+/// address may have a zone, the name or the number of a network interface: `"[fe80::1%eth0]:80"`,
+/// `("fe80::1%eth0", 80)`. Anything else is looked up by the system on another thread, as the
+/// system's look-up blocks.
+///
+/// A look-up that is cancelled or has timed out frees its caller at once. Its thread goes on until
+/// the system gives up. The threads are those of [`kernel::on_thread`], which are limited in
+/// number: while the look-ups of a silent name server have them all, further look-ups wait for one,
+/// and can be cancelled meanwhile.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no address",
     note = "give a `SocketAddr`, `\"host:port\"`, `(\"host\", port)` or `(ip, port)`"
@@ -26,6 +32,8 @@ pub enum Target {
     Name(String),
     /// To be looked up.
     Host(String, u16),
+    /// An address in a zone that is to be found.
+    Zoned(Ipv6Addr, String, u16),
 }
 
 mod sealed {
@@ -50,7 +58,7 @@ impl ToAddresses for &str {
     fn target(self) -> Target {
         match self.parse() {
             Ok(address) => Target::Known(address),
-            Err(_) => Target::Name(self.to_owned()),
+            Err(_) => bracketed(self).unwrap_or_else(|| Target::Name(self.to_owned())),
         }
     }
 }
@@ -72,11 +80,59 @@ impl ToAddresses for &String {
 impl sealed::Sealed for (&str, u16) {}
 impl ToAddresses for (&str, u16) {
     fn target(self) -> Target {
-        match self.0.parse::<IpAddr>() {
-            Ok(ip) => Target::Known((ip, self.1).into()),
-            Err(_) => Target::Host(self.0.to_owned(), self.1),
+        let (host, port) = self;
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return Target::Known((ip, port).into());
         }
+        // As a URL has it.
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        if let Ok(ip) = bare.parse::<Ipv6Addr>() {
+            return Target::Known((ip, port).into());
+        }
+        zoned(bare, port).unwrap_or_else(|| Target::Host(host.to_owned(), port))
     }
+}
+
+/// Text such as `[fe80::1%eth0]:80`.
+fn bracketed(text: &str) -> Option<Target> {
+    let (host, port) = text.strip_prefix('[')?.rsplit_once("]:")?;
+    zoned(host, port.parse().ok()?)
+}
+
+/// A host such as `fe80::1%eth0`.
+fn zoned(host: &str, port: u16) -> Option<Target> {
+    let (ip, zone) = host.split_once('%')?;
+    Some(Target::Zoned(ip.parse().ok()?, zone.to_owned(), port))
+}
+
+/// The number of a zone, which is that of a network interface.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn scope_of(zone: &str) -> io::Result<u32> {
+    use rustix::io::Errno;
+    use socket2::{Domain, Socket, Type};
+    if let Ok(number) = zone.parse() {
+        return Ok(number);
+    }
+    // Any socket will do to ask by.
+    let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
+    rustix::net::netdevice::name_to_index(&socket, zone).map_err(|errno| match errno {
+        Errno::NODEV => {
+            let text = format!("there is no network interface {zone:?}");
+            io::Error::new(io::ErrorKind::NotFound, text)
+        }
+        other => other.into(),
+    })
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn in_zone(ip: Ipv6Addr, zone: &str, port: u16) -> io::Result<Option<SocketAddr>> {
+    Ok(Some(SocketAddrV6::new(ip, port, 0, scope_of(zone)?).into()))
+}
+
+/// Elsewhere the look-up knows the zones.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn in_zone(_ip: Ipv6Addr, _zone: &str, _port: u16) -> io::Result<Option<SocketAddr>> {
+    Ok(None)
 }
 
 /// All addresses of a target, at least one.
@@ -85,6 +141,13 @@ pub(crate) async fn resolve(target: Target) -> io::Result<Vec<SocketAddr>> {
         Target::Known(address) => return Ok(vec![address]),
         Target::Name(name) => (name.clone(), Question::Name(name)),
         Target::Host(host, port) => (format!("{host}:{port}"), Question::Host(host, port)),
+        Target::Zoned(ip, zone, port) => {
+            let named = format!("[{ip}%{zone}]:{port}");
+            match in_zone(ip, &zone, port).map_err(|error| cannot_look_up(&named, &error))? {
+                Some(address) => return Ok(vec![address]),
+                None => (named, Question::Host(format!("{ip}%{zone}"), port)),
+            }
+        }
     };
     let looked_up = kernel::on_thread(move || match question {
         Question::Name(name) => name.to_socket_addrs().map(Iterator::collect::<Vec<_>>),
@@ -92,15 +155,53 @@ pub(crate) async fn resolve(target: Target) -> io::Result<Vec<SocketAddr>> {
             (host.as_str(), port).to_socket_addrs().map(Iterator::collect)
         }
     });
-    let context = |error: io::Error| {
-        io::Error::new(error.kind(), format!("cannot look up {named:?}: {error}"))
-    };
-    let addresses = looked_up.await?.and_then(|found| found).map_err(context)?;
+    let found = looked_up.await?.and_then(|found| found);
+    let addresses = found.map_err(|error| cannot_look_up(&named, &error))?;
     if addresses.is_empty() {
         let error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        return Err(context(error));
+        return Err(cannot_look_up(&named, &error));
     }
     Ok(addresses)
+}
+
+#[cold]
+fn cannot_look_up(named: &str, error: &io::Error) -> io::Error {
+    io::Error::new(kind_of(error), format!("cannot look up {named:?}: {error}"))
+}
+
+/// The kind of an error that ends a call. The system has errors that say "later" or "once more"
+/// (`EAGAIN` of `connect` and of a look-up); a caller that took one for "not yet" would wait for an
+/// event that never comes.
+fn kind_of(error: &io::Error) -> io::ErrorKind {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => io::ErrorKind::Other,
+        kind => kind,
+    }
+}
+
+/// The addresses that were tried in vain, each with its error.
+pub(crate) struct Failures {
+    text: String,
+    kind: io::ErrorKind,
+}
+
+impl Failures {
+    /// None yet; `what` was tried, as in "cannot connect to".
+    pub(crate) fn new(what: &str) -> Self {
+        Failures { text: format!("cannot {what} "), kind: io::ErrorKind::Other }
+    }
+
+    pub(crate) fn add(&mut self, address: SocketAddr, error: &io::Error) {
+        let first = self.text.ends_with(' ');
+        let separator = if first { "" } else { "; " };
+        self.text.push_str(&format!("{separator}{address}: {error}"));
+        self.kind = kind_of(error);
+    }
+
+    /// One error for all, of the kind of the last.
+    pub(crate) fn into_error(self) -> io::Error {
+        io::Error::new(self.kind, self.text)
+    }
 }
 
 enum Question {

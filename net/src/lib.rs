@@ -31,13 +31,26 @@
 //! # Ok::<(), io::Error>(())
 //! ```
 //!
+//! # Descriptors and processes
+//!
+//! Every descriptor is closed in a program that is executed, so `std::process::Command` is safe. A
+//! child process that is forked and executes nothing (`fork` alone) is not: it shares the poll, the
+//! timer and the waker of its parent's kernel. A socket that is used, closed or dropped there may
+//! take the parent's out of the poll, whose tasks then wait for ever, and a kernel that goes on in
+//! the child takes events that were the parent's. Threads are not copied, so whatever one of them
+//! had locked stays locked, and a job that waits for one waits for ever. Such a child must leave
+//! everything of this library alone, destructors included: it executes a program or ends with
+//! `_exit`. Fork before the first kernel is made, where a fork is needed.
+//!
 //! Source: curio's `io.py` and `socket.py`. Deliberately absent: `settimeout` (wrap the call in
 //! `timeout_after`), vectored and buffered I/O (later).
 
 mod address;
+mod connect;
 mod halves;
 mod listener;
 mod server;
+mod socket;
 mod stream;
 
 pub use crate::address::ToAddresses;

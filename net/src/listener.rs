@@ -2,32 +2,35 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::panic::Location;
 use std::time::Duration;
 
 use kernel::io::{Registration, ToRead};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Type};
 
-use crate::address::{ToAddresses, resolve};
+use crate::address::{Failures, ToAddresses, resolve};
+use crate::socket::Socket;
 use crate::stream::TcpStream;
 
 /// Connections that the system queues before they are accepted.
 const BACKLOG: i32 = 1024;
 
-/// How long `accept` waits when the system has run out of something.
+/// How long `accept` waits after an error that may pass.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A socket that accepts connections.
 pub struct TcpListener {
     registration: Registration<mio::net::TcpListener>,
-    /// A task waits in `accept` for resources: it is the one accepter, though not parked on the
-    /// socket (N3).
+    /// A task waits in `accept` for an error to pass: it is the one accepter, though not parked on
+    /// the socket (N3).
     pausing: Cell<bool>,
+    /// The program has or had the descriptor, whose options the accepted sockets inherit.
+    taken_over: bool,
 }
 
-/// A second task wanted to accept while the first waits for resources.
+/// A second task wanted to accept while the first waits for an error to pass.
 #[derive(Debug, thiserror::Error)]
 #[error("another task already waits to accept here; a listener has one accepter at a time")]
 struct Busy;
@@ -53,7 +56,8 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// That of the look-up, or of the last address tried; it names the address.
+    /// That of the look-up; or one that names every address that was tried, with its error, and is
+    /// of the kind of the last.
     ///
     /// # Cancellation
     ///
@@ -61,47 +65,38 @@ impl TcpListener {
     #[track_caller]
     pub fn bind(address: impl ToAddresses) -> impl Future<Output = io::Result<TcpListener>> {
         let target = address.target();
-        async move {
-            let mut last = None;
-            for address in resolve(target).await? {
-                match listen(address) {
-                    Ok(listener) => return TcpListener::new(listener),
-                    Err(error) => {
-                        let text = format!("cannot listen on {address}: {error}");
-                        last = Some(io::Error::new(error.kind(), text));
-                    }
-                }
-            }
-            Err(last.expect("a look-up gives at least one address"))
-        }
+        async move { bind_any(&resolve(target).await?) }
     }
 
-    /// Takes over a listening socket, and makes it non-blocking. Duplicates of it may exist.
+    /// Takes over a listening socket, and makes it non-blocking. Duplicates of it may exist. The
+    /// streams it accepts have its options; of a linger [`TcpStream::as_fd`] says more.
     ///
     /// # Errors
     ///
     /// If it cannot be made non-blocking.
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<TcpListener> {
-        let listener = TcpListener::new(listener)?;
+        let listener = TcpListener::new(listener, true)?;
         listener.registration.may_be_duplicated();
         Ok(listener)
     }
 
-    fn new(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+    fn new(listener: std::net::TcpListener, taken_over: bool) -> io::Result<TcpListener> {
         listener.set_nonblocking(true)?;
         let registration = Registration::new(mio::net::TcpListener::from_std(listener));
-        Ok(TcpListener { registration, pausing: Cell::new(false) })
+        Ok(TcpListener { registration, pausing: Cell::new(false), taken_over })
     }
 
     /// Waits for a connection; gives it and the peer's address.
     ///
     /// # Errors
     ///
-    /// The system's; a cancellation; `ResourceBusy` if another task is accepting here;
-    /// `NotConnected` once it is closed. A connection that was gone before it was accepted, or that
-    /// the network failed, is no error: the next one is waited for. Nor is a lack of descriptors or
-    /// of memory: that is said once to `tracing`, and tried again every 100 ms, as no event will
-    /// tell when it is over.
+    /// A cancellation; `ResourceBusy` if another task is accepting here; `NotConnected` once it is
+    /// closed; and of the system's those that say that this is no listening socket (`EBADF`,
+    /// `EINVAL`, `ENOTSOCK`, `EFAULT`), and what the poll refuses for good. A connection that was
+    /// gone before it was accepted, or that the network failed, is no error: the next one is waited
+    /// for. Nor is anything else, such as a lack of descriptors or of memory, or a refusal by the
+    /// rules of a firewall: that is said once to `tracing`, and tried again every 100 ms, as no
+    /// event will tell when it is over.
     ///
     /// # Cancellation
     ///
@@ -116,33 +111,47 @@ impl TcpListener {
         site: &'static Location<'static>,
     ) -> io::Result<(TcpStream, SocketAddr)> {
         if self.pausing.get() {
-            return Err(io::Error::new(io::ErrorKind::ResourceBusy, Busy));
+            return Err(io::Error::new(ErrorKind::ResourceBusy, Busy));
         }
         let mut told = false;
         loop {
-            match self.accept_once(site).await {
-                Err(error) if is_shortage(&error) => {
-                    if !std::mem::replace(&mut told, true) {
-                        tracing::warn!(target: "curium", "accept waits for resources: {error}");
-                    }
-                    let pause = Pause::begin(&self.pausing);
-                    kernel::sleep(PAUSE).await?;
-                    drop(pause);
-                }
+            let error = match self.accept_once(site).await {
+                Ok(Ok(accepted)) => return Ok(accepted),
                 // Each is an attempt of its own, so that a row of them spends the budget.
-                Err(error) if is_of_the_connection(&error) => {}
-                accepted => return accepted,
+                Ok(Err(error)) if is_of_the_connection(&error) => continue,
+                Ok(Err(error)) if !is_of_the_listener(&error) => error,
+                Err(error) if is_lack_of_the_poll(&error) => error,
+                Ok(Err(error)) | Err(error) => return Err(error),
+            };
+            if !std::mem::replace(&mut told, true) {
+                tracing::warn!(target: "curium", "accept waits, and is tried again: {error}");
             }
+            let pause = Pause::begin(&self.pausing);
+            kernel::sleep(PAUSE).await?;
+            drop(pause);
         }
     }
 
+    /// One attempt. The inner error is that of `accept` itself; the outer one is that of the wait.
     fn accept_once(
         &self,
         site: &'static Location<'static>,
-    ) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + '_ {
-        self.registration.io_at(ToRead, "ACCEPT", site, |listener| {
-            let (stream, peer) = listener.accept()?;
-            Ok((TcpStream::from_mio(stream), peer))
+    ) -> impl Future<Output = io::Result<io::Result<(TcpStream, SocketAddr)>>> + '_ {
+        self.registration.io_at(ToRead, "ACCEPT", site, |listener| match listener.accept() {
+            Ok((stream, peer)) => {
+                let socket = Socket::own(stream);
+                if self.taken_over {
+                    socket.set_lent();
+                }
+                Ok(Ok((TcpStream::from_socket(socket), peer)))
+            }
+            // To wait for, or to try once more.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
+            {
+                Err(error)
+            }
+            Err(error) => Ok(Err(error)),
         })
     }
 
@@ -167,16 +176,31 @@ impl fmt::Debug for TcpListener {
     }
 }
 
-/// Whether the system lacks something that others may give back.
+/// Whether it is the listener that failed: no later attempt can do better. All other errors may
+/// pass; there are many, and no system says that its list is complete.
 #[cfg(unix)]
-fn is_shortage(error: &io::Error) -> bool {
+fn is_of_the_listener(error: &io::Error) -> bool {
     use rustix::io::Errno;
-    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    Errno::from_io_error(error).is_some_and(|errno| shortages.contains(&errno))
+    let lasting = [Errno::BADF, Errno::INVAL, Errno::NOTSOCK, Errno::FAULT];
+    // What is not the system's is a peer's address that cannot be read: no TCP listener.
+    Errno::from_io_error(error).is_none_or(|errno| lasting.contains(&errno))
 }
 
 #[cfg(not(unix))]
-fn is_shortage(_error: &io::Error) -> bool {
+fn is_of_the_listener(error: &io::Error) -> bool {
+    // WSAEBADF, WSAEFAULT, WSAEINVAL, WSAENOTSOCK.
+    error.raw_os_error().is_none_or(|code| [10009, 10014, 10022, 10038].contains(&code))
+}
+
+/// Whether the poll lacks the room to watch one more source, which others may give back.
+#[cfg(unix)]
+fn is_lack_of_the_poll(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    Errno::from_io_error(error).is_some_and(|errno| [Errno::NOMEM, Errno::NOSPC].contains(&errno))
+}
+
+#[cfg(not(unix))]
+fn is_lack_of_the_poll(_error: &io::Error) -> bool {
     false
 }
 
@@ -198,15 +222,45 @@ fn is_of_the_connection(error: &io::Error) -> bool {
 
 #[cfg(not(unix))]
 fn is_of_the_connection(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::ConnectionAborted
+    error.kind() == ErrorKind::ConnectionAborted
+}
+
+/// Listens on the first of the addresses that can be bound.
+fn bind_any(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
+    let mut failures = Failures::new("listen on");
+    for address in addresses {
+        match listen(*address) {
+            Ok(listener) => return TcpListener::new(listener, false),
+            Err(error) => failures.add(*address, &error),
+        }
+    }
+    Err(failures.into_error())
 }
 
 fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket =
+        socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A server that restarts must not wait for the connections of the last one to fade.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// N4: an error of a bind names every address that was tried, each with its own error.
+    #[test]
+    fn the_error_of_a_bind_names_every_address() {
+        let taken = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        let [one, other] = taken.each_ref().map(|listener| listener.local_addr().unwrap());
+        let error = bind_any(&[one, other]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+        let in_use = io::Error::from_raw_os_error(rustix::io::Errno::ADDRINUSE.raw_os_error());
+        let text = format!("cannot listen on {one}: {in_use}; {other}: {in_use}");
+        assert_eq!(error.to_string(), text);
+    }
 }

@@ -5,19 +5,22 @@ use std::future::poll_fn;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::panic::Location;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
+use kernel::CancelPoint;
 use kernel::io::{Direction, IoPoint, Registration, ToRead, ToWrite};
 
 use crate::address::{ToAddresses, resolve};
+use crate::connect::connect_any;
 use crate::halves::{ReadHalf, WriteHalf};
+use crate::socket::Socket;
 
 /// A TCP connection. Every method takes `&self`, so one task may read while another writes; share
 /// it with `Rc`, or [`split`](TcpStream::split) it.
 pub struct TcpStream {
     /// Boxed: a connection is passed from one async function to the next, and each keeps room for
     /// what it was given.
-    registration: Box<Registration<mio::net::TcpStream>>,
+    pub(crate) registration: Box<Registration<Socket>>,
 }
 
 /// `write_all` did not write everything: how much went out, and why no more.
@@ -42,9 +45,13 @@ impl From<WriteAllError> for io::Error {
 impl TcpStream {
     /// Connects to an address, or to the first address of a name that answers.
     ///
+    /// A connection to itself, which the system may make when nobody listens on a port of this
+    /// machine that it also gives to those who connect, is dropped and tried again.
+    ///
     /// # Errors
     ///
-    /// That of the look-up, or of the last address tried; it names the address.
+    /// That of the look-up; or one that names every address that was tried, with its error, and is
+    /// of the kind of the last. `ConnectionRefused` also if there were only connections to itself.
     ///
     /// # Cancellation
     ///
@@ -53,40 +60,33 @@ impl TcpStream {
     pub fn connect(address: impl ToAddresses) -> impl Future<Output = io::Result<TcpStream>> {
         let target = address.target();
         let site = Location::caller();
-        async move {
-            let mut last = None;
-            for address in resolve(target).await? {
-                match connect_one(address, site).await {
-                    Ok(stream) => return Ok(stream),
-                    Err(error) if kernel::cancelled(&error).is_some() => return Err(error),
-                    Err(error) => {
-                        let text = format!("cannot connect to {address}: {error}");
-                        last = Some(io::Error::new(error.kind(), text));
-                    }
-                }
-            }
-            Err(last.expect("a look-up gives at least one address"))
-        }
+        async move { connect_any(resolve(target).await?, site).await }
     }
 
-    /// Takes over a connected socket, and makes it non-blocking. Duplicates of it may exist.
+    /// Takes over a connected socket, and makes it non-blocking. Duplicates of it may exist; what
+    /// [`as_fd`](TcpStream::as_fd) says of its options holds for them.
     ///
     /// # Errors
     ///
     /// If it cannot be made non-blocking.
     pub fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
         stream.set_nonblocking(true)?;
-        let stream = TcpStream::from_mio(mio::net::TcpStream::from_std(stream));
+        let socket = Socket::own(mio::net::TcpStream::from_std(stream));
+        socket.set_lent();
+        let stream = TcpStream::from_socket(socket);
         stream.registration.may_be_duplicated();
         Ok(stream)
     }
 
-    pub(crate) fn from_mio(stream: mio::net::TcpStream) -> TcpStream {
-        TcpStream { registration: Box::new(Registration::new(stream)) }
+    pub(crate) fn from_socket(socket: Socket) -> TcpStream {
+        TcpStream { registration: Box::new(Registration::new(socket)) }
     }
 
     /// Reads what is there, at least one byte; waits if there is nothing. 0 is the end of the
     /// stream.
+    ///
+    /// An empty `buf` gives 0 at once. That says nothing of the stream, as the socket is not asked:
+    /// it is not the end, and no error even if the stream is busy, broken or closed.
     ///
     /// # Errors
     ///
@@ -108,9 +108,12 @@ impl TcpStream {
     ) -> impl Future<Output = io::Result<usize>> + 'a {
         let mut point = IoPoint::new(&self.registration, ToRead, "READ", site);
         poll_fn(move |cx| {
+            if buf.is_empty() {
+                return nothing(cx, "READ", site);
+            }
             let registration = point.registration();
-            point.poll(cx, |mut stream| {
-                let n = stream.read(buf)?;
+            point.poll(cx, |socket| {
+                let n = (&**socket).read(buf)?;
                 // Less than there was room for: the next attempt would only be told to wait. The
                 // end of the stream is different, it stays readable.
                 if n > 0 && n < buf.len() {
@@ -121,7 +124,7 @@ impl TcpStream {
         })
     }
 
-    /// Reads until `buf` is full.
+    /// Reads until `buf` is full; at once if it is empty, as in [`read`](TcpStream::read).
     ///
     /// # Errors
     ///
@@ -140,20 +143,24 @@ impl TcpStream {
         async move {
             let len = buf.len();
             let mut filled = 0;
-            while filled < len {
+            // Also with nothing to fill: that is one read of nothing.
+            loop {
                 match self.read_at(site, &mut buf[filled..]).await? {
-                    0 => {
+                    0 if filled < len => {
                         let text = format!("the stream ended after {filled} of {len} bytes");
                         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
                     }
                     n => filled += n,
                 }
+                if filled == len {
+                    return Ok(());
+                }
             }
-            Ok(())
         }
     }
 
-    /// Looks at what is there without consuming it; waits if there is nothing. 0 is the end.
+    /// Looks at what is there without consuming it; waits if there is nothing. 0 is the end, unless
+    /// `buf` is empty, as in [`read`](TcpStream::read).
     ///
     /// # Errors
     ///
@@ -164,10 +171,19 @@ impl TcpStream {
     /// Nothing is consumed.
     #[track_caller]
     pub fn peek<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> + 'a {
-        self.registration.io(ToRead, "PEEK", move |stream| stream.peek(buf))
+        let site = Location::caller();
+        let mut point = IoPoint::new(&self.registration, ToRead, "PEEK", site);
+        poll_fn(move |cx| {
+            if buf.is_empty() {
+                return nothing(cx, "PEEK", site);
+            }
+            point.poll(cx, |socket| socket.peek(buf))
+        })
     }
 
-    /// Writes some bytes, at least one unless `buf` is empty; waits if there is no room.
+    /// Writes some bytes, at least one; waits if there is no room.
+    ///
+    /// An empty `buf` gives 0 at once, and the socket is not asked.
     ///
     /// # Errors
     ///
@@ -187,10 +203,16 @@ impl TcpStream {
         site: &'static Location<'static>,
         buf: &'a [u8],
     ) -> impl Future<Output = io::Result<usize>> + 'a {
-        self.registration.io_at(ToWrite, "WRITE", site, move |mut stream| stream.write(buf))
+        let mut point = IoPoint::new(&self.registration, ToWrite, "WRITE", site);
+        poll_fn(move |cx| {
+            if buf.is_empty() {
+                return nothing(cx, "WRITE", site);
+            }
+            point.poll(cx, |socket| (&**socket).write(buf))
+        })
     }
 
-    /// Writes everything.
+    /// Writes everything; at once if there is nothing, as in [`write`](TcpStream::write).
     ///
     /// # Errors
     ///
@@ -209,31 +231,40 @@ impl TcpStream {
         let mut point = IoPoint::new(&self.registration, ToWrite, "WRITE", site);
         let mut written = 0;
         poll_fn(move |cx| {
-            while written < buf.len() {
-                let source = match point.poll(cx, |mut stream| stream.write(&buf[written..])) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(0)) => {
-                        io::Error::new(io::ErrorKind::WriteZero, "the socket takes no more")
-                    }
-                    Poll::Ready(Ok(n)) => {
-                        written += n;
-                        continue;
-                    }
-                    Poll::Ready(Err(error)) => error,
+            let source = loop {
+                let tried = match buf.is_empty() {
+                    true => nothing(cx, "WRITE", site),
+                    false => point.poll(cx, |socket| (&**socket).write(&buf[written..])),
                 };
-                return Poll::Ready(Err(WriteAllError { written, len: buf.len(), source }));
-            }
-            Poll::Ready(Ok(()))
+                match tried {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(0)) if written < buf.len() => {
+                        break io::Error::new(io::ErrorKind::WriteZero, "the socket takes no more");
+                    }
+                    Poll::Ready(Ok(n)) => written += n,
+                    Poll::Ready(Err(error)) => break error,
+                }
+                if written == buf.len() {
+                    return Poll::Ready(Ok(()));
+                }
+            };
+            Poll::Ready(Err(WriteAllError { written, len: buf.len(), source }))
         })
     }
 
     /// Ends one direction, or both: the peer reads the end of the stream.
     ///
+    /// A direction that is over already, after an earlier call or with the connection (the peer has
+    /// reset it, say), is no error: nothing more goes that way, as was asked.
+    ///
     /// # Errors
     ///
-    /// The system's; `NotConnected` once it is closed.
+    /// The system's; `NotConnected` once it is closed by [`close`](TcpStream::close).
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.registration.with(|stream| stream.shutdown(how))
+        self.registration.with(|socket| match socket.shutdown(how) {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            done => done,
+        })
     }
 
     /// Closes it. Tasks that are parked on it get an error.
@@ -247,7 +278,7 @@ impl TcpStream {
     ///
     /// The system's; `NotConnected` once it is closed.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.registration.with(mio::net::TcpStream::peer_addr)
+        self.registration.with(|socket| socket.peer_addr())
     }
 
     /// Its own address.
@@ -256,7 +287,7 @@ impl TcpStream {
     ///
     /// The system's; `NotConnected` once it is closed.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.registration.with(mio::net::TcpStream::local_addr)
+        self.registration.with(|socket| socket.local_addr())
     }
 
     /// Whether small writes go out at once instead of being gathered (Nagle's algorithm off).
@@ -265,10 +296,17 @@ impl TcpStream {
     ///
     /// The system's; `NotConnected` once it is closed.
     pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
-        self.registration.with(|stream| stream.set_nodelay(on))
+        self.registration.with(|socket| socket.set_nodelay(on))
     }
 
     /// Lends the descriptor, for options that this type does not have.
+    ///
+    /// Leave it non-blocking: that is an option of the socket, which duplicates share. A linger
+    /// (`SO_LINGER`) above zero is cleared before the socket is closed, dropped or not, as such a
+    /// close would block the thread, and with it every task of the kernel; duplicates lose it, too.
+    /// To know that the peer has everything, shut the direction down and read until the end of
+    /// the stream. A linger of zero is kept: the close then resets the connection, and what was not
+    /// sent yet is lost.
     ///
     /// # Errors
     ///
@@ -280,7 +318,10 @@ impl TcpStream {
     ) -> io::Result<R> {
         use std::os::fd::AsFd;
         self.registration.may_be_duplicated();
-        self.registration.with(|stream| look(stream.as_fd()))
+        self.registration.with(|socket| {
+            socket.set_lent();
+            look(socket.as_fd())
+        })
     }
 
     /// A half to read and a half to write, for two tasks' worth of code in one.
@@ -298,29 +339,13 @@ impl fmt::Debug for TcpStream {
     }
 }
 
-async fn connect_one(
-    address: SocketAddr,
+/// What a call comes to that has no bytes to move: 0, without a look at the socket. It is an
+/// operation of the budget all the same, or a loop of such calls would never yield (K2).
+#[cold]
+fn nothing(
+    cx: &mut Context<'_>,
+    kind: &'static str,
     site: &'static Location<'static>,
-) -> io::Result<TcpStream> {
-    let stream = loop {
-        match mio::net::TcpStream::connect(address) {
-            // Its socket is closed already: once more with another one.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            begun => break TcpStream::from_mio(begun?),
-        }
-    };
-    let connecting = |stream: &mio::net::TcpStream| {
-        if let Some(error) = stream.take_error()? {
-            return Err(error);
-        }
-        match stream.peer_addr() {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => {
-                Err(io::ErrorKind::WouldBlock.into())
-            }
-            Err(error) => Err(error),
-        }
-    };
-    stream.registration.io_at(ToWrite, "CONNECT", site, connecting).await?;
-    Ok(stream)
+) -> Poll<io::Result<usize>> {
+    CancelPoint::at(kind, site).poll(cx, |_| Poll::Ready(0)).map_err(io::Error::from)
 }
