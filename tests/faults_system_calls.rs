@@ -13,7 +13,7 @@ use std::task::{Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kernel::{Kernel, TaskCancelled, TaskGroup, sleep, spawn, testing, yield_now};
+use kernel::{Kernel, TaskCancelled, TaskGroup, sleep, sleep_until, spawn, testing, yield_now};
 use net::{TcpListener, TcpStream};
 
 mod children;
@@ -207,9 +207,11 @@ fn timers_close_together_share_an_alarm() {
     let name = "timers_close_together_share_an_alarm";
     if children::role().is_some() {
         return kernel::run(async || {
+            // Late enough for all of them to be parked by then, however slow the machine is.
+            let first = kernel::now() + Duration::from_secs(1);
             TaskGroup::<TaskCancelled>::scope(async |group| {
                 for n in 0..2_000 {
-                    group.spawn(sleep(Duration::from_micros(1_000 + n)));
+                    group.spawn(sleep_until(first + Duration::from_micros(n)));
                 }
                 Ok(())
             })

@@ -93,6 +93,24 @@ fn next_done_loses_no_ending() {
     });
 }
 
+/// G6: of two who ask while one member is left, the first is told of it and the second that nobody
+/// is left.
+#[test]
+fn a_second_who_asks_is_told_when_nobody_is_left() {
+    testing::run(async || {
+        let group = Rc::new(TaskGroup::<io::Error>::new());
+        let id = group.spawn(wins(1)).id();
+        let askers = [0, 1].map(|_| {
+            let group = group.clone();
+            spawn(async move { Ok::<_, TaskCancelled>(group.next_done().await?.map(|d| d.id)) })
+        });
+        for (asker, told) in askers.iter().zip([Some(id), None]) {
+            assert_eq!(asker.join().await.unwrap().unwrap(), told);
+        }
+        group.join().await.unwrap();
+    });
+}
+
 /// G6, C1: cancelled in the tick in which a member ended, `next_done` still tells, or the next one
 /// does.
 #[test]

@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use kernel::wait_queue::{WaitQueue, WaitSlot};
-use kernel::{Task, TaskCancelled, TaskState, current_task, sleep, spawn, testing};
+use kernel::{Task, TaskCancelled, TaskError, TaskState, current_task, sleep, spawn, testing};
 use sync::Event;
 
 type Ended = Result<(), TaskCancelled>;
@@ -27,6 +27,49 @@ fn secs(n: u64) -> Duration {
 /// The kinds of the leaves in which the running task is parked so far.
 fn kinds() -> Vec<&'static str> {
     current_task().parked.iter().map(|leaf| leaf.kind).collect()
+}
+
+/// Counts how often it was woken.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// C2: a parked leaf is reached by the foreign waker that it was polled with last.
+#[test]
+fn a_cancellation_wakes_the_last_foreign_waker_of_a_leaf() {
+    testing::run(async || {
+        let counts = [(); 3].map(|()| Arc::<Count>::default());
+        let theirs = counts.clone();
+        let task = spawn(async move {
+            let mut leaf = Box::pin(sleep(Duration::MAX));
+            let mut turn = 0;
+            poll_fn(|cx| {
+                // The first polls change the waker; after that, only who was woken polls.
+                for count in theirs.iter().filter(|_| turn == 0) {
+                    let waker = Waker::from(count.clone());
+                    assert!(leaf.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+                }
+                turn += 1;
+                if theirs[2].0.load(Ordering::Relaxed) == 0 {
+                    return Poll::Pending;
+                }
+                leaf.as_mut().poll(cx)
+            })
+            .await
+        });
+        testing::settle().await?;
+        task.cancel().await?;
+        assert!(matches!(task.join().await?, Err(TaskError::Cancelled(_))));
+        let woken: Vec<usize> = counts.iter().map(|it| it.0.load(Ordering::Relaxed)).collect();
+        assert_eq!(woken, [0, 0, 1]);
+        Ok::<(), TaskCancelled>(())
+    })
+    .unwrap();
 }
 
 /// C2, C9: one leaf is one record, however often it is polled, and with whatever waker; and when it

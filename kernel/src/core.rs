@@ -101,6 +101,8 @@ pub(crate) struct Core {
     /// How often the kernel had nothing to do since many tasks ended; 0 once that is forgotten.
     pub(crate) idle_since_burst: Cell<u32>,
     pub(crate) grace_over: Cell<bool>,
+    /// Whether the hang that goes on was reported.
+    pub(crate) hang_told: Cell<bool>,
     pub(crate) report_due: Cell<bool>,
     pub(crate) report_timer: Cell<Option<TimerKey>>,
     /// Tasks spawned after the kernel closed: bounded, so that closing ends.
@@ -142,6 +144,7 @@ impl Core {
             foreign: RefCell::default(),
             idle_since_burst: Cell::new(0),
             grace_over: Cell::new(false),
+            hang_told: Cell::new(false),
             report_due: Cell::new(false),
             report_timer: Cell::new(None),
             late: Cell::new(0),

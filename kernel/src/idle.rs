@@ -223,11 +223,15 @@ impl Core {
                 if self.stage.get() == Stage::Open && hope == Hope::None {
                     return false;
                 }
-                let patience = self.settings.hang.filter(|_| hope == Hope::Wakers);
-                if !self.sleep(patience, None) && patience.is_some() {
+                let told = self.hang_told.get() || hope != Hope::Wakers;
+                let patience = self.settings.hang.filter(|_| !told);
+                let mut came = self.sleep(patience, None);
+                if !came && patience.is_some() {
                     self.report(&Report::Hang(&self.infos()));
-                    self.sleep(None, None);
+                    // The sink may have ended the hang.
+                    came = !self.ready.borrow().is_empty();
                 }
+                self.hang_told.set(!came);
             }
         }
         true

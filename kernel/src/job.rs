@@ -16,6 +16,7 @@ use std::thread;
 use crate::core::Core;
 use crate::current;
 use crate::error::{Panic, TaskCancelled};
+use crate::in_kernel::InKernel;
 use crate::leaf::CancelPoint;
 use crate::remote::{Message, Remote};
 
@@ -172,10 +173,8 @@ where
     F: FnOnce() -> T + Send + 'static,
 {
     let site = std::panic::Location::caller();
-    async move {
-        let Some(core) = current::try_with(Rc::clone) else {
-            current::outside_at("a job", site);
-        };
+    InKernel::new("a job", site, async move {
+        let core = current::with("a job", Rc::clone);
         let mut point = CancelPoint::at("THREAD_WAIT", site);
         let shared = Arc::new(Shared { done: Mutex::new(Done { result: None, waker: None }) });
         let theirs = shared.clone();
@@ -198,7 +197,7 @@ where
             Ok(value) => Ok(Ok(value)),
             Err(panic) => panic.resume(),
         }
-    }
+    })
 }
 
 impl<T> Shared<T> {
