@@ -109,7 +109,7 @@ impl TcpStream {
         let mut point = IoPoint::new(&self.registration, ToRead, "READ", site);
         poll_fn(move |cx| {
             if buf.is_empty() {
-                return nothing(cx, "READ", site);
+                return nothing(cx);
             }
             let registration = point.registration();
             point.poll(cx, |socket| {
@@ -171,11 +171,10 @@ impl TcpStream {
     /// Nothing is consumed.
     #[track_caller]
     pub fn peek<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> + 'a {
-        let site = Location::caller();
-        let mut point = IoPoint::new(&self.registration, ToRead, "PEEK", site);
+        let mut point = IoPoint::new(&self.registration, ToRead, "PEEK", Location::caller());
         poll_fn(move |cx| {
             if buf.is_empty() {
-                return nothing(cx, "PEEK", site);
+                return nothing(cx);
             }
             point.poll(cx, |socket| socket.peek(buf))
         })
@@ -206,7 +205,7 @@ impl TcpStream {
         let mut point = IoPoint::new(&self.registration, ToWrite, "WRITE", site);
         poll_fn(move |cx| {
             if buf.is_empty() {
-                return nothing(cx, "WRITE", site);
+                return nothing(cx);
             }
             point.poll(cx, |socket| (&**socket).write(buf))
         })
@@ -231,24 +230,25 @@ impl TcpStream {
         let mut point = IoPoint::new(&self.registration, ToWrite, "WRITE", site);
         let mut written = 0;
         poll_fn(move |cx| {
-            let source = loop {
-                let tried = match buf.is_empty() {
-                    true => nothing(cx, "WRITE", site),
-                    false => point.poll(cx, |socket| (&**socket).write(&buf[written..])),
-                };
-                match tried {
+            while written < buf.len() {
+                let source = match point.poll(cx, |socket| (&**socket).write(&buf[written..])) {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(0)) if written < buf.len() => {
-                        break io::Error::new(io::ErrorKind::WriteZero, "the socket takes no more");
+                    Poll::Ready(Ok(0)) => {
+                        io::Error::new(io::ErrorKind::WriteZero, "the socket takes no more")
                     }
-                    Poll::Ready(Ok(n)) => written += n,
-                    Poll::Ready(Err(error)) => break error,
-                }
-                if written == buf.len() {
-                    return Poll::Ready(Ok(()));
-                }
-            };
-            Poll::Ready(Err(WriteAllError { written, len: buf.len(), source }))
+                    Poll::Ready(Ok(n)) => {
+                        written += n;
+                        continue;
+                    }
+                    Poll::Ready(Err(error)) => error,
+                };
+                return Poll::Ready(Err(WriteAllError { written, len: buf.len(), source }));
+            }
+            if buf.is_empty() {
+                let failed = |source| WriteAllError { written, len: 0, source };
+                return nothing(cx).map_ok(drop).map_err(failed);
+            }
+            Poll::Ready(Ok(()))
         })
     }
 
@@ -342,10 +342,7 @@ impl fmt::Debug for TcpStream {
 /// What a call comes to that has no bytes to move: 0, without a look at the socket. It is an
 /// operation of the budget all the same, or a loop of such calls would never yield (K2).
 #[cold]
-fn nothing(
-    cx: &mut Context<'_>,
-    kind: &'static str,
-    site: &'static Location<'static>,
-) -> Poll<io::Result<usize>> {
-    CancelPoint::at(kind, site).poll(cx, |_| Poll::Ready(0)).map_err(io::Error::from)
+fn nothing(cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    // It never parks, so nobody sees what the point is called.
+    CancelPoint::new("NOTHING").poll(cx, |_| Poll::Ready(0)).map_err(io::Error::from)
 }
