@@ -11,6 +11,7 @@ use crate::core::{Core, Stage};
 use crate::error::CancelReason;
 use crate::flags::Flags;
 use crate::reactor::{Came, Reactor};
+use crate::ready::Round;
 use crate::remote::{Message, Part};
 use crate::report::{ProgramCode, Report};
 use crate::snapshot::{TaskList, TaskState};
@@ -37,12 +38,11 @@ const SILENCE: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Core {
-    /// Looks at everything, and sleeps if nobody is ready.
-    ///
-    /// `busy`: the round is not over. False: it is certain that nothing will ever wake a task.
+    /// Looks at everything, and sleeps if no task is ready. False: it is certain that nothing will
+    /// ever wake one.
     #[must_use]
-    pub(crate) fn look(self: &Rc<Self>, busy: bool) -> bool {
-        let busy = self.serve_mailbox() || busy;
+    pub(crate) fn look(self: &Rc<Self>, round: &mut Round) -> bool {
+        let busy = self.serve_mailbox() || !round.is_over();
         let timed = self.serve_timers();
         if self.grace_over.get() {
             return true;
@@ -60,7 +60,7 @@ impl Core {
             return true;
         }
         if self.idle_since_burst.get() != 0 {
-            self.shrink();
+            self.shrink(round);
         }
         self.idle()
     }
@@ -84,13 +84,13 @@ impl Core {
     /// Gives back the room that a burst of tasks took beside their cells. What is used at the end
     /// of an arena keeps its room, so this is tried a few times, less and less often.
     #[cold]
-    fn shrink(&self) {
+    fn shrink(&self, round: &mut Round) {
         let since = self.idle_since_burst.get();
         self.idle_since_burst.set(if since < 1 << 16 { since + 1 } else { 0 });
         if !since.is_power_of_two() {
             return;
         }
-        self.ready.borrow_mut().shrink();
+        self.ready.borrow_mut().shrink(round);
         self.scopes.borrow_mut().shrink();
         self.groups.borrow_mut().shrink();
         self.timers.borrow_mut().shrink();
@@ -101,10 +101,13 @@ impl Core {
     }
 
     /// Serves some of what was posted. True: there is more.
+    #[inline]
     fn serve_mailbox(self: &Rc<Self>) -> bool {
-        if !self.remote().has_post() && !self.post_left.get() {
-            return false;
-        }
+        (self.remote().has_post() || self.post_left.get()) && self.serve_post()
+    }
+
+    #[inline(never)]
+    fn serve_post(self: &Rc<Self>) -> bool {
         if self.remote().has_post() {
             self.remote().take(&mut self.post.borrow_mut());
         }
@@ -218,21 +221,11 @@ impl Core {
                 let left = deadline.saturating_sub(self.clock.now());
                 self.sleep(Some(Duration::from_nanos(left)), Some(deadline));
             }
-            None => {
-                let hope = self.hope();
-                if self.stage.get() == Stage::Open && hope == Hope::None {
-                    return false;
-                }
-                let told = self.hang_told.get() || hope != Hope::Wakers;
-                let patience = self.settings.hang.filter(|_| !told);
-                let mut came = self.sleep(patience, None);
-                if !came && patience.is_some() {
-                    self.report(&Report::Hang(&self.infos()));
-                    // The sink may have ended the hang.
-                    came = !self.ready.borrow().is_empty();
-                }
-                self.hang_told.set(!came);
-            }
+            None => match self.hope() {
+                Hope::None if self.stage.get() == Stage::Open => return false,
+                Hope::Wakers => self.sleep_in_a_hang(),
+                _ => drop(self.sleep(None, None)),
+            },
         }
         true
     }
@@ -245,6 +238,19 @@ impl Core {
         }
         let first = self.timers.borrow_mut().next_deadline();
         first.into_iter().chain(watched).min()
+    }
+
+    /// Only wakers could end the wait: says so after the time that was set, once.
+    #[cold]
+    fn sleep_in_a_hang(self: &Rc<Self>) {
+        let patience = self.settings.hang.filter(|_| !self.hang_told.get());
+        let mut came = self.sleep(patience, None);
+        if !came && patience.is_some() {
+            self.report(&Report::Hang(&self.infos()));
+            // The sink may have ended the hang.
+            came = !self.ready.borrow().is_empty();
+        }
+        self.hang_told.set(!came);
     }
 
     fn idle_virtual(self: &Rc<Self>) -> bool {

@@ -57,10 +57,11 @@ impl ReadyQueue {
         std::mem::swap(&mut self.tasks, tasks);
     }
 
-    /// Gives back the room that a burst took. The other half of it is in the round, which swaps
-    /// its own with this at the next one.
-    pub(crate) fn shrink(&mut self) {
-        self.tasks.shrink_to(KEEP);
+    /// Gives back the room that a burst took, here and in the round.
+    pub(crate) fn shrink(&mut self, round: &mut Round) {
+        for tasks in [&mut self.tasks, &mut round.next, &mut round.behind] {
+            tasks.shrink_to(KEEP);
+        }
     }
 
     /// Takes all of them.
@@ -134,10 +135,6 @@ impl Round {
     pub(crate) fn allow(&mut self, polls: u32) {
         debug_assert!(self.next.is_empty(), "they have theirs first");
         self.left = polls as usize;
-        if self.next.capacity() + self.behind.capacity() > 2 * KEEP && self.is_over() {
-            // After a burst the room goes back.
-            *self = Round { left: self.left, ..Round::default() };
-        }
         if !self.behind.is_empty() {
             self.advance();
         }

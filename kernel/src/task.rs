@@ -59,7 +59,7 @@ where
     }
 }
 
-#[inline]
+#[inline(always)]
 fn admit_small<F, R>(future: F) -> Option<TaskRef>
 where
     F: Future<Output = R> + 'static,

@@ -187,7 +187,7 @@ impl Core {
             }
         }
         wheel.round.allow(Core::POLLS);
-        if self.look(!wheel.round.is_over()) { None } else { Some(Turn::Deadlocked) }
+        if self.look(&mut wheel.round) { None } else { Some(Turn::Deadlocked) }
     }
 
     /// Polls tasks that nobody has cancelled, with the spare waker, until something else is to be

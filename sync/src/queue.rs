@@ -252,14 +252,15 @@ impl<T> Queue<T> {
 
     fn take(&self) -> Option<Ticketed<T>> {
         let mut items = self.items.borrow_mut();
-        let first = items.pop_front()?;
-        if items.is_empty() && items.capacity() > KEEP {
-            // After a burst its room is given back.
+        let first = items.pop_front();
+        if first.is_some() {
+            drop(items);
+            self.serve_putters();
+        } else if items.capacity() > KEEP {
+            // After a burst its room is given back: it was drained, and more was asked for.
             *items = VecDeque::new();
         }
-        drop(items);
-        self.serve_putters();
-        Some(first)
+        first
     }
 
     /// Gives free places to the oldest putters.
