@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use crate::body::{Body, Slot, TaskOutput, Verdict};
-use crate::cell::End;
+use crate::cell::{End, TaskCell};
 use crate::chunk::{Origin, TaskRef};
 use crate::core::{Core, Stage};
 use crate::current::Entered;
@@ -57,15 +57,16 @@ impl Core {
         // Early, as it is copied again below: right after the writes, the copy would wait for them.
         let mut next = Some(future);
         let task = self.reserve(std::any::type_name::<F>);
-        let mut body = task.body.take();
+        let cell = &*task;
+        let mut body = cell.body.take();
         if let Some(kept) = &mut body {
             kept.as_mut().refill(&mut next);
         }
         if let Some(future) = next {
             body = Some(Box::pin(SlotOf::<F, E>::Running { future }));
         }
-        task.body.put_some(body);
-        self.begin(&task, 0, group);
+        cell.body.put_some(body);
+        self.begin(&task, cell, 0, group);
         task
     }
 
@@ -80,7 +81,7 @@ impl Core {
         let task = self.reserve(type_name);
         drop(task.body.take());
         task.body.put(body);
-        self.begin(&task, Flags::LARGE, group);
+        self.begin(&task, &task, Flags::LARGE, group);
         task
     }
 
@@ -95,12 +96,18 @@ impl Core {
 
     /// The task has its body: it lives, and is queued.
     #[inline(always)]
-    fn begin(&self, task: &TaskRef, large: u32, group: Option<(&Rc<GroupState>, bool)>) {
+    fn begin(
+        &self,
+        task: &TaskRef,
+        cell: &TaskCell,
+        large: u32,
+        group: Option<(&Rc<GroupState>, bool)>,
+    ) {
         if self.stage.get() == Stage::Open && group.is_none() {
-            task.flags.become_alive(large | Flags::QUEUED);
+            cell.flags.become_alive(large | Flags::QUEUED);
             self.ready.borrow_mut().push(task.index());
         } else {
-            task.flags.become_alive(large);
+            cell.flags.become_alive(large);
             self.admit_special(task, group);
         }
     }

@@ -107,7 +107,6 @@ impl Future for Sleep {
             return self.poll_spent(cx);
         }
         let Sleep { when, timer, state, point } = &mut *self;
-        let mut outside = false;
         let polled = point.park_by(
             cx,
             &mut (when, timer, state),
@@ -115,17 +114,18 @@ impl Future for Sleep {
                 (None, State::New) => begin(task, when, state, timer),
                 _ => Quick::Unsure,
             },
-            |(when, timer, state), cx| {
-                go_on(when, timer, state, cx).unwrap_or_else(|| {
-                    outside = true;
-                    Poll::Pending
-                })
+            |(when, timer, state), cx| match go_on(when, timer, state, cx) {
+                Some(polled) => polled.map(|()| true),
+                None => Poll::Ready(false),
             },
         );
-        if outside {
-            current::outside_at("a sleep", site);
+        match polled {
+            Poll::Ready(Ok(true)) => Poll::Ready(Ok(())),
+            // Here and not where it is noticed, so that the panic has the place of the `await`.
+            Poll::Ready(Ok(false)) => current::outside_at("a sleep", site),
+            Poll::Ready(Err(cancelled)) => Poll::Ready(Err(cancelled)),
+            Poll::Pending => Poll::Pending,
         }
-        polled
     }
 }
 
@@ -157,7 +157,7 @@ enum Step {
 
 /// The first poll, by the task itself: sets the timer.
 #[inline]
-fn begin(task: &TaskRef, when: &mut When, state: &mut State, timer: &mut Timer) -> Quick<()> {
+fn begin(task: &TaskRef, when: &mut When, state: &mut State, timer: &mut Timer) -> Quick<bool> {
     match step(task.core(), when, state) {
         Step::Until(deadline) if deadline != FAR => {
             let key = task.core().arm_for_task(deadline, task);
@@ -169,7 +169,7 @@ fn begin(task: &TaskRef, when: &mut When, state: &mut State, timer: &mut Timer) 
             current::go_again();
             Quick::Parked
         }
-        Step::Over => Quick::Done(()),
+        Step::Over => Quick::Done(true),
     }
 }
 
