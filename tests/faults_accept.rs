@@ -59,7 +59,7 @@ fn a_server_outlives_every_lack() {
     if children::role().is_some() {
         return serve_all();
     }
-    let name = "a_server_outlives_every_lack";
+    let name = children::this_test!();
     all_are_served_in_spite_of(name, "EMFILE", "2");
     for error in ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"] {
         all_are_served_in_spite_of(name, error, "1+2");
@@ -72,7 +72,7 @@ fn a_server_passes_over_a_connection_that_is_gone() {
     if children::role().is_some() {
         return serve_all();
     }
-    let name = "a_server_passes_over_a_connection_that_is_gone";
+    let name = children::this_test!();
     for error in ["ECONNABORTED", "EINTR"] {
         all_are_served_in_spite_of(name, error, "2");
         all_are_served_in_spite_of(name, error, "1+2");
@@ -86,7 +86,7 @@ fn a_server_passes_over_a_connection_that_the_network_failed() {
     if children::role().is_some() {
         return serve_all();
     }
-    let name = "a_server_passes_over_a_connection_that_the_network_failed";
+    let name = children::this_test!();
     all_are_served_in_spite_of(name, "EPROTO", "2");
     for error in ["EPROTO", "ENETDOWN", "ENOPROTOOPT", "EHOSTDOWN"] {
         all_are_served_in_spite_of(name, error, "1+2");
@@ -99,7 +99,7 @@ fn a_server_passes_over_a_connection_that_the_network_failed() {
 /// N6: the poll has no memory for one more source: that is a lack like any other.
 #[test]
 fn a_server_outlives_a_poll_without_memory() {
-    let name = "a_server_outlives_a_poll_without_memory";
+    let name = children::this_test!();
     if children::role().is_some() {
         testing::run(async || {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -126,7 +126,7 @@ fn a_server_outlives_a_poll_without_memory() {
 /// N6, K2: errors in an endless row neither block the others nor make the server deaf to a cancel.
 #[test]
 fn an_endless_row_of_errors_leaves_the_server_cancellable() {
-    let name = "an_endless_row_of_errors_leaves_the_server_cancellable";
+    let name = children::this_test!();
     if children::role().is_some() {
         testing::run(async || {
             let listener = TcpListener::bind("127.0.0.1:0").await?;

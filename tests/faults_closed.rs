@@ -223,7 +223,7 @@ fn alone(name: &str, body: impl AsyncFnOnce() -> io::Result<()>) {
 /// can come back under the same number.
 #[test]
 fn a_stream_comes_back_from_its_duplicate() {
-    alone("a_stream_comes_back_from_its_duplicate", async || {
+    alone(children::this_test!(), async || {
         let (here, mut there) = ends()?;
         for round in 0..3 {
             let stream = Rc::new(TcpStream::from_std(here.try_clone()?)?);
@@ -240,7 +240,7 @@ fn a_stream_comes_back_from_its_duplicate() {
 /// N8: and so does a stream that has lent its descriptor.
 #[test]
 fn a_stream_that_lent_its_descriptor_comes_back_from_a_duplicate() {
-    alone("a_stream_that_lent_its_descriptor_comes_back_from_a_duplicate", async || {
+    alone(children::this_test!(), async || {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let mut there = StdStream::connect(listener.local_addr()?)?;
         let mut stream = listener.accept().await?.0;
@@ -262,7 +262,7 @@ fn a_stream_that_lent_its_descriptor_comes_back_from_a_duplicate() {
 /// N8: a listener too.
 #[test]
 fn a_listener_comes_back_from_its_duplicate() {
-    alone("a_listener_comes_back_from_its_duplicate", async || {
+    alone(children::this_test!(), async || {
         let theirs = std::net::TcpListener::bind("127.0.0.1:0")?;
         for _ in 0..3 {
             let listener = Rc::new(TcpListener::from_std(theirs.try_clone()?)?);
@@ -282,7 +282,7 @@ fn a_listener_comes_back_from_its_duplicate() {
 /// N8, K2: what happens to the duplicates of closed sockets does not wake the kernel.
 #[test]
 fn the_duplicates_of_closed_sockets_do_not_wake_the_kernel() {
-    let name = "the_duplicates_of_closed_sockets_do_not_wake_the_kernel";
+    let name = children::this_test!();
     if children::role().is_some() {
         return kernel::run(async || {
             let theirs = std::net::TcpListener::bind("127.0.0.1:0")?;

@@ -63,7 +63,7 @@ fn interrupted_reads_and_writes_are_tried_again() {
     if children::role().is_some() {
         return kernel::run(async || count_up(100).await).unwrap();
     }
-    interrupted("interrupted_reads_and_writes_are_tried_again", "recvfrom,sendto");
+    interrupted(children::this_test!(), "recvfrom,sendto");
 }
 
 /// K2, K8: an interrupted wait for events goes on, on the real clock and on the virtual one.
@@ -83,7 +83,7 @@ fn an_interrupted_wait_for_events_goes_on() {
         kernel::run(program).unwrap();
         return testing::run(program).unwrap();
     }
-    interrupted("an_interrupted_wait_for_events_goes_on", WAITS);
+    interrupted(children::this_test!(), WAITS);
 }
 
 /// N1: a connect that is interrupted goes on.
@@ -92,13 +92,13 @@ fn an_interrupted_connect_goes_on() {
     if children::role().is_some() {
         return kernel::run(async || count_up(3).await).unwrap();
     }
-    interrupted("an_interrupted_connect_goes_on", "connect");
+    interrupted(children::this_test!(), "connect");
 }
 
 /// N1: a connect that is refused says by whom.
 #[test]
 fn a_refused_connect_says_by_whom() {
-    let name = "a_refused_connect_says_by_whom";
+    let name = children::this_test!();
     if children::role().is_some() {
         testing::run(async || {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -121,7 +121,7 @@ fn a_refused_connect_says_by_whom() {
 /// K7: a wake from another thread is not lost when its system call is interrupted.
 #[test]
 fn an_interrupted_wake_is_not_lost() {
-    let name = "an_interrupted_wake_is_not_lost";
+    let name = children::this_test!();
     if children::role().is_some() {
         kernel::run(async || {
             // A task that no other thing wakes: the kernel sleeps until somebody rings.
@@ -175,7 +175,7 @@ fn in_a_storm(name: &str) {
 #[test]
 fn a_storm_of_interruptions_is_invisible() {
     if children::role().is_none() {
-        return in_a_storm("a_storm_of_interruptions_is_invisible");
+        return in_a_storm(children::this_test!());
     }
     kernel::run(async || {
         let (begun, fired) = (now(), Rc::new(RefCell::new(Vec::new())));
@@ -206,7 +206,7 @@ fn a_storm_of_interruptions_is_invisible() {
 #[test]
 fn a_virtual_clock_jumps_in_a_storm_of_interruptions() {
     if children::role().is_none() {
-        return in_a_storm("a_virtual_clock_jumps_in_a_storm_of_interruptions");
+        return in_a_storm(children::this_test!());
     }
     testing::run(async || {
         let (client, _server) = pair().await?;

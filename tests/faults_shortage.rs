@@ -85,7 +85,7 @@ fn alone(name: &str, body: impl AsyncFnOnce() -> io::Result<()>) {
 fn all_who_queued_in_a_shortage_are_served_after_it_and_it_is_named_once() {
     let said = Listener::default();
     let listening = tracing::subscriber::set_default(said.clone());
-    alone("all_who_queued_in_a_shortage_are_served_after_it_and_it_is_named_once", async || {
+    alone(children::this_test!(), async || {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let server = spawn(listener.serve(async |stream: TcpStream, peer: SocketAddr| {
@@ -120,7 +120,7 @@ fn all_who_queued_in_a_shortage_are_served_after_it_and_it_is_named_once() {
 /// N6: with room for two connections at a time, six clients are served as others leave.
 #[test]
 fn a_server_with_few_descriptors_serves_many_one_after_the_other() {
-    alone("a_server_with_few_descriptors_serves_many_one_after_the_other", async || {
+    alone(children::this_test!(), async || {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let clients: Vec<_> =
@@ -148,7 +148,7 @@ fn a_server_with_few_descriptors_serves_many_one_after_the_other() {
 /// N6, C5: a server that waits for descriptors can be cancelled and closed.
 #[test]
 fn a_server_in_a_shortage_can_be_cancelled() {
-    alone("a_server_in_a_shortage_can_be_cancelled", async || {
+    alone(children::this_test!(), async || {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let _queued = client(listener.local_addr()?);
         let old = leave(0);
@@ -165,7 +165,7 @@ fn a_server_in_a_shortage_can_be_cancelled() {
 /// N5, N6: closed while an accept waits for descriptors, the listener gives it an error.
 #[test]
 fn a_listener_closed_in_a_shortage_tells_its_accepter() {
-    alone("a_listener_closed_in_a_shortage_tells_its_accepter", async || {
+    alone(children::this_test!(), async || {
         let listener = Rc::new(TcpListener::bind("127.0.0.1:0").await?);
         let _queued = client(listener.local_addr()?);
         let old = leave(0);
@@ -188,7 +188,7 @@ fn a_listener_closed_in_a_shortage_tells_its_accepter() {
 /// and the first gets its connection.
 #[test]
 fn an_intruder_in_a_shortage_is_refused_and_the_first_is_unharmed() {
-    alone("an_intruder_in_a_shortage_is_refused_and_the_first_is_unharmed", async || {
+    alone(children::this_test!(), async || {
         let listener = Rc::new(TcpListener::bind("127.0.0.1:0").await?);
         let queued = client(listener.local_addr()?);
         let old = leave(0);
@@ -215,7 +215,7 @@ fn an_intruder_in_a_shortage_is_refused_and_the_first_is_unharmed() {
 #[test]
 fn what_needs_a_descriptor_fails_at_once_and_keeps_none() {
     let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
-    alone("what_needs_a_descriptor_fails_at_once_and_keeps_none", async || {
+    alone(children::this_test!(), async || {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let before = open();

@@ -107,7 +107,7 @@ fn what_cannot_be_waited_for_is_an_error_at_once() {
 fn a_descriptor_closed_behind_our_back_leaves_the_wait_cancellable() {
     if children::role().is_none() {
         // Alone, so that nobody else takes the number.
-        let name = "a_descriptor_closed_behind_our_back_leaves_the_wait_cancellable";
+        let name = children::this_test!();
         return drop(children::run(name, "child"));
     }
     testing::run(async || {
@@ -197,7 +197,7 @@ fn a_descriptor_closed_behind_our_back_with_a_duplicate_is_no_busy_loop() {
 /// kernel neither poll nor wait in a loop.
 #[test]
 fn a_stale_readable_file_is_no_busy_loop() {
-    let name = "a_stale_readable_file_is_no_busy_loop";
+    let name = children::this_test!();
     if children::role().is_some() {
         kernel::run(async || {
             let (here, mut there) = ends();

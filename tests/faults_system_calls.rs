@@ -105,7 +105,7 @@ fn wake_in_step(steps: usize) {
 /// K7: of eight threads with a million wakes each, none is lost.
 #[test]
 fn of_many_wakes_by_many_threads_none_is_lost() {
-    let name = "of_many_wakes_by_many_threads_none_is_lost";
+    let name = children::this_test!();
     match children::role() {
         Some(_) => wake_in_crowds(1_000_000),
         None => drop(children::run(name, "child")),
@@ -115,7 +115,7 @@ fn of_many_wakes_by_many_threads_none_is_lost() {
 /// K7: one eventfd write per sleep of the kernel, however many threads wake it.
 #[test]
 fn the_kernel_is_rung_at_most_once_per_sleep() {
-    let name = "the_kernel_is_rung_at_most_once_per_sleep";
+    let name = children::this_test!();
     if children::role().is_some() {
         wake_in_crowds(100_000);
         return wake_in_step(2_000);
@@ -140,7 +140,7 @@ fn say(word: &str) {
 /// due, neither alone nor beside sleepers and wakes among tasks.
 #[test]
 fn a_kernel_with_work_alone_makes_no_system_call() {
-    let name = "a_kernel_with_work_alone_makes_no_system_call";
+    let name = children::this_test!();
     if children::role().is_some() {
         testing::run(async || {
             let hour = spawn(sleep(Duration::from_secs(3600)));
@@ -204,7 +204,7 @@ fn alarm(call: &str) -> u64 {
 /// them a microsecond apart is no row of system calls.
 #[test]
 fn timers_close_together_share_an_alarm() {
-    let name = "timers_close_together_share_an_alarm";
+    let name = children::this_test!();
     if children::role().is_some() {
         return kernel::run(async || {
             TaskGroup::<TaskCancelled>::scope(async |group| {
@@ -250,7 +250,7 @@ fn wait_for_everything(spin: Duration) -> io::Result<()> {
 /// sleeps; a timer that is due earlier ends it.
 #[test]
 fn who_spins_before_it_sleeps_sleeps_when_that_was_in_vain() {
-    let name = "who_spins_before_it_sleeps_sleeps_when_that_was_in_vain";
+    let name = children::this_test!();
     if let Some(role) = children::role() {
         return wait_for_everything(Duration::from_millis(role.parse().unwrap())).unwrap();
     }
@@ -305,7 +305,7 @@ async fn write_to_nobody() -> io::Result<()> {
 /// N7: no write to a socket raises `SIGPIPE`, whatever the program has made of that signal.
 #[test]
 fn no_write_to_a_socket_raises_a_signal() {
-    let name = "no_write_to_a_socket_raises_a_signal";
+    let name = children::this_test!();
     if children::role().is_some() {
         write_with_a_signal();
         say("<begin>");

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use kernel::{End, Kernel, Task, TaskCancelled, TaskGroup, sleep, spawn, testing};
 
+mod children;
+
 type Ended = Result<(), TaskCancelled>;
 
 /// Does something when it is dropped.
@@ -149,18 +151,11 @@ fn a_chain_of_destructors_that_spawn_ends() {
 #[test]
 fn an_endless_chain_of_destructors_that_spawn_ends() {
     // In a process of its own: a stack overflow cannot be caught.
-    const CHILD: &str = "CURIUM_TEST_ENDLESS_DESTRUCTORS";
-    if std::env::var_os(CHILD).is_some() {
+    if children::role().is_some() {
         assert!(drop_with_respawns(u32::MAX) < 1_000_000);
         return;
     }
-    let child = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["an_endless_chain_of_destructors_that_spawn_ends", "--exact"])
-        .env(CHILD, "1")
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&child.stderr);
-    assert!(child.status.success(), "{}: {text}", child.status);
+    children::run(children::this_test!(), "child");
 }
 
 /// K5: a kernel in a thread-local goes with its thread, and so do its tasks.

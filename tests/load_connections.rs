@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ use kernel::{Kernel, Leftovers, TaskGroup, cancelled, on_thread, spawn, timeout_
 use net::{TcpListener, TcpStream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sync::{Event, Semaphore};
+
+mod children;
 
 const CONNECTIONS: usize = 10_000;
 
@@ -35,10 +37,6 @@ const BYTES_A_CONNECTION: usize = 3000;
 
 /// Only to fail instead of hanging; the clients give up first.
 const LIMIT: Duration = Duration::from_secs(100);
-
-/// Tells the second process whom to call: how many connections, and the ports.
-const TO_CALL: &str = "CURIUM_LOAD_CONNECTIONS";
-const TEST: &str = "ten_thousand_connections_are_open_at_once";
 
 /// How many connections the limit of descriptors allows, raised as far as it goes.
 fn affordable() -> usize {
@@ -151,7 +149,7 @@ async fn rounds(stream: &TcpStream, seat: &Seat) -> io::Result<()> {
     stream.read(&mut buf).await.map(drop)
 }
 
-/// The second process.
+/// The second process; its role says whom to call: how many connections, and the ports.
 fn call(to_call: &str) -> io::Result<()> {
     let mut numbers = to_call.split(' ').map(|number| number.parse::<usize>().unwrap());
     let connections = numbers.next().unwrap();
@@ -195,9 +193,8 @@ async fn round(stream: &TcpStream, id: usize, n: usize) -> io::Result<()> {
 
 /// This test once more, as the clients.
 fn second_process(to_call: &str) -> io::Result<Output> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["--exact", TEST, "--nocapture"]).env(TO_CALL, to_call);
-    command.stdin(Stdio::null()).output()
+    let name = children::path_of(ten_thousand_connections_are_open_at_once);
+    children::command(name, to_call).stdin(Stdio::null()).output()
 }
 
 async fn serve(seats: Rc<Seats>) -> io::Result<()> {
@@ -228,7 +225,7 @@ async fn serve(seats: Rc<Seats>) -> io::Result<()> {
 /// end there is no descriptor, no task and no registration more than before.
 #[test]
 fn ten_thousand_connections_are_open_at_once() {
-    if let Ok(to_call) = std::env::var(TO_CALL) {
+    if let Some(to_call) = children::role() {
         call(&to_call).unwrap();
         return;
     }

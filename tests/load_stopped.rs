@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,6 +16,8 @@ use kernel::{TaskGroup, interval, sleep, timeout_after};
 use net::TcpStream;
 use rustix::process::{Pid, Signal, kill_process};
 use sync::Event;
+
+mod children;
 
 const INTERVALS: usize = 300;
 const TIMERS: usize = 300;
@@ -35,9 +37,6 @@ const LOOK: usize = 64;
 
 /// Only to fail instead of hanging.
 const LIMIT: Duration = Duration::from_secs(60);
-
-const SECOND_PROCESS: &str = "CURIUM_LOAD_STOPPED";
-const TEST: &str = "a_process_that_was_stopped_goes_on_without_a_storm";
 
 /// What the second process sees of its timers.
 struct Seen {
@@ -144,8 +143,8 @@ impl Other {
     fn start() -> io::Result<(Self, UnixStream)> {
         let (mine, theirs) = UnixStream::pair()?;
         mine.set_read_timeout(Some(LIMIT))?;
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["--exact", TEST, "--nocapture"]).env(SECOND_PROCESS, "1");
+        let name = children::path_of(a_process_that_was_stopped_goes_on_without_a_storm);
+        let mut command = children::command(name, "child");
         command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null());
         Ok((Other(command.spawn()?), mine))
     }
@@ -177,7 +176,7 @@ impl Drop for Other {
 /// each of them fired once at most, and of the ticks that were missed each interval makes up one.
 #[test]
 fn a_process_that_was_stopped_goes_on_without_a_storm() {
-    if std::env::var(SECOND_PROCESS).is_ok() {
+    if children::role().is_some() {
         kernel::run(second_process).unwrap();
         return;
     }

@@ -6,13 +6,15 @@
 #![cfg(target_os = "linux")]
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
 use kernel::{Task, TaskError, spawn, timeout_after};
 use net::{TcpListener, TcpStream};
 use rustix::process::{Pid, Signal, kill_process};
+
+mod children;
 
 /// Where the peer connects to, and what it does then.
 const ADDRESS: &str = "CURIUM_PEER_ADDRESS";
@@ -51,8 +53,7 @@ struct Peer(Child);
 
 impl Peer {
     fn start(address: std::net::SocketAddr, manner: &str) -> io::Result<Peer> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["--exact", "the_peer", "--nocapture"]);
+        let mut command = children::command(children::path_of(the_peer), "peer");
         command.env(ADDRESS, address.to_string()).env(MANNER, manner);
         let command = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         Ok(Peer(command.spawn()?))

@@ -4,7 +4,7 @@
 //! The test is both: asked for its [`role`] it knows that it is the child.
 
 // Every test file that takes part uses some of this.
-#![allow(dead_code)]
+#![allow(dead_code, unused_macros, unused_imports)]
 
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -24,6 +24,34 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 /// What this process is to do, if it is the child of a test.
 pub(crate) fn role() -> Option<String> {
     std::env::var(ROLE).ok()
+}
+
+/// The path of the test that this stands in, as `--exact` wants it.
+macro_rules! this_test {
+    () => {{
+        fn here() {}
+        $crate::children::path_of(here)
+    }};
+}
+pub(crate) use this_test;
+
+/// The path of a test of this binary, as `--exact` wants it: its modules and its name.
+pub(crate) fn path_of<F: Fn()>(_test: F) -> &'static str {
+    let path = std::any::type_name::<F>();
+    let path = path.strip_suffix("::here").unwrap_or(path);
+    // Of a closure in a test it is the test.
+    let path = path.split("::{{closure}}").next().unwrap_or(path);
+    path.split_once("::").expect("a test is in a crate").1
+}
+
+/// This binary, running the test `name` alone as a child with that role.
+pub(crate) fn command(name: &str, role: &str) -> Command {
+    of_this_test(Command::new(this_binary()), name, role)
+}
+
+fn of_this_test(mut command: Command, name: &str, role: &str) -> Command {
+    command.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(ROLE, role);
+    command
 }
 
 /// Runs the test `name` of this binary in a child with that role; gives what it printed.
@@ -85,10 +113,8 @@ pub(crate) struct Running {
 
 impl Running {
     /// Starts the test `name` with that role. `command` is this binary, or runs it.
-    fn start(mut command: Command, name: &str, role: &str) -> Running {
-        let child = command
-            .args(["--exact", name, "--nocapture", "--test-threads=1"])
-            .env(ROLE, role)
+    fn start(command: Command, name: &str, role: &str) -> Running {
+        let child = of_this_test(command, name, role)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
