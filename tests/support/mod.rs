@@ -1,0 +1,8 @@
+//! What the tests share.
+
+// Each test binary uses its own part of this.
+#![allow(dead_code, unused_macros, unused_imports)]
+
+pub(crate) mod children;
+pub(crate) mod limits;
+pub(crate) mod proxy;
