@@ -105,10 +105,9 @@ fn what_cannot_be_waited_for_is_an_error_at_once() {
 /// loop; the reader can be cancelled, and its number serves another source.
 #[test]
 fn a_descriptor_closed_behind_our_back_leaves_the_wait_cancellable() {
-    if children::role().is_none() {
-        // Alone, so that nobody else takes the number.
-        let name = children::this_test!();
-        return drop(children::run(name, "child"));
+    // So that nobody else takes the number.
+    if children::ran_alone(children::this_test!()) {
+        return;
     }
     testing::run(async || {
         let (here, mut there) = ends();

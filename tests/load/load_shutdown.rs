@@ -7,7 +7,6 @@ use std::cell::Cell;
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
-use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use kernel::{JoinedExt, TaskError, cancelled, disable_cancellation, sleep, spawn, testing};
@@ -15,23 +14,20 @@ use net::{TcpListener, TcpStream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sync::Event;
 
+use crate::support::children;
+
 const CLIENTS: usize = 1000;
 
 /// Answers after which the server is cancelled, if every client has had one.
 const LOAD: usize = 5000;
 
-/// One test at a time: descriptors are counted for the whole process.
-static ALONE: Mutex<()> = Mutex::new(());
-
-/// Waits to be alone, and sees to it that there are descriptors for both ends of everybody.
-fn alone() -> MutexGuard<'static, ()> {
-    let alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+/// Sees to it that there are descriptors for both ends of everybody.
+fn raise_the_limit() {
     let (limit, wanted) = (getrlimit(Resource::Nofile), 2 * CLIENTS as u64 + 100);
     if limit.current.is_some_and(|current| current < wanted) {
         let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
         setrlimit(Resource::Nofile, raised).unwrap();
     }
-    alone
 }
 
 fn open_descriptors() -> usize {
@@ -178,7 +174,7 @@ fn cancelled_under_load<H>(handler: H) -> Vec<Heard>
 where
     H: AsyncFn(TcpStream, Rc<Work>) -> io::Result<()> + 'static,
 {
-    let _alone = alone();
+    raise_the_limit();
     testing::run(async || {
         let descriptors = open_descriptors();
         let work = Rc::new(Work::default());
@@ -215,6 +211,9 @@ where
 /// alive, and no descriptor of theirs is open.
 #[test]
 fn a_server_that_is_cancelled_under_load_says_goodbye_to_everybody() {
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
     let heard = cancelled_under_load(polite);
     assert_eq!(heard, [Heard::Goodbye; CLIENTS]);
 }
@@ -223,6 +222,9 @@ fn a_server_that_is_cancelled_under_load_says_goodbye_to_everybody() {
 /// a reset if its question was never read.
 #[test]
 fn a_server_that_is_cancelled_under_load_leaves_no_half_line() {
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
     let heard = cancelled_under_load(curt);
     assert!(heard.iter().all(|heard| matches!(heard, Heard::End | Heard::Reset)), "{heard:?}");
 }
@@ -255,7 +257,10 @@ async fn comes_and_goes(address: SocketAddr, id: usize, work: Rc<Work>) -> io::R
 /// accepted, or handed to a handler that never ran are all closed, so no client waits for ever.
 #[test]
 fn a_server_that_is_cancelled_while_connections_come_loses_none_of_them() {
-    let _alone = alone();
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
+    raise_the_limit();
     for after in [1, 100, 1001] {
         testing::run(async || {
             let descriptors = open_descriptors();
@@ -285,9 +290,12 @@ fn a_server_that_is_cancelled_while_connections_come_loses_none_of_them() {
 /// is written to its end by the cleanup: the error says how much is missing.
 #[test]
 fn a_cleanup_writes_the_rest_of_a_half_written_line() {
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
     const SLOW: usize = 8;
     const LEN: usize = 16 << 20;
-    let _alone = alone();
+    raise_the_limit();
     let pattern = |at: usize| (at % 251) as u8;
     testing::run(async || {
         let text: Rc<[u8]> = (0..LEN).map(pattern).collect();

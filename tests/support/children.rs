@@ -26,6 +26,25 @@ pub(crate) fn role() -> Option<String> {
     std::env::var(ROLE).ok()
 }
 
+/// The role of a child that is only to be alone in its process.
+pub(crate) const ALONE: &str = "alone";
+
+/// Whether the test has just run, alone in a child process; if not, this is that process. For a
+/// test that changes what belongs to the whole process, or counts it, and which begins with
+///
+/// ```ignore
+/// if children::ran_alone(children::this_test!()) {
+///     return;
+/// }
+/// ```
+pub(crate) fn ran_alone(name: &str) -> bool {
+    let in_parent = role().is_none();
+    if in_parent {
+        println!("{}", run(name, ALONE));
+    }
+    in_parent
+}
+
 /// The path of the test that this stands in, as `--exact` wants it.
 macro_rules! this_test {
     () => {{

@@ -11,6 +11,8 @@ use kernel::{
     testing, yield_now,
 };
 
+use crate::support::children;
+
 fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
@@ -86,6 +88,9 @@ fn a_group_of_its_own_takes_members_while_it_is_joined() {
 /// G7: after the end of the group `spawn` panics, at the place of the call.
 #[test]
 fn spawning_in_an_ended_group_panics_and_names_the_place() {
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
     thread_local! {
         static SITE: RefCell<Option<String>> = const { RefCell::new(None) };
     }
