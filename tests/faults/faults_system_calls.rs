@@ -13,7 +13,9 @@ use std::task::{Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kernel::{Kernel, TaskCancelled, TaskGroup, sleep, spawn, testing, yield_now};
+use kernel::{
+    Kernel, TaskCancelled, TaskGroup, now, sleep, sleep_until, spawn, testing, yield_now,
+};
 use net::{TcpListener, TcpStream};
 
 use crate::support::children;
@@ -206,8 +208,10 @@ fn timers_close_together_share_an_alarm() {
     if children::role().is_some() {
         return kernel::run(async || {
             TaskGroup::<TaskCancelled>::scope(async |group| {
+                // Late enough that all of them sleep before the first is due.
+                let first = now() + Duration::from_millis(250);
                 for n in 0..2_000 {
-                    group.spawn(sleep(Duration::from_micros(1_000 + n)));
+                    group.spawn(sleep_until(first + Duration::from_micros(n)));
                 }
                 Ok(())
             })

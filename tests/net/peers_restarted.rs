@@ -29,7 +29,8 @@ struct Line {
 
 impl Line {
     fn new(stream: TcpStream) -> Line {
-        let block = (0..PERIOD * 16_000).map(|at| (at % PERIOD) as u8).collect();
+        let period: Vec<u8> = (0..PERIOD).map(|at| at as u8).collect();
+        let block = period.repeat(16_000);
         Line { stream, block, written: Cell::new(0), got: Cell::new(0) }
     }
 
