@@ -1,4 +1,5 @@
-//! `docs/curio-parity.md`, checked: its tests and rules exist, its numbers are right.
+//! `docs/curio-parity.md`, checked: its rules exist, its numbers are right. The house rules check
+//! that its tests exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -79,28 +80,6 @@ fn rows(page: &str) -> Vec<Row> {
 
 fn assert_none(faults: &[String], what: &str) {
     assert!(faults.is_empty(), "{what}:\n{}", faults.join("\n"));
-}
-
-/// The page shows that there is a test for each rule and fact that it names: they are there.
-#[test]
-fn every_test_that_the_page_names_exists() {
-    let page = page();
-    let mut faults = Vec::new();
-    // The paragraphs too, not only the tables.
-    let quoted = page.split('`').skip(1).step_by(2).filter(|text| !text.starts_with("Test"));
-    let named: Vec<_> = quoted.filter_map(|text| text.split_once("::")).collect();
-    for (file, test) in named.iter().filter(|named| **named != ("file", "test")) {
-        let path = root().join("tests").join(format!("{file}.rs"));
-        let text = fs::read_to_string(path).unwrap_or_default();
-        let found = text
-            .split("\n\n")
-            .any(|block| block.contains("#[test]") && block.contains(&format!("\nfn {test}(")));
-        if !found {
-            faults.push(format!("{file}::{test}"));
-        }
-    }
-    assert!(named.len() > 100, "only {} tests were found on the page", named.len());
-    assert_none(&faults, "named, but no test");
 }
 
 /// The rules that it cites are stated.
