@@ -60,7 +60,7 @@ fn check(
         let list = failed.join("\n");
         panic!(
             "{count} of {} programs broke a rule:\n{list}\nto see one again:\n    \
-             CURIUM_SEED={seed} cargo test --test random_programs {test} -- --nocapture",
+             CURIUM_SEED={seed} cargo test --test programs {test} -- --nocapture",
             seeds.len()
         );
     }
