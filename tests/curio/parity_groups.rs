@@ -10,9 +10,7 @@ use std::time::Duration;
 
 use kernel::{End, TaskCancelled, TaskError, TaskGroup, Wait, sleep, spawn, testing};
 
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
+use crate::support::time::secs;
 
 async fn wins(after: u64) -> io::Result<u64> {
     sleep(secs(after)).await?;

@@ -17,11 +17,9 @@ use kernel::{
 use net::{TcpListener, TcpStream};
 use sync::Event;
 
-type Log = Rc<RefCell<Vec<&'static str>>>;
+use crate::support::time::secs;
 
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
+type Log = Rc<RefCell<Vec<&'static str>>>;
 
 /// K8: the kernel's own clock, the real one, only goes forward, by at least the time slept.
 #[test]

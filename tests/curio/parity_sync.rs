@@ -4,16 +4,13 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
 
 use kernel::{Task, TaskCancelled, sleep, spawn, testing, timeout_after, yield_now};
 use sync::{Condition, Event, Lock, Queue, Semaphore};
 
-type Log = Rc<RefCell<Vec<String>>>;
+use crate::support::time::secs;
 
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
+type Log = Rc<RefCell<Vec<String>>>;
 
 /// Y4, C1: a wait parks until another task sets the event; it stays set until it is cleared, and
 /// waiting for it then does not park.

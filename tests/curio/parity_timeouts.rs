@@ -11,9 +11,7 @@ use kernel::{
     CancelReason, Kernel, Report, TaskCancelled, TaskTimeout, sleep, testing, timeout_after,
 };
 
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
+use crate::support::time::secs;
 
 /// T3, T5: a handler round an inner call stands in the outer call's own body. It sees that the
 /// outer's time ran out, and not the inner's; what it swallows does not come again, and the outer

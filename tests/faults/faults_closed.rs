@@ -12,9 +12,9 @@ use kernel::{Kernel, Task, TaskError, TaskState, sleep, spawn, tasks, testing, t
 use net::{TcpListener, TcpStream};
 
 use crate::support::children;
+use crate::support::time::SECOND;
 
 const SEEDS: std::ops::Range<u64> = 0..64;
-const SECOND: Duration = Duration::from_secs(1);
 
 /// A connection of the system's, both ends.
 fn ends() -> io::Result<(StdStream, StdStream)> {

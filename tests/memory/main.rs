@@ -5,6 +5,9 @@ use std::sync::{Mutex, MutexGuard};
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod million;
 mod peers_idle;
 mod peers_memory;

@@ -1,15 +1,13 @@
 //! A peer that never reads costs no memory, however long and however often one writes to it.
 
 use std::io;
-use std::time::Duration;
 
 use futures::future::join;
 use kernel::{spawn, testing, timeout_after};
 use net::{TcpListener, TcpStream};
 
+use crate::support::time::SECOND;
 use crate::{alone, bytes_in_use};
-
-const SECOND: Duration = Duration::from_secs(1);
 
 /// Writes into the connection until the time is up; once alone, once beside a read, and once in a
 /// task that is cancelled.

@@ -10,7 +10,7 @@ use futures::FutureExt;
 use kernel::{Task, TaskError, cancelled, sleep, spawn, testing, timeout_after};
 use net::{TcpListener, TcpStream};
 
-const SECOND: Duration = Duration::from_secs(1);
+use crate::support::time::SECOND;
 
 /// A task that accepts one connection and gives the peer's address.
 fn accepter(listener: &Rc<TcpListener>) -> Task<SocketAddr, io::Error> {

@@ -6,12 +6,11 @@ use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
 
 use kernel::{Kernel, Report, Task, TaskError, cancelled, sleep, spawn, testing, timeout_after};
 use net::{TcpListener, TcpStream, tcp_server};
 
-const SECOND: Duration = Duration::from_secs(1);
+use crate::support::time::SECOND;
 
 type Server = Task<Infallible, io::Error>;
 

@@ -5,13 +5,12 @@ use std::cell::Cell;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::rc::Rc;
-use std::time::Duration;
 
 use futures::FutureExt;
 use kernel::{TaskError, cancelled, sleep, spawn, testing, timeout_after};
 use net::TcpStream;
 
-const SECOND: Duration = Duration::from_secs(1);
+use crate::support::time::SECOND;
 
 /// A stream of ours, and the other end as a blocking socket of the standard library.
 async fn pair() -> io::Result<(TcpStream, std::net::TcpStream)> {

@@ -9,7 +9,7 @@ use futures::future::join;
 use kernel::{Task, TaskError, spawn, testing, timeout_after};
 use net::{TcpListener, TcpStream};
 
-const SECOND: Duration = Duration::from_secs(1);
+use crate::support::time::SECOND;
 
 async fn pair() -> io::Result<(TcpStream, TcpStream)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use kernel::{Task, TaskError, cancelled, sleep, spawn, testing, timeout_after};
 use net::TcpStream;
 
-const SECOND: Duration = Duration::from_secs(1);
+use crate::support::time::SECOND;
 
 /// More than the system takes in for a peer that does not read.
 const MUCH: usize = 16_000_000;

@@ -13,9 +13,9 @@ use kernel::{Task, TaskError, cancelled, spawn, testing, timeout_after, yield_no
 use net::{TcpListener, TcpStream};
 
 use crate::support::proxy::Numbers;
+use crate::support::time::SECOND;
 
 const SEEDS: std::ops::Range<u64> = 0..24;
-const SECOND: Duration = Duration::from_secs(1);
 
 /// When the operation is interrupted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

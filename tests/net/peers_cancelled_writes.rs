@@ -11,9 +11,9 @@ use kernel::{Task, TaskError, cancelled, sleep, spawn, testing, timeout_after, y
 use net::TcpStream;
 
 use crate::support::proxy::Numbers;
+use crate::support::time::SECOND;
 
 const SEEDS: std::ops::Range<u64> = 0..10;
-const SECOND: Duration = Duration::from_secs(1);
 
 /// More than the system takes in for a peer that does not read.
 const MUCH: usize = 16_000_000;

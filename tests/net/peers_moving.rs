@@ -14,11 +14,10 @@ use net::{TcpListener, TcpStream};
 use sync::Event;
 
 use crate::support::proxy::{Numbers, Plan, Proxy};
+use crate::support::time::SECOND;
 
 /// Only so that a fault is a failure and no hang.
 const LONG: Duration = Duration::from_secs(100);
-
-const SECOND: Duration = Duration::from_secs(1);
 
 /// A kernel on a thread of its own, which runs what its handle is given.
 struct Elsewhere {

@@ -8,7 +8,7 @@ use kernel::{TaskError, spawn, testing, timeout_after};
 use net::TcpStream;
 use rustix::net::{SendFlags, send, sockopt};
 
-const SECOND: Duration = Duration::from_secs(1);
+use crate::support::time::SECOND;
 
 async fn pair() -> io::Result<(Rc<TcpStream>, std::net::TcpStream)> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;

@@ -6,3 +6,4 @@
 pub(crate) mod children;
 pub(crate) mod limits;
 pub(crate) mod proxy;
+pub(crate) mod time;

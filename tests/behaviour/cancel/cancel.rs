@@ -12,6 +12,8 @@ use kernel::{
 };
 use sync::{Event, Queue, Semaphore};
 
+use crate::support::time::secs;
+
 /// What happened, in order.
 #[derive(Clone, Default)]
 struct Log(Rc<RefCell<Vec<String>>>);
@@ -24,10 +26,6 @@ impl Log {
     fn take(&self) -> Vec<String> {
         self.0.take()
     }
-}
-
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
 }
 
 /// C1, C3: a leaf that need not park gives its value; the cancel waits for one that would.

@@ -15,9 +15,7 @@ use kernel::{
 };
 use sync::Event;
 
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
+use crate::support::time::secs;
 
 /// Lets `task` run until it is parked, and cancels it.
 async fn cancel_parked<T: 'static>(task: &Task<T, TaskCancelled>) {

@@ -9,9 +9,7 @@ use kernel::{
     disable_cancellation, sleep, spawn, testing, timeout_after,
 };
 
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
+use crate::support::time::secs;
 
 /// A handle that its own task can reach: filled right after the spawning.
 type Handle<T> = Rc<OnceCell<Task<T, TaskCancelled>>>;

@@ -15,10 +15,7 @@ use kernel::{
 use sync::{Event, Lock, Queue, Semaphore};
 
 use crate::support::children;
-
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
+use crate::support::time::secs;
 
 /// Runs `main`, and gives the names of the tasks that were reported as out of reach.
 fn warnings(main: impl AsyncFnOnce(&RefCell<Vec<String>>)) -> Vec<String> {

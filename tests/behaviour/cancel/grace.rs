@@ -12,9 +12,7 @@ use kernel::{
     disable_cancellation, ignore_after, sleep, spawn, spawn_named, testing, timeout_after,
 };
 
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
+use crate::support::time::secs;
 
 /// Says on which thread it was dropped.
 struct Guard(Rc<Cell<Option<ThreadId>>>);

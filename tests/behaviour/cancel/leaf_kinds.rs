@@ -15,11 +15,9 @@ use kernel::{
     on_thread, sleep, spawn, testing, yield_now,
 };
 
-type Leaf = Pin<Box<dyn Future<Output = Result<(), TaskCancelled>>>>;
+use crate::support::time::secs;
 
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
+type Leaf = Pin<Box<dyn Future<Output = Result<(), TaskCancelled>>>>;
 
 /// What completes a parked leaf, so that it is woken, without polling it.
 enum Wake {

@@ -11,11 +11,9 @@ use kernel::{
     yield_now,
 };
 
-type Slept = Result<(), TaskCancelled>;
+use crate::support::time::secs;
 
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
+type Slept = Result<(), TaskCancelled>;
 
 /// Cancels a task after `seconds`, and gives what it returned, and when, in seconds.
 async fn cancelled_after<T: 'static>(

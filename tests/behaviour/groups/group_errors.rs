@@ -13,9 +13,7 @@ use kernel::{
     cancelled, ignore_after, sleep, spawn, testing, timeout_after,
 };
 
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
+use crate::support::time::secs;
 
 /// An error of the program's own.
 #[derive(Debug, thiserror::Error)]

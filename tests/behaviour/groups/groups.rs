@@ -10,6 +10,8 @@ use kernel::{
     disable_cancellation, sleep, spawn, testing, timeout_after,
 };
 
+use crate::support::time::secs;
+
 /// What happened, in order.
 #[derive(Clone, Default)]
 struct Log(Rc<RefCell<Vec<String>>>);
@@ -22,10 +24,6 @@ impl Log {
     fn take(&self) -> Vec<String> {
         self.0.take()
     }
-}
-
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
 }
 
 fn oops(text: &str) -> io::Error {

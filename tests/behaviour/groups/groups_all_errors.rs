@@ -11,9 +11,7 @@ use kernel::{
 };
 use sync::Event;
 
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
+use crate::support::time::secs;
 
 fn oops(text: &str) -> io::Error {
     io::Error::other(text.to_owned())

@@ -9,9 +9,7 @@ use std::time::Duration;
 use futures::future::{Either, select};
 use kernel::{End, Kernel, Report, Task, TaskCancelled, TaskGroup, sleep, spawn, testing};
 
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
+use crate::support::time::secs;
 
 /// Says when it is dropped.
 struct Dropped {

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use kernel::{CancelReason, End, TaskGroup, Wait, cancelled, sleep, testing};
 
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
+use crate::support::time::secs;
 
 async fn wins(after: u64) -> io::Result<u64> {
     sleep(secs(after)).await?;

@@ -12,10 +12,7 @@ use kernel::{
 };
 
 use crate::support::children;
-
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
+use crate::support::time::secs;
 
 async fn wins(after: u64) -> io::Result<u64> {
     sleep(secs(after)).await?;

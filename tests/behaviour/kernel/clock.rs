@@ -11,9 +11,7 @@ use kernel::{
 };
 use sync::Event;
 
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
+use crate::support::time::secs;
 
 /// The message of the panic that `run` ends in.
 fn panic_of(run: impl FnOnce()) -> String {

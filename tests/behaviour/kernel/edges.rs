@@ -14,10 +14,7 @@ use kernel::{
 use sync::Event;
 
 use crate::support::limits;
-
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
+use crate::support::time::secs;
 
 thread_local!(static DONE: Rc<Event> = Rc::new(Event::new()));
 

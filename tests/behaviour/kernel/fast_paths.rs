@@ -16,13 +16,10 @@ use kernel::{
 };
 
 use crate::support::limits;
+use crate::support::time::secs;
 
 type Ended = Result<(), TaskCancelled>;
 type Kept = Rc<RefCell<Option<Waker>>>;
-
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
 
 /// A kernel whose reports nobody sees.
 fn quiet() -> kernel::Builder {

@@ -13,9 +13,7 @@ use kernel::{
 };
 use sync::{Event, Lock, Queue, Semaphore};
 
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
+use crate::support::time::secs;
 
 /// Where a task finds another one, itself included, that is spawned later.
 type Slot<T> = Rc<RefCell<Option<Rc<Task<T, TaskCancelled>>>>>;

@@ -10,12 +10,10 @@ use kernel::{
     CancelReason, End, Kernel, Report, Task, TaskCancelled, TaskError, sleep, spawn, testing,
 };
 
+use crate::support::time::secs;
+
 type Ended = Result<(), TaskCancelled>;
 type Log = Rc<RefCell<Vec<&'static str>>>;
-
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
 
 fn message(payload: &(dyn Any + Send)) -> &str {
     match payload.downcast_ref::<&str>() {

@@ -17,12 +17,10 @@ use kernel::wait_queue::{WaitQueue, WaitSlot};
 use kernel::{Task, TaskCancelled, TaskState, current_task, sleep, spawn, testing};
 use sync::Event;
 
+use crate::support::time::secs;
+
 type Ended = Result<(), TaskCancelled>;
 type Leaf = LocalBoxFuture<'static, Ended>;
-
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
 
 /// The kinds of the leaves in which the running task is parked so far.
 fn kinds() -> Vec<&'static str> {

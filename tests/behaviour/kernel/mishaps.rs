@@ -11,9 +11,7 @@ use kernel::{
 };
 use sync::{Event, Lock, Queue, Semaphore};
 
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
+use crate::support::time::secs;
 
 /// K3, Y3: a task that panics with a lock, a permit and an item in hand gives the lock and the
 /// permit back, and who waits for them goes on. The item is gone with its task, as any value is.

@@ -11,11 +11,9 @@ use kernel::{
 };
 use sync::{Event, Lock, Queue};
 
-type Ended = Result<(), TaskCancelled>;
+use crate::support::time::secs;
 
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
+type Ended = Result<(), TaskCancelled>;
 
 fn find(name: &str) -> TaskInfo {
     let tasks = kernel::tasks();

@@ -14,9 +14,7 @@ use kernel::{
     yield_now,
 };
 
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
+use crate::support::time::secs;
 
 /// The failures reported while `main` ran: name, whether it was a panic, and the error.
 fn failures(main: impl AsyncFnOnce()) -> Vec<(String, bool, String)> {

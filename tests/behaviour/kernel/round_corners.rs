@@ -14,12 +14,10 @@ use kernel::{
     yield_now,
 };
 
+use crate::support::time::secs;
+
 type Log = Rc<RefCell<Vec<u32>>>;
 type Place = Rc<RefCell<Option<Task<(), TaskCancelled>>>>;
-
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
 
 fn quiet() -> Kernel {
     Kernel::builder().virtual_clock().on_report(|_| ()).build().unwrap()

@@ -10,11 +10,9 @@ use kernel::{
 };
 use sync::Event;
 
-type Slept = Result<(), TaskCancelled>;
+use crate::support::time::secs;
 
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
+type Slept = Result<(), TaskCancelled>;
 
 /// Runs `main`, and gives by how much each late body overran its timeout.
 fn overruns(main: impl AsyncFnOnce()) -> Vec<Duration> {

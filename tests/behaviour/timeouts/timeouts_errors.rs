@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use kernel::{TaskCancelled, TaskTimeout, cancelled, sleep, testing, timeout_after};
 
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
+use crate::support::time::secs;
 
 type Boxed = Box<dyn Error>;
 type BoxedSend = Box<dyn Error + Send + Sync>;

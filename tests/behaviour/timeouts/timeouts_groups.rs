@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use kernel::{CancelReason, TaskCancelled, TaskGroup, ignore_after, sleep, testing, timeout_after};
 
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
+use crate::support::time::secs;
 
 /// The reasons for which members were cancelled.
 type Reasons = Rc<RefCell<Vec<CancelReason>>>;

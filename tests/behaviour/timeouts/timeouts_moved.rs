@@ -7,12 +7,10 @@ use std::time::Duration;
 
 use kernel::{TaskCancelled, TaskTimeout, Timeout, sleep, spawn, testing, timeout_after};
 
+use crate::support::time::secs;
+
 type Slept = Result<(), TaskCancelled>;
 type Timed = Pin<Box<dyn Future<Output = Result<Slept, TaskTimeout>>>>;
-
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
 
 /// C2, T1: a leaf that was parked before an expiry, then polled inside that timeout, gets the
 /// error: whoever is parked when a cancellation comes is reached by it, wherever it was made. It

@@ -12,11 +12,9 @@ use kernel::{
     spawn, testing, timeout_after,
 };
 
-type Slept = Result<(), TaskCancelled>;
+use crate::support::time::secs;
 
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
+type Slept = Result<(), TaskCancelled>;
 
 /// How long `timed` takes, in seconds, and what it gives.
 async fn clocked<T>(timed: impl Future<Output = T>) -> (T, u64) {
