@@ -8,10 +8,11 @@ use std::net::TcpStream as StdStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-use kernel::{Kernel, Task, TaskError, TaskState, sleep, spawn, tasks, testing, timeout_after};
+use kernel::{Kernel, Task, TaskError, TaskState, sleep, spawn, testing, timeout_after};
 use net::{TcpListener, TcpStream};
 
 use crate::support::children;
+use crate::support::tasks::cycles;
 use crate::support::time::SECOND;
 
 const SEEDS: std::ops::Range<u64> = 0..64;
@@ -48,11 +49,6 @@ fn when_a_byte_comes<T: 'static>(
         act().await
     });
     Ok((task, there))
-}
-
-fn cycles<T: 'static, E: 'static>(task: &Task<T, E>) -> u64 {
-    let all = tasks();
-    all.iter().find(|info| info.id == task.id()).expect("it lives").cycles
 }
 
 /// Runs a race once for each seed, which says whether the waiter came first; it must go both ways.

@@ -14,6 +14,7 @@ use net::{TcpListener, TcpStream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::children;
+use crate::support::process::open_descriptors;
 
 /// Lowers the limit so that `left` further descriptors are to be had; gives the old one.
 fn leave(left: u64) -> Rlimit {
@@ -213,11 +214,10 @@ fn an_intruder_in_a_shortage_is_refused_and_the_first_is_unharmed() {
 /// N4, K5: connecting, binding and making a kernel fail at once without descriptors, and keep none.
 #[test]
 fn what_needs_a_descriptor_fails_at_once_and_keeps_none() {
-    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     alone(children::this_test!(), async || {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let before = open();
+        let before = open_descriptors();
         let old = leave(0);
         let connected = TcpStream::connect(address).await;
         let bound = TcpListener::bind("127.0.0.1:0").await;
@@ -234,11 +234,11 @@ fn what_needs_a_descriptor_fails_at_once_and_keeps_none() {
             if made.is_ok() {
                 break;
             }
-            assert_eq!(open(), before, "after a kernel that failed with {left} left");
+            assert_eq!(open_descriptors(), before, "after a kernel that failed with {left} left");
             left += 1;
         }
         assert!(left > 0, "a kernel without a descriptor");
-        assert_eq!(open(), before);
+        assert_eq!(open_descriptors(), before);
         setrlimit(Resource::Nofile, old).unwrap();
         Ok(())
     });

@@ -12,11 +12,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use kernel::io::{Direction, Registration};
-use kernel::{Task, TaskError, TaskState, sleep, spawn, tasks, testing, timeout_after};
+use kernel::{Task, TaskError, TaskState, sleep, spawn, testing, timeout_after};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
 use crate::support::children;
+use crate::support::tasks::cycles;
 
 /// A descriptor that the test can take away from the reactor without a word.
 #[derive(Clone)]
@@ -69,11 +70,6 @@ fn ends() -> (UnixStream, UnixStream) {
 fn reader(loose: &Loose) -> Task<Vec<u8>, io::Error> {
     let registration = Registration::new(loose.clone());
     spawn(async move { registration.io(Direction::Read, "READ", Loose::read).await })
-}
-
-fn cycles<T: 'static, E: 'static>(task: &Task<T, E>) -> u64 {
-    let all = tasks();
-    all.iter().find(|info| info.id == task.id()).expect("it lives").cycles
 }
 
 /// N1: what the poll cannot watch is refused at once, in both directions, and again; nobody waits.

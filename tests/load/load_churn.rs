@@ -13,6 +13,7 @@ use net::{TcpListener, TcpStream};
 use sync::Event;
 
 use crate::support::children;
+use crate::support::process::{memory, open_descriptors};
 
 /// Connections after which everything is counted; four times as many come each way.
 const BATCH: usize = 5000;
@@ -20,18 +21,6 @@ const BATCH: usize = 5000;
 /// What the process may grow by from the first count to the last: 15,000 connections on, 50 bytes
 /// for each would show. Measured: nothing, or some pages.
 const GROWTH: usize = 700_000;
-
-fn open_descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
-/// Resident memory, in bytes.
-fn resident() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    let kilobytes: usize = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    kilobytes * 1024
-}
 
 /// How many were served, and how many are wanted.
 #[derive(Default)]
@@ -111,7 +100,7 @@ async fn churn(at_a_time: usize) -> io::Result<Vec<usize>> {
         served.wanted.set(served.count.get() + BATCH);
         batch(address, at_a_time).await?;
         served.all.wait().await?;
-        sizes.push(resident());
+        sizes.push(memory("VmRSS:"));
         descriptors.push(open_descriptors());
         assert_eq!(kernel::tasks().len(), 2, "{:?}", kernel::tasks());
     }

@@ -17,6 +17,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sync::{Event, Semaphore};
 
 use crate::support::children;
+use crate::support::process::{memory, open_descriptors};
 
 const CONNECTIONS: usize = 10_000;
 
@@ -53,18 +54,6 @@ fn affordable() -> usize {
         println!("descriptors for {connections} connections only");
     }
     connections
-}
-
-fn open_descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
-/// A line of `/proc/self/status`, in bytes.
-fn memory(name: &str) -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-    let kilobytes: usize = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    kilobytes * 1024
 }
 
 /// Who is connected, as the server sees it.

@@ -15,6 +15,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sync::Event;
 
 use crate::support::children;
+use crate::support::process::open_descriptors;
 
 const CLIENTS: usize = 1000;
 
@@ -28,10 +29,6 @@ fn raise_the_limit() {
         let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
         setrlimit(Resource::Nofile, raised).unwrap();
     }
-}
-
-fn open_descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
 /// Counts one down when it is dropped.

@@ -9,6 +9,7 @@ use futures::future::join;
 use kernel::{Task, TaskError, spawn, testing, timeout_after};
 use net::{TcpListener, TcpStream};
 
+use crate::support::tasks::cycles;
 use crate::support::time::SECOND;
 
 async fn pair() -> io::Result<(TcpStream, TcpStream)> {
@@ -24,12 +25,6 @@ fn reader(stream: &Rc<TcpStream>) -> Task<Vec<u8>, io::Error> {
         let n = stream.read(&mut buf).await?;
         Ok(buf[..n].to_vec())
     })
-}
-
-/// How often a task has been polled.
-fn cycles<T: 'static, E: 'static>(task: &Task<T, E>) -> u64 {
-    let tasks = kernel::tasks();
-    tasks.iter().find(|info| info.id == task.id()).expect("it has not ended").cycles
 }
 
 /// N2: a stream that was used here moves to another thread's kernel and is woken there.

@@ -7,9 +7,10 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use std::time::Duration;
 
-use kernel::{Task, TaskError, cancelled, sleep, spawn, testing, timeout_after};
+use kernel::{TaskError, cancelled, sleep, spawn, testing, timeout_after};
 use net::TcpStream;
 
+use crate::support::tasks::cycles;
 use crate::support::time::SECOND;
 
 /// More than the system takes in for a peer that does not read.
@@ -19,12 +20,6 @@ async fn pair() -> io::Result<(Rc<TcpStream>, std::net::TcpStream)> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     let stream = TcpStream::connect(listener.local_addr()?).await?;
     Ok((Rc::new(stream), listener.accept()?.0))
-}
-
-/// How often a task has been polled.
-fn cycles<T: 'static, E: 'static>(task: &Task<T, E>) -> u64 {
-    let tasks = kernel::tasks();
-    tasks.iter().find(|info| info.id == task.id()).expect("it has not ended").cycles
 }
 
 fn pattern(len: usize) -> Vec<u8> {

@@ -12,16 +12,13 @@ use kernel::{Task, TaskError, cancelled, spawn, timeout_after, yield_now};
 use net::TcpStream;
 
 use crate::support::children;
+use crate::support::process::open_descriptors;
 
 /// Only so that a fault is a failure and no hang.
 const LONG: Duration = Duration::from_secs(100);
 
 /// Long enough for a time-out to fire while nobody answers.
 const SHORT: Duration = Duration::from_millis(20);
-
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
 
 type Connect = Task<TcpStream, io::Error>;
 
@@ -79,7 +76,7 @@ async fn unpolled(before: usize) -> io::Result<()> {
         let aborted = connect(address);
         aborted.abort();
         assert!(matches!(aborted.join().await?, Err(TaskError::Aborted)));
-        assert_eq!(descriptors(), before + 1, "something was opened");
+        assert_eq!(open_descriptors(), before + 1, "something was opened");
         let asked = connect(address);
         asked.request_cancel();
         let ours = match asked.join().await? {
@@ -98,29 +95,29 @@ async fn unpolled(before: usize) -> io::Result<()> {
 
 /// Parked: whatever ends the wait, the socket is closed when the call has come back.
 async fn parked(address: SocketAddr) -> io::Result<()> {
-    let before = descriptors();
+    let before = open_descriptors();
     for _ in 0..20 {
         let task = connect(address);
         assert!(waits(&task).await?.is_none());
-        assert_eq!(descriptors(), before + 1);
+        assert_eq!(open_descriptors(), before + 1);
         task.cancel().await?;
         let Err(TaskError::Cancelled(error)) = task.join().await? else { panic!("cancelled") };
         assert!(cancelled(&error).is_some());
-        assert_eq!(descriptors(), before, "after a cancel");
+        assert_eq!(open_descriptors(), before, "after a cancel");
 
         let task = connect(address);
         assert!(waits(&task).await?.is_none());
         task.abort();
-        assert_eq!(descriptors(), before, "after an abort");
+        assert_eq!(open_descriptors(), before, "after an abort");
 
         assert!(timeout_after(Duration::ZERO, TcpStream::connect(address)).await.is_err());
-        assert_eq!(descriptors(), before, "after a time-out");
+        assert_eq!(open_descriptors(), before, "after a time-out");
 
         let mut dropped = tokio_test::task::spawn(TcpStream::connect(address));
         assert!(dropped.poll().is_pending());
-        assert_eq!(descriptors(), before + 1);
+        assert_eq!(open_descriptors(), before + 1);
         drop(dropped);
-        assert_eq!(descriptors(), before, "after a drop");
+        assert_eq!(open_descriptors(), before, "after a drop");
     }
     Ok(())
 }
@@ -146,14 +143,14 @@ async fn woken(listener: &std::net::TcpListener, queued: Vec<TcpStream>) -> io::
         assert_eq!(listener.accept()?.1, stream.local_addr()?);
     }
     drop(queued);
-    let before = descriptors();
+    let before = open_descriptors();
     // The system asks again after a second.
     wait_for(|| is(&asked, "READY")).await?;
     asked.request_cancel();
     let ours = asked.join().await?.expect("it was up");
     wait_for(|| dropped.is_woken()).await?;
     drop(dropped);
-    assert_eq!(descriptors(), before - 1, "the dropped one is not closed");
+    assert_eq!(open_descriptors(), before - 1, "the dropped one is not closed");
     let mut accepted = [listener.accept()?, listener.accept()?];
     accepted.sort_by_key(|(_, theirs)| Some(*theirs) != ours.local_addr().ok());
     assert_eq!(accepted[0].1, ours.local_addr()?);
@@ -182,23 +179,23 @@ fn an_interrupted_connect_leaves_nothing_at_any_point() {
     if children::ran_alone(children::this_test!()) {
         return;
     }
-    let outside = descriptors();
+    let outside = open_descriptors();
     let all = kernel::run(async || {
         let all = async {
-            let before = descriptors();
+            let before = open_descriptors();
             unpolled(before).await?;
-            assert_eq!(descriptors(), before);
+            assert_eq!(open_descriptors(), before);
             let (listener, queued) = full().await?;
             parked(listener.local_addr()?).await?;
             woken(&listener, queued).await?;
             drop(listener);
-            assert_eq!(descriptors(), before);
+            assert_eq!(open_descriptors(), before);
             refused().await?;
-            assert_eq!(descriptors(), before);
+            assert_eq!(open_descriptors(), before);
             Ok::<(), io::Error>(())
         };
         timeout_after(LONG, all).await.expect("it hangs")
     });
     all.unwrap();
-    assert_eq!(descriptors(), outside);
+    assert_eq!(open_descriptors(), outside);
 }

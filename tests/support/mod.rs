@@ -5,5 +5,7 @@
 
 pub(crate) mod children;
 pub(crate) mod limits;
+pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod tasks;
 pub(crate) mod time;

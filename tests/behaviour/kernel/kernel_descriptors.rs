@@ -9,10 +9,7 @@ use kernel::{Kernel, on_thread, sleep, spawn};
 use net::{TcpListener, TcpStream};
 
 use crate::support::children;
-
-fn open_descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
+use crate::support::process::open_descriptors;
 
 /// A listener, a connection, parked tasks, a timer, and a waker of another thread.
 async fn uses_everything() {
