@@ -11,6 +11,7 @@ use kernel::{
     CancelReason, Kernel, Report, TaskCancelled, TaskTimeout, sleep, testing, timeout_after,
 };
 
+use crate::support::reports::overruns;
 use crate::support::time::secs;
 
 /// T3, T5: a handler round an inner call stands in the outer call's own body. It sees that the
@@ -18,13 +19,7 @@ use crate::support::time::secs;
 /// call reports that its body was late.
 #[test]
 fn a_handler_round_an_inner_call_has_taken_the_outer_expiry() {
-    let overran = Rc::new(RefCell::new(Vec::new()));
-    let sink = overran.clone();
-    let builder = Kernel::builder().on_report(move |report| match report {
-        Report::Overran { by, .. } => sink.borrow_mut().push(*by),
-        other => panic!("not expected: {other}"),
-    });
-    testing::run_with(builder, async || {
+    let ((), overran) = overruns(async || {
         let seen = RefCell::new(None);
         let body = async {
             match timeout_after(secs(5), sleep(Duration::MAX)).await {
@@ -37,7 +32,7 @@ fn a_handler_round_an_inner_call_has_taken_the_outer_expiry() {
         assert_eq!(timeout_after(secs(1), body).await, Ok(Ok("went on")));
         assert_eq!(seen.take(), Some(CancelReason::Timeout));
     });
-    assert_eq!(overran.take(), [secs(1)]);
+    assert_eq!(overran, [secs(1)]);
 }
 
 /// T3: three calls one in the other, written as blocks and as calls: the outermost's time runs out,

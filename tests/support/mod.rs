@@ -5,7 +5,9 @@
 
 pub(crate) mod children;
 pub(crate) mod limits;
+pub(crate) mod log;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod reports;
 pub(crate) mod tasks;
 pub(crate) mod time;

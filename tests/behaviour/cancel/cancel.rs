@@ -12,21 +12,8 @@ use kernel::{
 };
 use sync::{Event, Queue, Semaphore};
 
+use crate::support::log::Log;
 use crate::support::time::secs;
-
-/// What happened, in order.
-#[derive(Clone, Default)]
-struct Log(Rc<RefCell<Vec<String>>>);
-
-impl Log {
-    fn push(&self, line: impl Into<String>) {
-        self.0.borrow_mut().push(line.into());
-    }
-
-    fn take(&self) -> Vec<String> {
-        self.0.take()
-    }
-}
 
 /// C1, C3: a leaf that need not park gives its value; the cancel waits for one that would.
 #[test]

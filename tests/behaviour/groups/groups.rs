@@ -10,21 +10,8 @@ use kernel::{
     disable_cancellation, sleep, spawn, testing, timeout_after,
 };
 
+use crate::support::log::Log;
 use crate::support::time::secs;
-
-/// What happened, in order.
-#[derive(Clone, Default)]
-struct Log(Rc<RefCell<Vec<String>>>);
-
-impl Log {
-    fn push(&self, line: impl Into<String>) {
-        self.0.borrow_mut().push(line.into());
-    }
-
-    fn take(&self) -> Vec<String> {
-        self.0.take()
-    }
-}
 
 fn oops(text: &str) -> io::Error {
     io::Error::other(text.to_owned())

@@ -6,11 +6,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use kernel::{
-    End, GroupError, GroupRef, Kernel, Report, Task, TaskCancelled, TaskError, TaskGroup,
-    cancelled, sleep, spawn, testing,
+    End, GroupError, GroupRef, Task, TaskCancelled, TaskError, TaskGroup, cancelled, sleep, spawn,
+    testing,
 };
 use sync::Event;
 
+use crate::support::reports;
 use crate::support::time::secs;
 
 fn oops(text: &str) -> io::Error {
@@ -43,19 +44,6 @@ async fn bad_cleanup(time: Duration, text: &'static str) -> io::Result<()> {
         sleep(time).await?;
     }
     Err(oops(text))
-}
-
-/// Runs on the virtual clock and gives what was reported as well.
-fn reported<T>(main: impl AsyncFnOnce() -> T) -> (T, Vec<String>) {
-    let reports = Rc::new(RefCell::new(Vec::new()));
-    let sink = reports.clone();
-    let builder = Kernel::builder().on_report(move |report| {
-        if let Report::Failed(failure) = report {
-            sink.borrow_mut().push(failure.error.to_owned());
-        }
-    });
-    let value = testing::run_with(builder, main);
-    (value, reports.take())
 }
 
 /// G3: two members that fail in one tick are both there, in order.
@@ -189,7 +177,7 @@ fn a_member_that_fails_before_its_owner_is_cancelled_is_kept_first() {
 /// G3: in `scope` the first is returned and the others are reported.
 #[test]
 fn what_a_scope_does_not_return_it_reports() {
-    let (ended, reports) = reported(async || {
+    let (ended, reports) = reports::failures(async || {
         let event = Rc::new(Event::new());
         TaskGroup::<io::Error>::scope(async |g| {
             // One handle is kept, the others are not.
@@ -217,7 +205,7 @@ fn what_a_join_does_not_return_it_reports() {
         sleep(secs(n)).await?;
         Err::<(), _>(oops(text))
     };
-    let (ended, reports) = reported(async || {
+    let (ended, reports) = reports::failures(async || {
         let group = TaskGroup::<io::Error>::new();
         group.spawn(fails(1, "one"));
         group.spawn(bad_cleanup(secs(1), "two"));
@@ -227,7 +215,7 @@ fn what_a_join_does_not_return_it_reports() {
     assert_eq!(reports.len(), 1, "{reports:?}");
     assert!(reports[0].contains("two"), "{reports:?}");
 
-    let (ended, reports) = reported(async || {
+    let (ended, reports) = reports::failures(async || {
         let group = TaskGroup::<io::Error>::new();
         group.spawn(fails(1, "one"));
         group.spawn(bad_cleanup(secs(1), "two"));
@@ -240,7 +228,7 @@ fn what_a_join_does_not_return_it_reports() {
 /// G3, K6: the failure that the group returned is not reported as well, handle or not.
 #[test]
 fn what_a_group_returned_is_not_reported_too() {
-    let (kept, reports) = reported(async || {
+    let (kept, reports) = reports::failures(async || {
         let mut kept = None;
         let ended = TaskGroup::<io::Error>::scope(async |g| {
             let event = Rc::new(Event::new());
@@ -260,7 +248,7 @@ fn what_a_group_returned_is_not_reported_too() {
 /// G3: a panic goes on in the owner when everybody has ended; what else went wrong is reported.
 #[test]
 fn a_panic_goes_on_in_the_owner_after_everybody_has_ended() {
-    let (message, reports) = reported(async || {
+    let (message, reports) = reports::failures(async || {
         let sibling = Rc::new(RefCell::new(None));
         let theirs = sibling.clone();
         let owner: Task<(), io::Error> = spawn(async move {
@@ -292,7 +280,7 @@ fn a_panic_goes_on_in_the_owner_after_everybody_has_ended() {
 /// G3: an earlier error does not swallow a panic, in `scope_all` neither.
 #[test]
 fn a_panic_weighs_more_than_an_error_before_it() {
-    let (message, reports) = reported(async || {
+    let (message, reports) = reports::failures(async || {
         let owner: Task<(), io::Error> = spawn(async move {
             let event = Rc::new(Event::new());
             let ended = TaskGroup::<io::Error>::scope_all(async |g| {

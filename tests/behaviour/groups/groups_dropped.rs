@@ -9,41 +9,30 @@ use std::time::Duration;
 use futures::future::{Either, select};
 use kernel::{End, Kernel, Report, Task, TaskCancelled, TaskGroup, sleep, spawn, testing};
 
+use crate::support::log::Log;
+use crate::support::reports;
 use crate::support::time::secs;
 
 /// Says when it is dropped.
 struct Dropped {
     name: String,
-    log: Rc<RefCell<Vec<String>>>,
+    log: Log,
 }
 
 impl Drop for Dropped {
     fn drop(&mut self) {
-        self.log.borrow_mut().push(self.name.clone());
+        self.log.push(&*self.name);
     }
 }
 
-#[derive(Clone, Default)]
-struct Log(Rc<RefCell<Vec<String>>>);
-
-impl Log {
-    fn guard(&self, name: impl Into<String>) -> Dropped {
-        Dropped { name: name.into(), log: self.0.clone() }
-    }
-
-    fn push(&self, line: &str) {
-        self.0.borrow_mut().push(line.to_owned());
-    }
-
-    fn take(&self) -> Vec<String> {
-        self.0.take()
-    }
+fn guard(log: &Log, name: impl Into<String>) -> Dropped {
+    Dropped { name: name.into(), log: log.clone() }
 }
 
 /// Parked with a guard; a cleanup, which a drop does not run, would show in the log.
 async fn parked(guard: Dropped) -> Result<(), TaskCancelled> {
     let told = sleep(Duration::MAX).await;
-    guard.log.borrow_mut().push("a cleanup ran".to_owned());
+    guard.log.push("a cleanup ran");
     told
 }
 
@@ -53,8 +42,8 @@ fn a_select_loser_takes_its_members_along() {
     testing::run(async || {
         let log = Log::default();
         let group = TaskGroup::<TaskCancelled>::scope(async |g| {
-            g.spawn(parked(log.guard("one")));
-            g.spawn(parked(log.guard("two")));
+            g.spawn(parked(guard(&log, "one")));
+            g.spawn(parked(guard(&log, "two")));
             sleep(Duration::MAX).await
         });
         let won = select(Box::pin(sleep(secs(1))), Box::pin(group)).await;
@@ -78,7 +67,7 @@ fn a_group_dropped_at_its_end_takes_its_members_along() {
             let log = Log::default();
             let theirs = log.clone();
             let group = TaskGroup::<io::Error>::scope(async move |g| {
-                let guard = theirs.guard("member");
+                let guard = guard(&theirs, "member");
                 g.spawn(async move {
                     sleep(Duration::MAX).await.ok();
                     sleep(Duration::MAX).await?;
@@ -101,7 +90,7 @@ fn a_group_dropped_at_its_end_takes_its_members_along() {
 /// A task that owns a group of one, whose member owns a group of one, and so on.
 fn nest(depth: u32, log: Log) -> futures::future::LocalBoxFuture<'static, Nested> {
     Box::pin(async move {
-        let _guard = log.guard(format!("owner {depth}"));
+        let _guard = guard(&log, format!("owner {depth}"));
         TaskGroup::<TaskCancelled>::scope(async |g| {
             if depth > 0 {
                 g.spawn(nest(depth - 1, log.clone()));
@@ -137,7 +126,7 @@ fn who_joins_a_dropped_member_is_told() {
     testing::run(async || {
         let log = Log::default();
         let group = TaskGroup::<TaskCancelled>::new();
-        let member = Rc::new(group.spawn(parked(log.guard("member"))));
+        let member = Rc::new(group.spawn(parked(guard(&log, "member"))));
         let theirs = member.clone();
         let joiner = spawn(async move {
             let told = theirs.join().await?;
@@ -157,8 +146,8 @@ fn a_member_that_never_ran_is_dropped_unpolled() {
     testing::run(async || {
         let log = Log::default();
         let group = TaskGroup::<TaskCancelled>::new();
-        group.spawn_daemon(parked(log.guard("daemon")));
-        group.spawn(parked(log.guard("member")));
+        group.spawn_daemon(parked(guard(&log, "daemon")));
+        group.spawn(parked(guard(&log, "member")));
         drop(group);
         assert_eq!(log.take(), ["member", "daemon"]);
     });
@@ -173,10 +162,10 @@ fn a_member_that_is_running_goes_when_its_poll_ends() {
         let (theirs, mine) = (owner.clone(), log.clone());
         *owner.borrow_mut() = Some(spawn(async move {
             TaskGroup::<TaskCancelled>::scope(async |g| {
-                g.spawn(parked(mine.guard("sibling")));
+                g.spawn(parked(guard(&mine, "sibling")));
                 let (log, owner) = (mine.clone(), theirs.clone());
                 g.spawn(async move {
-                    let guard = log.guard("the running member");
+                    let guard = guard(&log, "the running member");
                     sleep(secs(1)).await?;
                     owner.borrow().as_ref().unwrap().abort();
                     log.push("still running");
@@ -239,20 +228,12 @@ fn a_destructor_cannot_spawn_in_the_dropped_group() {
 /// G4, G3: what a dropped group had kept is reported.
 #[test]
 fn a_dropped_group_reports_the_failures_that_it_had_kept() {
-    let reports = Rc::new(RefCell::new(Vec::new()));
-    let sink = reports.clone();
-    let builder = Kernel::builder().on_report(move |report| {
-        if let Report::Failed(failure) = report {
-            sink.borrow_mut().push(failure.error.to_owned());
-        }
-    });
-    testing::run_with(builder, async || {
+    let ((), reports) = reports::failures(async || {
         let group = TaskGroup::<io::Error>::new();
         group.spawn(async { Err::<(), _>(io::Error::other("kept")) });
         testing::settle().await.unwrap();
         drop(group);
     });
-    let reports = reports.take();
     assert_eq!(reports.len(), 1, "{reports:?}");
     assert!(reports[0].contains("kept"), "{reports:?}");
 }
@@ -277,12 +258,12 @@ fn a_destructor_that_panics_does_not_keep_the_others() {
     testing::run_with(builder, async || {
         let log = Log::default();
         let group = TaskGroup::<TaskCancelled>::new();
-        group.spawn(parked(log.guard("old")));
+        group.spawn(parked(guard(&log, "old")));
         group.spawn(async {
             let _guard = Panics;
             sleep(Duration::MAX).await
         });
-        group.spawn(parked(log.guard("young")));
+        group.spawn(parked(guard(&log, "young")));
         testing::settle().await.unwrap();
         drop(group);
         assert_eq!(log.take(), ["young", "old"]);
@@ -300,7 +281,7 @@ fn a_forgotten_group_is_a_leak_that_the_exit_report_names() {
     let ran = catch_unwind(AssertUnwindSafe(|| {
         testing::run(async || {
             let group = TaskGroup::<TaskCancelled>::new();
-            group.spawn(parked(log.guard("member")));
+            group.spawn(parked(guard(&log, "member")));
             testing::settle().await.unwrap();
             std::mem::forget(group);
         });

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use kernel::{
-    CancelReason, End, JoinedExt, Kernel, Report, TaskCancelled, TaskGroup, sleep, spawn, testing,
-    timeout_after,
+    CancelReason, End, JoinedExt, TaskCancelled, TaskGroup, sleep, spawn, testing, timeout_after,
 };
 
+use crate::support::reports;
 use crate::support::time::secs;
 
 async fn wins(after: u64) -> io::Result<u64> {
@@ -270,14 +270,7 @@ fn a_daemon_never_counts_and_is_cancelled_at_the_end() {
 /// G7, K6: a daemon's failure is reported and takes nobody down.
 #[test]
 fn a_failing_daemon_is_reported_and_takes_nobody_down() {
-    let reports = Rc::new(RefCell::new(Vec::new()));
-    let sink = reports.clone();
-    let builder = Kernel::builder().on_report(move |report| {
-        if let Report::Failed(failure) = report {
-            sink.borrow_mut().push(failure.error.to_owned());
-        }
-    });
-    testing::run_with(builder, async || {
+    let ((), reports) = reports::failures(async || {
         let value = TaskGroup::<io::Error>::scope(async |g| {
             g.spawn_daemon(fails(1, "the daemon"));
             let member = g.spawn(wins(2));
@@ -286,7 +279,6 @@ fn a_failing_daemon_is_reported_and_takes_nobody_down() {
         .await;
         assert_eq!(value.unwrap(), 2);
     });
-    let reports = reports.take();
     assert_eq!(reports.len(), 1, "{reports:?}");
     assert!(reports[0].contains("the daemon"), "{reports:?}");
 }

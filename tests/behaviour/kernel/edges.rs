@@ -14,6 +14,7 @@ use kernel::{
 use sync::Event;
 
 use crate::support::limits;
+use crate::support::reports;
 use crate::support::time::secs;
 
 thread_local!(static DONE: Rc<Event> = Rc::new(Event::new()));
@@ -272,15 +273,11 @@ fn an_error_may_look_at_its_task_while_it_is_shown() {
             write!(f, "seen with {} tasks alive", tasks().len())
         }
     }
-    let reports = Rc::new(RefCell::new(Vec::new()));
-    let sink = reports.clone();
-    let builder =
-        Kernel::builder().on_report(move |report| sink.borrow_mut().push(report.to_string()));
-    testing::run_with(builder, async || {
+    let ((), reports) = reports::texts(async || {
         drop(spawn(async { Err::<(), _>(Looks) }));
         yield_now().await.unwrap();
     });
-    assert!(reports.borrow()[0].ends_with("seen with 1 tasks alive"), "{reports:?}");
+    assert!(reports[0].ends_with("seen with 1 tasks alive"), "{reports:?}");
 }
 
 /// G3: a body that learns of a failure by joining the sibling that was cancelled for it passes on
@@ -294,11 +291,7 @@ fn an_echo_through_a_siblings_join_is_not_reported() {
         #[error(transparent)]
         Cancelled(#[from] TaskCancelled),
     }
-    let reports = Rc::new(RefCell::new(Vec::new()));
-    let sink = reports.clone();
-    let builder =
-        Kernel::builder().on_report(move |report| sink.borrow_mut().push(report.to_string()));
-    testing::run_with(builder, async || {
+    let ((), reports) = reports::texts(async || {
         let ended = TaskGroup::<Own>::scope(async |g| {
             let sibling = g.spawn(async { Ok(sleep(secs(9)).await?) });
             g.spawn(async {
@@ -310,7 +303,7 @@ fn an_echo_through_a_siblings_join_is_not_reported() {
         .await;
         assert!(matches!(ended, Err(Own::First)), "{ended:?}");
     });
-    assert_eq!(*reports.borrow(), [""; 0]);
+    assert_eq!(reports, [""; 0]);
 }
 
 /// K8: what parks after the kernel has slept says so: since when it is parked counts from then.

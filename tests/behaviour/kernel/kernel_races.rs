@@ -13,6 +13,7 @@ use kernel::{
 };
 use sync::{Event, Lock, Queue, Semaphore};
 
+use crate::support::reports;
 use crate::support::time::secs;
 
 /// Where a task finds another one, itself included, that is spawned later.
@@ -189,14 +190,12 @@ fn behind_a_shield_the_tasks_own_cancel_comes_before_the_timeout() {
 /// says who and where.
 #[test]
 fn who_swallows_every_cancel_falls_to_the_grace() {
-    let reports = Rc::new(RefCell::new(Vec::new()));
-    let sink = reports.clone();
-    let builder = Kernel::builder().shutdown_grace(secs(10)).on_report(move |report| {
-        if let Report::OutOfGrace(task) = report {
-            sink.borrow_mut().push(task.to_string());
-        }
-    });
-    testing::run_with(builder, async || {
+    let who = |report: &Report<'_>| match report {
+        Report::OutOfGrace(task) => Some(task.to_string()),
+        _ => None,
+    };
+    let builder = Kernel::builder().shutdown_grace(secs(10));
+    let ((), reports) = reports::picked(builder, who, async || {
         let retries = spawn_named("retries", async {
             while sleep(secs(3600)).await.is_err() {}
             Ok::<_, TaskCancelled>(())
@@ -209,7 +208,6 @@ fn who_swallows_every_cancel_falls_to_the_grace() {
         retries.cancel_within(secs(1)).await.unwrap();
         assert_eq!(retries.end(), Some(End::Aborted));
     });
-    let reports = reports.take();
     assert_eq!(reports.len(), 2, "{reports:?}");
     for (report, name) in reports.iter().zip(["retries", "never clean"]) {
         assert!(report.contains(name) && report.contains(file!()), "{report}");

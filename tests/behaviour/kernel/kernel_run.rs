@@ -10,6 +10,7 @@ use kernel::{
     CancelReason, End, Kernel, Report, Task, TaskCancelled, TaskError, sleep, spawn, testing,
 };
 
+use crate::support::reports;
 use crate::support::time::secs;
 
 type Ended = Result<(), TaskCancelled>;
@@ -102,15 +103,11 @@ fn a_destructor_that_panics_at_the_end_is_the_tasks_panic() {
 
 /// Runs `main` and gives the panics in destructors that were reported.
 fn panics_in_drop(main: impl AsyncFnOnce()) -> Vec<String> {
-    let reports = Rc::new(RefCell::new(Vec::new()));
-    let sink = reports.clone();
-    let builder = Kernel::builder().on_report(move |report| {
-        if let Report::PanicInDrop { message } = report {
-            sink.borrow_mut().push((*message).to_owned());
-        }
-    });
-    testing::run_with(builder, main);
-    reports.take()
+    let message = |report: &Report<'_>| match report {
+        Report::PanicInDrop { message } => Some((*message).to_owned()),
+        _ => None,
+    };
+    reports::picked(Kernel::builder(), message, main).1
 }
 
 /// K3: one that panics when the task is aborted is reported, and the abort is done.

@@ -6,11 +6,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use kernel::{
-    Kernel, TaskCancelled, TaskError, TaskGroup, disable_cancellation, sleep, spawn, spawn_named,
-    testing, timeout_after, yield_now,
+    Kernel, Report, TaskCancelled, TaskError, TaskGroup, disable_cancellation, sleep, spawn,
+    spawn_named, testing, timeout_after, yield_now,
 };
 use sync::{Event, Lock, Queue, Semaphore};
 
+use crate::support::reports;
 use crate::support::time::secs;
 
 /// K3, Y3: a task that panics with a lock, a permit and an item in hand gives the lock and the
@@ -49,12 +50,9 @@ fn a_panic_releases_what_the_task_held() {
 /// it; the main task too.
 #[test]
 fn a_task_that_blocks_its_thread_is_named() {
-    let reports = Rc::new(RefCell::new(Vec::new()));
-    let sink = reports.clone();
-    let builder = Kernel::builder()
-        .report_long_polls(Duration::from_millis(2))
-        .on_report(move |report| sink.borrow_mut().push(report.to_string()));
-    testing::run_with(builder, async || {
+    let builder = Kernel::builder().report_long_polls(Duration::from_millis(2));
+    let text = |report: &Report<'_>| Some(report.to_string());
+    let ((), reports) = reports::picked(builder, text, async || {
         let hog = spawn_named("hog", async {
             std::thread::sleep(Duration::from_millis(5));
             sleep(secs(1)).await
@@ -62,7 +60,6 @@ fn a_task_that_blocks_its_thread_is_named() {
         hog.join().await.unwrap().unwrap();
         std::thread::sleep(Duration::from_millis(5));
     });
-    let reports = reports.borrow();
     assert_eq!(reports.len(), 2, "{reports:?}");
     assert!(reports[0].contains("hog") && reports[0].contains("mishaps.rs"), "{reports:?}");
     assert!(reports[1].contains("main"), "{reports:?}");

@@ -14,20 +14,18 @@ use kernel::{
     yield_now,
 };
 
+use crate::support::reports;
 use crate::support::time::secs;
 
 /// The failures reported while `main` ran: name, whether it was a panic, and the error.
 fn failures(main: impl AsyncFnOnce()) -> Vec<(String, bool, String)> {
-    let failures = Rc::new(RefCell::new(Vec::new()));
-    let sink = failures.clone();
-    let builder = Kernel::builder().on_report(move |report| {
-        if let Report::Failed(failure) = report {
-            let (name, error) = (failure.name.to_owned(), failure.error.to_owned());
-            sink.borrow_mut().push((name, failure.panicked, error));
+    let failure = |report: &Report<'_>| match report {
+        Report::Failed(failure) => {
+            Some((failure.name.to_owned(), failure.panicked, failure.error.to_owned()))
         }
-    });
-    testing::run_with(builder, main);
-    failures.take()
+        _ => None,
+    };
+    reports::picked(Kernel::builder(), failure, main).1
 }
 
 async fn fails(text: &'static str) -> Result<(), String> {
@@ -159,16 +157,10 @@ fn only_failures_are_reported() {
 /// K6: a report shows who, how and what.
 #[test]
 fn a_report_shows_who_how_and_what() {
-    let texts = Rc::new(RefCell::new(Vec::new()));
-    let sink = texts.clone();
-    let builder = Kernel::builder().on_report(move |report| {
-        sink.borrow_mut().push(report.to_string());
-    });
-    testing::run_with(builder, async || {
+    let ((), texts) = reports::texts(async || {
         drop(spawn_named("lonely", fails("unheard")));
         sleep(secs(5)).await.unwrap();
     });
-    let texts = texts.take();
     assert_eq!(texts.len(), 1, "{texts:?}");
     for part in ["lonely", "failed", "unheard"] {
         assert!(texts[0].contains(part), "{texts:?}");

@@ -5,26 +5,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use kernel::{
-    CancelReason, Kernel, Report, TaskCancelled, TaskError, TaskGroup, TaskTimeout, ignore_after,
-    on_thread, sleep, sleep_until, spawn, testing, timeout_after, timeout_at, yield_now,
+    CancelReason, TaskCancelled, TaskError, TaskGroup, TaskTimeout, ignore_after, on_thread, sleep,
+    sleep_until, spawn, testing, timeout_after, timeout_at, yield_now,
 };
 use sync::Event;
 
+use crate::support::reports::overruns;
 use crate::support::time::secs;
 
 type Slept = Result<(), TaskCancelled>;
-
-/// Runs `main`, and gives by how much each late body overran its timeout.
-fn overruns(main: impl AsyncFnOnce()) -> Vec<Duration> {
-    let overruns = Rc::new(RefCell::new(Vec::new()));
-    let sink = overruns.clone();
-    let builder = Kernel::builder().on_report(move |report| match report {
-        Report::Overran { by, .. } => sink.borrow_mut().push(*by),
-        other => panic!("not expected: {other}"),
-    });
-    testing::run_with(builder, main);
-    overruns.take()
-}
 
 /// T1: the error is injected, and the body polled on until it has cleaned up.
 #[test]
@@ -50,7 +39,7 @@ fn the_body_cleans_up_before_the_timeout_returns() {
 /// T2: in time, the value or the error is the body's own.
 #[test]
 fn in_time_the_body_has_its_own_result() {
-    let reported = overruns(async || {
+    let ((), reported) = overruns(async || {
         let well = timeout_after(secs(2), async {
             sleep(secs(1)).await?;
             Ok::<_, TaskCancelled>(7)
@@ -65,7 +54,7 @@ fn in_time_the_body_has_its_own_result() {
 /// T2: a body that ends well has ended well, however late; there is a warning that says how late.
 #[test]
 fn a_late_value_wins_with_a_warning() {
-    let reported = overruns(async || {
+    let ((), reported) = overruns(async || {
         let body = async {
             sleep(Duration::MAX).await.unwrap_err();
             sleep(secs(4)).await?;
@@ -102,7 +91,7 @@ fn a_timeout_that_was_left_never_fires() {
 /// T4: also one whose time was up, undelivered, when its body ended.
 #[test]
 fn an_expiry_that_nobody_took_is_gone_with_its_timeout() {
-    let reported = overruns(async || {
+    let ((), reported) = overruns(async || {
         let event = Event::new();
         event.set();
         let body = async {
@@ -245,7 +234,7 @@ fn zero_expires_at_the_first_await_that_would_park() {
 /// T2, T7: a body that need not park is not late, however little time it has.
 #[test]
 fn a_body_that_need_not_park_is_not_late() {
-    let reported = overruns(async || {
+    let ((), reported) = overruns(async || {
         let event = Event::new();
         event.set();
         assert_eq!(timeout_after(Duration::ZERO, event.wait()).await, Ok(Ok(())));
