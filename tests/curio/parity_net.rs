@@ -11,13 +11,9 @@ use std::rc::Rc;
 use kernel::{End, Task, TaskError, cancelled, spawn, testing, yield_now};
 use net::{TcpListener, TcpStream};
 
-type Log = Rc<RefCell<Vec<String>>>;
+use crate::support::connections;
 
-async fn pair() -> io::Result<(TcpStream, TcpStream)> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let stream = TcpStream::connect(listener.local_addr()?).await?;
-    Ok((stream, listener.accept().await?.0))
-}
+type Log = Rc<RefCell<Vec<String>>>;
 
 /// Echoes until its client closes, and says what it does.
 async fn echo(stream: TcpStream, log: Log) -> io::Result<()> {
@@ -126,7 +122,7 @@ fn a_servers_handler_ends_with_its_client() {
 #[test]
 fn four_megabytes_arrive_in_a_callers_buffer_piece_by_piece() {
     testing::run(async || {
-        let (stream, peer) = pair().await?;
+        let (stream, peer) = connections::ours().await?;
         let sent: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
         let theirs = sent.clone();
         let sender = spawn(async move { peer.write_all(&theirs).await });
@@ -171,7 +167,7 @@ fn writer(stream: &Rc<TcpStream>) -> Task<(), io::Error> {
 fn a_parked_reader_and_a_parked_writer_of_one_socket_both_go_on() {
     testing::run(async || {
         for reader_first in [true, false] {
-            let (stream, peer) = pair().await?;
+            let (stream, peer) = connections::ours().await?;
             let stream = Rc::new(stream);
             let (read, write) = (reader(&stream), writer(&stream));
             testing::settle().await?;
@@ -201,7 +197,7 @@ fn a_parked_reader_and_a_parked_writer_of_one_socket_both_go_on() {
 #[test]
 fn cancelling_one_direction_leaves_the_other_registered() {
     testing::run(async || {
-        let (stream, peer) = pair().await?;
+        let (stream, peer) = connections::ours().await?;
         let stream = Rc::new(stream);
         let (read, write) = (reader(&stream), writer(&stream));
         testing::settle().await?;
@@ -275,7 +271,7 @@ fn a_reader_of_an_always_readable_socket_starves_nobody() {
 #[test]
 fn a_cancelled_write_all_says_what_the_peer_gets() {
     testing::run(async || {
-        let (stream, peer) = pair().await?;
+        let (stream, peer) = connections::ours().await?;
         let task = spawn(async move { stream.write_all(&vec![7; MUCH]).await });
         testing::settle().await?;
         task.cancel().await?;

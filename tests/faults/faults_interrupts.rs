@@ -14,19 +14,13 @@ use net::{TcpListener, TcpStream};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::children;
+use crate::support::connections;
 
 const WAITS: &str = "?epoll_wait,?epoll_pwait,?epoll_pwait2";
 
-/// A connection through a listener of ours.
-async fn pair() -> io::Result<(TcpStream, TcpStream)> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let client = TcpStream::connect(listener.local_addr()?).await?;
-    Ok((client, listener.accept().await?.0))
-}
-
 /// Two tasks that send each other a number, which each of them raises, over a connection.
 async fn count_up(to: u8) -> io::Result<()> {
-    let (client, server) = pair().await?;
+    let (client, server) = connections::ours().await?;
     let raise = async move |stream: TcpStream| {
         let mut number = [0];
         while number[0] + 1 < to {
@@ -209,7 +203,7 @@ fn a_virtual_clock_jumps_in_a_storm_of_interruptions() {
         return in_a_storm(children::this_test!());
     }
     testing::run(async || {
-        let (client, _server) = pair().await?;
+        let (client, _server) = connections::ours().await?;
         // Parked on a socket, so that the clock waits for silence before it jumps.
         let reader = spawn(async move { client.read(&mut [0]).await });
         for _ in 0..20 {

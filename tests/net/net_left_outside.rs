@@ -8,18 +8,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use kernel::{Kernel, sleep};
-use net::{TcpListener, TcpStream};
+
+use crate::support::connections;
 
 /// On a virtual clock: it stands still while a leaf is parked on a socket that is silent.
 fn virtual_kernel() -> Kernel {
     Kernel::builder().virtual_clock().build().unwrap()
-}
-
-/// A connection: ours, and the other end as the system's.
-async fn pair() -> io::Result<(TcpStream, std::net::TcpStream)> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let theirs = std::net::TcpStream::connect(listener.local_addr()?)?;
-    Ok((listener.accept().await?.0, theirs))
 }
 
 /// Parks a future: polls it once.
@@ -33,7 +27,7 @@ async fn park<F: Future>(mut future: Pin<&mut F>) {
 #[test]
 fn a_read_dropped_between_two_runs_leaves_nothing_behind() {
     let (one, other) = (virtual_kernel(), virtual_kernel());
-    let (stream, mut theirs) = one.run(pair).unwrap();
+    let (stream, mut theirs) = one.run(connections::from_std).unwrap();
     for kernel in [&one, &one, &other, &one] {
         let mut buf = [0; 8];
         let mut read = Box::pin(stream.read(&mut buf));
@@ -53,7 +47,7 @@ fn a_read_dropped_between_two_runs_leaves_nothing_behind() {
 #[test]
 fn a_parked_read_keeps_its_stream_in_its_kernel() {
     let (one, other) = (virtual_kernel(), virtual_kernel());
-    let (stream, mut theirs) = one.run(pair).unwrap();
+    let (stream, mut theirs) = one.run(connections::from_std).unwrap();
     let mut buf = [0; 8];
     let mut read = Box::pin(stream.read(&mut buf));
     one.run(async || park(read.as_mut()).await);
@@ -69,7 +63,7 @@ fn a_parked_read_keeps_its_stream_in_its_kernel() {
 #[test]
 fn a_parked_read_that_is_polled_in_another_kernel_gets_an_error() {
     let (one, other) = (virtual_kernel(), virtual_kernel());
-    let (stream, mut theirs) = one.run(pair).unwrap();
+    let (stream, mut theirs) = one.run(connections::from_std).unwrap();
     let mut buf = [0; 8];
     let mut read = Box::pin(stream.read(&mut buf));
     one.run(async || park(read.as_mut()).await);
@@ -86,7 +80,7 @@ fn a_parked_read_that_is_polled_in_another_kernel_gets_an_error() {
 #[test]
 fn one_of_two_parked_leaves_may_be_dropped_between_two_runs() {
     let (kernel, other) = (virtual_kernel(), virtual_kernel());
-    let (stream, mut theirs) = kernel.run(pair).unwrap();
+    let (stream, mut theirs) = kernel.run(connections::from_std).unwrap();
     let chunk = vec![0; 1 << 20];
     let (mut buf, mut written) = ([0; 8], 0);
     let mut read = Box::pin(stream.read(&mut buf));

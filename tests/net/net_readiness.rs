@@ -4,20 +4,14 @@ use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
 use kernel::{disable_cancellation, spawn, testing, timeout_after};
-use net::{TcpListener, TcpStream};
 
-/// A connection: ours, and the other end as the system's.
-async fn pair() -> io::Result<(TcpStream, std::net::TcpStream)> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let theirs = std::net::TcpStream::connect(listener.local_addr()?)?;
-    Ok((listener.accept().await?.0, theirs))
-}
+use crate::support::connections;
 
 /// N1: a write is tried at once also when a parked reader has registered the socket.
 #[test]
 fn a_write_beside_a_parked_read_is_tried_at_once() {
     testing::run(async || {
-        let (stream, _theirs) = pair().await?;
+        let (stream, _theirs) = connections::from_std().await?;
         let mut buf = [0; 8];
         let mut read = Box::pin(stream.read(&mut buf));
         assert!(futures::poll!(read.as_mut()).is_pending());
@@ -32,7 +26,7 @@ fn a_write_beside_a_parked_read_is_tried_at_once() {
 #[test]
 fn a_write_that_can_be_done_is_done_although_a_cancel_is_pending() {
     testing::run(async || {
-        let (stream, _theirs) = pair().await?;
+        let (stream, _theirs) = connections::from_std().await?;
         let task = spawn(async move {
             let mut buf = [0; 8];
             let mut read = Box::pin(stream.read(&mut buf));
@@ -59,7 +53,7 @@ fn the_clock_does_not_jump_while_the_peer_is_about_to_answer() {
 /// One question and answer; false if it was silent for so long that the clock was right to jump.
 fn answered_in_time() -> bool {
     testing::run(async || {
-        let (stream, mut theirs) = pair().await?;
+        let (stream, mut theirs) = connections::from_std().await?;
         let peer = std::thread::spawn(move || {
             let mut byte = [0];
             theirs.read_exact(&mut byte).unwrap();

@@ -8,16 +8,9 @@ use std::rc::Rc;
 
 use futures::FutureExt;
 use kernel::{TaskError, cancelled, sleep, spawn, testing, timeout_after};
-use net::TcpStream;
 
+use crate::support::connections;
 use crate::support::time::SECOND;
-
-/// A stream of ours, and the other end as a blocking socket of the standard library.
-async fn pair() -> io::Result<(TcpStream, std::net::TcpStream)> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    let stream = TcpStream::connect(listener.local_addr()?).await?;
-    Ok((stream, listener.accept()?.0))
-}
 
 /// N1: a peer that sends five bytes and closes at once: a big buffer gets five bytes, then the end,
 /// in whatever state the reader was when they came.
@@ -25,7 +18,7 @@ async fn pair() -> io::Result<(TcpStream, std::net::TcpStream)> {
 fn no_end_of_stream_is_lost_after_a_short_read() {
     for (parked_before, parked_now) in [(false, false), (true, false), (false, true)] {
         testing::run(async || {
-            let (stream, mut peer) = pair().await?;
+            let (stream, mut peer) = connections::to_std().await?;
             let stream = Rc::new(stream);
             if parked_before {
                 assert!(timeout_after(SECOND, stream.read(&mut [0; 9])).await.is_err());
@@ -61,7 +54,7 @@ fn no_end_of_stream_is_lost_after_a_short_read() {
 #[test]
 fn an_end_of_stream_that_comes_later_wakes_the_reader() {
     testing::run(async || {
-        let (stream, mut peer) = pair().await?;
+        let (stream, mut peer) = connections::to_std().await?;
         let reader = spawn(async move {
             let mut buf = [0; 4096];
             Ok::<_, io::Error>((stream.read(&mut buf).await?, stream.read(&mut buf).await?))
@@ -83,7 +76,7 @@ fn an_end_of_stream_that_comes_later_wakes_the_reader() {
 #[test]
 fn what_is_there_is_read_without_parking() {
     testing::run(async || {
-        let (stream, mut peer) = pair().await?;
+        let (stream, mut peer) = connections::to_std().await?;
         assert!(timeout_after(SECOND, stream.read(&mut [0; 4])).await.is_err());
         peer.write_all(b"abcdefgh")?;
         testing::advance(SECOND).await?;
@@ -102,7 +95,7 @@ fn what_is_there_is_read_without_parking() {
 #[test]
 fn a_half_closed_connection_still_carries_the_other_direction() {
     testing::run(async || {
-        let (stream, mut peer) = pair().await?;
+        let (stream, mut peer) = connections::to_std().await?;
         stream.write_all(b"question").await?;
         stream.shutdown(Shutdown::Write)?;
         let mut asked = String::new();
@@ -124,7 +117,7 @@ fn a_half_closed_connection_still_carries_the_other_direction() {
 #[test]
 fn writing_to_a_closed_peer_is_an_error() {
     testing::run(async || {
-        let (stream, peer) = pair().await?;
+        let (stream, peer) = connections::to_std().await?;
         drop(peer);
         let mut failed = None;
         for _ in 0..10 {
@@ -147,7 +140,7 @@ fn writing_to_a_closed_peer_is_an_error() {
 #[test]
 fn a_reset_wakes_the_reader_with_an_error() {
     testing::run(async || {
-        let (stream, peer) = pair().await?;
+        let (stream, peer) = connections::to_std().await?;
         stream.write_all(b"never read").await?;
         let stream = Rc::new(stream);
         let reader = spawn({
@@ -170,7 +163,7 @@ fn a_reset_wakes_the_reader_with_an_error() {
 #[test]
 fn a_cancelled_read_leaves_the_bytes_for_the_next_one() {
     testing::run(async || {
-        let (stream, mut peer) = pair().await?;
+        let (stream, mut peer) = connections::to_std().await?;
         let stream = Rc::new(stream);
         let reader = spawn({
             let stream = stream.clone();
@@ -199,7 +192,7 @@ fn a_cancelled_read_leaves_the_bytes_for_the_next_one() {
 fn a_cancel_that_races_with_the_bytes_loses_none() {
     for seed in 0..10 {
         testing::run_with(kernel::Kernel::builder().seed(seed), async || {
-            let (stream, mut peer) = pair().await?;
+            let (stream, mut peer) = connections::to_std().await?;
             let stream = Rc::new(stream);
             let reader = spawn({
                 let stream = stream.clone();
@@ -239,7 +232,7 @@ fn a_cancel_that_races_with_the_bytes_loses_none() {
 #[test]
 fn a_read_that_has_bytes_returns_them_and_the_cancel_stays() {
     testing::run(async || {
-        let (stream, mut peer) = pair().await?;
+        let (stream, mut peer) = connections::to_std().await?;
         peer.write_all(b"first")?;
         testing::settle().await?;
         let task = spawn(async move {
@@ -258,7 +251,7 @@ fn a_read_that_has_bytes_returns_them_and_the_cancel_stays() {
 #[test]
 fn a_timed_out_write_all_says_how_much_went_out() {
     testing::run(async || {
-        let (stream, mut peer) = pair().await?;
+        let (stream, mut peer) = connections::to_std().await?;
         let sent: Vec<u8> = (0..64_000_000_u32).map(|n| (n % 251) as u8).collect();
         let written = Cell::new(None);
         let write = async {
@@ -286,7 +279,7 @@ fn a_timed_out_write_all_says_how_much_went_out() {
 #[test]
 fn a_cancelled_write_all_passes_through_an_io_error() {
     testing::run(async || {
-        let (stream, peer) = pair().await?;
+        let (stream, peer) = connections::to_std().await?;
         let task = spawn(async move { Ok(stream.write_all(&vec![0; 64_000_000]).await?) });
         testing::settle().await?;
         task.cancel().await?;
@@ -308,7 +301,7 @@ fn a_cancelled_write_all_passes_through_an_io_error() {
 #[test]
 fn read_exact_reports_an_early_end_and_peek_consumes_nothing() {
     testing::run(async || {
-        let (stream, mut peer) = pair().await?;
+        let (stream, mut peer) = connections::to_std().await?;
         peer.write_all(b"abc")?;
         drop(peer);
         let mut buf = [0; 8];

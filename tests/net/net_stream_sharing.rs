@@ -7,16 +7,11 @@ use std::time::Duration;
 
 use futures::future::join;
 use kernel::{Task, TaskError, spawn, testing, timeout_after};
-use net::{TcpListener, TcpStream};
+use net::TcpStream;
 
+use crate::support::connections;
 use crate::support::tasks::cycles;
 use crate::support::time::SECOND;
-
-async fn pair() -> io::Result<(TcpStream, TcpStream)> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let stream = TcpStream::connect(listener.local_addr()?).await?;
-    Ok((stream, listener.accept().await?.0))
-}
 
 fn reader(stream: &Rc<TcpStream>) -> Task<Vec<u8>, io::Error> {
     let stream = stream.clone();
@@ -31,7 +26,7 @@ fn reader(stream: &Rc<TcpStream>) -> Task<Vec<u8>, io::Error> {
 #[test]
 fn a_stream_moves_to_another_threads_kernel() {
     testing::run(async || {
-        let (stream, peer) = pair().await?;
+        let (stream, peer) = connections::ours().await?;
         assert!(timeout_after(SECOND, stream.read(&mut [0; 9])).await.is_err());
         let elsewhere = spawn(kernel::on_thread(move || {
             kernel::run(async || {
@@ -61,7 +56,7 @@ fn a_stream_moves_to_another_threads_kernel() {
 #[test]
 fn a_stream_outlives_its_kernel_and_works_in_the_next() {
     let (stream, peer) = kernel::run(async || {
-        let (stream, peer) = pair().await?;
+        let (stream, peer) = connections::ours().await?;
         let little = Duration::from_millis(1);
         assert!(timeout_after(little, stream.read(&mut [0; 9])).await.is_err());
         assert!(timeout_after(little, peer.read(&mut [0; 9])).await.is_err());
@@ -84,7 +79,7 @@ fn a_stream_outlives_its_kernel_and_works_in_the_next() {
 fn a_stream_with_somebody_parked_on_it_does_not_move() {
     let kernel = kernel::Kernel::new().unwrap();
     let moved = kernel.run(async || {
-        let (stream, peer) = pair().await?;
+        let (stream, peer) = connections::ours().await?;
         let buf = Box::leak(Box::new([0; 9]));
         let mut parked = Box::pin(stream.read(buf));
         assert!(futures::poll!(parked.as_mut()).is_pending());
@@ -108,7 +103,7 @@ fn a_stream_with_somebody_parked_on_it_does_not_move() {
 #[test]
 fn a_second_reader_is_refused_and_the_first_is_unharmed() {
     testing::run(async || {
-        let (stream, peer) = pair().await?;
+        let (stream, peer) = connections::ours().await?;
         let stream = Rc::new(stream);
         let first = reader(&stream);
         testing::settle().await?;
@@ -139,7 +134,7 @@ fn a_second_reader_is_refused_and_the_first_is_unharmed() {
 #[test]
 fn a_second_writer_is_refused_and_the_first_is_unharmed() {
     testing::run(async || {
-        let (stream, peer) = pair().await?;
+        let (stream, peer) = connections::ours().await?;
         let stream = Rc::new(stream);
         let len = 32_000_000;
         let first = spawn({
@@ -162,7 +157,7 @@ fn a_second_writer_is_refused_and_the_first_is_unharmed() {
 #[test]
 fn both_directions_carry_at_once() {
     testing::run(async || {
-        let (left, right) = pair().await?;
+        let (left, right) = connections::ours().await?;
         let len = 8_000_000;
         let talk = |stream: TcpStream, byte: u8| {
             spawn(async move {
@@ -186,7 +181,7 @@ fn both_directions_carry_at_once() {
 #[test]
 fn close_wakes_the_parked_reader_and_writer() {
     testing::run(async || {
-        let (stream, peer) = pair().await?;
+        let (stream, peer) = connections::ours().await?;
         let stream = Rc::new(stream);
         let reader = reader(&stream);
         let writer = spawn({
@@ -216,11 +211,11 @@ fn close_wakes_the_parked_reader_and_writer() {
 #[test]
 fn events_of_a_closed_streams_duplicate_wake_nobody() {
     testing::run(async || {
-        let (old, old_peer) = pair().await?;
+        let (old, old_peer) = connections::ours().await?;
         assert!(timeout_after(SECOND, old.read(&mut [0; 9])).await.is_err());
         let duplicate = old.as_fd(|fd| fd.try_clone_to_owned())?;
         old.close();
-        let (new, new_peer) = pair().await?;
+        let (new, new_peer) = connections::ours().await?;
         let reader = reader(&Rc::new(new));
         testing::settle().await?;
         let before = cycles(&reader);
@@ -242,15 +237,15 @@ fn events_of_a_closed_streams_duplicate_wake_nobody() {
 #[test]
 fn a_socket_made_in_the_place_of_one_closed_in_the_same_batch_is_left_alone() {
     testing::run(async || {
-        let (first, first_peer) = pair().await?;
-        let (second, second_peer) = pair().await?;
+        let (first, first_peer) = connections::ours().await?;
+        let (second, second_peer) = connections::ours().await?;
         let second = Rc::new(second);
         let killer = spawn({
             let second = second.clone();
             async move {
                 first.read(&mut [0; 9]).await?;
                 second.close();
-                let (third, third_peer) = pair().await?;
+                let (third, third_peer) = connections::ours().await?;
                 Ok::<_, io::Error>((reader(&Rc::new(third)), third_peer))
             }
         });

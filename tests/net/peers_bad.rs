@@ -10,6 +10,7 @@ use std::time::Duration;
 use kernel::{TaskError, cancelled, sleep, spawn, testing, timeout_after};
 use net::TcpStream;
 
+use crate::support::connections;
 use crate::support::tasks::cycles;
 use crate::support::time::SECOND;
 
@@ -17,9 +18,8 @@ use crate::support::time::SECOND;
 const MUCH: usize = 16_000_000;
 
 async fn pair() -> io::Result<(Rc<TcpStream>, std::net::TcpStream)> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    let stream = TcpStream::connect(listener.local_addr()?).await?;
-    Ok((Rc::new(stream), listener.accept()?.0))
+    let (stream, peer) = connections::to_std().await?;
+    Ok((Rc::new(stream), peer))
 }
 
 fn pattern(len: usize) -> Vec<u8> {

@@ -8,12 +8,12 @@ use kernel::{TaskError, spawn, testing, timeout_after};
 use net::TcpStream;
 use rustix::net::{SendFlags, send, sockopt};
 
+use crate::support::connections;
 use crate::support::time::SECOND;
 
 async fn pair() -> io::Result<(Rc<TcpStream>, std::net::TcpStream)> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    let stream = TcpStream::connect(listener.local_addr()?).await?;
-    Ok((Rc::new(stream), listener.accept()?.0))
+    let (stream, peer) = connections::to_std().await?;
+    Ok((Rc::new(stream), peer))
 }
 
 /// N1: an urgent byte, which is none of the stream, cuts a read short although there is more behind

@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_macros, unused_imports)]
 
 pub(crate) mod children;
+pub(crate) mod connections;
 pub(crate) mod limits;
 pub(crate) mod log;
 pub(crate) mod process;
