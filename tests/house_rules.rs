@@ -192,6 +192,18 @@ fn nothing_is_unsafe_or_unfinished() {
 }
 
 #[test]
+fn no_process_is_started_beside_tests_that_close_sockets() {
+    let mut faults = Vec::new();
+    for (name, text) in sources(&["tests/net", "tests/curio"]) {
+        let starts = ["children", "Command"].iter().any(|word| text.contains(word));
+        if starts {
+            faults.push(name);
+        }
+    }
+    assert_none(&faults, "a child holds duplicates of all sockets; see tests/net/main.rs");
+}
+
+#[test]
 fn every_dependency_has_its_reason_beside_it() {
     let mut faults = Vec::new();
     for package in [".", "kernel", "sync", "net"] {

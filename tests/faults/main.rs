@@ -1,4 +1,5 @@
-//! Faults of the system: calls that fail or are interrupted, and descriptors that run out.
+//! Faults of the system and of peers that are processes: calls that fail or are interrupted,
+//! descriptors that run out, peers that are stopped or killed.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -9,3 +10,6 @@ mod faults_interrupts;
 mod faults_shortage;
 mod faults_sources;
 mod faults_system_calls;
+mod net_shortage;
+mod peers_connects;
+mod peers_processes;
