@@ -72,6 +72,9 @@ fn told_or_first<T>(ended: Result<T, TaskError<io::Error>>) -> Option<T> {
 /// N5: closed in the turn in which its bytes come, a stream gives its reader the bytes or an error.
 #[test]
 fn a_stream_closed_as_its_bytes_come_leaves_no_reader_behind() {
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
     race("read", async || {
         let (stream, mut peer) = pair()?;
         let waiter = reader(&stream);
@@ -92,6 +95,9 @@ fn a_stream_closed_as_its_bytes_come_leaves_no_reader_behind() {
 /// N5: the same for a writer for whom room comes.
 #[test]
 fn a_stream_closed_as_room_comes_leaves_no_writer_behind() {
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
     race("write", async || {
         let (stream, mut peer) = pair()?;
         peer.set_nonblocking(true)?;
@@ -119,6 +125,9 @@ fn a_stream_closed_as_room_comes_leaves_no_writer_behind() {
 /// N5: the same for an accepter to whom a connection comes.
 #[test]
 fn a_listener_closed_as_a_connection_comes_leaves_no_accepter_behind() {
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
     race("accept", async || {
         let listener = Rc::new(TcpListener::bind("127.0.0.1:0").await?);
         let address = listener.local_addr()?;
@@ -144,6 +153,9 @@ fn a_listener_closed_as_a_connection_comes_leaves_no_accepter_behind() {
 /// N5, C2: one task that reads and writes at once is told in both.
 #[test]
 fn a_close_tells_both_leaves_of_one_task() {
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
     testing::run(async || {
         let (stream, _peer) = pair()?;
         let both = spawn({
@@ -168,6 +180,9 @@ fn a_close_tells_both_leaves_of_one_task() {
 /// a new one, which takes its place. The new one is neither woken nor thought to be ready.
 #[test]
 fn a_place_that_is_taken_within_a_batch_keeps_nothing_of_the_last_tenant() {
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
     let (mut victims_first, rounds) = (0, 2);
     for seed in SEEDS {
         victims_first += testing::run_with(Kernel::builder().seed(seed), async || {

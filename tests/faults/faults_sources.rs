@@ -75,6 +75,9 @@ fn reader(loose: &Loose) -> Task<Vec<u8>, io::Error> {
 /// N1: what the poll cannot watch is refused at once, in both directions, and again; nobody waits.
 #[test]
 fn what_cannot_be_waited_for_is_an_error_at_once() {
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
     let plain = std::env::current_exe().unwrap();
     let folder = plain.parent().unwrap().to_owned();
     testing::run(async || {
@@ -135,6 +138,9 @@ fn a_descriptor_closed_behind_our_back_leaves_the_wait_cancellable() {
 /// N4, C5: the same when another file is put in its place.
 #[test]
 fn a_descriptor_replaced_behind_our_back_leaves_the_wait_cancellable() {
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
     testing::run(async || {
         let (here, mut there) = ends();
         let loose = Loose::new(here);
@@ -159,6 +165,9 @@ fn a_descriptor_replaced_behind_our_back_leaves_the_wait_cancellable() {
 /// is woken by the first of them and told what it finds; later ones reach nobody.
 #[test]
 fn a_descriptor_closed_behind_our_back_with_a_duplicate_is_no_busy_loop() {
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
     testing::run(async || {
         let (here, mut there) = ends();
         let duplicate = here.try_clone()?;

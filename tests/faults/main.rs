@@ -1,5 +1,7 @@
 //! Faults of the system and of peers that are processes: calls that fail or are interrupted,
 //! descriptors that run out, peers that are stopped or killed.
+//!
+//! Each test is alone in a process: see `tests/net/main.rs`.
 
 #[path = "../support/mod.rs"]
 mod support;

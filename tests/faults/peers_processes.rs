@@ -1,6 +1,6 @@
 //! Peers that are processes, and are stopped or killed.
 //!
-//! Each test runs this very file once more as its peer: a process that says hello and then echoes,
+//! Each test runs its binary once more as its peer: a process that says hello and then echoes,
 //! or never reads.
 
 #![cfg(target_os = "linux")]
@@ -128,6 +128,9 @@ async fn parked<T: 'static, E: 'static>(task: &Task<T, E>, kind: &str) -> io::Re
 /// goes on from the count it was told, and the echo after the peer goes on, make a whole stream.
 #[test]
 fn a_stopped_peer_lets_time_outs_fire_and_goes_on_where_it_was() {
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
     run(async || {
         let (stream, peer) = peer("echo").await?;
         peer.stop()?;
@@ -163,6 +166,9 @@ fn a_stopped_peer_lets_time_outs_fire_and_goes_on_where_it_was() {
 /// the connection closed.
 #[test]
 fn a_stopped_peer_holds_up_neither_a_cancel_nor_a_close() {
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
     run(async || {
         let (stream, peer) = peer("echo").await?;
         peer.stop()?;
@@ -190,6 +196,9 @@ fn a_stopped_peer_holds_up_neither_a_cancel_nor_a_close() {
 /// parked writer get an error, and the writer's says how much went out.
 #[test]
 fn a_peer_killed_with_bytes_unread_ends_the_parked_reader_and_writer() {
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
     run(async || {
         let (stream, peer) = peer("silent").await?;
         let reader = spawn({
@@ -226,6 +235,9 @@ fn a_peer_killed_with_bytes_unread_ends_the_parked_reader_and_writer() {
 /// fails soon, without a signal.
 #[test]
 fn a_killed_peer_with_nothing_unread_is_the_end_of_the_stream() {
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
     for parked_before in [true, false] {
         run(async || {
             let (stream, peer) = peer("silent").await?;
@@ -261,6 +273,9 @@ fn a_killed_peer_with_nothing_unread_is_the_end_of_the_stream() {
 /// N1: what the peer had said before it was stopped and killed is read, and then the end.
 #[test]
 fn the_last_words_of_a_killed_peer_are_read() {
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
     run(async || {
         let (stream, peer) = peer("echo").await?;
         stream.write_all(b"echo me").await?;
