@@ -2,7 +2,7 @@
 //!
 //! Limits only tighten.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -17,31 +17,33 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn rust_files(folders: &[&str]) -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
-    let mut files = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).into_iter().flatten() {
-            let path = entry.expect("a readable folder").path();
-            if path.is_dir() && !path.ends_with("target") {
-                folders.push(path);
-            } else if path.extension().is_some_and(|ext| ext == "rs") {
-                files.push(path);
-            }
+/// Every file in some folders whose path is `wanted`, by its path from the root, with its text.
+fn files(folders: &[&str], wanted: impl Fn(&Path) -> bool) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut paths: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
+    while let Some(path) = paths.pop() {
+        if path.is_dir() && !path.ends_with("target") {
+            let entries = fs::read_dir(&path).expect("a readable folder");
+            paths.extend(entries.map(|entry| entry.expect("a readable folder").path()));
+        } else if path.is_file() && wanted(&path) {
+            let name = path.strip_prefix(root()).unwrap().display().to_string();
+            found.push((name, fs::read_to_string(&path).expect("a readable text")));
         }
     }
-    files.sort();
-    assert!(!files.is_empty(), "no Rust files found");
-    files
+    found.sort();
+    assert!(!found.is_empty(), "no files found in {folders:?}");
+    found
 }
 
 /// Every Rust file of some folders, by its path from the root.
 fn sources(folders: &[&str]) -> Vec<(String, String)> {
-    let read = |path: PathBuf| {
-        let name = path.strip_prefix(root()).unwrap().display().to_string();
-        (name, fs::read_to_string(&path).expect("readable source"))
-    };
-    rust_files(folders).into_iter().map(read).collect()
+    files(folders, |path| path.extension().is_some_and(|extension| extension == "rs"))
+}
+
+/// All that the repository holds: code, pages, manifests, and what CI runs.
+fn of_the_project() -> Vec<&'static str> {
+    let others = ["README.md", "CHANGELOG.md", "Cargo.toml", "rustfmt.toml", "docs", ".ci"];
+    [ALL.as_slice(), &others].concat()
 }
 
 fn manifest(package: &str) -> String {
@@ -80,7 +82,7 @@ fn function_length(lines: &[&str]) -> usize {
     let before = code.split("fn ").next().unwrap_or_default();
     let begins =
         code.contains("fn ") && before.split_whitespace().all(|word| modifiers.contains(&word));
-    if !begins || code.ends_with(';') {
+    if !begins || code.ends_with(';') || code.ends_with("{}") {
         return 0;
     }
     let indent = &lines[0][..lines[0].len() - code.len()];
@@ -190,6 +192,18 @@ fn nothing_is_unsafe_or_unfinished() {
 }
 
 #[test]
+fn no_process_is_started_beside_tests_that_close_sockets() {
+    let mut faults = Vec::new();
+    for (name, text) in sources(&["tests/net", "tests/curio"]) {
+        let starts = ["children", "Command"].iter().any(|word| text.contains(word));
+        if starts {
+            faults.push(name);
+        }
+    }
+    assert_none(&faults, "a child holds duplicates of all sockets; see tests/net/main.rs");
+}
+
+#[test]
 fn every_dependency_has_its_reason_beside_it() {
     let mut faults = Vec::new();
     for package in [".", "kernel", "sync", "net"] {
@@ -258,43 +272,76 @@ fn cited_by_tests(text: &str) -> BTreeSet<String> {
     cited
 }
 
-#[test]
-fn every_test_that_the_semantics_names_exists() {
-    let semantics = fs::read_to_string(root().join("docs/semantics.md")).unwrap();
-    let mut faults = Vec::new();
-    // Named in code quotes, as `file::a_sentence_with_underscores`.
-    for quoted in semantics.split('`').skip(1).step_by(2) {
-        let Some((file, test)) = quoted.split_once("::") else { continue };
-        let path = root().join("tests").join(format!("{file}.rs"));
-        let Ok(text) = fs::read_to_string(path) else { continue };
-        if !text.contains(&format!("fn {test}(")) {
-            faults.push(quoted.to_owned());
+/// The tests of each file of tests, by the name of its module. Pages cite tests by that name alone,
+/// whatever folder the file is in.
+fn tests_by_module() -> BTreeMap<String, BTreeSet<String>> {
+    let mut modules = BTreeMap::new();
+    for (name, text) in sources(&["tests"]) {
+        let module = Path::new(&name).file_stem().unwrap().to_str().unwrap();
+        let tests = tests_of(&text);
+        if !tests.is_empty() {
+            let twice = modules.insert(module.to_owned(), tests);
+            assert!(twice.is_none(), "there are two modules {module} under tests/");
         }
     }
-    assert_none(&faults, "docs/semantics.md names tests that are not there");
+    modules
+}
+
+fn tests_of(text: &str) -> BTreeSet<String> {
+    let mut tests = BTreeSet::new();
+    let mut is_test = false;
+    for line in text.lines().map(str::trim_start) {
+        if let Some((_, rest)) = line.split_once("fn ").filter(|_| is_test) {
+            tests.extend(rest.split('(').next().map(str::to_owned));
+            is_test = false;
+        }
+        is_test |= line == "#[test]";
+    }
+    tests
+}
+
+/// The tests that a page cites in code quotes, as `module::a_sentence_with_underscores`. What is
+/// quoted like this and begins with the name of a crate is a function of that crate.
+fn cited_tests(page: &str) -> Vec<(&str, &str)> {
+    let snake = |text: &str| text.chars().all(|c| c == '_' || c.is_ascii_lowercase());
+    let sentence = |text: &str| {
+        let digits: [char; 10] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'];
+        text.contains('_') && snake(&text.replace(digits, ""))
+    };
+    let crates = ["kernel", "sync", "net", "curium", "std", "futures", "tokio", "tracing"];
+    let quoted = page.split('`').skip(1).step_by(2).filter_map(|text| text.split_once("::"));
+    quoted
+        .filter(|(module, test)| snake(module) && sentence(test) && !crates.contains(module))
+        .collect()
+}
+
+fn assert_cited_tests_exist(page: &str) {
+    let text = fs::read_to_string(root().join(page)).unwrap();
+    let (modules, cited) = (tests_by_module(), cited_tests(&text));
+    let missing = cited
+        .iter()
+        .filter(|(module, test)| !modules.get(*module).is_some_and(|tests| tests.contains(*test)));
+    let faults: Vec<String> = missing.map(|(module, test)| format!("{module}::{test}")).collect();
+    assert!(cited.len() > 100, "{page} cites {} tests only", cited.len());
+    assert_none(&faults, &format!("{page} cites tests that are not there"));
+}
+
+#[test]
+fn every_test_that_the_semantics_names_exists() {
+    assert_cited_tests_exist("docs/semantics.md");
+}
+
+#[test]
+fn every_test_that_the_page_of_curio_names_exists() {
+    assert_cited_tests_exist("docs/curio-parity.md");
 }
 
 #[test]
 fn the_repository_speaks_of_the_project_alone() {
     let mut faults = Vec::new();
-    let mut texts = sources(&ALL);
-    for name in [
-        "README.md",
-        "CHANGELOG.md",
-        "docs/semantics.md",
-        "docs/curio-parity.md",
-        "bench/README.md",
-        "bench/tcp/README.md",
-        "Cargo.toml",
-        ".ci/run",
-        ".ci/sanitize",
-        ".ci/soak",
-    ] {
-        texts.push((name.to_owned(), fs::read_to_string(root().join(name)).unwrap()));
-    }
     // In two halves, so that this file does not find itself.
     let paths = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/")];
-    for (name, text) in texts {
+    for (name, text) in files(&of_the_project(), |_| true) {
         for (at, line) in text.lines().enumerate() {
             if paths.iter().any(|path| line.contains(path)) {
                 faults.push(format!("{name}:{}: a path of some machine", at + 1));

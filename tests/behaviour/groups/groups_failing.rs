@@ -1,0 +1,274 @@
+//! What a failing member does to its siblings, to the body, and to whoever joins it (G2).
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use kernel::{
+    CancelReason, End, Task, TaskCancelled, TaskError, TaskGroup, cancelled, sleep, spawn, testing,
+};
+use sync::Event;
+
+use crate::support::time::secs;
+
+fn oops(text: &str) -> io::Error {
+    io::Error::other(text.to_owned())
+}
+
+async fn fails_after(time: Duration, text: &'static str) -> io::Result<()> {
+    sleep(time).await?;
+    Err(oops(text))
+}
+
+async fn panics_after(time: Duration, text: &'static str) -> Result<(), TaskCancelled> {
+    sleep(time).await?;
+    panic!("{text}")
+}
+
+async fn parks() -> io::Result<()> {
+    Ok(sleep(Duration::MAX).await?)
+}
+
+/// G2: a member that panics cancels siblings and body as one that fails does.
+#[test]
+fn a_panicking_member_cancels_the_siblings_and_the_body() {
+    testing::run(async || {
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let theirs = seen.clone();
+        let owner: Task<(), TaskCancelled> = spawn(async move {
+            TaskGroup::<TaskCancelled>::scope(async |g| {
+                let sibling = theirs.clone();
+                g.spawn(async move {
+                    let cancelled = sleep(Duration::MAX).await.unwrap_err();
+                    sleep(secs(1)).await?;
+                    sibling.borrow_mut().push(("sibling", cancelled.reason()));
+                    Err::<(), _>(cancelled)
+                });
+                g.spawn(panics_after(secs(1), "a member"));
+                let cancelled = sleep(Duration::MAX).await.unwrap_err();
+                theirs.borrow_mut().push(("body", cancelled.reason()));
+                Err(cancelled)
+            })
+            .await
+        });
+        let ended = owner.join().await.unwrap();
+        let Err(TaskError::Panicked(panic)) = ended else {
+            panic!("not a panic: {ended:?}");
+        };
+        assert_eq!(panic.message(), "a member");
+        let group_failed = CancelReason::GroupFailed;
+        assert_eq!(seen.take(), [("body", group_failed), ("sibling", group_failed)]);
+    });
+}
+
+/// G2, C1: a body that ends well although a member failed does not hide the failure.
+#[test]
+fn a_body_that_ends_well_does_not_hide_a_failure() {
+    testing::run(async || {
+        let ended = TaskGroup::<io::Error>::scope(async |g| {
+            g.spawn(fails_after(secs(1), "the member"));
+            let swallowed = sleep(Duration::MAX).await.is_err();
+            Ok(swallowed)
+        })
+        .await;
+        assert_eq!(ended.unwrap_err().to_string(), "the member");
+    });
+}
+
+/// G2, C4: the body is cancelled once and may clean up, awaiting.
+#[test]
+fn the_body_may_clean_up_after_a_member_failed() {
+    testing::run(async || {
+        let cleaned = Rc::new(RefCell::new(false));
+        let started = kernel::now();
+        let ended: io::Result<()> = TaskGroup::<io::Error>::scope(async |g| {
+            g.spawn(fails_after(secs(1), "the member"));
+            let cancelled = sleep(Duration::MAX).await.unwrap_err();
+            sleep(secs(2)).await?;
+            *cleaned.borrow_mut() = true;
+            Err(cancelled.into())
+        })
+        .await;
+        assert_eq!(ended.unwrap_err().to_string(), "the member");
+        assert!(*cleaned.borrow());
+        assert_eq!(kernel::now() - started, secs(3));
+    });
+}
+
+/// G2: nobody waits for a group of its own: its members are cancelled all the same, and the next
+/// `join` says so.
+#[test]
+fn the_next_join_of_a_group_tells_of_the_failure() {
+    testing::run(async || {
+        let group = TaskGroup::<io::Error>::new();
+        let sibling = group.spawn(parks());
+        group.spawn(fails_after(secs(1), "a member"));
+        testing::advance(secs(1)).await.unwrap();
+        assert_eq!(sibling.end(), Some(End::Cancelled));
+        // Its owner goes on until it asks.
+        sleep(secs(1)).await.unwrap();
+        assert_eq!(group.join().await.unwrap_err().to_string(), "a member");
+    });
+}
+
+/// G2: a member that fails while somebody is parked in its `join` fails to that one alone.
+#[test]
+fn a_member_that_is_being_joined_fails_to_its_joiner() {
+    testing::run(async || {
+        let told = TaskGroup::<io::Error>::scope(async |g| {
+            let sibling = g.spawn(async {
+                sleep(secs(5)).await?;
+                Ok("well")
+            });
+            let failing = g.spawn(fails_after(secs(1), "to the joiner"));
+            let told = failing.join().await?.unwrap_err();
+            assert_eq!(sibling.join().await?.unwrap(), "well");
+            Ok(told)
+        })
+        .await
+        .unwrap();
+        let TaskError::Failed(error) = told else {
+            panic!("not a failure: {told:?}");
+        };
+        assert_eq!(error.to_string(), "to the joiner");
+    });
+}
+
+/// G2, K3: so does one that panics.
+#[test]
+fn a_member_that_is_being_joined_panics_to_its_joiner() {
+    testing::run(async || {
+        let told = TaskGroup::<TaskCancelled>::scope(async |g| {
+            let failing = g.spawn(panics_after(secs(1), "to the joiner"));
+            let sibling = g.spawn(sleep(secs(5)));
+            let told = failing.join().await?.unwrap_err();
+            sibling.join().await?.unwrap();
+            Ok(told.to_string())
+        })
+        .await;
+        assert_eq!(told.unwrap(), "the task panicked: to the joiner");
+    });
+}
+
+/// G2: the group's owner need not be the one who joins.
+#[test]
+fn a_member_that_joins_its_sibling_gets_its_failure() {
+    testing::run(async || {
+        TaskGroup::<io::Error>::scope(async |g| {
+            let failing = g.spawn(fails_after(secs(1), "to the sibling"));
+            let joiner = g.spawn(async move {
+                let told = failing.join().await?.unwrap_err();
+                Ok(matches!(told, TaskError::Failed(_)))
+            });
+            assert!(joiner.join().await?.unwrap());
+            Ok(())
+        })
+        .await
+        .unwrap();
+    });
+}
+
+/// G2, G1: until it ends, a member that is being joined is a member: a failing sibling cancels it.
+#[test]
+fn a_member_that_is_being_joined_is_still_a_member() {
+    testing::run(async || {
+        let told = Rc::new(RefCell::new(None));
+        let theirs = told.clone();
+        let ended = TaskGroup::<io::Error>::scope(async |g| {
+            let joined = g.spawn(parks());
+            // The joiner stands outside the group, so it is not cancelled with it.
+            spawn(async move {
+                *theirs.borrow_mut() = Some(joined.join().await?);
+                Ok::<_, TaskCancelled>(())
+            });
+            g.spawn(fails_after(secs(1), "the sibling"));
+            Ok(())
+        })
+        .await;
+        assert_eq!(ended.unwrap_err().to_string(), "the sibling");
+        testing::settle().await.unwrap();
+        let told = told.take();
+        assert!(matches!(told, Some(Err(TaskError::Cancelled(_)))), "{told:?}");
+    });
+}
+
+/// G2: a joiner that gave up before the member failed has not taken the failure over.
+#[test]
+fn an_abandoned_join_leaves_the_failure_to_the_group() {
+    testing::run(async || {
+        let ended = TaskGroup::<io::Error>::scope(async |g| {
+            let failing = g.spawn(fails_after(secs(2), "to the group"));
+            let gave_up = kernel::timeout_after(secs(1), failing.join()).await.is_err();
+            assert!(gave_up);
+            Ok(())
+        })
+        .await;
+        assert_eq!(ended.unwrap_err().to_string(), "to the group");
+    });
+}
+
+/// G2, C6: a member that somebody cancelled by hand is not a failure of its group.
+#[test]
+fn a_member_cancelled_by_hand_is_not_a_failure() {
+    testing::run(async || {
+        let value = TaskGroup::<io::Error>::scope(async |g| {
+            let one = g.spawn(parks());
+            let two = g.spawn(async {
+                sleep(secs(1)).await?;
+                Ok(2)
+            });
+            testing::settle().await?;
+            one.cancel().await?;
+            let told = one.join().await?.unwrap_err();
+            assert!(matches!(&told, TaskError::Cancelled(e) if cancelled(e).is_some()), "{told}");
+            Ok(two.join().await?.unwrap())
+        })
+        .await;
+        assert_eq!(value.unwrap(), 2);
+    });
+}
+
+/// G2, C6: nor is one that was aborted by hand.
+#[test]
+fn a_member_aborted_by_hand_is_not_a_failure() {
+    testing::run(async || {
+        TaskGroup::<io::Error>::scope(async |g| {
+            let one = g.spawn(parks());
+            let two = g.spawn(async { Ok(sleep(secs(1)).await?) });
+            testing::settle().await?;
+            one.abort();
+            assert_eq!(one.end(), Some(End::Aborted));
+            two.join().await?.unwrap();
+            Ok(())
+        })
+        .await
+        .unwrap();
+    });
+}
+
+/// G2, C2: a body that is not parked when a member fails gets it at the next leaf that would park.
+#[test]
+fn a_failure_while_the_body_is_ready_arrives_where_it_parks_next() {
+    testing::run(async || {
+        let event = Rc::new(Event::new());
+        let got = Rc::new(RefCell::new(0));
+        let ended = TaskGroup::<io::Error>::scope(async |g| {
+            g.spawn(async { Err::<(), _>(oops("at once")) });
+            let setter = event.clone();
+            spawn(async move {
+                setter.set();
+                Ok::<_, TaskCancelled>(())
+            });
+            // Failed first and set second, in one tick: the wait has what it waited for.
+            event.wait().await?;
+            *got.borrow_mut() += 1;
+            sleep(secs(100)).await?;
+            *got.borrow_mut() += 1;
+            Ok(())
+        })
+        .await;
+        assert_eq!(ended.unwrap_err().to_string(), "at once");
+        assert_eq!(*got.borrow(), 1);
+    });
+}

@@ -1,0 +1,328 @@
+//! The virtual clock, timers in order, and the ends of time (K8, T7, K2).
+
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use kernel::{
+    CancelReason, TaskCancelled, interval, on_thread, sleep, sleep_until, spawn, spawn_named,
+    testing, timeout_after, timeout_at, yield_now,
+};
+use sync::Event;
+
+use crate::support::time::secs;
+
+/// The message of the panic that `run` ends in.
+fn panic_of(run: impl FnOnce()) -> String {
+    let payload = catch_unwind(AssertUnwindSafe(run)).expect_err("no panic");
+    match payload.downcast::<String>() {
+        Ok(text) => *text,
+        Err(payload) => payload.downcast_ref::<&str>().map_or("?", |text| text).to_owned(),
+    }
+}
+
+/// K8: when nothing can run, the clock jumps to the next deadline, exactly.
+#[test]
+fn the_clock_jumps_to_the_next_deadline() {
+    let real = Instant::now();
+    testing::run(async || {
+        let started = kernel::now();
+        sleep(secs(86_400 * 365)).await.unwrap();
+        assert_eq!(kernel::now() - started, secs(86_400 * 365));
+        sleep(Duration::from_nanos(1)).await.unwrap();
+        assert_eq!(kernel::now() - started, secs(86_400 * 365) + Duration::from_nanos(1));
+    });
+    // Not an assertion on speed: a year has not passed.
+    assert!(real.elapsed() < secs(86_400));
+}
+
+/// K8: it stands still while anything can run.
+#[test]
+fn the_clock_stands_still_while_anything_can_run() {
+    testing::run(async || {
+        let started = kernel::now();
+        let sleeper = spawn(sleep(Duration::from_nanos(1)));
+        for _ in 0..1000 {
+            yield_now().await.unwrap();
+        }
+        assert!(!sleeper.is_done());
+        assert_eq!(kernel::now(), started);
+    });
+}
+
+/// K8: `settle` waits until nothing can run, and no time passes; `advance` lets it pass.
+#[test]
+fn settle_takes_no_time_and_advance_does() {
+    testing::run(async || {
+        let started = kernel::now();
+        let sleepers = [1, 2, 3].map(|n| spawn(sleep(secs(n))));
+        let done = || sleepers.each_ref().map(|task| task.is_done());
+        testing::settle().await.unwrap();
+        assert_eq!((kernel::now(), done()), (started, [false; 3]));
+        testing::advance(secs(2)).await.unwrap();
+        assert_eq!((kernel::now() - started, done()), (secs(2), [true, true, false]));
+        testing::advance(Duration::from_nanos(999_999_999)).await.unwrap();
+        assert_eq!(done(), [true, true, false]);
+        testing::advance(Duration::from_nanos(1)).await.unwrap();
+        assert_eq!(done(), [true; 3]);
+    });
+}
+
+/// K8: timers fire by deadline, then in order of arming.
+#[test]
+fn timers_fire_by_deadline_then_by_arming() {
+    testing::run(async || {
+        let log = Rc::new(RefCell::new(Vec::new()));
+        for (name, at) in [("c1", 3), ("a1", 1), ("b1", 2), ("a2", 1), ("c2", 3), ("b2", 2)] {
+            let log = log.clone();
+            spawn(async move {
+                sleep(secs(at)).await?;
+                log.borrow_mut().push(name);
+                Ok::<_, TaskCancelled>(())
+            });
+        }
+        testing::advance(secs(3)).await.unwrap();
+        assert_eq!(log.take(), ["a1", "a2", "b1", "b2", "c1", "c2"]);
+    });
+}
+
+/// K8, K2: a million timers due at once all fire, in order of arming, and in slices.
+#[test]
+fn a_million_timers_due_at_once_all_fire_in_order() {
+    const MANY: u32 = 1_000_000;
+    testing::run(async || {
+        let (next, in_order) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(true)));
+        let due = kernel::now() + secs(1);
+        for n in 0..MANY {
+            let (next, in_order) = (next.clone(), in_order.clone());
+            spawn(async move {
+                sleep_until(due).await?;
+                in_order.set(in_order.get() && next.replace(n + 1) == n);
+                Ok::<_, TaskCancelled>(())
+            });
+        }
+        testing::settle().await.unwrap();
+        sleep_until(due).await.unwrap();
+        // Armed last and fired last; but a slice of timers is served before the next.
+        assert_eq!(next.get(), MANY);
+        assert!(in_order.get());
+    });
+}
+
+/// K2: while a million timers are due, who is ready runs in between.
+#[test]
+fn a_million_due_timers_are_served_in_slices() {
+    const MANY: u32 = 1_000_000;
+    testing::run(async || {
+        let (fired, early) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(u32::MAX)));
+        let due = kernel::now() + secs(1);
+        let (count, seen) = (fired.clone(), early.clone());
+        spawn(async move {
+            sleep_until(due).await?;
+            yield_now().await?;
+            seen.set(count.get());
+            Ok::<_, TaskCancelled>(())
+        });
+        for _ in 1..MANY {
+            let fired = fired.clone();
+            spawn(async move {
+                sleep_until(due).await?;
+                fired.set(fired.get() + 1);
+                Ok::<_, TaskCancelled>(())
+            });
+        }
+        testing::settle().await.unwrap();
+        testing::advance(secs(1)).await.unwrap();
+        assert_eq!(fired.get(), MANY - 1);
+        assert!(early.get() < 10_000, "{} timers were served before it ran again", early.get());
+    });
+}
+
+/// K8, T7: `Duration::MAX` never ends and never panics, whoever takes it.
+#[test]
+fn an_endless_time_never_ends() {
+    testing::run(async || {
+        let sleeper = spawn(sleep(Duration::MAX));
+        let nearly = spawn(sleep(Duration::MAX - Duration::from_nanos(1)));
+        let bounded =
+            spawn(async { timeout_after(Duration::MAX, sleep(secs(1_000_000))).await.unwrap() });
+        let shielded = spawn(kernel::disable_cancellation_for(Duration::MAX, sleep(secs(1))));
+        testing::advance(secs(1_000_000)).await.unwrap();
+        assert!(!sleeper.is_done() && !nearly.is_done());
+        bounded.join().await.unwrap().unwrap();
+        shielded.join().await.unwrap().unwrap();
+        let mut endless = interval(Duration::MAX);
+        endless.tick().await.unwrap();
+        assert!(timeout_after(secs(1), endless.tick()).await.is_err());
+    });
+}
+
+/// K8, T7: nothing at all, and a deadline in the past, are still a switch and a checkpoint.
+#[test]
+fn a_sleep_of_nothing_is_a_switch_and_a_checkpoint() {
+    testing::run(async || {
+        let past = kernel::now();
+        sleep(secs(5)).await.unwrap();
+        let started = kernel::now();
+        let log = Rc::new(RefCell::new(Vec::new()));
+        for past in [None, Some(past), Some(started)] {
+            let theirs = log.clone();
+            spawn(async move {
+                theirs.borrow_mut().push("other");
+                Ok::<_, TaskCancelled>(())
+            });
+            match past {
+                None => sleep(Duration::ZERO).await.unwrap(),
+                Some(past) => sleep_until(past).await.unwrap(),
+            }
+            log.borrow_mut().push("main");
+        }
+        assert_eq!(log.take(), ["other", "main"].repeat(3));
+        assert_eq!(kernel::now(), started);
+
+        let told = spawn(async move {
+            sleep(Duration::ZERO).await?;
+            sleep_until(past).await
+        });
+        told.cancel().await.unwrap();
+        let told = told.join().await.unwrap().unwrap_err();
+        assert_eq!(told.to_string(), "the task was cancelled");
+    });
+}
+
+/// T7: a timeout of nothing, or in the past, is expired at the first leaf that would park.
+#[test]
+fn a_timeout_in_the_past_has_expired() {
+    testing::run(async || {
+        let past = kernel::now();
+        sleep(secs(5)).await.unwrap();
+        let body = async || {
+            let told = sleep(Duration::MAX).await;
+            assert_eq!(told.map_err(|told| told.reason()), Err(CancelReason::Timeout));
+            told
+        };
+        assert!(timeout_after(Duration::ZERO, body()).await.is_err());
+        assert!(timeout_at(past, body()).await.is_err());
+        let no_park = async { Ok::<_, TaskCancelled>(7) };
+        assert_eq!(timeout_at(past, no_park).await, Ok(Ok(7)));
+    });
+}
+
+/// K8: an interval keeps to its grid, and skips what was missed.
+#[test]
+fn an_interval_keeps_to_its_grid() {
+    testing::run(async || {
+        let started = kernel::now();
+        let mut every = interval(secs(10));
+        let mut ticks = Vec::new();
+        for pause in [0, 3, 25, 0] {
+            ticks.push((every.tick().await.unwrap() - started).as_secs());
+            sleep(secs(pause)).await.unwrap();
+        }
+        // 25 seconds after the third tick the fourth, of second 30, is late and comes at once.
+        assert_eq!(ticks, [0, 10, 20, 30]);
+        assert_eq!((every.tick().await.unwrap() - started).as_secs(), 50);
+        assert_eq!(kernel::now() - started, secs(50));
+    });
+}
+
+/// K8: a cancelled tick is not lost.
+#[test]
+fn a_cancelled_tick_comes_again() {
+    testing::run(async || {
+        let started = kernel::now();
+        let mut every = interval(secs(10));
+        every.tick().await.unwrap();
+        assert!(timeout_after(secs(4), every.tick()).await.is_err());
+        assert_eq!(every.tick().await.unwrap() - started, secs(10));
+    });
+}
+
+/// K8: nothing left that could wake anybody: the panic names every task and its place.
+#[test]
+fn a_deadlock_names_every_task_and_its_place() {
+    let lines = Cell::new((0, 0));
+    let text = panic_of(|| {
+        testing::run(async || {
+            let event = Rc::new(Event::new());
+            let waits = async |event: Rc<Event>| event.wait().await;
+            lines.set((line!() - 1, line!() + 7));
+            for name in ["waiter one", "waiter two"] {
+                let event = event.clone();
+                spawn_named(name, async move { waits(event).await });
+            }
+            spawn_named("sleeper", sleep(Duration::MAX));
+            // Here main waits for ever:
+            event.wait().await.unwrap();
+        });
+    });
+    let (theirs, main) = lines.get();
+    let at = |line| format!("{}:{line}:", file!());
+    assert!(text.starts_with("deadlock"), "{text}");
+    for name in ["waiter one", "waiter two", "sleeper", "main", "EVENT_WAIT", "SLEEP"] {
+        assert!(text.contains(name), "{name} is missing: {text}");
+    }
+    assert_eq!(text.matches(&at(theirs)).count(), 2, "{text}");
+    assert_eq!(text.matches(&at(main)).count(), 1, "{text}");
+}
+
+/// K8: on the real clock too, where it is certain.
+#[test]
+fn a_certain_deadlock_on_the_real_clock_is_a_panic() {
+    let text = panic_of(|| {
+        kernel::run(async || {
+            let event = Event::new();
+            event.wait().await.unwrap();
+        });
+    });
+    assert!(text.starts_with("deadlock") && text.contains("EVENT_WAIT"), "{text}");
+}
+
+/// K8, K5: a cleanup that waits for ever is a deadlock of the shutdown, named too.
+#[test]
+fn a_shutdown_that_cannot_end_is_a_deadlock() {
+    let text = panic_of(|| {
+        testing::run(async || {
+            spawn_named("never through", async {
+                sleep(Duration::MAX).await.ok();
+                sleep(Duration::MAX).await
+            });
+            testing::settle().await.unwrap();
+        });
+    });
+    assert!(text.starts_with("deadlock") && text.contains("never through"), "{text}");
+}
+
+/// K8: while a job is out on another thread the clock does not jump, and `settle` waits for it.
+#[test]
+fn the_clock_does_not_jump_while_a_job_is_out() {
+    testing::run(async || {
+        let started = kernel::now();
+        let (go, gone) = std::sync::mpsc::channel::<()>();
+        let hour = spawn(sleep(secs(3600)));
+        let job = spawn(on_thread(move || gone.recv().is_ok()));
+        // Another thread lets it go, in real time.
+        let releases = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(20));
+            go.send(()).unwrap();
+        });
+        assert!(job.join().await.unwrap().unwrap().unwrap());
+        assert_eq!((kernel::now(), hour.is_done()), (started, false));
+        releases.join().unwrap();
+        hour.join().await.unwrap().unwrap();
+        assert_eq!(kernel::now() - started, secs(3600));
+    });
+}
+
+/// K8: a timer that was disarmed does not hold the clock up or move it.
+#[test]
+fn a_disarmed_timer_moves_nothing() {
+    testing::run(async || {
+        let started = kernel::now();
+        for _ in 0..1000 {
+            timeout_after(secs(1000), sleep(Duration::from_millis(1))).await.unwrap().unwrap();
+        }
+        assert_eq!(kernel::now() - started, secs(1));
+    });
+}

@@ -1,0 +1,75 @@
+//! What the library does, rule by rule; see `docs/semantics.md`.
+
+#![allow(clippy::module_inception, reason = "a file keeps the name by which the pages cite it")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+/// The kernel itself: its turns, its clock, its end, and what it tells.
+mod kernel {
+    mod budget_shared;
+    mod clock;
+    mod edges;
+    mod fast_paths;
+    mod handles;
+    mod kernel_descriptors;
+    mod kernel_drop;
+    mod kernel_order;
+    mod kernel_races;
+    mod kernel_run;
+    mod large_futures;
+    mod leaf_corners;
+    mod mailbox_floods;
+    mod mishaps;
+    mod monitor;
+    mod panic_places;
+    mod places_let_again;
+    mod reports;
+    mod reports_blame;
+    mod round_corners;
+    mod wakers;
+}
+
+/// A cancellation: where it arrives, what holds it back, what bounds it.
+mod cancel {
+    mod cancel;
+    mod cancel_delivery;
+    mod cancel_each_other;
+    mod foreign_futures;
+    mod grace;
+    mod leaf_kinds;
+    mod shields;
+}
+
+/// Task groups.
+mod groups {
+    mod group_errors;
+    mod groups;
+    mod groups_all_errors;
+    mod groups_dropped;
+    mod groups_failing;
+    mod groups_long;
+    mod groups_policies;
+    mod groups_size;
+    mod groups_spawning;
+}
+
+/// Timeouts.
+mod timeouts {
+    mod timeouts;
+    mod timeouts_deep;
+    mod timeouts_errors;
+    mod timeouts_groups;
+    mod timeouts_moved;
+    mod timeouts_nested;
+}
+
+/// The primitives of `sync`.
+mod sync {
+    mod sync_condition;
+    mod sync_event;
+    mod sync_lock;
+    mod sync_queue;
+    mod sync_queue_leaving;
+    mod sync_semaphore;
+}

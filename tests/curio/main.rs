@@ -1,0 +1,13 @@
+//! What holds as in curio, and the page that says so.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod parity;
+mod parity_groups;
+mod parity_kernel;
+mod parity_net;
+mod parity_queue;
+mod parity_streams;
+mod parity_sync;
+mod parity_timeouts;

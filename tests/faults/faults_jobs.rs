@@ -1,0 +1,355 @@
+//! Jobs on other threads when there are more of them than threads. The threads are those of a
+//! process, so each test runs in a child of its own.
+
+use std::io::{self, ErrorKind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Condvar, Mutex, mpsc};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use kernel::{Task, TaskCancelled, on_thread, sleep, spawn, testing, yield_now};
+use net::{TcpListener, TcpStream};
+
+use crate::support::children;
+
+/// How many jobs run at one time.
+const THREADS: usize = 64;
+
+/// Runs the test's own body in a child, or is that child.
+fn alone(name: &str, body: impl AsyncFnOnce() -> io::Result<()>) {
+    match children::role() {
+        Some(_) => testing::run(body).unwrap(),
+        None => drop(children::run(name, "child")),
+    }
+}
+
+/// Where jobs wait until they are let go.
+#[derive(Clone, Default)]
+struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    fn pass(&self) {
+        let (open, opened) = &*self.0;
+        drop(opened.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
+    }
+
+    fn open(&self) {
+        let (open, opened) = &*self.0;
+        *open.lock().unwrap() = true;
+        opened.notify_all();
+    }
+}
+
+type Job<T> = Task<io::Result<T>, TaskCancelled>;
+
+fn start<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> Job<T> {
+    spawn(on_thread(job))
+}
+
+/// The value of a job.
+async fn value<T: 'static>(job: Job<T>) -> io::Result<T> {
+    job.join().await?.unwrap()
+}
+
+/// Occupies every thread; gives the jobs that do, each with its gate.
+async fn occupy() -> io::Result<Vec<(Job<()>, Gate)>> {
+    let (started, starts) = mpsc::channel();
+    let mut held = Vec::new();
+    for _ in 0..THREADS {
+        let (gate, started) = (Gate::default(), started.clone());
+        let theirs = gate.clone();
+        held.push((
+            start(move || {
+                started.send(()).unwrap();
+                theirs.pass();
+            }),
+            gate,
+        ));
+    }
+    yield_now().await?;
+    for _ in 0..THREADS {
+        starts.recv().unwrap();
+    }
+    Ok(held)
+}
+
+async fn release(held: Vec<(Job<()>, Gate)>) -> io::Result<()> {
+    held.iter().for_each(|(_, gate)| gate.open());
+    for (job, _) in held {
+        value(job).await?;
+    }
+    Ok(())
+}
+
+/// K2: however many jobs there are, a bounded number of threads runs them all.
+#[test]
+fn many_jobs_run_on_a_bounded_number_of_threads() {
+    alone(children::this_test!(), async || {
+        let (running, peak) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let gate = Gate::default();
+        let (started, starts) = mpsc::channel();
+        let mut jobs = Vec::new();
+        for number in 0..500 {
+            let (running, peak) = (running.clone(), peak.clone());
+            let (gate, started) = (gate.clone(), started.clone());
+            jobs.push(start(move || {
+                peak.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                started.send(()).unwrap();
+                gate.pass();
+                running.fetch_sub(1, Ordering::SeqCst);
+                number
+            }));
+        }
+        yield_now().await?;
+        // All have been begun that can be.
+        (0..THREADS).for_each(|_| starts.recv().unwrap());
+        gate.open();
+        for (number, job) in jobs.into_iter().enumerate() {
+            assert_eq!(value(job).await?, number);
+        }
+        assert_eq!(peak.load(Ordering::SeqCst), THREADS);
+        Ok(())
+    });
+}
+
+/// K1: the jobs that wait for a thread get it in the order in which they came.
+#[test]
+fn jobs_that_wait_for_a_thread_run_first_come_first_served() {
+    alone(children::this_test!(), async || {
+        let held = occupy().await?;
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let mut jobs = Vec::new();
+        for number in 0..50 {
+            let order = order.clone();
+            jobs.push(start(move || order.lock().unwrap().push(number)));
+            yield_now().await?;
+        }
+        // One thread for all of them; one of those that wait goes.
+        jobs.remove(7).cancel().await?;
+        held[0].1.open();
+        for job in jobs {
+            value(job).await?;
+        }
+        let expected: Vec<_> = (0..50).filter(|number| *number != 7).collect();
+        assert_eq!(*order.lock().unwrap(), expected);
+        release(held).await
+    });
+}
+
+/// Says on which thread it was dropped.
+struct Dropped(Arc<Mutex<Vec<ThreadId>>>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().push(thread::current().id());
+    }
+}
+
+/// N4, C11: a job whose waiter is gone before it got a thread is never started: it is dropped with
+/// the waiter, on the same thread.
+#[test]
+fn a_job_whose_waiter_is_gone_is_not_started() {
+    alone(children::this_test!(), async || {
+        let held = occupy().await?;
+        let (drops, ran) = (Arc::default(), Arc::new(AtomicUsize::new(0)));
+        let make = || {
+            let (dropped, ran) = (Dropped(Arc::clone(&drops)), ran.clone());
+            move || {
+                drop(dropped);
+                ran.fetch_add(1, Ordering::SeqCst);
+            }
+        };
+        let here = thread::current().id();
+        let cancelled = start(make());
+        yield_now().await?;
+        cancelled.cancel().await?;
+        assert_eq!(*drops.lock().unwrap(), [here]);
+        let aborted = start(make());
+        yield_now().await?;
+        aborted.abort();
+        yield_now().await?;
+        assert_eq!(*drops.lock().unwrap(), [here; 2]);
+        let mut left = Box::pin(on_thread(make()));
+        assert!(futures::FutureExt::now_or_never(left.as_mut()).is_none());
+        drop(left);
+        assert_eq!(*drops.lock().unwrap(), [here; 3]);
+        release(held).await?;
+        value(start(|| ())).await?;
+        assert_eq!(ran.load(Ordering::SeqCst), 0);
+        Ok(())
+    });
+}
+
+/// C2, N4: look-ups that wait for a thread can be cancelled, and leave nothing behind that would
+/// hold up the next one.
+#[test]
+fn a_thousand_look_ups_behind_hung_ones_can_be_cancelled() {
+    alone(children::this_test!(), async || {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let port = listener.local_addr()?.port();
+        let connect = || spawn(TcpStream::connect(("localhost", port)));
+        let held = occupy().await?;
+        let connects: Vec<_> = (0..1000).map(|_| connect()).collect();
+        yield_now().await?;
+        for connect in &connects {
+            let info = kernel::tasks().into_iter().find(|info| info.id == connect.id());
+            assert!(format!("{info:?}").contains("THREAD_WAIT"), "{info:?}");
+            connect.request_cancel();
+        }
+        for connect in connects {
+            connect.cancel().await?;
+        }
+        let last = connect();
+        yield_now().await?;
+        held[0].1.open();
+        last.join().await?.unwrap();
+        release(held).await
+    });
+}
+
+/// K8: the virtual clock waits for a job that waits for a thread, and not for one that was given
+/// up, started or not.
+#[test]
+fn the_virtual_clock_waits_for_a_job_without_a_thread() {
+    alone(children::this_test!(), async || {
+        let hour = Duration::from_secs(3600);
+        let (held, gates): (Vec<_>, Vec<_>) = occupy().await?.into_iter().unzip();
+        let given_up = start(|| ());
+        yield_now().await?;
+        given_up.cancel().await?;
+        for job in held {
+            job.cancel().await?;
+        }
+        let begun = kernel::now();
+        sleep(hour).await?;
+        assert_eq!(kernel::now() - begun, hour);
+        // One more, with nobody else waiting but the clock.
+        let late = spawn(sleep(hour));
+        let job = start(kernel_thread);
+        let releases = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(20));
+            gates.iter().for_each(Gate::open);
+        });
+        assert_eq!(value(job).await?.as_deref(), Some("curium-job"));
+        assert!(!late.is_done());
+        releases.join().unwrap();
+        late.join().await?.unwrap();
+        Ok(())
+    });
+}
+
+fn kernel_thread() -> Option<String> {
+    thread::current().name().map(str::to_owned)
+}
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("a value that panics");
+    }
+}
+
+/// K3: what panics on a thread, be it a job or a value that nobody took, leaves the thread to the
+/// jobs that follow.
+#[test]
+fn a_panic_of_a_job_or_of_its_value_costs_no_thread() {
+    alone(children::this_test!(), async || {
+        for _ in 0..THREADS {
+            let (gate, (started, starts)) = (Gate::default(), mpsc::channel());
+            let theirs = gate.clone();
+            let abandoned = start(move || {
+                started.send(()).unwrap();
+                theirs.pass();
+                Bomb
+            });
+            yield_now().await?;
+            starts.recv().unwrap();
+            abandoned.cancel().await?;
+            gate.open();
+            let panicked = start(|| panic!("a job that panics"));
+            assert!(panicked.join().await?.is_err());
+        }
+        // As many as ever run together, or else they wait here for ever.
+        let together = Arc::new(Barrier::new(THREADS));
+        let jobs: Vec<_> = (0..THREADS)
+            .map(|_| {
+                let together = together.clone();
+                start(move || together.wait().is_leader())
+            })
+            .collect();
+        for job in jobs {
+            value(job).await?;
+        }
+        Ok(())
+    });
+}
+
+/// Runs the test `name` in a child that gets no thread, as `when` says.
+fn without_threads(name: &str, when: &str) {
+    let inject = format!("inject=clone,clone3:error=EAGAIN:when={when}");
+    let options = ["-e", "trace=clone,clone3", "-e", &inject];
+    if let Some(trace) = children::traced(name, "child", &options) {
+        assert!(trace.injected("EAGAIN") > 0, "{}", trace.text());
+    }
+}
+
+/// C1: where the system gives no thread and none runs, that is an error which no caller takes for
+/// "not yet", and the job is dropped; the next one is tried anew.
+#[test]
+fn that_there_is_no_thread_is_an_error_of_its_own_kind() {
+    let name = children::this_test!();
+    if children::role().is_none() {
+        // Of each thread that starts some; the harness is one, and does without.
+        return without_threads(name, "1..4");
+    }
+    testing::run(async || {
+        let drops = Arc::default();
+        let dropped = Dropped(Arc::clone(&drops));
+        let refused = on_thread(move || drop(dropped)).await?.unwrap_err();
+        assert_eq!(*drops.lock().unwrap(), [thread::current().id()]);
+        let by_name = TcpStream::connect(("localhost", 1)).await.unwrap_err();
+        for error in [refused, by_name] {
+            let text = error.to_string();
+            assert!(!matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted));
+            assert!(text.contains("thread") && text.contains("limit"), "{text}");
+        }
+        let mut again = on_thread(|| 7).await?;
+        for _ in 0..4 {
+            if again.is_err() {
+                again = on_thread(|| 7).await?;
+            }
+        }
+        assert_eq!(again.unwrap(), 7);
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
+/// K2: where the system gives no further thread, a job waits for one that runs.
+#[test]
+fn a_job_without_a_thread_waits_for_one_that_runs() {
+    let name = children::this_test!();
+    if children::role().is_none() {
+        return without_threads(name, "2+");
+    }
+    testing::run(async || {
+        let gate = Gate::default();
+        let theirs = gate.clone();
+        let first = start(move || {
+            theirs.pass();
+            thread::current().id()
+        });
+        yield_now().await?;
+        let others: Vec<_> = (0..3).map(|_| start(|| thread::current().id())).collect();
+        yield_now().await?;
+        gate.open();
+        let thread = value(first).await?;
+        for other in others {
+            assert_eq!(value(other).await?, thread);
+        }
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}

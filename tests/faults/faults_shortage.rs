@@ -1,0 +1,245 @@
+//! A server that has run out of descriptors. Each test lowers the limit of a child process.
+
+#![cfg(target_os = "linux")]
+
+use std::io::{self, ErrorKind, Read};
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use kernel::{Kernel, TaskError, spawn, testing};
+use net::{TcpListener, TcpStream};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::support::children;
+use crate::support::process::open_descriptors;
+
+/// Lowers the limit so that `left` further descriptors are to be had; gives the old one.
+fn leave(left: u64) -> Rlimit {
+    let old = getrlimit(Resource::Nofile);
+    // The lowest free number is the first that must be refused.
+    let probe = std::fs::File::open("/dev/null").unwrap();
+    let next = probe.as_raw_fd() as u64 + left;
+    drop(probe);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(next), maximum: old.maximum }).unwrap();
+    old
+}
+
+/// A connection that waits in the queue of the listener.
+fn client(address: SocketAddr) -> std::net::TcpStream {
+    std::net::TcpStream::connect(address).unwrap()
+}
+
+async fn second() -> io::Result<()> {
+    Ok(kernel::sleep(Duration::from_secs(1)).await?)
+}
+
+/// What Curium says to `tracing`.
+#[derive(Clone, Default)]
+struct Listener(Arc<Mutex<Vec<String>>>);
+
+struct Text<'a>(&'a mut String);
+
+impl tracing::field::Visit for Text<'_> {
+    fn record_debug(&mut self, _: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        self.0.push_str(&format!("{value:?}"));
+    }
+}
+
+impl tracing::Subscriber for Listener {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target() == "curium"
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut text = String::new();
+        event.record(&mut Text(&mut text));
+        self.0.lock().unwrap().push(text);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// Runs the test's own body in a child, or is that child.
+fn alone(name: &str, body: impl AsyncFnOnce() -> io::Result<()>) {
+    if !children::ran_alone(name) {
+        testing::run(body).unwrap();
+    }
+}
+
+/// N6, N1: several clients whose one event came while there was no descriptor are all served once
+/// there are some again, and the lack is named once, however often it was met meanwhile.
+#[test]
+fn all_who_queued_in_a_shortage_are_served_after_it_and_it_is_named_once() {
+    let said = Listener::default();
+    let listening = tracing::subscriber::set_default(said.clone());
+    alone(children::this_test!(), async || {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let server = spawn(listener.serve(async |stream: TcpStream, peer: SocketAddr| {
+            Ok::<(), io::Error>(stream.write_all(&peer.port().to_be_bytes()).await?)
+        }));
+        // Parked, and so registered: from now on the poll tells of changes only.
+        testing::settle().await?;
+        let clients: Vec<_> = (0..6).map(|_| client(address)).collect();
+        let old = leave(0);
+        for _ in 0..3 {
+            second().await?;
+            assert!(!server.is_done());
+        }
+        setrlimit(Resource::Nofile, old).unwrap();
+        second().await?;
+        for mut client in clients {
+            let mut port = [0; 2];
+            client.set_read_timeout(Some(children::DEADLINE))?;
+            client.read_exact(&mut port)?;
+            assert_eq!(u16::from_be_bytes(port), client.local_addr()?.port());
+        }
+        server.cancel().await?;
+        let said = said.0.lock().unwrap();
+        let named = said.iter().filter(|said| said.contains("accept waits")).count();
+        assert_eq!(named, 1, "{said:?}");
+        assert!(said.iter().any(|said| said.contains("Too many open files")), "{said:?}");
+        Ok(())
+    });
+    drop(listening);
+}
+
+/// N6: with room for two connections at a time, six clients are served as others leave.
+#[test]
+fn a_server_with_few_descriptors_serves_many_one_after_the_other() {
+    alone(children::this_test!(), async || {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let clients: Vec<_> =
+            (0..6).map(|_| TcpStream::from_std(client(address))).collect::<Result<_, _>>()?;
+        let old = leave(2);
+        let server = spawn(listener.serve(async |stream: TcpStream, _| {
+            stream.write_all(b"welcome").await?;
+            // Until the client leaves.
+            stream.read(&mut [0]).await?;
+            Ok::<(), io::Error>(())
+        }));
+        for client in clients {
+            let mut welcome = [0; 7];
+            client.read_exact(&mut welcome).await?;
+            // Its end frees the descriptor that the server had for it.
+            client.shutdown(std::net::Shutdown::Write)?;
+            assert_eq!(client.read(&mut [0]).await?, 0);
+        }
+        setrlimit(Resource::Nofile, old).unwrap();
+        server.cancel().await?;
+        Ok(())
+    });
+}
+
+/// N6, C5: a server that waits for descriptors can be cancelled and closed.
+#[test]
+fn a_server_in_a_shortage_can_be_cancelled() {
+    alone(children::this_test!(), async || {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let _queued = client(listener.local_addr()?);
+        let old = leave(0);
+        let server = spawn(listener.serve(async |_: TcpStream, _| Ok::<(), io::Error>(())));
+        second().await?;
+        server.cancel().await?;
+        let ended = server.join().await?;
+        assert!(matches!(ended, Err(TaskError::Cancelled(_))), "{ended:?}");
+        setrlimit(Resource::Nofile, old).unwrap();
+        Ok(())
+    });
+}
+
+/// N5, N6: closed while an accept waits for descriptors, the listener gives it an error.
+#[test]
+fn a_listener_closed_in_a_shortage_tells_its_accepter() {
+    alone(children::this_test!(), async || {
+        let listener = Rc::new(TcpListener::bind("127.0.0.1:0").await?);
+        let _queued = client(listener.local_addr()?);
+        let old = leave(0);
+        let accepter = spawn({
+            let listener = listener.clone();
+            async move { listener.accept().await.map(drop) }
+        });
+        testing::settle().await?;
+        listener.close();
+        match accepter.join().await? {
+            Err(TaskError::Failed(error)) => assert_eq!(error.kind(), ErrorKind::NotConnected),
+            other => panic!("{other:?}"),
+        }
+        setrlimit(Resource::Nofile, old).unwrap();
+        Ok(())
+    });
+}
+
+/// N3, N6: an accept that waits for descriptors is still the one accepter: an intruder is refused,
+/// and the first gets its connection.
+#[test]
+fn an_intruder_in_a_shortage_is_refused_and_the_first_is_unharmed() {
+    alone(children::this_test!(), async || {
+        let listener = Rc::new(TcpListener::bind("127.0.0.1:0").await?);
+        let queued = client(listener.local_addr()?);
+        let old = leave(0);
+        let accepter = || {
+            let listener = listener.clone();
+            spawn(async move { listener.accept().await.map(|(_, peer)| peer) })
+        };
+        let first = accepter();
+        testing::settle().await?;
+        let intruder = accepter();
+        testing::settle().await?;
+        setrlimit(Resource::Nofile, old).unwrap();
+        assert_eq!(first.join().await?.unwrap(), queued.local_addr()?);
+        assert!(intruder.is_done(), "the intruder accepts as well");
+        match intruder.join().await? {
+            Err(TaskError::Failed(error)) => assert_eq!(error.kind(), ErrorKind::ResourceBusy),
+            other => panic!("{other:?}"),
+        }
+        Ok(())
+    });
+}
+
+/// N4, K5: connecting, binding and making a kernel fail at once without descriptors, and keep none.
+#[test]
+fn what_needs_a_descriptor_fails_at_once_and_keeps_none() {
+    alone(children::this_test!(), async || {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let before = open_descriptors();
+        let old = leave(0);
+        let connected = TcpStream::connect(address).await;
+        let bound = TcpListener::bind("127.0.0.1:0").await;
+        setrlimit(Resource::Nofile, old).unwrap();
+        let text = connected.unwrap_err().to_string();
+        assert!(text.contains(&address.to_string()) && text.contains("Too many"), "{text}");
+        assert!(bound.unwrap_err().to_string().contains("Too many"));
+        // A kernel needs several: each of them may be the one too many.
+        let mut left = 0;
+        loop {
+            let limit = leave(left);
+            let made = Kernel::new();
+            setrlimit(Resource::Nofile, limit).unwrap();
+            if made.is_ok() {
+                break;
+            }
+            assert_eq!(open_descriptors(), before, "after a kernel that failed with {left} left");
+            left += 1;
+        }
+        assert!(left > 0, "a kernel without a descriptor");
+        assert_eq!(open_descriptors(), before);
+        setrlimit(Resource::Nofile, old).unwrap();
+        Ok(())
+    });
+}

@@ -1,0 +1,337 @@
+//! Which system calls a kernel makes: none while it has work alone, one write per sleep for wakes
+//! from other threads, and no write that could raise a signal. Counted by `strace`.
+
+#![cfg(target_os = "linux")]
+
+use std::future::poll_fn;
+use std::io::{self, ErrorKind, Write};
+use std::net::Shutdown;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Poll, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kernel::{
+    Kernel, TaskCancelled, TaskGroup, now, sleep, sleep_until, spawn, testing, yield_now,
+};
+use net::{TcpListener, TcpStream};
+
+use crate::support::children;
+
+const WAITS: [&str; 3] = ["epoll_wait", "epoll_pwait", "epoll_pwait2"];
+const THREADS: usize = 8;
+
+/// So many wakes by each of eight threads, of eight tasks in turn; a task ends when it has seen
+/// that every thread was through with it.
+fn wake_in_crowds(wakes: usize) {
+    let through: Arc<Vec<AtomicUsize>> =
+        Arc::new((0..THREADS).map(|_| AtomicUsize::new(0)).collect());
+    let polls = Arc::new(AtomicUsize::new(0));
+    kernel::run(async || {
+        let (sender, wakers) = std::sync::mpsc::channel::<Waker>();
+        TaskGroup::<TaskCancelled>::scope(async |group| {
+            for me in 0..THREADS {
+                let (through, polls) = (through.clone(), polls.clone());
+                let mut sender = Some(sender.clone());
+                group.spawn(poll_fn(move |cx| {
+                    polls.fetch_add(1, Ordering::Relaxed);
+                    if let Some(sender) = sender.take() {
+                        sender.send(cx.waker().clone()).unwrap();
+                    }
+                    // Of the last wake, no word but the wake: who misses it stays for ever.
+                    if through[me].load(Ordering::SeqCst) == THREADS {
+                        return Poll::Ready(Ok(()));
+                    }
+                    Poll::Pending
+                }));
+            }
+            yield_now().await?;
+            let wakers: Vec<Waker> = wakers.try_iter().collect();
+            assert_eq!(wakers.len(), THREADS);
+            for _ in 0..THREADS {
+                let (wakers, through) = (wakers.clone(), through.clone());
+                thread::spawn(move || {
+                    for n in 0..wakes - THREADS {
+                        wakers[n % THREADS].wake_by_ref();
+                    }
+                    for (waker, through) in wakers.into_iter().zip(&*through) {
+                        through.fetch_add(1, Ordering::SeqCst);
+                        waker.wake();
+                    }
+                });
+            }
+            Ok(())
+        })
+        .await
+    })
+    .unwrap();
+    let polls = polls.load(Ordering::Relaxed);
+    assert!(polls <= THREADS * (wakes + 1), "{polls} polls are more than there were wakes");
+}
+
+/// Eight threads wake a task each, step by step: the next wake only when the last was seen, so that
+/// the kernel sleeps, or is about to, when many of them come.
+fn wake_in_step(steps: usize) {
+    kernel::run(async || {
+        TaskGroup::<TaskCancelled>::scope(async |group| {
+            for _ in 0..THREADS {
+                let (asked, seen) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+                let mut thread = Some((asked.clone(), seen.clone()));
+                group.spawn(poll_fn(move |cx| {
+                    if let Some((asked, seen)) = thread.take() {
+                        let waker = cx.waker().clone();
+                        thread::spawn(move || {
+                            for step in 1..=steps {
+                                asked.store(step, Ordering::SeqCst);
+                                waker.wake_by_ref();
+                                while seen.load(Ordering::SeqCst) != step {
+                                    thread::yield_now();
+                                }
+                            }
+                        });
+                    }
+                    let step = asked.load(Ordering::SeqCst);
+                    seen.store(step, Ordering::SeqCst);
+                    if step == steps { Poll::Ready(Ok(())) } else { Poll::Pending }
+                }));
+            }
+            Ok(())
+        })
+        .await
+    })
+    .unwrap();
+}
+
+/// K7: of eight threads with a million wakes each, none is lost.
+#[test]
+fn of_many_wakes_by_many_threads_none_is_lost() {
+    if !children::ran_alone(children::this_test!()) {
+        wake_in_crowds(1_000_000);
+    }
+}
+
+/// K7: one eventfd write per sleep of the kernel, however many threads wake it.
+#[test]
+fn the_kernel_is_rung_at_most_once_per_sleep() {
+    let name = children::this_test!();
+    if children::role().is_some() {
+        wake_in_crowds(100_000);
+        return wake_in_step(2_000);
+    }
+    let options = ["-e", "trace=write,?epoll_wait,?epoll_pwait,?epoll_pwait2"];
+    let Some(trace) = children::traced(name, "child", &options) else { return };
+    // Nothing is registered, so that every wait is a sleep.
+    let sleeps = trace.calls(&WAITS).count();
+    let rings = trace.calls(&["write"]).filter(|call| call.contains("eventfd")).count();
+    println!("{rings} rings, {sleeps} sleeps");
+    assert!(rings > 0, "nobody rang, so nothing was counted");
+    assert!(rings <= sleeps, "{rings} writes for {sleeps} sleeps");
+}
+
+/// Says a word that the trace shows.
+fn say(word: &str) {
+    let mut nowhere = std::fs::OpenOptions::new().append(true).open("/dev/null").unwrap();
+    nowhere.write_all(word.as_bytes()).unwrap();
+}
+
+/// K2: a million turns of a task make no system call while nothing is registered and no timer is
+/// due, neither alone nor beside sleepers and wakes among tasks.
+#[test]
+fn a_kernel_with_work_alone_makes_no_system_call() {
+    let name = children::this_test!();
+    if children::role().is_some() {
+        testing::run(async || {
+            let hour = spawn(sleep(Duration::from_secs(3600)));
+            let other = spawn(async {
+                loop {
+                    yield_now().await?;
+                }
+                #[allow(unreachable_code)]
+                Ok::<(), TaskCancelled>(())
+            });
+            yield_now().await?;
+            say("<begin>");
+            for _ in 0..1_000_000 {
+                yield_now().await?;
+            }
+            say("<end>");
+            other.cancel().await?;
+            hour.cancel().await
+        })
+        .unwrap();
+        return;
+    }
+    // Reading the clock is a system call on machines that cannot do it without.
+    let options = ["-e", "trace=!clock_gettime"];
+    let Some(trace) = children::traced(name, "child", &options) else { return };
+    let mut calls = trace.between("<begin>", "<end>");
+    // The end of the one word and the beginning of the other.
+    calls.retain(|call| !call.contains("/dev/null"));
+    assert!(calls.is_empty(), "{calls:#?}");
+}
+
+/// A trace of all threads of a test: who waits for its end is none of the kernel's.
+#[test]
+fn between_two_words_a_trace_shows_the_calls_of_their_thread_alone() {
+    let trace = children::Trace::of(
+        "7 write(3</dev/null>, \"<begin>\", 7 <unfinished ...>\n\
+         6 rt_sigprocmask(SIG_SETMASK, [],  <unfinished ...>\n\
+         7 <... write resumed>)              = 7\n\
+         6 <... rt_sigprocmask resumed>NULL, 8) = 0\n\
+         7 close(3</dev/null> <unfinished ...>\n\
+         6 futex(0x55a1ecee9988, FUTEX_WAIT_BITSET_PRIVATE <unfinished ...>\n\
+         7 <... close resumed>)              = 0\n\
+         7 epoll_wait(4, [], 8, 0)           = 0\n\
+         7 write(3</dev/null>, \"<end>\", 5)   = 5\n\
+         7 exit(0)                           = ?\n",
+    );
+    let calls = trace.between("<begin>", "<end>");
+    let close = "close(3</dev/null> )              = 0";
+    assert_eq!(calls, [close, "epoll_wait(4, [], 8, 0)           = 0"]);
+}
+
+/// The time that a line of the trace sets an alarm for, in nanoseconds from then.
+fn alarm(call: &str) -> u64 {
+    let value = call.split("it_value={").nth(1).expect("a timer is set to a value");
+    let mut numbers = value.split(|c: char| !c.is_ascii_digit()).filter(|word| !word.is_empty());
+    let mut next = || numbers.next().expect("two numbers").parse::<u64>().unwrap();
+    next() * 1_000_000_000 + next()
+}
+
+/// K2: timers close together share an alarm: none is set for less than 50 µs ahead, so a row of
+/// them a microsecond apart is no row of system calls.
+#[test]
+fn timers_close_together_share_an_alarm() {
+    let name = children::this_test!();
+    if children::role().is_some() {
+        return kernel::run(async || {
+            TaskGroup::<TaskCancelled>::scope(async |group| {
+                // Late enough that all of them sleep before the first is due.
+                let first = now() + Duration::from_secs(1);
+                for n in 0..2_000 {
+                    group.spawn(sleep_until(first + Duration::from_micros(n)));
+                }
+                Ok(())
+            })
+            .await
+        })
+        .unwrap();
+    }
+    let options = ["-e", "trace=timerfd_settime"];
+    let Some(trace) = children::traced(name, "child", &options) else { return };
+    let alarms: Vec<u64> = trace.calls(&["timerfd_settime"]).map(alarm).collect();
+    println!("{alarms:?}");
+    assert!(!alarms.is_empty(), "nobody slept, so nothing was seen:\n{}", trace.text());
+    assert!(alarms.iter().all(|ahead| *ahead >= 50_000), "{alarms:?}");
+}
+
+/// Waits for a timer, for another thread, and for a peer, under a kernel that spins so long.
+fn wait_for_everything(spin: Duration) -> io::Result<()> {
+    Kernel::builder().spin_before_sleep(spin).run(async || {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let moment = Duration::from_millis(20);
+        say("<begin>");
+        let begun = Instant::now();
+        sleep(moment).await?;
+        assert!(begun.elapsed() >= moment, "a timer is never early");
+        kernel::on_thread(move || thread::sleep(moment)).await?.expect("a thread");
+        let peer = thread::spawn(move || {
+            thread::sleep(moment);
+            std::net::TcpStream::connect(address)
+        });
+        listener.accept().await?;
+        say("<end>");
+        peer.join().unwrap().map(drop)
+    })
+}
+
+/// A kernel that is told to spin looks for events as long as that, whatever they are, and only then
+/// sleeps; a timer that is due earlier ends it.
+#[test]
+fn who_spins_before_it_sleeps_sleeps_when_that_was_in_vain() {
+    let name = children::this_test!();
+    if let Some(role) = children::role() {
+        return wait_for_everything(Duration::from_millis(role.parse().unwrap())).unwrap();
+    }
+    // Milliseconds, and whether it looks without waiting, and waits.
+    for (spin, looks, sleeps) in [("3600000", true, false), ("5", true, true), ("0", false, true)] {
+        let calls = ["write", "timerfd_settime", "?epoll_wait", "?epoll_pwait", "?epoll_pwait2"];
+        let options = ["-e", &format!("trace={}", calls.join(","))];
+        let Some(trace) = children::traced(name, spin, &options) else { return };
+        let calls = trace.between("<begin>", "<end>");
+        let waits = calls.iter().filter(|call| call.starts_with("epoll_"));
+        let at_once = |call: &&String| call.contains(", 0) ") || call.contains(", 0, NULL");
+        let (at_once, long): (Vec<_>, Vec<_>) = waits.partition(at_once);
+        assert_eq!((at_once.len() > 9, !long.is_empty()), (looks, sleeps), "{}", trace.text());
+        // What was spent is not slept as well.
+        let spent = if sleeps { spin.parse::<u64>().unwrap() } else { 0 };
+        let alarms = calls.iter().filter(|call| call.starts_with("timerfd_settime"));
+        assert!(alarms.map(|call| alarm(call)).all(|left| left <= (20 - spent) * 1_000_000));
+    }
+}
+
+/// A write that does raise the signal, which a Rust program ignores: to a pipe of a program that
+/// has ended.
+fn write_with_a_signal() {
+    let mut program = Command::new("true").stdin(Stdio::piped()).spawn().unwrap();
+    let mut pipe = program.stdin.take().unwrap();
+    program.wait().unwrap();
+    let failed = pipe.write_all(b"anybody there?").unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::BrokenPipe);
+}
+
+/// Writes that find nobody: in a direction that was ended, and to a peer that is gone.
+async fn write_to_nobody() -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let (ended, gone) = (TcpStream::connect(address).await?, TcpStream::connect(address).await?);
+    ended.shutdown(Shutdown::Write)?;
+    let failed = ended.write(b"x").await.unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::BrokenPipe);
+    let failed = ended.split().1.write_all(b"x").await.unwrap_err();
+    assert_eq!(failed.source.kind(), ErrorKind::BrokenPipe);
+    drop(listener.accept().await?);
+    drop(listener.accept().await?);
+    // The first may still find a peer that answers with a reset; no later one does.
+    while gone.write_all(b"anybody there?").await.is_ok() {
+        testing::settle().await?;
+    }
+    let failed = gone.write_all(b"x").await.unwrap_err();
+    assert_eq!(failed.source.kind(), ErrorKind::BrokenPipe);
+    Ok(())
+}
+
+/// N7: no write to a socket raises `SIGPIPE`, whatever the program has made of that signal.
+#[test]
+fn no_write_to_a_socket_raises_a_signal() {
+    let name = children::this_test!();
+    if children::role().is_some() {
+        write_with_a_signal();
+        say("<begin>");
+        testing::run(write_to_nobody).unwrap();
+        say("<end>");
+        return;
+    }
+    let calls = ["write", "writev", "sendto", "sendmsg", "sendmmsg", "sendfile", "splice"];
+    let options = ["-e", &format!("trace={}", calls.join(",")), "-e", "signal=SIGPIPE"];
+    let Some(trace) = children::traced(name, "child", &options) else { return };
+    let raised = |line: &&str| line.contains("--- SIGPIPE");
+    assert_eq!(
+        trace.lines().filter(raised).count(),
+        1,
+        "a trace shows signals that are ignored:\n{}",
+        trace.text()
+    );
+    let ours = trace.between("<begin>", "<end>");
+    let ours: Vec<&str> = ours.iter().map(String::as_str).collect();
+    assert_eq!(ours.iter().copied().filter(raised).count(), 0, "{ours:#?}");
+    let failed = ours.iter().filter(|call| call.contains("EPIPE")).count();
+    assert!(failed >= 3, "writes that fail: {ours:#?}");
+    let quiet = |call: &&&str| call.contains("MSG_NOSIGNAL");
+    let to_sockets = ours.iter().filter(|call| call.contains("<socket:") || call.contains("<TCP"));
+    assert!(to_sockets.clone().all(|call| quiet(&call)), "{ours:#?}");
+    assert!(to_sockets.count() >= failed);
+}

@@ -1,0 +1,20 @@
+//! Faults of the system and of peers that are processes: calls that fail or are interrupted,
+//! descriptors that run out, peers that are stopped or killed.
+//!
+//! Each test is alone in a process: see `tests/net/main.rs`.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod faults_accept;
+mod faults_closed;
+mod faults_interrupts;
+mod faults_jobs;
+mod faults_shortage;
+mod faults_sources;
+mod faults_system_calls;
+mod net_accept_errors;
+mod net_connect_itself;
+mod net_shortage;
+mod peers_connects;
+mod peers_processes;

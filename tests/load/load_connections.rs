@@ -1,0 +1,249 @@
+//! Ten thousand connections open at once, with the clients in a second process: what they cost, and
+//! that all hear goodbye and nothing of them is left when the server is cancelled. The test
+//! measures the memory and counts the descriptors of a process of its own.
+
+#![cfg(target_os = "linux")]
+
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::process::{Output, Stdio};
+use std::rc::Rc;
+use std::time::Duration;
+
+use kernel::{Kernel, Leftovers, TaskGroup, cancelled, on_thread, spawn, timeout_after};
+use net::{TcpListener, TcpStream};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use sync::{Event, Semaphore};
+
+use crate::support::children;
+use crate::support::process::{memory, open_descriptors};
+
+const CONNECTIONS: usize = 10_000;
+
+/// Each has its own 28,000 ports on the side of the clients.
+const LISTENERS: usize = 4;
+
+/// Clients that connect at once: fewer than a listener's backlog, so that nobody has to call twice.
+const CONNECTING: usize = 200;
+
+const ROUNDS: usize = 5;
+const LINE: usize = 32;
+
+/// What a connection may cost the server, in bytes of resident memory. Measured in a test build: a
+/// thousand, of which some 400 are the future of the handler; the rest is its task, its places in
+/// the group and in the reactor, and the room that tables keep for growing. Three times as much is
+/// allowed.
+const BYTES_A_CONNECTION: usize = 3000;
+
+/// Only to fail instead of hanging; the clients give up first.
+const LIMIT: Duration = Duration::from_secs(50);
+
+/// How many connections the limit of descriptors allows, raised as far as it goes.
+fn affordable() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = CONNECTIONS as u64 + 200;
+    if limit.current.is_some_and(|current| current < wanted) {
+        let raised = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+        let raised = Rlimit { current: Some(raised), maximum: limit.maximum };
+        setrlimit(Resource::Nofile, raised).unwrap();
+    }
+    let allowed = getrlimit(Resource::Nofile).current.unwrap_or(wanted).min(wanted);
+    let connections = (allowed as usize).saturating_sub(200);
+    if connections < CONNECTIONS {
+        println!("descriptors for {connections} connections only");
+    }
+    connections
+}
+
+/// Who is connected, as the server sees it.
+struct Seats {
+    wanted: usize,
+    taken: Cell<usize>,
+    /// Those who have had their first line back.
+    greeted: Cell<usize>,
+    /// Those who were there when the second round was opened.
+    at_once: Cell<usize>,
+    full: Event,
+    /// Those who have said all their lines.
+    through: Cell<usize>,
+    /// All have, or all have left.
+    over: Event,
+    /// Memory when all were there.
+    memory: Cell<usize>,
+}
+
+/// A connection that counts.
+struct Seat(Rc<Seats>);
+
+impl Seat {
+    fn take(seats: &Rc<Seats>) -> Self {
+        seats.taken.set(seats.taken.get() + 1);
+        Seat(seats.clone())
+    }
+
+    /// Had its first line; the last of all to come opens the second round.
+    fn greeted(&self) {
+        let seats = &self.0;
+        seats.greeted.set(seats.greeted.get() + 1);
+        if seats.greeted.get() == seats.wanted {
+            seats.at_once.set(seats.taken.get());
+            seats.memory.set(memory("VmRSS:"));
+            seats.full.set();
+        }
+    }
+
+    /// Had its last line.
+    fn through(&self) {
+        let seats = &self.0;
+        seats.through.set(seats.through.get() + 1);
+        if seats.through.get() == seats.wanted {
+            seats.over.set();
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.taken.set(self.0.taken.get() - 1);
+        if self.0.taken.get() == 0 {
+            self.0.over.set();
+        }
+    }
+}
+
+/// Serves until it is cancelled.
+async fn host(stream: TcpStream, seats: Rc<Seats>) -> io::Result<()> {
+    let seat = Seat::take(&seats);
+    let ended = rounds(&stream, &seat).await;
+    if ended.as_ref().is_err_and(|error| cancelled(error).is_some()) {
+        stream.write_all(b"goodbye").await?;
+    }
+    ended
+}
+
+/// A first line back, a nod when everybody is there, and the other lines.
+async fn rounds(stream: &TcpStream, seat: &Seat) -> io::Result<()> {
+    let mut buf = [0; LINE];
+    for n in 1..=ROUNDS {
+        stream.read_exact(&mut buf).await?;
+        stream.write_all(&buf).await?;
+        if n == 1 {
+            seat.greeted();
+            seat.0.full.wait().await?;
+            stream.write_all(b"!").await?;
+        }
+    }
+    seat.through();
+    stream.read(&mut buf).await.map(drop)
+}
+
+/// The second process; its role says whom to call: how many connections, and the ports.
+fn call(to_call: &str) -> io::Result<()> {
+    let mut numbers = to_call.split(' ').map(|number| number.parse::<usize>().unwrap());
+    let connections = numbers.next().unwrap();
+    let ports: Vec<u16> = numbers.map(|port| port as u16).collect();
+    kernel::run(async || {
+        let turns = Rc::new(Semaphore::new(CONNECTING));
+        let clients = TaskGroup::scope(async |g| {
+            for id in 0..connections {
+                g.spawn(guest(id, ports[id % ports.len()], turns.clone()));
+            }
+            Ok(())
+        });
+        timeout_after(LIMIT * 9 / 10, clients).await?
+    })
+}
+
+async fn guest(id: usize, port: u16, turns: Rc<Semaphore>) -> io::Result<()> {
+    let turn = turns.acquire(1).await?;
+    let stream = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).await?;
+    round(&stream, id, 1).await?;
+    drop(turn);
+    let mut nod = [0];
+    stream.read_exact(&mut nod).await?;
+    for n in 2..=ROUNDS {
+        round(&stream, id, n).await?;
+    }
+    let mut goodbye = [0; 7];
+    stream.read_exact(&mut goodbye).await?;
+    assert_eq!((&goodbye, stream.read(&mut nod).await?), (b"goodbye", 0));
+    Ok(())
+}
+
+async fn round(stream: &TcpStream, id: usize, n: usize) -> io::Result<()> {
+    let said = format!("{:<LINE$}", format!("{id} in round {n}"));
+    stream.write_all(said.as_bytes()).await?;
+    let mut heard = [0; LINE];
+    stream.read_exact(&mut heard).await?;
+    assert_eq!(String::from_utf8_lossy(&heard), said);
+    Ok(())
+}
+
+/// This test once more, as the clients.
+fn second_process(to_call: &str) -> io::Result<Output> {
+    let name = children::path_of(ten_thousand_connections_are_open_at_once);
+    children::command(name, to_call).stdin(Stdio::null()).output()
+}
+
+async fn serve(seats: Rc<Seats>) -> io::Result<()> {
+    let (mut servers, mut to_call) = (Vec::new(), seats.wanted.to_string());
+    for _ in 0..LISTENERS {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        to_call += &format!(" {}", listener.local_addr()?.port());
+        let seats = seats.clone();
+        let handler = async move |stream, _| host(stream, seats.clone()).await;
+        servers.push(spawn(listener.serve(handler)));
+    }
+    let clients = spawn(on_thread(move || second_process(&to_call)));
+    timeout_after(LIMIT, seats.over.wait()).await??;
+    for server in servers {
+        server.cancel().await?;
+    }
+    assert_eq!(seats.taken.get(), 0, "C5: it returned before its handlers ended");
+    let output: Output = timeout_after(LIMIT, clients.join()).await??.unwrap()??;
+    let told = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into());
+    let [stdout, stderr]: [String; 2] = told;
+    assert!(output.status.success(), "the clients failed:\n{stdout}\n{stderr}");
+    assert_eq!(kernel::tasks().len(), 1, "{:?}", kernel::tasks());
+    Ok(())
+}
+
+/// G1, G8, C5, K5: ten thousand connections are open at once, each says several lines, and the
+/// memory for them is bounded. Then the servers are cancelled: everybody hears goodbye, and in the
+/// end there is no descriptor, no task and no registration more than before.
+#[test]
+fn ten_thousand_connections_are_open_at_once() {
+    if let Some(to_call) = children::role().filter(|role| role != children::ALONE) {
+        call(&to_call).unwrap();
+        return;
+    }
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
+    let wanted = affordable();
+    let seats = Rc::new(Seats {
+        wanted,
+        taken: Cell::new(0),
+        greeted: Cell::new(0),
+        at_once: Cell::new(0),
+        full: Event::new(),
+        through: Cell::new(0),
+        over: Event::new(),
+        memory: Cell::new(0),
+    });
+    let descriptors = open_descriptors();
+    let kernel = Kernel::new().unwrap();
+    let before = memory("VmRSS:");
+    kernel.run(async || serve(seats.clone()).await).unwrap();
+    let (peak, after) = (memory("VmHWM:"), memory("VmRSS:"));
+    assert_eq!((seats.at_once.get(), seats.through.get()), (wanted, wanted));
+    assert_eq!(kernel.leftovers(), Leftovers::default());
+    kernel.shutdown();
+    assert_eq!(open_descriptors(), descriptors);
+
+    let each = |memory: usize| memory.saturating_sub(before) / wanted;
+    println!("resident: {before} bytes before, {} with {wanted} connections", seats.memory.get());
+    println!("peak {peak}, after {after}: {} bytes a connection at most", each(peak));
+    assert!(each(peak) <= BYTES_A_CONNECTION, "{} bytes a connection", each(peak));
+}

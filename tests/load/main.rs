@@ -1,0 +1,10 @@
+//! Many connections, storms of events, and a process that is stopped: under load the rules hold.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod load_churn;
+mod load_connections;
+mod load_shutdown;
+mod load_stopped;
+mod load_storms;

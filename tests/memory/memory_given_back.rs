@@ -1,0 +1,114 @@
+//! What a burst of tasks, waiters or items takes is given back when they have ended.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use kernel::{TaskCancelled, TaskGroup, sleep, spawn, spawn_named, testing, timeout_after};
+use sync::{Event, Queue};
+
+/// Tasks in a burst.
+const BURST: u32 = 50_000;
+
+fn live_bytes() -> isize {
+    crate::bytes_in_use() as isize
+}
+
+type Result<T = ()> = std::result::Result<T, TaskCancelled>;
+
+/// Runs `burst`, which calls what it is given where most memory is in use. When all of it has ended
+/// and the kernel has had nothing to do for a moment, less than a tenth of it is left.
+async fn is_given_back(name: &str, burst: impl AsyncFnOnce(&dyn Fn()) -> Result) -> Result {
+    let pause = async || {
+        for _ in 0..20 {
+            sleep(Duration::from_millis(1)).await?;
+        }
+        Ok(())
+    };
+    pause().await?;
+    let (before, peak) = (live_bytes(), Cell::new(0));
+    burst(&|| peak.set(live_bytes() - before)).await?;
+    pause().await?;
+    let (left, peak) = (live_bytes() - before, peak.get());
+    assert!(peak > 1_000_000, "{name}: {peak} bytes are no burst");
+    assert!(left < peak / 10, "{name}: {left} bytes of {peak} are left");
+    Ok(())
+}
+
+/// K14: tasks that nobody holds, one burst after the other.
+#[test]
+fn what_bursts_of_tasks_take_is_given_back() {
+    let _alone = crate::alone();
+    testing::run(async || {
+        is_given_back("tasks that are forgotten", async |peak| {
+            (0..BURST).for_each(|_| drop(spawn(async { Result::Ok(()) })));
+            peak();
+            Ok(())
+        })
+        .await?;
+        is_given_back("tasks that slept", async |peak| {
+            (0..BURST).for_each(|_| drop(spawn(sleep(Duration::from_millis(1)))));
+            testing::settle().await?;
+            peak();
+            sleep(Duration::from_millis(2)).await
+        })
+        .await?;
+        is_given_back("tasks with timeouts", async |peak| {
+            for _ in 0..BURST {
+                let sleep = sleep(Duration::from_millis(1));
+                spawn(async { timeout_after(Duration::from_secs(9), sleep).await.expect("early") });
+            }
+            testing::settle().await?;
+            peak();
+            sleep(Duration::from_millis(2)).await
+        })
+        .await?;
+        is_given_back("members of a group", async |peak| {
+            TaskGroup::<TaskCancelled>::scope(async |g| {
+                (0..BURST).for_each(|_| drop(g.spawn(sleep(Duration::from_millis(1)))));
+                testing::settle().await?;
+                peak();
+                Ok(())
+            })
+            .await
+        })
+        .await?;
+        is_given_back("tasks with names", async |peak| {
+            (0..BURST).for_each(|_| drop(spawn_named("a name", sleep(Duration::ZERO))));
+            peak();
+            Ok(())
+        })
+        .await?;
+        is_given_back("tasks that are joined and cancelled", async |peak| {
+            let tasks: Vec<_> = (0..BURST).map(|_| spawn(sleep(Duration::MAX))).collect();
+            testing::settle().await?;
+            peak();
+            for task in &tasks {
+                task.cancel().await?;
+            }
+            Ok(())
+        })
+        .await?;
+        let event = Rc::new(Event::new());
+        is_given_back("waiters of an event that stays", async |peak| {
+            for _ in 0..BURST {
+                let event = event.clone();
+                spawn(async move { event.wait().await });
+            }
+            testing::settle().await?;
+            peak();
+            event.set();
+            Ok(())
+        })
+        .await?;
+        let queue = Queue::new(0);
+        is_given_back("items of a queue that stays", async |peak| {
+            (0..4 * BURST).for_each(|item| queue.try_put(item).expect("it has no bound"));
+            peak();
+            while queue.try_get().is_some() {}
+            Ok(())
+        })
+        .await
+    })
+    .unwrap();
+}

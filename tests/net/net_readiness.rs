@@ -1,0 +1,78 @@
+//! When a socket is tried, and when a virtual clock waits for one.
+
+use std::io::{self, Read, Write};
+use std::time::{Duration, Instant};
+
+use kernel::{disable_cancellation, spawn, testing, timeout_after};
+
+use crate::support::connections;
+
+/// N1: a write is tried at once also when a parked reader has registered the socket.
+#[test]
+fn a_write_beside_a_parked_read_is_tried_at_once() {
+    testing::run(async || {
+        let (stream, _theirs) = connections::from_std().await?;
+        let mut buf = [0; 8];
+        let mut read = Box::pin(stream.read(&mut buf));
+        assert!(futures::poll!(read.as_mut()).is_pending());
+        let mut write = Box::pin(stream.write(b"x"));
+        assert!(futures::poll!(write.as_mut()).is_ready(), "the write was not tried");
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
+/// C1, N1: a write that can be done is done, although a cancellation is pending.
+#[test]
+fn a_write_that_can_be_done_is_done_although_a_cancel_is_pending() {
+    testing::run(async || {
+        let (stream, _theirs) = connections::from_std().await?;
+        let task = spawn(async move {
+            let mut buf = [0; 8];
+            let mut read = Box::pin(stream.read(&mut buf));
+            let parked = disable_cancellation(async { futures::poll!(read.as_mut()) }).await;
+            assert!(parked.is_pending());
+            stream.write(b"x").await
+        });
+        task.request_cancel();
+        assert_eq!(task.join().await?.unwrap(), 1);
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
+/// K8: with a socket parked, the clock does not jump before the reactor was silent: an event that
+/// wakes nobody breaks the silence too.
+#[test]
+fn the_clock_does_not_jump_while_the_peer_is_about_to_answer() {
+    // A peer that a busy machine holds up for longer than the silence proves nothing: again.
+    let answered = (0..200).filter(|_| answered_in_time()).take(5).count();
+    assert_eq!(answered, 5, "the clock has always jumped");
+}
+
+/// One question and answer; false if it was silent for so long that the clock was right to jump.
+fn answered_in_time() -> bool {
+    testing::run(async || {
+        let (stream, mut theirs) = connections::from_std().await?;
+        let peer = std::thread::spawn(move || {
+            let mut byte = [0];
+            theirs.read_exact(&mut byte).unwrap();
+            // Real threads are the subject: an answer that takes a moment.
+            std::thread::sleep(Duration::from_millis(3));
+            theirs.write_all(&byte).unwrap();
+        });
+        let asked = Instant::now();
+        stream.write_all(b"x").await?;
+        let mut buf = [0; 8];
+        let answer = timeout_after(Duration::from_secs(1), stream.read(&mut buf)).await;
+        let took = asked.elapsed();
+        peer.join().unwrap();
+        let Ok(answer) = answer else {
+            assert!(took >= Duration::from_millis(10), "the clock has jumped after {took:?}");
+            return Ok(false);
+        };
+        assert_eq!(answer?, 1);
+        Ok::<bool, io::Error>(true)
+    })
+    .unwrap()
+}

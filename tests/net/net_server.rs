@@ -1,0 +1,204 @@
+//! `net::tcp_server` and `TcpListener::serve`: handlers that fail, panic, are cancelled and
+//! awaited.
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use kernel::{Kernel, Report, Task, TaskError, cancelled, sleep, spawn, testing, timeout_after};
+use net::{TcpListener, TcpStream, tcp_server};
+
+use crate::support::time::SECOND;
+
+type Server = Task<Infallible, io::Error>;
+
+/// Starts a server with this handler, for clients that connect to the address.
+async fn serve<H, E>(handler: H) -> io::Result<(Server, SocketAddr)>
+where
+    H: AsyncFn(TcpStream, SocketAddr) -> Result<(), E> + 'static,
+    E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    Ok((spawn(listener.serve(handler)), address))
+}
+
+/// Echoes; on `!` it fails, on `?` it panics.
+async fn moody(stream: TcpStream, _peer: SocketAddr) -> io::Result<()> {
+    let mut buf = [0; 64];
+    loop {
+        let n = stream.read(&mut buf).await?;
+        match buf[0] {
+            _ if n == 0 => return Ok(()),
+            b'!' => return Err(io::Error::other("a bad mood")),
+            b'?' => panic!("a very bad mood"),
+            _ => stream.write_all(&buf[..n]).await?,
+        }
+    }
+}
+
+async fn asks(stream: &TcpStream, what: &[u8]) -> io::Result<Vec<u8>> {
+    stream.write_all(what).await?;
+    let mut buf = [0; 64];
+    let n = stream.read(&mut buf).await?;
+    Ok(buf[..n].to_vec())
+}
+
+/// N3, G1: each connection has a task of its own; many are served at once.
+#[test]
+fn connections_are_served_at_once() {
+    testing::run(async || {
+        let (server, address) = serve(moody).await?;
+        let mut clients = Vec::new();
+        for _ in 0..20 {
+            clients.push(TcpStream::connect(address).await?);
+        }
+        for (n, client) in (b'a'..).zip(clients.iter().rev()) {
+            assert_eq!(asks(client, &[n; 9]).await?, [n; 9]);
+        }
+        server.cancel().await?;
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
+/// G2, K3, K6: a handler's error or panic is reported and ends its own connection; others go on,
+/// and new ones are accepted.
+#[test]
+fn a_failing_handler_ends_its_own_connection_only() {
+    let reports = Rc::new(RefCell::new(Vec::new()));
+    let sink = {
+        let reports = reports.clone();
+        move |report: &Report<'_>| reports.borrow_mut().push(report.to_string())
+    };
+    testing::run_with(Kernel::builder().on_report(sink), async || {
+        let (server, address) = serve(moody).await?;
+        let steady = TcpStream::connect(address).await?;
+        assert_eq!(asks(&steady, b"before").await?, b"before");
+        for (bad, why) in [(b"!", "a bad mood"), (b"?", "a very bad mood")] {
+            let client = TcpStream::connect(address).await?;
+            assert_eq!(asks(&client, bad).await?, b"", "the connection was closed");
+            testing::settle().await?;
+            let told = std::mem::take(&mut *reports.borrow_mut());
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert!(told[0].contains(why), "{told:?}");
+            assert_eq!(asks(&steady, b"after").await?, b"after");
+        }
+        let next = TcpStream::connect(address).await?;
+        assert_eq!(asks(&next, b"hello").await?, b"hello");
+        assert!(!server.is_done());
+        server.cancel().await?;
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+    assert!(reports.borrow().is_empty(), "{reports:?}");
+}
+
+/// G1, C5: cancelling the server cancels the handlers and awaits their cleanup; the listener is
+/// closed before that.
+#[test]
+fn a_cancelled_server_awaits_the_cleanup_of_its_handlers() {
+    testing::run(async || {
+        let cleaned = Rc::new(Cell::new(0));
+        let counter = cleaned.clone();
+        let (server, address) = serve(async move |stream: TcpStream, _| {
+            let ended = stream.read(&mut [0; 9]).await;
+            if ended.is_err() {
+                sleep(SECOND).await?;
+                stream.write_all(b"goodbye").await?;
+                counter.set(counter.get() + 1);
+            }
+            ended.map(drop)
+        })
+        .await?;
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            clients.push(TcpStream::connect(address).await?);
+        }
+        testing::settle().await?;
+        server.request_cancel();
+        testing::settle().await?;
+        assert!(!server.is_done());
+        let refused = TcpStream::connect(address).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        server.cancel().await?;
+        assert_eq!(cleaned.get(), 3);
+        let Err(TaskError::Cancelled(error)) = server.join().await? else { panic!("cancelled") };
+        assert!(cancelled(&error).is_some());
+        for client in clients {
+            let mut buf = [0; 7];
+            client.read_exact(&mut buf).await?;
+            assert_eq!(&buf, b"goodbye");
+            assert_eq!(client.read(&mut buf).await?, 0);
+        }
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
+/// T1, G1: a server under a timeout ends with it, and its handlers with the server.
+#[test]
+fn a_server_that_runs_out_of_time_ends_its_connections() {
+    testing::run(async || {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let client = spawn(async move {
+            let stream = TcpStream::connect(address).await?;
+            let echoed = asks(&stream, b"hello").await?;
+            Ok::<_, io::Error>((echoed, stream.read(&mut [0; 9]).await?))
+        });
+        assert!(timeout_after(SECOND, listener.serve(moody)).await.is_err());
+        assert_eq!(client.join().await?.unwrap(), (b"hello".to_vec(), 0));
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
+/// G4: a server that is dropped closes its listener and its connections.
+#[test]
+fn a_dropped_server_leaves_no_connection_open() {
+    testing::run(async || {
+        let (server, address) = serve(moody).await?;
+        let client = TcpStream::connect(address).await?;
+        assert_eq!(asks(&client, b"hello").await?, b"hello");
+        server.abort();
+        assert_eq!(client.read(&mut [0; 9]).await?, 0);
+        let refused = TcpStream::connect(address).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        assert!(matches!(server.join().await?, Err(TaskError::Aborted)));
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
+/// A handler may be any async closure with an error that boxes; `tcp_server` says what it could not
+/// bind.
+#[test]
+fn tcp_server_names_the_address_that_it_could_not_bind() {
+    testing::run(async || {
+        let taken = TcpListener::bind("127.0.0.1:0").await?;
+        let address = taken.local_addr()?;
+        let handler = async |_stream, _peer| Err::<(), _>("not an error type of its own");
+        let Err(error) = tcp_server(address, handler).await;
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+        assert!(error.to_string().contains(&address.to_string()), "{error}");
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
+/// C2, G1: `tcp_server` itself runs until it is cancelled.
+#[test]
+fn tcp_server_runs_until_it_is_cancelled() {
+    testing::run(async || {
+        let server = spawn(tcp_server("127.0.0.1:0", moody));
+        testing::advance(SECOND).await?;
+        assert_eq!(server.state().to_string(), "ACCEPT");
+        server.cancel().await?;
+        assert!(matches!(server.join().await?, Err(TaskError::Cancelled(_))));
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}

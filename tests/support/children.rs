@@ -1,0 +1,252 @@
+//! A test that runs itself once more in a child process: alone there, under a deadline, and on
+//! request under `strace`, which makes system calls fail and writes down which there were.
+//!
+//! The test is both: asked for its [`role`] it knows that it is the child.
+
+// Every test file that takes part uses some of this.
+#![allow(dead_code, unused_macros, unused_imports)]
+
+use std::os::unix::process::CommandExt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+const ROLE: &str = "CURIUM_TEST_ROLE";
+/// Set where a tool that is missing must not be passed over in silence.
+const REQUIRE_TOOLS: &str = "CURIUM_REQUIRE_TOOLS";
+/// Only so that a hang is a failure.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// What this process is to do, if it is the child of a test.
+pub(crate) fn role() -> Option<String> {
+    std::env::var(ROLE).ok()
+}
+
+/// The role of a child that is only to be alone in its process.
+pub(crate) const ALONE: &str = "alone";
+
+/// Whether the test has just run, alone in a child process; if not, this is that process. For a
+/// test that changes what belongs to the whole process, or counts it, and which begins with
+///
+/// ```ignore
+/// if children::ran_alone(children::this_test!()) {
+///     return;
+/// }
+/// ```
+pub(crate) fn ran_alone(name: &str) -> bool {
+    let in_parent = role().is_none();
+    if in_parent {
+        println!("{}", run(name, ALONE));
+    }
+    in_parent
+}
+
+/// The path of the test that this stands in, as `--exact` wants it.
+macro_rules! this_test {
+    () => {{
+        fn here() {}
+        $crate::support::children::path_of(here)
+    }};
+}
+pub(crate) use this_test;
+
+/// The path of a test of this binary, as `--exact` wants it: its modules and its name.
+pub(crate) fn path_of<F: Fn()>(_test: F) -> &'static str {
+    let path = std::any::type_name::<F>();
+    let path = path.strip_suffix("::here").unwrap_or(path);
+    // Of a closure in a test it is the test.
+    let path = path.split("::{{closure}}").next().unwrap_or(path);
+    path.split_once("::").expect("a test is in a crate").1
+}
+
+/// This binary, running the test `name` alone as a child with that role.
+pub(crate) fn command(name: &str, role: &str) -> Command {
+    of_this_test(Command::new(this_binary()), name, role)
+}
+
+fn of_this_test(mut command: Command, name: &str, role: &str) -> Command {
+    command.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(ROLE, role);
+    command
+}
+
+/// Runs the test `name` of this binary in a child with that role; gives what it printed.
+pub(crate) fn run(name: &str, role: &str) -> String {
+    Running::start(Command::new(this_binary()), name, role).end()
+}
+
+/// The same under `strace` with these options; none, and a word about it, without `strace`.
+pub(crate) fn traced(name: &str, role: &str, options: &[&str]) -> Option<Trace> {
+    if !has_strace() {
+        return None;
+    }
+    let file = format!("{name}-{role}-{}.strace", std::process::id());
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-y", "--seccomp-bpf", "-s", "200", "-o"]).arg(&file);
+    strace.args(options).arg("--").arg(this_binary());
+    // Who is traced already cannot look for leaks as well.
+    strace.env("ASAN_OPTIONS", "detect_leaks=0");
+    let ended = catch_unwind(AssertUnwindSafe(|| Running::start(strace, name, role).end()));
+    let text = std::fs::read(&file);
+    // Also after a failure, which may have made it large.
+    let removed = std::fs::remove_file(&file);
+    ended.unwrap_or_else(|failure| resume_unwind(failure));
+    removed.expect("its trace is ours");
+    let text = text.expect("strace has written its trace");
+    let text = String::from_utf8_lossy(&text);
+    Some(Trace::of(&text))
+}
+
+fn this_binary() -> std::path::PathBuf {
+    std::env::current_exe().expect("a test knows its binary")
+}
+
+/// Whether `strace` is there and allowed to trace.
+fn has_strace() -> bool {
+    let probe = Command::new("strace")
+        .args(["-f", "--seccomp-bpf", "-o", "/dev/null", "true"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    let works = probe.is_ok_and(|status| status.success());
+    if !works {
+        assert!(
+            std::env::var_os(REQUIRE_TOOLS).is_none(),
+            "strace cannot be started: install the package `strace` (5.7 or later), and allow \
+             ptrace where this runs"
+        );
+        println!("skipped: no strace");
+    }
+    works
+}
+
+/// A child that runs.
+pub(crate) struct Running {
+    child: Child,
+    what: String,
+}
+
+impl Running {
+    /// Starts the test `name` with that role. `command` is this binary, or runs it.
+    fn start(command: Command, name: &str, role: &str) -> Running {
+        let child = of_this_test(command, name, role)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // Of its own, so that the deadline reaches whom it has started, too.
+            .process_group(0)
+            .spawn()
+            .expect("a child can be started");
+        Running { child, what: format!("{name} as {role}") }
+    }
+
+    /// Starts the test `name` of this binary with that role.
+    pub(crate) fn of(name: &str, role: &str) -> Running {
+        Running::start(Command::new(this_binary()), name, role)
+    }
+
+    /// Its number stays its own until [`end`](Running::end) is called.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Waits for its end, and gives what it printed.
+    pub(crate) fn end(self) -> String {
+        let Running { child, what } = self;
+        let pid = Pid::from_child(&child);
+        let (sender, ended) = mpsc::channel();
+        let waiting = thread::spawn(move || sender.send(child.wait_with_output()));
+        let in_time = ended.recv_timeout(DEADLINE);
+        let hangs = in_time.is_err();
+        if hangs {
+            // It may have ended in this very moment.
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+        let output = in_time.unwrap_or_else(|_| ended.recv().expect("who waits, tells"));
+        let output = output.expect("a child can be waited for");
+        drop(waiting.join());
+        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.push_str(&String::from_utf8_lossy(&output.stderr));
+        assert!(!hangs, "{what} has not ended in {DEADLINE:?}:\n{text}");
+        assert!(output.status.success(), "{what}: {}:\n{text}", output.status);
+        assert!(text.contains("1 passed"), "there is no test {what}:\n{text}");
+        text
+    }
+}
+
+/// What `strace` saw.
+pub(crate) struct Trace {
+    lines: Vec<String>,
+}
+
+impl Trace {
+    pub(crate) fn of(text: &str) -> Trace {
+        Trace { lines: text.lines().map(str::to_owned).collect() }
+    }
+
+    /// What the thread that `write`s the word `begin` did from then until it wrote the word `end`.
+    /// Other threads, such as the one that waits for a test to end, go their own way meanwhile.
+    pub(crate) fn between(&self, begin: &str, end: &str) -> Vec<String> {
+        let said = self.by_thread().find(|(_, call)| call.contains(begin));
+        let (thread, _) = said.unwrap_or_else(|| panic!("no {begin}:\n{}", self.text()));
+        let mut calls = self.calls_of(thread).into_iter();
+        calls.find(|call| call.contains(begin));
+        let mut between = Vec::new();
+        loop {
+            match calls.next() {
+                None => panic!("no {end}:\n{}", self.text()),
+                Some(call) if call.contains(end) => return between,
+                Some(call) => between.push(call),
+            }
+        }
+    }
+
+    /// The calls of a thread, each in one piece: in the trace it is in two if another thread made
+    /// itself heard before it was over.
+    fn calls_of(&self, thread: &str) -> Vec<String> {
+        let mut calls: Vec<String> = Vec::new();
+        for (_, line) in self.by_thread().filter(|(who, _)| *who == thread) {
+            let rest = line.strip_prefix("<... ").and_then(|line| line.split_once(" resumed>"));
+            match (rest, calls.last_mut()) {
+                (Some((_, rest)), Some(begun)) => begun.push_str(rest),
+                _ => calls.push(line.trim_end_matches("<unfinished ...>").to_owned()),
+            }
+        }
+        calls
+    }
+
+    /// What each thread did, in order, without the number of the thread.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = &str> {
+        self.by_thread().map(|(_, line)| line)
+    }
+
+    /// Each line, and before it the number of the thread.
+    fn by_thread(&self) -> impl Iterator<Item = (&str, &str)> {
+        let parts = self.lines.iter().filter_map(|line| line.split_once(' '));
+        parts.map(|(thread, line)| (thread, line.trim_start()))
+    }
+
+    /// The calls of one of these names.
+    pub(crate) fn calls<'a>(&'a self, names: &'a [&str]) -> impl Iterator<Item = &'a str> {
+        self.lines().filter(move |line| {
+            let name = line.split_once('(').map(|(name, _)| name);
+            name.is_some_and(|name| names.contains(&name))
+        })
+    }
+
+    /// How often a call failed with this error because it was made to.
+    pub(crate) fn injected(&self, error: &str) -> usize {
+        let failed = format!("= -1 {error} ");
+        let made_to = |line: &&str| line.contains(&failed) && line.ends_with("(INJECTED)");
+        self.lines().filter(made_to).count()
+    }
+
+    /// The same as text, for the message of a failure.
+    pub(crate) fn text(&self) -> String {
+        self.lines.join("\n")
+    }
+}

@@ -1,0 +1,14 @@
+//! What the tests share.
+
+// Each test binary uses its own part of this.
+#![allow(dead_code, unused_macros, unused_imports)]
+
+pub(crate) mod children;
+pub(crate) mod connections;
+pub(crate) mod limits;
+pub(crate) mod log;
+pub(crate) mod process;
+pub(crate) mod proxy;
+pub(crate) mod reports;
+pub(crate) mod tasks;
+pub(crate) mod time;
