@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 use crate::current;
 
 pin_project! {
-    /// A future that can only be polled by a task. Elsewhere the panic has the place of the `await`:
+    /// A future that only a task can poll. Elsewhere the panic has the place of the `await`:
     /// `track_caller` takes it from there, but not through an async block.
     pub(crate) struct InKernel<F> {
         #[pin]

@@ -204,6 +204,24 @@ impl<S: Source> Registration<S> {
         Ok(())
     }
 
+    /// Takes the direction for a leaf whose budget is spent before it could try: it came first, so
+    /// one that comes meanwhile is the intruder (N3). Not if the source is to move to this kernel.
+    #[cold]
+    fn claim(&self, direction: Direction) -> bool {
+        let free = !self.is(PARKED[direction as usize]);
+        let Some(mine) = current::try_with(|core| core.number).filter(|_| free) else {
+            return false;
+        };
+        if !self.is(BOUND | PARKED[0] | PARKED[1]) {
+            self.kernel.set(mine);
+        }
+        let claimed = self.kernel.get() == mine;
+        if claimed {
+            self.set(PARKED[direction as usize]);
+        }
+        claimed
+    }
+
     /// Whether it is registered with this kernel.
     #[inline]
     fn is_here(&self, core: &Core) -> bool {

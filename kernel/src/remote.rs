@@ -18,12 +18,13 @@
 //! out `ASLEEP` pays the system call, hence one eventfd write per sleep. The kernel announces and
 //! looks in one step: it exchanges `AWAKE` for `ASLEEP`, and where that fails there is post; what
 //! comes later finds `ASLEEP` and wakes the poll. It is rung for under the lock, too: a kernel that
-//! has closed its mailbox knows that nobody still holds its descriptors. A task's waker posts
-//! itself once until the kernel took it, and a job or a registration posts once, so that part of the
-//! mailbox is bounded by what the kernel holds. Requests of handles have no bound but memory: a
-//! poster never waits. The kernel takes a slice of each part at a time, so neither makes the rest of
-//! the kernel late, nor the other part. A nudge is post without a message: the last handle is gone, for which the
-//! kernel may have been waiting.
+//! has closed its mailbox knows that nobody still holds its descriptors.
+//!
+//! A task's waker posts itself once until the kernel took it, and a job or a registration posts
+//! once, so that part of the mailbox is bounded by what the kernel holds. Requests of handles have
+//! no bound but memory: a poster never waits. The kernel serves a slice of each part at a time, so
+//! neither delays the other part or the rest of the kernel. A nudge is post without a message: the
+//! last handle is gone, for which the kernel may have been waiting.
 //!
 //! Nothing here may run in a signal handler: all of it takes a lock, and a message is allocated.
 //!

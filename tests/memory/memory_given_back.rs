@@ -73,6 +73,16 @@ fn what_bursts_of_tasks_take_is_given_back() {
             .await
         })
         .await?;
+        Result::Ok(())
+    })
+    .unwrap();
+}
+
+/// K14: the same of what has a name, is waited for, or waits for what stays.
+#[test]
+fn what_names_and_waiters_take_is_given_back() {
+    let _alone = crate::alone();
+    testing::run(async || {
         is_given_back("tasks with names", async |peak| {
             (0..BURST).for_each(|_| drop(spawn_named("a name", sleep(Duration::ZERO))));
             peak();

@@ -107,8 +107,8 @@ impl<'a, S: Source, D: Side> IoPoint<'a, S, D> {
                 |seat, cx| registration.attempt(seat, cx, site, &mut operation),
             )
         } else {
-            if !seat.parked {
-                registration.claim(seat);
+            if !seat.parked && registration.claim(seat.direction.direction()) {
+                (seat.parked, seat.taken) = (true, false);
             }
             point.poll(cx, |cx| registration.attempt(seat, cx, site, &mut operation))
         };
@@ -216,24 +216,6 @@ impl<S: Source> Registration<S> {
                     }
                 }
             }
-        }
-    }
-
-    /// Takes the direction for a leaf whose budget is spent before it could try: it came first, so
-    /// one that comes meanwhile is the intruder (N3). Not if the source is to move to this kernel.
-    #[cold]
-    fn claim(&self, seat: &mut Seat<impl Side>) {
-        let mine = current::try_with(|core| core.number);
-        let Some(mine) = mine.filter(|_| !self.is(PARKED[seat.direction.direction() as usize]))
-        else {
-            return;
-        };
-        if !self.is(BOUND | PARKED[0] | PARKED[1]) {
-            self.kernel.set(mine);
-        }
-        if self.kernel.get() == mine {
-            self.set(PARKED[seat.direction.direction() as usize]);
-            (seat.parked, seat.taken) = (true, false);
         }
     }
 

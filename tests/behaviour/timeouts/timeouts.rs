@@ -152,11 +152,16 @@ fn a_timeout_round_cancel_leaves_the_cleanup_alone() {
 fn a_timeout_round_a_thread_abandons_the_wait() {
     testing::run(async || {
         let (go, gate) = std::sync::mpsc::channel::<()>();
+        let (begin, begun) = std::sync::mpsc::channel();
         let (done, finished) = std::sync::mpsc::channel();
-        let job = on_thread(move || {
+        let mut job = Box::pin(on_thread(move || {
+            begin.send(()).unwrap();
             gate.recv().ok();
             done.send(()).unwrap();
-        });
+        }));
+        // One that waits for a thread is not started any more.
+        assert!(futures::poll!(&mut job).is_pending());
+        begun.recv().unwrap();
         // Nothing expires while a job is out on a virtual clock, but what is up already is.
         assert!(timeout_after(Duration::ZERO, job).await.is_err());
         go.send(()).unwrap();
