@@ -51,14 +51,14 @@ fn a_flood_of_spawns_is_served_in_slices() {
     .unwrap();
 }
 
-/// K2: a timer that is due fires while most of a flood is still to be served.
+/// K2: a timer that is due fires while most of a flood is still to be served. On the real clock,
+/// because the virtual one stands still as long as a task can run.
 #[test]
 fn a_timer_is_not_late_by_a_flood() {
-    testing::run(async || {
+    kernel::run(async || {
         let started = Arc::new(AtomicUsize::new(0));
-        let due = spawn(sleep(Duration::ZERO));
         flood(REQUESTS, &started);
-        due.join().await?.unwrap();
+        sleep(Duration::from_nanos(1)).await?;
         let before = started.load(Ordering::Relaxed);
         assert!(before <= 2 * SLICE, "{before} came first");
         Ok::<(), TaskCancelled>(())
