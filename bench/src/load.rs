@@ -29,6 +29,10 @@ pub enum Workload {
     Cancel,
     /// Many sleep; cancel one after the other, and wait for each.
     CancelMany,
+    /// Spawn a batch of members of a group, and leave the group; Curium alone.
+    GroupMember,
+    /// Nested timeouts round one sleep, all left by one cancellation; Curium alone.
+    TimeoutNested,
     /// Many sleep once, for 1 to 100 ms; processor time.
     TimerFire,
     /// One sleeps for 1 ms, again and again: how late?
@@ -44,7 +48,7 @@ pub enum Workload {
 use Workload::*;
 
 /// Each workload, its name, how many operations a run measures, and how many tasks take part.
-const ALL: [(Workload, &str, Load); 16] = [
+const ALL: [(Workload, &str, Load); 18] = [
     (SpawnJoin, "spawn_join", Load::new(1_000_000, 1_000)),
     (SpawnJoinAll, "spawn_join_all", Load::new(1_000_000, 1_000_000)),
     (SpawnJoinOne, "spawn_join_1", Load::new(500_000, 1)),
@@ -56,6 +60,8 @@ const ALL: [(Workload, &str, Load); 16] = [
     (TimerInsertCancel, "timer_insert_cancel", Load::new(500_000, 100_000)),
     (Cancel, "cancel", Load::new(300_000, 1)),
     (CancelMany, "cancel_many", Load::new(100_000, 100_000)),
+    (GroupMember, "group_member", Load::new(500_000, 1_000)),
+    (TimeoutNested, "timeout_nested", Load::new(500_000, 1_000)),
     (TimerFire, "timer_fire", Load::new(100_000, 100_000)),
     (Sleep1ms, "sleep_1ms", Load::new(200, 1)),
     (Sleep100us, "sleep_100us", Load::new(300, 1)),

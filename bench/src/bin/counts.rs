@@ -17,7 +17,7 @@ use bench::runtimes;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// What is counted: of times, nothing can be said here.
-const WORKLOADS: [Workload; 8] = [
+const WORKLOADS: [Workload; 10] = [
     Workload::SpawnJoin,
     Workload::SpawnJoinOne,
     Workload::Yield,
@@ -26,10 +26,13 @@ const WORKLOADS: [Workload; 8] = [
     Workload::LockContended,
     Workload::TimerInsertCancel,
     Workload::Cancel,
+    Workload::GroupMember,
+    Workload::TimeoutNested,
 ];
 
 /// Those that end by a cancellation, if only of what still sleeps: without records, never.
-const CANCELLING: [Workload; 2] = [Workload::TimerInsertCancel, Workload::Cancel];
+const CANCELLING: [Workload; 3] =
+    [Workload::TimerInsertCancel, Workload::Cancel, Workload::TimeoutNested];
 
 /// What is kept of the TCP servers: the name here, that of the figure there, and of how many
 /// requests.

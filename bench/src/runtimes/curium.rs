@@ -44,6 +44,8 @@ macro_rules! cancel {
     };
 }
 
+#[path = "../workloads/scopes.rs"]
+mod scopes;
 #[path = "../workloads/sync.rs"]
 mod sync_;
 #[path = "../workloads/tasks.rs"]
@@ -60,6 +62,7 @@ pub(super) fn run(workload: Workload, load: Load, look: fn()) -> Option<Sample> 
     tasks::run(workload, load)
         .or_else(|| sync_::run(workload, load))
         .or_else(|| timers::run(workload, load, look))
+        .or_else(|| scopes::run(workload, load))
 }
 
 fn block_on(main: impl AsyncFnOnce() -> Outcome<Sample>) -> Sample {
