@@ -6,8 +6,8 @@
 
 use std::fmt;
 
-use crate::body::TaskOutput;
-use crate::group_ref::GroupRef;
+use crate::group::handle::GroupRef;
+use crate::task::body::TaskOutput;
 
 /// What [`run`](crate::run) takes: an async function without parameters, an async closure, or a
 /// closure that returns a future. It may borrow from its surroundings.

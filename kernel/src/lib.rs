@@ -37,44 +37,39 @@
 //! Follow one read, from `spawn` to `join`; the files in the order in which it passes them.
 //!
 //! ```text
-//!   spawn(future) ─▶ task.rs ─▶ lifecycle.rs  admit: a cell of the table, queued
-//!                                   │
-//!             ┌─────────────────────▼─────────────────────┐
-//!             │ tick.rs    pop a ready task, poll it      │◀──────────────┐
+//!   spawn(future) ─▶ spawn.rs ─▶ core/life.rs  admit: a cell of the table, queued
+//!                                    │
+//!             ┌──────────────────────▼────────────────────┐
+//!             │ run/tick.rs   pop a ready task, poll it   │◀──────────────┐
 //!             └──────┬─────────────────────────────┬──────┘               │
 //!                    │ future polls the leaf       │ Ready: finish        │ wake
-//!                    ▼                             ▼                      │ (core.rs)
-//!             io.rs      try to read; would     lifecycle.rs  keep the    │
-//!             leaf.rs    block: cancelled? else   output, tell the group, │
-//!                        park, leave a record     wake the joiners ───────┤
-//!             reactor.rs who waits for which        │                     │
-//!                │       socket                     ▼                     │
-//!                │                               join.rs  take the output │
-//!                ▼                                                        │
-//!             idle.rs    nobody ready: sleep in the poll; an event ───────┘
+//!                    ▼                             ▼                      │ (core/state.rs)
+//!             io/point.rs    try to read;        core/life.rs  keep the   │
+//!             wait/point.rs  would block:          output, tell the group,│
+//!                    │       cancelled? else       wake the joiners ──────┤
+//!                    ▼       park                   │                     │
+//!             parts/reactor  which task waits       ▼                     │
+//!                    │       for which socket    wait/join.rs  take the   │
+//!                    ▼                             output                 │
+//!             run/idle.rs    no task is ready: sleep in the poll; event ──┘
 //! ```
 //!
-//! A cancellation goes the same way: `task.cancel()` (join.rs) stamps the task's scope (cancel.rs)
-//! and wakes its leaves; polled again, the leaf tries its operation first, and if that would still
-//! park, returns the error (leaf.rs).
+//! A cancellation goes the same way: `task.cancel()` (`wait/join.rs`) stamps the task's scope
+//! (`core/cancel.rs`) and wakes its leaves; polled again, the leaf tries its operation first, and
+//! if that would still park, returns the error (`wait/point.rs`).
 //!
-//! | file | holds |
+//! | room | holds |
 //! |---|---|
-//! | `kernel.rs`, `builder.rs` | [`Kernel`], [`run`], shutdown; what can be set |
-//! | `tick.rs`, `idle.rs` | a turn of the kernel; what it does between polls, and when idle |
-//! | `core.rs` | the state, and the six invariants that take the place of `SAFETY` comments |
-//! | `cell.rs`, `place.rs`, `flags.rs`, `body.rs` | what is known of a task, its states, its body |
-//! | `chunk.rs`, `table.rs`, `id.rs`, `lifecycle.rs` | where it stands, its name, its life |
-//! | `cancel.rs`, `scope*.rs` | scopes and delivery; the tree of scopes and parked leaves |
-//! | `leaf.rs`, `current.rs`, `target.rs` | the cancel point; the door; whom to wake |
-//! | `ready.rs`, `remote.rs`, `loomed.rs` | the ready queue; what other threads may touch |
-//! | `task.rs`, `join.rs`, `group*.rs` | the handle; waiting for a task; groups |
-//! | `bounds.rs` | what `run`, `spawn`, `scope` and timeouts take; the compiler's messages |
-//! | `timeout.rs`, `shield.rs`, `sleep.rs`, `job.rs` | timeouts; shields; time; other threads |
-//! | `timer.rs`, `clock.rs`, `reactor.rs`, `io*.rs` | the heap of timers; the clock; readiness |
-//! | `wait_queue.rs`, `handoff.rs` | FIFO waiters with hand-over, and the leaf made of them |
-//! | `snapshot.rs`, `report.rs`, `testing.rs` | the tree of tasks; what nobody took; the test kit |
-//! | `error.rs`, `links.rs` | what an await point can end in; lists through an arena |
+//! | `parts/` | data structures: lists, timers, ready queue, scopes, mailbox, reactor |
+//! | `task/` | a task at rest: state, body, cell, and the table of all of them |
+//! | `core/` | the state of a kernel, with the six invariants, and each small step on it |
+//! | `run/` | the turns of the kernel, what it does when idle, how it begins and ends |
+//! | `wait/` | the cancel point, the wait queue, and the kernel's own leaves |
+//! | `scope/` | timeouts and shields |
+//! | `io/` | registrations of sources, and the leaf on one |
+//! | `group/` | task groups |
+//! | `spawn.rs`, `bounds.rs` | spawning and the handle of a task; the compiler's messages |
+//! | `testing.rs` | the test kit |
 //!
 //! What must not compile: a task that moves to another thread, and a future that fails with
 //! nothing.
@@ -107,76 +102,50 @@
 //! No `unsafe`, no `Send` tasks, no work stealing: a second core means a second kernel on a second
 //! thread. No signals yet, no thread pool, no processes.
 
-pub use crate::body::TaskOutput;
-pub use crate::builder::Builder;
-pub use crate::cell::End;
+pub use crate::core::inspect::{ParkedAt, TaskInfo, TaskState, current_task, tasks};
+pub use crate::core::report::{Failure, ProgramCode, Report};
 pub use crate::error::{
     CancelReason, GroupError, JoinedExt, Panic, Result, TaskCancelled, TaskError, TaskTimeout,
     cancelled,
 };
-pub use crate::group::TaskGroup;
-pub use crate::group_ref::{GroupEnded, GroupRef};
-pub use crate::group_state::{MemberEnd, Wait};
+pub use crate::group::handle::{GroupEnded, GroupRef};
+pub use crate::group::state::{MemberEnd, Wait};
+pub use crate::group::task_group::TaskGroup;
 pub use crate::id::TaskId;
-pub use crate::job::on_thread;
-pub use crate::join::{Cancel, Join, WaitEnd};
-pub use crate::kernel::{Kernel, Leftovers, run};
-pub use crate::leaf::CancelPoint;
-pub use crate::remote::{Handle, KernelGone};
-pub use crate::report::{Failure, ProgramCode, Report};
-pub use crate::shield::{
+pub use crate::parts::mailbox::{Handle, KernelGone};
+pub use crate::run::builder::Builder;
+pub use crate::run::kernel::{Kernel, Leftovers, run};
+pub use crate::scope::shield::{
     Cancellable, Shield, cancellable, check_cancellation, disable_cancellation,
     disable_cancellation_for,
 };
-pub use crate::sleep::{Interval, Sleep, YieldNow, interval, now, sleep, sleep_until, yield_now};
-pub use crate::snapshot::{ParkedAt, TaskInfo, TaskState, current_task, tasks};
-pub use crate::task::{Task, handle, spawn, spawn_named};
-pub use crate::timeout::{IgnoreAfter, Timeout, ignore_after, timeout_after, timeout_at};
+pub use crate::scope::timeout::{IgnoreAfter, Timeout, ignore_after, timeout_after, timeout_at};
+pub use crate::spawn::{Task, handle, spawn, spawn_named};
+pub use crate::task::body::TaskOutput;
+pub use crate::task::cell::End;
+pub use crate::wait::join::{Cancel, Join, WaitEnd};
+pub use crate::wait::point::CancelPoint;
+pub use crate::wait::sleep::{
+    Interval, Sleep, YieldNow, interval, now, sleep, sleep_until, yield_now,
+};
+pub use crate::wait::thread::on_thread;
 
-mod body;
+/// FIFO waiters with hand-over: what every primitive of `sync` stands on.
+pub mod wait_queue {
+    pub use crate::wait::handoff::{Handoff, Wait};
+    pub use crate::wait::queue::{WaitQueue, WaitSlot};
+}
+
 pub mod bounds;
-mod builder;
-mod cancel;
-mod cell;
-mod chunk;
-mod clock;
 mod core;
-mod current;
 mod error;
-mod flags;
 mod group;
-mod group_end;
-mod group_ref;
-mod group_state;
-mod group_wait;
-mod handoff;
 mod id;
-mod idle;
-mod in_kernel;
 pub mod io;
-mod io_error;
-mod job;
-mod join;
-mod kernel;
-mod leaf;
-mod lifecycle;
-mod links;
-mod loomed;
-mod place;
-mod reactor;
-mod ready;
-mod remote;
-mod report;
+mod parts;
+mod run;
 mod scope;
-mod scope_guard;
-mod shield;
-mod sleep;
-mod snapshot;
-mod table;
-mod target;
+mod spawn;
 mod task;
 pub mod testing;
-mod tick;
-mod timeout;
-mod timer;
-pub mod wait_queue;
+mod wait;

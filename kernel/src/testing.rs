@@ -19,13 +19,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::bounds::Main;
-use crate::builder::Builder;
-use crate::core::Core;
-use crate::current;
+use crate::core::current;
+use crate::core::state::Core;
 use crate::error::TaskCancelled;
-use crate::kernel::{Kernel, Leftovers, refuse_nesting};
-use crate::sleep::sleep;
-use crate::wait_queue::{Handoff, Wait, WaitQueue};
+use crate::run::builder::Builder;
+use crate::run::kernel::{Kernel, Leftovers, refuse_nesting};
+use crate::wait::handoff::{Handoff, Wait};
+use crate::wait::queue::WaitQueue;
+use crate::wait::sleep::sleep;
 
 /// Runs `main` on the virtual clock, as [`kernel::run`](crate::run) does on the real one, and then
 /// looks whether anything was left behind.

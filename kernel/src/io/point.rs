@@ -11,16 +11,16 @@ use std::task::{Context, Poll};
 
 use mio::event::Source;
 
-use super::side::Side;
-use super::{BOUND, Direction, MORE, PARKED, Registration, TELLS_ROOM};
-use crate::chunk::TaskRef;
-use crate::core::Core;
-use crate::current;
+use super::registration::{BOUND, MORE, PARKED, TELLS_ROOM};
+use super::{Direction, Registration, Side};
+use crate::core::current;
+use crate::core::state::Core;
 use crate::id::TaskId;
-use crate::io_error::{busy, closed, elsewhere};
-use crate::leaf::{CancelPoint, Quick};
-use crate::reactor::{Last, Sat, Who};
-use crate::remote::Message;
+use crate::io::error::{busy, closed, elsewhere};
+use crate::parts::mailbox::Message;
+use crate::parts::reactor::{Last, Sat, Who};
+use crate::task::chunk::TaskRef;
+use crate::wait::point::{CancelPoint, Quick};
 
 /// The cancel point of a leaf that waits for a source: what [`Io`](super::Io) is made of, for
 /// leaves that bring their operation along at each poll.

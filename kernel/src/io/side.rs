@@ -1,6 +1,6 @@
 //! Directions as types, so that a leaf that only reads holds no code for writing.
 
-use crate::reactor::Direction;
+use crate::parts::reactor::Direction;
 
 /// A direction; known when compiling, or not.
 pub trait Side: Copy + sealed::Sealed {

@@ -1,0 +1,341 @@
+//! Delivery: how a request becomes an error at an await point.
+//!
+//! A cancelled scope carries the *stamp* of its cancellation, from a counter of the kernel, and a
+//! *pending* flag. While a task is polled, the kernel publishes the **ambient** of the innermost
+//! scope that is being polled: the greatest stamp and the or of the flags of all scopes from there
+//! outward, up to a shield. A leaf that would park for the first time remembers the counter. From
+//! then on:
+//!
+//! - ambient pending: the leaf takes the error, and the flag of the *outermost* pending scope is
+//!   cleared. Delivered means returned (C3): until some leaf has returned it, the flag stands.
+//! - ambient stamp greater than what the leaf remembered: the leaf was parked when the cancellation
+//!   came, so it gets the error too, also if another leaf has cleared the flag (C2).
+//! - else it parks. A leaf made after the delivery remembers a counter at or above the stamp (C4).
+//!
+//! Source: the level-cancelled scopes of trio, made edge-triggered with stamps; curio's two flags a
+//! task are where this started.
+
+use crate::core::current;
+use crate::core::state::Core;
+use crate::error::{CancelReason, TaskCancelled};
+use crate::id::TaskId;
+use crate::parts::list::NONE;
+use crate::parts::scopes::{Scope, ScopeKind, Scopes};
+use crate::task::chunk::TaskRef;
+use crate::task::state::Flags;
+use crate::wait::waiter::wake_foreign;
+
+/// What the scopes around the leaf that is being polled say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ambient {
+    /// The innermost scope, `NONE` for the task's root.
+    pub(crate) scope: u32,
+    /// The greatest stamp, 0 for none.
+    pub(crate) stamp: u64,
+    pub(crate) pending: bool,
+}
+
+impl Ambient {
+    pub(crate) const CLEAR: Ambient = Ambient { scope: NONE, stamp: 0, pending: false };
+
+    /// Whether there is no inner scope and nothing was ever cancelled.
+    #[inline]
+    pub(crate) fn is_clear(&self) -> bool {
+        self.scope == NONE && self.stamp == 0
+    }
+}
+
+impl Core {
+    /// Asks for the cancellation of a task. On an ended task, or a second time: nothing (C4, C5).
+    pub(crate) fn request(&self, cell: &TaskRef, reason: CancelReason) {
+        if !cell.is_current() || cell.flags.any(Flags::FREE | Flags::ENDED | Flags::ASKED) {
+            return;
+        }
+        cell.ask(self.next_stamp(), reason);
+        self.changed(cell.id());
+        self.make_ready(cell);
+        let (record, child) = cell.hanging();
+        self.wake_foreign_below(record, child);
+    }
+
+    /// Cancels an inner scope: its deadline came, or its group failed. A shield ends instead.
+    pub(crate) fn cancel_scope(&self, key: u32, reason: CancelReason) {
+        let stamp = self.next_stamp();
+        let (task, record, child, wakers) = {
+            let mut scopes = self.scopes.borrow_mut();
+            let Some(scope) = scopes.scopes.get_mut(key as usize) else {
+                return;
+            };
+            match scope.kind {
+                ScopeKind::Shield | ScopeKind::SpentShield => {
+                    scopes.open_shield(key);
+                    self.let_through(&mut scopes, key, stamp);
+                }
+                _ if scope.stamp != 0 => return,
+                ScopeKind::Timeout | ScopeKind::Body => {
+                    scope.stamp = stamp;
+                    scope.pending = true;
+                    scope.reason = reason;
+                }
+            }
+            let wakers = scopes.take_wakers_in(key);
+            let scope = &scopes.scopes[key as usize];
+            (scope.task, scope.first_record, scope.first_child, wakers)
+        };
+        self.changed(task);
+        self.wake(task);
+        wakers.into_iter().for_each(wake_foreign);
+        if record == NONE && child == NONE && self.running_id() != Some(task) {
+            // Nothing of ours is parked in it, so perhaps nobody will poll it.
+            if let Some(cell) = self.find(task) {
+                self.watch_foreign(&cell);
+            }
+        }
+    }
+
+    /// A bounded shield has ended: what it held back reaches every leaf that is parked in it now,
+    /// also one that parked after the cancellation came.
+    fn let_through(&self, scopes: &mut Scopes, shield: u32, stamp: u64) {
+        let task = scopes.scopes[shield as usize].task;
+        let mut held_back = None;
+        let mut at = scopes.scopes[shield as usize].parent;
+        let root = loop {
+            match scopes.scopes.get(at as usize) {
+                None => break self.find(task),
+                Some(scope) if scope.kind == ScopeKind::Shield => break None,
+                Some(scope) => {
+                    if scope.pending {
+                        held_back = Some(scope.reason);
+                    }
+                    at = scope.parent;
+                }
+            }
+        };
+        if let Some(asked) = root.and_then(|cell| cell.asked()).filter(|asked| asked.pending) {
+            held_back = Some(asked.reason);
+        }
+        if let Some(reason) = held_back {
+            let shield = &mut scopes.scopes[shield as usize];
+            shield.stamp = stamp;
+            shield.reason = reason;
+        }
+    }
+
+    /// Wakes the foreign wakers of the leaves below these heads; the others are their task's.
+    #[inline]
+    fn wake_foreign_below(&self, first_record: u32, first_child: u32) {
+        if first_record != NONE || first_child != NONE {
+            let wakers = self.scopes.borrow_mut().take_wakers(first_record, first_child);
+            wakers.into_iter().for_each(wake_foreign);
+        }
+    }
+
+    /// Whether a leaf that would park must return the error instead. `since`: the counter when it
+    /// first parked, 0 if it has not.
+    pub(crate) fn due(&self, since: u64) -> bool {
+        let ambient = current::ambient();
+        ambient.pending || (since != 0 && ambient.stamp > since)
+    }
+
+    /// Makes the error for a leaf that is due. Serves the outermost scope that wants it.
+    pub(crate) fn deliver(&self, since: u64) -> TaskCancelled {
+        let ambient = current::ambient();
+        if ambient.scope == NONE {
+            // The short way: there is only the task's own.
+            let reason = self.with_running(|cell| cell.deliver()).flatten();
+            self.epoch.set(self.epoch.get() + 1);
+            current::set_ambient(Ambient { pending: false, ..ambient });
+            return TaskCancelled::new(reason.expect("a leaf is due because somebody asked"));
+        }
+        self.deliver_in(since)
+    }
+
+    /// The same inside a scope.
+    #[inline(never)]
+    fn deliver_in(&self, since: u64) -> TaskCancelled {
+        let running = self.with_running(TaskRef::clone);
+        let root = &running.expect("a leaf is due only while its task is polled");
+        let since = if since == 0 { u64::MAX } else { since };
+        let mut scopes = self.scopes.borrow_mut();
+        let mut outermost = None;
+        let mut at = current::ambient().scope;
+        let shielded = loop {
+            match scopes.scopes.get(at as usize) {
+                None => break false,
+                Some(scope) if scope.kind == ScopeKind::Shield => break true,
+                Some(scope) => {
+                    if scope.pending || scope.stamp > since {
+                        outermost = Some(at);
+                    }
+                    at = scope.parent;
+                }
+            }
+        };
+        if !shielded && root.asked().is_some_and(|asked| asked.pending || asked.stamp > since) {
+            outermost = None;
+        }
+        let mut at = current::ambient().scope;
+        while at != NONE && Some(at) != outermost {
+            let scope = &mut scopes.scopes[at as usize];
+            if scope.kind == ScopeKind::Shield {
+                break;
+            }
+            scope.foreign = true;
+            at = scope.parent;
+        }
+        let reason = match outermost {
+            None => root.deliver().expect("a leaf is due because somebody asked"),
+            Some(key) => {
+                let scope = &mut scopes.scopes[key as usize];
+                scope.pending = false;
+                scope.delivered = self.next_stamp();
+                scope.reason
+            }
+        };
+        drop(scopes);
+        self.refresh();
+        TaskCancelled::new(reason)
+    }
+
+    /// The same for a task that awaits its own end: whatever shields there are.
+    pub(crate) fn deliver_to_oneself(&self, cell: &TaskRef) -> TaskCancelled {
+        let mut scopes = self.scopes.borrow_mut();
+        let mut at = current::ambient().scope;
+        while let Some(scope) = scopes.scopes.get_mut(at as usize) {
+            scope.foreign = true;
+            at = scope.parent;
+        }
+        drop(scopes);
+        let reason = cell.deliver().expect("it was asked just now, or earlier");
+        self.refresh();
+        TaskCancelled::new(reason)
+    }
+
+    /// Whether a cancellation waits for the task that runs, behind whatever shields (for
+    /// `check_cancellation`): the reason of the outermost.
+    pub(crate) fn peek(&self) -> Option<TaskCancelled> {
+        let cell = self.with_running(TaskRef::clone)?;
+        if let Some(asked) = cell.asked().filter(|asked| asked.pending) {
+            return Some(TaskCancelled::new(asked.reason));
+        }
+        let scopes = self.scopes.borrow();
+        let mut found = None;
+        let mut at = current::ambient().scope;
+        while let Some(scope) = scopes.scopes.get(at as usize) {
+            if scope.pending {
+                found = Some(TaskCancelled::new(scope.reason));
+            }
+            at = scope.parent;
+        }
+        found
+    }
+
+    /// Makes a scope below the one that is being polled.
+    pub(crate) fn open_scope(&self, cell: &TaskRef, kind: ScopeKind, deadline: u64) -> u32 {
+        let scope = Scope::new(cell.id(), kind, self.next_stamp(), deadline);
+        let mut scopes = self.scopes.borrow_mut();
+        let key = u32::try_from(scopes.scopes.insert(scope)).expect("fewer than 2^32 scopes");
+        scopes.hang(key, current::ambient().scope, &cell.heads());
+        key
+    }
+
+    /// The ambient inside a scope that is about to be polled; hangs it over if it has moved.
+    pub(crate) fn enter_scope(&self, key: u32) -> Ambient {
+        let outer = current::ambient();
+        let running = self.with_running(TaskRef::clone);
+        let mut scopes = self.scopes.borrow_mut();
+        let scope = &scopes.scopes[key as usize];
+        if let Some(cell) = running.as_ref() {
+            if scope.task != cell.id() || scope.parent != outer.scope {
+                let old = self.find(scope.task);
+                scopes.unhang(key, old.as_ref().map(TaskRef::heads).as_ref());
+                scopes.scopes[key as usize].task = cell.id();
+                scopes.hang(key, outer.scope, &cell.heads());
+                // What was known of it and of those inside was said by others.
+                self.epoch.set(self.epoch.get() + 1);
+            }
+        }
+        scopes.scopes[key as usize].within(key, outer)
+    }
+
+    /// Removes a scope. `passing`: its body ended in an error that carries what was delivered
+    /// outward; otherwise the timeouts whose expiry was swallowed inside are pending again (T5).
+    pub(crate) fn close_scope(&self, key: u32, passing: bool) {
+        let mut scopes = self.scopes.borrow_mut();
+        let cell = self.find(scopes.scopes[key as usize].task);
+        if scopes.scopes[key as usize].first_child != NONE {
+            // They go to its parent, and what was known of them goes with it.
+            self.epoch.set(self.epoch.get() + 1);
+        }
+        let closed = scopes.remove(key, cell.as_ref().map(TaskRef::heads).as_ref());
+        let mut at = if closed.foreign && !passing { closed.parent } else { NONE };
+        let rearm = at != NONE;
+        while let Some(scope) = scopes.scopes.get_mut(at as usize) {
+            match scope.kind {
+                ScopeKind::Shield => break,
+                ScopeKind::Timeout if scope.delivered > closed.entered => scope.pending = true,
+                _ => {}
+            }
+            at = scope.parent;
+        }
+        drop(scopes);
+        if rearm {
+            self.changed(closed.task);
+        }
+    }
+
+    /// Some scope of `task` changed: copies of the ambient are stale.
+    fn changed(&self, task: TaskId) {
+        self.epoch.set(self.epoch.get() + 1);
+        if self.running_id() == Some(task) {
+            self.refresh();
+        }
+    }
+
+    /// Some scope around the leaf that is being polled changed: works the ambient out again.
+    pub(crate) fn refresh(&self) {
+        self.epoch.set(self.epoch.get() + 1);
+        self.publish(current::ambient().scope);
+    }
+
+    /// Publishes what the scopes from `scope` outward say, from the scopes themselves.
+    pub(crate) fn publish(&self, scope: u32) {
+        // Hidden by another kernel, which has this done when it goes.
+        if current::is_current(self) {
+            current::set_ambient(self.ambient_of(scope));
+        }
+    }
+
+    /// Works outward only as far as nothing is known, and notes on the way back what each scope
+    /// says: leaving nested scopes one after the other asks each of them once.
+    fn ambient_of(&self, scope: u32) -> Ambient {
+        let epoch = self.epoch.get();
+        let mut scopes = self.scopes.borrow_mut();
+        let mut inner = std::mem::take(&mut scopes.path);
+        let mut at = scope;
+        let mut ambient = loop {
+            match scopes.scopes.get(at as usize) {
+                None => {
+                    let asked = self.with_running(|cell| cell.asked()).flatten();
+                    let (stamp, pending) = asked.map_or((0, false), |it| (it.stamp, it.pending));
+                    break Ambient { scope: at, stamp, pending };
+                }
+                Some(scope) if scope.known.0 == epoch => break scope.known.1,
+                Some(scope) => {
+                    inner.push(at);
+                    if scope.kind == ScopeKind::Shield {
+                        break Ambient::CLEAR;
+                    }
+                    at = scope.parent;
+                }
+            }
+        };
+        while let Some(at) = inner.pop() {
+            let scope = &mut scopes.scopes[at as usize];
+            ambient = scope.within(at, ambient);
+            scope.known = (epoch, ambient);
+        }
+        scopes.path = inner;
+        ambient
+    }
+}

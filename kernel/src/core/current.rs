@@ -1,0 +1,376 @@
+//! The one door from user code into the kernel of this thread.
+//!
+//! A leaf, `spawn`, a waker that fires on the kernel's own thread: all of them come in here, and
+//! nowhere else. The thread-local is constant and has no destructor, so reaching for it is one
+//! load, and it is still there when other thread-locals are gone (a wake from a late destructor is
+//! a no-op, not a panic).
+//!
+//! What a leaf asks at every poll (is this the waker of the task itself, is the budget spent, is a
+//! cancellation due) stands here in plain cells; [`with`] leads to the rest.
+//!
+//! Invariant *no user code under a kernel borrow*: the closures given to [`with`], [`try_with`],
+//! [`own`] and [`running`] run kernel code only: they never poll, wake a foreign waker, drop a
+//! future or call back into a program.
+
+use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
+use std::panic::Location;
+use std::rc::Rc;
+use std::task::{RawWakerVTable, Waker};
+
+use crate::core::cancel::Ambient;
+use crate::core::state::Core;
+use crate::id::TaskId;
+use crate::task::cell::TaskCell;
+use crate::task::chunk::{Chunk, TaskRef};
+use crate::task::state::Flags;
+
+struct Door {
+    /// `ManuallyDrop` takes the destructor away; [`Entered`] empties the slot instead.
+    kernel: RefCell<ManuallyDrop<Option<Rc<Core>>>>,
+    /// Where the task that is being polled stands, or the last one: of `kernel`, or of an outer one
+    /// that `Entered` has hidden.
+    chunk: Cell<ManuallyDrop<Option<Rc<Chunk>>>>,
+    /// Its name there.
+    name: Cell<TaskId>,
+    // What the poll that goes on has to offer to its leaves:
+    /// The waker it is made with, to be recognised by its address.
+    waker: Cell<Address>,
+    /// The same while what the scopes say is clear, and else none: most leaves ask for both.
+    plain: Cell<Address>,
+    /// Operations that may still complete in this poll of the task (K2). Below zero it counts
+    /// those that were refused because the budget was spent.
+    budget: Cell<i32>,
+    /// [`AGAIN`] and [`RECORDED`].
+    marks: Cell<u32>,
+    /// What the scopes around the leaf say; clear between polls.
+    ambient: Cell<Ambient>,
+}
+
+/// The task is to be queued again when this poll ends: as the flag of the task that it becomes.
+const AGAIN: u32 = Flags::QUEUED;
+/// A leaf has left its record at the place of the task, in this poll. Likewise.
+const RECORDED: u32 = Flags::PARKED;
+
+/// Refusals in one poll after which it must be an executor inside the task that keeps asking. A
+/// combinator asks each of its leaves about once.
+const REFUSALS: i32 = 1024;
+
+const _: () = assert!((AGAIN | RECORDED) <= u8::MAX as u32, "see `end_poll`");
+
+/// Where a waker is: two of one task are at one place.
+type Address = (*const (), *const RawWakerVTable);
+
+const NO_WAKER: Address = (std::ptr::null(), std::ptr::null());
+
+impl Door {
+    /// What leaves find from here on.
+    #[inline]
+    fn offer(&self, waker: Address, ambient: Ambient) {
+        self.waker.set(waker);
+        self.ambient.set(ambient);
+        self.plain.set(if ambient.is_clear() { waker } else { NO_WAKER });
+    }
+}
+
+thread_local! {
+    static DOOR: Door = const {
+        Door {
+            kernel: RefCell::new(ManuallyDrop::new(None)),
+            chunk: Cell::new(ManuallyDrop::new(None)),
+            name: Cell::new(TaskId::NOBODY),
+            waker: Cell::new(NO_WAKER),
+            plain: Cell::new(NO_WAKER),
+            budget: Cell::new(Core::BUDGET),
+            marks: Cell::new(0),
+            ambient: Cell::new(Ambient::CLEAR),
+        }
+    };
+}
+
+/// Runs `f` with the kernel that is running on this thread, if there is one.
+#[inline]
+pub(crate) fn try_with<R>(f: impl FnOnce(&Rc<Core>) -> R) -> Option<R> {
+    DOOR.with(|door| door.kernel.borrow().as_ref().map(f))
+}
+
+/// Runs `f` with the kernel that is running on this thread.
+///
+/// # Panics
+///
+/// When there is none: the message names `what` was called, and the location is the caller's.
+#[track_caller]
+#[inline]
+pub(crate) fn with<R>(what: &str, f: impl FnOnce(&Rc<Core>) -> R) -> R {
+    match try_with(f) {
+        Some(value) => value,
+        None => outside(what),
+    }
+}
+
+#[cold]
+#[track_caller]
+pub(crate) fn outside(what: &str) -> ! {
+    panic!(
+        "{what} was called outside a kernel; call it in a task, that is inside \
+         `kernel::run(async || ...)`"
+    );
+}
+
+/// The same for what was made at `site`; the location of the panic is where it is awaited.
+#[cold]
+#[track_caller]
+pub(crate) fn outside_at(what: &str, site: &Location<'_>) -> ! {
+    panic!(
+        "{what} at {site} was polled outside a kernel; await it in a task, that is inside \
+         `kernel::run(async || ...)`"
+    );
+}
+
+/// Whether that is the own waker of the task that is being polled. Between polls nobody has it.
+#[inline]
+pub(crate) fn is_own(waker: &Waker) -> bool {
+    is_at(waker, DOOR.with(|door| door.waker.get()))
+}
+
+#[inline]
+fn is_at(waker: &Waker, (data, vtable): Address) -> bool {
+    std::ptr::eq(waker.data(), data) && std::ptr::eq(waker.vtable(), vtable)
+}
+
+/// Runs `f` with the task that is being polled, if `waker` is its own and nothing around the leaf
+/// is or was cancelled or is an inner scope.
+#[inline]
+pub(crate) fn plainly<R>(waker: &Waker, f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
+    if is_at(waker, DOOR.with(|door| door.plain.get())) { last(f) } else { None }
+}
+
+/// Runs `f` with the task that is being polled, if `waker` is its own.
+#[inline]
+pub(crate) fn own<R>(waker: &Waker, f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
+    // Who has that waker is being polled: it is forgotten before others have it (`Core::polled`).
+    if is_own(waker) { last(f) } else { None }
+}
+
+/// Runs `f` with the task that is being polled on this thread, of whichever kernel. Unlike the
+/// others this does not nest.
+#[inline]
+pub(crate) fn running<R>(f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
+    last(|task| (task.core().running.get() != TaskId::NOBODY).then(|| f(task))).flatten()
+}
+
+/// The same with the one that was polled last, if nobody is being polled. For who knows better.
+#[inline]
+fn last<R>(f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
+    DOOR.with(|door| {
+        // Out of its place meanwhile, so `f` must not ask again.
+        let chunk = ManuallyDrop::into_inner(door.chunk.replace(ManuallyDrop::new(None)));
+        let task = TaskRef::by(chunk?, door.name.get());
+        let result = f(&task);
+        door.chunk.set(ManuallyDrop::new(Some(task.into_chunk())));
+        Some(result)
+    })
+}
+
+/// Queues the task that is being polled again when its poll ends, if `waker` is its own.
+#[inline]
+pub(crate) fn again(waker: &Waker) -> bool {
+    let own = is_own(waker);
+    if own {
+        go_again();
+    }
+    own
+}
+
+/// Queues the task that is being polled again when its poll ends.
+#[inline]
+pub(crate) fn go_again() {
+    DOOR.with(|door| door.marks.set(door.marks.get() | AGAIN));
+}
+
+/// Spends one operation of the budget of this poll; false if there is none left.
+#[inline]
+pub(crate) fn spend() -> bool {
+    DOOR.with(|door| {
+        let budget = door.budget.get();
+        if budget > 0 {
+            door.budget.set(budget - 1);
+        }
+        budget > 0
+    })
+}
+
+/// Gives one operation back: only what completes costs anything.
+#[inline]
+pub(crate) fn unspend() {
+    DOOR.with(|door| door.budget.set(door.budget.get() + 1));
+}
+
+/// An operation is refused, as the budget of this poll is spent. It stays spent until the poll of
+/// the task ends, whatever combinator the leaf is in: otherwise its neighbour would go on with a
+/// full one. But an executor that runs inside the task polls its leaves again and again without
+/// returning to the kernel; after [`REFUSALS`] there is a budget anew for it.
+#[cold]
+pub(crate) fn refuse() {
+    DOOR.with(|door| {
+        let budget = door.budget.get() - 1;
+        door.budget.set(if budget > -REFUSALS { budget } else { Core::BUDGET });
+    });
+}
+
+/// A budget anew, where no task is polled.
+#[cold]
+pub(crate) fn renew_budget() {
+    DOOR.with(|door| door.budget.set(Core::BUDGET));
+}
+
+/// Whether a leaf has left its record at the place of the task, in this poll.
+#[inline]
+pub(crate) fn has_recorded() -> bool {
+    DOOR.with(|door| door.marks.get() & RECORDED != 0)
+}
+
+/// A leaf leaves its record at the place of the task, or takes it away.
+#[inline]
+pub(crate) fn set_recorded(recorded: bool) {
+    DOOR.with(|door| {
+        let others = door.marks.get() & !RECORDED;
+        door.marks.set(if recorded { others | RECORDED } else { others });
+    });
+}
+
+#[inline]
+pub(crate) fn ambient() -> Ambient {
+    DOOR.with(|door| door.ambient.get())
+}
+
+#[inline]
+pub(crate) fn set_ambient(ambient: Ambient) {
+    DOOR.with(|door| door.offer(door.waker.get(), ambient));
+}
+
+/// Says which waker the polls to come use, and what the task's root scope says.
+#[inline]
+pub(crate) fn offer(waker: &Waker, ambient: Ambient) {
+    DOOR.with(|door| door.offer((waker.data(), waker.vtable()), ambient));
+}
+
+/// The poll of a task begins: it is the running one, with a budget anew. After a panic it still is:
+/// [`stop_running`].
+#[inline]
+pub(crate) fn begin_poll(name: TaskId, cell: &TaskCell) {
+    DOOR.with(|door| {
+        door.budget.set(Core::BUDGET);
+        door.marks.set(0);
+        door.name.set(name);
+    });
+    cell.cycles.set(cell.cycles.get().wrapping_add(1));
+}
+
+/// The tasks to be polled next are in that chunk; with none, the kernel has stopped turning.
+#[inline]
+pub(crate) fn set_chunk(chunk: Option<Rc<Chunk>>) {
+    let before = DOOR.with(|door| door.chunk.replace(ManuallyDrop::new(chunk)));
+    drop(ManuallyDrop::into_inner(before));
+}
+
+/// What a poll has left at the door.
+#[derive(Clone, Copy)]
+pub(crate) struct Marks(u8);
+
+impl Marks {
+    /// The task asked to be queued again.
+    #[inline]
+    pub(crate) fn again(self) -> bool {
+        self.flags() & AGAIN != 0
+    }
+
+    /// The same, the record put down elsewhere.
+    pub(crate) fn without_record(self) -> Self {
+        Marks(self.0 & !(RECORDED as u8))
+    }
+
+    /// `Flags::PARKED` if a leaf has left its record.
+    #[inline]
+    pub(crate) fn parked(self) -> u32 {
+        self.flags() & RECORDED
+    }
+
+    /// The same, and `Flags::QUEUED` if the task asked to be queued again.
+    #[inline]
+    pub(crate) fn flags(self) -> u32 {
+        self.0.into()
+    }
+}
+
+/// The poll has ended: what it has left.
+#[inline]
+pub(crate) fn end_poll() -> Marks {
+    // One byte, as the compiler has one byte written when a mark is made: who reads more than was
+    // written last waits until that is through.
+    DOOR.with(|door| Marks(door.marks.get() as u8))
+}
+
+/// Nobody runs any more: a poll has panicked.
+pub(crate) fn stop_running() -> Option<TaskRef> {
+    forget_poll();
+    let task = running(TaskRef::clone);
+    if let Some(task) = &task {
+        task.core().running.set(TaskId::NOBODY);
+    }
+    task
+}
+
+/// What the last poll offered to its leaves is nobody's any more: a program's code comes next.
+pub(crate) fn forget_poll() {
+    DOOR.with(|door| door.offer(NO_WAKER, Ambient::CLEAR));
+}
+
+/// While this lives, its kernel is the current one of the thread.
+pub(crate) struct Entered {
+    outer: Option<Rc<Core>>,
+    waker: Address,
+    ambient: Ambient,
+}
+
+impl Entered {
+    /// Makes `core` current. Only `Kernel` and `Core::abort` do this, and `Kernel::run` refuses
+    /// when another kernel is current; dropping a kernel inside another one is allowed, hence
+    /// `outer`, and the waker and the ambient of the poll that goes on there are hidden meanwhile.
+    pub(crate) fn new(core: &Rc<Core>) -> Self {
+        let outer = swap(Some(core.clone()));
+        DOOR.with(|door| {
+            let (waker, ambient) = (door.waker.get(), door.ambient.get());
+            door.offer(NO_WAKER, Ambient::CLEAR);
+            Entered { outer, waker, ambient }
+        })
+    }
+
+    /// Makes `core` current, unless it is.
+    pub(crate) fn unless_current(core: &Rc<Core>) -> Option<Self> {
+        (!is_current(core)).then(|| Entered::new(core))
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        // The kernel may drop with the last reference: outside the thread-local's borrow.
+        let inner = swap(self.outer.take());
+        DOOR.with(|door| door.offer(self.waker, self.ambient));
+        // What was hidden may have been cancelled meanwhile.
+        let outer = try_with(Rc::clone);
+        if let Some(outer) = outer {
+            outer.refresh();
+        }
+        drop(inner);
+    }
+}
+
+/// Whether that kernel is the current one.
+pub(crate) fn is_current(core: &Core) -> bool {
+    try_with(|current| std::ptr::eq(&**current, core)) == Some(true)
+}
+
+fn swap(next: Option<Rc<Core>>) -> Option<Rc<Core>> {
+    DOOR.with(|door| std::mem::replace(&mut **door.kernel.borrow_mut(), next))
+}

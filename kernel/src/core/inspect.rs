@@ -1,0 +1,225 @@
+//! The tree of tasks as it stands: what the monitor shows.
+
+use std::fmt;
+use std::panic::Location;
+use std::time::{Duration, Instant};
+
+use crate::core::current;
+use crate::core::state::Core;
+use crate::id::TaskId;
+use crate::parts::clock::FAR;
+use crate::parts::list::NONE;
+use crate::task::chunk::TaskRef;
+use crate::task::state::Flags;
+
+/// What a task is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TaskState {
+    /// Queued to be polled.
+    Ready,
+    /// Being polled.
+    Running,
+    /// Parked in a leaf of this kind, as in `SLEEP` or `EVENT_WAIT`. Of several leaves, one.
+    Parked(&'static str),
+    /// Parked, but in no leaf of Curium's: no cancellation reaches it there.
+    Foreign,
+    /// Ended; a handle still holds its outcome.
+    Ended,
+}
+
+impl fmt::Display for TaskState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TaskState::Ready => "READY",
+            TaskState::Running => "RUNNING",
+            TaskState::Parked(kind) => kind,
+            TaskState::Foreign => "FOREIGN",
+            TaskState::Ended => "ENDED",
+        })
+    }
+}
+
+/// One parked leaf.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct ParkedAt {
+    /// What it waits for, as in `SLEEP`.
+    pub kind: &'static str,
+    /// Where in the program: the file and line that called the leaf.
+    pub site: &'static Location<'static>,
+    /// Since when, as of the turn of the kernel in which it parked.
+    pub since: Instant,
+}
+
+/// A task as it stood when it was asked about.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TaskInfo {
+    /// Its name for the kernel.
+    pub id: TaskId,
+    /// The task that spawned it; it may have ended since.
+    pub parent: Option<TaskId>,
+    /// As given to `spawn_named`, else the type of its future.
+    pub name: String,
+    /// What it is doing.
+    pub state: TaskState,
+    /// How often it was polled; begins again at 0 after 2^32.
+    pub cycles: u64,
+    /// Where it is parked, all leaves of it; a task inside `join!` or `select!` has several.
+    pub parked: Vec<ParkedAt>,
+    /// The earliest timeout that bounds it, if any.
+    pub deadline: Option<Instant>,
+    /// Whether a cancellation was requested.
+    pub cancelled: bool,
+    /// How long it has been parked.
+    pub waiting: Option<Duration>,
+}
+
+impl TaskInfo {
+    /// Where it is parked, if anywhere.
+    pub fn site(&self) -> Option<&'static Location<'static>> {
+        self.parked.first().map(|leaf| leaf.site)
+    }
+}
+
+/// The id, the state and the name, and where it is parked: the first leaves of many.
+impl fmt::Display for TaskInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.id, self.state, self.name)?;
+        for leaf in self.parked.iter().take(SHOWN_LEAVES) {
+            write!(f, ", {} at {}", leaf.kind, leaf.site)?;
+        }
+        match self.parked.len().checked_sub(SHOWN_LEAVES) {
+            Some(more) if more > 0 => write!(f, ", and {more} more leaves"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Leaves of a task that are shown; a `join_all` may have thousands.
+const SHOWN_LEAVES: usize = 8;
+
+/// Tasks that are shown in a report.
+const SHOWN_TASKS: usize = 20;
+
+/// A line for each task, the first ones of many.
+pub(crate) struct TaskList<'a>(pub(crate) &'a [TaskInfo]);
+
+impl fmt::Display for TaskList<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().take(SHOWN_TASKS).try_for_each(|task| write!(f, "\n  {task}"))?;
+        match self.0.len().checked_sub(SHOWN_TASKS) {
+            Some(more) if more > 0 => write!(f, "\n  and {more} more"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Core {
+    pub(crate) fn state(&self, cell: &TaskRef) -> TaskState {
+        if cell.flags.any(Flags::ENDED | Flags::FREE) {
+            TaskState::Ended
+        } else if cell.flags.any(Flags::RUNNING) {
+            TaskState::Running
+        } else if cell.flags.any(Flags::QUEUED) {
+            TaskState::Ready
+        } else {
+            match self.leaves(cell).first() {
+                Some(leaf) => TaskState::Parked(leaf.kind),
+                None => TaskState::Foreign,
+            }
+        }
+    }
+
+    pub(crate) fn leaves(&self, cell: &TaskRef) -> Vec<ParkedAt> {
+        let origin = self.clock.instant(0).expect("the kernel's origin is an instant");
+        let leaf = |kind, site, since| ParkedAt {
+            kind,
+            site,
+            since: self.clock.instant(since).unwrap_or(origin),
+        };
+        let mut leaves = Vec::new();
+        if cell.flags.any(Flags::ENDED | Flags::FREE) {
+            return leaves;
+        }
+        if let Some(parked) = cell.parked() {
+            leaves.push(leaf(parked.kind, parked.site, parked.since));
+        }
+        let (record, child) = cell.hanging();
+        if record != NONE || child != NONE {
+            self.scopes.borrow().each_record(record, child, |record| {
+                leaves.push(leaf(record.kind, record.site, record.since));
+            });
+        }
+        leaves
+    }
+
+    /// Whether no leaf of ours is parked in it.
+    pub(crate) fn has_no_leaf(&self, cell: &TaskRef) -> bool {
+        cell.parked().is_none() && self.leaves(cell).is_empty()
+    }
+
+    pub(crate) fn info(&self, cell: &TaskRef) -> TaskInfo {
+        let parked = self.leaves(cell);
+        let deadline = match cell.hanging().1 {
+            NONE => FAR,
+            child => self.scopes.borrow().earliest_deadline(child),
+        };
+        let now = self.clock.now();
+        TaskInfo {
+            id: cell.id(),
+            parent: cell.origin().and_then(|origin| origin.parent.somebody()),
+            name: self.name_of(cell),
+            state: self.state(cell),
+            cycles: cell.cycles.get().into(),
+            deadline: self.clock.instant(deadline),
+            cancelled: cell.asked().is_some(),
+            waiting: parked.first().and_then(|leaf| {
+                self.clock.instant(now).map(|now| now.saturating_duration_since(leaf.since))
+            }),
+            parked,
+        }
+    }
+
+    /// Everybody who has not ended, in order of spawning.
+    pub(crate) fn infos(&self) -> Vec<TaskInfo> {
+        self.live_cells().iter().map(|cell| self.info(cell)).collect()
+    }
+
+    pub(crate) fn live_cells(&self) -> Vec<TaskRef> {
+        if self.live() == 0 {
+            // Thousands of ended ones may still have their places.
+            return Vec::new();
+        }
+        let mut cells: Vec<_> =
+            self.tasks.borrow().tenants().filter(|cell| !cell.is_ended()).collect();
+        cells.sort_unstable_by_key(|cell| cell.serial.get());
+        cells
+    }
+}
+
+/// All tasks of this kernel that have not ended, in order of spawning.
+///
+/// # Panics
+///
+/// Outside a kernel.
+#[track_caller]
+pub fn tasks() -> Vec<TaskInfo> {
+    current::with("kernel::tasks", |core| core.infos())
+}
+
+/// The task that runs now.
+///
+/// # Panics
+///
+/// Outside a kernel, and in a destructor that the kernel itself runs between tasks.
+#[track_caller]
+pub fn current_task() -> TaskInfo {
+    let info =
+        current::with("kernel::current_task", |core| core.with_running(|cell| core.info(cell)));
+    match info {
+        Some(info) => info,
+        None => current::outside("kernel::current_task"),
+    }
+}

@@ -1,0 +1,8 @@
+//! The state of a kernel, and each small step on it.
+
+pub(crate) mod cancel;
+pub(crate) mod current;
+pub(crate) mod inspect;
+pub(crate) mod life;
+pub(crate) mod report;
+pub(crate) mod state;

@@ -1,0 +1,291 @@
+//! The state of a kernel, and the small steps on it that everything else is made of.
+//!
+//! Each part sits in a cell of its own, borrowed for a few lines at a time. The six invariants that
+//! take the place of `SAFETY` comments:
+//!
+//! 1. *no user code under a kernel borrow*: no poll, drop, wake or clone of what a program owns
+//!    while one of these cells is borrowed, or the door to them (`current.rs`). What a poll stands
+//!    on, the body of its task and the waker, is out of the cell meanwhile;
+//! 2. *queued at most once*, in the ready queue or in the round that goes on: `Flags::QUEUED`;
+//! 3. *only tick runs tasks*: waking puts a task on the ready queue and nothing more;
+//! 4. *ids never lie*: see `id.rs`;
+//! 5. *announce sleep, look once more, then sleep*: see `parts/mailbox`;
+//! 6. *a closed group is empty*: see `group/state.rs`.
+
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use crate::core::current;
+use crate::core::report::Sink;
+use crate::group::state::Groups;
+use crate::id::TaskId;
+use crate::parts::clock::Clock;
+use crate::parts::mailbox::{Post, Remote};
+use crate::parts::reactor::Reactor;
+use crate::parts::ready::ReadyQueue;
+use crate::parts::scopes::{Record, Scopes};
+use crate::parts::timers::{Action, TimerKey, Timers};
+use crate::task::body::Body;
+use crate::task::chunk::TaskRef;
+use crate::task::state::Flags;
+use crate::task::table::Table;
+use crate::wait::queue::WaitQueue;
+
+/// What a kernel is made with.
+#[derive(Default)]
+pub(crate) struct Settings {
+    pub(crate) virtual_clock: bool,
+    pub(crate) seed: Option<u64>,
+    pub(crate) shutdown_grace: Option<Duration>,
+    pub(crate) long_poll: Option<Duration>,
+    pub(crate) hang: Option<Duration>,
+    pub(crate) spin: Duration,
+    pub(crate) sink: Option<Sink>,
+}
+
+/// How far a kernel's life has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Tasks run.
+    Open,
+    /// Everybody was asked to end; new tasks are born cancelled.
+    Shutdown,
+    /// What is left is dropped; a new task is dropped at once.
+    Closed,
+}
+
+/// The state of a kernel.
+pub(crate) struct Core {
+    /// Tells the kernels of this process apart.
+    pub(crate) number: u32,
+    pub(crate) tasks: RefCell<Table>,
+    /// How many have ended.
+    pub(crate) ended: Cell<u64>,
+    /// The task that is being polled, or nobody. Between the polls of plain tasks it may still be
+    /// the last one that parked, as only kernel code runs there that does not ask (`run/tick.rs`).
+    pub(crate) running: Cell<TaskId>,
+    pub(crate) ready: RefCell<ReadyQueue>,
+    /// Changes whenever a copy of the ambient may be stale.
+    pub(crate) epoch: Cell<u64>,
+    stamp: Cell<u64>,
+    pub(crate) scopes: RefCell<Scopes>,
+    pub(crate) groups: RefCell<Groups>,
+    pub(crate) names: RefCell<HashMap<u32, Cow<'static, str>>>,
+    pub(crate) timers: RefCell<Timers>,
+    pub(crate) clock: Clock,
+    tick_now: Cell<u64>,
+    reactor: RefCell<Option<Reactor>>,
+    remote: Arc<Remote>,
+    /// What was taken out of the mailbox and is not served yet.
+    pub(crate) post: RefCell<Post>,
+    /// Whether there is any.
+    pub(crate) post_left: Cell<bool>,
+    pub(crate) stage: Cell<Stage>,
+    /// Jobs on other threads that will come back.
+    pub(crate) jobs: RefCell<HashSet<u64>>,
+    /// Who waits until nothing can run (`testing::settle`).
+    pub(crate) settlers: WaitQueue,
+    /// Bodies to drop, one after the other, so that nesting costs no stack (G4).
+    pub(crate) graveyard: RefCell<Vec<Pin<Box<dyn Body>>>>,
+    pub(crate) burying: Cell<bool>,
+    /// Tasks that were cancelled but are parked with no leaf of ours, and when to say so.
+    pub(crate) foreign: RefCell<VecDeque<(u64, TaskId)>>,
+    /// How often the kernel had nothing to do since many tasks ended; 0 once that is forgotten.
+    pub(crate) idle_since_burst: Cell<u32>,
+    pub(crate) grace_over: Cell<bool>,
+    /// Whether the hang that goes on was reported.
+    pub(crate) hang_told: Cell<bool>,
+    pub(crate) report_due: Cell<bool>,
+    pub(crate) report_timer: Cell<Option<TimerKey>>,
+    /// Tasks spawned after the kernel closed: bounded, so that closing ends.
+    pub(crate) late: Cell<u32>,
+    pub(crate) settings: Settings,
+}
+
+impl Core {
+    /// Operations that may complete in one poll of a task before it yields (K2).
+    pub(crate) const BUDGET: i32 = 128;
+
+    pub(crate) fn new(settings: Settings) -> io::Result<Rc<Self>> {
+        let (reactor, bell) = Reactor::new(settings.spin)?;
+        let remote = Arc::new(Remote::new(bell));
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        Ok(Rc::new(Core {
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
+            tasks: RefCell::new(Table::new()),
+            ended: Cell::new(0),
+            running: Cell::new(TaskId::NOBODY),
+            ready: RefCell::new(ReadyQueue::new(settings.seed)),
+            epoch: Cell::new(0),
+            stamp: Cell::new(1),
+            scopes: RefCell::default(),
+            groups: RefCell::default(),
+            names: RefCell::default(),
+            timers: RefCell::new(Timers::new()),
+            clock: Clock::new(settings.virtual_clock),
+            tick_now: Cell::new(0),
+            reactor: RefCell::new(Some(reactor)),
+            remote,
+            post: RefCell::default(),
+            post_left: Cell::new(false),
+            stage: Cell::new(Stage::Open),
+            jobs: RefCell::default(),
+            settlers: WaitQueue::new(),
+            graveyard: RefCell::default(),
+            burying: Cell::new(false),
+            foreign: RefCell::default(),
+            idle_since_burst: Cell::new(0),
+            grace_over: Cell::new(false),
+            hang_told: Cell::new(false),
+            report_due: Cell::new(false),
+            report_timer: Cell::new(None),
+            late: Cell::new(0),
+            settings,
+        }))
+    }
+
+    pub(crate) fn remote(&self) -> &Arc<Remote> {
+        &self.remote
+    }
+
+    /// The counter of cancellations, as a leaf remembers it.
+    pub(crate) fn stamp(&self) -> u64 {
+        self.stamp.get()
+    }
+
+    pub(crate) fn next_stamp(&self) -> u64 {
+        let next = self.stamp.get() + 1;
+        self.stamp.set(next);
+        next
+    }
+
+    /// How many tasks have not ended.
+    pub(crate) fn live(&self) -> usize {
+        let live = self.tasks.borrow().spawned() - self.ended.get();
+        usize::try_from(live).expect("tasks that live are in memory")
+    }
+
+    /// The task of that name, unless its place has been given to another.
+    pub(crate) fn find(&self, task: TaskId) -> Option<TaskRef> {
+        self.tasks.borrow().get(task)
+    }
+
+    /// Runs kernel code on the task of this kernel that is being polled, if there is one. It is the
+    /// one at the door then: who sets `running` has put its chunk and name there.
+    pub(crate) fn with_running<R>(&self, f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
+        if self.running.get() == TaskId::NOBODY { None } else { current::running(f) }
+    }
+
+    pub(crate) fn running_id(&self) -> Option<TaskId> {
+        self.running.get().somebody()
+    }
+
+    /// Makes a task ready. On an ended one, or one that is queued already: nothing.
+    pub(crate) fn wake(&self, task: TaskId) {
+        self.wake_in(&self.tasks.borrow(), task);
+    }
+
+    /// The same for who has the table open.
+    #[inline]
+    pub(crate) fn wake_in(&self, tasks: &Table, task: TaskId) {
+        if tasks.flags(task).is_some_and(Flags::queue) {
+            self.ready.borrow_mut().push(task.index());
+        }
+    }
+
+    #[inline]
+    pub(crate) fn make_ready(&self, cell: &TaskRef) {
+        if cell.flags.queue() {
+            self.ready.borrow_mut().push(cell.index());
+        }
+    }
+
+    /// The time of this turn of the kernel: read once, so a little behind.
+    pub(crate) fn tick_now(&self) -> u64 {
+        self.tick_now.get()
+    }
+
+    pub(crate) fn read_clock(&self) -> u64 {
+        let now = self.clock.now();
+        self.tick_now.set(now);
+        now
+    }
+
+    /// The time now, as an instant.
+    pub(crate) fn now(&self) -> Instant {
+        let now = self.clock.instant(self.clock.now());
+        now.expect("a clock that has come so far has an instant")
+    }
+
+    #[inline]
+    pub(crate) fn arm(&self, deadline: u64, action: Action) -> TimerKey {
+        self.timers.borrow_mut().arm(deadline, action)
+    }
+
+    #[inline]
+    pub(crate) fn arm_for_task(&self, deadline: u64, task: &TaskRef) -> TimerKey {
+        self.timers.borrow_mut().arm(deadline, Action::Wake(task.id()))
+    }
+
+    #[inline]
+    pub(crate) fn disarm(&self, key: TimerKey) {
+        let waker = self.timers.borrow_mut().disarm(key);
+        drop(waker);
+    }
+
+    /// Runs kernel code on the reactor; none once the kernel is closed.
+    pub(crate) fn with_reactor<R>(&self, f: impl FnOnce(&mut Reactor) -> R) -> Option<R> {
+        self.reactor.borrow_mut().as_mut().map(f)
+    }
+
+    /// Closes the poll and its descriptors.
+    pub(crate) fn close_reactor(&self) {
+        let reactor = self.reactor.borrow_mut().take();
+        drop(reactor);
+    }
+
+    pub(crate) fn put_record(&self, record: Record) -> u32 {
+        let cell = self.find(record.task);
+        let mut scopes = self.scopes.borrow_mut();
+        let key = u32::try_from(scopes.records.insert(record)).expect("fewer than 2^32 leaves");
+        if let Some(cell) = cell {
+            scopes.park(key, &cell.heads());
+        }
+        key
+    }
+
+    /// Takes a record away; the caller drops it, and its waker, outside any borrow.
+    pub(crate) fn take_record(&self, key: u32) -> Record {
+        let mut scopes = self.scopes.borrow_mut();
+        let cell = self.find(scopes.records[key as usize].task);
+        scopes.unpark(key, cell.as_ref().map(TaskRef::heads).as_ref());
+        scopes.records.remove(key as usize)
+    }
+
+    /// Whether a record still says where its leaf is polled and whom to wake.
+    pub(crate) fn record_fits(
+        &self,
+        key: u32,
+        task: TaskId,
+        scope: u32,
+        own: bool,
+        waker: &Waker,
+    ) -> bool {
+        let scopes = self.scopes.borrow();
+        let record = &scopes.records[key as usize];
+        record.task == task
+            && record.scope == scope
+            && match &record.waker {
+                None => own,
+                Some(kept) => !own && kept.will_wake(waker),
+            }
+    }
+}

@@ -1,0 +1,225 @@
+//! The leaves of a group: its body in a scope of its own, waiting for enough members, `next_done`.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+
+use crate::core::report::ProgramCode;
+use crate::core::state::Core;
+use crate::error::{Echo, TaskCancelled, echo};
+use crate::group::state::{GroupState, MemberEnd};
+use crate::parts::clock::FAR;
+use crate::parts::list::NONE;
+use crate::parts::scopes::ScopeKind;
+use crate::scope::guard::ScopeGuard;
+use crate::wait::handoff::Handoff;
+use crate::wait::point::CancelPoint;
+use crate::wait::queue::{WaitQueue, WaitSlot};
+
+/// How a body ended that did not end well.
+pub(crate) enum BodyFailure<E> {
+    /// With an error of its own.
+    Error(E),
+    /// It only passed on that a member had failed.
+    Echo,
+    Panic(Box<dyn Any + Send>),
+}
+
+pin_project! {
+    /// The body of a `scope`: polled in a scope that a failing member cancels; its panic is caught,
+    /// so that the members can be awaited before it goes on.
+    pub(crate) struct GroupBody<'a, F> {
+        #[pin]
+        future: Option<F>,
+        scope: BodyScope<'a>,
+    }
+}
+
+/// The scope, and the group's note of it.
+struct BodyScope<'a> {
+    scope: Option<ScopeGuard>,
+    group: &'a GroupState,
+}
+
+impl BodyScope<'_> {
+    fn open(&mut self, core: &Rc<Core>) {
+        self.scope = ScopeGuard::open(core, ScopeKind::Body, FAR);
+        if let Some(scope) = &self.scope {
+            self.group.body.set(scope.key());
+        }
+    }
+}
+
+impl Drop for BodyScope<'_> {
+    fn drop(&mut self) {
+        self.group.body.set(NONE);
+    }
+}
+
+impl<'a, F> GroupBody<'a, F> {
+    pub(crate) fn new(future: F, group: &'a GroupState) -> Self {
+        GroupBody { future: Some(future), scope: BodyScope { scope: None, group } }
+    }
+}
+
+impl<F, T, E> GroupBody<'_, F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: 'static,
+{
+    /// Polls the body; `core` is the group's kernel.
+    pub(crate) fn poll_body(
+        self: Pin<&mut Self>,
+        core: &Rc<Core>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, BodyFailure<E>>> {
+        let mut this = self.project();
+        if this.scope.scope.is_none() {
+            this.scope.open(core);
+        }
+        let scope = this.scope.scope.as_mut().expect("a group is polled by a task");
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            scope.poll(|| match this.future.as_mut().as_pin_mut() {
+                Some(body) => body.poll(cx),
+                None => unreachable!("a body is polled until it ends"),
+            })
+        }));
+        let ended = match polled {
+            Ok(Poll::Pending) => {
+                scope.watch_foreign();
+                return Poll::Pending;
+            }
+            Ok(Poll::Ready(Ok(value))) => {
+                scope.close(false);
+                Ok(value)
+            }
+            Ok(Poll::Ready(Err(error))) => {
+                let echo = echo(&error);
+                let (delivered, foreign) =
+                    scope.look(|scope| (scope.delivered != 0, scope.foreign));
+                scope.close(echo != Echo::No);
+                let told = delivered || (echo == Echo::Yes && this.scope.group.failing.get());
+                // The owner's own cancellation came through too: that is no echo of the group's.
+                match told && !foreign && echo != Echo::No {
+                    true => Err(BodyFailure::Echo),
+                    false => Err(BodyFailure::Error(error)),
+                }
+            }
+            Err(payload) => {
+                scope.close(true);
+                Err(BodyFailure::Panic(payload))
+            }
+        };
+        this.scope.group.body.set(NONE);
+        core.guarded(ProgramCode::Destructor, || this.future.set(None));
+        Poll::Ready(ended)
+    }
+}
+
+/// What a [`Progress`] waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// As the group's `Wait` says, or a failure.
+    Satisfied,
+    /// All members but the daemons have ended.
+    NobodyCounts,
+    /// All have.
+    Empty,
+}
+
+/// Waits until enough members have ended.
+pub(crate) struct Progress<'a> {
+    group: &'a GroupState,
+    until: Until,
+    slot: WaitSlot,
+    point: CancelPoint,
+}
+
+impl<'a> Progress<'a> {
+    pub(crate) fn new(
+        group: &'a GroupState,
+        until: Until,
+        site: &'static Location<'static>,
+    ) -> Self {
+        let point = CancelPoint::at("GROUP_WAIT", site);
+        Progress { group, until, slot: WaitSlot::default(), point }
+    }
+
+    /// The tear-down: nothing interrupts it, so nobody is left behind.
+    pub(crate) fn shielded(group: &'a GroupState, site: &'static Location<'static>) -> Self {
+        let point = CancelPoint::shielded("GROUP_END", site);
+        Progress { group, until: Until::Empty, slot: WaitSlot::default(), point }
+    }
+
+    fn is_reached(&self) -> bool {
+        match self.until {
+            Until::Satisfied => self.group.is_satisfied(),
+            Until::NobodyCounts => self.group.counted.get() == 0,
+            Until::Empty => self.group.is_empty(),
+        }
+    }
+}
+
+impl Future for Progress<'_> {
+    type Output = Result<(), TaskCancelled>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let reached = self.is_reached();
+        let Progress { group, slot, point, .. } = &mut *self;
+        point.poll(cx, |cx| {
+            if reached {
+                return Poll::Ready(());
+            }
+            // Woken too early, it queues again.
+            loop {
+                ready!(group.progress.poll_enter(slot, 1, cx));
+            }
+        })
+    }
+}
+
+impl Drop for Progress<'_> {
+    fn drop(&mut self) {
+        self.group.progress.leave(&mut self.slot);
+    }
+}
+
+/// Waits in `next_done`.
+pub(crate) struct NextDone<'a> {
+    pub(crate) group: &'a GroupState,
+}
+
+impl Handoff for NextDone<'_> {
+    type Item = Option<MemberEnd>;
+    type Output = Option<MemberEnd>;
+
+    fn queue(&self) -> &WaitQueue<Option<MemberEnd>> {
+        &self.group.asking
+    }
+
+    fn try_take(&mut self) -> Option<Option<MemberEnd>> {
+        let next = self.group.ended.as_ref().and_then(|ended| ended.borrow_mut().pop_front());
+        match next {
+            Some(next) => Some(Some(next)),
+            None if self.group.counted.get() == 0 => Some(None),
+            None => None,
+        }
+    }
+
+    fn finish(&mut self, item: Option<MemberEnd>) -> Option<MemberEnd> {
+        item
+    }
+
+    fn pass_on(&mut self, item: Option<MemberEnd>) {
+        let (Some(told), Some(ended)) = (item, &self.group.ended) else {
+            return;
+        };
+        if self.group.asking.hand_over(Some(told)).is_err() {
+            ended.borrow_mut().push_front(told);
+        }
+    }
+}

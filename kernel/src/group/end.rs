@@ -1,0 +1,185 @@
+//! How a group is left: wait, tear down, await everybody, and say what went wrong (G1, G3).
+
+use std::any::Any;
+use std::fmt;
+use std::future::poll_fn;
+use std::panic::{Location, resume_unwind};
+use std::pin::pin;
+use std::rc::Rc;
+
+use crate::core::current;
+use crate::core::report::{Failure, ProgramCode, Report, UNSHOWN};
+use crate::core::state::Core;
+use crate::error::{CancelReason, GroupError, TaskCancelled};
+use crate::group::body::{BodyFailure, GroupBody, Progress, Until};
+use crate::group::handle::GroupRef;
+use crate::group::state::{GroupStage, GroupState, Wait};
+use crate::group::task_group::TaskGroup;
+use crate::task::cell::End;
+use crate::task::chunk::TaskRef;
+use crate::task::state::Flags;
+
+/// The whole life of a group in its `scope`.
+pub(crate) async fn run_scope<T, E, B>(
+    wait: Wait,
+    body: B,
+    site: &'static Location<'static>,
+    all: bool,
+) -> Result<T, GroupError<E>>
+where
+    E: From<TaskCancelled> + fmt::Debug + 'static,
+    B: AsyncFnOnce(GroupRef<E>) -> Result<T, E>,
+{
+    let core = current::with("a task group", Rc::clone);
+    let group = TaskGroup::<E>::open(core, wait, false);
+    let ended = {
+        let mut running = pin!(GroupBody::new(body(group.by_ref()), &group.state));
+        poll_fn(|cx| running.as_mut().poll_body(&group.core, cx)).await
+    };
+    group.conclude(ended, site, all).await
+}
+
+impl<E> TaskGroup<E>
+where
+    E: From<TaskCancelled> + fmt::Debug + 'static,
+{
+    /// Waits, tears down, awaits everybody, and gathers the errors.
+    pub(crate) async fn conclude<T>(
+        &self,
+        body: Result<T, BodyFailure<E>>,
+        site: &'static Location<'static>,
+        all: bool,
+    ) -> Result<T, GroupError<E>> {
+        let (core, group) = (&self.core, &*self.state);
+        let before = || group.failed.borrow().len();
+        let mut ended = Ended { value: None, own: None, panic: None };
+        match body {
+            Ok(value) => ended.value = Some(value),
+            Err(BodyFailure::Panic(payload)) => ended.panic = Some(payload),
+            Err(BodyFailure::Echo) => {}
+            Err(BodyFailure::Error(error)) => ended.own = Some((before(), error)),
+        }
+        if group.stage.get() == GroupStage::Open && ended.value.is_some() {
+            let waited = Progress::new(group, Until::Satisfied, site).await;
+            if let Err(cancelled) = waited {
+                ended.own = Some((before(), cancelled.into()));
+            }
+        }
+        let reason = match group.failing.get() {
+            true => CancelReason::GroupFailed,
+            false => CancelReason::GroupEnded,
+        };
+        core.tear_down(group, reason);
+        // Shielded, so this is Ok.
+        let _ = Progress::shielded(group, site).await;
+        core.close_group(group);
+        ended.gather(core, group, all)
+    }
+}
+
+/// What a group came to: the body's value or own error, and its panic.
+struct Ended<T, E> {
+    value: Option<T>,
+    /// With how many failures of members came before it.
+    own: Option<(usize, E)>,
+    panic: Option<Box<dyn Any + Send>>,
+}
+
+impl<T, E: fmt::Debug + 'static> Ended<T, E> {
+    fn gather(self, core: &Core, group: &GroupState, all: bool) -> Result<T, GroupError<E>> {
+        let mut errors = Vec::new();
+        let mut panic = self.panic;
+        let (own_at, mut own) = match self.own {
+            Some((at, error)) => (at, Some(error)),
+            None => (0, None),
+        };
+        // A winner makes the failures before it what `FirstOk` is there to overlook.
+        // One that came after the failures had taken the body down is none.
+        let overlooked = group.wait == Wait::FirstOk
+            && group.succeeded.get()
+            && own.is_none()
+            && self.value.is_some();
+        for (at, cell) in group.failed.take().into_iter().enumerate() {
+            if at == own_at {
+                errors.extend(own.take().map(Failed::Own));
+            }
+            if cell.end() == Some(End::Panicked) && panic.is_none() {
+                panic = cell.take_panic().map(|panic| panic.into_payload());
+                core.let_go(&cell);
+            } else if overlooked && cell.end() == Some(End::Failed) {
+                core.discard(Failed::<E>::Member(cell).take(core));
+            } else {
+                errors.push(Failed::Member(cell));
+            }
+        }
+        errors.extend(own.take().map(Failed::Own));
+        if let Some(payload) = panic {
+            errors.into_iter().for_each(|error| error.report(core));
+            resume_unwind(payload);
+        }
+        let mut errors = errors.into_iter();
+        let first = errors.find_map(|error| error.take(core));
+        match (first, self.value) {
+            (None, Some(value)) => Ok(value),
+            (None, None) => unreachable!("a body without a value has left an error"),
+            (Some(first), _) if all => {
+                let others = errors.filter_map(|error| error.take(core)).collect();
+                Err(GroupError { first, others })
+            }
+            (Some(first), _) => {
+                errors.for_each(|error| error.report(core));
+                Err(GroupError { first, others: Vec::new() })
+            }
+        }
+    }
+}
+
+/// One thing that went wrong.
+enum Failed<E> {
+    Own(E),
+    Member(TaskRef),
+}
+
+impl<E: fmt::Debug + 'static> Failed<E> {
+    /// The error itself; a further panic has none and is reported.
+    fn take(self, core: &Core) -> Option<E> {
+        match self {
+            Failed::Own(error) => Some(error),
+            Failed::Member(cell) => {
+                let mut error: Option<E> = None;
+                cell.take_error(&mut error);
+                if error.is_none() {
+                    cell.flags.clear(Flags::TAKEN);
+                }
+                core.let_go(&cell);
+                error
+            }
+        }
+    }
+
+    fn report(self, core: &Core) {
+        match self {
+            Failed::Own(error) => {
+                let task = core.running_id();
+                let name = core.with_running(|cell| core.name_of(cell));
+                if let (Some(task), Some(name)) = (task, name) {
+                    let mut text = None;
+                    core.guarded(ProgramCode::Debug, || text = Some(format!("{error:?}")));
+                    let error = text.as_deref().unwrap_or(UNSHOWN);
+                    let failure = Failure { task, name: &name, panicked: false, error };
+                    core.report(&Report::Failed(failure));
+                }
+            }
+            Failed::Member(cell) => {
+                // Nobody took it after all: released, it is reported. A `Debug` that joins the task
+                // still finds it taken, as it is out of its cell then.
+                if cell.holders.get() > 1 {
+                    core.report_failure(&cell);
+                    cell.flags.clear(Flags::FAILURE);
+                }
+                cell.flags.clear(Flags::TAKEN);
+                core.let_go(&cell);
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The group inside its scope: a name that members may keep.
+
+use std::any::type_name;
+use std::fmt;
+use std::marker::PhantomData;
+use std::rc::Rc;
+
+use crate::core::current;
+use crate::core::life::{SlotOf, way};
+use crate::core::state::Core;
+use crate::error::TaskCancelled;
+use crate::group::state::GroupState;
+use crate::id::GroupId;
+use crate::spawn::Task;
+use crate::task::body::TaskOutput;
+
+/// The group inside its [`scope`](crate::TaskGroup::scope): a name, `Copy`, that members may keep
+/// and use.
+pub struct GroupRef<E> {
+    kernel: u32,
+    id: GroupId,
+    error: PhantomData<fn() -> E>,
+}
+
+/// The group has ended: nobody can be spawned in it any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the group has ended; a task that is to outlive it must be spawned elsewhere")]
+pub struct GroupEnded;
+
+/// The handle of a new member, unless its group has ended.
+pub(crate) type Spawned<F, E> =
+    Result<Task<<<F as Future>::Output as TaskOutput<E>>::Value, E>, GroupEnded>;
+
+#[track_caller]
+pub(crate) fn must<T>(spawned: Result<T, GroupEnded>) -> T {
+    match spawned {
+        Ok(task) => task,
+        Err(ended) => panic!("{ended}"),
+    }
+}
+
+/// A group that has not ended, and its kernel.
+type Open = Result<(Rc<Core>, Rc<GroupState>), GroupEnded>;
+
+impl<E> GroupRef<E> {
+    /// `kernel` is the number of the group's kernel.
+    pub(crate) fn new(kernel: u32, id: GroupId) -> Self {
+        GroupRef { kernel, id, error: PhantomData }
+    }
+}
+
+impl<E> GroupRef<E>
+where
+    E: From<TaskCancelled> + fmt::Debug + 'static,
+{
+    /// Spawns a member.
+    ///
+    /// # Panics
+    ///
+    /// If the group has ended, in another kernel, or outside any.
+    #[track_caller]
+    pub fn spawn<F>(self, future: F) -> Task<<F::Output as TaskOutput<E>>::Value, E>
+    where
+        F: Future + 'static,
+        F::Output: TaskOutput<E>,
+    {
+        must(Self::way()(self.state(), future, false))
+    }
+
+    /// Spawns a member that nobody waits for; see
+    /// [`TaskGroup::spawn_daemon`](crate::TaskGroup::spawn_daemon).
+    ///
+    /// # Panics
+    ///
+    /// If the group has ended, in another kernel, or outside any.
+    #[track_caller]
+    pub fn spawn_daemon<F>(self, future: F) -> Task<<F::Output as TaskOutput<E>>::Value, E>
+    where
+        F: Future + 'static,
+        F::Output: TaskOutput<E>,
+    {
+        must(Self::way()(self.state(), future, true))
+    }
+
+    /// Spawns a member, unless the group has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`GroupEnded`], in another kernel too; the future is dropped.
+    ///
+    /// # Panics
+    ///
+    /// Outside a kernel.
+    #[track_caller]
+    pub fn try_spawn<F>(
+        self,
+        future: F,
+    ) -> Result<Task<<F::Output as TaskOutput<E>>::Value, E>, GroupEnded>
+    where
+        F: Future + 'static,
+        F::Output: TaskOutput<E>,
+    {
+        Self::way()(self.state(), future, false)
+    }
+
+    /// How a future becomes a member, or a daemon, of a group that has not ended.
+    #[inline(always)]
+    fn way<F>() -> fn(Open, F, bool) -> Spawned<F, E>
+    where
+        F: Future + 'static,
+        F::Output: TaskOutput<E>,
+    {
+        way::<F, E, fn(Open, F, bool) -> Spawned<F, E>>(Self::admit_large, Self::admit_small)
+    }
+
+    fn admit_large<F>(open: Open, future: F, daemon: bool) -> Spawned<F, E>
+    where
+        F: Future + 'static,
+        F::Output: TaskOutput<E>,
+    {
+        let body = Box::pin(SlotOf::<F, E>::Running { future });
+        let (core, state) = open?;
+        Ok(Task::of(core.admit_boxed(body, type_name::<F>, Some((&state, daemon)))))
+    }
+
+    fn admit_small<F>(open: Open, future: F, daemon: bool) -> Spawned<F, E>
+    where
+        F: Future + 'static,
+        F::Output: TaskOutput<E>,
+    {
+        let (core, state) = open?;
+        Ok(Task::of(core.admit(future, Some((&state, daemon)))))
+    }
+
+    #[track_caller]
+    fn state(self) -> Open {
+        let core = current::with("spawning in a group", Rc::clone);
+        // Another kernel counts its groups from one, too.
+        let mine = core.number == self.kernel;
+        let state = core.groups.borrow().get(self.id).filter(|_| mine).cloned();
+        state.map(|state| (core, state)).ok_or(GroupEnded)
+    }
+}
+
+impl<E> Clone for GroupRef<E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for GroupRef<E> {}
+
+impl<E> fmt::Debug for GroupRef<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GroupRef").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,399 @@
+//! Groups: tasks that end with the block that started them.
+//!
+//! Leaving a group, on every path, leaves no member alive (G1): well, by an error, by a
+//! cancellation of the owner, members are cancelled together and awaited; dropped in the middle,
+//! their futures are dropped. Source: trio's nursery, curio's `TaskGroup`, eio's switch; the
+//! bookkeeping is in `group/state.rs`.
+
+use std::any::type_name;
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::rc::Rc;
+
+use crate::bounds::ScopeBody;
+use crate::core::current;
+use crate::core::life::{SlotOf, way};
+use crate::core::state::Core;
+use crate::error::{CancelReason, GroupError, TaskCancelled};
+use crate::group::body::{NextDone, Progress, Until};
+use crate::group::end::run_scope;
+use crate::group::handle::{GroupEnded, GroupRef, Spawned, must};
+use crate::group::state::{GroupStage, GroupState, MemberEnd, Wait};
+use crate::spawn::Task;
+use crate::task::body::TaskOutput;
+use crate::wait::handoff;
+use crate::wait::in_kernel::InKernel;
+
+/// A group of tasks that ends as one.
+///
+/// The everyday form is [`TaskGroup::scope`]. For a group that lives longer than a block, make one
+/// with [`TaskGroup::new`] and end it with [`join`](TaskGroup::join); dropped unjoined, it drops
+/// its members' futures, without a chance to clean up.
+///
+/// ```
+/// use kernel::{TaskCancelled, TaskGroup, sleep};
+/// use std::time::Duration;
+///
+/// kernel::run(async || {
+///     let total = TaskGroup::<TaskCancelled>::scope(async |g| {
+///         let one = g.spawn(async { Ok(1) });
+///         let two = g.spawn(async {
+///             sleep(Duration::from_millis(1)).await?;
+///             Ok(2)
+///         });
+///         Ok(one.join().await?.unwrap() + two.join().await?.unwrap())
+///     })
+///     .await?;
+///     assert_eq!(total, 3);
+///     Ok::<(), TaskCancelled>(())
+/// })?;
+/// # Ok::<(), TaskCancelled>(())
+/// ```
+///
+/// Members own what they use: they may outlive the function that spawned them, though not the
+/// group, so a member that borrows does not compile. Move it in, or share it with `Rc`.
+///
+/// ```compile_fail,E0597
+/// # use kernel::{TaskCancelled, TaskGroup};
+/// # kernel::run(async || {
+/// let name = String::from("Ann");
+/// TaskGroup::<TaskCancelled>::scope(async |g| {
+///     g.spawn(async { println!("{}", name.len()) }); // `name` does not live long enough
+///     Ok(())
+/// })
+/// .await
+/// # }).unwrap();
+/// ```
+#[must_use = "dropped, a group drops its members' futures; end it with `join`"]
+// The compiler shows the next line when it refuses to send a group.
+pub struct TaskGroup<E> /* stays on its thread: send `kernel::handle()` instead */ {
+    pub(crate) core: Rc<Core>,
+    pub(crate) state: Rc<GroupState>,
+    error: PhantomData<fn() -> E>,
+}
+
+impl<E> TaskGroup<E>
+where
+    E: From<TaskCancelled> + fmt::Debug + 'static,
+{
+    /// Runs `body` with a group, and waits until all its members have ended.
+    ///
+    /// The first member to fail cancels its siblings and the body. An error of the body, or a
+    /// cancellation of this task, cancels the members. Whatever happens, all members have ended
+    /// when this returns. A member that is to use the group takes `g` along: it is `Copy`.
+    ///
+    /// Members return `Result<_, E>`, or `()` if they cannot fail; values come by [`Task::join`].
+    ///
+    /// `body` is an async closure, `async |g| ..`, which may borrow; or one that returns a future,
+    /// `|g| async move ..`. Where nothing else tells the error type of the group, name it in front:
+    ///
+    /// ```
+    /// # use kernel::{TaskCancelled, TaskGroup, yield_now};
+    /// # kernel::run(async || {
+    /// TaskGroup::<TaskCancelled>::scope(|g| async move {
+    ///     g.spawn(async { yield_now().await });
+    ///     Ok(())
+    /// })
+    /// .await
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The first error, of a member or of the body. Further ones are reported; see
+    /// [`scope_all`](TaskGroup::scope_all).
+    ///
+    /// # Cancellation
+    ///
+    /// The members are cancelled together, the youngest first, and awaited under a shield. When the
+    /// future is dropped instead, the members' futures are dropped, without awaiting their cleanup.
+    ///
+    /// # Panics
+    ///
+    /// When polled outside a kernel; and goes on with the panic of a member or of the body after
+    /// everybody has ended.
+    #[track_caller]
+    pub fn scope<T, B>(body: B) -> impl Future<Output = Result<T, E>>
+    where
+        B: ScopeBody<T, E>,
+    {
+        Self::scope_with(Wait::All, body)
+    }
+
+    /// [`scope`](TaskGroup::scope) that waits only as `wait` says and then cancels the rest.
+    ///
+    /// # Errors
+    ///
+    /// As [`scope`](TaskGroup::scope).
+    ///
+    /// # Cancellation
+    ///
+    /// As [`scope`](TaskGroup::scope).
+    ///
+    /// # Panics
+    ///
+    /// As [`scope`](TaskGroup::scope).
+    #[track_caller]
+    pub fn scope_with<T, B>(wait: Wait, body: B) -> impl Future<Output = Result<T, E>>
+    where
+        B: ScopeBody<T, E>,
+    {
+        let site = Location::caller();
+        InKernel::new("a task group", site, async move {
+            let ended = run_scope(wait, body, site, false).await;
+            ended.map_err(|errors| errors.first)
+        })
+    }
+
+    /// [`scope`](TaskGroup::scope) that gives every error, in the order in which they came.
+    ///
+    /// # Errors
+    ///
+    /// All errors of members and body. A body that merely passes on the cancellation that a failing
+    /// member caused has none of its own.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`scope`](TaskGroup::scope).
+    ///
+    /// # Panics
+    ///
+    /// As [`scope`](TaskGroup::scope).
+    #[track_caller]
+    pub fn scope_all<T, B>(body: B) -> impl Future<Output = Result<T, GroupError<E>>>
+    where
+        B: ScopeBody<T, E>,
+    {
+        let site = Location::caller();
+        InKernel::new("a task group", site, run_scope(Wait::All, body, site, true))
+    }
+
+    /// A group of its own, that waits for all its members.
+    ///
+    /// Each member that ends leaves a few bytes behind until [`next_done`](TaskGroup::next_done)
+    /// tells of it; a server that never asks had better use [`scope`](TaskGroup::scope).
+    ///
+    /// # Panics
+    ///
+    /// Outside a kernel.
+    #[track_caller]
+    pub fn new() -> Self {
+        TaskGroup::with(Wait::All)
+    }
+
+    /// A group of its own, that waits as `wait` says.
+    ///
+    /// # Panics
+    ///
+    /// Outside a kernel.
+    #[track_caller]
+    pub fn with(wait: Wait) -> Self {
+        let core = current::with("TaskGroup::new", Rc::clone);
+        TaskGroup::open(core, wait, true)
+    }
+
+    pub(crate) fn open(core: Rc<Core>, wait: Wait, records: bool) -> Self {
+        let state = core.open_group(wait, records);
+        TaskGroup { core, state, error: PhantomData }
+    }
+
+    /// The group by name: `Copy`, and members may keep it.
+    pub fn by_ref(&self) -> GroupRef<E> {
+        GroupRef::new(self.core.number, self.state.id)
+    }
+
+    /// Spawns a member.
+    ///
+    /// # Panics
+    ///
+    /// If the group has ended.
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> Task<<F::Output as TaskOutput<E>>::Value, E>
+    where
+        F: Future + 'static,
+        F::Output: TaskOutput<E>,
+    {
+        must(Self::way()(self, future, false))
+    }
+
+    /// Spawns a member that nobody waits for: it never counts, its failure is only reported, and it
+    /// is cancelled when the group ends.
+    ///
+    /// # Panics
+    ///
+    /// If the group has ended.
+    #[track_caller]
+    pub fn spawn_daemon<F>(&self, future: F) -> Task<<F::Output as TaskOutput<E>>::Value, E>
+    where
+        F: Future + 'static,
+        F::Output: TaskOutput<E>,
+    {
+        must(Self::way()(self, future, true))
+    }
+
+    /// Spawns a member, unless the group has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`GroupEnded`]; the future is dropped.
+    pub fn try_spawn<F>(
+        &self,
+        future: F,
+    ) -> Result<Task<<F::Output as TaskOutput<E>>::Value, E>, GroupEnded>
+    where
+        F: Future + 'static,
+        F::Output: TaskOutput<E>,
+    {
+        Self::way()(self, future, false)
+    }
+
+    /// How a future becomes a member, or a daemon.
+    #[inline(always)]
+    fn way<F>() -> fn(&Self, F, bool) -> Spawned<F, E>
+    where
+        F: Future + 'static,
+        F::Output: TaskOutput<E>,
+    {
+        way::<F, E, fn(&Self, F, bool) -> Spawned<F, E>>(Self::admit_large, Self::admit_small)
+    }
+
+    fn admit_large<F>(&self, future: F, daemon: bool) -> Spawned<F, E>
+    where
+        F: Future + 'static,
+        F::Output: TaskOutput<E>,
+    {
+        let body = Box::pin(SlotOf::<F, E>::Running { future });
+        let group = Some((self.open_state()?, daemon));
+        Ok(Task::of(self.core.admit_boxed(body, type_name::<F>, group)))
+    }
+
+    fn admit_small<F>(&self, future: F, daemon: bool) -> Spawned<F, E>
+    where
+        F: Future + 'static,
+        F::Output: TaskOutput<E>,
+    {
+        let group = Some((self.open_state()?, daemon));
+        Ok(Task::of(self.core.admit(future, group)))
+    }
+
+    fn open_state(&self) -> Result<&Rc<GroupState>, GroupEnded> {
+        match self.state.stage.get() {
+            GroupStage::Closed => Err(GroupEnded),
+            _ => Ok(&self.state),
+        }
+    }
+
+    /// Waits as the group was made to, cancels the rest, and ends the group. A second time:
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// The first failure of a member; further ones are reported. A cancellation of this task, after
+    /// the members have been cancelled and have ended.
+    ///
+    /// # Cancellation
+    ///
+    /// The members are cancelled and awaited under a shield. Dropped half-way, the group stays as
+    /// it is and can be joined again.
+    ///
+    /// # Panics
+    ///
+    /// Goes on with the panic of a member after everybody has ended.
+    #[track_caller]
+    pub fn join(&self) -> impl Future<Output = Result<(), E>> + '_ {
+        let site = Location::caller();
+        async move { self.conclude(Ok(()), site, false).await.map_err(|errors| errors.first) }
+    }
+
+    /// [`join`](TaskGroup::join) that gives every error.
+    ///
+    /// # Errors
+    ///
+    /// All failures, in the order in which they came.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`join`](TaskGroup::join).
+    ///
+    /// # Panics
+    ///
+    /// As [`join`](TaskGroup::join).
+    #[track_caller]
+    pub fn join_all(&self) -> impl Future<Output = Result<(), GroupError<E>>> + '_ {
+        self.conclude(Ok(()), Location::caller(), true)
+    }
+
+    /// Waits for the next member to end and says which and how, in order of ending; `None` when all
+    /// have. One whose handle is being joined is told there and not here.
+    ///
+    /// A member that fails while somebody waits here has failed to that one, and not to the group.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskCancelled`].
+    ///
+    /// # Cancellation
+    ///
+    /// No ending is lost: the next call tells it.
+    #[track_caller]
+    pub fn next_done(&self) -> impl Future<Output = Result<Option<MemberEnd>, TaskCancelled>> + '_ {
+        handoff::Wait::new("NEXT_DONE", NextDone { group: &self.state })
+    }
+
+    /// Cancels all members that have not ended, daemons aside, together, and waits for them. The
+    /// group goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskCancelled`], also when a member calls this: it cancels its caller too.
+    ///
+    /// # Cancellation
+    ///
+    /// Only the wait is abandoned: the members stay cancelled.
+    #[track_caller]
+    pub fn cancel_remaining(&self) -> impl Future<Output = Result<(), TaskCancelled>> + '_ {
+        let site = Location::caller();
+        async move {
+            let by = self.core.running_id();
+            self.core.cancel_members(&self.state, CancelReason::Requested { by }, false);
+            Progress::new(&self.state, Until::NobodyCounts, site).await
+        }
+    }
+
+    /// How many members have not ended, daemons aside.
+    pub fn len(&self) -> usize {
+        self.state.counted.get()
+    }
+
+    /// Whether all members have ended, daemons aside.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<E> Default for TaskGroup<E>
+where
+    E: From<TaskCancelled> + fmt::Debug + 'static,
+{
+    /// As [`new`](TaskGroup::new).
+    #[track_caller]
+    fn default() -> Self {
+        TaskGroup::new()
+    }
+}
+
+impl<E> Drop for TaskGroup<E> {
+    fn drop(&mut self) {
+        self.core.abandon(&self.state);
+    }
+}
+
+impl<E> fmt::Debug for TaskGroup<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskGroup")
+            .field("wait", &self.state.wait)
+            .field("members", &self.state.counted.get())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,310 @@
+//! Registrations: a source of readiness, and the leaf that tries an operation on it.
+//!
+//! The operation is tried first (N1); only when it would block does the leaf park, and it is tried
+//! again after an event. A source registers itself with the kernel of the task that first has to
+//! wait for it, and moves to another kernel when it is next used there (N2). One reader and one
+//! writer at a time (N3).
+//!
+//! `net` stands on this alone, and so can sources of other crates: anything that is a
+//! `mio::event::Source` and can be tried without blocking.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use mio::event::Source;
+use mio::{Interest, Token};
+
+use crate::core::current;
+use crate::core::state::Core;
+use crate::io::error::closed;
+use crate::parts::mailbox::Message;
+use crate::parts::reactor::Direction;
+use crate::parts::reactor::Home;
+
+use super::{IoPoint, Side};
+
+/// A source of readiness with its place in a kernel's reactor.
+///
+/// `Send` if the source is: it may move to another thread's kernel while nobody is parked on it.
+/// Not `Sync`; share it between tasks of one kernel with `Rc`.
+pub struct Registration<S: Source> {
+    pub(super) source: RefCell<Option<S>>,
+    /// Where it is registered; what it is called there, if the flags say that it is.
+    pub(super) home: Cell<Option<Arc<Home>>>,
+    pub(super) kernel: Cell<u32>,
+    pub(super) token: Cell<Token>,
+    pub(super) flags: Cell<u8>,
+}
+
+/// It is registered, with the kernel and the token.
+pub(super) const BOUND: u8 = 1;
+/// The poll tells of room to write, too: asked for by the first who has to wait for it.
+pub(super) const TELLS_ROOM: u8 = 1 << 1;
+/// Somebody may hold a duplicate of the descriptor, so closing ours does not deregister it (N8).
+pub(super) const DUPLICATED: u8 = 1 << 2;
+/// For each direction: there may be more than the last attempt took. Events are taken out of the
+/// reactor by whoever tries, so this is the whole truth until the next one comes.
+pub(super) const MORE: [u8; 2] = [1 << 3, 1 << 4];
+/// For each direction: a leaf is parked (N3).
+pub(super) const PARKED: [u8; 2] = [1 << 5, 1 << 6];
+
+impl<S: Source> Registration<S> {
+    /// Wraps a non-blocking source. Nothing is registered before a task has to wait for it.
+    pub fn new(source: S) -> Self {
+        Registration {
+            source: RefCell::new(Some(source)),
+            home: Cell::new(None),
+            kernel: Cell::new(0),
+            token: Cell::new(Token(0)),
+            flags: Cell::new(MORE[0] | MORE[1]),
+        }
+    }
+
+    /// Looks at the source.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotConnected`] once it is closed.
+    #[inline]
+    pub fn with<R>(&self, look: impl FnOnce(&S) -> io::Result<R>) -> io::Result<R> {
+        match &*self.source.borrow() {
+            Some(source) => look(source),
+            None => Err(closed()),
+        }
+    }
+
+    /// A leaf that tries `operation` until it does not answer [`io::ErrorKind::WouldBlock`], and
+    /// waits in between. `kind` names it in the monitor, with the caller's place.
+    ///
+    /// # Errors of the leaf
+    ///
+    /// Those of `operation`; a cancellation, as an `io::Error` in which
+    /// [`cancelled`](crate::cancelled) finds it; [`io::ErrorKind::ResourceBusy`] if another task
+    /// waits for the same direction; [`io::ErrorKind::NotConnected`] once it is closed.
+    ///
+    /// # Panics
+    ///
+    /// The leaf panics when it would park outside a kernel.
+    #[track_caller]
+    pub fn io<R, F, D>(&self, direction: D, kind: &'static str, operation: F) -> Io<'_, S, F, D>
+    where
+        F: FnMut(&S) -> io::Result<R>,
+        D: Side,
+    {
+        self.io_at(direction, kind, Location::caller(), operation)
+    }
+
+    /// The same, shown at another place.
+    pub fn io_at<R, F, D>(
+        &self,
+        direction: D,
+        kind: &'static str,
+        site: &'static Location<'static>,
+        operation: F,
+    ) -> Io<'_, S, F, D>
+    where
+        F: FnMut(&S) -> io::Result<R>,
+        D: Side,
+    {
+        Io { point: IoPoint::new(self, direction, kind, site), operation }
+    }
+
+    /// Says that the last operation took all there was (a short read), so that the next one parks
+    /// at once instead of asking the system for a `WouldBlock`.
+    #[inline]
+    pub fn drained(&self, direction: Direction) {
+        self.clear(MORE[direction as usize]);
+    }
+
+    /// Says that somebody else may hold a duplicate of the descriptor.
+    pub fn may_be_duplicated(&self) {
+        self.set(DUPLICATED);
+    }
+
+    /// Closes the source. Whoever is parked on it is woken and gets an error (N5). Closing twice is
+    /// harmless.
+    pub fn close(&self) {
+        let source = self.source.borrow_mut().take();
+        self.unbind(source);
+    }
+
+    /// The source, out of the reactor; none if it was closed.
+    pub fn into_source(self) -> Option<S> {
+        let mut source = self.source.borrow_mut().take()?;
+        if let Some(binding) = self.take_binding() {
+            // A source that the poll no longer knows is as good as deregistered.
+            let _ = source.deregister(&binding.home.registry);
+            binding.forget();
+        }
+        Some(source)
+    }
+
+    fn unbind(&self, source: Option<S>) {
+        let binding = self.take_binding();
+        if let Some(mut source) = source {
+            if let (Some(binding), true) = (&binding, self.is(DUPLICATED)) {
+                let _ = source.deregister(&binding.home.registry);
+            }
+            drop(source);
+        }
+        if let Some(binding) = binding {
+            binding.forget();
+        }
+    }
+
+    pub(super) fn take_binding(&self) -> Option<Binding> {
+        self.clear(BOUND | TELLS_ROOM);
+        self.home.take().map(|home| Binding { home, token: self.token.get() })
+    }
+
+    /// Registers here, or moves here from another kernel; if it is here, asks to be told of room.
+    #[inline(never)]
+    pub(super) fn bind(&self, core: &Core, direction: Direction) -> io::Result<()> {
+        let mut source = self.source.borrow_mut();
+        let Some(source) = source.as_mut() else {
+            return Err(closed());
+        };
+        let reading = Interest::READABLE;
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let reading = reading | Interest::PRIORITY;
+        // Room there nearly always is, so most never hear of it.
+        let (interest, told) = match direction {
+            Direction::Read => (reading, 0),
+            Direction::Write => (reading | Interest::WRITABLE, TELLS_ROOM),
+        };
+        let bound = self.take_binding();
+        if let Some(Binding { home, token }) = bound {
+            if self.kernel.get() == core.number {
+                let asked = source.reregister(&home.registry, token, interest);
+                self.home.set(Some(home));
+                self.set(BOUND);
+                asked?;
+                self.set(told);
+                return Ok(());
+            }
+            let deregistered = source.deregister(&home.registry);
+            Binding { home, token }.forget();
+            deregistered?;
+        }
+        let home = core.with_reactor(|reactor| reactor.home(core.remote())).flatten();
+        let home = home.ok_or_else(closed)?;
+        let token = core.with_reactor(|reactor| reactor.register(source, interest));
+        self.token.set(token.ok_or_else(closed)??);
+        self.home.set(Some(home));
+        self.kernel.set(core.number);
+        self.set(BOUND | told);
+        Ok(())
+    }
+
+    /// Takes the direction for a leaf whose budget is spent before it could try: it came first, so
+    /// one that comes meanwhile is the intruder (N3). Not if the source is to move to this kernel.
+    #[cold]
+    pub(super) fn claim(&self, direction: Direction) -> bool {
+        let free = !self.is(PARKED[direction as usize]);
+        let Some(mine) = current::try_with(|core| core.number).filter(|_| free) else {
+            return false;
+        };
+        if !self.is(BOUND | PARKED[0] | PARKED[1]) {
+            self.kernel.set(mine);
+        }
+        let claimed = self.kernel.get() == mine;
+        if claimed {
+            self.set(PARKED[direction as usize]);
+        }
+        claimed
+    }
+
+    /// Whether it is registered with this kernel.
+    #[inline]
+    pub(super) fn is_here(&self, core: &Core) -> bool {
+        self.is(BOUND) && self.kernel.get() == core.number
+    }
+
+    #[inline]
+    pub(super) fn is(&self, flag: u8) -> bool {
+        self.flags.get() & flag != 0
+    }
+
+    #[inline]
+    pub(super) fn set(&self, flags: u8) {
+        self.flags.set(self.flags.get() | flags);
+    }
+
+    #[inline]
+    pub(super) fn clear(&self, flags: u8) {
+        self.flags.set(self.flags.get() & !flags);
+    }
+}
+
+impl<S: Source> Drop for Registration<S> {
+    fn drop(&mut self) {
+        let source = self.source.borrow_mut().take();
+        self.unbind(source);
+    }
+}
+
+impl<S: Source> std::fmt::Debug for Registration<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registration")
+            .field("closed", &self.source.borrow().is_none())
+            .field("registered", &self.is(BOUND))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a source is registered, taken out of its registration.
+pub(super) struct Binding {
+    pub(super) home: Arc<Home>,
+    pub(super) token: Token,
+}
+
+impl Binding {
+    /// Gives the place in the reactor back, from whatever thread.
+    fn forget(self) {
+        let here = current::try_with(|core| {
+            Arc::ptr_eq(core.remote(), &self.home.remote).then(|| core.clone())
+        });
+        match here.flatten() {
+            Some(core) => core.forget(self.token),
+            None => drop(self.home.remote.post(Message::Unregister(self.token))),
+        }
+    }
+}
+
+/// The leaf of [`Registration::io`].
+///
+/// # Cancellation
+///
+/// As [`IoPoint`].
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+pub struct Io<'a, S: Source, F, D: Side = Direction> {
+    point: IoPoint<'a, S, D>,
+    operation: F,
+}
+
+impl<S: Source, F, D: Side> Unpin for Io<'_, S, F, D> {}
+
+impl<S, F, R, D> Future for Io<'_, S, F, D>
+where
+    S: Source,
+    F: FnMut(&S) -> io::Result<R>,
+    D: Side,
+{
+    type Output = io::Result<R>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Io { point, operation } = &mut *self;
+        point.poll(cx, operation)
+    }
+}
+
+impl<S: Source, F, D: Side> std::fmt::Debug for Io<'_, S, F, D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Io").field("point", &self.point).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,53 @@
+//! Doubly linked lists through the entries of an arena: O(1) in and out, no allocation of their
+//! own.
+
+use slab::Slab;
+
+use crate::run::idle::KEEP;
+
+/// No entry.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// The neighbours of an entry.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Links {
+    pub(crate) previous: u32,
+    pub(crate) next: u32,
+}
+
+impl Links {
+    pub(crate) const ALONE: Links = Links { previous: NONE, next: NONE };
+}
+
+/// An entry that stands in one list.
+pub(crate) trait Linked {
+    fn links(&mut self) -> &mut Links;
+}
+
+/// Puts `entry` at the front of the list that starts at `head`; the new head is `entry`.
+pub(crate) fn push_front<T: Linked>(arena: &mut Slab<T>, head: u32, entry: u32) {
+    *arena[entry as usize].links() = Links { previous: NONE, next: head };
+    if head != NONE {
+        arena[head as usize].links().previous = entry;
+    }
+}
+
+/// Takes `entry` out of its list. Gives the new head if it was the head.
+pub(crate) fn unlink<T: Linked>(arena: &mut Slab<T>, entry: u32) -> Option<u32> {
+    let Links { previous, next } = *arena[entry as usize].links();
+    if next != NONE {
+        arena[next as usize].links().previous = previous;
+    }
+    if previous == NONE {
+        return Some(next);
+    }
+    arena[previous as usize].links().next = next;
+    None
+}
+
+/// Gives back what an arena has no use for: as far as its last entry, unless it is small.
+pub(crate) fn shrink_slab<T>(arena: &mut Slab<T>) {
+    if arena.capacity() > KEEP && arena.len() < arena.capacity() / 4 {
+        arena.shrink_to_fit();
+    }
+}

@@ -1,0 +1,319 @@
+//! Models of the protocol in `parts/mailbox`, checked by loom: every interleaving with up to four
+//! preemptions (`LOOM_MAX_PREEMPTIONS` says otherwise), and every value that a load may see.
+//!
+//! `.ci/models` runs them. The kernel's side is played by [`Model`], in the steps of `Core::look`
+//! and `Core::sleep`; posters, wakers and handles are the real ones. A lost wake shows as a
+//! deadlock of the model: the kernel sleeps, and nobody is left to ring.
+
+use std::sync::{Arc, OnceLock};
+
+use loom::sync::atomic::AtomicUsize as Number;
+use loom::thread;
+
+use super::*;
+use crate::parts::mailbox::sync::Eventfd;
+
+mod ending;
+
+/// Runs `model` in every interleaving within the bound.
+fn check(model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(4));
+    builder.check(model);
+}
+
+/// No post needs it, but a bell has one.
+fn registry() -> Arc<mio::Registry> {
+    static REGISTRY: OnceLock<Arc<mio::Registry>> = OnceLock::new();
+    let make = || {
+        let poll = mio::Poll::new().expect("a poll");
+        Arc::new(poll.registry().try_clone().expect("its registry"))
+    };
+    REGISTRY.get_or_init(make).clone()
+}
+
+/// A kernel with nothing to do but its post.
+struct Model {
+    remote: Arc<Remote>,
+    poll: Arc<Eventfd>,
+    /// How often it slept.
+    sleeps: usize,
+}
+
+impl Model {
+    fn new() -> Self {
+        let registry = registry();
+        let waker = Waker::new(&registry, mio::Token(0)).expect("a bell");
+        let poll = waker.poll();
+        Model { remote: Arc::new(Remote::new(Bell { waker, registry })), poll, sleeps: 0 }
+    }
+
+    /// What is in the mailbox, if it is said to hold anything.
+    fn take_post(&mut self) -> Vec<Message> {
+        if self.remote.has_post() { take(&self.remote) } else { Vec::new() }
+    }
+
+    fn sleep(&mut self) {
+        if self.remote.announce_sleep() {
+            self.sleeps += 1;
+            self.poll.sleep();
+            self.remote.awake();
+        }
+    }
+
+    /// Post; or else a sleep, and none.
+    fn look(&mut self) -> Vec<Message> {
+        let post = self.take_post();
+        if post.is_empty() {
+            self.sleep();
+        }
+        post
+    }
+
+    /// Looks until so many messages have come; their order.
+    fn receive(&mut self, count: usize) -> Vec<u32> {
+        let mut received = Vec::new();
+        while received.len() < count {
+            received.extend(self.look().iter().map(number));
+        }
+        received
+    }
+
+    /// A waker for task 7.
+    fn waker(&self) -> Arc<TaskWaker> {
+        let waker = Arc::new(TaskWaker::new(self.remote.clone()));
+        waker.assign(task(7));
+        waker
+    }
+
+    /// What must hold at the end of every model, when the other threads have ended.
+    fn end(self) {
+        let rings = self.poll.rings();
+        assert!(rings <= self.sleeps, "{rings} rings for {} sleeps", self.sleeps);
+        drop(self.remote.close());
+        assert_eq!(Arc::strong_count(&self.poll), 1, "somebody holds the eventfd");
+    }
+}
+
+/// All post.
+fn take(remote: &Remote) -> Vec<Message> {
+    let mut post = Post::default();
+    remote.take(&mut post);
+    post.into_messages().collect()
+}
+
+fn task(index: u32) -> TaskId {
+    TaskId::new(index, 0)
+}
+
+fn request(index: u32) -> Message {
+    Message::Cancel(task(index))
+}
+
+/// The number of a [`request`].
+fn number(message: &Message) -> u32 {
+    match message {
+        Message::Cancel(task) => task.index(),
+        _ => panic!("nobody posted that"),
+    }
+}
+
+/// A thread that posts requests with these numbers.
+fn poster(remote: &Arc<Remote>, numbers: &'static [u32]) -> thread::JoinHandle<()> {
+    let remote = remote.clone();
+    thread::spawn(move || {
+        for number in numbers {
+            assert!(remote.post(request(*number)).is_ok(), "the kernel is there");
+        }
+    })
+}
+
+fn join(threads: [thread::JoinHandle<()>; 2]) {
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+/// K7: post that comes between "the mailbox is empty" and the sleep is not lost.
+#[test]
+fn post_between_the_look_and_the_sleep_wakes_the_kernel() {
+    check(|| {
+        let mut kernel = Model::new();
+        let poster = poster(&kernel.remote, &[1, 2]);
+        assert_eq!(kernel.receive(2), [1, 2]);
+        poster.join().unwrap();
+        kernel.end();
+    });
+}
+
+/// K7: the same from two threads, and the kernel is rung for once for each sleep, not for each.
+#[test]
+fn two_posters_lose_nothing_and_ring_once_for_each_sleep() {
+    check(|| {
+        let mut kernel = Model::new();
+        let posters = [poster(&kernel.remote, &[1]), poster(&kernel.remote, &[2])];
+        let mut received = kernel.receive(2);
+        received.sort_unstable();
+        assert_eq!(received, [1, 2]);
+        join(posters);
+        kernel.end();
+    });
+}
+
+/// K7: a kernel that sleeps already is rung for once, however many post.
+#[test]
+fn whoever_comes_second_does_not_ring() {
+    check(|| {
+        let mut kernel = Model::new();
+        kernel.sleeps = 1;
+        assert!(kernel.remote.announce_sleep(), "nobody has posted");
+        let posters = [poster(&kernel.remote, &[1]), poster(&kernel.remote, &[2])];
+        join(posters);
+        assert_eq!(kernel.poll.rings(), 1);
+        kernel.poll.sleep();
+        kernel.remote.awake();
+        assert_eq!(kernel.look().len(), 2);
+        kernel.end();
+    });
+}
+
+/// K7: nobody pays a system call for a kernel that is awake.
+#[test]
+fn a_kernel_that_is_awake_is_not_rung_for() {
+    check(|| {
+        let kernel = Model::new();
+        let posters = [poster(&kernel.remote, &[1]), poster(&kernel.remote, &[2])];
+        join(posters);
+        assert!(kernel.remote.has_post());
+        assert_eq!(take(&kernel.remote).len(), 2);
+        kernel.end();
+    });
+}
+
+/// K7, K2: a kernel that is too busy to sleep is told of all post, too.
+#[test]
+fn a_kernel_that_never_sleeps_hears_of_all_post() {
+    check(|| {
+        let mut kernel = Model::new();
+        let poster = poster(&kernel.remote, &[1, 2]);
+        // Between polls.
+        let mut received = kernel.take_post().len() + kernel.take_post().len();
+        poster.join().unwrap();
+        received += kernel.take_post().len();
+        assert_eq!(received, 2);
+        kernel.end();
+    });
+}
+
+/// K7: a sleep that a timer ended loses no post, and no ring of it is missed in the next sleep.
+#[test]
+fn post_that_meets_the_end_of_a_sleep_is_not_lost() {
+    check(|| {
+        let mut kernel = Model::new();
+        let poster = poster(&kernel.remote, &[1, 2]);
+        if kernel.remote.announce_sleep() {
+            kernel.sleeps += 1;
+            // The timer: it does not wait for the bell.
+            kernel.remote.awake();
+        }
+        assert_eq!(kernel.receive(2), [1, 2]);
+        poster.join().unwrap();
+        kernel.end();
+    });
+}
+
+/// K7: a sleep that a panic ended, of a foreign waker say, is one that can be woken from still.
+#[test]
+fn a_sleep_that_a_panic_ended_is_still_announced() {
+    check(|| {
+        let mut kernel = Model::new();
+        assert!(kernel.remote.announce_sleep(), "nobody has posted");
+        let poster = poster(&kernel.remote, &[1]);
+        assert_eq!(kernel.receive(1), [1]);
+        poster.join().unwrap();
+        drop(kernel.remote.close());
+    });
+}
+
+/// A thread that does its part, however weakly ordered by itself, and wakes the task for it.
+fn contributor(parts: &Arc<Number>, waker: &Arc<TaskWaker>) -> thread::JoinHandle<()> {
+    let (parts, waker) = (parts.clone(), waker.clone());
+    thread::spawn(move || {
+        parts.fetch_add(1, Ordering::Relaxed);
+        waker.wake();
+    })
+}
+
+/// K7: woken from two threads, a task is in the mailbox once at a time; and its poll that follows
+/// sees what each of them did before its wake, so a wake that finds the waker posted is not lost.
+#[test]
+fn a_waker_is_posted_once_and_its_task_sees_what_came_before_each_wake() {
+    check(|| {
+        let mut kernel = Model::new();
+        let parts = Arc::new(Number::new(0));
+        let waker = kernel.waker();
+        let threads = [contributor(&parts, &waker), contributor(&parts, &waker)];
+        loop {
+            let post = kernel.look();
+            assert!(post.len() <= 1, "posted twice");
+            let Some(Message::Wake(woken)) = post.into_iter().next() else { continue };
+            assert_eq!(woken.received(), task(7));
+            // The poll of the task, which ends when all is there.
+            if parts.load(Ordering::Relaxed) == threads.len() {
+                break;
+            }
+        }
+        join(threads);
+        kernel.end();
+    });
+}
+
+/// K7: a wake that comes after the kernel took the last one is a message of its own.
+#[test]
+fn a_wake_after_the_take_is_a_message_of_its_own() {
+    check(|| {
+        let kernel = Model::new();
+        let waker = kernel.waker();
+        for _ in 0..2 {
+            let theirs = waker.clone();
+            thread::spawn(move || theirs.wake()).join().unwrap();
+            let taken = take(&kernel.remote);
+            let [Message::Wake(woken)] = &taken[..] else { panic!("{} messages", taken.len()) };
+            assert_eq!(woken.received(), task(7));
+        }
+        kernel.end();
+    });
+}
+
+/// K2, K7: requests that the kernel has taken and not come to yet hold up no wake, and what is left
+/// in the mailbox behind them stays announced.
+#[test]
+fn a_wake_passes_the_requests_that_are_left() {
+    check(|| {
+        let kernel = Model::new();
+        let mut post = Post::default();
+        assert!(kernel.remote.post(request(1)).is_ok());
+        kernel.remote.take(&mut post);
+        let (remote, waker) = (kernel.remote.clone(), kernel.waker());
+        let poster = thread::spawn(move || {
+            assert!(remote.post(request(2)).is_ok());
+            waker.wake();
+        });
+        if kernel.remote.has_post() {
+            kernel.remote.take(&mut post);
+        }
+        poster.join().unwrap();
+        if kernel.remote.has_post() {
+            kernel.remote.take(&mut post);
+        }
+        assert_eq!(post.part(Part::Events).len(), 1, "the wake is not there");
+        assert!(kernel.remote.has_post(), "request 2 is left");
+        assert!(!kernel.remote.announce_sleep(), "it would sleep although there is post");
+        let first: Vec<u32> = post.part(Part::Requests).drain(..).map(|it| number(&it)).collect();
+        kernel.remote.take(&mut post);
+        let second: Vec<u32> = post.part(Part::Requests).drain(..).map(|it| number(&it)).collect();
+        assert_eq!((first, second), (vec![1], vec![2]));
+        drop(post);
+        kernel.end();
+    });
+}

@@ -1,0 +1,10 @@
+//! Data structures that name no other room: lists, the clock, the timers, the ready queue, the tree
+//! of scopes, the mailbox and the reactor.
+
+pub(crate) mod clock;
+pub(crate) mod list;
+pub(crate) mod mailbox;
+pub(crate) mod reactor;
+pub(crate) mod ready;
+pub(crate) mod scopes;
+pub(crate) mod timers;

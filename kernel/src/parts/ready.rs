@@ -1,0 +1,203 @@
+//! The ready queue: FIFO, or shuffled by a seed; and the round that is taken out of it.
+
+use std::cell::RefCell;
+
+use crate::run::idle::KEEP;
+
+/// The tasks that will be polled next, behind those of the round that goes on.
+///
+/// By their places alone: a place that is queued is let to nobody else.
+///
+/// A round is taken out whole and then belongs to the run alone (`run/tick.rs`), so a task in it costs
+/// no look in here.
+pub(crate) struct ReadyQueue {
+    tasks: Vec<u32>,
+    /// With a seed, each turn takes any of the ready tasks: the same ones for the same seed.
+    random: Option<SplitMix>,
+}
+
+impl ReadyQueue {
+    pub(crate) fn new(seed: Option<u64>) -> Self {
+        ReadyQueue { tasks: Vec::new(), random: seed.map(SplitMix) }
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, task: u32) {
+        self.tasks.push(task);
+    }
+
+    /// The only task; or how many there are, if that is not one.
+    #[inline]
+    fn pop_lone(&mut self) -> Result<u32, usize> {
+        match self.tasks.len() {
+            1 => self.tasks.pop().ok_or(0),
+            others => Err(others),
+        }
+    }
+
+    /// The first task of the next round; the others go into `round`, which is empty, the next one
+    /// last. With a seed there are no others.
+    fn next_round(&mut self, round: &mut Vec<u32>) -> Option<u32> {
+        if let Some(random) = &mut self.random {
+            // Rounds of one, so that whoever is made ready meanwhile may come first.
+            let any = random.next() % self.tasks.len() as u64;
+            return Some(self.tasks.swap_remove(any as usize));
+        }
+        std::mem::swap(&mut self.tasks, round);
+        round.reverse();
+        round.pop()
+    }
+
+    /// What is left of a round comes first again.
+    pub(crate) fn put_back(&mut self, round: &mut Round) {
+        let tasks = &mut round.behind;
+        tasks.append(&mut round.next);
+        tasks.reverse();
+        tasks.append(&mut self.tasks);
+        std::mem::swap(&mut self.tasks, tasks);
+    }
+
+    /// Gives back the room that a burst took, here and in the round.
+    pub(crate) fn shrink(&mut self, round: &mut Round) {
+        for tasks in [&mut self.tasks, &mut round.next, &mut round.behind] {
+            tasks.shrink_to(KEEP);
+        }
+    }
+
+    /// Takes all of them.
+    pub(crate) fn take(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.tasks)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+}
+
+/// The tasks that were ready when the last one of the round before had its turn.
+#[derive(Default)]
+pub(crate) struct Round {
+    /// Those that are polled before the next look elsewhere, the next one last: so that a turn
+    /// asks one question, not whether there is a task and whether it may be polled.
+    next: Vec<u32>,
+    /// Those behind them, likewise.
+    behind: Vec<u32>,
+    /// How many more may have their turn before the next look, beside those in `next`.
+    left: usize,
+}
+
+impl Round {
+    /// The next task. None: nobody is ready, or it is time to look elsewhere.
+    #[inline(always)]
+    pub(crate) fn pop(&mut self, ready: &RefCell<ReadyQueue>) -> Option<u32> {
+        if let Some(next) = self.next.pop() {
+            return Some(next);
+        }
+        if self.left == 0 {
+            return None;
+        }
+        // As many as may have come from there already.
+        debug_assert!(self.behind.is_empty(), "they come before who is ready now");
+        let lone = ready.borrow_mut().pop_lone();
+        match lone {
+            Err(0) => None,
+            Err(_) => self.begin(ready),
+            Ok(alone) => {
+                self.left -= 1;
+                Some(alone)
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn begin(&mut self, ready: &RefCell<ReadyQueue>) -> Option<u32> {
+        let first = ready.borrow_mut().next_round(&mut self.next)?;
+        self.left -= 1;
+        if self.next.len() > self.left {
+            std::mem::swap(&mut self.next, &mut self.behind);
+            self.advance();
+        } else {
+            self.left -= self.next.len();
+        }
+        Some(first)
+    }
+
+    /// As many as may come next.
+    #[inline(never)]
+    fn advance(&mut self) {
+        let rest = self.behind.len().saturating_sub(self.left);
+        self.next.extend_from_slice(&self.behind[rest..]);
+        self.behind.truncate(rest);
+        self.left -= self.next.len();
+    }
+
+    /// It was looked elsewhere: so many may have their turn.
+    pub(crate) fn allow(&mut self, polls: u32) {
+        debug_assert!(self.next.is_empty(), "they have theirs first");
+        self.left = polls as usize;
+        if !self.behind.is_empty() {
+            self.advance();
+        }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.next.is_empty() && self.behind.is_empty()
+    }
+}
+
+/// Sebastiano Vigna's SplitMix64: small, and good enough to shuffle with.
+struct SplitMix(u64);
+
+impl SplitMix {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_come_in_order_and_no_more_than_are_allowed() {
+        for ready_at_once in [1, 2, 3, 4, 5, 9, 130] {
+            for allowed in 1..8 {
+                let queue = RefCell::new(ReadyQueue::new(None));
+                let mut round = Round::default();
+                let (mut made, mut had) = (0, 0);
+                while had < 300 {
+                    assert_eq!(round.pop(&queue), None, "nothing is allowed");
+                    round.allow(allowed);
+                    for left in (0..allowed).rev() {
+                        while made < had + ready_at_once {
+                            queue.borrow_mut().push(made);
+                            made += 1;
+                        }
+                        assert_eq!(round.pop(&queue), Some(had), "{ready_at_once} {left}");
+                        had += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_a_round_comes_before_what_came_later() {
+        for taken in 0..6 {
+            let queue = RefCell::new(ReadyQueue::new(None));
+            let mut round = Round::default();
+            (0..6).for_each(|task| queue.borrow_mut().push(task));
+            round.allow(4);
+            let had: Vec<u32> = (0..taken.min(4)).filter_map(|_| round.pop(&queue)).collect();
+            (6..8).for_each(|task| queue.borrow_mut().push(task));
+            assert_eq!(round.is_over(), taken == 0);
+            queue.borrow_mut().put_back(&mut round);
+            let all = [had, queue.borrow_mut().take()].concat();
+            assert_eq!(all, (0..8).collect::<Vec<u32>>(), "{taken}");
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! The kernel: made, run, shut down.
+//!
+//! One per thread and `run` at a time. `run` polls its main future on its own stack, so that it may
+//! borrow; all other tasks live in the table. The order of a turn is in `run/tick.rs`, what happens
+//! between turns in `run/idle.rs`. Source: curio's `Kernel.run`, whose rules C24 to C27 this keeps.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use crate::bounds::Main;
+use crate::core::current::{self, Entered};
+use crate::core::report::ProgramCode;
+use crate::core::state::{Core, Settings, Stage};
+use crate::error::{CancelReason, Echo};
+use crate::parts::mailbox::Handle;
+use crate::parts::timers::Action;
+use crate::run::builder::Builder;
+use crate::run::tick::{PollMain, Turn, Wheel};
+use crate::task::body::Verdict;
+use crate::task::cell::End;
+use crate::task::chunk::TaskRef;
+use crate::task::state::Flags;
+
+/// Runs `main` in a new kernel, shuts the kernel down, and returns the value of `main`.
+///
+/// `main` may borrow from its surroundings. When it has ended, every task that is left is cancelled
+/// and awaited; then `run` returns what `main` returned, an error too.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let mut greeting = String::from("Hello");
+/// kernel::run(async || {
+///     kernel::sleep(Duration::from_millis(1)).await?;
+///     greeting.push_str(", world");
+///     Ok::<(), kernel::TaskCancelled>(())
+/// })?;
+/// assert_eq!(greeting, "Hello, world");
+/// # Ok::<(), kernel::TaskCancelled>(())
+/// ```
+///
+/// # Panics
+///
+/// If the kernel cannot be made (the message has the system's error; [`Kernel::new`] returns it
+/// instead), inside another kernel, on a certain deadlock, and with the panic of `main` after the
+/// shutdown.
+#[track_caller]
+pub fn run<T>(main: impl Main<T>) -> T {
+    refuse_nesting("kernel::run");
+    let kernel = match Kernel::new() {
+        Ok(kernel) => kernel,
+        Err(error) => panic!("the kernel could not be made: {error}"),
+    };
+    kernel.run_to_the_end(main)
+}
+
+#[track_caller]
+pub(crate) fn refuse_nesting(what: &str) {
+    if current::try_with(|_| ()).is_some() {
+        panic!(
+            "{what} was called inside a running kernel of this thread; await the future here, or \
+             `spawn` it"
+        );
+    }
+}
+
+/// A kernel under your control: run it again and again, and shut it down when you like.
+///
+/// Dropped, it aborts what is left, youngest first, without awaiting anybody's cleanup; then its
+/// timers go, its registrations, and its descriptors.
+pub struct Kernel {
+    core: Rc<Core>,
+}
+
+impl Kernel {
+    pub(crate) fn with(settings: Settings) -> io::Result<Self> {
+        Ok(Kernel { core: Core::new(settings)? })
+    }
+
+    /// A kernel on the real clock.
+    ///
+    /// # Errors
+    ///
+    /// What the system says when it gives no poll, no timer or no descriptor for them.
+    pub fn new() -> io::Result<Self> {
+        Kernel::builder().build()
+    }
+
+    /// A kernel with settings.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Runs `main` until it ends. The other tasks stay where they are until the next run.
+    ///
+    /// # Panics
+    ///
+    /// Inside another kernel, on a certain deadlock, and with the panic of `main`.
+    #[track_caller]
+    pub fn run<T>(&self, main: impl Main<T>) -> T {
+        refuse_nesting("Kernel::run");
+        let entered = Entered::new(&self.core);
+        let ended = self.drive(main);
+        drop(entered);
+        ended.unwrap_or_else(|payload| resume_unwind(payload))
+    }
+
+    /// Cancels every task at once, the youngest first, and runs until all have ended.
+    ///
+    /// With a grace set in the builder, what is left after it is aborted and reported; without one,
+    /// who holds up the shutdown is reported every five seconds: a task that swallowed an earlier
+    /// cancellation, say, as that does not come again.
+    #[track_caller]
+    pub fn shutdown(self) {
+        refuse_nesting("Kernel::shutdown");
+        self.finish();
+    }
+
+    /// `run` and `shutdown`, in that order also when `main` panics.
+    #[track_caller]
+    pub(crate) fn run_to_the_end<T>(&self, main: impl Main<T>) -> T {
+        let entered = Entered::new(&self.core);
+        let ended = self.drive(main);
+        drop(entered);
+        self.finish();
+        ended.unwrap_or_else(|payload| resume_unwind(payload))
+    }
+
+    /// A handle for other threads.
+    pub fn handle(&self) -> Handle {
+        Handle::new(self.core.remote().clone())
+    }
+
+    /// What is still there: all zero after a clean shutdown.
+    pub fn leftovers(&self) -> Leftovers {
+        Leftovers::of(&self.core)
+    }
+
+    pub(crate) fn core(&self) -> &Rc<Core> {
+        &self.core
+    }
+
+    /// Runs `main` as a task whose future lives here.
+    #[track_caller]
+    fn drive<T>(&self, main: impl Main<T>) -> Result<T, Box<dyn Any + Send>> {
+        let core = &self.core;
+        let cell = core.admit_main();
+        let ended = {
+            // First, as `main` may panic before it is a future.
+            let mut mine = MainCell { core, cell: &cell, ended: false };
+            let mut future = pin!(Some(main()));
+            let mut value = None;
+            core.make_ready(&cell);
+            let turned = self.turn_until(&mut |cx| match future.as_mut().as_pin_mut() {
+                Some(future) => match future.poll(cx) {
+                    Poll::Ready(ended) => {
+                        value = Some(ended);
+                        Poll::Ready(Verdict::Ok)
+                    }
+                    Poll::Pending => Poll::Pending,
+                },
+                None => unreachable!("main is polled until it ends"),
+            });
+            if let Ok(Turn::Deadlocked) = turned {
+                core.deadlock();
+            }
+            mine.ended = true;
+            // The future goes first: its leaves still find their kernel.
+            core.guarded(ProgramCode::Destructor, || future.set(None));
+            match turned {
+                Ok(_) => Ok(value.expect("main is left when it has ended")),
+                Err(payload) => Err(payload),
+            }
+        };
+        let end = if ended.is_ok() { End::Ok } else { End::Panicked };
+        core.finish(&cell, end, Echo::Yes);
+        cell.flags.clear(Flags::FAILURE);
+        core.let_go(&cell);
+        ended
+    }
+
+    /// Turns, with one `catch_unwind` round many polls. An error is the panic of main.
+    fn turn_until(&self, main: &mut PollMain<'_>) -> Result<Turn, Box<dyn Any + Send>> {
+        let core = &self.core;
+        let mut wheel = Wheel::new(core);
+        loop {
+            match catch_unwind(AssertUnwindSafe(|| core.turn(&mut wheel, main))) {
+                Ok(turn) => return Ok(turn),
+                Err(payload) => match current::stop_running() {
+                    Some(cell) if cell.flags.any(Flags::MAIN) => return Err(payload),
+                    Some(cell) => core.panicked(&cell, payload),
+                    // No task was running: a fault of the kernel, or a deadlock.
+                    None => resume_unwind(payload),
+                },
+            }
+        }
+    }
+
+    #[track_caller]
+    fn finish(&self) {
+        let core = &self.core;
+        let _entered = Entered::new(core);
+        core.stage.set(Stage::Shutdown);
+        for cell in core.live_cells().iter().rev() {
+            core.request(cell, CancelReason::Shutdown);
+        }
+        let grace = core.settings.shutdown_grace;
+        let grace = grace.map(|grace| core.arm(core.clock.after(grace), Action::Grace));
+        if grace.is_none() {
+            core.arm_report();
+        }
+        let mut no_main = |_: &mut Context<'_>| unreachable!("main has ended");
+        loop {
+            match self.turn_until(&mut no_main) {
+                Ok(Turn::GraceOver) => {}
+                Ok(Turn::Deadlocked) => core.deadlock(),
+                _ => break,
+            }
+            core.stage.set(Stage::Closed);
+            for cell in core.live_cells().iter().rev() {
+                // The end of a younger one may have been its end, too.
+                if cell.is_current() && !cell.is_ended() {
+                    core.report_out_of_grace(cell);
+                    core.abort(cell);
+                }
+            }
+        }
+        if let Some(grace) = grace {
+            core.disarm(grace);
+        }
+        core.disarm_report();
+    }
+}
+
+/// If the kernel itself fails while main is parked, main ends with it.
+struct MainCell<'a> {
+    core: &'a Rc<Core>,
+    cell: &'a TaskRef,
+    ended: bool,
+}
+
+impl Drop for MainCell<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.core.finish(self.cell, End::Aborted, Echo::Yes);
+            self.core.let_go(self.cell);
+        }
+    }
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        let core = &self.core;
+        let entered = Entered::new(core);
+        core.stage.set(Stage::Closed);
+        loop {
+            // Again, because a destructor may have woken or moved others.
+            let left = core.live_cells();
+            if left.is_empty() {
+                break;
+            }
+            for cell in left.iter().rev() {
+                core.abort(cell);
+            }
+        }
+        // Ended tasks that were still queued let go of their cells.
+        let queued = core.ready.borrow_mut().take();
+        for index in queued {
+            let cell = core.tasks.borrow().at(index);
+            let cell = cell.expect("who is queued has a place");
+            cell.flags.clear(Flags::QUEUED);
+            core.release(&cell);
+        }
+        // Post that nobody took: closures of other threads are dropped here, their futures never
+        // made.
+        for post in [core.post.take(), core.remote().close()] {
+            post.into_messages().for_each(|message| core.discard(message));
+        }
+        let timers = core.timers.borrow_mut().clear();
+        core.discard(timers);
+        core.close_reactor();
+        let cells = core.tasks.borrow_mut().clear();
+        drop(cells);
+        drop(entered);
+    }
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tasks = self.core.live();
+        f.debug_struct("Kernel").field("tasks", &tasks).finish_non_exhaustive()
+    }
+}
+
+/// What a kernel still holds; for tests that want to see that nothing was left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Leftovers {
+    /// Tasks that have not ended.
+    pub tasks: usize,
+    /// Armed timers.
+    pub timers: usize,
+    /// Records of parked leaves beyond the one in each task.
+    pub leaves: usize,
+    /// Timeouts, group bodies and shields that are open.
+    pub scopes: usize,
+    /// Groups that are open.
+    pub groups: usize,
+    /// Registered sources.
+    pub registrations: usize,
+    /// Jobs on other threads.
+    pub jobs: usize,
+}
+
+impl Leftovers {
+    pub(crate) fn of(core: &Core) -> Self {
+        let scopes = core.scopes.borrow();
+        Leftovers {
+            tasks: core.live(),
+            timers: core.timers.borrow().len(),
+            leaves: scopes.records.len(),
+            scopes: scopes.scopes.len(),
+            groups: core.groups.borrow().len(),
+            registrations: core.with_reactor(|reactor| reactor.registered()).unwrap_or(0),
+            jobs: core.jobs.borrow().len(),
+        }
+    }
+}

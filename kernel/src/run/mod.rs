@@ -1,0 +1,6 @@
+//! The kernel as it runs: its turns, what it does between them, how it begins and ends.
+
+pub(crate) mod builder;
+pub(crate) mod idle;
+pub(crate) mod kernel;
+pub(crate) mod tick;

@@ -1,0 +1,331 @@
+//! One turn of the kernel: pop a ready task, poll it, see what became of it.
+//!
+//! Only [`Core::turn`] runs tasks (invariant *only tick runs tasks*); everything else makes them
+//! ready. Every [`Core::POLLS`] polls, and whenever nobody is ready, it looks at the mailbox, the
+//! timers and the reactor, in `run/idle.rs`.
+//!
+//! Most tasks go the short way: nobody has cloned their waker or asked for their cancellation. They
+//! share a spare waker, named anew for each poll and given to the task that clones it; and the
+//! ambient, which is clear between polls, is left as it is. So a turn costs them no allocation and,
+//! but for the body, no look at more of their cell than flags and counters.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crate::core::cancel::Ambient;
+use crate::core::current::{self, Marks};
+use crate::core::report::Report;
+use crate::core::state::{Core, Stage};
+use crate::id::TaskId;
+use crate::parts::list::NONE;
+use crate::parts::mailbox::TaskWaker;
+use crate::parts::ready::Round;
+use crate::task::body::{Body, Verdict};
+use crate::task::cell::{OwnWaker, TaskCell};
+use crate::task::chunk::TaskRef;
+use crate::task::state::Flags;
+
+/// Why [`Core::turn`] came back.
+pub(crate) enum Turn {
+    /// The future of `run` has ended.
+    MainEnded,
+    /// The shutdown is through: nobody is left.
+    Empty,
+    /// The grace of the shutdown is over.
+    GraceOver,
+    /// It is certain that nothing will ever wake a task.
+    Deadlocked,
+}
+
+/// Polls the future of `run`, which lives on the stack of its caller.
+pub(crate) type PollMain<'a> = dyn FnMut(&mut Context<'_>) -> Poll<Verdict> + 'a;
+
+/// What a run keeps from poll to poll, on its own stack.
+pub(crate) struct Wheel<'a> {
+    core: &'a Core,
+    /// The places of the tasks that are polled next.
+    round: Round,
+    /// The task that is polled, or was last; in the loop over plain tasks, one in its chunk.
+    task: TaskRef,
+    /// A waker that nobody has cloned yet: named anew for each poll.
+    spare: OwnWaker,
+    /// The flags of a task that does not go the short way.
+    special: u32,
+}
+
+impl<'a> Wheel<'a> {
+    pub(crate) fn new(core: &'a Rc<Core>) -> Self {
+        let chunk = core.tasks.borrow_mut().some_chunk(core);
+        current::set_chunk(Some(chunk.clone()));
+        // A name that is near to no place, so the first task is looked for.
+        let task = TaskRef::by(chunk, TaskId::NOBODY);
+        let special = if core.settings.long_poll.is_some() { u32::MAX } else { Flags::SPECIAL };
+        Wheel { core, round: Round::default(), task, spare: spare_waker(core), special }
+    }
+}
+
+impl Drop for Wheel<'_> {
+    fn drop(&mut self) {
+        self.core.ready.borrow_mut().put_back(&mut self.round);
+        current::set_chunk(None);
+    }
+}
+
+fn spare_waker(core: &Core) -> OwnWaker {
+    OwnWaker::new(Arc::new(TaskWaker::new(core.remote().clone())))
+}
+
+/// Why [`Core::poll_plain`] came back.
+enum Halt {
+    /// Nobody is ready, or it is time to look elsewhere.
+    Look,
+    /// The next task does not go the short way.
+    Special,
+    /// This one has cloned the spare waker, was cancelled or aborted, or is main and has ended.
+    Polled(Polled),
+}
+
+/// What came of a poll.
+#[derive(Clone, Copy)]
+struct Polled {
+    result: Poll<Verdict>,
+    marks: Marks,
+}
+
+/// The future of the task that is polled, out of its cell meanwhile, and back in it also when a
+/// panic unwinds. None: it is main.
+struct Out<'a> {
+    cell: &'a TaskCell,
+    body: Option<Pin<Box<dyn Body>>>,
+}
+
+impl<'a> Out<'a> {
+    #[inline]
+    fn of(cell: &'a TaskCell) -> Self {
+        Out { cell, body: cell.body.take() }
+    }
+
+    #[inline]
+    fn poll(&mut self, cx: &mut Context<'_>, main: &mut PollMain<'_>) -> Poll<Verdict> {
+        match &mut self.body {
+            Some(body) => body.as_mut().poll(cx),
+            None => main(cx),
+        }
+    }
+}
+
+impl Drop for Out<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(body) = self.body.take() {
+            self.cell.body.put(body);
+        }
+    }
+}
+
+/// The waker of its own that the task that is polled may have, likewise.
+struct OwnOut<'a> {
+    task: &'a TaskRef,
+    waker: Option<OwnWaker>,
+}
+
+impl<'a> OwnOut<'a> {
+    fn of(task: &'a TaskRef) -> Self {
+        OwnOut { task, waker: task.any_rare().and_then(|rare| rare.waker.take()) }
+    }
+}
+
+impl Drop for OwnOut<'_> {
+    fn drop(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            self.task.rare().waker.set(Some(waker));
+        }
+    }
+}
+
+impl Core {
+    /// Polls between two looks at mailbox, timers and reactor (K2).
+    pub(crate) const POLLS: u32 = 64;
+
+    /// Runs tasks until there is something that only the caller can do.
+    pub(crate) fn turn(self: &Rc<Self>, wheel: &mut Wheel<'_>, main: &mut PollMain<'_>) -> Turn {
+        loop {
+            if wheel.spare.is_out() {
+                // Cloned in a poll that has panicked: it goes on naming that task.
+                wheel.spare = spare_waker(self);
+            }
+            current::offer(&wheel.spare.waker, Ambient::CLEAR);
+            let halt = self.poll_plain(wheel, main);
+            // It may still be the last one that parked: from here on, others may ask.
+            self.running.set(TaskId::NOBODY);
+            let main_ended = match halt {
+                Halt::Look => match self.between(wheel) {
+                    Some(turn) => return turn,
+                    None => false,
+                },
+                Halt::Special => self.poll_special(wheel, main),
+                Halt::Polled(polled) => self.polled(wheel, polled),
+            };
+            if main_ended {
+                return Turn::MainEnded;
+            }
+        }
+    }
+
+    /// Nobody is ready, or it is time to look elsewhere.
+    #[inline(never)]
+    fn between(self: &Rc<Self>, wheel: &mut Wheel<'_>) -> Option<Turn> {
+        if self.stage.get() != Stage::Open {
+            if self.live() == 0 {
+                return Some(Turn::Empty);
+            }
+            if self.grace_over.replace(false) {
+                return Some(Turn::GraceOver);
+            }
+        }
+        wheel.round.allow(Core::POLLS);
+        if self.look(&mut wheel.round) { None } else { Some(Turn::Deadlocked) }
+    }
+
+    /// Polls tasks that nobody has cancelled, with the spare waker, until something else is to be
+    /// done.
+    #[inline]
+    fn poll_plain(&self, wheel: &mut Wheel<'_>, main: &mut PollMain<'_>) -> Halt {
+        let Wheel { round, task: last, spare, special, .. } = wheel;
+        let cx = &mut Context::from_waker(&spare.waker);
+        loop {
+            let Some(index) = round.pop(&self.ready) else {
+                return Halt::Look;
+            };
+            if !last.is_near(index) {
+                *last = self.reach(index);
+            }
+            let (name, cell) = last.neighbour(index);
+            if cell.flags.start() & *special != 0 {
+                last.step(name);
+                return Halt::Special;
+            }
+            spare.inner.assign(name);
+            let mut out = Out::of(cell);
+            self.running.set(name);
+            current::begin_poll(name, cell);
+            let result = out.poll(cx, main);
+            let marks = current::end_poll();
+            let is_main = out.body.is_none();
+            drop(out);
+            if spare.is_out() || cell.flags.any(Flags::ABORT | Flags::ASKED) {
+                last.step(name);
+                return Halt::Polled(Polled { result, marks });
+            }
+            match result {
+                Poll::Pending => {
+                    if cell.flags.stop_or_queue(marks.flags()) {
+                        self.ready.borrow_mut().push(name.index());
+                    }
+                }
+                Poll::Ready(_) if is_main => {
+                    last.step(name);
+                    return Halt::Polled(Polled { result, marks });
+                }
+                Poll::Ready(verdict) => {
+                    self.running.set(TaskId::NOBODY);
+                    last.step(name);
+                    self.returned(last, verdict);
+                }
+            }
+        }
+    }
+
+    /// The task in another chunk than the last one was in.
+    #[inline(never)]
+    fn reach(&self, index: u32) -> TaskRef {
+        let task = self.tasks.borrow().at(index).expect("who is queued has a place");
+        current::set_chunk(Some(task.chunk().clone()));
+        task
+    }
+
+    /// Polls any other task. True: it was main, and has ended.
+    #[inline(never)]
+    fn poll_special(&self, wheel: &mut Wheel<'_>, main: &mut PollMain<'_>) -> bool {
+        let task = &wheel.task;
+        if task.is_ended() {
+            task.flags.stop(0);
+            self.release(task);
+            return false;
+        }
+        let started = self.settings.long_poll.is_some().then(Instant::now);
+        let (stamp, pending) = task.asked().map_or((0, false), |it| (it.stamp, it.pending));
+        let own = OwnOut::of(task);
+        let mut out = Out::of(task);
+        wheel.spare.inner.assign(task.id());
+        self.running.set(task.id());
+        current::begin_poll(task.id(), task);
+        let waker = own.waker.as_ref().map_or(&wheel.spare.waker, |own| &own.waker);
+        current::offer(waker, Ambient { scope: NONE, stamp, pending });
+        let cx = &mut Context::from_waker(waker);
+        let result = out.poll(cx, main);
+        let mut marks = current::end_poll();
+        drop((out, own));
+        self.running.set(TaskId::NOBODY);
+        if let Some(started) = started {
+            current::forget_poll();
+            task.flags.set(marks.parked());
+            // From here on the flag alone says it: the sink may drop the leaf.
+            marks = marks.without_record();
+            self.check_length(task, started);
+        }
+        self.polled(wheel, Polled { result, marks })
+    }
+
+    /// What follows from a poll, for any task. True: it was main, and has ended.
+    #[inline(never)]
+    fn polled(&self, wheel: &mut Wheel<'_>, polled: Polled) -> bool {
+        let task = &wheel.task;
+        if wheel.spare.is_out() {
+            // It was cloned: it is this task's from now on.
+            let kept = std::mem::replace(&mut wheel.spare, spare_waker(self));
+            task.flags.set(Flags::WAKER);
+            task.rare().waker.set(Some(kept));
+        }
+        let Polled { result, marks } = polled;
+        // It may have cancelled itself, and its waker may be anywhere.
+        current::forget_poll();
+        task.flags.stop(marks.parked());
+        match result {
+            Poll::Ready(_) if task.flags.any(Flags::MAIN) => return true,
+            Poll::Ready(verdict) => self.returned(task, verdict),
+            Poll::Pending if task.flags.any(Flags::ABORT) => self.abort(task),
+            Poll::Pending => {
+                if marks.again() {
+                    self.make_ready(task);
+                }
+                if task.is_pending() && !task.flags.any(Flags::QUEUED) && self.has_no_leaf(task) {
+                    self.watch_foreign(task);
+                }
+            }
+        }
+        false
+    }
+
+    /// It was cancelled and parked where nothing of ours reaches it: if it is still there in a
+    /// second, somebody should know (C9).
+    pub(crate) fn watch_foreign(&self, cell: &TaskRef) {
+        if cell.flags.replace(Flags::WATCHED, true) {
+            return;
+        }
+        let second = Duration::from_secs(1).as_nanos() as u64;
+        let due = self.clock.now().saturating_add(second);
+        self.foreign.borrow_mut().push_back((due, cell.id()));
+    }
+
+    #[cold]
+    fn check_length(&self, cell: &TaskRef, started: Instant) {
+        let took = started.elapsed();
+        if self.settings.long_poll.is_some_and(|limit| took > limit) {
+            self.report(&Report::LongPoll { task: &self.info(cell), took });
+        }
+    }
+}

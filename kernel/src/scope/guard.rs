@@ -1,0 +1,102 @@
+//! A scope as a combinator owns it: entered, polled in, left.
+
+use std::rc::Rc;
+
+use crate::core::cancel::Ambient;
+use crate::core::current;
+use crate::core::state::Core;
+use crate::parts::clock::FAR;
+use crate::parts::list::NONE;
+use crate::parts::scopes::{Scope, ScopeKind};
+use crate::parts::timers::{Action, TimerKey};
+
+/// A scope that a combinator owns: entered at its first poll, closed when dropped.
+///
+/// In a struct it stands *behind* the body, so that the body is dropped first.
+pub(crate) struct ScopeGuard {
+    core: Rc<Core>,
+    key: u32,
+    /// What cancels it at its deadline, or ends it, if that is a shield.
+    timer: Option<TimerKey>,
+}
+
+impl ScopeGuard {
+    /// Opens a scope below the one that is being polled, and arms the timer of its deadline.
+    pub(crate) fn open(core: &Rc<Core>, kind: ScopeKind, deadline: u64) -> Option<Self> {
+        let key = core.with_running(|cell| core.open_scope(cell, kind, deadline))?;
+        let timer = (deadline != FAR).then(|| core.arm(deadline, Action::Scope(key)));
+        Some(ScopeGuard { core: core.clone(), key, timer })
+    }
+
+    pub(crate) fn key(&self) -> u32 {
+        self.key
+    }
+
+    pub(crate) fn core(&self) -> &Rc<Core> {
+        &self.core
+    }
+
+    /// Runs `poll` inside the scope. In another kernel, to which it has moved, simply runs it: that
+    /// one's scopes know nothing of this one's.
+    pub(crate) fn poll<R>(&self, poll: impl FnOnce() -> R) -> R {
+        let core = &*self.core;
+        if !current::is_current(core) {
+            return poll();
+        }
+        let inner = core.enter_scope(self.key);
+        let _restore = Restore { outer: current::ambient(), epoch: core.epoch.get(), core };
+        current::set_ambient(inner);
+        poll()
+    }
+
+    /// Looks at the scope.
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&Scope) -> R) -> R {
+        look(&self.core.scopes.borrow().scopes[self.key as usize])
+    }
+
+    /// Disarms, and closes the scope; see [`Core::close_scope`].
+    pub(crate) fn close(&mut self, passing: bool) {
+        if let Some(timer) = self.timer.take() {
+            self.core.disarm(timer);
+        }
+        let key = std::mem::replace(&mut self.key, NONE);
+        if key != NONE {
+            self.core.close_scope(key, passing);
+        }
+    }
+
+    /// If its cancellation found no leaf of ours, sees to it that somebody hears of it (C9).
+    pub(crate) fn watch_foreign(&self) {
+        // Once for all that are pending, by the outermost: to look costs a walk through the task.
+        if !self.look(|scope| scope.pending) || current::ambient().pending {
+            return;
+        }
+        self.core.with_running(|cell| {
+            if self.core.has_no_leaf(cell) {
+                self.core.watch_foreign(cell);
+            }
+        });
+    }
+}
+
+impl Drop for ScopeGuard {
+    fn drop(&mut self) {
+        self.close(false);
+    }
+}
+
+/// Publishes the outer ambient again, also while a panic unwinds.
+struct Restore<'a> {
+    core: &'a Core,
+    outer: Ambient,
+    epoch: u64,
+}
+
+impl Drop for Restore<'_> {
+    fn drop(&mut self) {
+        current::set_ambient(self.outer);
+        if self.core.epoch.get() != self.epoch {
+            self.core.publish(self.outer.scope);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Shields, and the door for futures that know nothing of cancellation.
+//!
+//! A shield is a scope that publishes nothing of what lies outside it; see `core/cancel.rs`. What it
+//! held back arrives at the first leaf that would park after the outermost one (C7).
+
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+
+use crate::core::current;
+use crate::core::state::Core;
+use crate::error::TaskCancelled;
+use crate::parts::clock::FAR;
+use crate::parts::scopes::ScopeKind;
+use crate::scope::guard::ScopeGuard;
+use crate::wait::point::CancelPoint;
+
+/// Runs `body` to its end: no cancellation and no timeout from outside is delivered inside.
+///
+/// Timeouts begun inside work. Shields nest. Tasks spawned inside do not inherit it. Outside a
+/// kernel, where nobody cancels, it does nothing.
+///
+/// # Cancellation
+///
+/// Held back, and delivered at the first await point after the outermost shield that would park.
+pub fn disable_cancellation<F: Future>(body: F) -> Shield<F> {
+    Shield { body, scope: None, limit: None }
+}
+
+/// [`disable_cancellation`], but the shield ends `limit` after the first poll; `body` goes on.
+///
+/// # Cancellation
+///
+/// Held back for `limit`; then it reaches the await point where `body` is parked.
+pub fn disable_cancellation_for<F: Future>(limit: Duration, body: F) -> Shield<F> {
+    Shield { body, scope: None, limit: Some(limit) }
+}
+
+/// The cancellation that waits for the running task, if any; whether or not a shield holds it back.
+///
+/// Takes nothing away: the next await point that would park, outside all shields, still returns it.
+/// Neither awaits nor switches. Outside a kernel there is none.
+pub fn check_cancellation() -> Option<TaskCancelled> {
+    current::try_with(|core| core.peek()).flatten()
+}
+
+pin_project! {
+    /// The future of [`disable_cancellation`] and [`disable_cancellation_for`].
+    #[must_use = "futures do nothing unless you `.await` or poll them"]
+    pub struct Shield<F> {
+        // In front of the guard, so that it is dropped first.
+        #[pin]
+        body: F,
+        scope: Option<Raised>,
+        limit: Option<Duration>,
+    }
+}
+
+/// A shield that is up.
+struct Raised(ScopeGuard);
+
+impl Raised {
+    fn new(core: &Rc<Core>, limit: Option<Duration>) -> Option<Self> {
+        let deadline = limit.map_or(FAR, |limit| core.clock.after(limit));
+        ScopeGuard::open(core, ScopeKind::Shield, deadline).map(Raised)
+    }
+}
+
+impl Drop for Raised {
+    fn drop(&mut self) {
+        // What came through after the shield had ended was delivered to the code around it.
+        self.0.close(true);
+    }
+}
+
+impl<F: Future> Future for Shield<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        if this.scope.is_none() {
+            let core = current::try_with(Rc::clone);
+            *this.scope = core.and_then(|core| Raised::new(&core, *this.limit));
+        }
+        let body = this.body;
+        let polled = match &*this.scope {
+            Some(raised) => raised.0.poll(|| body.poll(cx)),
+            None => body.poll(cx),
+        };
+        if polled.is_ready() {
+            *this.scope = None;
+        }
+        polled
+    }
+}
+
+impl<F> fmt::Debug for Shield<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shield").field("limit", &self.limit).finish_non_exhaustive()
+    }
+}
+
+/// Makes a foreign future a cancellation point: a cancellation that is due drops it.
+///
+/// Use it for futures that lose nothing when dropped half-way. Its completion wins over a
+/// cancellation.
+///
+/// # Errors
+///
+/// [`TaskCancelled`], and then `future` has been dropped.
+///
+/// # Cancellation
+///
+/// `future` is dropped where it stands; what that loses, its own documentation says.
+#[track_caller]
+pub fn cancellable<F: Future>(future: F) -> Cancellable<F> {
+    Cancellable { future: Some(future), point: CancelPoint::new("FOREIGN_WAIT") }
+}
+
+pin_project! {
+    /// The future of [`cancellable`].
+    #[must_use = "futures do nothing unless you `.await` or poll them"]
+    pub struct Cancellable<F> {
+        #[pin]
+        future: Option<F>,
+        point: CancelPoint,
+    }
+}
+
+impl<F: Future> Future for Cancellable<F> {
+    type Output = Result<F::Output, TaskCancelled>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let polled = this.point.poll(cx, |cx| match this.future.as_mut().as_pin_mut() {
+            Some(future) => future.poll(cx),
+            None => panic!("a future was polled after it had ended"),
+        });
+        if polled.is_ready() {
+            this.future.set(None);
+        }
+        polled
+    }
+}
+
+impl<F> fmt::Debug for Cancellable<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cancellable").field("point", &self.point).finish_non_exhaustive()
+    }
+}

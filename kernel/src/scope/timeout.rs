@@ -1,0 +1,324 @@
+//! Timeouts: a scope with a deadline.
+//!
+//! On expiry the error is injected at the leaf where the body is parked, and the body is polled on
+//! until it ends (T1): never select-and-drop. Whose timeout ran out is told by the scope, not by
+//! clocks: this call is a [`TaskTimeout`] only if its own expiry was delivered inside and nothing
+//! from farther out was (T2, T3). Source: curio's `timeout_after`, with the cancel scopes of trio.
+
+use std::fmt;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use pin_project_lite::pin_project;
+
+use crate::bounds::TimeoutOutput;
+use crate::core::current;
+use crate::core::report::Report;
+use crate::core::state::Core;
+use crate::error::{CancelReason, Echo, TaskTimeout, echo};
+use crate::parts::clock::Clock;
+use crate::parts::scopes::ScopeKind;
+use crate::scope::guard::ScopeGuard;
+
+/// Runs `body`, but for no longer than `limit`, counted from the first poll.
+///
+/// When the time is up, the await point where `body` is parked returns a
+/// [`TaskCancelled`](crate::TaskCancelled); the body cleans up, and this call returns when it has
+/// ended.
+///
+/// # Errors
+///
+/// Outside, [`TaskTimeout`]: *this* time ran out, and the body ended in an error because of it.
+/// Inside, the body's own errors; an outer timeout or a cancellation of the task is among them. A
+/// body that ends well although its time was up has ended well. A failure of its cleanup (an error
+/// that the kernel can look into, such as `io::Error`, and that holds no cancellation) is returned
+/// as it is.
+///
+/// `Duration::MAX` is no limit; zero is up at the first await point that would park.
+///
+/// ```
+/// use std::time::Duration;
+/// use kernel::{TaskCancelled, sleep, timeout_after};
+///
+/// kernel::run(async || {
+///     let slow = timeout_after(Duration::from_millis(1), sleep(Duration::from_secs(60))).await;
+///     assert!(slow.is_err());
+///     timeout_after(Duration::from_secs(60), sleep(Duration::from_millis(1))).await.unwrap()
+/// })?;
+/// # Ok::<(), TaskCancelled>(())
+/// ```
+///
+/// The value is inside two results, so it takes two `?`, and an error type that implements
+/// `From<TaskTimeout>`. [`io::Error`](std::io::Error) does, and boxed errors do:
+///
+/// ```
+/// # use std::{error::Error, io, time::Duration};
+/// # use kernel::timeout_after;
+/// # async fn read() -> io::Result<usize> { Ok(1) }
+/// # const LIMIT: Duration = Duration::from_secs(5);
+/// async fn with_io_error() -> io::Result<usize> {
+///     let n: usize = timeout_after(LIMIT, read()).await??;
+///     Ok(n)
+/// }
+///
+/// async fn with_boxed_error() -> Result<usize, Box<dyn Error>> {
+///     let n: usize = timeout_after(LIMIT, read()).await??;
+///     Ok(n)
+/// }
+/// ```
+///
+/// An error type of the program's own needs the conversion; `thiserror` derives it from `#[from]`:
+///
+/// ```
+/// # use std::time::Duration;
+/// # use kernel::{TaskCancelled, TaskTimeout, sleep, timeout_after};
+/// # const LIMIT: Duration = Duration::from_secs(5);
+/// #[derive(Debug, thiserror::Error)]
+/// enum Failure {
+///     #[error(transparent)]
+///     Cancelled(#[from] TaskCancelled),
+///     #[error(transparent)]
+///     Late(#[from] TaskTimeout),
+/// }
+///
+/// async fn with_own_error() -> Result<(), Failure> {
+///     timeout_after(LIMIT, sleep(Duration::from_secs(1))).await??;
+///     Ok(())
+/// }
+/// ```
+///
+/// [`TaskCancelled`](crate::TaskCancelled) has no such conversion, because a timeout is not a
+/// cancellation of the task: say what to do when the time is up.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use kernel::{Result, ignore_after, timeout_after};
+/// # async fn read() -> Result<usize> { Ok(1) }
+/// # const LIMIT: Duration = Duration::from_secs(5);
+/// async fn with_task_cancelled() -> Result<usize> {
+///     match timeout_after(LIMIT, read()).await {
+///         Ok(in_time) => in_time,
+///         Err(_late) => Ok(0),
+///     }
+/// }
+///
+/// async fn the_same_in_short() -> Result<usize> {
+///     let n: Option<usize> = ignore_after(LIMIT, read()).await?;
+///     Ok(n.unwrap_or(0))
+/// }
+/// ```
+///
+/// # Cancellation
+///
+/// A cancellation reaches the body as if this call were not there.
+///
+/// # Panics
+///
+/// When polled outside a kernel.
+#[track_caller]
+pub fn timeout_after<F, R>(limit: Duration, body: F) -> Timeout<F>
+where
+    F: Future<Output = R>,
+    R: TimeoutOutput,
+{
+    Timeout::new(Limit::After(limit), body)
+}
+
+/// Runs `body`, but no longer than until `deadline`. Otherwise [`timeout_after`].
+///
+/// # Errors
+///
+/// As [`timeout_after`].
+///
+/// # Cancellation
+///
+/// A cancellation reaches the body as if this call were not there.
+///
+/// # Panics
+///
+/// When polled outside a kernel.
+#[track_caller]
+pub fn timeout_at<F, R>(deadline: Instant, body: F) -> Timeout<F>
+where
+    F: Future<Output = R>,
+    R: TimeoutOutput,
+{
+    Timeout::new(Limit::At(deadline), body)
+}
+
+/// [`timeout_after`] for a body whose time may run out: `None` if it did.
+///
+/// # Errors
+///
+/// The body's own; an outer timeout or a cancellation of the task is among them.
+///
+/// # Cancellation
+///
+/// A cancellation reaches the body as if this call were not there.
+///
+/// # Panics
+///
+/// When polled outside a kernel.
+#[track_caller]
+pub fn ignore_after<F, R>(limit: Duration, body: F) -> IgnoreAfter<F>
+where
+    F: Future<Output = R>,
+    R: TimeoutOutput,
+{
+    IgnoreAfter { timeout: timeout_after(limit, body) }
+}
+
+#[derive(Clone, Copy)]
+enum Limit {
+    After(Duration),
+    At(Instant),
+}
+
+pin_project! {
+    /// The future of [`timeout_after`] and [`timeout_at`].
+    #[must_use = "futures do nothing unless you `.await` or poll them"]
+    pub struct Timeout<F> {
+        // In front of the guard, so that it is dropped first.
+        #[pin]
+        body: F,
+        armed: Option<Armed>,
+        limit: Limit,
+        site: &'static Location<'static>,
+    }
+}
+
+impl<F> Timeout<F> {
+    #[track_caller]
+    fn new(limit: Limit, body: F) -> Self {
+        Timeout { body, armed: None, limit, site: Location::caller() }
+    }
+}
+
+/// An entered timeout: its scope, and the time that it was given.
+struct Armed {
+    scope: ScopeGuard,
+    limit: Duration,
+}
+
+impl Armed {
+    fn new(core: &Rc<Core>, limit: Limit) -> Option<Self> {
+        let now = core.clock.now();
+        let deadline = match limit {
+            Limit::After(limit) => Clock::later(now, limit),
+            Limit::At(deadline) => core.clock.at(deadline),
+        };
+        let scope = ScopeGuard::open(core, ScopeKind::Timeout, deadline)?;
+        if deadline <= now {
+            core.cancel_scope(scope.key(), CancelReason::Timeout);
+        }
+        Some(Armed { scope, limit: Duration::from_nanos(deadline.saturating_sub(now)) })
+    }
+
+    /// Leaves the scope with what the body ended in, and says whose timeout it was.
+    fn settle<T, E: 'static>(mut self, result: Result<T, E>) -> Settled<T, E> {
+        let (delivered, foreign, fired) =
+            self.scope.look(|scope| (scope.delivered != 0, scope.foreign, scope.stamp != 0));
+        match result {
+            Ok(value) => {
+                // A body that never parked may be late before anybody looked at the timers. Without
+                // any time at all, only what parks is late.
+                if !self.limit.is_zero() && (fired || !self.overrun().is_zero()) {
+                    self.report_overrun();
+                }
+                self.scope.close(false);
+                Ok(Ok(value))
+            }
+            Err(error) => {
+                let echo = echo(&error);
+                self.scope.close(echo != Echo::No);
+                if delivered && !foreign && echo != Echo::No {
+                    return Err(TaskTimeout::new(self.limit));
+                }
+                Ok(Err(error))
+            }
+        }
+    }
+
+    /// By how much its time is over.
+    fn overrun(&self) -> Duration {
+        let deadline = self.scope.look(|scope| scope.deadline);
+        Duration::from_nanos(self.scope.core().clock.now().saturating_sub(deadline))
+    }
+
+    fn report_overrun(&self) {
+        let task = self.scope.look(|scope| scope.task);
+        self.scope.core().report(&Report::Overran { by: self.overrun(), task });
+    }
+}
+
+type Settled<T, E> = Result<Result<T, E>, TaskTimeout>;
+
+impl<F, T, E> Future for Timeout<F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: 'static,
+{
+    type Output = Settled<T, E>;
+
+    #[track_caller]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let armed = match this.armed {
+            Some(armed) => armed,
+            None => {
+                let core = current::try_with(Rc::clone);
+                let Some(new) = core.and_then(|core| Armed::new(&core, *this.limit)) else {
+                    current::outside_at("a timeout", this.site);
+                };
+                this.armed.insert(new)
+            }
+        };
+        let body = this.body;
+        match armed.scope.poll(|| body.poll(cx)) {
+            Poll::Pending => {
+                armed.scope.watch_foreign();
+                Poll::Pending
+            }
+            Poll::Ready(result) => {
+                let armed = this.armed.take().expect("armed while it is polled");
+                Poll::Ready(armed.settle(result))
+            }
+        }
+    }
+}
+
+impl<F> fmt::Debug for Timeout<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timeout").field("site", &self.site).finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// The future of [`ignore_after`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless you `.await` or poll them"]
+    pub struct IgnoreAfter<F> {
+        #[pin]
+        timeout: Timeout<F>,
+    }
+}
+
+impl<F, T, E> Future for IgnoreAfter<F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: 'static,
+{
+    type Output = Result<Option<T>, E>;
+
+    #[track_caller]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().timeout.poll(cx).map(|settled| match settled {
+            Ok(Ok(value)) => Ok(Some(value)),
+            Ok(Err(error)) => Err(error),
+            Err(TaskTimeout { .. }) => Ok(None),
+        })
+    }
+}

@@ -1,0 +1,319 @@
+//! The handle of a task, and spawning.
+//!
+//! A task belongs to its kernel, or to its group, not to its handle: a dropped handle lets it go
+//! on.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::bounds::SpawnOutput;
+use crate::core::current;
+use crate::core::inspect::TaskState;
+use crate::core::life::{SlotOf, way};
+use crate::core::state::Core;
+use crate::error::{CancelReason, TaskCancelled, TaskError};
+use crate::id::TaskId;
+use crate::scope::timeout::timeout_after;
+use crate::task::cell::End;
+use crate::task::chunk::TaskRef;
+use crate::task::state::Flags;
+use crate::wait::join::{Cancel, Join, WaitEnd};
+
+/// Starts a task: it is queued behind all that are ready, and the caller goes on.
+///
+/// The future need not be `Send`. A task that is spawned while the kernel shuts down is born
+/// cancelled.
+///
+/// If the compiler cannot tell the error type of an `async` block, end the block with
+/// `Ok::<_, TaskCancelled>(value)`. A block that never ends needs its type in front:
+/// `spawn::<_, Result<(), TaskCancelled>>(async { .. })`.
+///
+/// ```
+/// use kernel::{TaskCancelled, spawn};
+///
+/// kernel::run(async || {
+///     let task = spawn(async { Ok::<_, TaskCancelled>(6 * 7) });
+///     assert_eq!(task.join().await?.unwrap(), 42);
+///     Ok::<_, TaskCancelled>(())
+/// })?;
+/// # Ok::<(), TaskCancelled>(())
+/// ```
+///
+/// # Panics
+///
+/// Outside a kernel.
+#[track_caller]
+pub fn spawn<F, R>(future: F) -> Task<R::Value, R::Error>
+where
+    F: Future<Output = R> + 'static,
+    R: SpawnOutput,
+{
+    let admit = way::<F, R::Error, fn(F) -> Option<TaskRef>>(admit_large, admit_small);
+    match admit(future) {
+        Some(task) => Task::of(task),
+        None => current::outside("kernel::spawn"),
+    }
+}
+
+#[inline(always)]
+fn admit_small<F, R>(future: F) -> Option<TaskRef>
+where
+    F: Future<Output = R> + 'static,
+    R: SpawnOutput,
+{
+    current::try_with(|core| core.admit(future, None))
+}
+
+fn admit_large<F, R>(future: F) -> Option<TaskRef>
+where
+    F: Future<Output = R> + 'static,
+    R: SpawnOutput,
+{
+    let body = Box::pin(SlotOf::<F, R::Error>::Running { future });
+    current::try_with(|core| core.admit_boxed(body, std::any::type_name::<F>, None))
+}
+
+/// [`spawn`] with a name for the monitor and the reports.
+///
+/// # Panics
+///
+/// Outside a kernel.
+#[track_caller]
+pub fn spawn_named<F, R>(name: impl Into<Cow<'static, str>>, future: F) -> Task<R::Value, R::Error>
+where
+    F: Future<Output = R> + 'static,
+    R: SpawnOutput,
+{
+    let admit = way::<F, R::Error, fn(F) -> Option<TaskRef>>(admit_large, admit_small);
+    let Some(task) = admit(future) else {
+        current::outside("kernel::spawn_named");
+    };
+    let task = Task::of(task);
+    task.set_name(name.into());
+    task
+}
+
+/// A handle of this kernel for other threads.
+///
+/// # Panics
+///
+/// Outside a kernel.
+#[track_caller]
+pub fn handle() -> crate::Handle {
+    current::with("kernel::handle", |core| crate::Handle::new(core.remote().clone()))
+}
+
+/// A task that was spawned: joins it, cancels it, looks at it.
+///
+/// Dropping the handle lets the task go on. A failure that nobody joins is reported when the task
+/// has ended and its last handle is gone.
+///
+/// A task and its handle stay on the thread of their kernel. Send other threads a
+/// [`handle`](crate::handle) of the kernel and the task's [`id`](Task::id):
+///
+/// ```
+/// use std::thread;
+///
+/// use kernel::{TaskCancelled, handle, sleep, spawn};
+///
+/// kernel::run(async || {
+///     let task = spawn(sleep(std::time::Duration::MAX));
+///     let (handle, id) = (handle(), task.id());
+///     thread::spawn(move || handle.request_cancel(id));
+///     task.wait().await
+/// })?;
+/// # Ok::<(), TaskCancelled>(())
+/// ```
+// The compiler shows the next line when it refuses to send a task.
+pub struct Task<T, E> /* stays on its thread: send `kernel::handle()` and its `id()` instead */ {
+    cell: TaskRef,
+    output: PhantomData<fn() -> (T, E)>,
+}
+
+impl<T: 'static, E: 'static> Task<T, E> {
+    /// The handle of a task that was just admitted.
+    #[inline]
+    pub(crate) fn of(cell: TaskRef) -> Self {
+        cell.settle();
+        Task { cell, output: PhantomData }
+    }
+
+    /// Waits for the task to end and takes its outcome. The first that comes takes it; later ones
+    /// get [`TaskError::Taken`].
+    ///
+    /// # Errors
+    ///
+    /// Outside, that *this* wait was cancelled; inside, how the task ended if not well.
+    ///
+    /// # Cancellation
+    ///
+    /// Only the wait is abandoned: the task goes on and its outcome stays with it.
+    #[track_caller]
+    pub fn join(&self) -> Join<T, E> {
+        Join::new(WaitEnd::new("JOIN", Location::caller(), &self.cell))
+    }
+
+    /// Waits for the task to end and leaves its outcome where it is. Any number of tasks may wait.
+    ///
+    /// # Cancellation
+    ///
+    /// Only the wait is abandoned.
+    #[track_caller]
+    pub fn wait(&self) -> WaitEnd {
+        WaitEnd::new("WAIT", Location::caller(), &self.cell)
+    }
+
+    /// Asks for the task's cancellation, at the first poll, and waits until it has really ended,
+    /// cleanup included. On an ended task: nothing. On oneself: the error at once.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskCancelled`]: this wait was cancelled. What the task ends in, `join` gives.
+    ///
+    /// # Cancellation
+    ///
+    /// Only the wait is abandoned: the task stays cancelled and goes on cleaning up.
+    #[track_caller]
+    pub fn cancel(&self) -> Cancel {
+        Cancel::new(WaitEnd::new("CANCEL", Location::caller(), &self.cell))
+    }
+
+    /// [`cancel`](Task::cancel), but a task that has not ended after `grace` is aborted, and
+    /// reported with the place where it was parked.
+    ///
+    /// # Errors
+    ///
+    /// As [`cancel`](Task::cancel).
+    ///
+    /// # Cancellation
+    ///
+    /// The wait is abandoned, and the abort with it; the request stands.
+    #[track_caller]
+    #[must_use = "futures do nothing unless you `.await` or poll them"]
+    pub fn cancel_within(
+        &self,
+        grace: Duration,
+    ) -> impl Future<Output = Result<(), TaskCancelled>> + use<T, E> {
+        let cancel = self.cancel();
+        let task = Hold::new(&self.cell);
+        async move {
+            match timeout_after(grace, cancel).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    task.core().report_out_of_grace(task.cell());
+                    task.core().abort(task.cell());
+                    Ok(())
+                }
+            }
+        }
+    }
+
+    /// Asks for the task's cancellation and does not wait. Neither switches nor runs the task.
+    pub fn request_cancel(&self) {
+        let by = self.cell.core().running_id();
+        self.cell.core().request(&self.cell, CancelReason::Requested { by });
+    }
+
+    /// Drops the task's future, without a chance to clean up, before this returns. On oneself, when
+    /// the current poll ends.
+    pub fn abort(&self) {
+        self.cell.core().abort(&self.cell);
+    }
+
+    /// The task's name for the kernel.
+    pub fn id(&self) -> TaskId {
+        self.cell.id()
+    }
+
+    /// Its name: as given, else the type of its future.
+    pub fn name(&self) -> String {
+        self.cell.core().name_of(&self.cell)
+    }
+
+    /// What it is doing.
+    pub fn state(&self) -> TaskState {
+        self.cell.core().state(&self.cell)
+    }
+
+    /// The file and line where it is parked; of several, one.
+    pub fn parked_at(&self) -> Option<&'static Location<'static>> {
+        self.cell.core().leaves(&self.cell).first().map(|leaf| leaf.site)
+    }
+
+    /// Whether it has ended.
+    pub fn is_done(&self) -> bool {
+        self.cell.is_ended()
+    }
+
+    /// How it ended, if it has.
+    pub fn end(&self) -> Option<End> {
+        self.cell.end()
+    }
+
+    pub(crate) fn set_name(&self, name: Cow<'static, str>) {
+        self.cell.flags.set(Flags::NAMED);
+        let old = self.cell.core().names.borrow_mut().insert(self.cell.index(), name);
+        drop(old);
+    }
+}
+
+/// Takes the outcome of an ended task.
+pub(crate) fn take_outcome<T: 'static, E: 'static>(cell: &TaskRef) -> Result<T, TaskError<E>> {
+    let aborted = cell.flags.has_end(End::Aborted);
+    if aborted || cell.flags.any(Flags::TAKEN) {
+        return Err(if aborted { TaskError::Aborted } else { TaskError::Taken });
+    }
+    cell.flags.set(Flags::TAKEN);
+    let mut output: Option<Result<T, E>> = None;
+    cell.take_output(&mut output);
+    match output {
+        Some(Ok(value)) => Ok(value),
+        Some(Err(error)) if cell.flags.has_end(End::Cancelled) => Err(TaskError::Cancelled(error)),
+        Some(Err(error)) => Err(TaskError::Failed(error)),
+        None => Err(cell.take_panic().map_or(TaskError::Taken, TaskError::Panicked)),
+    }
+}
+
+impl<T, E> Drop for Task<T, E> {
+    fn drop(&mut self) {
+        self.cell.core().let_go(&self.cell);
+    }
+}
+
+impl<T, E> fmt::Debug for Task<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task")
+            .field("id", &self.cell.id())
+            .field("name", &self.cell.core().name_of(&self.cell))
+            .field("state", &self.cell.core().state(&self.cell))
+            .finish()
+    }
+}
+
+/// Keeps an ended task's cell, and so its outcome, from being let again.
+pub(crate) struct Hold(TaskRef);
+
+impl Hold {
+    pub(crate) fn new(cell: &TaskRef) -> Self {
+        cell.holders.set(cell.holders.get() + 1);
+        Hold(cell.clone())
+    }
+
+    pub(crate) fn core(&self) -> &Rc<Core> {
+        self.0.core()
+    }
+
+    pub(crate) fn cell(&self) -> &TaskRef {
+        &self.0
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.core().let_go(&self.0);
+    }
+}

@@ -1,0 +1,291 @@
+//! The cell of a task: all that the kernel knows about it.
+//!
+//! ```text
+//!            spawn                 tick                  poll: Ready, or panic
+//!   (free) ────────▶ Ready/queued ──────▶ Running ──────────────────────────▶ Ended
+//!      ▲                  ▲                  │ poll: Pending                     │
+//!      │                  │ wake             ▼                                   │
+//!      │                  └──────────────── Parked ── abort ────────────────────▶│
+//!      └──────────── release: nobody holds a handle, and not queued ─────────────┘
+//! ```
+//!
+//! A task that is queued is aborted as a parked one is; one that runs, when its poll ends. The
+//! states are bits: see `task/state.rs`.
+//!
+//! Cells are recycled, box and all; a name (`TaskId`) carries the generation, so a handle, a waker
+//! or a timer of the last tenant never reaches the next one.
+
+use std::any::Any;
+use std::cell::{Cell, OnceCell};
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Waker;
+
+use crate::error::{CancelReason, Panic};
+use crate::id::GroupId;
+use crate::parts::list::{Links, NONE};
+use crate::parts::mailbox::TaskWaker;
+use crate::parts::scopes::RootHeads;
+use crate::task::body::Body;
+use crate::task::chunk::TaskRef;
+use crate::task::state::Flags;
+use crate::task::take_cell::Place;
+use crate::wait::queue::WaitQueue;
+
+/// How a task ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// With a value.
+    Ok,
+    /// With an error.
+    Failed,
+    /// A cancellation was delivered, and it ended in an error.
+    Cancelled,
+    /// It panicked.
+    Panicked,
+    /// It was dropped by `abort`.
+    Aborted,
+}
+
+/// A cancellation that was asked of a task: of its root scope, the outermost one of its leaves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    pub(crate) stamp: u64,
+    pub(crate) pending: bool,
+    /// Whether it was ever delivered (C6).
+    pub(crate) delivered: bool,
+    pub(crate) reason: CancelReason,
+}
+
+/// The first leaf that parks in a poll of the task with its own waker, outside any inner scope: the
+/// only one of a plain task. What else is parked stands in the arena (`parts/scopes.rs`).
+///
+/// Each poll of the task empties the place; a leaf that is still parked leaves its record again
+/// when it is polled. So to complete costs it nothing; and one that the task's future does not poll
+/// any more, though it keeps it, is not shown.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parked {
+    pub(crate) kind: &'static str,
+    pub(crate) site: &'static Location<'static>,
+    pub(crate) since: u64,
+}
+
+/// All that a plain task has to itself. What neighbours share, and what only some tasks have,
+/// stands in their chunk (`task/chunk.rs`).
+pub(crate) struct TaskCell {
+    /// None: it is being polled, it was aborted, or it is the main task, whose future lives in
+    /// `Kernel::run`. A free cell keeps its box if that is small.
+    pub(crate) body: Place<Pin<Box<dyn Body>>>,
+    /// Ascends in the order of spawning: shutdown asks the youngest first.
+    pub(crate) serial: Cell<u64>,
+    pub(crate) generation: Cell<u32>,
+    pub(crate) flags: Flags,
+    /// How many handles, joins and groups keep the outcome.
+    pub(crate) holders: Cell<u32>,
+    pub(crate) cycles: Cell<u32>,
+}
+
+const _: () = assert!(size_of::<TaskCell>() <= 40, "a million of them are many pages of memory");
+
+/// What a task in a group has: valid if `Flags::MEMBER` is set.
+pub(crate) struct Membership {
+    pub(crate) group: Cell<GroupId>,
+    /// Its neighbours among the members.
+    pub(crate) links: Cell<Links>,
+}
+
+impl Default for Membership {
+    fn default() -> Self {
+        Membership { group: Cell::new(GroupId::NONE), links: Cell::new(Links::ALONE) }
+    }
+}
+
+/// What a task that has scopes has, and one with something rare.
+pub(crate) struct Extras {
+    /// What hangs on the root scope (`parts/scopes.rs`).
+    pub(crate) first_record: Cell<u32>,
+    pub(crate) first_child: Cell<u32>,
+    /// A free cell keeps the box.
+    rare: OnceCell<Box<Rare>>,
+}
+
+impl Default for Extras {
+    fn default() -> Self {
+        Extras {
+            first_record: Cell::new(NONE),
+            first_child: Cell::new(NONE),
+            rare: OnceCell::new(),
+        }
+    }
+}
+
+/// What few tasks have.
+#[derive(Default)]
+pub(crate) struct Rare {
+    /// Its own waker, once somebody cloned it.
+    pub(crate) waker: Cell<Option<OwnWaker>>,
+    pub(crate) panic: Cell<Option<Panic>>,
+    /// Some if `Flags::ASKED` is set, and perhaps otherwise.
+    asked: Cell<Option<Asked>>,
+    /// Who waits for its end and has no place among the joiners of the chunk.
+    pub(crate) joiners: WaitQueue,
+    /// How many of these are in `join`.
+    pub(crate) joining: Cell<u32>,
+}
+
+/// A waker that names one task for good.
+pub(crate) struct OwnWaker {
+    pub(crate) inner: Arc<TaskWaker>,
+    pub(crate) waker: Waker,
+}
+
+impl OwnWaker {
+    pub(crate) fn new(inner: Arc<TaskWaker>) -> Self {
+        OwnWaker { waker: Waker::from(inner.clone()), inner }
+    }
+
+    /// Whether anybody else holds it; two are ours.
+    pub(crate) fn is_out(&self) -> bool {
+        Arc::strong_count(&self.inner) > 2
+    }
+}
+
+impl TaskCell {
+    pub(crate) fn new(generation: u32) -> Self {
+        TaskCell {
+            body: Place::empty(),
+            serial: Cell::new(0),
+            generation: Cell::new(generation),
+            flags: Flags::new(Flags::FREE),
+            holders: Cell::new(0),
+            cycles: Cell::new(0),
+        }
+    }
+
+    /// Makes a free cell that of a new task, with one holder. It keeps its boxes, and is to be made
+    /// alive when it has its body.
+    #[inline]
+    pub(crate) fn begin(&self, serial: u64) {
+        self.serial.set(serial);
+        self.holders.set(1);
+        self.cycles.set(0);
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.flags.any(Flags::ENDED)
+    }
+
+    pub(crate) fn end(&self) -> Option<End> {
+        self.is_ended().then(|| self.flags.end())
+    }
+
+    /// Moves the output or the error into `out`, an `&mut Option<..>` of the right type.
+    #[inline]
+    pub(crate) fn take_output(&self, out: &mut dyn Any) {
+        if let Some(mut body) = self.body.take() {
+            body.as_mut().take_output(out);
+            self.body.put(body);
+        }
+    }
+
+    pub(crate) fn take_error(&self, out: &mut dyn Any) {
+        if let Some(mut body) = self.body.take() {
+            body.as_mut().take_error(out);
+            self.body.put(body);
+        }
+    }
+}
+
+impl TaskRef {
+    /// What few tasks have; from here on this one has it.
+    pub(crate) fn rare(&self) -> &Rare {
+        self.flags.set(Flags::RARE);
+        self.extras().rare.get_or_init(Box::default)
+    }
+
+    /// What few tasks have, if this one has.
+    #[inline]
+    pub(crate) fn any_rare(&self) -> Option<&Rare> {
+        if !self.flags.any(Flags::RARE) {
+            return None;
+        }
+        self.any_extras()?.rare.get().map(|rare| &**rare)
+    }
+
+    /// The cancellation that was asked of it.
+    #[inline]
+    pub(crate) fn asked(&self) -> Option<Asked> {
+        if self.flags.any(Flags::ASKED) { self.any_rare()?.asked.get() } else { None }
+    }
+
+    /// Whether a cancellation was asked of it that nobody was told of.
+    #[inline]
+    pub(crate) fn is_pending(&self) -> bool {
+        self.asked().is_some_and(|asked| asked.pending)
+    }
+
+    /// Asks for its cancellation.
+    pub(crate) fn ask(&self, stamp: u64, reason: CancelReason) {
+        self.flags.set(Flags::ASKED);
+        let asked = Asked { stamp, pending: true, delivered: false, reason };
+        self.rare().asked.set(Some(asked));
+    }
+
+    /// The cancellation that was asked of it is delivered now: why it was asked.
+    pub(crate) fn deliver(&self) -> Option<CancelReason> {
+        let asked = self.asked()?;
+        let told = Asked { pending: false, delivered: true, ..asked };
+        self.any_rare()?.asked.set(Some(told));
+        Some(asked.reason)
+    }
+
+    pub(crate) fn set_panic(&self, panic: Panic) {
+        self.rare().panic.set(Some(panic));
+    }
+
+    pub(crate) fn take_panic(&self) -> Option<Panic> {
+        self.any_rare()?.panic.take()
+    }
+
+    /// Whether somebody else holds its waker.
+    pub(crate) fn is_waker_out(&self) -> bool {
+        let Some(rare) = self.any_rare() else { return false };
+        let waker = rare.waker.take();
+        let out = waker.as_ref().is_some_and(OwnWaker::is_out);
+        rare.waker.set(waker);
+        out
+    }
+
+    /// The group it is a member of, or `GroupId::NONE`.
+    pub(crate) fn group(&self) -> GroupId {
+        let member = self.flags.any(Flags::MEMBER);
+        let membership = self.chunk().membership(self.index()).filter(|_| member);
+        membership.map_or(GroupId::NONE, |membership| membership.group.get())
+    }
+
+    /// The heads of what hangs on its root scope; from here on something may.
+    pub(crate) fn heads(&self) -> RootHeads<'_> {
+        self.flags.set(Flags::SCOPED);
+        let extras = self.extras();
+        RootHeads { record: &extras.first_record, child: &extras.first_child }
+    }
+
+    /// What hangs on its root scope: the first record and the first scope.
+    #[inline]
+    pub(crate) fn hanging(&self) -> (u32, u32) {
+        if !self.flags.any(Flags::SCOPED) {
+            return (NONE, NONE);
+        }
+        self.any_extras()
+            .map_or((NONE, NONE), |extras| (extras.first_record.get(), extras.first_child.get()))
+    }
+
+    /// Nothing hangs on its root scope any more.
+    pub(crate) fn hang_nothing(&self) {
+        if let Some(extras) = self.any_extras() {
+            extras.first_record.set(NONE);
+            extras.first_child.set(NONE);
+        }
+    }
+}

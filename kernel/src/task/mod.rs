@@ -1,0 +1,8 @@
+//! A task at rest: its state, its body, its cell, and the table of all of them.
+
+pub(crate) mod body;
+pub(crate) mod cell;
+pub(crate) mod chunk;
+pub(crate) mod state;
+pub(crate) mod table;
+pub(crate) mod take_cell;

@@ -1,0 +1,40 @@
+//! A panic in the right place: where a future is awaited that needs a kernel and has none.
+
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::core::current;
+
+pin_project! {
+    /// A future that only a task can poll. Elsewhere the panic has the place of the `await`:
+    /// `track_caller` takes it from there, but not through an async block.
+    pub(crate) struct InKernel<F> {
+        #[pin]
+        future: F,
+        what: &'static str,
+        site: &'static Location<'static>,
+    }
+}
+
+impl<F: Future> InKernel<F> {
+    pub(crate) fn new(what: &'static str, site: &'static Location<'static>, future: F) -> Self {
+        InKernel { future, what, site }
+    }
+}
+
+impl<F: Future> Future for InKernel<F> {
+    type Output = F::Output;
+
+    #[track_caller]
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        if current::try_with(|core| core.running_id()).flatten().is_none() {
+            current::outside_at(this.what, this.site);
+        }
+        this.future.poll(cx)
+    }
+}

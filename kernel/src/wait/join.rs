@@ -1,0 +1,310 @@
+//! Waiting for a task to end: `join`, `wait`, `cancel`.
+//!
+//! All three are one leaf. None of them owns the task: to stop waiting leaves it alone (T6).
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::core::current;
+use crate::core::state::Core;
+use crate::error::{CancelReason, TaskCancelled, TaskError};
+use crate::spawn::{Hold, take_outcome};
+use crate::task::chunk::TaskRef;
+use crate::task::state::Flags;
+use crate::wait::point::{CancelPoint, Quick};
+use crate::wait::queue::WaitSlot;
+
+/// The place of one that waits for the end of a task.
+enum JoinSlot {
+    Out,
+    /// Beside the cell: the only one, or the first of them, if it is a task that polls the wait
+    /// itself.
+    Beside,
+    More(WaitSlot),
+}
+
+/// What is true of a task whose joiner stands beside its cell.
+#[inline]
+fn awaited(joins: bool) -> u32 {
+    if joins { Flags::AWAITED | Flags::JOINED } else { Flags::AWAITED }
+}
+
+/// Who waits for the end of this task: in `join`, `wait` or `cancel`, in order of arrival. `joins`:
+/// it is a `join`.
+impl TaskRef {
+    fn enter_waiters(&self, slot: &mut JoinSlot, joins: bool, cx: &Context<'_>) -> Poll<()> {
+        let entered = current::own(cx.waker(), |waiter| self.enter_waiter(slot, joins, waiter));
+        if let Some(Quick::Parked) = entered {
+            return Poll::Pending;
+        }
+        if !matches!(slot, JoinSlot::More(_)) {
+            self.leave_waiters(slot, joins);
+            *slot = JoinSlot::More(WaitSlot::default());
+            self.count_joins(joins, 1);
+        }
+        if let JoinSlot::More(slot) = slot {
+            // Woken without the end: it queues again.
+            while self.rare().joiners.poll_enter(slot, 1, cx).is_ready() {}
+        }
+        // A program's code, cloning its waker, may have ended the task.
+        if self.is_ended() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// The same for a task that polls the wait itself, if there is nobody else.
+    #[inline]
+    fn enter_waiter(&self, slot: &mut JoinSlot, joins: bool, waiter: &TaskRef) -> Quick<()> {
+        let stays = match slot {
+            JoinSlot::More(_) => false,
+            JoinSlot::Out => {
+                let first = waiter.is_neighbour(self) && !self.has_waiters();
+                if first {
+                    self.set_joiner(waiter.id());
+                    self.flags.raise(awaited(joins));
+                    *slot = JoinSlot::Beside;
+                }
+                first
+            }
+            JoinSlot::Beside => waiter.is_neighbour(self) && self.joiner() == Some(waiter.id()),
+        };
+        if stays { Quick::Parked } else { Quick::Unsure }
+    }
+
+    #[inline]
+    pub(crate) fn has_waiters(&self) -> bool {
+        self.flags.any(Flags::AWAITED)
+            || self.any_rare().is_some_and(|rare| !rare.joiners.is_empty())
+    }
+
+    #[inline]
+    fn leave_waiters(&self, slot: &mut JoinSlot, joins: bool) {
+        match slot {
+            JoinSlot::Out => return,
+            JoinSlot::Beside => self.flags.lower(awaited(joins)),
+            JoinSlot::More(slot) => self.leave_queue(slot, joins),
+        }
+        *slot = JoinSlot::Out;
+    }
+
+    #[inline(never)]
+    fn leave_queue(&self, slot: &mut WaitSlot, joins: bool) {
+        self.count_joins(joins, -1);
+        self.rare().joiners.leave(slot);
+    }
+
+    /// One more or fewer in the queue is in `join`.
+    fn count_joins(&self, joins: bool, by: i32) {
+        if joins {
+            let joining = &self.rare().joining;
+            joining.set(joining.get().wrapping_add_signed(by));
+        }
+    }
+
+    /// `core` is the kernel of this task, and so of the one beside the cell: who waits in another
+    /// one stands in the queue.
+    #[inline(never)]
+    pub(crate) fn wake_waiters(&self, core: &Core) {
+        if let Some(joiner) = self.joiner() {
+            core.wake(joiner);
+        }
+        if let Some(rare) = self.any_rare() {
+            rare.joiners.hand_over_all(|| ());
+        }
+    }
+
+    /// Whether somebody is parked in a `join` of this task, who will take its outcome.
+    pub(crate) fn has_joiners(&self) -> bool {
+        self.flags.any(Flags::JOINED) || self.any_rare().is_some_and(|rare| rare.joining.get() > 0)
+    }
+}
+
+/// Waits until a task has ended. Made by [`Task::wait`](crate::Task::wait).
+///
+/// # Cancellation
+///
+/// Only the wait is abandoned.
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+// The compiler shows the next line when it refuses to send this, or what is made of it.
+pub struct WaitEnd /* stays on its thread: send `kernel::handle()` and the task's `id()` */ {
+    task: Hold,
+    slot: JoinSlot,
+    point: CancelPoint,
+    /// Whether it is a `join`, to which a member of a group may fail (G2).
+    joins: bool,
+}
+
+impl WaitEnd {
+    pub(crate) fn new(
+        kind: &'static str,
+        site: &'static Location<'static>,
+        cell: &TaskRef,
+    ) -> Self {
+        WaitEnd {
+            task: Hold::new(cell),
+            slot: JoinSlot::Out,
+            point: CancelPoint::at(kind, site),
+            joins: false,
+        }
+    }
+}
+
+impl Future for WaitEnd {
+    type Output = Result<(), TaskCancelled>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // The short way: it has ended, and a turn for the others is not due yet.
+        if self.task.cell().is_ended() && current::spend() {
+            self.point.unpark();
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_running(cx)
+    }
+}
+
+impl WaitEnd {
+    #[inline(never)]
+    fn poll_running(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TaskCancelled>> {
+        if !current::spend() {
+            return self.poll_spent(cx);
+        }
+        let WaitEnd { task, slot, point, joins } = self;
+        let (cell, joins) = (task.cell(), *joins);
+        let polled = point.park_by(
+            cx,
+            slot,
+            |slot, waiter| cell.enter_waiter(slot, joins, waiter),
+            |slot, cx| cell.enter_waiters(slot, joins, cx),
+        );
+        self.polled(polled)
+    }
+
+    /// The budget is spent.
+    #[cold]
+    fn poll_spent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TaskCancelled>> {
+        let WaitEnd { task, slot, point, joins } = self;
+        let mut enter = |cx: &Context<'_>| match task.cell().is_ended() {
+            true => Poll::Ready(()),
+            false => task.cell().enter_waiters(slot, *joins, cx),
+        };
+        // Who yields waits all the same: a failure meanwhile goes to it (G2). Twice is as once.
+        let _ = enter(cx);
+        let polled = point.poll(cx, |cx| enter(cx));
+        self.polled(polled)
+    }
+
+    #[inline(always)]
+    fn polled(
+        &mut self,
+        polled: Poll<Result<(), TaskCancelled>>,
+    ) -> Poll<Result<(), TaskCancelled>> {
+        if let Poll::Ready(Err(_)) = polled {
+            self.leave();
+        }
+        polled
+    }
+
+    /// Waits no longer.
+    #[inline]
+    fn leave(&mut self) {
+        self.task.cell().leave_waiters(&mut self.slot, self.joins);
+    }
+}
+
+impl Drop for WaitEnd {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl fmt::Debug for WaitEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitEnd").field("task", &self.task.cell().id()).finish()
+    }
+}
+
+/// Waits until a task has ended and takes its outcome. Made by [`Task::join`](crate::Task::join).
+///
+/// # Cancellation
+///
+/// Only the wait is abandoned: the outcome stays with the task.
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+pub struct Join<T, E> {
+    wait: WaitEnd,
+    output: PhantomData<fn() -> (T, E)>,
+}
+
+impl<T, E> Join<T, E> {
+    pub(crate) fn new(mut wait: WaitEnd) -> Self {
+        wait.joins = true;
+        Join { wait, output: PhantomData }
+    }
+}
+
+impl<T: 'static, E: 'static> Future for Join<T, E> {
+    type Output = Result<Result<T, TaskError<E>>, TaskCancelled>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match Pin::new(&mut self.wait).poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(cancelled)) => Poll::Ready(Err(cancelled)),
+            Poll::Ready(Ok(())) => {
+                let task = &self.wait.task;
+                let outcome = take_outcome(task.cell());
+                if matches!(outcome, Err(TaskError::Cancelled(_))) {
+                    task.core().told_by_member(task.cell());
+                }
+                Poll::Ready(Ok(outcome))
+            }
+        }
+    }
+}
+
+impl<T, E> fmt::Debug for Join<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Join").field("task", &self.wait.task.cell().id()).finish()
+    }
+}
+
+/// Cancels a task and waits until it has ended. Made by [`Task::cancel`](crate::Task::cancel).
+///
+/// # Cancellation
+///
+/// Only the wait is abandoned: the task stays cancelled and goes on cleaning up.
+#[must_use = "nothing is cancelled before this is awaited; `request_cancel` asks without waiting"]
+pub struct Cancel {
+    wait: WaitEnd,
+    asked: bool,
+}
+
+impl Cancel {
+    pub(crate) fn new(wait: WaitEnd) -> Self {
+        Cancel { wait, asked: false }
+    }
+}
+
+impl Future for Cancel {
+    type Output = Result<(), TaskCancelled>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !std::mem::replace(&mut self.asked, true) {
+            let task = &self.wait.task;
+            let (core, cell) = (task.core(), task.cell());
+            let by = core.running_id();
+            core.request(cell, CancelReason::Requested { by });
+            if by == Some(cell.id()) {
+                // Waiting for oneself would never end, shielded or not: the error, at once (C5).
+                return Poll::Ready(Err(core.deliver_to_oneself(cell)));
+            }
+        }
+        Pin::new(&mut self.wait).poll(cx)
+    }
+}
+
+impl fmt::Debug for Cancel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cancel").field("task", &self.wait.task.cell().id()).finish()
+    }
+}

@@ -1,0 +1,367 @@
+//! Time: `sleep`, `sleep_until`, `interval`, `yield_now`, `now`.
+//!
+//! Never early. A sleep of nothing is still a switch and a checkpoint; one of `Duration::MAX` never
+//! ends. A duration counts from the first poll of the future, an instant is an instant.
+
+use std::fmt;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crate::core::current;
+use crate::core::state::Core;
+use crate::error::TaskCancelled;
+use crate::parts::clock::{Clock, FAR};
+use crate::parts::timers::{Sleeper, TimerKey};
+use crate::task::chunk::TaskRef;
+use crate::wait::in_kernel::InKernel;
+use crate::wait::point::{CancelPoint, Pause, Quick};
+
+/// The time of this kernel: real, or virtual in a test.
+///
+/// # Panics
+///
+/// Outside a kernel.
+#[track_caller]
+pub fn now() -> Instant {
+    current::with("kernel::now", |core| core.now())
+}
+
+/// Waits for `duration`, counted from the first poll.
+///
+/// Late rather than early: by what the system takes to wake a thread, some tens of microseconds,
+/// and by the polls of other tasks that come first. A kernel with nothing else to do sleeps for at
+/// least 50 µs on Linux, and for whole milliseconds elsewhere.
+///
+/// # Cancellation
+///
+/// The rest of the time is not waited for; nothing is lost.
+///
+/// # Panics
+///
+/// When polled outside a kernel.
+#[track_caller]
+pub fn sleep(duration: Duration) -> Sleep {
+    Sleep::new("SLEEP", When::After(duration))
+}
+
+/// Waits until `deadline`, an instant of this kernel's clock ([`now`]).
+///
+/// # Cancellation
+///
+/// The rest of the time is not waited for; nothing is lost.
+///
+/// # Panics
+///
+/// When polled outside a kernel.
+#[track_caller]
+pub fn sleep_until(deadline: Instant) -> Sleep {
+    Sleep::new("SLEEP", When::Until(deadline))
+}
+
+#[derive(Clone, Copy)]
+enum When {
+    After(Duration),
+    Until(Instant),
+    /// In the kernel's own time: worked out at the first poll.
+    At(u64),
+}
+
+/// `New` → `Due`, at once; or → `Armed`, until the timer fires.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    New,
+    /// Its time had come before it began: it yields once all the same.
+    Due,
+    Armed,
+}
+
+/// An armed timer, and whose it is.
+type Timer = Option<(Rc<Core>, TimerKey)>;
+
+/// The leaf of [`sleep`] and [`sleep_until`].
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+pub struct Sleep {
+    when: When,
+    timer: Timer,
+    state: State,
+    point: CancelPoint,
+}
+
+impl Sleep {
+    #[track_caller]
+    fn new(kind: &'static str, when: When) -> Self {
+        Sleep { when, timer: None, state: State::New, point: CancelPoint::new(kind) }
+    }
+}
+
+impl Future for Sleep {
+    type Output = Result<(), TaskCancelled>;
+
+    #[track_caller]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let site = self.point.site();
+        if !current::spend() {
+            return self.poll_spent(cx);
+        }
+        let Sleep { when, timer, state, point } = &mut *self;
+        let polled = point.park_by(
+            cx,
+            &mut (when, timer, state),
+            |(when, timer, state), task| match (&timer, &state) {
+                (None, State::New) => begin(task, when, state, timer),
+                _ => Quick::Unsure,
+            },
+            |(when, timer, state), cx| match go_on(when, timer, state, cx) {
+                Some(polled) => polled.map(|()| true),
+                None => Poll::Ready(false),
+            },
+        );
+        match polled {
+            Poll::Ready(Ok(true)) => Poll::Ready(Ok(())),
+            // Here and not where it is noticed, so that the panic has the place of the `await`.
+            Poll::Ready(Ok(false)) => current::outside_at("a sleep", site),
+            Poll::Ready(Err(cancelled)) => Poll::Ready(Err(cancelled)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl Sleep {
+    /// The budget is spent. The time begins to run all the same; only the end of the sleep waits
+    /// for the next poll.
+    #[cold]
+    fn poll_spent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TaskCancelled>> {
+        match self.point.pause() {
+            Pause::Cancelled(cancelled) => return Poll::Ready(Err(cancelled)),
+            Pause::GoOn => return Pin::new(self).poll(cx),
+            Pause::Yield => {}
+        }
+        let Sleep { when, timer, state, point } = self;
+        match go_on(when, timer, state, cx) {
+            Some(Poll::Ready(())) => point.yield_turn(cx).map(Err),
+            // A budget is spent only in a task, and so in a kernel.
+            Some(Poll::Pending) | None => point.park_unpaid(cx).map(Err),
+        }
+    }
+}
+
+/// What a poll of a sleep comes to.
+enum Step {
+    Over,
+    Yield,
+    Until(u64),
+}
+
+/// The first poll, by the task itself: sets the timer.
+#[inline]
+fn begin(task: &TaskRef, when: &mut When, state: &mut State, timer: &mut Timer) -> Quick<bool> {
+    match step(task.core(), when, state) {
+        Step::Until(deadline) if deadline != FAR => {
+            let key = task.core().arm_for_task(deadline, task);
+            *timer = Some((task.core().clone(), key));
+            Quick::Parked
+        }
+        Step::Until(_) => Quick::Parked,
+        Step::Yield => {
+            current::go_again();
+            Quick::Parked
+        }
+        Step::Over => Quick::Done(true),
+    }
+}
+
+/// Any poll. None: outside a kernel.
+fn go_on(
+    when: &mut When,
+    timer: &mut Timer,
+    state: &mut State,
+    cx: &mut Context<'_>,
+) -> Option<Poll<()>> {
+    if timer.as_ref().is_some_and(|(owner, _)| !current::is_current(owner)) {
+        (*when, *state) = (leave_kernel(timer, *when), State::New);
+    }
+    match current::try_with(|core| step(core, when, state))? {
+        Step::Over => return Some(Poll::Ready(())),
+        Step::Yield => cx.waker().wake_by_ref(),
+        Step::Until(FAR) => {}
+        Step::Until(deadline) => arm(timer, deadline, cx),
+    }
+    Some(Poll::Pending)
+}
+
+#[inline]
+fn step(core: &Core, when: &mut When, state: &mut State) -> Step {
+    match (*state, *when) {
+        (State::Due, _) => Step::Over,
+        (State::Armed, When::At(deadline)) if deadline <= core.tick_now() => Step::Over,
+        (_, When::At(deadline)) => Step::Until(deadline),
+        (_, begin) => {
+            let now = core.clock.now();
+            let deadline = match begin {
+                When::After(duration) => Clock::later(now, duration),
+                When::Until(instant) => core.clock.at(instant),
+                When::At(deadline) => deadline,
+            };
+            *when = When::At(deadline);
+            if deadline <= now {
+                *state = State::Due;
+                return Step::Yield;
+            }
+            *state = State::Armed;
+            Step::Until(deadline)
+        }
+    }
+}
+
+/// It moved to another kernel of this thread: the deadline as an instant, which both know.
+#[cold]
+fn leave_kernel(timer: &mut Timer, when: When) -> When {
+    match (timer.take(), when) {
+        (Some((owner, key)), When::At(deadline)) => {
+            owner.disarm(key);
+            owner.clock.instant(deadline).map_or(when, When::Until)
+        }
+        _ => when,
+    }
+}
+
+/// Arms the timer, or sees to it that it wakes whoever polls now.
+#[inline]
+fn arm(timer: &mut Timer, deadline: u64, cx: &Context<'_>) {
+    let Some((owner, key)) = timer else {
+        let who = sleeper(cx);
+        *timer = current::try_with(|core| {
+            (core.clone(), core.timers.borrow_mut().arm_for(deadline, who))
+        });
+        return;
+    };
+    let own = current::own(cx.waker(), TaskRef::id);
+    let stale = !owner.timers.borrow().wakes(*key, own, cx.waker());
+    if stale {
+        let who = sleeper(cx);
+        let old = owner.timers.borrow_mut().retarget(*key, who);
+        drop(old);
+    }
+}
+
+/// Whoever polls now.
+fn sleeper(cx: &Context<'_>) -> Sleeper {
+    match current::own(cx.waker(), TaskRef::id) {
+        Some(task) => Sleeper::Task(task),
+        None => Sleeper::Foreign(cx.waker().clone()),
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Some((core, key)) = self.timer.take() {
+            core.disarm(key);
+        }
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sleep").field("point", &self.point).finish_non_exhaustive()
+    }
+}
+
+/// Lets every other ready task run once. A checkpoint: a cancellation that is due is returned.
+///
+/// # Cancellation
+///
+/// Nothing is lost.
+pub fn yield_now() -> YieldNow {
+    YieldNow { yielded: false }
+}
+
+/// The leaf of [`yield_now`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+pub struct YieldNow {
+    yielded: bool,
+}
+
+impl Future for YieldNow {
+    type Output = Result<(), TaskCancelled>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if std::mem::replace(&mut self.yielded, true) {
+            return Poll::Ready(Ok(()));
+        }
+        if current::ambient().pending {
+            return Poll::Ready(Err(deliver()));
+        }
+        // The short way for a task that polls this itself: no detour over its waker.
+        if !current::again(cx.waker()) {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+}
+
+#[cold]
+fn deliver() -> TaskCancelled {
+    current::with("a yield", |core| core.deliver(0))
+}
+
+/// Ticks every `period`; the first tick comes at once.
+///
+/// # Panics
+///
+/// If `period` is zero: that is [`yield_now`] in a loop.
+#[track_caller]
+pub fn interval(period: Duration) -> Interval {
+    assert!(!period.is_zero(), "an interval needs a period; for none, call `yield_now` in a loop");
+    Interval { period, next: None }
+}
+
+/// Made by [`interval`].
+///
+/// A tick that comes late comes at once, and those that were missed are skipped: the ticks stay on
+/// the grid that the first one began.
+#[derive(Debug)]
+pub struct Interval {
+    period: Duration,
+    next: Option<Instant>,
+}
+
+impl Interval {
+    /// Waits for the next tick and gives the time it was due.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskCancelled`].
+    ///
+    /// # Cancellation
+    ///
+    /// No tick is lost: the next call waits for the same one.
+    ///
+    /// # Panics
+    ///
+    /// Outside a kernel.
+    #[track_caller]
+    pub fn tick(&mut self) -> impl Future<Output = Result<Instant, TaskCancelled>> + '_ {
+        let site = Location::caller();
+        InKernel::new("the tick of an interval", site, async move {
+            let core = current::with("the tick of an interval", Rc::clone);
+            let due = *self.next.get_or_insert_with(|| core.now());
+            let mut sleep = sleep_until(due);
+            sleep.point = CancelPoint::at("INTERVAL", site);
+            sleep.await?;
+            let now = core.now();
+            let mut next = due.checked_add(self.period);
+            while let Some(past) = next.filter(|next| *next < now) {
+                let missed = (now - past).as_nanos() / self.period.as_nanos() + 1;
+                let skip = u32::try_from(missed).unwrap_or(u32::MAX);
+                next = self.period.checked_mul(skip).and_then(|skip| past.checked_add(skip));
+            }
+            // Beyond what an instant can show lies a tick that never comes.
+            self.next = next.or(Some(due + Duration::from_secs(u32::MAX.into())));
+            Ok(due)
+        })
+    }
+}
