@@ -8,7 +8,7 @@ use crate::run::idle::KEEP;
 ///
 /// By their places alone: a place that is queued is let to nobody else.
 ///
-/// A round is taken out whole and then belongs to the run alone (`run/tick.rs`), so a task in it costs
+/// A round is taken out whole and then belongs to the run alone (`tick.rs`), so a task in it costs
 /// no look in here.
 pub(crate) struct ReadyQueue {
     tasks: Vec<u32>,

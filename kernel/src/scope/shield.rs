@@ -1,6 +1,6 @@
 //! Shields, and the door for futures that know nothing of cancellation.
 //!
-//! A shield is a scope that publishes nothing of what lies outside it; see `core/cancel.rs`. What it
+//! A shield is a scope that publishes nothing of what lies outside it (`core/cancel.rs`). What it
 //! held back arrives at the first leaf that would park after the outermost one (C7).
 
 use std::fmt;

@@ -1,5 +1,5 @@
-//! Where a task waits: the cancel point that every leaf is made of, the wait queue, and the leaves of
-//! the kernel.
+//! Where a task waits: the cancel point that every leaf is made of, the wait queue, and the leaves
+//! of the kernel.
 
 pub(crate) mod handoff;
 pub(crate) mod in_kernel;
