@@ -20,30 +20,10 @@ use crate::core::state::Core;
 use crate::error::{CancelReason, TaskCancelled};
 use crate::id::TaskId;
 use crate::parts::list::NONE;
-use crate::parts::scopes::{Scope, ScopeKind, Scopes};
+use crate::parts::scopes::{Ambient, Scope, ScopeKind, Scopes};
 use crate::task::chunk::TaskRef;
 use crate::task::state::Flags;
 use crate::wait::waiter::wake_foreign;
-
-/// What the scopes around the leaf that is being polled say.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ambient {
-    /// The innermost scope, `NONE` for the task's root.
-    pub(crate) scope: u32,
-    /// The greatest stamp, 0 for none.
-    pub(crate) stamp: u64,
-    pub(crate) pending: bool,
-}
-
-impl Ambient {
-    pub(crate) const CLEAR: Ambient = Ambient { scope: NONE, stamp: 0, pending: false };
-
-    /// Whether there is no inner scope and nothing was ever cancelled.
-    #[inline]
-    pub(crate) fn is_clear(&self) -> bool {
-        self.scope == NONE && self.stamp == 0
-    }
-}
 
 impl Core {
     /// Asks for the cancellation of a task. On an ended task, or a second time: nothing (C4, C5).

@@ -18,7 +18,7 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::task::{RawWakerVTable, Waker};
 
-use crate::core::cancel::Ambient;
+use crate::parts::scopes::Ambient;
 use crate::core::state::Core;
 use crate::id::TaskId;
 use crate::task::cell::TaskCell;

@@ -3,7 +3,7 @@
 
 use slab::Slab;
 
-use crate::run::idle::KEEP;
+use crate::parts::KEEP;
 
 /// No entry.
 pub(crate) const NONE: u32 = u32::MAX;

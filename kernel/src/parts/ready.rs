@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::run::idle::KEEP;
+use crate::parts::KEEP;
 
 /// The tasks that will be polled next, behind those of the round that goes on.
 ///

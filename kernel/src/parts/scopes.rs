@@ -16,11 +16,42 @@ use std::task::Waker;
 
 use slab::Slab;
 
-use crate::core::cancel::Ambient;
 use crate::error::CancelReason;
 use crate::id::TaskId;
 use crate::parts::list::{self, Linked, Links, NONE, shrink_slab};
-use crate::task::cell::Parked;
+
+/// What the scopes around the leaf that is being polled say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ambient {
+    /// The innermost scope, `NONE` for the task's root.
+    pub(crate) scope: u32,
+    /// The greatest stamp, 0 for none.
+    pub(crate) stamp: u64,
+    pub(crate) pending: bool,
+}
+
+impl Ambient {
+    pub(crate) const CLEAR: Ambient = Ambient { scope: NONE, stamp: 0, pending: false };
+
+    /// Whether there is no inner scope and nothing was ever cancelled.
+    #[inline]
+    pub(crate) fn is_clear(&self) -> bool {
+        self.scope == NONE && self.stamp == 0
+    }
+}
+
+/// The first leaf that parks in a poll of the task with its own waker, outside any inner scope: the
+/// only one of a plain task. What else is parked stands in the arena (`parts/scopes.rs`).
+///
+/// Each poll of the task empties the place; a leaf that is still parked leaves its record again
+/// when it is polled. So to complete costs it nothing; and one that the task's future does not poll
+/// any more, though it keeps it, is not shown.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parked {
+    pub(crate) kind: &'static str,
+    pub(crate) site: &'static Location<'static>,
+    pub(crate) since: u64,
+}
 
 /// What a scope is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use std::task::Waker;
 use slab::Slab;
 
 use crate::id::TaskId;
+use crate::parts::KEEP;
 
 /// What a timer does when it fires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,9 +66,6 @@ struct Slot {
 }
 
 const END: u32 = u32::MAX;
-
-/// Room for so many timers is kept after a burst.
-const KEEP: usize = 1024;
 
 /// Dead entries that are not worth a sweep.
 const SLACK: usize = 64;

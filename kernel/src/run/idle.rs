@@ -11,6 +11,7 @@ use crate::core::inspect::{TaskList, TaskState};
 use crate::core::report::{ProgramCode, Report};
 use crate::core::state::{Core, Stage};
 use crate::error::CancelReason;
+use crate::parts::KEEP;
 use crate::parts::mailbox::{Message, Part};
 use crate::parts::reactor::{Came, Reactor};
 use crate::parts::ready::Round;
@@ -24,9 +25,6 @@ use crate::wait::waiter::wake_foreign;
 const TIMERS: u32 = 24;
 const EVENTS: u32 = 24;
 const REQUESTS: u32 = 8;
-
-/// Room for so many of a kind is kept after a burst.
-pub(crate) const KEEP: usize = 1024;
 
 const _: () = assert!(TIMERS + EVENTS + REQUESTS < Core::POLLS);
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::core::cancel::Ambient;
+use crate::parts::scopes::Ambient;
 use crate::core::current::{self, Marks};
 use crate::core::report::Report;
 use crate::core::state::{Core, Stage};

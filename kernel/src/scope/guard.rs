@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::core::cancel::Ambient;
+use crate::parts::scopes::Ambient;
 use crate::core::current;
 use crate::core::state::Core;
 use crate::parts::clock::FAR;

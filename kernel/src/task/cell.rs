@@ -17,7 +17,6 @@
 
 use std::any::Any;
 use std::cell::{Cell, OnceCell};
-use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Waker;
@@ -56,19 +55,6 @@ pub(crate) struct Asked {
     /// Whether it was ever delivered (C6).
     pub(crate) delivered: bool,
     pub(crate) reason: CancelReason,
-}
-
-/// The first leaf that parks in a poll of the task with its own waker, outside any inner scope: the
-/// only one of a plain task. What else is parked stands in the arena (`parts/scopes.rs`).
-///
-/// Each poll of the task empties the place; a leaf that is still parked leaves its record again
-/// when it is polled. So to complete costs it nothing; and one that the task's future does not poll
-/// any more, though it keeps it, is not shown.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Parked {
-    pub(crate) kind: &'static str,
-    pub(crate) site: &'static Location<'static>,
-    pub(crate) since: u64,
 }
 
 /// All that a plain task has to itself. What neighbours share, and what only some tasks have,

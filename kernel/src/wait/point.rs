@@ -17,7 +17,7 @@ use crate::core::state::Core;
 use crate::error::TaskCancelled;
 use crate::parts::list::NONE;
 use crate::parts::scopes::Record;
-use crate::task::cell::Parked;
+use crate::parts::scopes::Parked;
 use crate::task::chunk::TaskRef;
 use crate::wait::record::InPlace;
 

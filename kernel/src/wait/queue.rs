@@ -11,7 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::task::{Context, Poll};
 
 use crate::parts::list::NONE;
-use crate::run::idle::KEEP;
+use crate::parts::KEEP;
 use crate::task::chunk::TaskRef;
 use crate::wait::point::Quick;
 use crate::wait::waiter::Target;
