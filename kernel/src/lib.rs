@@ -111,8 +111,8 @@ pub use crate::error::{
 pub use crate::group::handle::{GroupEnded, GroupRef};
 pub use crate::group::state::{MemberEnd, Wait};
 pub use crate::group::task_group::TaskGroup;
+pub use crate::handle::{Handle, KernelGone, handle};
 pub use crate::id::TaskId;
-pub use crate::parts::mailbox::{Handle, KernelGone};
 pub use crate::run::builder::Builder;
 pub use crate::run::kernel::{Kernel, Leftovers, run};
 pub use crate::scope::shield::{
@@ -120,7 +120,7 @@ pub use crate::scope::shield::{
     disable_cancellation_for,
 };
 pub use crate::scope::timeout::{IgnoreAfter, Timeout, ignore_after, timeout_after, timeout_at};
-pub use crate::spawn::{Task, handle, spawn, spawn_named};
+pub use crate::spawn::{Task, spawn, spawn_named};
 pub use crate::task::body::TaskOutput;
 pub use crate::task::cell::End;
 pub use crate::wait::join::{Cancel, Join, WaitEnd};
@@ -140,6 +140,7 @@ pub mod bounds;
 mod core;
 mod error;
 mod group;
+mod handle;
 mod id;
 pub mod io;
 mod parts;

@@ -97,16 +97,6 @@ where
     task
 }
 
-/// A handle of this kernel for other threads.
-///
-/// # Panics
-///
-/// Outside a kernel.
-#[track_caller]
-pub fn handle() -> crate::Handle {
-    current::with("kernel::handle", |core| crate::Handle::new(core.remote().clone()))
-}
-
 /// A task that was spawned: joins it, cancels it, looks at it.
 ///
 /// Dropping the handle lets the task go on. A failure that nobody joins is reported when the task

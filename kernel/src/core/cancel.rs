@@ -17,13 +17,13 @@
 
 use crate::core::current;
 use crate::core::state::Core;
+use crate::core::wake::wake_foreign;
 use crate::error::{CancelReason, TaskCancelled};
 use crate::id::TaskId;
 use crate::parts::list::NONE;
 use crate::parts::scopes::{Ambient, Scope, ScopeKind, Scopes};
 use crate::task::chunk::TaskRef;
 use crate::task::state::Flags;
-use crate::wait::waiter::wake_foreign;
 
 impl Core {
     /// Asks for the cancellation of a task. On an ended task, or a second time: nothing (C4, C5).

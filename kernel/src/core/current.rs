@@ -18,9 +18,9 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::task::{RawWakerVTable, Waker};
 
-use crate::parts::scopes::Ambient;
 use crate::core::state::Core;
 use crate::id::TaskId;
+use crate::parts::scopes::Ambient;
 use crate::task::cell::TaskCell;
 use crate::task::chunk::{Chunk, TaskRef};
 use crate::task::state::Flags;

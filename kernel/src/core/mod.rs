@@ -6,3 +6,4 @@ pub(crate) mod inspect;
 pub(crate) mod life;
 pub(crate) mod report;
 pub(crate) mod state;
+pub(crate) mod wake;

@@ -28,7 +28,6 @@ use crate::core::report::Sink;
 use crate::group::state::Groups;
 use crate::id::TaskId;
 use crate::parts::clock::Clock;
-use crate::parts::mailbox::{Post, Remote};
 use crate::parts::reactor::Reactor;
 use crate::parts::ready::ReadyQueue;
 use crate::parts::scopes::{Record, Scopes};
@@ -37,6 +36,7 @@ use crate::task::body::Body;
 use crate::task::chunk::TaskRef;
 use crate::task::state::Flags;
 use crate::task::table::Table;
+use crate::task::waker::{Post, Remote};
 use crate::wait::queue::WaitQueue;
 
 /// What a kernel is made with.
@@ -62,6 +62,14 @@ pub(crate) enum Stage {
     Closed,
 }
 
+/// Where a source is registered.
+pub(crate) struct Home {
+    pub(crate) remote: Arc<Remote>,
+    /// The poll that knows the source, which must be taken out of it even when its kernel is gone:
+    /// a source remembers that it was registered.
+    pub(crate) registry: Arc<mio::Registry>,
+}
+
 /// The state of a kernel.
 pub(crate) struct Core {
     /// Tells the kernels of this process apart.
@@ -83,6 +91,8 @@ pub(crate) struct Core {
     pub(crate) clock: Clock,
     tick_now: Cell<u64>,
     reactor: RefCell<Option<Reactor>>,
+    /// What every registration here keeps; made for the first.
+    home: RefCell<Option<Arc<Home>>>,
     remote: Arc<Remote>,
     /// What was taken out of the mailbox and is not served yet.
     pub(crate) post: RefCell<Post>,
@@ -133,6 +143,7 @@ impl Core {
             clock: Clock::new(settings.virtual_clock),
             tick_now: Cell::new(0),
             reactor: RefCell::new(Some(reactor)),
+            home: RefCell::default(),
             remote,
             post: RefCell::default(),
             post_left: Cell::new(false),
@@ -246,10 +257,21 @@ impl Core {
         self.reactor.borrow_mut().as_mut().map(f)
     }
 
+    /// What a registration keeps to find back; none when the kernel is closing.
+    pub(crate) fn home(&self) -> Option<Arc<Home>> {
+        let mut home = self.home.borrow_mut();
+        if home.is_none() {
+            let registry = self.remote.registry()?;
+            *home = Some(Arc::new(Home { remote: self.remote.clone(), registry }));
+        }
+        home.clone()
+    }
+
     /// Closes the poll and its descriptors.
     pub(crate) fn close_reactor(&self) {
         let reactor = self.reactor.borrow_mut().take();
-        drop(reactor);
+        let home = self.home.take();
+        drop((reactor, home));
     }
 
     pub(crate) fn put_record(&self, record: Record) -> u32 {

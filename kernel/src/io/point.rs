@@ -17,9 +17,10 @@ use crate::core::current;
 use crate::core::state::Core;
 use crate::id::TaskId;
 use crate::io::error::{busy, closed, elsewhere};
-use crate::parts::mailbox::Message;
-use crate::parts::reactor::{Last, Sat, Who};
+use crate::parts::reactor::{Last, Sat};
+use crate::parts::waiter::LocalWaiter;
 use crate::task::chunk::TaskRef;
+use crate::task::waker::Message;
 use crate::wait::point::{CancelPoint, Quick};
 
 /// The cancel point of a leaf that waits for a source: what [`Io`](super::Io) is made of, for
@@ -327,8 +328,8 @@ impl<S: Source> Registration<S> {
     /// Takes a seat where a waker must be kept or dropped.
     #[cold]
     fn sit(&self, seat: &mut Seat<impl Side>, cx: &Context<'_>) {
-        let task = current::own(cx.waker(), |cell| Who::Task(cell.id()));
-        let who = task.unwrap_or_else(|| Who::Foreign(cx.waker().clone()));
+        let task = current::own(cx.waker(), |cell| LocalWaiter::Task(cell.id()));
+        let who = task.unwrap_or_else(|| LocalWaiter::Foreign(cx.waker().clone()));
         let (token, direction) = (self.token.get(), seat.direction.direction());
         let before = current::try_with(|core| {
             core.with_reactor(|reactor| reactor.seat(token, direction, who))

@@ -20,10 +20,10 @@ use mio::{Interest, Token};
 
 use crate::core::current;
 use crate::core::state::Core;
+use crate::core::state::Home;
 use crate::io::error::closed;
-use crate::parts::mailbox::Message;
 use crate::parts::reactor::Direction;
-use crate::parts::reactor::Home;
+use crate::task::waker::Message;
 
 use super::{IoPoint, Side};
 
@@ -190,8 +190,7 @@ impl<S: Source> Registration<S> {
             Binding { home, token }.forget();
             deregistered?;
         }
-        let home = core.with_reactor(|reactor| reactor.home(core.remote())).flatten();
-        let home = home.ok_or_else(closed)?;
+        let home = core.home().ok_or_else(closed)?;
         let token = core.with_reactor(|reactor| reactor.register(source, interest));
         self.token.set(token.ok_or_else(closed)??);
         self.home.set(Some(home));

@@ -8,6 +8,7 @@ pub(crate) mod reactor;
 pub(crate) mod ready;
 pub(crate) mod scopes;
 pub(crate) mod timers;
+pub(crate) mod waiter;
 
 /// Room for so many entries of a kind is kept after a burst.
 pub(crate) const KEEP: usize = 1024;

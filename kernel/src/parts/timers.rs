@@ -13,6 +13,7 @@ use slab::Slab;
 
 use crate::id::TaskId;
 use crate::parts::KEEP;
+use crate::parts::waiter::LocalWaiter;
 
 /// What a timer does when it fires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +32,6 @@ pub(crate) enum Action {
     Fired,
     /// Nothing: it is free, and this is the next free one.
     Free(u32),
-}
-
-/// Whom a sleeper's timer wakes.
-pub(crate) enum Sleeper {
-    Task(TaskId),
-    Foreign(Waker),
 }
 
 /// Names an armed timer; belongs to whoever armed it, until it disarms it.
@@ -123,15 +118,15 @@ impl Timers {
     }
 
     /// One that wakes a sleeper.
-    pub(crate) fn arm_for(&mut self, deadline: u64, who: Sleeper) -> TimerKey {
+    pub(crate) fn arm_for(&mut self, deadline: u64, who: LocalWaiter) -> TimerKey {
         let action = self.keep(who);
         self.arm(deadline, action)
     }
 
-    fn keep(&mut self, who: Sleeper) -> Action {
+    fn keep(&mut self, who: LocalWaiter) -> Action {
         match who {
-            Sleeper::Task(task) => Action::Wake(task),
-            Sleeper::Foreign(waker) => {
+            LocalWaiter::Task(task) => Action::Wake(task),
+            LocalWaiter::Foreign(waker) => {
                 let key = u32::try_from(self.foreign.insert(waker)).expect("fewer than 2^32");
                 Action::WakeForeign(key)
             }
@@ -172,12 +167,12 @@ impl Timers {
 
     /// Replaces whom a sleeper's timer wakes; nothing if it has fired. The waker that is not needed
     /// is the caller's to drop.
-    pub(crate) fn retarget(&mut self, key: TimerKey, who: Sleeper) -> Option<Waker> {
+    pub(crate) fn retarget(&mut self, key: TimerKey, who: LocalWaiter) -> Option<Waker> {
         let old = self.slots[key.0 as usize].action;
         if !matches!(old, Action::Wake(_) | Action::WakeForeign(_)) {
             return match who {
-                Sleeper::Task(_) => None,
-                Sleeper::Foreign(waker) => Some(waker),
+                LocalWaiter::Task(_) => None,
+                LocalWaiter::Foreign(waker) => Some(waker),
             };
         }
         self.slots[key.0 as usize].action = self.keep(who);

@@ -10,14 +10,15 @@ use std::time::Duration;
 use crate::core::inspect::{TaskList, TaskState};
 use crate::core::report::{ProgramCode, Report};
 use crate::core::state::{Core, Stage};
+use crate::core::wake::wake_foreign;
 use crate::error::CancelReason;
 use crate::parts::KEEP;
-use crate::parts::mailbox::{Message, Part};
+use crate::parts::mailbox::Part;
 use crate::parts::reactor::{Came, Reactor};
 use crate::parts::ready::Round;
 use crate::parts::timers::Action;
 use crate::task::state::Flags;
-use crate::wait::waiter::wake_foreign;
+use crate::task::waker::Message;
 
 /// Timers, and messages of each kind, that are served in one look. Together they are fewer than the
 /// polls until the next look. So a million of them at once do not fill the ready queue, where every
@@ -322,14 +323,8 @@ impl Core {
     #[cold]
     fn wake_those_left(&self) {
         let mut left = self.with_reactor(Reactor::lend).unwrap_or_default();
-        left.drain(..).for_each(|who| who.wake(self));
+        left.drain(..).for_each(|waiter| self.wake_waiter(waiter));
         self.with_reactor(|reactor| reactor.take_back(left));
-    }
-
-    /// Forgets a registration, and wakes who is parked on it.
-    pub(crate) fn forget(&self, token: mio::Token) {
-        let parked = self.with_reactor(|reactor| reactor.forget(token));
-        parked.into_iter().flatten().flatten().for_each(|who| who.wake(self));
     }
 
     /// What could still wake a task when none is ready and no timer is armed.

@@ -18,7 +18,6 @@ use crate::core::current::{self, Entered};
 use crate::core::report::ProgramCode;
 use crate::core::state::{Core, Settings, Stage};
 use crate::error::{CancelReason, Echo};
-use crate::parts::mailbox::Handle;
 use crate::parts::timers::Action;
 use crate::run::builder::Builder;
 use crate::run::tick::{PollMain, Turn, Wheel};
@@ -130,11 +129,6 @@ impl Kernel {
         drop(entered);
         self.finish();
         ended.unwrap_or_else(|payload| resume_unwind(payload))
-    }
-
-    /// A handle for other threads.
-    pub fn handle(&self) -> Handle {
-        Handle::new(self.core.remote().clone())
     }
 
     /// What is still there: all zero after a clean shutdown.

@@ -15,18 +15,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::parts::scopes::Ambient;
 use crate::core::current::{self, Marks};
 use crate::core::report::Report;
 use crate::core::state::{Core, Stage};
 use crate::id::TaskId;
 use crate::parts::list::NONE;
-use crate::parts::mailbox::TaskWaker;
 use crate::parts::ready::Round;
+use crate::parts::scopes::Ambient;
 use crate::task::body::{Body, Verdict};
 use crate::task::cell::{OwnWaker, TaskCell};
 use crate::task::chunk::TaskRef;
 use crate::task::state::Flags;
+use crate::task::waker::TaskWaker;
 
 /// Why [`Core::turn`] came back.
 pub(crate) enum Turn {

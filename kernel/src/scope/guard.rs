@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use crate::parts::scopes::Ambient;
 use crate::core::current;
 use crate::core::state::Core;
 use crate::parts::clock::FAR;
 use crate::parts::list::NONE;
+use crate::parts::scopes::Ambient;
 use crate::parts::scopes::{Scope, ScopeKind};
 use crate::parts::timers::{Action, TimerKey};
 

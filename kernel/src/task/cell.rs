@@ -24,12 +24,12 @@ use std::task::Waker;
 use crate::error::{CancelReason, Panic};
 use crate::id::GroupId;
 use crate::parts::list::{Links, NONE};
-use crate::parts::mailbox::TaskWaker;
 use crate::parts::scopes::RootHeads;
 use crate::task::body::Body;
 use crate::task::chunk::TaskRef;
 use crate::task::state::Flags;
 use crate::task::take_cell::Place;
+use crate::task::waker::TaskWaker;
 use crate::wait::queue::WaitQueue;
 
 /// How a task ended.

@@ -21,8 +21,8 @@ use crate::core::current;
 use crate::core::state::Core;
 use crate::id::TaskId;
 use crate::parts::list::Links;
-use crate::task::cell::{Extras, Membership, TaskCell};
 use crate::parts::scopes::Parked;
+use crate::task::cell::{Extras, Membership, TaskCell};
 use crate::task::state::Flags;
 
 /// Cells in a chunk: as many as bits in [`Chunk::free`].

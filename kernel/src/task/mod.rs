@@ -6,3 +6,4 @@ pub(crate) mod chunk;
 pub(crate) mod state;
 pub(crate) mod table;
 pub(crate) mod take_cell;
+pub(crate) mod waker;

@@ -16,8 +16,8 @@ use crate::core::current;
 use crate::core::state::Core;
 use crate::error::TaskCancelled;
 use crate::parts::list::NONE;
-use crate::parts::scopes::Record;
 use crate::parts::scopes::Parked;
+use crate::parts::scopes::Record;
 use crate::task::chunk::TaskRef;
 use crate::wait::record::InPlace;
 

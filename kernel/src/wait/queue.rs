@@ -10,8 +10,8 @@
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Poll};
 
-use crate::parts::list::NONE;
 use crate::parts::KEEP;
+use crate::parts::list::NONE;
 use crate::task::chunk::TaskRef;
 use crate::wait::point::Quick;
 use crate::wait::waiter::Target;

@@ -14,7 +14,8 @@ use crate::core::current;
 use crate::core::state::Core;
 use crate::error::TaskCancelled;
 use crate::parts::clock::{Clock, FAR};
-use crate::parts::timers::{Sleeper, TimerKey};
+use crate::parts::timers::TimerKey;
+use crate::parts::waiter::LocalWaiter;
 use crate::task::chunk::TaskRef;
 use crate::wait::in_kernel::InKernel;
 use crate::wait::point::{CancelPoint, Pause, Quick};
@@ -248,10 +249,10 @@ fn arm(timer: &mut Timer, deadline: u64, cx: &Context<'_>) {
 }
 
 /// Whoever polls now.
-fn sleeper(cx: &Context<'_>) -> Sleeper {
+fn sleeper(cx: &Context<'_>) -> LocalWaiter {
     match current::own(cx.waker(), TaskRef::id) {
-        Some(task) => Sleeper::Task(task),
-        None => Sleeper::Foreign(cx.waker().clone()),
+        Some(task) => LocalWaiter::Task(task),
+        None => LocalWaiter::Foreign(cx.waker().clone()),
     }
 }
 

@@ -16,7 +16,7 @@ use std::thread;
 use crate::core::current;
 use crate::core::state::Core;
 use crate::error::{Panic, TaskCancelled};
-use crate::parts::mailbox::{Message, Remote};
+use crate::task::waker::{Message, Remote};
 use crate::wait::in_kernel::InKernel;
 use crate::wait::point::CancelPoint;
 

@@ -5,11 +5,10 @@
 //! foreign and is kept. Waking or dropping a foreign waker runs a program's code, so both happen
 //! only where no borrow of the kernel is held.
 
-use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use crate::core::current;
-use crate::core::report::ProgramCode;
+use crate::core::wake::wake_foreign;
 use crate::task::chunk::TaskRef;
 
 /// Whom to wake, or nobody.
@@ -74,15 +73,6 @@ impl Target {
         } else if let Some(waker) = self.foreign {
             wake_foreign(waker);
         }
-    }
-}
-
-/// Wakes somebody else's waker. If it panics, that is reported, and the kernel goes on.
-#[inline(never)]
-pub(crate) fn wake_foreign(waker: Waker) {
-    match current::try_with(Rc::clone) {
-        Some(core) => core.guarded(ProgramCode::Waker, || waker.wake()),
-        None => waker.wake(),
     }
 }
 

@@ -35,11 +35,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::task::Wake;
 
-use self::sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Mutex, MutexGuard, Waker};
-use crate::core::current;
-use crate::id::TaskId;
+use self::sync::{AtomicU8, AtomicUsize, Mutex, MutexGuard, Waker};
 
 #[cfg(all(test, loom))]
 mod models;
@@ -49,39 +46,35 @@ const AWAKE: u8 = 0;
 const ASLEEP: u8 = 1;
 const POSTED: u8 = 2;
 
-/// What another thread may ask of a kernel.
-pub(crate) enum Message {
-    /// Make this waker's task ready.
-    Wake(Arc<TaskWaker>),
-    /// Run this on the kernel's thread; it builds a future and spawns it.
-    Spawn(Box<dyn FnOnce() + Send>),
-    /// Request the cancellation of a task.
-    Cancel(TaskId),
-    /// A job on another thread has come back, and has woken who waits for it.
-    JobDone(u64),
-    /// A registration moved away or was dropped elsewhere: its place is free.
-    Unregister(mio::Token),
-}
-
 /// A kernel's mailbox.
-pub(crate) struct Remote {
+pub(crate) struct Remote<M> {
     state: AtomicU8,
-    inbox: Mutex<Inbox>,
+    inbox: Mutex<Inbox<M>>,
     handles: AtomicUsize,
 }
 
-struct Inbox {
-    post: Post,
+struct Inbox<M> {
+    post: Post<M>,
     /// None once the kernel is gone: posts are refused. Its eventfd goes with it; the descriptor of
     /// its poll stays while a source that was registered there lives on elsewhere.
     bell: Option<Bell>,
 }
 
+/// What is posted: of the part that it says.
+pub(crate) trait Mail {
+    fn part(&self) -> Part;
+}
+
 /// Messages in order of arrival, in two parts.
-#[derive(Default)]
-pub(crate) struct Post {
-    events: VecDeque<Message>,
-    requests: VecDeque<Message>,
+pub(crate) struct Post<M> {
+    events: VecDeque<M>,
+    requests: VecDeque<M>,
+}
+
+impl<M> Default for Post<M> {
+    fn default() -> Self {
+        Post { events: VecDeque::new(), requests: VecDeque::new() }
+    }
 }
 
 /// What a message comes from.
@@ -93,15 +86,12 @@ pub(crate) enum Part {
     Requests,
 }
 
-impl Post {
-    fn push(&mut self, message: Message) {
-        match message {
-            Message::Spawn(_) | Message::Cancel(_) => self.requests.push_back(message),
-            _ => self.events.push_back(message),
-        }
+impl<M: Mail> Post<M> {
+    fn push(&mut self, message: M) {
+        self.part(message.part()).push_back(message);
     }
 
-    pub(crate) fn part(&mut self, part: Part) -> &mut VecDeque<Message> {
+    pub(crate) fn part(&mut self, part: Part) -> &mut VecDeque<M> {
         match part {
             Part::Events => &mut self.events,
             Part::Requests => &mut self.requests,
@@ -113,12 +103,12 @@ impl Post {
     }
 
     /// All of it, the events first.
-    pub(crate) fn into_messages(self) -> impl Iterator<Item = Message> {
+    pub(crate) fn into_messages(self) -> impl Iterator<Item = M> {
         self.events.into_iter().chain(self.requests)
     }
 
     /// Moves each part of `other` over whose own place is empty, without copying it.
-    fn refill(&mut self, other: &mut Post) {
+    fn refill(&mut self, other: &mut Self) {
         if self.events.is_empty() {
             std::mem::swap(&mut self.events, &mut other.events);
         }
@@ -134,7 +124,7 @@ pub(crate) struct Bell {
     pub(crate) registry: Arc<mio::Registry>,
 }
 
-impl Remote {
+impl<M: Mail> Remote<M> {
     pub(crate) fn new(bell: Bell) -> Self {
         Remote {
             state: AtomicU8::new(AWAKE),
@@ -143,14 +133,14 @@ impl Remote {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inbox> {
+    fn lock(&self) -> MutexGuard<'_, Inbox<M>> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts a message in and wakes the kernel if it sleeps; gives it back when the kernel is gone.
     ///
     /// The message that comes back is dropped by the caller, outside the lock.
-    pub(crate) fn post(&self, message: Message) -> Result<(), Message> {
+    pub(crate) fn post(&self, message: M) -> Result<(), M> {
         let mut inbox = self.lock();
         if inbox.bell.is_none() {
             return Err(message);
@@ -166,7 +156,7 @@ impl Remote {
     }
 
     /// Says that the kernel should look, and wakes it if it sleeps.
-    fn announce_post(&self, inbox: &Inbox) {
+    fn announce_post(&self, inbox: &Inbox<M>) {
         let Some(bell) = &inbox.bell else { return };
         if self.state.swap(POSTED, Ordering::Release) == ASLEEP {
             // A full eventfd counter wakes as well: only an interruption could lose the wake.
@@ -181,7 +171,7 @@ impl Remote {
 
     /// Takes what was posted, as far as `post` has room: each part of it that is empty is filled.
     /// What is left stays announced. Called by the kernel alone.
-    pub(crate) fn take(&self, post: &mut Post) {
+    pub(crate) fn take(&self, post: &mut Post<M>) {
         let mut inbox = self.lock();
         post.refill(&mut inbox.post);
         if inbox.post.is_empty() {
@@ -203,7 +193,7 @@ impl Remote {
     }
 
     /// Refuses all further post and gives back what nobody took.
-    pub(crate) fn close(&self) -> Post {
+    pub(crate) fn close(&self) -> Post<M> {
         let (post, bell) = {
             let mut inbox = self.lock();
             (std::mem::take(&mut inbox.post), inbox.bell.take())
@@ -221,134 +211,16 @@ impl Remote {
     pub(crate) fn handles(&self) -> usize {
         self.handles.load(Ordering::Acquire)
     }
-}
 
-/// The waker of one task: its name, and where to post it.
-///
-/// The kernel counts the references of std's `Arc` to learn whether a program holds the waker
-/// (`OwnWaker::is_out`). That count cannot be low too early: a wake keeps its reference until its
-/// message, which is one more, is in the mailbox, and the message keeps that until it is taken.
-pub(crate) struct TaskWaker {
-    remote: Arc<Remote>,
-    task: AtomicU64,
-    posted: AtomicBool,
-}
-
-impl TaskWaker {
-    pub(crate) fn new(remote: Arc<Remote>) -> Self {
-        TaskWaker { remote, task: AtomicU64::new(u64::MAX), posted: AtomicBool::new(false) }
+    pub(crate) fn add_handle(&self) {
+        self.handles.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Names the task. Only while nobody but the kernel holds this waker.
-    pub(crate) fn assign(&self, task: TaskId) {
-        self.task.store(task.to_bits(), Ordering::Relaxed);
-    }
-
-    /// The task to wake, once taken from the mailbox: from here on it may be posted again.
-    pub(crate) fn received(&self) -> TaskId {
-        // A swap, not a store: it must read what those wrote who found it posted, so that the poll
-        // that follows sees what they did before their wake.
-        self.posted.swap(false, Ordering::Acquire);
-        TaskId::from_bits(self.task.load(Ordering::Relaxed))
-    }
-}
-
-impl Wake for TaskWaker {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        let local = current::try_with(|core| {
-            let mine = Arc::ptr_eq(core.remote(), &self.remote);
-            if mine {
-                core.wake(TaskId::from_bits(self.task.load(Ordering::Relaxed)));
-            }
-            mine
-        });
-        if local != Some(true) && !self.posted.swap(true, Ordering::Release) {
-            // Refused when the kernel is gone: then there is no task to wake.
-            drop(self.remote.post(Message::Wake(self.clone())));
-        }
-    }
-}
-
-/// Speaks to a kernel from any thread: spawns tasks in it and asks for their cancellation.
-///
-/// Made by [`handle`](crate::handle). It does not keep the kernel running, but while it lives a
-/// kernel with nothing to do waits for it instead of reporting a deadlock. When the last one goes,
-/// the kernel looks again.
-///
-/// No method of it may be called in a signal handler, nor may it be dropped there, nor may a waker
-/// of a task be used: each takes a lock and may allocate, and the thread that was interrupted may
-/// hold that lock. A handler writes to a pipe or to an eventfd that a task or a thread reads.
-pub struct Handle {
-    remote: Arc<Remote>,
-}
-
-/// The kernel that this handle spoke to is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the kernel is gone; nothing was started")]
-pub struct KernelGone;
-
-impl Handle {
-    pub(crate) fn new(remote: Arc<Remote>) -> Self {
-        remote.handles.fetch_add(1, Ordering::Relaxed);
-        Handle { remote }
-    }
-
-    /// Spawns a task: `build` is sent to the kernel's thread and makes the future there, so the
-    /// future itself need not be `Send`.
-    ///
-    /// Its failure is reported like that of any task that nobody joins. Ok means that the kernel
-    /// has `build`; one that goes before it comes to it drops it, unused, on its own thread.
-    ///
-    /// Never waits: requests queue in memory, without a bound. The kernel serves some of them
-    /// between two rounds of its tasks, so many of them delay one another and nothing else. A
-    /// thread that makes them faster than they are served should wait for answers in between.
-    ///
-    /// # Errors
-    ///
-    /// [`KernelGone`]; `build` is dropped here, unused.
-    pub fn spawn<B, F, T, E>(&self, build: B) -> Result<(), KernelGone>
-    where
-        B: FnOnce() -> F + Send + 'static,
-        F: Future<Output = Result<T, E>> + 'static,
-        T: 'static,
-        E: std::fmt::Debug + 'static,
-    {
-        let spawn = move || drop(crate::spawn(build()));
-        self.remote.post(Message::Spawn(Box::new(spawn))).map_err(|_| KernelGone)
-    }
-
-    /// Requests the cancellation of a task, and does not wait. On an ended task: nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`KernelGone`].
-    pub fn request_cancel(&self, task: TaskId) -> Result<(), KernelGone> {
-        self.remote.post(Message::Cancel(task)).map_err(|_| KernelGone)
-    }
-}
-
-impl Clone for Handle {
-    fn clone(&self) -> Self {
-        Handle::new(self.remote.clone())
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
+    pub(crate) fn drop_handle(&self) {
         // Who sees this handle gone sees what it posted.
-        if self.remote.handles.fetch_sub(1, Ordering::Release) == 1 {
+        if self.handles.fetch_sub(1, Ordering::Release) == 1 {
             // The kernel may sleep for no other reason than this handle.
-            self.remote.nudge();
+            self.nudge();
         }
-    }
-}
-
-impl std::fmt::Debug for Handle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Handle").finish_non_exhaustive()
     }
 }

@@ -6,12 +6,16 @@
 //! deadlock of the model: the kernel sleeps, and nobody is left to ring.
 
 use std::sync::{Arc, OnceLock};
+use std::task::Wake;
 
 use loom::sync::atomic::AtomicUsize as Number;
 use loom::thread;
 
-use super::*;
-use crate::parts::mailbox::sync::Eventfd;
+use super::sync::{Eventfd, Waker};
+use super::{Bell, Ordering, Part};
+use crate::handle::{Handle, KernelGone};
+use crate::id::TaskId;
+use crate::task::waker::{Message, Post, Remote, TaskWaker};
 
 mod ending;
 

@@ -15,12 +15,11 @@ use mio::event::Source;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use crate::core::state::Core;
 use crate::id::TaskId;
 use crate::parts::list::shrink_slab;
+use crate::parts::mailbox::Bell;
 use crate::parts::mailbox::sync;
-use crate::parts::mailbox::{Bell, Remote};
-use crate::wait::waiter::wake_foreign;
+use crate::parts::waiter::LocalWaiter;
 
 mod alarm;
 mod entry;
@@ -56,34 +55,8 @@ pub(crate) struct Reactor {
     alarm: Alarm,
     /// How long to look for events before each sleep.
     spin: Duration,
-    /// Who could not be woken at once; kept so that no turn has to allocate.
-    woken: Vec<Who>,
-    /// What every registration here keeps.
-    home: Option<Arc<Home>>,
-}
-
-/// Where a source is registered.
-pub(crate) struct Home {
-    pub(crate) remote: Arc<Remote>,
-    /// The poll that knows the source, which must be taken out of it even when its kernel is gone:
-    /// a source remembers that it was registered.
-    pub(crate) registry: Arc<mio::Registry>,
-}
-
-/// Whom to wake.
-pub(crate) enum Who {
-    Task(TaskId),
-    Foreign(Waker),
-}
-
-impl Who {
-    /// Wakes. No borrow of the kernel may be held.
-    pub(crate) fn wake(self, core: &Core) {
-        match self {
-            Who::Task(task) => core.wake(task),
-            Who::Foreign(waker) => wake_foreign(waker),
-        }
-    }
+    /// LocalWaiter could not be woken at once; kept so that no turn has to allocate.
+    woken: Vec<LocalWaiter>,
 }
 
 /// What came of the last attempt on a direction.
@@ -126,18 +99,8 @@ impl Reactor {
             alarm,
             spin,
             woken: Vec::new(),
-            home: None,
         };
         Ok((reactor, Bell { waker, registry }))
-    }
-
-    /// What a registration keeps to find back; none when the kernel is closing.
-    pub(crate) fn home(&mut self, remote: &Arc<Remote>) -> Option<Arc<Home>> {
-        if self.home.is_none() {
-            let registry = remote.registry()?;
-            self.home = Some(Arc::new(Home { remote: remote.clone(), registry }));
-        }
-        self.home.clone()
     }
 
     /// Registers a source. The poll reports at once what is ready already.
@@ -213,15 +176,20 @@ impl Reactor {
     }
 
     /// Parks anybody; gives back who was parked there before, or who cannot be.
-    pub(crate) fn seat(&mut self, token: Token, direction: Direction, who: Who) -> Option<Who> {
+    pub(crate) fn seat(
+        &mut self,
+        token: Token,
+        direction: Direction,
+        who: LocalWaiter,
+    ) -> Option<LocalWaiter> {
         let before = self.unseat(token, direction);
         let place = token.0 & (usize::MAX >> HALF);
         if self.entry(token).is_none() {
             return Some(who);
         }
         let (bit, who) = match who {
-            Who::Task(task) => (TASK, task),
-            Who::Foreign(waker) => {
+            LocalWaiter::Task(task) => (TASK, task),
+            LocalWaiter::Foreign(waker) => {
                 let index = self.foreign.insert(waker);
                 let index = u32::try_from(index).expect("fewer than 2^32 wakers");
                 (FOREIGN, TaskId::new(index, 0))
@@ -235,7 +203,7 @@ impl Reactor {
     }
 
     /// Nobody is parked there any more. Gives back who was.
-    pub(crate) fn unseat(&mut self, token: Token, direction: Direction) -> Option<Who> {
+    pub(crate) fn unseat(&mut self, token: Token, direction: Direction) -> Option<LocalWaiter> {
         let entry = self.entry(token)?;
         let state = entry.state[direction as usize];
         let who = entry.who[direction as usize];
@@ -243,18 +211,18 @@ impl Reactor {
         self.take(state, who)
     }
 
-    fn take(&mut self, state: u8, who: TaskId) -> Option<Who> {
+    fn take(&mut self, state: u8, who: TaskId) -> Option<LocalWaiter> {
         let who = match state & (TASK | FOREIGN) {
             0 => return None,
-            TASK => Who::Task(who),
-            _ => Who::Foreign(self.foreign.remove(who.index() as usize)),
+            TASK => LocalWaiter::Task(who),
+            _ => LocalWaiter::Foreign(self.foreign.remove(who.index() as usize)),
         };
         self.parked -= 1;
         Some(who)
     }
 
-    /// Forgets a registration. Who was parked on it is the caller's to wake.
-    pub(crate) fn forget(&mut self, token: Token) -> [Option<Who>; 2] {
+    /// Forgets a registration. LocalWaiter was parked on it is the caller's to wake.
+    pub(crate) fn forget(&mut self, token: Token) -> [Option<LocalWaiter>; 2] {
         if self.entry(token).is_none() {
             return [None, None];
         }
@@ -294,12 +262,12 @@ impl Reactor {
         }
     }
 
-    /// Who could not be woken by [`wait`](Reactor::wait), to be given back empty.
-    pub(crate) fn lend(&mut self) -> Vec<Who> {
+    /// LocalWaiter could not be woken by [`wait`](Reactor::wait), to be given back empty.
+    pub(crate) fn lend(&mut self) -> Vec<LocalWaiter> {
         std::mem::take(&mut self.woken)
     }
 
-    pub(crate) fn take_back(&mut self, woken: Vec<Who>) {
+    pub(crate) fn take_back(&mut self, woken: Vec<LocalWaiter>) {
         debug_assert!(woken.is_empty(), "whoever was woken is not woken again");
         self.woken = woken;
     }
@@ -370,11 +338,12 @@ impl Reactor {
                 self.parked -= 1;
                 let who = entry.who[side];
                 if state & TASK == 0 {
-                    self.woken.push(Who::Foreign(self.foreign.remove(who.index() as usize)));
+                    self.woken
+                        .push(LocalWaiter::Foreign(self.foreign.remove(who.index() as usize)));
                 } else if self.woken.is_empty() {
                     wake(who);
                 } else {
-                    self.woken.push(Who::Task(who));
+                    self.woken.push(LocalWaiter::Task(who));
                 }
             }
         }
