@@ -132,8 +132,8 @@ pub use crate::wait::thread::on_thread;
 
 /// FIFO waiters with hand-over: what every primitive of `sync` stands on.
 pub mod wait_queue {
+    pub use crate::core::queue::{WaitQueue, WaitSlot};
     pub use crate::wait::handoff::{Handoff, Wait};
-    pub use crate::wait::queue::{WaitQueue, WaitSlot};
 }
 
 pub mod bounds;

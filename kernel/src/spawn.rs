@@ -15,11 +15,11 @@ use crate::core::current;
 use crate::core::inspect::TaskState;
 use crate::core::life::{SlotOf, way};
 use crate::core::state::Core;
+use crate::core::state::TaskRef;
 use crate::error::{CancelReason, TaskCancelled, TaskError};
 use crate::id::TaskId;
 use crate::scope::timeout::timeout_after;
 use crate::task::cell::End;
-use crate::task::chunk::TaskRef;
 use crate::task::state::Flags;
 use crate::wait::join::{Cancel, Join, WaitEnd};
 

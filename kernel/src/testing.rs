@@ -20,12 +20,12 @@ use std::time::Duration;
 
 use crate::bounds::Main;
 use crate::core::current;
+use crate::core::queue::WaitQueue;
 use crate::core::state::Core;
 use crate::error::TaskCancelled;
 use crate::run::builder::Builder;
 use crate::run::kernel::{Kernel, Leftovers, refuse_nesting};
 use crate::wait::handoff::{Handoff, Wait};
-use crate::wait::queue::WaitQueue;
 use crate::wait::sleep::sleep;
 
 /// Runs `main` on the virtual clock, as [`kernel::run`](crate::run) does on the real one, and then

@@ -17,12 +17,12 @@
 
 use crate::core::current;
 use crate::core::state::Core;
+use crate::core::state::TaskRef;
 use crate::core::wake::wake_foreign;
 use crate::error::{CancelReason, TaskCancelled};
 use crate::id::TaskId;
 use crate::parts::list::NONE;
 use crate::parts::scopes::{Ambient, Scope, ScopeKind, Scopes};
-use crate::task::chunk::TaskRef;
 use crate::task::state::Flags;
 
 impl Core {

@@ -19,10 +19,10 @@ use std::rc::Rc;
 use std::task::{RawWakerVTable, Waker};
 
 use crate::core::state::Core;
+use crate::core::state::{Chunk, TaskRef};
 use crate::id::TaskId;
 use crate::parts::scopes::Ambient;
 use crate::task::cell::TaskCell;
-use crate::task::chunk::{Chunk, TaskRef};
 use crate::task::state::Flags;
 
 struct Door {

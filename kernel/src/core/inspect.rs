@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use crate::core::current;
 use crate::core::state::Core;
+use crate::core::state::TaskRef;
 use crate::id::TaskId;
 use crate::parts::clock::FAR;
 use crate::parts::list::NONE;
-use crate::task::chunk::TaskRef;
+use crate::parts::scopes::Parked;
 use crate::task::state::Flags;
 
 /// What a task is doing.
@@ -113,6 +114,15 @@ impl fmt::Display for TaskList<'_> {
             Some(more) if more > 0 => write!(f, "\n  and {more} more"),
             _ => Ok(()),
         }
+    }
+}
+
+impl TaskRef {
+    /// Where it is parked, by the one record that there is room for at its place.
+    pub(crate) fn parked(&self) -> Option<Parked> {
+        let polled = self.core().running.get() == self.id() && current::has_recorded();
+        let there = polled || self.flags.any(Flags::PARKED);
+        if there { self.record() } else { None }
     }
 }
 

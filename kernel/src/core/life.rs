@@ -9,12 +9,13 @@ use std::rc::Rc;
 
 use crate::core::current::Entered;
 use crate::core::report::{Failure, ProgramCode, Report, UNSHOWN};
+use crate::core::state::TaskRef;
 use crate::core::state::{Core, Stage};
 use crate::error::{CancelReason, Echo, Panic};
 use crate::group::state::GroupState;
 use crate::task::body::{Body, Slot, TaskOutput, Verdict};
 use crate::task::cell::{End, TaskCell};
-use crate::task::chunk::{Origin, TaskRef};
+use crate::task::chunk::Origin;
 use crate::task::state::Flags;
 
 /// The box of an ended task is kept for the next one of its type up to this size.

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use crate::core::inspect::{TaskInfo, TaskList};
 use crate::core::state::Core;
+use crate::core::state::TaskRef;
 use crate::id::TaskId;
-use crate::task::chunk::TaskRef;
 
 /// Takes the kernel's reports instead of `tracing` or standard error.
 pub(crate) type Sink = Box<dyn Fn(&Report<'_>)>;

@@ -24,6 +24,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::core::current;
+use crate::core::queue::WaitQueue;
 use crate::core::report::Sink;
 use crate::group::state::Groups;
 use crate::id::TaskId;
@@ -33,11 +34,22 @@ use crate::parts::ready::ReadyQueue;
 use crate::parts::scopes::{Record, Scopes};
 use crate::parts::timers::{Action, TimerKey, Timers};
 use crate::task::body::Body;
-use crate::task::chunk::TaskRef;
+use crate::task::chunk;
 use crate::task::state::Flags;
-use crate::task::table::Table;
 use crate::task::waker::{Post, Remote};
-use crate::wait::queue::WaitQueue;
+use crate::task::{table, waiter};
+
+/// A task of a kernel.
+pub(crate) type TaskRef = chunk::TaskRef<Core>;
+
+/// Neighbouring cells of a kernel's tasks.
+pub(crate) type Chunk = chunk::Chunk<Core>;
+
+/// The tasks of a kernel.
+pub(crate) type Table = table::Table<Core>;
+
+/// What waits for a task, or for what a task does.
+pub(crate) type Waiter = waiter::Waiter<Core>;
 
 /// What a kernel is made with.
 #[derive(Default)]

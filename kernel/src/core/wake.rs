@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Wake, Waker};
+use std::task::{Context, Wake, Waker};
 
 use crate::core::current;
 use crate::core::report::ProgramCode;
-use crate::core::state::Core;
+use crate::core::state::{Core, TaskRef, Waiter};
 use crate::parts::waiter::LocalWaiter;
 use crate::task::waker::TaskWaker;
 
@@ -51,5 +51,60 @@ pub(crate) fn wake_foreign(waker: Waker) {
     match current::try_with(Rc::clone) {
         Some(core) => core.guarded(ProgramCode::Waker, || waker.wake()),
         None => waker.wake(),
+    }
+}
+
+impl Waiter {
+    /// Whatever polls now.
+    pub(crate) fn of(cx: &Context<'_>) -> Self {
+        match current::own(cx.waker(), TaskRef::clone) {
+            Some(task) => Waiter::of_task(task),
+            None => Waiter::of_waker(cx.waker().clone()),
+        }
+    }
+
+    /// Whether waking this wakes whatever polls now.
+    pub(crate) fn is(&self, cx: &Context<'_>) -> bool {
+        match self.foreign() {
+            Some(waker) => waker.will_wake(cx.waker()),
+            None => current::own(cx.waker(), |task| self.is_task(task)) == Some(true),
+        }
+    }
+
+    /// Wakes. No borrow of the kernel may be held.
+    #[inline(always)]
+    pub(crate) fn wake(self) {
+        let (task, foreign) = self.into_parts();
+        if let Some(task) = task {
+            // A later tenant of its place is not meant.
+            if task.is_current() {
+                task.core().make_ready(&task);
+            }
+        } else if let Some(waker) = foreign {
+            wake_foreign(waker);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::state::Chunk;
+    use crate::core::state::Settings;
+    use crate::error::Echo;
+    use crate::task::cell::End;
+    use crate::task::state::Flags;
+
+    #[test]
+    fn the_last_name_of_a_place_wakes_nobody_after_its_end() {
+        let core = Core::new(Settings::default()).unwrap();
+        let cell = Chunk::new(core.clone(), 0, u32::MAX).take();
+        cell.begin(1);
+        let mut target = Waiter::default();
+        target.set_task(&cell);
+        core.finish(&cell, End::Ok, Echo::Yes);
+        assert!(cell.flags.any(Flags::FREE));
+        target.wake();
+        assert!(core.ready.borrow().is_empty());
     }
 }

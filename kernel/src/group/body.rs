@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
+use crate::core::queue::{WaitQueue, WaitSlot};
 use crate::core::report::ProgramCode;
 use crate::core::state::Core;
 use crate::error::{Echo, TaskCancelled, echo};
@@ -18,7 +19,6 @@ use crate::parts::scopes::ScopeKind;
 use crate::scope::guard::ScopeGuard;
 use crate::wait::handoff::Handoff;
 use crate::wait::point::CancelPoint;
-use crate::wait::queue::{WaitQueue, WaitSlot};
 
 /// How a body ended that did not end well.
 pub(crate) enum BodyFailure<E> {

@@ -10,13 +10,13 @@ use std::rc::Rc;
 use crate::core::current;
 use crate::core::report::{Failure, ProgramCode, Report, UNSHOWN};
 use crate::core::state::Core;
+use crate::core::state::TaskRef;
 use crate::error::{CancelReason, GroupError, TaskCancelled};
 use crate::group::body::{BodyFailure, GroupBody, Progress, Until};
 use crate::group::handle::GroupRef;
 use crate::group::state::{GroupStage, GroupState, Wait};
 use crate::group::task_group::TaskGroup;
 use crate::task::cell::End;
-use crate::task::chunk::TaskRef;
 use crate::task::state::Flags;
 
 /// The whole life of a group in its `scope`.

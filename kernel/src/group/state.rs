@@ -16,14 +16,14 @@ use std::rc::Rc;
 
 use slab::Slab;
 
+use crate::core::queue::WaitQueue;
 use crate::core::state::Core;
+use crate::core::state::TaskRef;
 use crate::error::CancelReason;
 use crate::id::{GroupId, TaskId};
 use crate::parts::list::{Links, NONE, shrink_slab};
 use crate::task::cell::End;
-use crate::task::chunk::TaskRef;
 use crate::task::state::Flags;
-use crate::wait::queue::WaitQueue;
 
 /// How long leaving a group waits; then the rest is cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -15,11 +15,11 @@ use super::registration::{BOUND, MORE, PARKED, TELLS_ROOM};
 use super::{Direction, Registration, Side};
 use crate::core::current;
 use crate::core::state::Core;
+use crate::core::state::TaskRef;
 use crate::id::TaskId;
 use crate::io::error::{busy, closed, elsewhere};
 use crate::parts::reactor::{Last, Sat};
 use crate::parts::waiter::LocalWaiter;
-use crate::task::chunk::TaskRef;
 use crate::task::waker::Message;
 use crate::wait::point::{CancelPoint, Quick};
 

@@ -2,6 +2,7 @@
 //! of scopes, the mailbox and the reactor.
 
 pub(crate) mod clock;
+pub(crate) mod fifo;
 pub(crate) mod list;
 pub(crate) mod mailbox;
 pub(crate) mod reactor;

@@ -16,6 +16,7 @@ use std::task::{Context, Poll};
 use crate::bounds::Main;
 use crate::core::current::{self, Entered};
 use crate::core::report::ProgramCode;
+use crate::core::state::TaskRef;
 use crate::core::state::{Core, Settings, Stage};
 use crate::error::{CancelReason, Echo};
 use crate::parts::timers::Action;
@@ -23,7 +24,6 @@ use crate::run::builder::Builder;
 use crate::run::tick::{PollMain, Turn, Wheel};
 use crate::task::body::Verdict;
 use crate::task::cell::End;
-use crate::task::chunk::TaskRef;
 use crate::task::state::Flags;
 
 /// Runs `main` in a new kernel, shuts the kernel down, and returns the value of `main`.

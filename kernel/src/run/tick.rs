@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::core::current::{self, Marks};
 use crate::core::report::Report;
+use crate::core::state::TaskRef;
 use crate::core::state::{Core, Stage};
 use crate::id::TaskId;
 use crate::parts::list::NONE;
@@ -24,7 +25,6 @@ use crate::parts::ready::Round;
 use crate::parts::scopes::Ambient;
 use crate::task::body::{Body, Verdict};
 use crate::task::cell::{OwnWaker, TaskCell};
-use crate::task::chunk::TaskRef;
 use crate::task::state::Flags;
 use crate::task::waker::TaskWaker;
 

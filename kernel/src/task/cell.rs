@@ -23,14 +23,15 @@ use std::task::Waker;
 
 use crate::error::{CancelReason, Panic};
 use crate::id::GroupId;
+use crate::parts::fifo::Fifo;
 use crate::parts::list::{Links, NONE};
 use crate::parts::scopes::RootHeads;
 use crate::task::body::Body;
 use crate::task::chunk::TaskRef;
 use crate::task::state::Flags;
 use crate::task::take_cell::Place;
+use crate::task::waiter::Waiter;
 use crate::task::waker::TaskWaker;
-use crate::wait::queue::WaitQueue;
 
 /// How a task ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,15 +89,15 @@ impl Default for Membership {
 }
 
 /// What a task that has scopes has, and one with something rare.
-pub(crate) struct Extras {
+pub(crate) struct Extras<K> {
     /// What hangs on the root scope (`parts/scopes.rs`).
     pub(crate) first_record: Cell<u32>,
     pub(crate) first_child: Cell<u32>,
     /// A free cell keeps the box.
-    rare: OnceCell<Box<Rare>>,
+    rare: OnceCell<Box<Rare<K>>>,
 }
 
-impl Default for Extras {
+impl<K> Default for Extras<K> {
     fn default() -> Self {
         Extras {
             first_record: Cell::new(NONE),
@@ -107,17 +108,28 @@ impl Default for Extras {
 }
 
 /// What few tasks have.
-#[derive(Default)]
-pub(crate) struct Rare {
+pub(crate) struct Rare<K> {
     /// Its own waker, once somebody cloned it.
     pub(crate) waker: Cell<Option<OwnWaker>>,
     pub(crate) panic: Cell<Option<Panic>>,
     /// Some if `Flags::ASKED` is set, and perhaps otherwise.
     asked: Cell<Option<Asked>>,
     /// Who waits for its end and has no place among the joiners of the chunk.
-    pub(crate) joiners: WaitQueue,
+    pub(crate) joiners: Fifo<Waiter<K>, ()>,
     /// How many of these are in `join`.
     pub(crate) joining: Cell<u32>,
+}
+
+impl<K> Default for Rare<K> {
+    fn default() -> Self {
+        Rare {
+            waker: Cell::new(None),
+            panic: Cell::new(None),
+            asked: Cell::new(None),
+            joiners: Fifo::new(),
+            joining: Cell::new(0),
+        }
+    }
 }
 
 /// A waker that names one task for good.
@@ -183,16 +195,16 @@ impl TaskCell {
     }
 }
 
-impl TaskRef {
+impl<K> TaskRef<K> {
     /// What few tasks have; from here on this one has it.
-    pub(crate) fn rare(&self) -> &Rare {
+    pub(crate) fn rare(&self) -> &Rare<K> {
         self.flags.set(Flags::RARE);
         self.extras().rare.get_or_init(Box::default)
     }
 
     /// What few tasks have, if this one has.
     #[inline]
-    pub(crate) fn any_rare(&self) -> Option<&Rare> {
+    pub(crate) fn any_rare(&self) -> Option<&Rare<K>> {
         if !self.flags.any(Flags::RARE) {
             return None;
         }

@@ -17,8 +17,6 @@ use std::cell::{Cell, OnceCell};
 use std::ops::Deref;
 use std::rc::Rc;
 
-use crate::core::current;
-use crate::core::state::Core;
 use crate::id::TaskId;
 use crate::parts::list::Links;
 use crate::parts::scopes::Parked;
@@ -26,7 +24,7 @@ use crate::task::cell::{Extras, Membership, TaskCell};
 use crate::task::state::Flags;
 
 /// Cells in a chunk: as many as bits in [`Chunk::free`].
-const CELLS: usize = 64;
+pub(crate) const CELLS: usize = 64;
 
 /// What spawned a task, and the type of its future, which names it unless a name was given.
 #[derive(Clone, Copy)]
@@ -42,10 +40,16 @@ impl Origin {
     }
 }
 
+/// The number of the chunk that a place is in.
+#[inline]
+pub(crate) fn number_of(index: u32) -> u32 {
+    index / CELLS as u32
+}
+
 /// Neighbouring cells, recycled together.
-pub(crate) struct Chunk {
+pub(crate) struct Chunk<K> {
     /// Its kernel. The kernel's table is emptied when it closes, which ends the circle.
-    core: Rc<Core>,
+    core: Rc<K>,
     /// The place of its first cell.
     first: u32,
     /// A bit for each cell that is nobody's.
@@ -58,14 +62,14 @@ pub(crate) struct Chunk {
     joiners: OnceCell<Box<[Cell<TaskId>; CELLS]>>,
     records: OnceCell<Box<[Cell<Option<Parked>>; CELLS]>>,
     memberships: OnceCell<Box<[Membership; CELLS]>>,
-    extras: OnceCell<Box<[Extras; CELLS]>>,
+    extras: OnceCell<Box<[Extras<K>; CELLS]>>,
     cells: [TaskCell; CELLS],
 }
 
-impl Chunk {
+impl<K> Chunk<K> {
     /// A chunk for the places from `number * 64` on, whose first tenants have that generation.
     #[inline(never)]
-    pub(crate) fn new(core: Rc<Core>, number: u32, generation: u32) -> Rc<Self> {
+    pub(crate) fn new(core: Rc<K>, number: u32, generation: u32) -> Rc<Self> {
         Rc::new(Chunk {
             core,
             first: number * CELLS as u32,
@@ -81,19 +85,13 @@ impl Chunk {
         })
     }
 
-    /// The number of the chunk that a place is in.
-    #[inline]
-    pub(crate) fn of(index: u32) -> u32 {
-        index / CELLS as u32
-    }
-
     pub(crate) fn number(&self) -> u32 {
         self.first / CELLS as u32
     }
 
     /// Takes a free cell.
     #[inline]
-    pub(crate) fn take(self: &Rc<Self>) -> TaskRef {
+    pub(crate) fn take(self: &Rc<Self>) -> TaskRef<K> {
         let free = self.free.get();
         debug_assert!(free != 0, "only chunks with free cells are open");
         self.free.set(free & free.wrapping_sub(1));
@@ -121,12 +119,9 @@ impl Chunk {
         self.free.get() == u64::MAX
     }
 
-    /// Cells that are nobody's.
-    pub(crate) const CELLS: usize = CELLS;
-
     /// Whoever has that place now.
     #[inline]
-    pub(crate) fn at(self: &Rc<Self>, index: u32) -> TaskRef {
+    pub(crate) fn at(self: &Rc<Self>, index: u32) -> TaskRef<K> {
         let generation = self.cells[index as usize % CELLS].generation.get();
         TaskRef { chunk: self.clone(), id: TaskId::new(index, generation) }
     }
@@ -161,7 +156,7 @@ impl Chunk {
     }
 
     /// All that have tenants.
-    pub(crate) fn tenants(self: &Rc<Self>) -> impl Iterator<Item = TaskRef> {
+    pub(crate) fn tenants(self: &Rc<Self>) -> impl Iterator<Item = TaskRef<K>> {
         (self.first..=self.first + (CELLS as u32 - 1))
             .map(|index| self.at(index))
             .filter(|task| !task.flags.any(Flags::FREE))
@@ -172,13 +167,19 @@ impl Chunk {
 ///
 /// Two words, so that it is written and read as they are: copied in other pieces, it would wait
 /// for the writes to be through.
-#[derive(Clone)]
-pub(crate) struct TaskRef {
-    chunk: Rc<Chunk>,
+pub(crate) struct TaskRef<K> {
+    chunk: Rc<Chunk<K>>,
     id: TaskId,
 }
 
-impl TaskRef {
+impl<K> Clone for TaskRef<K> {
+    #[inline]
+    fn clone(&self) -> Self {
+        TaskRef { chunk: self.chunk.clone(), id: self.id }
+    }
+}
+
+impl<K> TaskRef<K> {
     #[inline]
     pub(crate) fn id(&self) -> TaskId {
         self.id
@@ -192,23 +193,23 @@ impl TaskRef {
 
     /// Its kernel.
     #[inline]
-    pub(crate) fn core(&self) -> &Rc<Core> {
+    pub(crate) fn core(&self) -> &Rc<K> {
         &self.chunk.core
     }
 
-    pub(crate) fn chunk(&self) -> &Rc<Chunk> {
+    pub(crate) fn chunk(&self) -> &Rc<Chunk<K>> {
         &self.chunk
     }
 
     /// A reference by a chunk and the name that it was taken apart into.
     #[inline]
-    pub(crate) fn by(chunk: Rc<Chunk>, id: TaskId) -> Self {
+    pub(crate) fn by(chunk: Rc<Chunk<K>>, id: TaskId) -> Self {
         TaskRef { chunk, id }
     }
 
     /// Gives the chunk away.
     #[inline]
-    pub(crate) fn into_chunk(self) -> Rc<Chunk> {
+    pub(crate) fn into_chunk(self) -> Rc<Chunk<K>> {
         self.chunk
     }
 
@@ -234,13 +235,13 @@ impl TaskRef {
 
     /// Whether both were made for the same task.
     #[inline]
-    pub(crate) fn is(&self, other: &TaskRef) -> bool {
+    pub(crate) fn is(&self, other: &TaskRef<K>) -> bool {
         Rc::ptr_eq(&self.chunk, &other.chunk) && self.id == other.id
     }
 
     /// Whether both tasks have one kernel.
     #[inline]
-    pub(crate) fn is_neighbour(&self, other: &TaskRef) -> bool {
+    pub(crate) fn is_neighbour(&self, other: &TaskRef<K>) -> bool {
         Rc::ptr_eq(&self.chunk.core, &other.chunk.core)
     }
 
@@ -282,11 +283,9 @@ impl TaskRef {
             .set(joiner);
     }
 
-    /// Where it is parked, by the one record that there is room for at its place.
-    pub(crate) fn parked(&self) -> Option<Parked> {
-        let polled = self.core().running.get() == self.id && current::has_recorded();
-        let there = polled || self.flags.any(Flags::PARKED);
-        self.chunk.records.get().filter(|_| there).and_then(|records| records[self.at()].get())
+    /// The record beside its cell, whether or not it still says something of the task.
+    pub(crate) fn record(&self) -> Option<Parked> {
+        self.chunk.records.get().and_then(|records| records[self.at()].get())
     }
 
     /// It is parked there, as it is being polled; the flag follows when it stops.
@@ -304,13 +303,13 @@ impl TaskRef {
 
     /// What few tasks have; from here on it may.
     #[inline]
-    pub(crate) fn extras(&self) -> &Extras {
+    pub(crate) fn extras(&self) -> &Extras<K> {
         &self.chunk.extras.get_or_init(|| make(Extras::default))[self.at()]
     }
 
     /// The same, if any in its chunk has some.
     #[inline]
-    pub(crate) fn any_extras(&self) -> Option<&Extras> {
+    pub(crate) fn any_extras(&self) -> Option<&Extras<K>> {
         self.chunk.extras.get().map(|extras| &extras[self.at()])
     }
 
@@ -320,7 +319,7 @@ impl TaskRef {
     }
 }
 
-impl Deref for TaskRef {
+impl<K> Deref for TaskRef<K> {
     type Target = TaskCell;
 
     #[inline]

@@ -6,4 +6,5 @@ pub(crate) mod chunk;
 pub(crate) mod state;
 pub(crate) mod table;
 pub(crate) mod take_cell;
+pub(crate) mod waiter;
 pub(crate) mod waker;

@@ -3,11 +3,10 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crate::core::state::Core;
 use crate::id::TaskId;
 use crate::parts::list::{Links, NONE};
 use crate::task::cell::{Membership, TaskCell};
-use crate::task::chunk::{Chunk, TaskRef};
+use crate::task::chunk::{CELLS, Chunk, TaskRef, number_of};
 use crate::task::state::Flags;
 
 /// Free cells that are kept with all they own; chunks beyond go back to the allocator, some at each
@@ -16,7 +15,7 @@ const KEEP_FREE: usize = 4096;
 
 /// The number of a chunk that is in no table. All of these share their names: nobody can compare
 /// them, as their tasks have ended before a program gets to see them.
-const NOWHERE: u32 = u32::MAX / Chunk::CELLS as u32;
+const NOWHERE: u32 = u32::MAX / CELLS as u32;
 
 /// Chunks that are made at once, once there are many, so that the cells of many tasks stand in
 /// long rows and their futures in others: processors read ahead in rows.
@@ -26,10 +25,10 @@ const ROW: usize = 16;
 const TRIM: usize = 4;
 
 /// All tasks of a kernel, by place.
-pub(crate) struct Table {
-    chunks: Vec<Option<Rc<Chunk>>>,
+pub(crate) struct Table<K> {
+    chunks: Vec<Option<Rc<Chunk<K>>>>,
     /// The chunk that got a free cell last; each leads to the next by its `open`.
-    first_open: Option<Rc<Chunk>>,
+    first_open: Option<Rc<Chunk<K>>>,
     /// Free cells.
     free: usize,
     /// Chunks that were without tenants when there were too many free cells.
@@ -41,7 +40,7 @@ pub(crate) struct Table {
     gone: bool,
 }
 
-impl Table {
+impl<K> Table<K> {
     pub(crate) const fn new() -> Self {
         Table {
             chunks: Vec::new(),
@@ -56,7 +55,7 @@ impl Table {
 
     /// A cell for a new task, and its serial number; not yet alive.
     #[inline]
-    pub(crate) fn admit(&mut self, core: &Rc<Core>) -> (TaskRef, u64) {
+    pub(crate) fn admit(&mut self, core: &Rc<K>) -> (TaskRef<K>, u64) {
         self.spawned += 1;
         let task = match &self.first_open {
             None => self.make(core),
@@ -85,7 +84,7 @@ impl Table {
     }
 
     /// Any chunk, for one that needs one to start with.
-    pub(crate) fn some_chunk(&mut self, core: &Rc<Core>) -> Rc<Chunk> {
+    pub(crate) fn some_chunk(&mut self, core: &Rc<K>) -> Rc<Chunk<K>> {
         match self.chunks.iter().flatten().next() {
             Some(chunk) => chunk.clone(),
             None => Chunk::new(core.clone(), NOWHERE, 0),
@@ -94,7 +93,7 @@ impl Table {
 
     /// A cell of a new chunk.
     #[inline(never)]
-    fn make(&mut self, core: &Rc<Core>) -> TaskRef {
+    fn make(&mut self, core: &Rc<K>) -> TaskRef<K> {
         if self.gone {
             // A place here would keep a kernel that nobody will ever empty again.
             return Chunk::new(core.clone(), NOWHERE, 0).take();
@@ -108,7 +107,7 @@ impl Table {
     }
 
     /// A new chunk, which is not open yet.
-    fn add(&mut self, core: &Rc<Core>) -> u32 {
+    fn add(&mut self, core: &Rc<K>) -> u32 {
         let (number, generation) = self.vacant.pop().unwrap_or_else(|| {
             let number = self.chunks.len();
             assert!(number < NOWHERE as usize, "fewer than 2^32 tasks");
@@ -116,14 +115,14 @@ impl Table {
             (number as u32, 0)
         });
         self.chunks[number as usize] = Some(Chunk::new(core.clone(), number, generation));
-        self.free += Chunk::CELLS;
+        self.free += CELLS;
         number
     }
 
     /// The task of that name, if it has not been released; one whose names are used up is found for
     /// good, free.
     #[inline]
-    pub(crate) fn get(&self, id: TaskId) -> Option<TaskRef> {
+    pub(crate) fn get(&self, id: TaskId) -> Option<TaskRef<K>> {
         self.at(id.index()).filter(|task| task.id() == id)
     }
 
@@ -135,7 +134,7 @@ impl Table {
 
     /// Whoever has that place now.
     #[inline]
-    pub(crate) fn at(&self, index: u32) -> Option<TaskRef> {
+    pub(crate) fn at(&self, index: u32) -> Option<TaskRef<K>> {
         self.chunk_of(index).map(|chunk| chunk.at(index))
     }
 
@@ -145,19 +144,19 @@ impl Table {
     }
 
     #[inline]
-    fn chunk(&self, number: u32) -> Option<&Rc<Chunk>> {
+    fn chunk(&self, number: u32) -> Option<&Rc<Chunk<K>>> {
         self.chunks.get(number as usize).and_then(Option::as_ref)
     }
 
     /// The chunk that a place is in.
     #[inline]
-    fn chunk_of(&self, index: u32) -> Option<&Rc<Chunk>> {
-        self.chunk(Chunk::of(index))
+    fn chunk_of(&self, index: u32) -> Option<&Rc<Chunk<K>>> {
+        self.chunk(number_of(index))
     }
 
     /// Frees the place of an ended task.
     #[inline]
-    pub(crate) fn release(&mut self, task: &TaskRef, cell: &TaskCell) {
+    pub(crate) fn release(&mut self, task: &TaskRef<K>, cell: &TaskCell) {
         // One whose generations are used up is never let again, so that names never lie.
         let Some(generation) = cell.generation.get().checked_add(1) else { return };
         cell.generation.set(generation);
@@ -171,7 +170,7 @@ impl Table {
 
     /// The rest for the first free cell of a chunk, and for the last when there are many.
     #[inline(never)]
-    fn released(&mut self, chunk: &Rc<Chunk>) {
+    fn released(&mut self, chunk: &Rc<Chunk<K>>) {
         if self.gone {
             return;
         }
@@ -209,7 +208,7 @@ impl Table {
     /// Gives some of the free chunks up, if there are too many, for the caller to drop. One that
     /// something refers to stays for now, because another in its place would not be the one that is
     /// meant: the run itself refers to the chunk of the task that it polled last.
-    pub(crate) fn trim(&mut self) -> Vec<Rc<Chunk>> {
+    pub(crate) fn trim(&mut self) -> Vec<Rc<Chunk<K>>> {
         let mut given_up = Vec::new();
         for _ in 0..self.empty.len().min(2 * TRIM) {
             if given_up.len() == TRIM || self.free <= KEEP_FREE {
@@ -233,13 +232,13 @@ impl Table {
     }
 
     /// Whether nothing refers to that chunk.
-    fn is_spare(&self, chunk: &Rc<Chunk>) -> bool {
+    fn is_spare(&self, chunk: &Rc<Chunk<K>>) -> bool {
         let first = self.first_open.as_ref().is_some_and(|first| Rc::ptr_eq(first, chunk));
         Rc::strong_count(chunk) == 1 + usize::from(first)
     }
 
     /// Takes a chunk without tenants out of the table.
-    fn give_up(&mut self, number: u32) -> Option<Rc<Chunk>> {
+    fn give_up(&mut self, number: u32) -> Option<Rc<Chunk<K>>> {
         let chunk = self.chunks[number as usize].take()?;
         let Links { previous, next } = chunk.open.get();
         match self.chunk(previous) {
@@ -249,18 +248,18 @@ impl Table {
                 self.link(next, previous);
             }
         }
-        self.free -= Chunk::CELLS;
+        self.free -= CELLS;
         self.vacant.push((number, chunk.generation()));
         Some(chunk)
     }
 
     /// Lets go of every cell: the kernel closes.
-    pub(crate) fn clear(&mut self) -> impl Sized + use<> {
+    pub(crate) fn clear(&mut self) -> impl Sized + use<K> {
         std::mem::replace(self, Table { gone: true, spawned: self.spawned, ..Table::new() }).chunks
     }
 
     /// Every task that is not free, ended ones that are still held included.
-    pub(crate) fn tenants(&self) -> impl Iterator<Item = TaskRef> {
+    pub(crate) fn tenants(&self) -> impl Iterator<Item = TaskRef<K>> {
         self.chunks.iter().flatten().flat_map(Chunk::tenants)
     }
 }
@@ -268,24 +267,22 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::state::Settings;
 
     /// Lets and frees places.
     struct Tenancy {
-        core: Rc<Core>,
-        table: Table,
-        tenants: Vec<TaskRef>,
+        kernel: Rc<()>,
+        table: Table<()>,
+        tenants: Vec<TaskRef<()>>,
         seed: u64,
     }
 
     impl Tenancy {
         fn new() -> Self {
-            let core = Core::new(Settings::default()).unwrap();
-            Tenancy { core, table: Table::new(), tenants: Vec::new(), seed: 3 }
+            Tenancy { kernel: Rc::new(()), table: Table::new(), tenants: Vec::new(), seed: 3 }
         }
 
         fn admit(&mut self) -> TaskId {
-            let (task, serial) = self.table.admit(&self.core);
+            let (task, serial) = self.table.admit(&self.kernel);
             task.begin(serial);
             task.flags.become_alive(0);
             let id = task.id();
@@ -349,7 +346,7 @@ mod tests {
         assert!(all.table.has_surplus());
         all.trim();
         let left = all.table.chunks.iter().flatten().count();
-        assert!(left * Chunk::CELLS <= KEEP_FREE + Chunk::CELLS, "{left} chunks are left");
+        assert!(left * CELLS <= KEEP_FREE + CELLS, "{left} chunks are left");
         assert!(!all.table.has_surplus());
     }
 

@@ -5,9 +5,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::core::current;
+use crate::core::queue::{WaitQueue, WaitSlot};
 use crate::error::TaskCancelled;
-use crate::wait::point::{CancelPoint, Pause};
-use crate::wait::queue::{WaitQueue, WaitSlot};
+use crate::wait::point::{CancelPoint, Pause, Quick};
 
 /// One kind of waiting on a primitive: how to get the thing at once, and what becomes of it.
 ///
@@ -92,7 +92,7 @@ impl<H: Handoff> Future for Wait<H> {
             if let Some(output) = handoff.try_now() {
                 return Poll::Ready(Ok(output));
             }
-        } else if let Some(item) = handoff.queue().take_handed(slot) {
+        } else if let Some(item) = handoff.queue().fifo().take_handed(slot) {
             point.unpark();
             return Poll::Ready(Ok(handoff.finish(item)));
         }
@@ -105,11 +105,14 @@ impl<H: Handoff> Wait<H> {
     #[inline(never)]
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<H::Output, TaskCancelled>> {
         let Wait { handoff, slot, point } = self;
-        let (queue, weight) = (handoff.queue(), handoff.weight());
+        let (queue, weight) = (handoff.queue().fifo(), handoff.weight());
         let polled = point.park_by(
             cx,
             slot,
-            |slot, task| queue.enter_task(slot, weight, task),
+            |slot, task| match queue.enter_task(slot, weight, task) {
+                true => Quick::Parked,
+                false => Quick::Unsure,
+            },
             |slot, cx| queue.poll_enter(slot, weight, cx),
         );
         self.polled(polled)
@@ -131,17 +134,17 @@ impl<H: Handoff> Wait<H> {
         let Wait { handoff, slot, point } = self;
         if slot.is_out() {
             if let Some(item) = handoff.try_take() {
-                handoff.queue().keep(slot, item);
+                handoff.queue().fifo().keep(slot, item);
             }
         }
-        if !handoff.queue().is_handed(slot) {
-            match handoff.queue().poll_enter(slot, handoff.weight(), cx) {
+        if !handoff.queue().fifo().is_handed(slot) {
+            match handoff.queue().fifo().poll_enter(slot, handoff.weight(), cx) {
                 Poll::Pending => {
                     let parked = point.park_unpaid(cx).map(Err);
                     return self.polled(parked);
                 }
                 // Cloning the waker has run code that handed it over.
-                Poll::Ready(item) => handoff.queue().keep(slot, item),
+                Poll::Ready(item) => handoff.queue().fifo().keep(slot, item),
             }
         }
         let parked = point.yield_turn(cx).map(Err);

@@ -9,13 +9,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::core::current;
+use crate::core::queue::WaitSlot;
 use crate::core::state::Core;
+use crate::core::state::TaskRef;
 use crate::error::{CancelReason, TaskCancelled, TaskError};
 use crate::spawn::{Hold, take_outcome};
-use crate::task::chunk::TaskRef;
 use crate::task::state::Flags;
 use crate::wait::point::{CancelPoint, Quick};
-use crate::wait::queue::WaitSlot;
 
 /// The place of one that waits for the end of a task.
 enum JoinSlot {

@@ -5,8 +5,6 @@ pub(crate) mod handoff;
 pub(crate) mod in_kernel;
 pub(crate) mod join;
 pub(crate) mod point;
-pub(crate) mod queue;
 pub(crate) mod record;
 pub(crate) mod sleep;
 pub(crate) mod thread;
-pub(crate) mod waiter;

@@ -14,11 +14,11 @@ use std::task::{Context, Poll, Waker};
 
 use crate::core::current;
 use crate::core::state::Core;
+use crate::core::state::TaskRef;
 use crate::error::TaskCancelled;
 use crate::parts::list::NONE;
 use crate::parts::scopes::Parked;
 use crate::parts::scopes::Record;
-use crate::task::chunk::TaskRef;
 use crate::wait::record::InPlace;
 
 /// A place where a task may park and be cancelled.

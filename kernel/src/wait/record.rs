@@ -1,8 +1,8 @@
 //! The record of a parked leaf at the place of its task.
 
 use crate::core::current;
+use crate::core::state::TaskRef;
 use crate::id::TaskId;
-use crate::task::chunk::TaskRef;
 use crate::task::state::Flags;
 
 /// A record at the place of a task.

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 
 use crate::core::current;
 use crate::core::state::Core;
+use crate::core::state::TaskRef;
 use crate::error::TaskCancelled;
 use crate::parts::clock::{Clock, FAR};
 use crate::parts::timers::TimerKey;
 use crate::parts::waiter::LocalWaiter;
-use crate::task::chunk::TaskRef;
 use crate::wait::in_kernel::InKernel;
 use crate::wait::point::{CancelPoint, Pause, Quick};
 

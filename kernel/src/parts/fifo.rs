@@ -1,0 +1,252 @@
+//! First come, first served: a list of those that wait, each of which is handed a thing.
+//!
+//! It wakes nothing: whoever hands a thing over is told what to wake.
+
+use std::cell::{Cell, RefCell};
+
+use crate::parts::KEEP;
+use crate::parts::list::NONE;
+
+/// What waits: nobody, or what is to be woken.
+pub(crate) trait Wakeable: Default {
+    fn is_somebody(&self) -> bool;
+
+    /// Leaves nobody.
+    fn take(&mut self) -> Self;
+}
+
+/// Waiters `W` in order of arrival, each of which will be handed a `T`.
+pub(crate) struct Fifo<W, T> {
+    waiting: Cell<u32>,
+    pub(crate) list: RefCell<List<W, T>>,
+}
+
+pub(crate) struct List<W, T> {
+    nodes: Vec<Node<W, T>>,
+    /// Nodes that are not free.
+    used: u32,
+    head: u32,
+    tail: u32,
+    free: u32,
+}
+
+/// Entered, it has somebody to wake; `hand_over`: a thing instead; left, or what was handed over
+/// taken: neither, it is free. `waiting` counts those with somebody to wake, which are the
+/// linked ones.
+struct Node<W, T> {
+    previous: u32,
+    next: u32,
+    weight: usize,
+    who: W,
+    handed: Option<T>,
+}
+
+/// The place of one waiter in a queue; belongs to one queue.
+///
+/// Not tied to it by a reference, so whoever holds it gives it back by leaving the queue.
+#[derive(Debug)]
+pub struct WaitSlot(pub(crate) u32);
+
+impl Default for WaitSlot {
+    /// In no queue.
+    #[inline]
+    fn default() -> Self {
+        WaitSlot(NONE)
+    }
+}
+
+impl WaitSlot {
+    /// Whether it is in no queue.
+    #[inline]
+    pub(crate) fn is_out(&self) -> bool {
+        self.0 == NONE
+    }
+}
+
+impl<W: Wakeable, T> Fifo<W, T> {
+    pub(crate) const fn new() -> Self {
+        let list = List { nodes: Vec::new(), used: 0, head: NONE, tail: NONE, free: NONE };
+        Fifo { waiting: Cell::new(0), list: RefCell::new(list) }
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.get() as usize
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Nodes, free ones included.
+    #[cfg(test)]
+    pub(crate) fn nodes(&self) -> usize {
+        self.list.borrow().nodes.len()
+    }
+
+    pub(crate) fn oldest_weight(&self) -> Option<usize> {
+        let list = self.list.borrow();
+        list.nodes.get(list.head as usize).map(|node| node.weight)
+    }
+
+    /// Puts a waiter at the end; `seat` puts what to wake into its node.
+    #[inline]
+    pub(crate) fn enter(&self, slot: &mut WaitSlot, weight: usize, seat: impl FnOnce(&mut W)) {
+        slot.0 = self.list.borrow_mut().push(weight, seat);
+        self.waiting.set(self.waiting.get() + 1);
+    }
+
+    /// Takes what was handed over to `slot`.
+    #[inline]
+    pub(crate) fn take_handed(&self, slot: &mut WaitSlot) -> Option<T> {
+        let handed = self.list.borrow_mut().take_if_handed(slot.0)?;
+        slot.0 = NONE;
+        Some(handed)
+    }
+
+    /// Keeps `item` for the waiter as if it had been handed over; the slot is in no queue.
+    pub(crate) fn keep(&self, slot: &mut WaitSlot, item: T) {
+        debug_assert!(slot.is_out(), "a waiter is handed one thing");
+        slot.0 = self.list.borrow_mut().keep(item);
+    }
+
+    /// Whether something was handed over to `slot` and not taken yet.
+    pub(crate) fn is_handed(&self, slot: &WaitSlot) -> bool {
+        let list = self.list.borrow();
+        list.nodes.get(slot.0 as usize).is_some_and(|node| node.handed.is_some())
+    }
+
+    /// Hands `value` to the oldest waiter, which the caller wakes; gives it back if none waits.
+    #[inline]
+    pub(crate) fn hand(&self, value: T) -> Result<W, T> {
+        if self.is_empty() {
+            return Err(value);
+        }
+        self.waiting.set(self.waiting.get() - 1);
+        Ok(self.list.borrow_mut().hand_over(value))
+    }
+
+    /// Takes the waiter out. Gives what it had been handed, which must now be passed on, and what
+    /// it would have woken, which the caller drops where no borrow is held.
+    pub(crate) fn leave(&self, slot: &mut WaitSlot) -> (Option<T>, W) {
+        let at = std::mem::replace(&mut slot.0, NONE);
+        if at == NONE {
+            return (None, W::default());
+        }
+        let mut list = self.list.borrow_mut();
+        let who = list.nodes[at as usize].who.take();
+        let handed = if who.is_somebody() {
+            self.waiting.set(self.waiting.get() - 1);
+            list.unlink(at);
+            list.free(at);
+            None
+        } else {
+            Some(list.take_handed(at))
+        };
+        (handed, who)
+    }
+}
+
+impl<W: Wakeable, T> List<W, T> {
+    /// What the node of a waiter wakes; nobody, if it was handed something.
+    #[inline]
+    pub(crate) fn who(&mut self, at: u32) -> &mut W {
+        &mut self.nodes[at as usize].who
+    }
+
+    /// A node at the end; `seat` puts whom to wake into it.
+    #[inline(always)]
+    fn push(&mut self, weight: usize, seat: impl FnOnce(&mut W)) -> u32 {
+        let at = if self.free == NONE { self.grow() } else { self.free };
+        let node = &mut self.nodes[at as usize];
+        seat(&mut node.who);
+        self.used += 1;
+        self.free = node.next;
+        node.previous = self.tail;
+        node.next = NONE;
+        node.weight = weight;
+        match self.nodes.get_mut(self.tail as usize) {
+            Some(last) => last.next = at,
+            None => self.head = at,
+        }
+        self.tail = at;
+        at
+    }
+
+    /// A node that holds `item` and is linked nowhere.
+    fn keep(&mut self, item: T) -> u32 {
+        let at = if self.free == NONE { self.grow() } else { self.free };
+        let node = &mut self.nodes[at as usize];
+        node.handed = Some(item);
+        self.used += 1;
+        self.free = node.next;
+        at
+    }
+
+    /// One more node, free.
+    #[cold]
+    fn grow(&mut self) -> u32 {
+        let at = u32::try_from(self.nodes.len()).expect("fewer than 2^32 waiters");
+        let node = Node { previous: NONE, next: NONE, weight: 0, who: W::default(), handed: None };
+        self.nodes.push(node);
+        at
+    }
+
+    #[inline]
+    fn unlink(&mut self, at: u32) {
+        let Node { previous, next, .. } = self.nodes[at as usize];
+        match previous {
+            NONE => self.head = next,
+            previous => self.nodes[previous as usize].next = next,
+        }
+        match next {
+            NONE => self.tail = previous,
+            next => self.nodes[next as usize].previous = previous,
+        }
+    }
+
+    #[inline]
+    fn free(&mut self, at: u32) {
+        self.nodes[at as usize].next = self.free;
+        self.free = at;
+        self.freed();
+    }
+
+    /// One node fewer is in use. After a burst of waiters their room is given back.
+    #[inline]
+    fn freed(&mut self) {
+        self.used -= 1;
+        if self.used == 0 && self.nodes.len() > KEEP {
+            (self.nodes, self.free) = (Vec::new(), NONE);
+        }
+    }
+
+    /// To the oldest, which there is: whom to wake.
+    #[inline]
+    fn hand_over(&mut self, value: T) -> W {
+        let node = &mut self.nodes[self.head as usize];
+        node.handed = Some(value);
+        let (who, next) = (node.who.take(), node.next);
+        self.head = next;
+        match self.nodes.get_mut(next as usize) {
+            Some(next) => next.previous = NONE,
+            None => self.tail = NONE,
+        }
+        who
+    }
+
+    /// What was handed to a waiter, whose node is free then.
+    #[inline]
+    fn take_if_handed(&mut self, at: u32) -> Option<T> {
+        let node = &mut self.nodes[at as usize];
+        let handed = node.handed.take()?;
+        node.next = std::mem::replace(&mut self.free, at);
+        self.freed();
+        Some(handed)
+    }
+
+    pub(crate) fn take_handed(&mut self, at: u32) -> T {
+        self.take_if_handed(at).expect("who waits no longer has been handed something")
+    }
+}
