@@ -8,11 +8,11 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use crate::core::current::Entered;
+use crate::core::owner::Owner;
 use crate::core::report::{Failure, ProgramCode, Report, UNSHOWN};
 use crate::core::state::TaskRef;
 use crate::core::state::{Core, Stage};
 use crate::error::{CancelReason, Echo, Panic};
-use crate::group::state::GroupState;
 use crate::task::body::{Body, Slot, TaskOutput, Verdict};
 use crate::task::cell::{End, TaskCell};
 use crate::task::chunk::Origin;
@@ -48,7 +48,7 @@ impl Core {
     pub(crate) fn admit<F, E>(
         self: &Rc<Self>,
         future: F,
-        group: Option<(&Rc<GroupState>, bool)>,
+        owner: Option<(&dyn Owner, bool)>,
     ) -> TaskRef
     where
         F: Future + 'static,
@@ -67,7 +67,7 @@ impl Core {
             body = Some(Box::pin(SlotOf::<F, E>::Running { future }));
         }
         cell.body.put_some(body);
-        self.begin(&task, cell, 0, group);
+        self.begin(&task, cell, 0, owner);
         task
     }
 
@@ -77,12 +77,12 @@ impl Core {
         self: &Rc<Self>,
         body: Pin<Box<dyn Body>>,
         type_name: fn() -> &'static str,
-        group: Option<(&Rc<GroupState>, bool)>,
+        owner: Option<(&dyn Owner, bool)>,
     ) -> TaskRef {
         let task = self.reserve(type_name);
         drop(task.body.take());
         task.body.put(body);
-        self.begin(&task, &task, Flags::LARGE, group);
+        self.begin(&task, &task, Flags::LARGE, owner);
         task
     }
 
@@ -102,30 +102,29 @@ impl Core {
         task: &TaskRef,
         cell: &TaskCell,
         large: u32,
-        group: Option<(&Rc<GroupState>, bool)>,
+        owner: Option<(&dyn Owner, bool)>,
     ) {
-        if self.stage.get() == Stage::Open && group.is_none() {
+        if self.stage.get() == Stage::Open && owner.is_none() {
             cell.flags.become_alive(large | Flags::QUEUED);
             self.ready.borrow_mut().push(task.index());
         } else {
             cell.flags.become_alive(large);
-            self.admit_special(task, group);
+            self.admit_special(task, owner);
         }
     }
 
     /// The rest for a member of a group, or while the kernel comes down; once it is closed, nothing
     /// ([`settle`](TaskRef::settle)).
     #[inline(never)]
-    fn admit_special(&self, cell: &TaskRef, group: Option<(&Rc<GroupState>, bool)>) {
+    fn admit_special(&self, cell: &TaskRef, owner: Option<(&dyn Owner, bool)>) {
         if self.stage.get() == Stage::Closed {
             return;
         }
         let mut born_cancelled =
             (self.stage.get() == Stage::Shutdown).then_some(CancelReason::Shutdown);
-        if let Some((group, daemon)) = group {
-            cell.flags.replace(Flags::DAEMON, daemon);
-            self.join_group(group, cell);
-            born_cancelled = born_cancelled.or_else(|| group.tear_down_reason());
+        if let Some((owner, daemon)) = owner {
+            let reason = owner.adopt(self, cell, daemon);
+            born_cancelled = born_cancelled.or(reason);
         }
         self.make_ready(cell);
         if let Some(reason) = born_cancelled {
@@ -178,7 +177,7 @@ impl Core {
         }
         self.ended.set(self.ended.get() + 1);
         if cell.flags.any(Flags::MEMBER) {
-            self.member_ended(task, end);
+            self.owned_ended(task, end);
         }
         if cell.flags.any(Flags::AWAITED | Flags::RARE) {
             task.wake_waiters(self);

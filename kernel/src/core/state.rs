@@ -24,9 +24,9 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::core::current;
+use crate::core::owner::Owners;
 use crate::core::queue::WaitQueue;
 use crate::core::report::Sink;
-use crate::group::state::Groups;
 use crate::id::TaskId;
 use crate::parts::clock::Clock;
 use crate::parts::reactor::Reactor;
@@ -97,7 +97,8 @@ pub(crate) struct Core {
     pub(crate) epoch: Cell<u64>,
     stamp: Cell<u64>,
     pub(crate) scopes: RefCell<Scopes>,
-    pub(crate) groups: RefCell<Groups>,
+    /// The groups.
+    pub(crate) owners: RefCell<Owners>,
     pub(crate) names: RefCell<HashMap<u32, Cow<'static, str>>>,
     pub(crate) timers: RefCell<Timers>,
     pub(crate) clock: Clock,
@@ -149,7 +150,7 @@ impl Core {
             epoch: Cell::new(0),
             stamp: Cell::new(1),
             scopes: RefCell::default(),
-            groups: RefCell::default(),
+            owners: RefCell::default(),
             names: RefCell::default(),
             timers: RefCell::new(Timers::new()),
             clock: Clock::new(settings.virtual_clock),

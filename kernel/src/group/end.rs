@@ -69,10 +69,10 @@ where
             true => CancelReason::GroupFailed,
             false => CancelReason::GroupEnded,
         };
-        core.tear_down(group, reason);
+        group.tear_down(core, reason);
         // Shielded, so this is Ok.
         let _ = Progress::shielded(group, site).await;
-        core.close_group(group);
+        group.close(core);
         ended.gather(core, group, all)
     }
 }

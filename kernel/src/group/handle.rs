@@ -7,9 +7,9 @@ use std::rc::Rc;
 
 use crate::core::current;
 use crate::core::life::{SlotOf, way};
+use crate::core::owner::Owner;
 use crate::core::state::Core;
 use crate::error::TaskCancelled;
-use crate::group::state::GroupState;
 use crate::id::GroupId;
 use crate::spawn::Task;
 use crate::task::body::TaskOutput;
@@ -40,7 +40,7 @@ pub(crate) fn must<T>(spawned: Result<T, GroupEnded>) -> T {
 }
 
 /// A group that has not ended, and its kernel.
-type Open = Result<(Rc<Core>, Rc<GroupState>), GroupEnded>;
+type Open = Result<(Rc<Core>, Rc<dyn Owner>), GroupEnded>;
 
 impl<E> GroupRef<E> {
     /// `kernel` is the number of the group's kernel.
@@ -120,7 +120,7 @@ where
     {
         let body = Box::pin(SlotOf::<F, E>::Running { future });
         let (core, state) = open?;
-        Ok(Task::of(core.admit_boxed(body, type_name::<F>, Some((&state, daemon)))))
+        Ok(Task::of(core.admit_boxed(body, type_name::<F>, Some((&*state, daemon)))))
     }
 
     fn admit_small<F>(open: Open, future: F, daemon: bool) -> Spawned<F, E>
@@ -129,7 +129,7 @@ where
         F::Output: TaskOutput<E>,
     {
         let (core, state) = open?;
-        Ok(Task::of(core.admit(future, Some((&state, daemon)))))
+        Ok(Task::of(core.admit(future, Some((&*state, daemon)))))
     }
 
     #[track_caller]
@@ -137,7 +137,7 @@ where
         let core = current::with("spawning in a group", Rc::clone);
         // Another kernel counts its groups from one, too.
         let mine = core.number == self.kernel;
-        let state = core.groups.borrow().get(self.id).filter(|_| mine).cloned();
+        let state = core.owners.borrow().get(self.id).filter(|_| mine).cloned();
         state.map(|state| (core, state)).ok_or(GroupEnded)
     }
 }

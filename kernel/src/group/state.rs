@@ -14,14 +14,13 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use slab::Slab;
-
+use crate::core::owner::Owner;
 use crate::core::queue::WaitQueue;
 use crate::core::state::Core;
 use crate::core::state::TaskRef;
 use crate::error::CancelReason;
 use crate::id::{GroupId, TaskId};
-use crate::parts::list::{Links, NONE, shrink_slab};
+use crate::parts::list::{Links, NONE};
 use crate::task::cell::End;
 use crate::task::state::Flags;
 
@@ -83,28 +82,6 @@ pub(crate) struct GroupState {
     pub(crate) body: Cell<u32>,
 }
 
-/// All open groups of a kernel.
-#[derive(Default)]
-pub(crate) struct Groups {
-    groups: Slab<Rc<GroupState>>,
-    opened: u32,
-}
-
-impl Groups {
-    /// Gives back the room that a burst took.
-    pub(crate) fn shrink(&mut self) {
-        shrink_slab(&mut self.groups);
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.groups.len()
-    }
-
-    pub(crate) fn get(&self, id: GroupId) -> Option<&Rc<GroupState>> {
-        self.groups.get(id.index as usize).filter(|group| group.id == id)
-    }
-}
-
 impl GroupState {
     /// Why a member that is spawned now is born cancelled, if it is.
     pub(crate) fn tear_down_reason(&self) -> Option<CancelReason> {
@@ -133,17 +110,10 @@ impl GroupState {
     fn count(&self, daemon: bool) -> &Cell<usize> {
         if daemon { &self.daemons } else { &self.counted }
     }
-}
 
-impl Core {
-    pub(crate) fn open_group(&self, wait: Wait, records: bool) -> Rc<GroupState> {
-        let mut groups = self.groups.borrow_mut();
-        groups.opened = groups.opened.wrapping_add(1);
-        let generation = groups.opened;
-        let entry = groups.groups.vacant_entry();
-        let index = u32::try_from(entry.key()).expect("fewer than 2^32 groups");
-        let group = Rc::new(GroupState {
-            id: GroupId { index, generation },
+    pub(crate) fn open(core: &Core, wait: Wait, records: bool) -> Rc<Self> {
+        core.owners.borrow_mut().add(|id| GroupState {
+            id,
             wait,
             stage: Cell::new(GroupStage::Open),
             youngest: Cell::new(NONE),
@@ -157,62 +127,28 @@ impl Core {
             asking: WaitQueue::new(),
             progress: WaitQueue::new(),
             body: Cell::new(NONE),
-        });
-        entry.insert(group.clone());
-        group
+        })
     }
 
-    pub(crate) fn join_group(&self, group: &GroupState, cell: &TaskRef) {
-        cell.flags.set(Flags::MEMBER);
-        let membership = cell.membership();
-        membership.group.set(group.id);
-        let next = group.youngest.replace(cell.index());
-        membership.links.set(Links { previous: NONE, next });
-        let tasks = self.tasks.borrow();
-        if let Some(older) = tasks.membership(next) {
-            older.links.set(Links { previous: cell.index(), ..older.links.get() });
-        }
-        let count = group.count(cell.flags.any(Flags::DAEMON));
-        count.set(count.get() + 1);
-    }
-
-    fn leave_group(&self, group: &GroupState, cell: &TaskRef) {
+    fn leave(&self, core: &Core, cell: &TaskRef) {
         let Links { previous, next } = cell.membership().links.replace(Links::ALONE);
-        let tasks = self.tasks.borrow();
+        let tasks = core.tasks.borrow();
         match tasks.membership(previous) {
             Some(younger) => younger.links.set(Links { next, ..younger.links.get() }),
-            None => group.youngest.set(next),
+            None => self.youngest.set(next),
         }
         if let Some(older) = tasks.membership(next) {
             older.links.set(Links { previous, ..older.links.get() });
         }
-        let count = group.count(cell.flags.any(Flags::DAEMON));
+        let count = self.count(cell.flags.any(Flags::DAEMON));
         count.set(count.get() - 1);
     }
 
-    /// A member that was cancelled with its group was joined: if it was the body that did, the body
-    /// knows of the failure now, and what it returns because of it is an echo (G3). Its
-    /// cancellation stays pending: no leaf has returned it (C3).
-    pub(crate) fn told_by_member(&self, cell: &TaskRef) {
-        if cell.asked().is_none_or(|asked| asked.reason != CancelReason::GroupFailed) {
-            return;
-        }
-        let body = self.groups.borrow().get(cell.group()).map(|group| group.body.get());
-        let stamp = self.next_stamp();
-        let running = self.running_id();
-        let mut scopes = self.scopes.borrow_mut();
-        if let Some(scope) = body.and_then(|key| scopes.scopes.get_mut(key as usize)) {
-            if Some(scope.task) == running {
-                scope.delivered = stamp;
-            }
-        }
-    }
-
     /// The members that have not ended, youngest first.
-    fn members(&self, group: &GroupState) -> Vec<TaskRef> {
+    fn members(&self, core: &Core) -> Vec<TaskRef> {
         let mut members = Vec::new();
-        let tasks = self.tasks.borrow();
-        let mut at = group.youngest.get();
+        let tasks = core.tasks.borrow();
+        let mut at = self.youngest.get();
         while let Some(cell) = tasks.at(at) {
             at = cell.membership().links.get().next;
             members.push(cell);
@@ -220,41 +156,22 @@ impl Core {
         members
     }
 
-    /// A member ended: counts it, keeps its failure, and sees what follows for the others (G2, G5).
-    #[inline(never)]
-    pub(crate) fn member_ended(&self, cell: &TaskRef, end: End) {
-        let group = self.groups.borrow().get(cell.group()).cloned();
-        let Some(group) = group else { return };
-        self.leave_group(&group, cell);
-        if !cell.flags.any(Flags::DAEMON) {
-            self.count_end(&group, cell, end);
-        }
-        let nobody = group.counted.get() == 0;
-        if nobody {
-            group.asking.hand_over_all(|| None);
-        }
-        let draining = matches!(group.stage.get(), GroupStage::Draining(_));
-        if group.is_empty() || nobody || (!draining && group.is_satisfied()) {
-            group.progress.hand_over_all(|| ());
-        }
-    }
-
-    fn count_end(&self, group: &GroupState, cell: &TaskRef, end: End) {
-        group.any_ended.set(true);
+    fn count_end(&self, core: &Core, cell: &TaskRef, end: End) {
+        self.any_ended.set(true);
         if end == End::Ok {
-            group.succeeded.set(true);
+            self.succeeded.set(true);
         }
         if cell.has_joiners() {
             return;
         }
         let told = MemberEnd { id: cell.id(), end };
-        if group.asking.hand_over(Some(told)).is_ok() {
+        if self.asking.hand_over(Some(told)).is_ok() {
             return;
         }
-        if let Some(ended) = &group.ended {
+        if let Some(ended) = &self.ended {
             ended.borrow_mut().push_back(told);
         }
-        let down = group.failing.get() || group.stage.get() != GroupStage::Open;
+        let down = self.failing.get() || self.stage.get() != GroupStage::Open;
         let failed = matches!(end, End::Failed | End::Panicked);
         // The failed cleanup of a cancelled member is kept if the group comes down anyway; if
         // somebody cancelled that member by hand, it is not the group's failure (C6).
@@ -263,60 +180,105 @@ impl Core {
         }
         cell.flags.set(Flags::TAKEN);
         cell.holders.set(cell.holders.get() + 1);
-        group.failed.borrow_mut().push(cell.clone());
-        let spared = group.wait == Wait::FirstOk
+        self.failed.borrow_mut().push(cell.clone());
+        let spared = self.wait == Wait::FirstOk
             && end == End::Failed
-            && (group.counted.get() > 0 || group.succeeded.get());
-        if failed && !spared && !group.failing.replace(true) && !down {
-            self.cancel_members(group, CancelReason::GroupFailed, true);
-            self.cancel_scope(group.body.get(), CancelReason::GroupFailed);
+            && (self.counted.get() > 0 || self.succeeded.get());
+        if failed && !spared && !self.failing.replace(true) && !down {
+            self.cancel_members(core, CancelReason::GroupFailed, true);
+            core.cancel_scope(self.body.get(), CancelReason::GroupFailed);
         }
     }
 
     /// Asks the members to end, the youngest first.
-    pub(crate) fn cancel_members(
-        &self,
-        group: &GroupState,
-        reason: CancelReason,
-        daemons_too: bool,
-    ) {
-        for cell in self.members(group) {
+    pub(crate) fn cancel_members(&self, core: &Core, reason: CancelReason, daemons_too: bool) {
+        for cell in self.members(core) {
             if daemons_too || !cell.flags.any(Flags::DAEMON) {
-                self.request(&cell, reason);
+                core.request(&cell, reason);
             }
         }
     }
 
     /// From here on members are cancelled, those to come too.
-    pub(crate) fn tear_down(&self, group: &GroupState, reason: CancelReason) {
-        if group.stage.get() == GroupStage::Open {
-            group.stage.set(GroupStage::Draining(reason));
-            self.cancel_members(group, reason, true);
+    pub(crate) fn tear_down(&self, core: &Core, reason: CancelReason) {
+        if self.stage.get() == GroupStage::Open {
+            self.stage.set(GroupStage::Draining(reason));
+            self.cancel_members(core, reason, true);
         }
     }
 
     /// Takes the group out of the table; from here on nobody can be spawned in it.
-    pub(crate) fn close_group(&self, group: &GroupState) {
-        if group.stage.replace(GroupStage::Closed) != GroupStage::Closed {
-            let closed = self.groups.borrow_mut().groups.remove(group.id.index as usize);
+    pub(crate) fn close(&self, core: &Core) {
+        if self.stage.replace(GroupStage::Closed) != GroupStage::Closed {
+            let closed = core.owners.borrow_mut().remove(self.id);
             drop(closed);
         }
     }
 
     /// Drops every member's future at once, without awaiting cleanup, and reports the failures that
     /// the group had kept (G4).
-    pub(crate) fn abandon(&self, group: &GroupState) {
-        if group.stage.get() == GroupStage::Closed {
+    pub(crate) fn abandon(&self, core: &Core) {
+        if self.stage.get() == GroupStage::Closed {
             return;
         }
-        let members = self.members(group);
-        self.close_group(group);
+        let members = self.members(core);
+        self.close(core);
         for cell in members {
-            self.abort(&cell);
+            core.abort(&cell);
         }
-        for cell in group.failed.take() {
+        for cell in self.failed.take() {
             cell.flags.clear(Flags::TAKEN);
-            self.let_go(&cell);
+            core.let_go(&cell);
+        }
+    }
+}
+
+impl Owner for GroupState {
+    fn adopt(&self, core: &Core, cell: &TaskRef, daemon: bool) -> Option<CancelReason> {
+        cell.flags.set(if daemon { Flags::MEMBER | Flags::DAEMON } else { Flags::MEMBER });
+        let membership = cell.membership();
+        membership.group.set(self.id);
+        let next = self.youngest.replace(cell.index());
+        membership.links.set(Links { previous: NONE, next });
+        let tasks = core.tasks.borrow();
+        if let Some(older) = tasks.membership(next) {
+            older.links.set(Links { previous: cell.index(), ..older.links.get() });
+        }
+        let count = self.count(daemon);
+        count.set(count.get() + 1);
+        self.tear_down_reason()
+    }
+
+    /// A member ended: counts it, keeps its failure, and sees what follows for the others (G2, G5).
+    fn ended(&self, core: &Core, cell: &TaskRef, end: End) {
+        self.leave(core, cell);
+        if !cell.flags.any(Flags::DAEMON) {
+            self.count_end(core, cell, end);
+        }
+        let nobody = self.counted.get() == 0;
+        if nobody {
+            self.asking.hand_over_all(|| None);
+        }
+        let draining = matches!(self.stage.get(), GroupStage::Draining(_));
+        if self.is_empty() || nobody || (!draining && self.is_satisfied()) {
+            self.progress.hand_over_all(|| ());
+        }
+    }
+
+    /// A member that was cancelled with its group was joined: if it was the body that did, the body
+    /// knows of the failure now, and what it returns because of it is an echo (G3). Its
+    /// cancellation stays pending: no leaf has returned it (C3).
+    fn told(&self, core: &Core, cell: &TaskRef) {
+        if cell.asked().is_none_or(|asked| asked.reason != CancelReason::GroupFailed) {
+            return;
+        }
+        let stamp = core.next_stamp();
+        let running = core.running_id();
+        let mut scopes = core.scopes.borrow_mut();
+        if let Some(scope) = scopes.scopes.get_mut(self.body.get() as usize) {
+            if Some(scope.task) == running {
+                scope.delivered = stamp;
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ use std::rc::Rc;
 use crate::bounds::ScopeBody;
 use crate::core::current;
 use crate::core::life::{SlotOf, way};
+use crate::core::owner::Owner;
 use crate::core::state::Core;
 use crate::error::{CancelReason, GroupError, TaskCancelled};
 use crate::group::body::{NextDone, Progress, Until};
@@ -194,7 +195,7 @@ where
     }
 
     pub(crate) fn open(core: Rc<Core>, wait: Wait, records: bool) -> Self {
-        let state = core.open_group(wait, records);
+        let state = GroupState::open(&core, wait, records);
         TaskGroup { core, state, error: PhantomData }
     }
 
@@ -277,10 +278,10 @@ where
         Ok(Task::of(self.core.admit(future, group)))
     }
 
-    fn open_state(&self) -> Result<&Rc<GroupState>, GroupEnded> {
+    fn open_state(&self) -> Result<&dyn Owner, GroupEnded> {
         match self.state.stage.get() {
             GroupStage::Closed => Err(GroupEnded),
-            _ => Ok(&self.state),
+            _ => Ok(&*self.state),
         }
     }
 
@@ -356,7 +357,7 @@ where
         let site = Location::caller();
         async move {
             let by = self.core.running_id();
-            self.core.cancel_members(&self.state, CancelReason::Requested { by }, false);
+            self.state.cancel_members(&self.core, CancelReason::Requested { by }, false);
             Progress::new(&self.state, Until::NobodyCounts, site).await
         }
     }
@@ -385,7 +386,7 @@ where
 
 impl<E> Drop for TaskGroup<E> {
     fn drop(&mut self) {
-        self.core.abandon(&self.state);
+        self.state.abandon(&self.core);
     }
 }
 

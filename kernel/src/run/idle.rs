@@ -91,7 +91,7 @@ impl Core {
         }
         self.ready.borrow_mut().shrink(round);
         self.scopes.borrow_mut().shrink();
-        self.groups.borrow_mut().shrink();
+        self.owners.borrow_mut().shrink();
         self.timers.borrow_mut().shrink();
         self.with_reactor(Reactor::shrink);
         let mut names = self.names.borrow_mut();

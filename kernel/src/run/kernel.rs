@@ -320,7 +320,7 @@ impl Leftovers {
             timers: core.timers.borrow().len(),
             leaves: scopes.records.len(),
             scopes: scopes.scopes.len(),
-            groups: core.groups.borrow().len(),
+            groups: core.owners.borrow().len(),
             registrations: core.with_reactor(|reactor| reactor.registered()).unwrap_or(0),
             jobs: core.jobs.borrow().len(),
         }

@@ -254,7 +254,7 @@ impl<T: 'static, E: 'static> Future for Join<T, E> {
                 let task = &self.wait.task;
                 let outcome = take_outcome(task.cell());
                 if matches!(outcome, Err(TaskError::Cancelled(_))) {
-                    task.core().told_by_member(task.cell());
+                    task.core().tell_owner(task.cell());
                 }
                 Poll::Ready(Ok(outcome))
             }

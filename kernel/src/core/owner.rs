@@ -1,0 +1,90 @@
+//! What owns tasks beside their kernel: a group, as far as the kernel has to know it.
+//!
+//! The kernel tells an owner of its tasks and knows nothing else of it. The calls are dynamic, and
+//! out of line: a plain task has no owner and makes none.
+
+use std::rc::Rc;
+
+use slab::Slab;
+
+use crate::core::state::{Core, TaskRef};
+use crate::error::CancelReason;
+use crate::id::GroupId;
+use crate::parts::list::shrink_slab;
+use crate::task::cell::End;
+
+pub(crate) trait Owner {
+    /// Takes a new task in. Gives the reason if it is born cancelled.
+    fn adopt(&self, core: &Core, task: &TaskRef, daemon: bool) -> Option<CancelReason>;
+
+    /// A task of its has ended.
+    fn ended(&self, core: &Core, task: &TaskRef, end: End);
+
+    /// A task of its that a cancellation had reached was joined.
+    fn told(&self, core: &Core, task: &TaskRef);
+}
+
+/// All owners of a kernel, by name.
+#[derive(Default)]
+pub(crate) struct Owners {
+    owners: Slab<(GroupId, Rc<dyn Owner>)>,
+    opened: u32,
+}
+
+impl Owners {
+    /// Gives back the room that a burst took.
+    pub(crate) fn shrink(&mut self) {
+        shrink_slab(&mut self.owners);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.owners.len()
+    }
+
+    /// The owner of that name, until it is removed.
+    #[inline]
+    pub(crate) fn get(&self, id: GroupId) -> Option<&Rc<dyn Owner>> {
+        let (named, owner) = self.owners.get(id.index as usize)?;
+        (*named == id).then_some(owner)
+    }
+
+    /// Adds the owner that `make` makes of its name.
+    pub(crate) fn add<O: Owner + 'static>(&mut self, make: impl FnOnce(GroupId) -> O) -> Rc<O> {
+        self.opened = self.opened.wrapping_add(1);
+        let entry = self.owners.vacant_entry();
+        let index = u32::try_from(entry.key()).expect("fewer than 2^32 groups");
+        let id = GroupId { index, generation: self.opened };
+        let owner = Rc::new(make(id));
+        entry.insert((id, owner.clone()));
+        owner
+    }
+
+    /// Removes an owner, for the caller to drop.
+    pub(crate) fn remove(&mut self, id: GroupId) -> Rc<dyn Owner> {
+        self.owners.remove(id.index as usize).1
+    }
+}
+
+impl Core {
+    /// The owner of a task, if it has one that has not ended.
+    #[inline]
+    fn owner_of(&self, task: &TaskRef) -> Option<Rc<dyn Owner>> {
+        self.owners.borrow().get(task.group()).cloned()
+    }
+
+    /// A task that has an owner, or had one, has ended.
+    #[inline(never)]
+    pub(crate) fn owned_ended(&self, task: &TaskRef, end: End) {
+        if let Some(owner) = self.owner_of(task) {
+            owner.ended(self, task, end);
+        }
+    }
+
+    /// A task that a cancellation had reached was joined.
+    #[cold]
+    pub(crate) fn tell_owner(&self, task: &TaskRef) {
+        if let Some(owner) = self.owner_of(task) {
+            owner.told(self, task);
+        }
+    }
+}
