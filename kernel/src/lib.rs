@@ -136,7 +136,12 @@ pub mod wait_queue {
     pub use crate::wait::handoff::{Handoff, Wait};
 }
 
-pub mod bounds;
+/// The bounds of `run`, `spawn`, `scope` and the timeouts, with messages for the compiler to show.
+pub mod bounds {
+    pub use crate::group::bounds::ScopeBody;
+    pub use crate::task::bounds::{Main, SpawnOutput, TimeoutOutput};
+}
+
 mod core;
 mod error;
 mod group;

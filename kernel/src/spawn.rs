@@ -7,18 +7,17 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::Location;
-use std::rc::Rc;
 use std::time::Duration;
 
-use crate::bounds::SpawnOutput;
 use crate::core::current;
 use crate::core::inspect::TaskState;
 use crate::core::life::{SlotOf, way};
-use crate::core::state::Core;
+use crate::core::outcome::Hold;
 use crate::core::state::TaskRef;
-use crate::error::{CancelReason, TaskCancelled, TaskError};
+use crate::error::{CancelReason, TaskCancelled};
 use crate::id::TaskId;
 use crate::scope::timeout::timeout_after;
+use crate::task::bounds::SpawnOutput;
 use crate::task::cell::End;
 use crate::task::state::Flags;
 use crate::wait::join::{Cancel, Join, WaitEnd};
@@ -251,23 +250,6 @@ impl<T: 'static, E: 'static> Task<T, E> {
     }
 }
 
-/// Takes the outcome of an ended task.
-pub(crate) fn take_outcome<T: 'static, E: 'static>(cell: &TaskRef) -> Result<T, TaskError<E>> {
-    let aborted = cell.flags.has_end(End::Aborted);
-    if aborted || cell.flags.any(Flags::TAKEN) {
-        return Err(if aborted { TaskError::Aborted } else { TaskError::Taken });
-    }
-    cell.flags.set(Flags::TAKEN);
-    let mut output: Option<Result<T, E>> = None;
-    cell.take_output(&mut output);
-    match output {
-        Some(Ok(value)) => Ok(value),
-        Some(Err(error)) if cell.flags.has_end(End::Cancelled) => Err(TaskError::Cancelled(error)),
-        Some(Err(error)) => Err(TaskError::Failed(error)),
-        None => Err(cell.take_panic().map_or(TaskError::Taken, TaskError::Panicked)),
-    }
-}
-
 impl<T, E> Drop for Task<T, E> {
     fn drop(&mut self) {
         self.cell.core().let_go(&self.cell);
@@ -281,29 +263,5 @@ impl<T, E> fmt::Debug for Task<T, E> {
             .field("name", &self.cell.core().name_of(&self.cell))
             .field("state", &self.cell.core().state(&self.cell))
             .finish()
-    }
-}
-
-/// Keeps an ended task's cell, and so its outcome, from being let again.
-pub(crate) struct Hold(TaskRef);
-
-impl Hold {
-    pub(crate) fn new(cell: &TaskRef) -> Self {
-        cell.holders.set(cell.holders.get() + 1);
-        Hold(cell.clone())
-    }
-
-    pub(crate) fn core(&self) -> &Rc<Core> {
-        self.0.core()
-    }
-
-    pub(crate) fn cell(&self) -> &TaskRef {
-        &self.0
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        self.0.core().let_go(&self.0);
     }
 }

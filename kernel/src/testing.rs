@@ -18,13 +18,13 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::bounds::Main;
 use crate::core::current;
 use crate::core::queue::WaitQueue;
 use crate::core::state::Core;
 use crate::error::TaskCancelled;
 use crate::run::builder::Builder;
 use crate::run::kernel::{Kernel, Leftovers, refuse_nesting};
+use crate::task::bounds::Main;
 use crate::wait::handoff::{Handoff, Wait};
 use crate::wait::sleep::sleep;
 

@@ -15,6 +15,8 @@
 //! Source: the level-cancelled scopes of trio, made edge-triggered with stamps; curio's two flags a
 //! task are where this started.
 
+use std::time::Duration;
+
 use crate::core::current;
 use crate::core::state::Core;
 use crate::core::state::TaskRef;
@@ -317,5 +319,16 @@ impl Core {
         }
         scopes.path = inner;
         ambient
+    }
+
+    /// It was cancelled and parked where nothing of ours reaches it: if it is still there in a
+    /// second, somebody should know (C9).
+    pub(crate) fn watch_foreign(&self, cell: &TaskRef) {
+        if cell.flags.replace(Flags::WATCHED, true) {
+            return;
+        }
+        let second = Duration::from_secs(1).as_nanos() as u64;
+        let due = self.clock.now().saturating_add(second);
+        self.foreign.borrow_mut().push_back((due, cell.id()));
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod cancel;
 pub(crate) mod current;
 pub(crate) mod inspect;
 pub(crate) mod life;
+pub(crate) mod outcome;
 pub(crate) mod owner;
 pub(crate) mod queue;
 pub(crate) mod report;

@@ -8,6 +8,7 @@ use crate::core::current;
 use crate::core::report::ProgramCode;
 use crate::core::state::{Core, TaskRef, Waiter};
 use crate::parts::waiter::LocalWaiter;
+use crate::task::state::Flags;
 use crate::task::waker::TaskWaker;
 
 impl Wake for TaskWaker {
@@ -83,6 +84,32 @@ impl Waiter {
         } else if let Some(waker) = foreign {
             wake_foreign(waker);
         }
+    }
+}
+
+/// What waits for the end of a task.
+impl TaskRef {
+    #[inline]
+    pub(crate) fn has_waiters(&self) -> bool {
+        self.flags.any(Flags::AWAITED)
+            || self.any_rare().is_some_and(|rare| !rare.joiners.is_empty())
+    }
+
+    /// `core` is the kernel of this task, and so of the one beside the cell: who waits in another
+    /// one stands in the queue.
+    #[inline(never)]
+    pub(crate) fn wake_waiters(&self, core: &Core) {
+        if let Some(joiner) = self.joiner() {
+            core.wake(joiner);
+        }
+        if let Some(rare) = self.any_rare() {
+            rare.joiners.hand_over_all(|| ());
+        }
+    }
+
+    /// Whether somebody is parked in a `join` of this task, who will take its outcome.
+    pub(crate) fn has_joiners(&self) -> bool {
+        self.flags.any(Flags::JOINED) || self.any_rare().is_some_and(|rare| rare.joining.get() > 0)
     }
 }
 

@@ -11,13 +11,13 @@ use std::marker::PhantomData;
 use std::panic::Location;
 use std::rc::Rc;
 
-use crate::bounds::ScopeBody;
 use crate::core::current;
 use crate::core::life::{SlotOf, way};
 use crate::core::owner::Owner;
 use crate::core::state::Core;
 use crate::error::{CancelReason, GroupError, TaskCancelled};
 use crate::group::body::{NextDone, Progress, Until};
+use crate::group::bounds::ScopeBody;
 use crate::group::end::run_scope;
 use crate::group::handle::{GroupEnded, GroupRef, Spawned, must};
 use crate::group::state::{GroupStage, GroupState, MemberEnd, Wait};

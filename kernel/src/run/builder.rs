@@ -4,10 +4,10 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use crate::bounds::Main;
 use crate::core::report::Report;
 use crate::core::state::Settings;
 use crate::run::kernel::{Kernel, refuse_nesting};
+use crate::task::bounds::Main;
 
 /// Settings of a kernel, made by [`Kernel::builder`].
 #[must_use = "a builder makes a kernel with `build` or `run`"]

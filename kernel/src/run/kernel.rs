@@ -13,7 +13,6 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::bounds::Main;
 use crate::core::current::{self, Entered};
 use crate::core::report::ProgramCode;
 use crate::core::state::TaskRef;
@@ -21,8 +20,10 @@ use crate::core::state::{Core, Settings, Stage};
 use crate::error::{CancelReason, Echo};
 use crate::parts::timers::Action;
 use crate::run::builder::Builder;
-use crate::run::tick::{PollMain, Turn, Wheel};
+use crate::run::tick::{PollMain, RunLoop, Turn};
+use crate::run::watch;
 use crate::task::body::Verdict;
+use crate::task::bounds::Main;
 use crate::task::cell::End;
 use crate::task::state::Flags;
 
@@ -162,7 +163,7 @@ impl Kernel {
                 None => unreachable!("main is polled until it ends"),
             });
             if let Ok(Turn::Deadlocked) = turned {
-                core.deadlock();
+                watch::deadlock(core);
             }
             mine.ended = true;
             // The future goes first: its leaves still find their kernel.
@@ -182,9 +183,9 @@ impl Kernel {
     /// Turns, with one `catch_unwind` round many polls. An error is the panic of main.
     fn turn_until(&self, main: &mut PollMain<'_>) -> Result<Turn, Box<dyn Any + Send>> {
         let core = &self.core;
-        let mut wheel = Wheel::new(core);
+        let mut run_loop = RunLoop::new(core);
         loop {
-            match catch_unwind(AssertUnwindSafe(|| core.turn(&mut wheel, main))) {
+            match catch_unwind(AssertUnwindSafe(|| run_loop.turn(main))) {
                 Ok(turn) => return Ok(turn),
                 Err(payload) => match current::stop_running() {
                     Some(cell) if cell.flags.any(Flags::MAIN) => return Err(payload),
@@ -207,13 +208,13 @@ impl Kernel {
         let grace = core.settings.shutdown_grace;
         let grace = grace.map(|grace| core.arm(core.clock.after(grace), Action::Grace));
         if grace.is_none() {
-            core.arm_report();
+            watch::arm_report(core);
         }
         let mut no_main = |_: &mut Context<'_>| unreachable!("main has ended");
         loop {
             match self.turn_until(&mut no_main) {
                 Ok(Turn::GraceOver) => {}
-                Ok(Turn::Deadlocked) => core.deadlock(),
+                Ok(Turn::Deadlocked) => watch::deadlock(core),
                 _ => break,
             }
             core.stage.set(Stage::Closed);
@@ -228,7 +229,7 @@ impl Kernel {
         if let Some(grace) = grace {
             core.disarm(grace);
         }
-        core.disarm_report();
+        watch::disarm_report(core);
     }
 }
 

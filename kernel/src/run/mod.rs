@@ -4,3 +4,4 @@ pub(crate) mod builder;
 pub(crate) mod idle;
 pub(crate) mod kernel;
 pub(crate) mod tick;
+mod watch;

@@ -1,7 +1,7 @@
 //! One turn of the kernel: pop a ready task, poll it, see what became of it.
 //!
 //! Only [`Core::turn`] runs tasks (invariant *only tick runs tasks*); everything else makes them
-//! ready. Every [`Core::POLLS`] polls, and whenever nobody is ready, it looks at the mailbox, the
+//! ready. Every [`RunLoop::POLLS`] polls, and whenever nobody is ready, it looks at the mailbox, the
 //! timers and the reactor, in `run/idle.rs`.
 //!
 //! Most tasks go the short way: nobody has cloned their waker or asked for their cancellation. They
@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::core::current::{self, Marks};
 use crate::core::report::Report;
@@ -44,10 +44,10 @@ pub(crate) enum Turn {
 pub(crate) type PollMain<'a> = dyn FnMut(&mut Context<'_>) -> Poll<Verdict> + 'a;
 
 /// What a run keeps from poll to poll, on its own stack.
-pub(crate) struct Wheel<'a> {
-    core: &'a Core,
+pub(crate) struct RunLoop<'a> {
+    pub(super) core: &'a Core,
     /// The places of the tasks that are polled next.
-    round: Round,
+    pub(super) round: Round,
     /// The task that is polled, or was last; in the loop over plain tasks, one in its chunk.
     task: TaskRef,
     /// A waker that nobody has cloned yet: named anew for each poll.
@@ -56,18 +56,18 @@ pub(crate) struct Wheel<'a> {
     special: u32,
 }
 
-impl<'a> Wheel<'a> {
+impl<'a> RunLoop<'a> {
     pub(crate) fn new(core: &'a Rc<Core>) -> Self {
         let chunk = core.tasks.borrow_mut().some_chunk(core);
         current::set_chunk(Some(chunk.clone()));
         // A name that is near to no place, so the first task is looked for.
         let task = TaskRef::by(chunk, TaskId::NOBODY);
         let special = if core.settings.long_poll.is_some() { u32::MAX } else { Flags::SPECIAL };
-        Wheel { core, round: Round::default(), task, spare: spare_waker(core), special }
+        RunLoop { core, round: Round::default(), task, spare: spare_waker(core), special }
     }
 }
 
-impl Drop for Wheel<'_> {
+impl Drop for RunLoop<'_> {
     fn drop(&mut self) {
         self.core.ready.borrow_mut().put_back(&mut self.round);
         current::set_chunk(None);
@@ -146,28 +146,36 @@ impl Drop for OwnOut<'_> {
     }
 }
 
-impl Core {
+/// The task in another chunk than the last one was in.
+#[inline(never)]
+fn reach(core: &Core, index: u32) -> TaskRef {
+    let task = core.tasks.borrow().at(index).expect("who is queued has a place");
+    current::set_chunk(Some(task.chunk().clone()));
+    task
+}
+
+impl RunLoop<'_> {
     /// Polls between two looks at mailbox, timers and reactor (K2).
     pub(crate) const POLLS: u32 = 64;
 
     /// Runs tasks until there is something that only the caller can do.
-    pub(crate) fn turn(self: &Rc<Self>, wheel: &mut Wheel<'_>, main: &mut PollMain<'_>) -> Turn {
+    pub(crate) fn turn(&mut self, main: &mut PollMain<'_>) -> Turn {
         loop {
-            if wheel.spare.is_out() {
+            if self.spare.is_out() {
                 // Cloned in a poll that has panicked: it goes on naming that task.
-                wheel.spare = spare_waker(self);
+                self.spare = spare_waker(self.core);
             }
-            current::offer(&wheel.spare.waker, Ambient::CLEAR);
-            let halt = self.poll_plain(wheel, main);
+            current::offer(&self.spare.waker, Ambient::CLEAR);
+            let halt = self.poll_plain(main);
             // It may still be the last one that parked: from here on, others may ask.
-            self.running.set(TaskId::NOBODY);
+            self.core.running.set(TaskId::NOBODY);
             let main_ended = match halt {
-                Halt::Look => match self.between(wheel) {
+                Halt::Look => match self.between() {
                     Some(turn) => return turn,
                     None => false,
                 },
-                Halt::Special => self.poll_special(wheel, main),
-                Halt::Polled(polled) => self.polled(wheel, polled),
+                Halt::Special => self.poll_special(main),
+                Halt::Polled(polled) => self.polled(polled),
             };
             if main_ended {
                 return Turn::MainEnded;
@@ -177,31 +185,31 @@ impl Core {
 
     /// Nobody is ready, or it is time to look elsewhere.
     #[inline(never)]
-    fn between(self: &Rc<Self>, wheel: &mut Wheel<'_>) -> Option<Turn> {
-        if self.stage.get() != Stage::Open {
-            if self.live() == 0 {
+    fn between(&mut self) -> Option<Turn> {
+        if self.core.stage.get() != Stage::Open {
+            if self.core.live() == 0 {
                 return Some(Turn::Empty);
             }
-            if self.grace_over.replace(false) {
+            if self.core.grace_over.replace(false) {
                 return Some(Turn::GraceOver);
             }
         }
-        wheel.round.allow(Core::POLLS);
-        if self.look(&mut wheel.round) { None } else { Some(Turn::Deadlocked) }
+        self.round.allow(RunLoop::POLLS);
+        if self.look() { None } else { Some(Turn::Deadlocked) }
     }
 
     /// Polls tasks that nobody has cancelled, with the spare waker, until something else is to be
     /// done.
     #[inline]
-    fn poll_plain(&self, wheel: &mut Wheel<'_>, main: &mut PollMain<'_>) -> Halt {
-        let Wheel { round, task: last, spare, special, .. } = wheel;
+    fn poll_plain(&mut self, main: &mut PollMain<'_>) -> Halt {
+        let RunLoop { core, round, task: last, spare, special } = self;
         let cx = &mut Context::from_waker(&spare.waker);
         loop {
-            let Some(index) = round.pop(&self.ready) else {
+            let Some(index) = round.pop(&core.ready) else {
                 return Halt::Look;
             };
             if !last.is_near(index) {
-                *last = self.reach(index);
+                *last = reach(core, index);
             }
             let (name, cell) = last.neighbour(index);
             if cell.flags.start() & *special != 0 {
@@ -210,7 +218,7 @@ impl Core {
             }
             spare.inner.assign(name);
             let mut out = Out::of(cell);
-            self.running.set(name);
+            core.running.set(name);
             current::begin_poll(name, cell);
             let result = out.poll(cx, main);
             let marks = current::end_poll();
@@ -223,7 +231,7 @@ impl Core {
             match result {
                 Poll::Pending => {
                     if cell.flags.stop_or_queue(marks.flags()) {
-                        self.ready.borrow_mut().push(name.index());
+                        core.ready.borrow_mut().push(name.index());
                     }
                 }
                 Poll::Ready(_) if is_main => {
@@ -231,45 +239,37 @@ impl Core {
                     return Halt::Polled(Polled { result, marks });
                 }
                 Poll::Ready(verdict) => {
-                    self.running.set(TaskId::NOBODY);
+                    core.running.set(TaskId::NOBODY);
                     last.step(name);
-                    self.returned(last, verdict);
+                    core.returned(last, verdict);
                 }
             }
         }
     }
 
-    /// The task in another chunk than the last one was in.
-    #[inline(never)]
-    fn reach(&self, index: u32) -> TaskRef {
-        let task = self.tasks.borrow().at(index).expect("who is queued has a place");
-        current::set_chunk(Some(task.chunk().clone()));
-        task
-    }
-
     /// Polls any other task. True: it was main, and has ended.
     #[inline(never)]
-    fn poll_special(&self, wheel: &mut Wheel<'_>, main: &mut PollMain<'_>) -> bool {
-        let task = &wheel.task;
+    fn poll_special(&mut self, main: &mut PollMain<'_>) -> bool {
+        let task = &self.task;
         if task.is_ended() {
             task.flags.stop(0);
-            self.release(task);
+            self.core.release(task);
             return false;
         }
-        let started = self.settings.long_poll.is_some().then(Instant::now);
+        let started = self.core.settings.long_poll.is_some().then(Instant::now);
         let (stamp, pending) = task.asked().map_or((0, false), |it| (it.stamp, it.pending));
         let own = OwnOut::of(task);
         let mut out = Out::of(task);
-        wheel.spare.inner.assign(task.id());
-        self.running.set(task.id());
+        self.spare.inner.assign(task.id());
+        self.core.running.set(task.id());
         current::begin_poll(task.id(), task);
-        let waker = own.waker.as_ref().map_or(&wheel.spare.waker, |own| &own.waker);
+        let waker = own.waker.as_ref().map_or(&self.spare.waker, |own| &own.waker);
         current::offer(waker, Ambient { scope: NONE, stamp, pending });
         let cx = &mut Context::from_waker(waker);
         let result = out.poll(cx, main);
         let mut marks = current::end_poll();
         drop((out, own));
-        self.running.set(TaskId::NOBODY);
+        self.core.running.set(TaskId::NOBODY);
         if let Some(started) = started {
             current::forget_poll();
             task.flags.set(marks.parked());
@@ -277,16 +277,16 @@ impl Core {
             marks = marks.without_record();
             self.check_length(task, started);
         }
-        self.polled(wheel, Polled { result, marks })
+        self.polled(Polled { result, marks })
     }
 
     /// What follows from a poll, for any task. True: it was main, and has ended.
     #[inline(never)]
-    fn polled(&self, wheel: &mut Wheel<'_>, polled: Polled) -> bool {
-        let task = &wheel.task;
-        if wheel.spare.is_out() {
+    fn polled(&mut self, polled: Polled) -> bool {
+        let task = &self.task;
+        if self.spare.is_out() {
             // It was cloned: it is this task's from now on.
-            let kept = std::mem::replace(&mut wheel.spare, spare_waker(self));
+            let kept = std::mem::replace(&mut self.spare, spare_waker(self.core));
             task.flags.set(Flags::WAKER);
             task.rare().waker.set(Some(kept));
         }
@@ -296,36 +296,28 @@ impl Core {
         task.flags.stop(marks.parked());
         match result {
             Poll::Ready(_) if task.flags.any(Flags::MAIN) => return true,
-            Poll::Ready(verdict) => self.returned(task, verdict),
-            Poll::Pending if task.flags.any(Flags::ABORT) => self.abort(task),
+            Poll::Ready(verdict) => self.core.returned(task, verdict),
+            Poll::Pending if task.flags.any(Flags::ABORT) => self.core.abort(task),
             Poll::Pending => {
                 if marks.again() {
-                    self.make_ready(task);
+                    self.core.make_ready(task);
                 }
-                if task.is_pending() && !task.flags.any(Flags::QUEUED) && self.has_no_leaf(task) {
-                    self.watch_foreign(task);
+                if task.is_pending()
+                    && !task.flags.any(Flags::QUEUED)
+                    && self.core.has_no_leaf(task)
+                {
+                    self.core.watch_foreign(task);
                 }
             }
         }
         false
     }
 
-    /// It was cancelled and parked where nothing of ours reaches it: if it is still there in a
-    /// second, somebody should know (C9).
-    pub(crate) fn watch_foreign(&self, cell: &TaskRef) {
-        if cell.flags.replace(Flags::WATCHED, true) {
-            return;
-        }
-        let second = Duration::from_secs(1).as_nanos() as u64;
-        let due = self.clock.now().saturating_add(second);
-        self.foreign.borrow_mut().push_back((due, cell.id()));
-    }
-
     #[cold]
     fn check_length(&self, cell: &TaskRef, started: Instant) {
         let took = started.elapsed();
-        if self.settings.long_poll.is_some_and(|limit| took > limit) {
-            self.report(&Report::LongPoll { task: &self.info(cell), took });
+        if self.core.settings.long_poll.is_some_and(|limit| took > limit) {
+            self.core.report(&Report::LongPoll { task: &self.core.info(cell), took });
         }
     }
 }

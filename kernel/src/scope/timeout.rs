@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 
 use pin_project_lite::pin_project;
 
-use crate::bounds::TimeoutOutput;
 use crate::core::current;
 use crate::core::report::Report;
 use crate::core::state::Core;
@@ -22,6 +21,7 @@ use crate::error::{CancelReason, Echo, TaskTimeout, echo};
 use crate::parts::clock::Clock;
 use crate::parts::scopes::ScopeKind;
 use crate::scope::guard::ScopeGuard;
+use crate::task::bounds::TimeoutOutput;
 
 /// Runs `body`, but for no longer than `limit`, counted from the first poll.
 ///

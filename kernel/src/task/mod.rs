@@ -1,6 +1,7 @@
 //! A task at rest: its state, its body, its cell, and the table of all of them.
 
 pub(crate) mod body;
+pub(crate) mod bounds;
 pub(crate) mod cell;
 pub(crate) mod chunk;
 pub(crate) mod state;

@@ -9,11 +9,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::core::current;
+use crate::core::outcome::{Hold, take_outcome};
 use crate::core::queue::WaitSlot;
-use crate::core::state::Core;
 use crate::core::state::TaskRef;
 use crate::error::{CancelReason, TaskCancelled, TaskError};
-use crate::spawn::{Hold, take_outcome};
 use crate::task::state::Flags;
 use crate::wait::point::{CancelPoint, Quick};
 
@@ -73,12 +72,6 @@ impl TaskRef {
     }
 
     #[inline]
-    pub(crate) fn has_waiters(&self) -> bool {
-        self.flags.any(Flags::AWAITED)
-            || self.any_rare().is_some_and(|rare| !rare.joiners.is_empty())
-    }
-
-    #[inline]
     fn leave_waiters(&self, slot: &mut JoinSlot, joins: bool) {
         match slot {
             JoinSlot::Out => return,
@@ -100,23 +93,6 @@ impl TaskRef {
             let joining = &self.rare().joining;
             joining.set(joining.get().wrapping_add_signed(by));
         }
-    }
-
-    /// `core` is the kernel of this task, and so of the one beside the cell: who waits in another
-    /// one stands in the queue.
-    #[inline(never)]
-    pub(crate) fn wake_waiters(&self, core: &Core) {
-        if let Some(joiner) = self.joiner() {
-            core.wake(joiner);
-        }
-        if let Some(rare) = self.any_rare() {
-            rare.joiners.hand_over_all(|| ());
-        }
-    }
-
-    /// Whether somebody is parked in a `join` of this task, who will take its outcome.
-    pub(crate) fn has_joiners(&self) -> bool {
-        self.flags.any(Flags::JOINED) || self.any_rare().is_some_and(|rare| rare.joining.get() > 0)
     }
 }
 

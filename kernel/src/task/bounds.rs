@@ -1,4 +1,5 @@
-//! The bounds of `run`, `spawn`, `scope` and the timeouts, with messages for the compiler to show.
+//! The bounds of `run`, `spawn` and the timeouts, with messages for the compiler to show. That of
+//! `scope` is in `group/bounds.rs`.
 //!
 //! Each is a trait of its own, because a message can be put on a trait only. `do_not_recommend` on
 //! a blanket implementation makes the compiler report the trait and its message instead of the
@@ -6,7 +7,6 @@
 
 use std::fmt;
 
-use crate::group::handle::GroupRef;
 use crate::task::body::TaskOutput;
 
 /// What [`run`](crate::run) takes: an async function without parameters, an async closure, or a
@@ -23,34 +23,6 @@ pub trait Main<T>: AsyncFnOnce() -> T {}
 
 #[diagnostic::do_not_recommend]
 impl<T, F> Main<T> for F where F: AsyncFnOnce() -> T {}
-
-/// What [`TaskGroup::scope`](crate::TaskGroup::scope) takes: `async |g| ..`, or
-/// `|g| async move ..`.
-///
-/// Every such closure implements this trait. A generic function that passes its parameter on to
-/// `scope` has this trait as the bound, because `AsyncFnOnce` does not imply `FnOnce`.
-#[diagnostic::on_unimplemented(
-    message = "the body of a group is an async closure that takes the group, `async |g| {{ .. }}`, \
-               and returns `Result<_, {E}>`",
-    label = "not an async closure that takes the group",
-    note = "a closure that returns a future, `|g| async move {{ .. }}`, works too"
-)]
-// `FnOnce` is there for the type of `g` in `|g| async move ..`: the compiler takes the parameters
-// of a plain closure from the `Fn` traits only.
-pub trait ScopeBody<T, E>:
-    AsyncFnOnce(GroupRef<E>) -> Result<T, E> + FnOnce(GroupRef<E>) -> <Self as ScopeBody<T, E>>::Fut
-{
-    #[doc(hidden)]
-    type Fut;
-}
-
-#[diagnostic::do_not_recommend]
-impl<T, E, B, F> ScopeBody<T, E> for B
-where
-    B: AsyncFnOnce(GroupRef<E>) -> Result<T, E> + FnOnce(GroupRef<E>) -> F,
-{
-    type Fut = F;
-}
 
 /// What the future of [`spawn`](crate::spawn) gives: a `Result` whose error implements `Debug`.
 ///

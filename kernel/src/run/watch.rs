@@ -1,0 +1,42 @@
+//! What the kernel says of tasks that do not end: at a shutdown, and in a deadlock.
+
+use std::time::Duration;
+
+use crate::core::inspect::TaskList;
+use crate::core::report::Report;
+use crate::core::state::Core;
+use crate::parts::timers::Action;
+
+pub(super) fn report_stuck(core: &Core) {
+    let tasks = core.infos();
+    if !tasks.is_empty() {
+        core.report(&Report::Stuck(&tasks));
+        arm_report(core);
+    }
+}
+
+/// The next report of who holds up the shutdown. Not on a virtual clock, which would never
+/// stop.
+pub(super) fn arm_report(core: &Core) {
+    if !core.clock.is_virtual() {
+        disarm_report(core);
+        let deadline = core.clock.after(Duration::from_secs(5));
+        core.report_timer.set(Some(core.arm(deadline, Action::Report)));
+    }
+}
+
+pub(super) fn disarm_report(core: &Core) {
+    if let Some(timer) = core.report_timer.take() {
+        core.disarm(timer);
+    }
+}
+
+/// Panics where the kernel was run, with every task and the place where it is parked.
+#[cold]
+#[track_caller]
+pub(super) fn deadlock(core: &Core) -> ! {
+    panic!(
+        "deadlock: every task is parked and nothing is left that could wake one of them{}",
+        TaskList(&core.infos())
+    );
+}
