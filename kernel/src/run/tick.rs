@@ -1,8 +1,8 @@
 //! One turn of the kernel: pop a ready task, poll it, see what became of it.
 //!
-//! Only [`Core::turn`] runs tasks (invariant *only tick runs tasks*); everything else makes them
-//! ready. Every [`RunLoop::POLLS`] polls, and whenever nobody is ready, it looks at the mailbox, the
-//! timers and the reactor, in `run/idle.rs`.
+//! Only [`RunLoop::turn`] runs tasks (invariant *only tick runs tasks*); everything else makes them
+//! ready. Every [`RunLoop::POLLS`] polls, and whenever no task is ready, it looks at the mailbox,
+//! the timers and the reactor, in `idle.rs`.
 //!
 //! Most tasks go the short way: nobody has cloned their waker or asked for their cancellation. They
 //! share a spare waker, named anew for each poll and given to the task that clones it; and the
@@ -28,7 +28,7 @@ use crate::task::cell::{OwnWaker, TaskCell};
 use crate::task::state::Flags;
 use crate::task::waker::TaskWaker;
 
-/// Why [`Core::turn`] came back.
+/// Why [`RunLoop::turn`] came back.
 pub(crate) enum Turn {
     /// The future of `run` has ended.
     MainEnded,
@@ -78,7 +78,7 @@ fn spare_waker(core: &Core) -> OwnWaker {
     OwnWaker::new(Arc::new(TaskWaker::new(core.remote().clone())))
 }
 
-/// Why [`Core::poll_plain`] came back.
+/// Why [`RunLoop::poll_plain`] came back.
 enum Halt {
     /// Nobody is ready, or it is time to look elsewhere.
     Look,

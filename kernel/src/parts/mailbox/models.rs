@@ -1,8 +1,8 @@
 //! Models of the protocol in `parts/mailbox`, checked by loom: every interleaving with up to four
 //! preemptions (`LOOM_MAX_PREEMPTIONS` says otherwise), and every value that a load may see.
 //!
-//! `.ci/models` runs them. The kernel's side is played by [`Model`], in the steps of `Core::look`
-//! and `Core::sleep`; posters, wakers and handles are the real ones. A lost wake shows as a
+//! `.ci/models` runs them. The kernel's side is played by [`Model`], in the steps of `RunLoop::look`
+//! and `RunLoop::sleep`; posters, wakers and handles are the real ones. A lost wake shows as a
 //! deadlock of the model: the kernel sleeps, and nobody is left to ring.
 
 use std::sync::{Arc, OnceLock};

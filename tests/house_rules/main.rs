@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod rooms;
+
 const LINE: usize = 100;
 const FUNCTION: usize = 60;
 const FILE: usize = 400;
@@ -177,7 +179,7 @@ fn nothing_is_unsafe_or_unfinished() {
     for (name, text) in sources(&ALL) {
         for (at, line) in text.lines().enumerate() {
             let found = words.iter().any(|word| line.contains(word));
-            if found && !name.ends_with("house_rules.rs") {
+            if found && !name.starts_with("tests/house_rules/") {
                 faults.push(format!("{name}:{}: {}", at + 1, line.trim()));
             }
         }
@@ -248,7 +250,7 @@ fn every_rule_of_the_semantics_has_a_test_that_cites_it() {
     }
     let mut cited = BTreeSet::new();
     for (name, text) in sources(&["tests", "kernel", "sync", "net"]) {
-        if !name.ends_with("house_rules.rs") {
+        if !name.starts_with("tests/house_rules/") {
             cited.extend(cited_by_tests(&text));
         }
     }
