@@ -132,7 +132,7 @@ impl<T: 'static, E: 'static> Task<T, E> {
     }
 
     /// Waits for the task to end and takes its outcome. The first that comes takes it; later ones
-    /// get [`TaskError::Taken`].
+    /// get [`TaskError::Taken`](crate::TaskError::Taken).
     ///
     /// # Errors
     ///

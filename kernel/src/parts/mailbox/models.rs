@@ -1,9 +1,9 @@
 //! Models of the protocol in `parts/mailbox`, checked by loom: every interleaving with up to four
 //! preemptions (`LOOM_MAX_PREEMPTIONS` says otherwise), and every value that a load may see.
 //!
-//! `.ci/models` runs them. The kernel's side is played by [`Model`], in the steps of `RunLoop::look`
-//! and `RunLoop::sleep`; posters, wakers and handles are the real ones. A lost wake shows as a
-//! deadlock of the model: the kernel sleeps, and nobody is left to ring.
+//! `.ci/models` runs them. The kernel's side is played by [`Model`], in the steps that
+//! `run/idle.rs` takes; posters, wakers and handles are the real ones. A lost wake shows as a
+//! deadlock of the model: the kernel sleeps, and nothing is left to wake it.
 
 use std::sync::{Arc, OnceLock};
 use std::task::Wake;

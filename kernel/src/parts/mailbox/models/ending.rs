@@ -103,7 +103,7 @@ fn while_handles_live(kernel: &mut Model) -> usize {
     let mut received = 0;
     loop {
         received += kernel.take_post().len();
-        // As `Core::is_deadlocked` asks, in that order.
+        // As the run loop asks, in that order.
         if kernel.remote.handles() == 0 && !kernel.remote.has_post() {
             return received;
         }
