@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use kernel::{JoinedExt, Kernel, TaskCancelled, TaskGroup, sleep};
+use kernel::{Kernel, TaskCancelled, TaskGroup, sleep};
 
 #[derive(Debug, thiserror::Error)]
 enum RequestError {
@@ -50,7 +50,7 @@ async fn handle(user: u32, order: u32) -> Result<String> {
         let order = g.spawn(fetch_order(order));
         g.spawn(write_log());
         // Both run at once; the next step needs both.
-        let (user, price) = (user.join().await?.flat()?, order.join().await?.flat()?);
+        let (user, price) = (user.await?, order.await?);
         let tax = price / 5;
         Ok(format!("{user} pays {}", price + tax))
     })

@@ -37,7 +37,7 @@ pub mod prelude {
     pub use std::time::Duration;
 
     pub use kernel::{
-        JoinedExt, Result, Task, TaskCancelled, TaskError, TaskGroup, TaskTimeout, cancelled,
+        Result, Task, TaskCancelled, TaskError, TaskGroup, TaskTimeout, cancelled,
         disable_cancellation, ignore_after, run, sleep, spawn, timeout_after, yield_now,
     };
     pub use net::{TcpListener, TcpStream, tcp_server};

@@ -73,7 +73,7 @@ pub enum CancelReason {
     /// The kernel is shutting down.
     #[error("the kernel is shutting down")]
     Shutdown,
-    /// The task was dropped by `abort`; only `JoinedExt::flat` makes this.
+    /// The task was dropped by `abort`; only `task.await` makes this.
     #[error("it was aborted")]
     Aborted,
 }
@@ -196,41 +196,6 @@ impl fmt::Display for Count {
         match self.0 {
             1 => f.write_str("one member"),
             n => write!(f, "{n} members"),
-        }
-    }
-}
-
-/// Makes the outcome of a `join` one level: `task.join().await?.flat()?`.
-pub trait JoinedExt<T, E> {
-    /// The value, or the task's own error, whether it was cancelled or not.
-    ///
-    /// # Errors
-    ///
-    /// The error that the task ended in; [`TaskCancelled`] with [`CancelReason::Aborted`] for an
-    /// aborted one.
-    ///
-    /// # Panics
-    ///
-    /// Goes on with the task's own panic, and panics if the outcome was already taken.
-    fn flat(self) -> std::result::Result<T, E>
-    where
-        E: From<TaskCancelled>;
-}
-
-impl<T, E> JoinedExt<T, E> for std::result::Result<T, TaskError<E>> {
-    #[track_caller]
-    fn flat(self) -> std::result::Result<T, E>
-    where
-        E: From<TaskCancelled>,
-    {
-        match self {
-            Ok(value) => Ok(value),
-            Err(TaskError::Failed(error) | TaskError::Cancelled(error)) => Err(error),
-            Err(TaskError::Panicked(panic)) => panic.resume(),
-            Err(TaskError::Aborted) => Err(TaskCancelled::new(CancelReason::Aborted).into()),
-            Err(TaskError::Taken) => panic!(
-                "the outcome of the task was already taken, by an earlier `join` or by its group"
-            ),
         }
     }
 }

@@ -105,8 +105,7 @@
 pub use crate::core::inspect::{ParkedAt, TaskInfo, TaskState, current_task, tasks};
 pub use crate::core::report::{Failure, ProgramCode, Report};
 pub use crate::error::{
-    CancelReason, GroupError, JoinedExt, Panic, Result, TaskCancelled, TaskError, TaskTimeout,
-    cancelled,
+    CancelReason, GroupError, Panic, Result, TaskCancelled, TaskError, TaskTimeout, cancelled,
 };
 pub use crate::group::handle::{GroupEnded, GroupRef};
 pub use crate::group::state::{MemberEnd, Wait};
@@ -123,7 +122,7 @@ pub use crate::scope::timeout::{IgnoreAfter, Timeout, ignore_after, timeout_afte
 pub use crate::spawn::{Task, handle, spawn, spawn_named};
 pub use crate::task::body::TaskOutput;
 pub use crate::task::cell::End;
-pub use crate::wait::join::{Cancel, Join, WaitEnd};
+pub use crate::wait::join::{Cancel, Join, TaskFuture, WaitEnd};
 pub use crate::wait::point::CancelPoint;
 pub use crate::wait::sleep::{
     Interval, Sleep, YieldNow, interval, now, sleep, sleep_until, yield_now,

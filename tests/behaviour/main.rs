@@ -27,6 +27,7 @@ mod kernel {
     mod reports;
     mod reports_blame;
     mod round_corners;
+    mod task_await;
     mod wakers;
 }
 

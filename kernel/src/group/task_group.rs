@@ -42,7 +42,7 @@ use crate::wait::in_kernel::InKernel;
 ///             sleep(Duration::from_millis(1)).await?;
 ///             Ok(2)
 ///         });
-///         Ok(one.join().await?.unwrap() + two.join().await?.unwrap())
+///         Ok(one.await? + two.await?)
 ///     })
 ///     .await?;
 ///     assert_eq!(total, 3);

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use kernel::{
-    End, JoinedExt, Kernel, Task, TaskCancelled, TaskError, TaskGroup, TaskTimeout, Wait,
-    cancelled, ignore_after, sleep, spawn, testing, timeout_after,
+    End, Kernel, Task, TaskCancelled, TaskError, TaskGroup, TaskTimeout, Wait, cancelled,
+    ignore_after, sleep, spawn, testing, timeout_after,
 };
 
 use crate::support::time::secs;
@@ -127,11 +127,11 @@ async fn tasks<E: Usable>() {
         Err(TaskError::Cancelled(error)) => assert!(error.cancelled().is_some(), "{error:?}"),
         other => panic!("{other:?}"),
     }
-    let flat: Task<u64, E> = spawn(async { spawn(wins::<E>(1)).join().await?.flat() });
-    assert_eq!(flat.join().await.unwrap().flat().unwrap(), 1);
+    let flat: Task<u64, E> = spawn(async { spawn(wins::<E>(1)).await });
+    assert_eq!(flat.await.unwrap(), 1);
     let aborted: Task<u64, E> = spawn(wins(9));
     aborted.abort();
-    assert!(aborted.join().await.unwrap().flat().unwrap_err().cancelled().is_some());
+    assert!(aborted.await.unwrap_err().cancelled().is_some());
 }
 
 async fn timeouts<E: Usable>() {
@@ -158,7 +158,7 @@ async fn groups<E: Usable>() {
     let value = TaskGroup::<E>::scope(async |g| {
         let one = g.spawn(wins(1));
         g.spawn(async {});
-        one.join().await?.flat()
+        one.await
     });
     assert_eq!(value.await.unwrap(), 1);
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use kernel::{
-    CancelReason, End, JoinedExt, Task, TaskCancelled, TaskError, TaskGroup, TaskTimeout,
+    CancelReason, End, Task, TaskCancelled, TaskError, TaskGroup, TaskTimeout,
     disable_cancellation, sleep, spawn, testing, timeout_after,
 };
 
@@ -291,7 +291,7 @@ fn joining_a_group_of_its_own_leaves_nobody() {
         group.join().await.unwrap();
         let mut sum = 0;
         for value in values {
-            sum += value.join().await.unwrap().flat().unwrap();
+            sum += value.await.unwrap();
         }
         assert_eq!(sum, 3);
         assert_nobody_else();

@@ -5,9 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use kernel::{
-    CancelReason, End, JoinedExt, TaskCancelled, TaskGroup, sleep, spawn, testing, timeout_after,
-};
+use kernel::{CancelReason, End, TaskCancelled, TaskGroup, sleep, spawn, testing, timeout_after};
 
 use crate::support::reports;
 use crate::support::time::secs;
@@ -48,7 +46,7 @@ fn values_come_by_handle() {
         let mut values = Vec::new();
         while let Some(done) = group.next_done().await.unwrap() {
             let member = members.iter().find(|member| member.id() == done.id).unwrap();
-            values.push(member.join().await.unwrap().flat().unwrap());
+            values.push(member.await.unwrap());
         }
         assert_eq!(values, [1, 2]);
         group.join().await.unwrap();

@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use kernel::{
-    Handle, JoinedExt, Kernel, Task, TaskCancelled, TaskGroup, Wait, handle, on_thread, sleep,
-    spawn, tasks, testing, timeout_after, yield_now,
+    Handle, Kernel, Task, TaskCancelled, TaskGroup, Wait, handle, on_thread, sleep, spawn, tasks,
+    testing, timeout_after, yield_now,
 };
 use sync::Event;
 
@@ -298,7 +298,7 @@ fn an_echo_through_a_siblings_join_is_not_reported() {
                 sleep(secs(1)).await?;
                 Err::<(), _>(Own::First)
             });
-            sibling.join().await?.flat()
+            sibling.await
         })
         .await;
         assert!(matches!(ended, Err(Own::First)), "{ended:?}");
