@@ -83,7 +83,7 @@
 //!
 //! ```compile_fail,E0277
 //! # kernel::run(async || {
-//! kernel::spawn(async { 1 }); // a task returns a `Result`
+//! kernel::spawn(async { 1 }); // a task returns a `Result` or `()`
 //! # });
 //! ```
 //!

@@ -25,8 +25,8 @@ use crate::wait::join::{Cancel, Join, TaskFuture, WaitEnd};
 
 /// Starts a task: it is queued behind all that are ready, and the caller goes on.
 ///
-/// The future need not be `Send`. A task that is spawned while the kernel shuts down is born
-/// cancelled.
+/// The future need not be `Send`. It gives a `Result`, or `()` if the task cannot fail. A task that
+/// is spawned while the kernel shuts down is born cancelled.
 ///
 /// If the compiler cannot tell the error type of an `async` block, end the block with
 /// `Ok::<_, TaskCancelled>(value)`. A block that never ends needs its type in front:

@@ -4,12 +4,13 @@ use std::cell::Cell;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use kernel::{
-    CancelReason, Result, TaskCancelled, TaskError, TaskGroup, TaskState, sleep, spawn, testing,
-    timeout_after,
+    CancelReason, End, Result, Task, TaskCancelled, TaskError, TaskGroup, TaskState, handle,
+    on_thread, sleep, spawn, spawn_named, testing, timeout_after,
 };
 
 use crate::support::time::secs;
@@ -48,6 +49,40 @@ fn awaiting_a_failed_task_gives_its_own_error() {
         assert!(matches!(mine.await, Err(Mine::Broken)));
         let io = spawn(async { Err::<(), _>(io::Error::from(io::ErrorKind::NotFound)) });
         assert_eq!(io.await.unwrap_err().kind(), io::ErrorKind::NotFound);
+    });
+}
+
+/// C6, C19: a task that returns `()` ends well, cancelled or not; its error type is the everyday
+/// one, for the wait.
+#[test]
+fn a_task_that_cannot_fail_returns_nothing() {
+    async fn notes(done: Rc<Cell<u32>>) {
+        let slept = sleep(secs(1)).await;
+        done.set(done.get() + if slept.is_ok() { 1 } else { 10 });
+    }
+    testing::run(async || {
+        let done = Rc::new(Cell::new(0));
+        let plain: Task<(), TaskCancelled> = spawn(notes(done.clone()));
+        assert_eq!(plain.await, Ok(()));
+        let named = spawn_named("notes", notes(done.clone()));
+        testing::settle().await.unwrap();
+        named.cancel().await.unwrap();
+        assert_eq!(named.end(), Some(End::Ok));
+        assert_eq!(named.await, Ok(()));
+        assert_eq!(done.get(), 11);
+    });
+}
+
+/// C6, C11: likewise from another thread.
+#[test]
+fn a_handle_spawns_a_task_that_cannot_fail() {
+    let (tell, told) = mpsc::channel();
+    testing::run(async || {
+        let handle = handle();
+        let thread = on_thread(move || handle.spawn(move || async move { tell.send(7).unwrap() }));
+        thread.await.unwrap().unwrap().unwrap();
+        testing::settle().await.unwrap();
+        assert_eq!(told.try_recv(), Ok(7));
     });
 }
 

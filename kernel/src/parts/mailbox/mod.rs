@@ -310,12 +310,11 @@ impl Handle {
     /// # Errors
     ///
     /// [`KernelGone`]; `build` is dropped here, unused.
-    pub fn spawn<B, F, T, E>(&self, build: B) -> Result<(), KernelGone>
+    pub fn spawn<B, F, R>(&self, build: B) -> Result<(), KernelGone>
     where
         B: FnOnce() -> F + Send + 'static,
-        F: Future<Output = Result<T, E>> + 'static,
-        T: 'static,
-        E: std::fmt::Debug + 'static,
+        F: Future<Output = R> + 'static,
+        R: crate::bounds::SpawnOutput,
     {
         let spawn = move || drop(crate::spawn(build()));
         self.remote.post(Message::Spawn(Box::new(spawn))).map_err(|_| KernelGone)
