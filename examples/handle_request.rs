@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use kernel::{Kernel, TaskCancelled, TaskGroup, sleep};
+use kernel::{Kernel, TaskCancelled, TaskGroup, sleep, unless_cancelled};
 
 #[derive(Debug, thiserror::Error)]
 enum RequestError {
@@ -57,14 +57,16 @@ async fn handle(user: u32, order: u32) -> Result<String> {
     .await
 }
 
-fn main() {
+fn main() -> Result<()> {
     Kernel::builder().virtual_clock().run(async || {
         for order in [7, 404] {
             println!("request for order {order}");
-            match handle(1, order).await {
+            // A failed request is no reason to end; a cancellation of this loop is, by the `?`.
+            match unless_cancelled(handle(1, order).await)? {
                 Ok(answer) => println!("answer: {answer}"),
                 Err(error) => println!("error: {error}"),
             }
         }
-    });
+        Ok(())
+    })
 }

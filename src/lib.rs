@@ -38,7 +38,8 @@ pub mod prelude {
 
     pub use kernel::{
         Result, Task, TaskCancelled, TaskError, TaskGroup, TaskTimeout, cancelled,
-        disable_cancellation, ignore_after, run, sleep, spawn, timeout_after, yield_now,
+        disable_cancellation, ignore_after, run, sleep, spawn, timeout_after, unless_cancelled,
+        yield_now,
     };
     pub use net::{TcpListener, TcpStream, tcp_server};
     pub use sync::{Condition, Event, Lock, Queue, Semaphore};

@@ -242,21 +242,29 @@ pub(crate) enum Echo {
 
 /// Looks into the error types that the kernel knows.
 pub(crate) fn echo<E: 'static>(error: &E) -> Echo {
+    match as_known(error) {
+        None => Echo::Unknown,
+        Some(error) if cancelled(error).is_some() => Echo::Yes,
+        Some(_) => Echo::No,
+    }
+}
+
+/// An error of one of the types that the kernel knows: those that can be looked into.
+pub(crate) fn as_known<E: 'static>(error: &E) -> Option<&(dyn Error + 'static)> {
     let any: &dyn Any = error;
-    let found = if any.is::<TaskCancelled>() {
-        true
-    } else if any.is::<TaskTimeout>() {
-        false
+    if let Some(error) = any.downcast_ref::<TaskCancelled>() {
+        Some(error)
+    } else if let Some(error) = any.downcast_ref::<TaskTimeout>() {
+        Some(error)
     } else if let Some(error) = any.downcast_ref::<io::Error>() {
-        cancelled(error).is_some()
+        Some(error)
     } else if let Some(error) = any.downcast_ref::<Box<dyn Error + Send + Sync>>() {
-        cancelled(&**error).is_some()
+        Some(&**error)
     } else if let Some(error) = any.downcast_ref::<Box<dyn Error + Send>>() {
-        cancelled(&**error).is_some()
+        Some(&**error)
     } else if let Some(error) = any.downcast_ref::<Box<dyn Error>>() {
-        cancelled(&**error).is_some()
+        Some(&**error)
     } else {
-        return Echo::Unknown;
-    };
-    if found { Echo::Yes } else { Echo::No }
+        None
+    }
 }

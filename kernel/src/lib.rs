@@ -116,7 +116,7 @@ pub use crate::run::builder::Builder;
 pub use crate::run::kernel::{Kernel, Leftovers, run};
 pub use crate::scope::shield::{
     Cancellable, Shield, cancellable, check_cancellation, disable_cancellation,
-    disable_cancellation_for,
+    disable_cancellation_for, unless_cancelled,
 };
 pub use crate::scope::timeout::{IgnoreAfter, Timeout, ignore_after, timeout_after, timeout_at};
 pub use crate::spawn::{Task, handle, spawn, spawn_named};

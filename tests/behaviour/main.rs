@@ -40,6 +40,7 @@ mod cancel {
     mod grace;
     mod leaf_kinds;
     mod shields;
+    mod unless_cancelled;
 }
 
 /// Task groups.
