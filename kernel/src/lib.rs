@@ -108,20 +108,20 @@ pub use crate::error::{
     CancelReason, GroupError, Panic, Result, TaskCancelled, TaskError, TaskTimeout, cancelled,
 };
 pub use crate::group::handle::{GroupEnded, GroupRef};
-pub use crate::group::state::{MemberEnd, Wait};
+pub use crate::group::state::{MemberEnd, WaitPolicy};
 pub use crate::group::task_group::TaskGroup;
 pub use crate::id::TaskId;
 pub use crate::parts::mailbox::{Handle, KernelGone};
 pub use crate::run::builder::Builder;
 pub use crate::run::kernel::{Kernel, Leftovers, run};
 pub use crate::scope::shield::{
-    Cancellable, Shield, cancellable, check_cancellation, disable_cancellation,
-    disable_cancellation_for, unless_cancelled,
+    Cancellable, Shield, cancellable, check_cancellation, disable_cancellation, shield, shield_for,
+    unless_cancelled,
 };
 pub use crate::scope::timeout::{IgnoreAfter, Timeout, ignore_after, timeout_after, timeout_at};
 pub use crate::spawn::{Task, handle, spawn, spawn_named};
 pub use crate::task::body::TaskOutput;
-pub use crate::task::cell::End;
+pub use crate::task::cell::TaskEnd;
 pub use crate::wait::join::{Cancel, Join, TaskFuture, WaitEnd};
 pub use crate::wait::point::CancelPoint;
 pub use crate::wait::sleep::{

@@ -18,7 +18,7 @@ use crate::core::state::Core;
 use crate::error::{CancelReason, TaskCancelled, TaskError};
 use crate::id::TaskId;
 use crate::scope::timeout::timeout_after;
-use crate::task::cell::End;
+use crate::task::cell::TaskEnd;
 use crate::task::chunk::TaskRef;
 use crate::task::state::Flags;
 use crate::wait::join::{Cancel, Join, TaskFuture, WaitEnd};
@@ -274,7 +274,7 @@ impl<T: 'static, E: 'static> Task<T, E> {
     }
 
     /// How it ended, if it has.
-    pub fn end(&self) -> Option<End> {
+    pub fn end(&self) -> Option<TaskEnd> {
         self.cell.end()
     }
 
@@ -322,7 +322,7 @@ impl<T: 'static, E: From<TaskCancelled> + 'static> IntoFuture for &Task<T, E> {
 
 /// Takes the outcome of an ended task.
 pub(crate) fn take_outcome<T: 'static, E: 'static>(cell: &TaskRef) -> Result<T, TaskError<E>> {
-    let aborted = cell.flags.has_end(End::Aborted);
+    let aborted = cell.flags.has_end(TaskEnd::Aborted);
     if aborted || cell.flags.any(Flags::TAKEN) {
         return Err(if aborted { TaskError::Aborted } else { TaskError::Taken });
     }
@@ -331,7 +331,9 @@ pub(crate) fn take_outcome<T: 'static, E: 'static>(cell: &TaskRef) -> Result<T, 
     cell.take_output(&mut output);
     match output {
         Some(Ok(value)) => Ok(value),
-        Some(Err(error)) if cell.flags.has_end(End::Cancelled) => Err(TaskError::Cancelled(error)),
+        Some(Err(error)) if cell.flags.has_end(TaskEnd::Cancelled) => {
+            Err(TaskError::Cancelled(error))
+        }
         Some(Err(error)) => Err(TaskError::Failed(error)),
         None => Err(cell.take_panic().map_or(TaskError::Taken, TaskError::Panicked)),
     }

@@ -9,7 +9,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use kernel::{TaskError, cancelled, disable_cancellation, sleep, spawn, testing};
+use kernel::{TaskError, cancelled, shield, sleep, spawn, testing};
 use net::{TcpListener, TcpStream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sync::Event;
@@ -123,7 +123,7 @@ async fn converse(stream: &TcpStream, work: &Work) -> io::Result<()> {
             stream.write_all(second).await?;
             Ok::<(), io::Error>(())
         };
-        disable_cancellation(whole).await?;
+        shield(whole).await?;
         work.answered(std::mem::take(&mut new));
     }
     Ok(())

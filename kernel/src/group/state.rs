@@ -20,14 +20,14 @@ use crate::core::state::Core;
 use crate::error::CancelReason;
 use crate::id::{GroupId, TaskId};
 use crate::parts::list::{Links, NONE, shrink_slab};
-use crate::task::cell::End;
+use crate::task::cell::TaskEnd;
 use crate::task::chunk::TaskRef;
 use crate::task::state::Flags;
 use crate::wait::queue::WaitQueue;
 
 /// How long leaving a group waits; then the rest is cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Wait {
+pub enum WaitPolicy {
     /// For all members. The default.
     #[default]
     All,
@@ -46,7 +46,7 @@ pub struct MemberEnd {
     /// Which.
     pub id: TaskId,
     /// How.
-    pub end: End,
+    pub end: TaskEnd,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub(crate) enum GroupStage {
 /// A group.
 pub(crate) struct GroupState {
     pub(crate) id: GroupId,
-    pub(crate) wait: Wait,
+    pub(crate) wait: WaitPolicy,
     pub(crate) stage: Cell<GroupStage>,
     /// The youngest member; the others hang on it, each on the next younger.
     youngest: Cell<u32>,
@@ -119,10 +119,10 @@ impl GroupState {
         let nobody = self.counted.get() == 0;
         self.failing.get()
             || match self.wait {
-                Wait::All => nobody,
-                Wait::Any => nobody || self.any_ended.get(),
-                Wait::FirstOk => nobody || self.succeeded.get(),
-                Wait::None => true,
+                WaitPolicy::All => nobody,
+                WaitPolicy::Any => nobody || self.any_ended.get(),
+                WaitPolicy::FirstOk => nobody || self.succeeded.get(),
+                WaitPolicy::None => true,
             }
     }
 
@@ -136,7 +136,7 @@ impl GroupState {
 }
 
 impl Core {
-    pub(crate) fn open_group(&self, wait: Wait, records: bool) -> Rc<GroupState> {
+    pub(crate) fn open_group(&self, wait: WaitPolicy, records: bool) -> Rc<GroupState> {
         let mut groups = self.groups.borrow_mut();
         groups.opened = groups.opened.wrapping_add(1);
         let generation = groups.opened;
@@ -222,7 +222,7 @@ impl Core {
 
     /// A member ended: counts it, keeps its failure, and sees what follows for the others (G2, G5).
     #[inline(never)]
-    pub(crate) fn member_ended(&self, cell: &TaskRef, end: End) {
+    pub(crate) fn member_ended(&self, cell: &TaskRef, end: TaskEnd) {
         let group = self.groups.borrow().get(cell.group()).cloned();
         let Some(group) = group else { return };
         self.leave_group(&group, cell);
@@ -239,9 +239,9 @@ impl Core {
         }
     }
 
-    fn count_end(&self, group: &GroupState, cell: &TaskRef, end: End) {
+    fn count_end(&self, group: &GroupState, cell: &TaskRef, end: TaskEnd) {
         group.any_ended.set(true);
-        if end == End::Ok {
+        if end == TaskEnd::Ok {
             group.succeeded.set(true);
         }
         if cell.has_joiners() {
@@ -255,7 +255,7 @@ impl Core {
             ended.borrow_mut().push_back(told);
         }
         let down = group.failing.get() || group.stage.get() != GroupStage::Open;
-        let failed = matches!(end, End::Failed | End::Panicked);
+        let failed = matches!(end, TaskEnd::Failed | TaskEnd::Panicked);
         // The failed cleanup of a cancelled member is kept if the group comes down anyway; if
         // somebody cancelled that member by hand, it is not the group's failure (C6).
         if !cell.flags.any(Flags::FAILURE) || !(failed || down) {
@@ -264,8 +264,8 @@ impl Core {
         cell.flags.set(Flags::TAKEN);
         cell.holders.set(cell.holders.get() + 1);
         group.failed.borrow_mut().push(cell.clone());
-        let spared = group.wait == Wait::FirstOk
-            && end == End::Failed
+        let spared = group.wait == WaitPolicy::FirstOk
+            && end == TaskEnd::Failed
             && (group.counted.get() > 0 || group.succeeded.get());
         if failed && !spared && !group.failing.replace(true) && !down {
             self.cancel_members(group, CancelReason::GroupFailed, true);

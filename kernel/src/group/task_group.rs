@@ -19,7 +19,7 @@ use crate::error::{CancelReason, GroupError, TaskCancelled};
 use crate::group::body::{NextDone, Progress, Until};
 use crate::group::end::run_scope;
 use crate::group::handle::{GroupEnded, GroupRef, Spawned, must};
-use crate::group::state::{GroupStage, GroupState, MemberEnd, Wait};
+use crate::group::state::{GroupStage, GroupState, MemberEnd, WaitPolicy};
 use crate::spawn::Task;
 use crate::task::body::TaskOutput;
 use crate::wait::handoff;
@@ -118,7 +118,7 @@ where
     where
         B: ScopeBody<T, E>,
     {
-        Self::scope_with(Wait::All, body)
+        Self::scope_with(WaitPolicy::All, body)
     }
 
     /// [`scope`](TaskGroup::scope) that waits only as `wait` says and then cancels the rest.
@@ -135,7 +135,7 @@ where
     ///
     /// As [`scope`](TaskGroup::scope).
     #[track_caller]
-    pub fn scope_with<T, B>(wait: Wait, body: B) -> impl Future<Output = Result<T, E>>
+    pub fn scope_with<T, B>(wait: WaitPolicy, body: B) -> impl Future<Output = Result<T, E>>
     where
         B: ScopeBody<T, E>,
     {
@@ -166,7 +166,7 @@ where
         B: ScopeBody<T, E>,
     {
         let site = Location::caller();
-        InKernel::new("a task group", site, run_scope(Wait::All, body, site, true))
+        InKernel::new("a task group", site, run_scope(WaitPolicy::All, body, site, true))
     }
 
     /// A group of its own, that waits for all its members.
@@ -179,7 +179,7 @@ where
     /// Outside a kernel.
     #[track_caller]
     pub fn new() -> Self {
-        TaskGroup::with(Wait::All)
+        TaskGroup::with(WaitPolicy::All)
     }
 
     /// A group of its own, that waits as `wait` says.
@@ -188,12 +188,12 @@ where
     ///
     /// Outside a kernel.
     #[track_caller]
-    pub fn with(wait: Wait) -> Self {
+    pub fn with(wait: WaitPolicy) -> Self {
         let core = current::with("TaskGroup::new", Rc::clone);
         TaskGroup::open(core, wait, true)
     }
 
-    pub(crate) fn open(core: Rc<Core>, wait: Wait, records: bool) -> Self {
+    pub(crate) fn open(core: Rc<Core>, wait: WaitPolicy, records: bool) -> Self {
         let state = core.open_group(wait, records);
         TaskGroup { core, state, error: PhantomData }
     }

@@ -23,7 +23,7 @@ use crate::parts::timers::Action;
 use crate::run::builder::Builder;
 use crate::run::tick::{PollMain, Turn, Wheel};
 use crate::task::body::Verdict;
-use crate::task::cell::End;
+use crate::task::cell::TaskEnd;
 use crate::task::chunk::TaskRef;
 use crate::task::state::Flags;
 
@@ -178,7 +178,7 @@ impl Kernel {
                 Err(payload) => Err(payload),
             }
         };
-        let end = if ended.is_ok() { End::Ok } else { End::Panicked };
+        let end = if ended.is_ok() { TaskEnd::Ok } else { TaskEnd::Panicked };
         core.finish(&cell, end, Echo::Yes);
         cell.flags.clear(Flags::FAILURE);
         core.let_go(&cell);
@@ -248,7 +248,7 @@ struct MainCell<'a> {
 impl Drop for MainCell<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            self.core.finish(self.cell, End::Aborted, Echo::Yes);
+            self.core.finish(self.cell, TaskEnd::Aborted, Echo::Yes);
             self.core.let_go(self.cell);
         }
     }

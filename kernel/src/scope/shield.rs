@@ -27,16 +27,25 @@ use crate::wait::point::CancelPoint;
 /// # Cancellation
 ///
 /// Held back, and delivered at the first await point after the outermost shield that would park.
-pub fn disable_cancellation<F: Future>(body: F) -> Shield<F> {
+pub fn shield<F: Future>(body: F) -> Shield<F> {
     Shield { body, scope: None, limit: None }
 }
 
-/// [`disable_cancellation`], but the shield ends `limit` after the first poll; `body` goes on.
+/// [`shield()`] by the name that it has in curio.
+///
+/// # Cancellation
+///
+/// As [`shield()`].
+pub fn disable_cancellation<F: Future>(body: F) -> Shield<F> {
+    shield(body)
+}
+
+/// [`shield()`], but the shield ends `limit` after the first poll; `body` goes on.
 ///
 /// # Cancellation
 ///
 /// Held back for `limit`; then it reaches the await point where `body` is parked.
-pub fn disable_cancellation_for<F: Future>(limit: Duration, body: F) -> Shield<F> {
+pub fn shield_for<F: Future>(limit: Duration, body: F) -> Shield<F> {
     Shield { body, scope: None, limit: Some(limit) }
 }
 
@@ -84,7 +93,7 @@ pub fn check_cancellation() -> Option<TaskCancelled> {
 /// So the cancellation of another task, got by awaiting it, is a real error, unless the caller is
 /// being cancelled too. And in the cleanup of a cancelled task every error of a type that cannot be
 /// looked into, such as an enum of the program, counts as the cancellation, also a real one; in a
-/// [`disable_cancellation`] it does not. Outside a kernel nothing is cancelled.
+/// [`shield()`] it does not. Outside a kernel nothing is cancelled.
 ///
 /// # Errors
 ///
@@ -106,7 +115,7 @@ pub fn unless_cancelled<T, E: 'static>(
 }
 
 pin_project! {
-    /// The future of [`disable_cancellation`] and [`disable_cancellation_for`].
+    /// The future of [`shield()`] and [`shield_for`].
     #[must_use = "futures do nothing unless you `.await` or poll them"]
     pub struct Shield<F> {
         // In front of the guard, so that it is dropped first.

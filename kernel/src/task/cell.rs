@@ -35,7 +35,7 @@ use crate::wait::queue::WaitQueue;
 
 /// How a task ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum TaskEnd {
     /// With a value.
     Ok,
     /// With an error.
@@ -176,7 +176,7 @@ impl TaskCell {
         self.flags.any(Flags::ENDED)
     }
 
-    pub(crate) fn end(&self) -> Option<End> {
+    pub(crate) fn end(&self) -> Option<TaskEnd> {
         self.is_ended().then(|| self.flags.end())
     }
 

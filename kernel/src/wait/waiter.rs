@@ -91,7 +91,7 @@ mod tests {
     use super::*;
     use crate::core::state::{Core, Settings};
     use crate::error::Echo;
-    use crate::task::cell::End;
+    use crate::task::cell::TaskEnd;
     use crate::task::chunk::Chunk;
     use crate::task::state::Flags;
 
@@ -102,7 +102,7 @@ mod tests {
         cell.begin(1);
         let mut target = Target::default();
         target.set_task(&cell);
-        core.finish(&cell, End::Ok, Echo::Yes);
+        core.finish(&cell, TaskEnd::Ok, Echo::Yes);
         assert!(cell.flags.any(Flags::FREE));
         target.wake();
         assert!(core.ready.borrow().is_empty());

@@ -7,8 +7,8 @@ use std::io;
 use std::rc::Rc;
 
 use kernel::{
-    CancelReason, Result, TaskCancelled, TaskError, TaskGroup, TaskTimeout, disable_cancellation,
-    sleep, spawn, testing, timeout_after, unless_cancelled,
+    CancelReason, Result, TaskCancelled, TaskError, TaskGroup, TaskTimeout, shield, sleep, spawn,
+    testing, timeout_after, unless_cancelled,
 };
 
 use crate::support::time::secs;
@@ -180,7 +180,7 @@ fn an_error_in_the_cleanup_is_looked_into() {
             let known = unless_cancelled(Err::<(), _>(broken::<io::Error>()));
             assert_eq!(known.unwrap().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
             assert_eq!(unless_cancelled(Err::<(), _>(Mine::Broken)).unwrap_err(), cancelled);
-            disable_cancellation(async {
+            shield(async {
                 let unknown = unless_cancelled(Err::<(), _>(Mine::Broken)).unwrap();
                 assert!(matches!(unknown, Err(Mine::Broken)));
             })
@@ -197,7 +197,7 @@ fn an_error_in_the_cleanup_is_looked_into() {
 #[test]
 fn a_timeout_inside_a_shield_counts_there() {
     testing::run(async || {
-        disable_cancellation(async {
+        shield(async {
             let attempts = Rc::new(Cell::new(0));
             assert!(timeout_after(secs(4), retry::<Mine>(attempts.clone())).await.is_err());
             assert_eq!(attempts.get(), 2);

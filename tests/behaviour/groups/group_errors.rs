@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use kernel::{
-    End, Kernel, Task, TaskCancelled, TaskError, TaskGroup, TaskTimeout, Wait, cancelled,
+    Kernel, Task, TaskCancelled, TaskEnd, TaskError, TaskGroup, TaskTimeout, WaitPolicy, cancelled,
     ignore_after, sleep, spawn, testing, timeout_after,
 };
 
@@ -170,7 +170,7 @@ async fn groups<E: Usable>() {
     })
     .await;
     assert_eq!(ended.unwrap_err().text(), "broken");
-    assert_eq!(sibling.unwrap().end(), Some(End::Cancelled));
+    assert_eq!(sibling.unwrap().end(), Some(TaskEnd::Cancelled));
 
     let all = TaskGroup::<E>::scope_all(async |g| {
         g.spawn(breaks(1, "one"));
@@ -183,7 +183,7 @@ async fn groups<E: Usable>() {
     let others: Vec<String> = all.others.iter().map(E::text).collect();
     assert_eq!((all.first.text(), others), ("one".to_owned(), vec!["two".to_owned()]));
 
-    let first_ok = TaskGroup::<E>::with(Wait::FirstOk);
+    let first_ok = TaskGroup::<E>::with(WaitPolicy::FirstOk);
     first_ok.spawn(breaks(1, "overlooked"));
     first_ok.spawn(wins(2));
     first_ok.spawn(wins(3));

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use kernel::{
-    CancelReason, End, GroupEnded, GroupRef, TaskCancelled, TaskGroup, sleep, spawn, testing,
+    CancelReason, GroupEnded, GroupRef, TaskCancelled, TaskEnd, TaskGroup, sleep, spawn, testing,
     yield_now,
 };
 
@@ -141,7 +141,7 @@ fn try_spawn_says_that_the_group_has_ended() {
         let group = TaskGroup::<io::Error>::new();
         let member = group.try_spawn(wins(1)).unwrap();
         group.join().await.unwrap();
-        assert_eq!(member.end(), Some(End::Ok));
+        assert_eq!(member.end(), Some(TaskEnd::Ok));
         assert!(group.try_spawn(wins(1)).is_err());
         assert!(GroupEnded.to_string().contains("has ended"));
     });

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use kernel::{
-    CancelReason, End, Result, Task, TaskCancelled, TaskError, TaskGroup, TaskState, handle,
+    CancelReason, Result, Task, TaskCancelled, TaskEnd, TaskError, TaskGroup, TaskState, handle,
     on_thread, sleep, spawn, spawn_named, testing, timeout_after,
 };
 
@@ -67,7 +67,7 @@ fn a_task_that_cannot_fail_returns_nothing() {
         let named = spawn_named("notes", notes(done.clone()));
         testing::settle().await.unwrap();
         named.cancel().await.unwrap();
-        assert_eq!(named.end(), Some(End::Ok));
+        assert_eq!(named.end(), Some(TaskEnd::Ok));
         assert_eq!(named.await, Ok(()));
         assert_eq!(done.get(), 11);
     });
