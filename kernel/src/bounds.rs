@@ -8,7 +8,7 @@ use std::fmt;
 
 use crate::error::TaskCancelled;
 use crate::group::handle::GroupRef;
-use crate::task::body::TaskOutput;
+pub use crate::task::body::TaskOutput;
 
 /// What [`run`](crate::run) takes: an async function without parameters, an async closure, or a
 /// closure that returns a future. It may borrow from its surroundings.

@@ -115,19 +115,23 @@ pub use crate::parts::mailbox::{Handle, KernelGone};
 pub use crate::run::builder::Builder;
 pub use crate::run::kernel::{Kernel, Leftovers, run};
 pub use crate::scope::shield::{
-    Cancellable, Shield, cancellable, check_cancellation, disable_cancellation, shield, shield_for,
-    unless_cancelled,
+    cancellable, check_cancellation, disable_cancellation, shield, shield_for, unless_cancelled,
 };
-pub use crate::scope::timeout::{IgnoreAfter, Timeout, ignore_after, timeout_after, timeout_at};
+pub use crate::scope::timeout::{ignore_after, timeout_after, timeout_at};
 pub use crate::spawn::{Task, handle, spawn, spawn_named};
-pub use crate::task::body::TaskOutput;
 pub use crate::task::cell::TaskEnd;
-pub use crate::wait::join::{Cancel, Join, TaskFuture, WaitEnd};
 pub use crate::wait::point::CancelPoint;
-pub use crate::wait::sleep::{
-    Interval, Sleep, YieldNow, interval, now, sleep, sleep_until, yield_now,
-};
+pub use crate::wait::sleep::{interval, now, sleep, sleep_until, yield_now};
 pub use crate::wait::thread::on_thread;
+
+/// What the kernel's functions return, for a program that must name it: the futures, and the
+/// [`Interval`](future::Interval) whose ticks are futures.
+pub mod future {
+    pub use crate::scope::shield::{Cancellable, Shield};
+    pub use crate::scope::timeout::{IgnoreAfter, Timeout};
+    pub use crate::wait::join::{Cancel, Join, TaskFuture, WaitEnd};
+    pub use crate::wait::sleep::{Interval, Sleep, YieldNow};
+}
 
 /// FIFO waiters with hand-over: what every primitive of `sync` stands on.
 pub mod wait_queue {
