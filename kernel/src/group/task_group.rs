@@ -83,19 +83,37 @@ where
     /// cancellation of this task, cancels the members. Whatever happens, all members have ended
     /// when this returns. A member that is to use the group takes `g` along: it is `Copy`.
     ///
-    /// Members return `Result<_, E>`, or `()` if they cannot fail; values come by [`Task::join`].
+    /// Members return `Result<_, E>`, or `()` if they cannot fail; values come by `task.await`.
     ///
     /// `body` is an async closure, `async |g| ..`, which may borrow; or one that returns a future,
-    /// `|g| async move ..`. Where nothing else tells the error type of the group, name it in front:
+    /// `|g| async move ..`. As the last expression of a function this call gets the error type of
+    /// the function. Elsewhere, in front of a `?` say, name the type behind `TaskGroup`:
     ///
     /// ```
-    /// # use kernel::{TaskCancelled, TaskGroup, yield_now};
+    /// # use std::{error::Error, io};
+    /// # use kernel::{TaskCancelled, TaskGroup};
+    /// # async fn read() -> io::Result<u8> { Ok(1) }
+    /// #[derive(Debug, thiserror::Error)]
+    /// enum MyError {
+    ///     #[error(transparent)]
+    ///     Cancelled(#[from] TaskCancelled),
+    ///     #[error(transparent)]
+    ///     Io(#[from] io::Error),
+    /// }
+    ///
     /// # kernel::run(async || {
-    /// TaskGroup::<TaskCancelled>::scope(|g| async move {
-    ///     g.spawn(async { yield_now().await });
-    ///     Ok(())
+    /// let io = TaskGroup::<io::Error>::scope(async |g| g.spawn(read()).await).await?;
+    /// let own = TaskGroup::<MyError>::scope(async |g| {
+    ///     // The `?` makes a `MyError` of the `io::Error`.
+    ///     g.spawn(async { Ok(read().await?) }).await
     /// })
-    /// .await
+    /// .await?;
+    /// let boxed = TaskGroup::<Box<dyn Error>>::scope(|g| async move {
+    ///     g.spawn(async { Ok(read().await?) }).await
+    /// })
+    /// .await?;
+    /// assert_eq!(io + own + boxed, 3);
+    /// # Ok::<_, Box<dyn Error>>(())
     /// # }).unwrap();
     /// ```
     ///
@@ -121,17 +139,10 @@ where
         Self::scope_with(WaitPolicy::All, body)
     }
 
-    /// [`scope`](TaskGroup::scope) that waits only as `wait` says and then cancels the rest.
-    ///
-    /// # Errors
-    ///
-    /// As [`scope`](TaskGroup::scope).
+    /// [`scope`](TaskGroup::scope) that waits only as `wait` says and then cancels the rest. It
+    /// fails and panics as `scope` does.
     ///
     /// # Cancellation
-    ///
-    /// As [`scope`](TaskGroup::scope).
-    ///
-    /// # Panics
     ///
     /// As [`scope`](TaskGroup::scope).
     #[track_caller]
@@ -146,7 +157,8 @@ where
         })
     }
 
-    /// [`scope`](TaskGroup::scope) that gives every error, in the order in which they came.
+    /// [`scope`](TaskGroup::scope) that gives every error, in the order in which they came. It
+    /// panics as `scope` does.
     ///
     /// # Errors
     ///
@@ -154,10 +166,6 @@ where
     /// member caused has none of its own.
     ///
     /// # Cancellation
-    ///
-    /// As [`scope`](TaskGroup::scope).
-    ///
-    /// # Panics
     ///
     /// As [`scope`](TaskGroup::scope).
     #[track_caller]
@@ -306,17 +314,10 @@ where
         async move { self.conclude(Ok(()), site, false).await.map_err(|errors| errors.first) }
     }
 
-    /// [`join`](TaskGroup::join) that gives every error.
-    ///
-    /// # Errors
-    ///
-    /// All failures, in the order in which they came.
+    /// [`join`](TaskGroup::join) that gives every error, in the order in which they came. It panics
+    /// as `join` does.
     ///
     /// # Cancellation
-    ///
-    /// As [`join`](TaskGroup::join).
-    ///
-    /// # Panics
     ///
     /// As [`join`](TaskGroup::join).
     #[track_caller]
