@@ -9,7 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use kernel::{JoinedExt, TaskGroup, TaskTimeout, timeout_after};
+use kernel::{TaskGroup, TaskTimeout, timeout_after};
 use net::{TcpListener, TcpStream};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -44,7 +44,7 @@ async fn demo() -> io::Result<()> {
     TaskGroup::scope(async |g| {
         // A daemon: the group does not wait for it, and cancels it when the client is done.
         g.spawn_daemon(listener.serve(echo));
-        g.spawn(client(address)).join().await?.flat()
+        g.spawn(client(address)).await
     })
     .await
 }

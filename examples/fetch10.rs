@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use kernel::{JoinedExt, Kernel, TaskGroup, now, sleep};
+use kernel::{Kernel, TaskGroup, now, sleep};
 use net::{TcpListener, TcpStream};
 
 /// Answers one request, after a second.
@@ -49,7 +49,7 @@ async fn together(address: SocketAddr) -> io::Result<()> {
     TaskGroup::scope(async |g| {
         let fetches: Vec<_> = (0..10).map(|_| g.spawn(fetch(address))).collect();
         for fetch in fetches {
-            let (status, body) = fetch.join().await?.flat()?;
+            let (status, body) = fetch.await?;
             println!("{status}: {}", body.trim_end());
         }
         Ok(())

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use kernel::{JoinedExt, Kernel, Result, TaskGroup, now, sleep};
+use kernel::{Kernel, Result, TaskGroup, now, sleep};
 
 async fn factorial(name: &'static str, number: u64) -> Result<u64> {
     let mut product = 1;
@@ -22,7 +22,7 @@ async fn gather() -> Result<Vec<u64>> {
         let tasks = [("A", 2), ("B", 3), ("C", 4)].map(|(name, n)| g.spawn(factorial(name, n)));
         let mut products = Vec::new();
         for task in tasks {
-            products.push(task.join().await?.flat()?);
+            products.push(task.await?);
         }
         Ok(products)
     })

@@ -6,7 +6,7 @@ use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
-use kernel::{JoinedExt, Kernel, cancelled, disable_cancellation, sleep, spawn, timeout_after};
+use kernel::{Kernel, cancelled, shield, sleep, spawn, timeout_after};
 use net::{TcpListener, TcpStream};
 
 const CLIENTS: usize = 100;
@@ -25,7 +25,7 @@ async fn converse(stream: &TcpStream) -> io::Result<()> {
     let mut question = [0; 64];
     while stream.read(&mut question).await? > 0 {
         // Half an answer is worse than none: a cancellation waits until it is whole.
-        disable_cancellation(answer(stream)).await?;
+        shield(answer(stream)).await?;
     }
     Ok(())
 }
@@ -70,7 +70,7 @@ fn main() -> io::Result<()> {
         server.cancel().await?;
         println!("the server is shut down; tasks left besides main: {}", kernel::tasks().len() - 1);
         for client in clients {
-            let heard = client.join().await?.flat()?;
+            let heard = client.await?;
             let answers = heard.strip_suffix("goodbye\n").expect("goodbye comes last");
             assert_eq!(answers.replace("let me think... yes\n", ""), "", "half an answer");
         }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use kernel::{JoinedExt, Kernel, TaskCancelled, TaskGroup, sleep};
+use kernel::{Kernel, TaskCancelled, TaskGroup, sleep, unless_cancelled};
 
 #[derive(Debug, thiserror::Error)]
 enum RequestError {
@@ -50,21 +50,23 @@ async fn handle(user: u32, order: u32) -> Result<String> {
         let order = g.spawn(fetch_order(order));
         g.spawn(write_log());
         // Both run at once; the next step needs both.
-        let (user, price) = (user.join().await?.flat()?, order.join().await?.flat()?);
+        let (user, price) = (user.await?, order.await?);
         let tax = price / 5;
         Ok(format!("{user} pays {}", price + tax))
     })
     .await
 }
 
-fn main() {
+fn main() -> Result<()> {
     Kernel::builder().virtual_clock().run(async || {
         for order in [7, 404] {
             println!("request for order {order}");
-            match handle(1, order).await {
+            // A failed request is no reason to end; a cancellation of this loop is, by the `?`.
+            match unless_cancelled(handle(1, order).await)? {
                 Ok(answer) => println!("answer: {answer}"),
                 Err(error) => println!("error: {error}"),
             }
         }
-    });
+        Ok(())
+    })
 }

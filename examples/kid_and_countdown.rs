@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use kernel::{JoinedExt, Kernel, Result, sleep, spawn};
+use kernel::{Kernel, Result, sleep, spawn};
 
 fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -35,8 +35,9 @@ async fn parent() -> Result<()> {
     countdown(10).await?;
 
     println!("We're leaving!");
-    // The first `?`: was I cancelled while I waited? The second: how did the kid end?
-    let answer = kid.join().await?.flat()?;
+    // Parks until the kid has ended. An error of the kid, or a cancellation of the parent while it
+    // waits, comes out by the `?`.
+    let answer = kid.await?;
     println!("Kid: {answer}");
     println!("Leaving, at last");
     Ok(())

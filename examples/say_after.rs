@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use kernel::{JoinedExt, Kernel, Result, now, sleep, spawn};
+use kernel::{Kernel, Result, now, sleep, spawn};
 
 async fn say_after(delay_secs: u64, what: &'static str) -> Result<()> {
     sleep(Duration::from_secs(delay_secs)).await?;
@@ -20,8 +20,8 @@ async fn one_after_another() -> Result<()> {
 async fn together() -> Result<()> {
     let hello = spawn(say_after(1, "hello"));
     let world = spawn(say_after(2, "world"));
-    hello.join().await?.flat()?;
-    world.join().await?.flat()
+    hello.await?;
+    world.await
 }
 
 fn main() -> Result<()> {

@@ -37,8 +37,8 @@ pub mod prelude {
     pub use std::time::Duration;
 
     pub use kernel::{
-        JoinedExt, Result, Task, TaskCancelled, TaskError, TaskGroup, TaskTimeout, cancelled,
-        disable_cancellation, ignore_after, run, sleep, spawn, timeout_after, yield_now,
+        Result, Task, TaskCancelled, TaskError, TaskGroup, TaskTimeout, cancelled, ignore_after,
+        run, shield, sleep, spawn, timeout_after, unless_cancelled, yield_now,
     };
     pub use net::{TcpListener, TcpStream, tcp_server};
     pub use sync::{Condition, Event, Lock, Queue, Semaphore};

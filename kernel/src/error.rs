@@ -73,7 +73,7 @@ pub enum CancelReason {
     /// The kernel is shutting down.
     #[error("the kernel is shutting down")]
     Shutdown,
-    /// The task was dropped by `abort`; only `JoinedExt::flat` makes this.
+    /// The task was dropped by `abort`; only `task.await` makes this.
     #[error("it was aborted")]
     Aborted,
 }
@@ -200,41 +200,6 @@ impl fmt::Display for Count {
     }
 }
 
-/// Makes the outcome of a `join` one level: `task.join().await?.flat()?`.
-pub trait JoinedExt<T, E> {
-    /// The value, or the task's own error, whether it was cancelled or not.
-    ///
-    /// # Errors
-    ///
-    /// The error that the task ended in; [`TaskCancelled`] with [`CancelReason::Aborted`] for an
-    /// aborted one.
-    ///
-    /// # Panics
-    ///
-    /// Goes on with the task's own panic, and panics if the outcome was already taken.
-    fn flat(self) -> std::result::Result<T, E>
-    where
-        E: From<TaskCancelled>;
-}
-
-impl<T, E> JoinedExt<T, E> for std::result::Result<T, TaskError<E>> {
-    #[track_caller]
-    fn flat(self) -> std::result::Result<T, E>
-    where
-        E: From<TaskCancelled>,
-    {
-        match self {
-            Ok(value) => Ok(value),
-            Err(TaskError::Failed(error) | TaskError::Cancelled(error)) => Err(error),
-            Err(TaskError::Panicked(panic)) => panic.resume(),
-            Err(TaskError::Aborted) => Err(TaskCancelled::new(CancelReason::Aborted).into()),
-            Err(TaskError::Taken) => panic!(
-                "the outcome of the task was already taken, by an earlier `join` or by its group"
-            ),
-        }
-    }
-}
-
 /// Finds a [`TaskCancelled`] anywhere in a chain of errors, also inside an [`io::Error`].
 ///
 /// ```
@@ -277,21 +242,29 @@ pub(crate) enum Echo {
 
 /// Looks into the error types that the kernel knows.
 pub(crate) fn echo<E: 'static>(error: &E) -> Echo {
+    match as_known(error) {
+        None => Echo::Unknown,
+        Some(error) if cancelled(error).is_some() => Echo::Yes,
+        Some(_) => Echo::No,
+    }
+}
+
+/// An error of one of the types that the kernel knows: those that can be looked into.
+pub(crate) fn as_known<E: 'static>(error: &E) -> Option<&(dyn Error + 'static)> {
     let any: &dyn Any = error;
-    let found = if any.is::<TaskCancelled>() {
-        true
-    } else if any.is::<TaskTimeout>() {
-        false
+    if let Some(error) = any.downcast_ref::<TaskCancelled>() {
+        Some(error)
+    } else if let Some(error) = any.downcast_ref::<TaskTimeout>() {
+        Some(error)
     } else if let Some(error) = any.downcast_ref::<io::Error>() {
-        cancelled(error).is_some()
+        Some(error)
     } else if let Some(error) = any.downcast_ref::<Box<dyn Error + Send + Sync>>() {
-        cancelled(&**error).is_some()
+        Some(&**error)
     } else if let Some(error) = any.downcast_ref::<Box<dyn Error + Send>>() {
-        cancelled(&**error).is_some()
+        Some(&**error)
     } else if let Some(error) = any.downcast_ref::<Box<dyn Error>>() {
-        cancelled(&**error).is_some()
+        Some(&**error)
     } else {
-        return Echo::Unknown;
-    };
-    if found { Echo::Yes } else { Echo::No }
+        None
+    }
 }

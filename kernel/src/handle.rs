@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::core::current;
 use crate::id::TaskId;
 use crate::run::kernel::Kernel;
+use crate::task::bounds::SpawnOutput;
 use crate::task::waker::{Message, Remote};
 
 /// A handle of this kernel for other threads.
@@ -61,12 +62,11 @@ impl Handle {
     /// # Errors
     ///
     /// [`KernelGone`]; `build` is dropped here, unused.
-    pub fn spawn<B, F, T, E>(&self, build: B) -> Result<(), KernelGone>
+    pub fn spawn<B, F, R>(&self, build: B) -> Result<(), KernelGone>
     where
         B: FnOnce() -> F + Send + 'static,
-        F: Future<Output = Result<T, E>> + 'static,
-        T: 'static,
-        E: std::fmt::Debug + 'static,
+        F: Future<Output = R> + 'static,
+        R: SpawnOutput,
     {
         let spawn = move || drop(crate::spawn(build()));
         self.remote.post(Message::Spawn(Box::new(spawn))).map_err(|_| KernelGone)

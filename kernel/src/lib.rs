@@ -83,7 +83,7 @@
 //!
 //! ```compile_fail,E0277
 //! # kernel::run(async || {
-//! kernel::spawn(async { 1 }); // a task returns a `Result`
+//! kernel::spawn(async { 1 }); // a task returns a `Result` or `()`
 //! # });
 //! ```
 //!
@@ -105,30 +105,33 @@
 pub use crate::core::inspect::{ParkedAt, TaskInfo, TaskState, current_task, tasks};
 pub use crate::core::report::{Failure, ProgramCode, Report};
 pub use crate::error::{
-    CancelReason, GroupError, JoinedExt, Panic, Result, TaskCancelled, TaskError, TaskTimeout,
-    cancelled,
+    CancelReason, GroupError, Panic, Result, TaskCancelled, TaskError, TaskTimeout, cancelled,
 };
 pub use crate::group::handle::{GroupEnded, GroupRef};
-pub use crate::group::state::{MemberEnd, Wait};
+pub use crate::group::state::{MemberEnd, WaitPolicy};
 pub use crate::group::task_group::TaskGroup;
 pub use crate::handle::{Handle, KernelGone, handle};
 pub use crate::id::TaskId;
 pub use crate::run::builder::Builder;
 pub use crate::run::kernel::{Kernel, Leftovers, run};
 pub use crate::scope::shield::{
-    Cancellable, Shield, cancellable, check_cancellation, disable_cancellation,
-    disable_cancellation_for,
+    cancellable, check_cancellation, disable_cancellation, shield, shield_for, unless_cancelled,
 };
-pub use crate::scope::timeout::{IgnoreAfter, Timeout, ignore_after, timeout_after, timeout_at};
+pub use crate::scope::timeout::{ignore_after, timeout_after, timeout_at};
 pub use crate::spawn::{Task, spawn, spawn_named};
-pub use crate::task::body::TaskOutput;
-pub use crate::task::cell::End;
-pub use crate::wait::join::{Cancel, Join, WaitEnd};
+pub use crate::task::cell::TaskEnd;
 pub use crate::wait::point::CancelPoint;
-pub use crate::wait::sleep::{
-    Interval, Sleep, YieldNow, interval, now, sleep, sleep_until, yield_now,
-};
+pub use crate::wait::sleep::{interval, now, sleep, sleep_until, yield_now};
 pub use crate::wait::thread::on_thread;
+
+/// What the kernel's functions return, for a program that must name it: the futures, and the
+/// [`Interval`](future::Interval) whose ticks are futures.
+pub mod future {
+    pub use crate::scope::shield::{Cancellable, Shield};
+    pub use crate::scope::timeout::{IgnoreAfter, Timeout};
+    pub use crate::wait::join::{Cancel, Join, TaskFuture, WaitEnd};
+    pub use crate::wait::sleep::{Interval, Sleep, YieldNow};
+}
 
 /// FIFO waiters with hand-over: what every primitive of `sync` stands on.
 pub mod wait_queue {
@@ -139,6 +142,7 @@ pub mod wait_queue {
 /// The bounds of `run`, `spawn`, `scope` and the timeouts, with messages for the compiler to show.
 pub mod bounds {
     pub use crate::group::bounds::ScopeBody;
+    pub use crate::task::body::TaskOutput;
     pub use crate::task::bounds::{Main, SpawnOutput, TimeoutOutput};
 }
 

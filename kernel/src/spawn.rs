@@ -18,14 +18,14 @@ use crate::error::{CancelReason, TaskCancelled};
 use crate::id::TaskId;
 use crate::scope::timeout::timeout_after;
 use crate::task::bounds::SpawnOutput;
-use crate::task::cell::End;
+use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
-use crate::wait::join::{Cancel, Join, WaitEnd};
+use crate::wait::join::{Cancel, Join, TaskFuture, WaitEnd};
 
 /// Starts a task: it is queued behind all that are ready, and the caller goes on.
 ///
-/// The future need not be `Send`. A task that is spawned while the kernel shuts down is born
-/// cancelled.
+/// The future need not be `Send`. It gives a `Result`, or `()` if the task cannot fail. A task that
+/// is spawned while the kernel shuts down is born cancelled.
 ///
 /// If the compiler cannot tell the error type of an `async` block, end the block with
 /// `Ok::<_, TaskCancelled>(value)`. A block that never ends needs its type in front:
@@ -36,7 +36,7 @@ use crate::wait::join::{Cancel, Join, WaitEnd};
 ///
 /// kernel::run(async || {
 ///     let task = spawn(async { Ok::<_, TaskCancelled>(6 * 7) });
-///     assert_eq!(task.join().await?.unwrap(), 42);
+///     assert_eq!(task.await?, 42);
 ///     Ok::<_, TaskCancelled>(())
 /// })?;
 /// # Ok::<(), TaskCancelled>(())
@@ -96,10 +96,34 @@ where
     task
 }
 
-/// A task that was spawned: joins it, cancels it, looks at it.
+/// A task that was spawned: awaits it, cancels it, looks at it.
 ///
-/// Dropping the handle lets the task go on. A failure that nobody joins is reported when the task
-/// has ended and its last handle is gone.
+/// `task.await` waits for the task to end and gives its `Result<T, E>`, where `E` implements
+/// `From<TaskCancelled>`. The error is the task's own, or a cancellation as `E`: of the caller
+/// while it waited, or of a task that was aborted. A panic of the task goes on in the caller. To
+/// tell these apart, use [`join`](Task::join). To await a task and keep its handle, await a
+/// reference.
+///
+/// ```
+/// use kernel::{Result, TaskCancelled, sleep, spawn};
+/// # use std::time::Duration;
+///
+/// async fn answer() -> Result<u32> {
+///     sleep(Duration::from_millis(1)).await?;
+///     Ok(42)
+/// }
+///
+/// kernel::run(async || {
+///     let (one, two) = (spawn(answer()), spawn(answer()));
+///     assert_eq!((&one).await? + two.await?, 84);
+///     assert!(one.is_done());
+///     Ok::<_, TaskCancelled>(())
+/// })?;
+/// # Ok::<(), TaskCancelled>(())
+/// ```
+///
+/// Dropping the handle lets the task go on. A failure that no caller takes is reported when the
+/// task has ended and its last handle is gone.
 ///
 /// A task and its handle stay on the thread of their kernel. Send other threads a
 /// [`handle`](crate::handle) of the kernel and the task's [`id`](Task::id):
@@ -131,8 +155,8 @@ impl<T: 'static, E: 'static> Task<T, E> {
         Task { cell, output: PhantomData }
     }
 
-    /// Waits for the task to end and takes its outcome. The first that comes takes it; later ones
-    /// get [`TaskError::Taken`](crate::TaskError::Taken).
+    /// Waits for the task to end and takes its outcome, in two levels; `task.await` gives it in
+    /// one. The first call takes it; later ones get [`TaskError::Taken`](crate::TaskError::Taken).
     ///
     /// # Errors
     ///
@@ -239,7 +263,7 @@ impl<T: 'static, E: 'static> Task<T, E> {
     }
 
     /// How it ended, if it has.
-    pub fn end(&self) -> Option<End> {
+    pub fn end(&self) -> Option<TaskEnd> {
         self.cell.end()
     }
 
@@ -247,6 +271,41 @@ impl<T: 'static, E: 'static> Task<T, E> {
         self.cell.flags.set(Flags::NAMED);
         let old = self.cell.core().names.borrow_mut().insert(self.cell.index(), name);
         drop(old);
+    }
+}
+
+impl<T: 'static, E: From<TaskCancelled> + 'static> IntoFuture for Task<T, E> {
+    type Output = Result<T, E>;
+    type IntoFuture = TaskFuture<T, E>;
+
+    /// Waits for the task to end and gives its result. The first call takes it.
+    ///
+    /// # Cancellation
+    ///
+    /// Only the wait is abandoned: the task goes on. To await it again, await a reference.
+    ///
+    /// # Panics
+    ///
+    /// When awaited: goes on with the task's own panic, and panics if the outcome was already
+    /// taken.
+    #[track_caller]
+    fn into_future(self) -> TaskFuture<T, E> {
+        TaskFuture::new(self.join())
+    }
+}
+
+impl<T: 'static, E: From<TaskCancelled> + 'static> IntoFuture for &Task<T, E> {
+    type Output = Result<T, E>;
+    type IntoFuture = TaskFuture<T, E>;
+
+    /// As for the task itself, and the handle is kept.
+    ///
+    /// # Cancellation
+    ///
+    /// Only the wait is abandoned: the task goes on, and its outcome stays with it.
+    #[track_caller]
+    fn into_future(self) -> TaskFuture<T, E> {
+        TaskFuture::new(self.join())
     }
 }
 

@@ -25,7 +25,7 @@
 //!     let mut buf = [0; 5];
 //!     stream.read_exact(&mut buf).await?;
 //!     assert_eq!(&buf, b"hello");
-//!     client.join().await?.unwrap();
+//!     client.await?;
 //!     Ok(())
 //! })?;
 //! # Ok::<(), io::Error>(())

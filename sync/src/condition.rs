@@ -31,7 +31,7 @@ use crate::lock::LockGuard;
 ///     let (lock, changed) = &*shared;
 ///     lock.acquire().await?.push(7);
 ///     changed.notify(1);
-///     assert_eq!(consumer.join().await?.unwrap(), Some(7));
+///     assert_eq!(consumer.await?, Some(7));
 ///     Ok::<(), TaskCancelled>(())
 /// })?;
 /// # Ok::<(), TaskCancelled>(())

@@ -22,7 +22,7 @@ use kernel::wait_queue::{Handoff, Wait, WaitQueue};
 ///         async move { start.wait().await }
 ///     });
 ///     start.set();
-///     waiter.join().await?.unwrap();
+///     waiter.await?;
 ///     Ok::<(), TaskCancelled>(())
 /// })?;
 /// # Ok::<(), TaskCancelled>(())

@@ -30,7 +30,7 @@ use kernel::wait_queue::{Handoff, Wait, WaitQueue};
 ///     });
 ///     queue.put("one").await?;
 ///     queue.put("two").await?;
-///     assert_eq!(consumer.join().await?.unwrap(), ("one", "two"));
+///     assert_eq!(consumer.await?, ("one", "two"));
 ///     Ok::<(), TaskCancelled>(())
 /// })?;
 /// # Ok::<(), TaskCancelled>(())

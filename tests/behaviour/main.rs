@@ -27,6 +27,7 @@ mod kernel {
     mod reports;
     mod reports_blame;
     mod round_corners;
+    mod task_await;
     mod wakers;
 }
 
@@ -39,6 +40,7 @@ mod cancel {
     mod grace;
     mod leaf_kinds;
     mod shields;
+    mod unless_cancelled;
 }
 
 /// Task groups.

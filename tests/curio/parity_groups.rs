@@ -8,7 +8,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use kernel::{End, TaskCancelled, TaskError, TaskGroup, Wait, sleep, spawn, testing};
+use kernel::{TaskCancelled, TaskEnd, TaskError, TaskGroup, WaitPolicy, sleep, spawn, testing};
 
 use crate::support::time::secs;
 
@@ -22,7 +22,7 @@ async fn wins(after: u64) -> io::Result<u64> {
 fn an_empty_group_ends_at_once_under_every_policy() {
     testing::run(async || {
         let started = kernel::now();
-        for wait in [Wait::All, Wait::Any, Wait::FirstOk, Wait::None] {
+        for wait in [WaitPolicy::All, WaitPolicy::Any, WaitPolicy::FirstOk, WaitPolicy::None] {
             let value = TaskGroup::<io::Error>::scope_with(wait, async |_| Ok("empty")).await?;
             assert_eq!(value, "empty", "{wait:?}");
             let group = TaskGroup::<io::Error>::with(wait);
@@ -74,7 +74,7 @@ fn daemons_of_every_kind_leave_the_members_alone() {
         })
         .await?;
         let ends: Vec<_> = ended.take().iter().map(|daemon| daemon.end()).collect();
-        assert_eq!(ends, [Some(End::Ok), Some(End::Failed), Some(End::Cancelled)]);
+        assert_eq!(ends, [Some(TaskEnd::Ok), Some(TaskEnd::Failed), Some(TaskEnd::Cancelled)]);
         for (member, value) in members.iter().zip([2, 3]) {
             assert_eq!(member.join().await?.unwrap(), value);
         }
@@ -92,7 +92,7 @@ fn next_done_tells_of_the_first_and_cancel_remaining_ends_the_others() {
         let first = group.spawn(wins(1));
         let others = [group.spawn(wins(1000)), group.spawn(wins(1000))];
         let told = group.next_done().await?.expect("three are running");
-        assert_eq!((told.id, told.end), (first.id(), End::Ok));
+        assert_eq!((told.id, told.end), (first.id(), TaskEnd::Ok));
         assert_eq!(first.join().await?.unwrap(), 1);
         group.cancel_remaining().await?;
         for other in &others {
@@ -111,7 +111,7 @@ fn cancel_remaining_needs_no_members() {
         group.cancel_remaining().await?;
         let member = group.spawn(sleep(Duration::ZERO));
         group.cancel_remaining().await?;
-        assert_eq!(member.end(), Some(End::Cancelled));
+        assert_eq!(member.end(), Some(TaskEnd::Cancelled));
         group.join().await
     })
     .unwrap();

@@ -11,8 +11,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use kernel::{
-    End, Kernel, TaskCancelled, TaskError, check_cancellation, disable_cancellation, sleep, spawn,
-    testing, yield_now,
+    Kernel, TaskCancelled, TaskEnd, TaskError, check_cancellation, disable_cancellation, sleep,
+    spawn, testing, yield_now,
 };
 use net::{TcpListener, TcpStream};
 use sync::Event;
@@ -89,7 +89,7 @@ fn a_shielded_task_asks_for_its_cancel_and_its_canceller_waits() {
         log.borrow_mut().push("done");
         assert_eq!(log.take(), ["slept", "cancelled", "done"]);
         assert_eq!(kernel::now() - started, secs(1));
-        assert_eq!(task.end(), Some(End::Ok));
+        assert_eq!(task.end(), Some(TaskEnd::Ok));
         Ok::<(), TaskCancelled>(())
     })
     .unwrap();
@@ -224,7 +224,7 @@ fn a_loop_of_sleeps_of_nothing_starves_no_io_and_can_be_cancelled() {
         assert_eq!(two.join().await?.unwrap(), 10);
         assert!(!looping.is_done());
         looping.cancel().await?;
-        assert_eq!(looping.end(), Some(End::Cancelled));
+        assert_eq!(looping.end(), Some(TaskEnd::Cancelled));
         Ok::<(), io::Error>(())
     })
     .unwrap();

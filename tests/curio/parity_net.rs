@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, Write};
 use std::rc::Rc;
 
-use kernel::{End, Task, TaskError, cancelled, spawn, testing, yield_now};
+use kernel::{Task, TaskEnd, TaskError, cancelled, spawn, testing, yield_now};
 use net::{TcpListener, TcpStream};
 
 use crate::support::connections;
@@ -110,7 +110,7 @@ fn a_servers_handler_ends_with_its_client() {
         }
         assert_eq!(log.take(), TALK);
         server.cancel().await?;
-        assert_eq!(server.end(), Some(End::Cancelled));
+        assert_eq!(server.end(), Some(TaskEnd::Cancelled));
         let refused = TcpStream::connect(address).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
         Ok::<(), io::Error>(())
@@ -251,7 +251,7 @@ fn a_reader_of_an_always_readable_socket_starves_nobody() {
         }
         assert!(before > 0 && !greedy.is_done());
         greedy.cancel().await?;
-        assert_eq!(greedy.end(), Some(End::Cancelled));
+        assert_eq!(greedy.end(), Some(TaskEnd::Cancelled));
         assert!(taken.get() - before <= 128);
         let mut rest = 0;
         let mut buf = [0; 4096];

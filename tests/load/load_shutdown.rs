@@ -9,7 +9,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use kernel::{JoinedExt, TaskError, cancelled, disable_cancellation, sleep, spawn, testing};
+use kernel::{TaskError, cancelled, shield, sleep, spawn, testing};
 use net::{TcpListener, TcpStream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sync::Event;
@@ -123,7 +123,7 @@ async fn converse(stream: &TcpStream, work: &Work) -> io::Result<()> {
             stream.write_all(second).await?;
             Ok::<(), io::Error>(())
         };
-        disable_cancellation(whole).await?;
+        shield(whole).await?;
         work.answered(std::mem::take(&mut new));
     }
     Ok(())
@@ -192,7 +192,7 @@ where
 
         let mut heard = Vec::new();
         for client in clients {
-            let (last, answers) = client.join().await?.flat()?;
+            let (last, answers) = client.await?;
             assert!(answers > 0, "{last:?} and no answer before");
             heard.push(last);
         }
@@ -274,7 +274,7 @@ fn a_server_that_is_cancelled_while_connections_come_loses_none_of_them() {
             server.cancel().await?;
             assert_eq!(work.handlers.get(), 0);
             for client in clients {
-                client.join().await?.flat()?;
+                client.await?;
             }
             assert_eq!((kernel::tasks().len(), open_descriptors()), (1, descriptors));
             Ok::<_, io::Error>(())

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
-use kernel::{End, Kernel, TaskCancelled, TaskGroup, sleep, spawn, testing};
+use kernel::{Kernel, TaskCancelled, TaskEnd, TaskGroup, sleep, spawn, testing};
 use sync::Event;
 
 use crate::{alone, bytes_in_use};
@@ -185,7 +185,7 @@ fn the_memory_of_a_million_tasks_is_given_back() {
             last
         });
         kernel.shutdown();
-        assert_eq!(ended.end(), Some(End::Cancelled));
+        assert_eq!(ended.end(), Some(TaskEnd::Cancelled));
         drop(ended);
         let left = bytes_in_use().saturating_sub(before);
         assert!(left < 1_000_000, "{left} bytes are left");

@@ -1,5 +1,5 @@
 //! A task that never ends, whose type nothing tells.
-//~ contains: a task returns a `Result`, and this future gives `!`
+//~ contains: a task returns a `Result` or `()`, and this future gives `!`
 //~ contains: needs its type: `spawn::<_, Result<(), TaskCancelled>>(..)`
 
 use curium::prelude::*;

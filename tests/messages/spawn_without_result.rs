@@ -1,11 +1,13 @@
-//! A task that returns no `Result`.
-//~ contains: a task returns a `Result`, and this future gives `{integer}`
-//~ contains: a task returns a `Result`, and this future gives `()`
+//! A task that returns neither a `Result` nor `()`.
+//~ contains: a task returns a `Result` or `()`, and this future gives `{integer}`
+//~ contains: a task returns a `Result` or `()`, and this future gives `&'static str`
 //~ contains: end the async block with `Ok::<_, TaskCancelled>(value)`
 
 use curium::prelude::*;
 
-async fn work() {}
+async fn work() -> &'static str {
+    "done"
+}
 
 async fn parent() -> Result<()> {
     spawn(async { 1 });

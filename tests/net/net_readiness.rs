@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
-use kernel::{disable_cancellation, spawn, testing, timeout_after};
+use kernel::{shield, spawn, testing, timeout_after};
 
 use crate::support::connections;
 
@@ -30,7 +30,7 @@ fn a_write_that_can_be_done_is_done_although_a_cancel_is_pending() {
         let task = spawn(async move {
             let mut buf = [0; 8];
             let mut read = Box::pin(stream.read(&mut buf));
-            let parked = disable_cancellation(async { futures::poll!(read.as_mut()) }).await;
+            let parked = shield(async { futures::poll!(read.as_mut()) }).await;
             assert!(parked.is_pending());
             stream.write(b"x").await
         });

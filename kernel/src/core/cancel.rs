@@ -212,6 +212,26 @@ impl Core {
         found
     }
 
+    /// The cancellation that was delivered to the scopes around the call, up to a shield (for
+    /// `unless_cancelled`): that of the outermost of those to which one was.
+    pub(crate) fn delivered_around(&self) -> Option<TaskCancelled> {
+        let cell = self.with_running(TaskRef::clone)?;
+        let scopes = self.scopes.borrow();
+        let mut found = None;
+        let mut at = current::ambient().scope;
+        while let Some(scope) = scopes.scopes.get(at as usize) {
+            if scope.kind == ScopeKind::Shield {
+                return found;
+            }
+            if scope.delivered != 0 {
+                found = Some(TaskCancelled::new(scope.reason));
+            }
+            at = scope.parent;
+        }
+        let own = cell.asked().filter(|asked| asked.delivered);
+        own.map(|asked| TaskCancelled::new(asked.reason)).or(found)
+    }
+
     /// Makes a scope below the one that is being polled.
     pub(crate) fn open_scope(&self, cell: &TaskRef, kind: ScopeKind, deadline: u64) -> u32 {
         let scope = Scope::new(cell.id(), kind, self.next_stamp(), deadline);

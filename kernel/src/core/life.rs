@@ -14,7 +14,7 @@ use crate::core::state::TaskRef;
 use crate::core::state::{Core, Stage};
 use crate::error::{CancelReason, Echo, Panic};
 use crate::task::body::{Body, Slot, TaskOutput, Verdict};
-use crate::task::cell::{End, TaskCell};
+use crate::task::cell::{TaskCell, TaskEnd};
 use crate::task::chunk::Origin;
 use crate::task::state::Flags;
 
@@ -159,18 +159,18 @@ impl Core {
                 self.report(&Report::Late { limit: LATE });
             }
         }
-        self.finish(cell, End::Aborted, Echo::Yes);
+        self.finish(cell, TaskEnd::Aborted, Echo::Yes);
     }
 
     /// A task ended: tells its group and whoever joins it.
     #[inline]
-    pub(crate) fn finish(&self, task: &TaskRef, end: End, echo: Echo) {
+    pub(crate) fn finish(&self, task: &TaskRef, end: TaskEnd, echo: Echo) {
         let cell = &**task;
         cell.flags.finish(end);
         let failure = match end {
-            End::Ok | End::Aborted => false,
-            End::Failed | End::Panicked => true,
-            End::Cancelled => echo == Echo::No,
+            TaskEnd::Ok | TaskEnd::Aborted => false,
+            TaskEnd::Failed | TaskEnd::Panicked => true,
+            TaskEnd::Cancelled => echo == Echo::No,
         };
         if failure {
             cell.flags.set(Flags::FAILURE);
@@ -191,7 +191,7 @@ impl Core {
     #[inline(always)]
     pub(crate) fn returned(&self, task: &TaskRef, verdict: Verdict) {
         match verdict {
-            Verdict::Ok => self.finish(task, End::Ok, Echo::No),
+            Verdict::Ok => self.finish(task, TaskEnd::Ok, Echo::No),
             Verdict::Err(echo) => self.failed(task, echo),
         }
     }
@@ -199,14 +199,14 @@ impl Core {
     #[inline(never)]
     fn failed(&self, cell: &TaskRef, echo: Echo) {
         let told = cell.asked().is_some_and(|asked| asked.delivered);
-        self.finish(cell, if told { End::Cancelled } else { End::Failed }, echo);
+        self.finish(cell, if told { TaskEnd::Cancelled } else { TaskEnd::Failed }, echo);
     }
 
     /// The poll of a task panicked. Its future is dropped here, after the unwinding.
     pub(crate) fn panicked(&self, cell: &TaskRef, payload: Box<dyn Any + Send>) {
         self.clear_body(cell);
         cell.set_panic(Panic::new(payload));
-        self.finish(cell, End::Panicked, Echo::No);
+        self.finish(cell, TaskEnd::Panicked, Echo::No);
     }
 
     /// Drops a task's future. On oneself: when the poll ends. On an ended task: nothing.
@@ -223,7 +223,7 @@ impl Core {
             // Destructors find the kernel of their task, whoever aborts it from wherever.
             let _entered = Entered::unless_current(cell.core());
             let body = cell.body.take();
-            self.finish(cell, End::Aborted, Echo::Yes);
+            self.finish(cell, TaskEnd::Aborted, Echo::Yes);
             if let Some(body) = body {
                 self.bury(body);
             }
@@ -354,7 +354,7 @@ impl Core {
         self.report(&Report::Failed(Failure {
             task: cell.id(),
             name: &name,
-            panicked: cell.end() == Some(End::Panicked),
+            panicked: cell.end() == Some(TaskEnd::Panicked),
             error: text.as_deref().unwrap_or(UNSHOWN),
         }));
     }

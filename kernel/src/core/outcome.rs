@@ -4,12 +4,12 @@ use std::rc::Rc;
 
 use crate::core::state::{Core, TaskRef};
 use crate::error::TaskError;
-use crate::task::cell::End;
+use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
 
 /// Takes the outcome of an ended task.
 pub(crate) fn take_outcome<T: 'static, E: 'static>(cell: &TaskRef) -> Result<T, TaskError<E>> {
-    let aborted = cell.flags.has_end(End::Aborted);
+    let aborted = cell.flags.has_end(TaskEnd::Aborted);
     if aborted || cell.flags.any(Flags::TAKEN) {
         return Err(if aborted { TaskError::Aborted } else { TaskError::Taken });
     }
@@ -18,7 +18,9 @@ pub(crate) fn take_outcome<T: 'static, E: 'static>(cell: &TaskRef) -> Result<T, 
     cell.take_output(&mut output);
     match output {
         Some(Ok(value)) => Ok(value),
-        Some(Err(error)) if cell.flags.has_end(End::Cancelled) => Err(TaskError::Cancelled(error)),
+        Some(Err(error)) if cell.flags.has_end(TaskEnd::Cancelled) => {
+            Err(TaskError::Cancelled(error))
+        }
         Some(Err(error)) => Err(TaskError::Failed(error)),
         None => Err(cell.take_panic().map_or(TaskError::Taken, TaskError::Panicked)),
     }

@@ -11,14 +11,14 @@ use crate::core::state::{Core, TaskRef};
 use crate::error::CancelReason;
 use crate::id::GroupId;
 use crate::parts::list::shrink_slab;
-use crate::task::cell::End;
+use crate::task::cell::TaskEnd;
 
 pub(crate) trait Owner {
     /// Takes a new task in. Gives the reason if it is born cancelled.
     fn adopt(&self, core: &Core, task: &TaskRef, daemon: bool) -> Option<CancelReason>;
 
     /// A task of its has ended.
-    fn ended(&self, core: &Core, task: &TaskRef, end: End);
+    fn ended(&self, core: &Core, task: &TaskRef, end: TaskEnd);
 
     /// A task of its that a cancellation had reached was joined.
     fn told(&self, core: &Core, task: &TaskRef);
@@ -74,7 +74,7 @@ impl Core {
 
     /// A task that has an owner, or had one, has ended.
     #[inline(never)]
-    pub(crate) fn owned_ended(&self, task: &TaskRef, end: End) {
+    pub(crate) fn owned_ended(&self, task: &TaskRef, end: TaskEnd) {
         if let Some(owner) = self.owner_of(task) {
             owner.ended(self, task, end);
         }

@@ -119,7 +119,7 @@ mod tests {
     use crate::core::state::Chunk;
     use crate::core::state::Settings;
     use crate::error::Echo;
-    use crate::task::cell::End;
+    use crate::task::cell::TaskEnd;
     use crate::task::state::Flags;
 
     #[test]
@@ -129,7 +129,7 @@ mod tests {
         cell.begin(1);
         let mut target = Waiter::default();
         target.set_task(&cell);
-        core.finish(&cell, End::Ok, Echo::Yes);
+        core.finish(&cell, TaskEnd::Ok, Echo::Yes);
         assert!(cell.flags.any(Flags::FREE));
         target.wake();
         assert!(core.ready.borrow().is_empty());

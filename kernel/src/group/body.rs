@@ -123,7 +123,7 @@ where
 /// What a [`Progress`] waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Until {
-    /// As the group's `Wait` says, or a failure.
+    /// As the group's `WaitPolicy` says, or a failure.
     Satisfied,
     /// All members but the daemons have ended.
     NobodyCounts,

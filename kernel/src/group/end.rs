@@ -14,14 +14,14 @@ use crate::core::state::TaskRef;
 use crate::error::{CancelReason, GroupError, TaskCancelled};
 use crate::group::body::{BodyFailure, GroupBody, Progress, Until};
 use crate::group::handle::GroupRef;
-use crate::group::state::{GroupStage, GroupState, Wait};
+use crate::group::state::{GroupStage, GroupState, WaitPolicy};
 use crate::group::task_group::TaskGroup;
-use crate::task::cell::End;
+use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
 
 /// The whole life of a group in its `scope`.
 pub(crate) async fn run_scope<T, E, B>(
-    wait: Wait,
+    wait: WaitPolicy,
     body: B,
     site: &'static Location<'static>,
     all: bool,
@@ -95,7 +95,7 @@ impl<T, E: fmt::Debug + 'static> Ended<T, E> {
         };
         // A winner makes the failures before it what `FirstOk` is there to overlook.
         // One that came after the failures had taken the body down is none.
-        let overlooked = group.wait == Wait::FirstOk
+        let overlooked = group.wait == WaitPolicy::FirstOk
             && group.succeeded.get()
             && own.is_none()
             && self.value.is_some();
@@ -103,10 +103,10 @@ impl<T, E: fmt::Debug + 'static> Ended<T, E> {
             if at == own_at {
                 errors.extend(own.take().map(Failed::Own));
             }
-            if cell.end() == Some(End::Panicked) && panic.is_none() {
+            if cell.end() == Some(TaskEnd::Panicked) && panic.is_none() {
                 panic = cell.take_panic().map(|panic| panic.into_payload());
                 core.let_go(&cell);
-            } else if overlooked && cell.end() == Some(End::Failed) {
+            } else if overlooked && cell.end() == Some(TaskEnd::Failed) {
                 core.discard(Failed::<E>::Member(cell).take(core));
             } else {
                 errors.push(Failed::Member(cell));

@@ -21,12 +21,12 @@ use crate::core::state::TaskRef;
 use crate::error::CancelReason;
 use crate::id::{GroupId, TaskId};
 use crate::parts::list::{Links, NONE};
-use crate::task::cell::End;
+use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
 
 /// How long leaving a group waits; then the rest is cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Wait {
+pub enum WaitPolicy {
     /// For all members. The default.
     #[default]
     All,
@@ -45,7 +45,7 @@ pub struct MemberEnd {
     /// Which.
     pub id: TaskId,
     /// How.
-    pub end: End,
+    pub end: TaskEnd,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub(crate) enum GroupStage {
 /// A group.
 pub(crate) struct GroupState {
     pub(crate) id: GroupId,
-    pub(crate) wait: Wait,
+    pub(crate) wait: WaitPolicy,
     pub(crate) stage: Cell<GroupStage>,
     /// The youngest member; the others hang on it, each on the next younger.
     youngest: Cell<u32>,
@@ -96,10 +96,10 @@ impl GroupState {
         let nobody = self.counted.get() == 0;
         self.failing.get()
             || match self.wait {
-                Wait::All => nobody,
-                Wait::Any => nobody || self.any_ended.get(),
-                Wait::FirstOk => nobody || self.succeeded.get(),
-                Wait::None => true,
+                WaitPolicy::All => nobody,
+                WaitPolicy::Any => nobody || self.any_ended.get(),
+                WaitPolicy::FirstOk => nobody || self.succeeded.get(),
+                WaitPolicy::None => true,
             }
     }
 
@@ -111,7 +111,7 @@ impl GroupState {
         if daemon { &self.daemons } else { &self.counted }
     }
 
-    pub(crate) fn open(core: &Core, wait: Wait, records: bool) -> Rc<Self> {
+    pub(crate) fn open(core: &Core, wait: WaitPolicy, records: bool) -> Rc<Self> {
         core.owners.borrow_mut().add(|id| GroupState {
             id,
             wait,
@@ -156,9 +156,9 @@ impl GroupState {
         members
     }
 
-    fn count_end(&self, core: &Core, cell: &TaskRef, end: End) {
+    fn count_end(&self, core: &Core, cell: &TaskRef, end: TaskEnd) {
         self.any_ended.set(true);
-        if end == End::Ok {
+        if end == TaskEnd::Ok {
             self.succeeded.set(true);
         }
         if cell.has_joiners() {
@@ -172,7 +172,7 @@ impl GroupState {
             ended.borrow_mut().push_back(told);
         }
         let down = self.failing.get() || self.stage.get() != GroupStage::Open;
-        let failed = matches!(end, End::Failed | End::Panicked);
+        let failed = matches!(end, TaskEnd::Failed | TaskEnd::Panicked);
         // The failed cleanup of a cancelled member is kept if the group comes down anyway; if
         // somebody cancelled that member by hand, it is not the group's failure (C6).
         if !cell.flags.any(Flags::FAILURE) || !(failed || down) {
@@ -181,8 +181,8 @@ impl GroupState {
         cell.flags.set(Flags::TAKEN);
         cell.holders.set(cell.holders.get() + 1);
         self.failed.borrow_mut().push(cell.clone());
-        let spared = self.wait == Wait::FirstOk
-            && end == End::Failed
+        let spared = self.wait == WaitPolicy::FirstOk
+            && end == TaskEnd::Failed
             && (self.counted.get() > 0 || self.succeeded.get());
         if failed && !spared && !self.failing.replace(true) && !down {
             self.cancel_members(core, CancelReason::GroupFailed, true);
@@ -250,7 +250,7 @@ impl Owner for GroupState {
     }
 
     /// A member ended: counts it, keeps its failure, and sees what follows for the others (G2, G5).
-    fn ended(&self, core: &Core, cell: &TaskRef, end: End) {
+    fn ended(&self, core: &Core, cell: &TaskRef, end: TaskEnd) {
         self.leave(core, cell);
         if !cell.flags.any(Flags::DAEMON) {
             self.count_end(core, cell, end);

@@ -20,7 +20,7 @@ use crate::group::body::{NextDone, Progress, Until};
 use crate::group::bounds::ScopeBody;
 use crate::group::end::run_scope;
 use crate::group::handle::{GroupEnded, GroupRef, Spawned, must};
-use crate::group::state::{GroupStage, GroupState, MemberEnd, Wait};
+use crate::group::state::{GroupStage, GroupState, MemberEnd, WaitPolicy};
 use crate::spawn::Task;
 use crate::task::body::TaskOutput;
 use crate::wait::handoff;
@@ -43,7 +43,7 @@ use crate::wait::in_kernel::InKernel;
 ///             sleep(Duration::from_millis(1)).await?;
 ///             Ok(2)
 ///         });
-///         Ok(one.join().await?.unwrap() + two.join().await?.unwrap())
+///         Ok(one.await? + two.await?)
 ///     })
 ///     .await?;
 ///     assert_eq!(total, 3);
@@ -84,19 +84,37 @@ where
     /// cancellation of this task, cancels the members. Whatever happens, all members have ended
     /// when this returns. A member that is to use the group takes `g` along: it is `Copy`.
     ///
-    /// Members return `Result<_, E>`, or `()` if they cannot fail; values come by [`Task::join`].
+    /// Members return `Result<_, E>`, or `()` if they cannot fail; values come by `task.await`.
     ///
     /// `body` is an async closure, `async |g| ..`, which may borrow; or one that returns a future,
-    /// `|g| async move ..`. Where nothing else tells the error type of the group, name it in front:
+    /// `|g| async move ..`. As the last expression of a function this call gets the error type of
+    /// the function. Elsewhere, in front of a `?` say, name the type behind `TaskGroup`:
     ///
     /// ```
-    /// # use kernel::{TaskCancelled, TaskGroup, yield_now};
+    /// # use std::{error::Error, io};
+    /// # use kernel::{TaskCancelled, TaskGroup};
+    /// # async fn read() -> io::Result<u8> { Ok(1) }
+    /// #[derive(Debug, thiserror::Error)]
+    /// enum MyError {
+    ///     #[error(transparent)]
+    ///     Cancelled(#[from] TaskCancelled),
+    ///     #[error(transparent)]
+    ///     Io(#[from] io::Error),
+    /// }
+    ///
     /// # kernel::run(async || {
-    /// TaskGroup::<TaskCancelled>::scope(|g| async move {
-    ///     g.spawn(async { yield_now().await });
-    ///     Ok(())
+    /// let io = TaskGroup::<io::Error>::scope(async |g| g.spawn(read()).await).await?;
+    /// let own = TaskGroup::<MyError>::scope(async |g| {
+    ///     // The `?` makes a `MyError` of the `io::Error`.
+    ///     g.spawn(async { Ok(read().await?) }).await
     /// })
-    /// .await
+    /// .await?;
+    /// let boxed = TaskGroup::<Box<dyn Error>>::scope(|g| async move {
+    ///     g.spawn(async { Ok(read().await?) }).await
+    /// })
+    /// .await?;
+    /// assert_eq!(io + own + boxed, 3);
+    /// # Ok::<_, Box<dyn Error>>(())
     /// # }).unwrap();
     /// ```
     ///
@@ -119,24 +137,17 @@ where
     where
         B: ScopeBody<T, E>,
     {
-        Self::scope_with(Wait::All, body)
+        Self::scope_with(WaitPolicy::All, body)
     }
 
-    /// [`scope`](TaskGroup::scope) that waits only as `wait` says and then cancels the rest.
-    ///
-    /// # Errors
-    ///
-    /// As [`scope`](TaskGroup::scope).
+    /// [`scope`](TaskGroup::scope) that waits only as `wait` says and then cancels the rest. It
+    /// fails and panics as `scope` does.
     ///
     /// # Cancellation
     ///
     /// As [`scope`](TaskGroup::scope).
-    ///
-    /// # Panics
-    ///
-    /// As [`scope`](TaskGroup::scope).
     #[track_caller]
-    pub fn scope_with<T, B>(wait: Wait, body: B) -> impl Future<Output = Result<T, E>>
+    pub fn scope_with<T, B>(wait: WaitPolicy, body: B) -> impl Future<Output = Result<T, E>>
     where
         B: ScopeBody<T, E>,
     {
@@ -147,7 +158,8 @@ where
         })
     }
 
-    /// [`scope`](TaskGroup::scope) that gives every error, in the order in which they came.
+    /// [`scope`](TaskGroup::scope) that gives every error, in the order in which they came. It
+    /// panics as `scope` does.
     ///
     /// # Errors
     ///
@@ -157,17 +169,13 @@ where
     /// # Cancellation
     ///
     /// As [`scope`](TaskGroup::scope).
-    ///
-    /// # Panics
-    ///
-    /// As [`scope`](TaskGroup::scope).
     #[track_caller]
     pub fn scope_all<T, B>(body: B) -> impl Future<Output = Result<T, GroupError<E>>>
     where
         B: ScopeBody<T, E>,
     {
         let site = Location::caller();
-        InKernel::new("a task group", site, run_scope(Wait::All, body, site, true))
+        InKernel::new("a task group", site, run_scope(WaitPolicy::All, body, site, true))
     }
 
     /// A group of its own, that waits for all its members.
@@ -180,7 +188,7 @@ where
     /// Outside a kernel.
     #[track_caller]
     pub fn new() -> Self {
-        TaskGroup::with(Wait::All)
+        TaskGroup::with(WaitPolicy::All)
     }
 
     /// A group of its own, that waits as `wait` says.
@@ -189,12 +197,12 @@ where
     ///
     /// Outside a kernel.
     #[track_caller]
-    pub fn with(wait: Wait) -> Self {
+    pub fn with(wait: WaitPolicy) -> Self {
         let core = current::with("TaskGroup::new", Rc::clone);
         TaskGroup::open(core, wait, true)
     }
 
-    pub(crate) fn open(core: Rc<Core>, wait: Wait, records: bool) -> Self {
+    pub(crate) fn open(core: Rc<Core>, wait: WaitPolicy, records: bool) -> Self {
         let state = GroupState::open(&core, wait, records);
         TaskGroup { core, state, error: PhantomData }
     }
@@ -307,17 +315,10 @@ where
         async move { self.conclude(Ok(()), site, false).await.map_err(|errors| errors.first) }
     }
 
-    /// [`join`](TaskGroup::join) that gives every error.
-    ///
-    /// # Errors
-    ///
-    /// All failures, in the order in which they came.
+    /// [`join`](TaskGroup::join) that gives every error, in the order in which they came. It panics
+    /// as `join` does.
     ///
     /// # Cancellation
-    ///
-    /// As [`join`](TaskGroup::join).
-    ///
-    /// # Panics
     ///
     /// As [`join`](TaskGroup::join).
     #[track_caller]

@@ -30,6 +30,7 @@ use crate::wait::point::{CancelPoint, Quick};
 ///
 /// An operation that would block has done nothing, so nothing is lost; one that did something is
 /// returned, whatever else is due.
+#[doc(hidden)]
 pub struct IoPoint<'a, S: Source, D: Side = Direction> {
     registration: &'a Registration<S>,
     seat: Seat<D>,

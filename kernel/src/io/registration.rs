@@ -78,7 +78,8 @@ impl<S: Source> Registration<S> {
     }
 
     /// A leaf that tries `operation` until it does not answer [`io::ErrorKind::WouldBlock`], and
-    /// waits in between. `kind` names it in the monitor, with the caller's place.
+    /// waits in between. `direction` is a [`Direction`]. `kind` names the leaf in the monitor, with
+    /// the caller's place.
     ///
     /// # Errors of the leaf
     ///
@@ -115,12 +116,14 @@ impl<S: Source> Registration<S> {
 
     /// Says that the last operation took all there was (a short read), so that the next one parks
     /// at once instead of asking the system for a `WouldBlock`.
+    #[doc(hidden)]
     #[inline]
     pub fn drained(&self, direction: Direction) {
         self.clear(MORE[direction as usize]);
     }
 
     /// Says that somebody else may hold a duplicate of the descriptor.
+    #[doc(hidden)]
     pub fn may_be_duplicated(&self) {
         self.set(DUPLICATED);
     }
@@ -278,7 +281,8 @@ impl Binding {
 ///
 /// # Cancellation
 ///
-/// As [`IoPoint`].
+/// An operation that would block has done nothing, so nothing is lost; one that did something is
+/// returned, whatever else is due.
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct Io<'a, S: Source, F, D: Side = Direction> {
     point: IoPoint<'a, S, D>,

@@ -3,16 +3,19 @@
 use crate::parts::reactor::Direction;
 
 /// A direction; known when compiling, or not.
+#[doc(hidden)]
 pub trait Side: Copy + sealed::Sealed {
     #[doc(hidden)]
     fn direction(self) -> Direction;
 }
 
 /// [`Direction::Read`], known when compiling.
+#[doc(hidden)]
 #[derive(Debug, Clone, Copy)]
 pub struct ToRead;
 
 /// [`Direction::Write`], known when compiling.
+#[doc(hidden)]
 #[derive(Debug, Clone, Copy)]
 pub struct ToWrite;
 

@@ -24,7 +24,7 @@ use crate::run::tick::{PollMain, RunLoop, Turn};
 use crate::run::watch;
 use crate::task::body::Verdict;
 use crate::task::bounds::Main;
-use crate::task::cell::End;
+use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
 
 /// Runs `main` in a new kernel, shuts the kernel down, and returns the value of `main`.
@@ -173,7 +173,7 @@ impl Kernel {
                 Err(payload) => Err(payload),
             }
         };
-        let end = if ended.is_ok() { End::Ok } else { End::Panicked };
+        let end = if ended.is_ok() { TaskEnd::Ok } else { TaskEnd::Panicked };
         core.finish(&cell, end, Echo::Yes);
         cell.flags.clear(Flags::FAILURE);
         core.let_go(&cell);
@@ -243,7 +243,7 @@ struct MainCell<'a> {
 impl Drop for MainCell<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            self.core.finish(self.cell, End::Aborted, Echo::Yes);
+            self.core.finish(self.cell, TaskEnd::Aborted, Echo::Yes);
             self.core.let_go(self.cell);
         }
     }

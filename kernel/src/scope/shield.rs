@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 
 use crate::core::current;
 use crate::core::state::Core;
-use crate::error::TaskCancelled;
+use crate::error::{TaskCancelled, as_known, cancelled};
 use crate::parts::clock::FAR;
 use crate::parts::scopes::ScopeKind;
 use crate::scope::guard::ScopeGuard;
@@ -27,16 +27,25 @@ use crate::wait::point::CancelPoint;
 /// # Cancellation
 ///
 /// Held back, and delivered at the first await point after the outermost shield that would park.
-pub fn disable_cancellation<F: Future>(body: F) -> Shield<F> {
+pub fn shield<F: Future>(body: F) -> Shield<F> {
     Shield { body, scope: None, limit: None }
 }
 
-/// [`disable_cancellation`], but the shield ends `limit` after the first poll; `body` goes on.
+/// [`shield()`] by the name that it has in curio.
+///
+/// # Cancellation
+///
+/// As [`shield()`].
+pub fn disable_cancellation<F: Future>(body: F) -> Shield<F> {
+    shield(body)
+}
+
+/// [`shield()`], but the shield ends `limit` after the first poll; `body` goes on.
 ///
 /// # Cancellation
 ///
 /// Held back for `limit`; then it reaches the await point where `body` is parked.
-pub fn disable_cancellation_for<F: Future>(limit: Duration, body: F) -> Shield<F> {
+pub fn shield_for<F: Future>(limit: Duration, body: F) -> Shield<F> {
     Shield { body, scope: None, limit: Some(limit) }
 }
 
@@ -48,8 +57,65 @@ pub fn check_cancellation() -> Option<TaskCancelled> {
     current::try_with(|core| core.peek()).flatten()
 }
 
+/// Splits a cancellation of the caller from a real error, so that a loop that tries again does not
+/// swallow the cancellation: `?` passes it on, and what is left is the result without it.
+///
+/// ```
+/// use std::{io, time::Duration};
+/// use kernel::{sleep, unless_cancelled};
+/// # async fn fetch(left: &mut u32) -> io::Result<&'static str> {
+/// #     sleep(Duration::from_millis(1)).await?;
+/// #     *left -= 1;
+/// #     if *left > 0 { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok("page") }
+/// # }
+///
+/// async fn fetch_at_last() -> io::Result<&'static str> {
+///     # let mut left = 3;
+///     loop {
+///         match unless_cancelled(fetch(&mut left).await)? {
+///             Ok(page) => return Ok(page),
+///             Err(error) => eprintln!("trying again: {error}"),
+///         }
+///         sleep(Duration::from_millis(10)).await?;
+///     }
+/// }
+/// # assert_eq!(kernel::run(fetch_at_last).unwrap(), "page");
+/// ```
+///
+/// An error is the caller's cancellation if both are true:
+///
+/// - A cancellation was delivered before this call: to the task that runs, or to a timeout or a
+///   group's body around the call. What was delivered outside a shield does not count inside it.
+/// - The error holds a [`TaskCancelled`], or its type cannot be looked into. Those that can are
+///   [`TaskCancelled`], [`TaskTimeout`](crate::TaskTimeout), [`io::Error`](std::io::Error) and
+///   boxed errors.
+///
+/// So the cancellation of another task, got by awaiting it, is a real error, unless the caller is
+/// being cancelled too. And in the cleanup of a cancelled task every error of a type that cannot be
+/// looked into, such as an enum of the program, counts as the cancellation, also a real one; in a
+/// [`shield()`] it does not. Outside a kernel nothing is cancelled.
+///
+/// # Errors
+///
+/// The cancellation.
+pub fn unless_cancelled<T, E: 'static>(
+    result: Result<T, E>,
+) -> Result<Result<T, E>, TaskCancelled> {
+    let Err(error) = &result else { return Ok(result) };
+    let Some(delivered) = current::try_with(|core| core.delivered_around()).flatten() else {
+        return Ok(result);
+    };
+    match as_known(error) {
+        None => Err(delivered),
+        Some(error) => match cancelled(error) {
+            Some(held) => Err(held),
+            None => Ok(result),
+        },
+    }
+}
+
 pin_project! {
-    /// The future of [`disable_cancellation`] and [`disable_cancellation_for`].
+    /// The future of [`shield()`] and [`shield_for`].
     #[must_use = "futures do nothing unless you `.await` or poll them"]
     pub struct Shield<F> {
         // In front of the guard, so that it is dropped first.

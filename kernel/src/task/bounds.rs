@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use crate::error::TaskCancelled;
 use crate::task::body::TaskOutput;
 
 /// What [`run`](crate::run) takes: an async function without parameters, an async closure, or a
@@ -24,13 +25,14 @@ pub trait Main<T>: AsyncFnOnce() -> T {}
 #[diagnostic::do_not_recommend]
 impl<T, F> Main<T> for F where F: AsyncFnOnce() -> T {}
 
-/// What the future of [`spawn`](crate::spawn) gives: a `Result` whose error implements `Debug`.
+/// What the future of [`spawn`](crate::spawn) gives: a `Result` whose error implements `Debug`, or
+/// `()` if the task cannot fail.
 ///
 /// Sealed: no other type implements it.
 // The error is an associated type and no parameter of `spawn`: so a compiler that cannot infer it
 // points at the `Ok(..)` of the async block.
 #[diagnostic::on_unimplemented(
-    message = "a task returns a `Result`, and this future gives `{Self}`",
+    message = "a task returns a `Result` or `()`, and this future gives `{Self}`",
     label = "this future gives `{Self}`",
     note = "end the async block with `Ok::<_, TaskCancelled>(value)`, or with the error type that \
             its `?` needs",
@@ -44,6 +46,11 @@ pub trait SpawnOutput: TaskOutput<<Self as SpawnOutput>::Error> {
 
 impl<T: 'static, E: fmt::Debug + 'static> SpawnOutput for Result<T, E> {
     type Error = E;
+}
+
+/// The error is there for `task.await`, whose caller may be cancelled.
+impl SpawnOutput for () {
+    type Error = TaskCancelled;
 }
 
 /// What the body of [`timeout_after`](crate::timeout_after) gives: a `Result`.

@@ -35,7 +35,7 @@ use crate::task::waker::TaskWaker;
 
 /// How a task ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum TaskEnd {
     /// With a value.
     Ok,
     /// With an error.
@@ -174,7 +174,7 @@ impl TaskCell {
         self.flags.any(Flags::ENDED)
     }
 
-    pub(crate) fn end(&self) -> Option<End> {
+    pub(crate) fn end(&self) -> Option<TaskEnd> {
         self.is_ended().then(|| self.flags.end())
     }
 

@@ -13,7 +13,7 @@
 
 use std::cell::Cell;
 
-use crate::task::cell::End;
+use crate::task::cell::TaskEnd;
 
 /// A set of the constants below.
 pub(crate) struct Flags(Cell<u32>);
@@ -134,21 +134,22 @@ impl Flags {
 
     /// It has ended so.
     #[inline]
-    pub(crate) fn finish(&self, end: End) {
+    pub(crate) fn finish(&self, end: TaskEnd) {
         let before = self.0.get() & !Flags::RUNNING;
         self.0.set(before | Flags::ENDED | (end as u32) << Flags::END);
     }
 
     /// Whether the task has ended so.
     #[inline]
-    pub(crate) fn has_end(&self, end: End) -> bool {
+    pub(crate) fn has_end(&self, end: TaskEnd) -> bool {
         let ended = Flags::ENDED | (end as u32) << Flags::END;
         self.are(Flags::ENDED | u32::MAX << Flags::END, ended)
     }
 
     /// How an ended task did.
-    pub(crate) fn end(&self) -> End {
-        let ends = [End::Ok, End::Failed, End::Cancelled, End::Panicked, End::Aborted];
+    pub(crate) fn end(&self) -> TaskEnd {
+        let ends =
+            [TaskEnd::Ok, TaskEnd::Failed, TaskEnd::Cancelled, TaskEnd::Panicked, TaskEnd::Aborted];
         ends[(self.0.get() >> Flags::END) as usize]
     }
 

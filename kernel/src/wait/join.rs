@@ -1,6 +1,6 @@
-//! Waiting for a task to end: `join`, `wait`, `cancel`.
+//! Waiting for a task to end: `task.await`, `join`, `wait`, `cancel`.
 //!
-//! All three are one leaf. None of them owns the task: to stop waiting leaves it alone (T6).
+//! All four are one leaf. None of them owns the task: to stop waiting leaves it alone (T6).
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -241,6 +241,50 @@ impl<T: 'static, E: 'static> Future for Join<T, E> {
 impl<T, E> fmt::Debug for Join<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Join").field("task", &self.wait.task.cell().id()).finish()
+    }
+}
+
+/// Waits until a task has ended and gives its result as the task's own. Made by `task.await`.
+///
+/// # Cancellation
+///
+/// Only the wait is abandoned: the task goes on, and its outcome stays with it.
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+pub struct TaskFuture<T, E> {
+    join: Join<T, E>,
+}
+
+impl<T, E> TaskFuture<T, E> {
+    pub(crate) fn new(join: Join<T, E>) -> Self {
+        TaskFuture { join }
+    }
+}
+
+impl<T: 'static, E: From<TaskCancelled> + 'static> Future for TaskFuture<T, E> {
+    type Output = Result<T, E>;
+
+    #[track_caller]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = match Pin::new(&mut self.join).poll(cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Err(cancelled)) => return Poll::Ready(Err(cancelled.into())),
+            Poll::Ready(Ok(outcome)) => outcome,
+        };
+        Poll::Ready(match outcome {
+            Ok(value) => Ok(value),
+            Err(TaskError::Failed(error) | TaskError::Cancelled(error)) => Err(error),
+            Err(TaskError::Aborted) => Err(TaskCancelled::new(CancelReason::Aborted).into()),
+            Err(TaskError::Panicked(panic)) => panic.resume(),
+            Err(TaskError::Taken) => panic!(
+                "the outcome of the task was already taken, by an earlier `join` or by its group"
+            ),
+        })
+    }
+}
+
+impl<T, E> fmt::Debug for TaskFuture<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskFuture").field("task", &self.join.wait.task.cell().id()).finish()
     }
 }
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use kernel::{
-    CancelReason, End, TaskCancelled, TaskError, TaskGroup, check_cancellation, sleep, spawn,
+    CancelReason, TaskCancelled, TaskEnd, TaskError, TaskGroup, check_cancellation, sleep, spawn,
     testing, timeout_after, yield_now,
 };
 use sync::{Event, Queue, Semaphore};
@@ -353,7 +353,7 @@ fn a_member_cancelled_by_hand_leaves_its_group_alone() {
         let member = group.spawn(sleep(Duration::MAX));
         let sibling = group.spawn(sleep(secs(5)));
         member.cancel().await.unwrap();
-        assert_eq!(group.next_done().await.unwrap().unwrap().end, End::Cancelled);
+        assert_eq!(group.next_done().await.unwrap().unwrap().end, TaskEnd::Cancelled);
         group.join().await.unwrap();
         sibling.join().await.unwrap().unwrap();
     });

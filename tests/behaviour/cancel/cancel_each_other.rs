@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use kernel::{
-    CancelReason, Task, TaskCancelled, TaskError, TaskTimeout, check_cancellation,
-    disable_cancellation, sleep, spawn, testing, timeout_after,
+    CancelReason, Task, TaskCancelled, TaskError, TaskTimeout, check_cancellation, shield, sleep,
+    spawn, testing, timeout_after,
 };
 
 use crate::support::time::secs;
@@ -51,7 +51,7 @@ fn cancelling_oneself_gives_the_error_at_once() {
 fn cancelling_oneself_under_a_shield_gives_the_error_too() {
     testing::run(async || {
         let task = spawn_knowing(async |me: &Task<_, _>| {
-            let inside = disable_cancellation(me.cancel()).await;
+            let inside = shield(me.cancel()).await;
             let after = sleep(secs(1)).await;
             Ok((inside.is_err(), after.is_ok()))
         });

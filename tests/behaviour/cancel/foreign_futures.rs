@@ -9,8 +9,8 @@ use std::time::Duration;
 use futures::channel::oneshot;
 use futures::stream::{FuturesUnordered, StreamExt};
 use kernel::{
-    Kernel, Report, TaskCancelled, TaskError, TaskState, cancellable, disable_cancellation,
-    interval, on_thread, sleep, spawn_named, testing, timeout_after, yield_now,
+    Kernel, Report, TaskCancelled, TaskError, TaskState, cancellable, interval, on_thread, shield,
+    sleep, spawn_named, testing, timeout_after, yield_now,
 };
 use sync::{Event, Lock, Queue, Semaphore};
 
@@ -208,7 +208,7 @@ fn leaves_that_need_no_kernel_work_without_one() {
     tokio_test::block_on(async {
         assert_eq!(yield_now().await, Ok(()));
         assert_eq!(cancellable(async { 7 }).await, Ok(7));
-        assert_eq!(disable_cancellation(yield_now()).await, Ok(()));
+        assert_eq!(shield(yield_now()).await, Ok(()));
     });
     let mut yielding = tokio_test::task::spawn(yield_now());
     assert!(yielding.poll().is_pending());

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use kernel::{
     CancelReason, Kernel, Report, Task, TaskCancelled, TaskError, TaskGroup, TaskInfo,
-    disable_cancellation, ignore_after, sleep, spawn, spawn_named, testing, timeout_after,
+    ignore_after, shield, sleep, spawn, spawn_named, testing, timeout_after,
 };
 
 use crate::support::time::secs;
@@ -96,7 +96,7 @@ fn a_shield_lets_the_cleanup_finish() {
         let started = kernel::now();
         let body = async {
             sleep(Duration::MAX).await.unwrap_err();
-            disable_cancellation(sleep(secs(100))).await
+            shield(sleep(secs(100))).await
         };
         let task = spawn(timeout_after(secs(10), body));
         sleep(secs(4)).await.unwrap();
@@ -248,7 +248,7 @@ fn the_shutdown_grace_aborts_all_that_is_left() {
 fn the_shutdown_grace_holds_against_a_shield() {
     let (builder, aborted) = noting_aborts();
     testing::run_with(builder.shutdown_grace(secs(5)), async || {
-        spawn_named("shielded", disable_cancellation(sleep(Duration::MAX)));
+        spawn_named("shielded", shield(sleep(Duration::MAX)));
         testing::settle().await.unwrap();
     });
     assert_eq!(names(&aborted), ["shielded"]);

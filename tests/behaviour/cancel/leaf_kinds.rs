@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 use kernel::{
-    Task, TaskCancelled, TaskError, TaskGroup, cancellable, disable_cancellation, interval,
-    on_thread, sleep, spawn, testing, yield_now,
+    Task, TaskCancelled, TaskError, TaskGroup, cancellable, interval, on_thread, shield, sleep,
+    spawn, testing, yield_now,
 };
 
 use crate::support::time::secs;
@@ -62,7 +62,7 @@ impl Rig {
     where
         F: Future<Output = Result<T, TaskCancelled>> + 'static,
     {
-        let task = Rc::new(spawn(disable_cancellation(sleep(Duration::MAX))));
+        let task = Rc::new(spawn(shield(sleep(Duration::MAX))));
         Rig::by(leaf(task.clone()), move || task.abort())
     }
 
@@ -74,7 +74,7 @@ impl Rig {
         let group = TaskGroup::new();
         let member = match ends {
             true => group.spawn(sleep(Duration::MAX)),
-            false => group.spawn(disable_cancellation(sleep(Duration::MAX))),
+            false => group.spawn(shield(sleep(Duration::MAX))),
         };
         Rig::by(leaf(group), move || member.abort())
     }

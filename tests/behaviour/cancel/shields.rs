@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use kernel::{
-    CancelReason, Task, TaskCancelled, TaskError, TaskTimeout, check_cancellation,
-    disable_cancellation, disable_cancellation_for, sleep, spawn, testing, timeout_after,
-    yield_now,
+    CancelReason, Task, TaskCancelled, TaskError, TaskTimeout, check_cancellation, shield,
+    shield_for, sleep, spawn, testing, timeout_after, yield_now,
 };
 
 use crate::support::time::secs;
@@ -33,7 +32,7 @@ async fn cancelled_after<T: 'static>(
 fn a_cancel_is_held_back_until_the_first_await_after_the_shield() {
     testing::run(async || {
         let body = async {
-            let inside = disable_cancellation(async {
+            let inside = shield(async {
                 let slept = sleep(secs(5)).await;
                 let yielded = yield_now().await;
                 slept.is_ok() && yielded.is_ok()
@@ -52,7 +51,7 @@ fn a_cancel_is_held_back_until_the_first_await_after_the_shield() {
 fn a_cancel_that_is_pending_already_is_held_back_too() {
     testing::run(async || {
         let body = async {
-            let inside = disable_cancellation(sleep(secs(5))).await.is_ok();
+            let inside = shield(sleep(secs(5))).await.is_ok();
             let after = sleep(secs(100)).await.is_err();
             [inside, after]
         };
@@ -65,10 +64,10 @@ fn a_cancel_that_is_pending_already_is_held_back_too() {
 fn only_leaving_the_outermost_shield_lets_it_through() {
     testing::run(async || {
         let body = async {
-            let inside = disable_cancellation(async {
-                let deepest = disable_cancellation(sleep(secs(2))).await.is_ok();
+            let inside = shield(async {
+                let deepest = shield(sleep(secs(2))).await.is_ok();
                 let between = sleep(secs(2)).await.is_ok();
-                let again = disable_cancellation(sleep(secs(2))).await.is_ok();
+                let again = shield(sleep(secs(2))).await.is_ok();
                 [deepest, between, again]
             });
             let inside = inside.await;
@@ -84,7 +83,7 @@ fn a_timeout_outside_is_held_back() {
     testing::run(async || {
         let started = kernel::now();
         let body = async {
-            assert!(disable_cancellation(sleep(secs(5))).await.is_ok());
+            assert!(shield(sleep(secs(5))).await.is_ok());
             sleep(secs(100)).await
         };
         let timed: Result<Slept, TaskTimeout> = timeout_after(secs(1), body).await;
@@ -98,7 +97,7 @@ fn a_timeout_outside_is_held_back() {
 fn a_timeout_inside_works() {
     testing::run(async || {
         let started = kernel::now();
-        let timed = disable_cancellation(timeout_after(secs(1), sleep(Duration::MAX))).await;
+        let timed = shield(timeout_after(secs(1), sleep(Duration::MAX))).await;
         assert_eq!(timed.unwrap_err().limit(), secs(1));
         assert_eq!(kernel::now() - started, secs(1));
     });
@@ -109,7 +108,7 @@ fn a_timeout_inside_works() {
 fn a_timeout_inside_does_not_overwrite_a_held_back_cancel() {
     testing::run(async || {
         let body = async {
-            let inside = disable_cancellation(async {
+            let inside = shield(async {
                 let timed = timeout_after(secs(5), sleep(Duration::MAX)).await.is_err();
                 let pending = check_cancellation().map(|held| held.reason());
                 let next = sleep(secs(1)).await.is_ok();
@@ -131,7 +130,7 @@ fn of_several_held_back_the_outermost_comes_first() {
         let body = async {
             let mut reasons = Vec::new();
             let within = async {
-                assert!(disable_cancellation(sleep(secs(5))).await.is_ok());
+                assert!(shield(sleep(secs(5))).await.is_ok());
                 for _ in 0..3 {
                     reasons.push(sleep(secs(1)).await.map_err(|error| error.reason()));
                 }
@@ -154,7 +153,7 @@ fn a_bounded_shield_ends_counted_from_its_entry() {
     testing::run(async || {
         let body = async {
             assert!(sleep(secs(1)).await.is_ok());
-            let inside = disable_cancellation_for(secs(5), async {
+            let inside = shield_for(secs(5), async {
                 let held = sleep(secs(100)).await.is_err();
                 let cleanup = sleep(secs(10)).await.is_ok();
                 [held, cleanup]
@@ -169,10 +168,10 @@ fn a_bounded_shield_ends_counted_from_its_entry() {
 #[test]
 fn a_bounded_shield_that_ran_out_lets_a_later_cancel_through() {
     testing::run(async || {
-        let body = async { disable_cancellation_for(secs(1), sleep(secs(100))).await.is_err() };
+        let body = async { shield_for(secs(1), sleep(secs(100))).await.is_err() };
         assert_eq!(cancelled_after(3, body).await, (true, 3));
         let body = async {
-            let inside = disable_cancellation_for(secs(9), sleep(secs(5))).await.is_ok();
+            let inside = shield_for(secs(9), sleep(secs(5))).await.is_ok();
             [inside, sleep(secs(100)).await.is_err()]
         };
         assert_eq!(cancelled_after(3, body).await, ([true; 2], 5));
@@ -189,7 +188,7 @@ fn the_end_of_a_bounded_shield_reaches_all_leaves_parked_in_it() {
                 let before = sleep(secs(2)).await.is_ok();
                 [before, sleep(secs(100)).await.is_err()]
             };
-            disable_cancellation_for(secs(5), async { futures::join!(arm(), arm()) }).await
+            shield_for(secs(5), async { futures::join!(arm(), arm()) }).await
         };
         assert_eq!(cancelled_after(1, body).await, (([true; 2], [true; 2]), 5));
     });
@@ -200,8 +199,8 @@ fn the_end_of_a_bounded_shield_reaches_all_leaves_parked_in_it() {
 fn a_bounded_shield_inside_another_one_ends_alone() {
     testing::run(async || {
         let body = async {
-            let inside = disable_cancellation(disable_cancellation_for(secs(1), sleep(secs(5))));
-            let endless = disable_cancellation_for(Duration::MAX, sleep(secs(5)));
+            let inside = shield(shield_for(secs(1), sleep(secs(5))));
+            let endless = shield_for(Duration::MAX, sleep(secs(5)));
             let inside = inside.await.is_ok();
             let endless = endless.await.is_ok();
             [inside, endless, sleep(secs(100)).await.is_err()]
@@ -215,8 +214,8 @@ fn a_bounded_shield_inside_another_one_ends_alone() {
 fn a_shield_inside_a_bounded_one_outlives_it() {
     testing::run(async || {
         let body = async {
-            let inside = disable_cancellation_for(secs(1), async {
-                let deepest = disable_cancellation(sleep(secs(5))).await.is_ok();
+            let inside = shield_for(secs(1), async {
+                let deepest = shield(sleep(secs(5))).await.is_ok();
                 [deepest, sleep(secs(100)).await.is_err()]
             });
             inside.await
@@ -229,7 +228,7 @@ fn a_shield_inside_a_bounded_one_outlives_it() {
 #[test]
 fn children_do_not_inherit_a_shield() {
     testing::run(async || {
-        let ended = disable_cancellation(async {
+        let ended = shield(async {
             let child = spawn(sleep(Duration::MAX));
             testing::settle().await.unwrap();
             child.cancel().await.unwrap();
@@ -244,7 +243,7 @@ fn children_do_not_inherit_a_shield() {
 fn a_shield_covers_one_arm_of_a_join() {
     testing::run(async || {
         let body = async {
-            let shielded = disable_cancellation(sleep(secs(5)));
+            let shielded = shield(sleep(secs(5)));
             let (shielded, beside) = futures::join!(shielded, sleep(secs(100)));
             // It was delivered to the other arm: nothing is left.
             [shielded.is_ok(), beside.is_err(), sleep(secs(1)).await.is_ok()]
@@ -259,7 +258,7 @@ fn a_leaf_carried_out_of_a_shield_gets_the_error_once() {
     testing::run(async || {
         let body = async {
             let mut carried = pin!(sleep(secs(100)));
-            disable_cancellation(async {
+            shield(async {
                 assert!(futures::poll!(carried.as_mut()).is_pending());
                 sleep(secs(2)).await.unwrap();
                 assert!(futures::poll!(carried.as_mut()).is_pending());
@@ -279,7 +278,7 @@ fn a_leaf_carried_into_a_shield_is_held_back() {
         let body = async {
             let mut carried = pin!(sleep(secs(3)));
             assert!(futures::poll!(carried.as_mut()).is_pending());
-            let inside = disable_cancellation(carried).await.is_ok();
+            let inside = shield(carried).await.is_ok();
             [inside, sleep(secs(100)).await.is_err(), sleep(secs(1)).await.is_ok()]
         };
         assert_eq!(cancelled_after(1, body).await, ([true; 3], 4));
@@ -293,7 +292,7 @@ fn the_check_sees_a_pending_cancel_and_leaves_it() {
         assert_eq!(check_cancellation(), None);
         let body = async {
             let before = check_cancellation().is_none();
-            let inside = disable_cancellation(async {
+            let inside = shield(async {
                 sleep(secs(5)).await.unwrap();
                 check_cancellation().is_some() && check_cancellation().is_some()
             });
@@ -311,7 +310,7 @@ fn the_check_sees_a_pending_cancel_and_leaves_it() {
 fn the_check_sees_a_timeout_that_is_held_back() {
     testing::run(async || {
         let body = async {
-            disable_cancellation(sleep(secs(5))).await.unwrap();
+            shield(sleep(secs(5))).await.unwrap();
             Ok::<_, TaskCancelled>(check_cancellation().map(|held| held.reason()))
         };
         let held = timeout_after(secs(1), body).await.unwrap().unwrap();
@@ -325,7 +324,7 @@ fn the_check_sees_a_timeout_that_is_held_back() {
 fn a_panic_leaves_the_shield() {
     testing::run(async || {
         let body = async {
-            let panics = disable_cancellation(async {
+            let panics = shield(async {
                 sleep(secs(2)).await.unwrap();
                 panic!("inside");
             });
@@ -341,6 +340,6 @@ fn a_panic_leaves_the_shield() {
 #[test]
 fn outside_a_kernel_a_shield_only_runs_its_body() {
     assert_eq!(check_cancellation(), None);
-    assert_eq!(tokio_test::block_on(disable_cancellation(async { 7 })), 7);
-    assert_eq!(tokio_test::block_on(disable_cancellation_for(secs(1), async { 8 })), 8);
+    assert_eq!(tokio_test::block_on(shield(async { 7 })), 7);
+    assert_eq!(tokio_test::block_on(shield_for(secs(1), async { 8 })), 8);
 }

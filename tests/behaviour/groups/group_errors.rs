@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use kernel::{
-    End, JoinedExt, Kernel, Task, TaskCancelled, TaskError, TaskGroup, TaskTimeout, Wait,
-    cancelled, ignore_after, sleep, spawn, testing, timeout_after,
+    Kernel, Task, TaskCancelled, TaskEnd, TaskError, TaskGroup, TaskTimeout, WaitPolicy, cancelled,
+    ignore_after, sleep, spawn, testing, timeout_after,
 };
 
 use crate::support::time::secs;
@@ -127,11 +127,11 @@ async fn tasks<E: Usable>() {
         Err(TaskError::Cancelled(error)) => assert!(error.cancelled().is_some(), "{error:?}"),
         other => panic!("{other:?}"),
     }
-    let flat: Task<u64, E> = spawn(async { spawn(wins::<E>(1)).join().await?.flat() });
-    assert_eq!(flat.join().await.unwrap().flat().unwrap(), 1);
+    let flat: Task<u64, E> = spawn(async { spawn(wins::<E>(1)).await });
+    assert_eq!(flat.await.unwrap(), 1);
     let aborted: Task<u64, E> = spawn(wins(9));
     aborted.abort();
-    assert!(aborted.join().await.unwrap().flat().unwrap_err().cancelled().is_some());
+    assert!(aborted.await.unwrap_err().cancelled().is_some());
 }
 
 async fn timeouts<E: Usable>() {
@@ -158,7 +158,7 @@ async fn groups<E: Usable>() {
     let value = TaskGroup::<E>::scope(async |g| {
         let one = g.spawn(wins(1));
         g.spawn(async {});
-        one.join().await?.flat()
+        one.await
     });
     assert_eq!(value.await.unwrap(), 1);
 
@@ -170,7 +170,7 @@ async fn groups<E: Usable>() {
     })
     .await;
     assert_eq!(ended.unwrap_err().text(), "broken");
-    assert_eq!(sibling.unwrap().end(), Some(End::Cancelled));
+    assert_eq!(sibling.unwrap().end(), Some(TaskEnd::Cancelled));
 
     let all = TaskGroup::<E>::scope_all(async |g| {
         g.spawn(breaks(1, "one"));
@@ -183,7 +183,7 @@ async fn groups<E: Usable>() {
     let others: Vec<String> = all.others.iter().map(E::text).collect();
     assert_eq!((all.first.text(), others), ("one".to_owned(), vec!["two".to_owned()]));
 
-    let first_ok = TaskGroup::<E>::with(Wait::FirstOk);
+    let first_ok = TaskGroup::<E>::with(WaitPolicy::FirstOk);
     first_ok.spawn(breaks(1, "overlooked"));
     first_ok.spawn(wins(2));
     first_ok.spawn(wins(3));

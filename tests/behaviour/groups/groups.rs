@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use kernel::{
-    CancelReason, End, JoinedExt, Task, TaskCancelled, TaskError, TaskGroup, TaskTimeout,
-    disable_cancellation, sleep, spawn, testing, timeout_after,
+    CancelReason, Task, TaskCancelled, TaskEnd, TaskError, TaskGroup, TaskTimeout, shield, sleep,
+    spawn, testing, timeout_after,
 };
 
 use crate::support::log::Log;
@@ -170,7 +170,7 @@ fn a_cancelled_owner_takes_its_members_along() {
             owner.cancel().await.unwrap();
             assert_eq!(kernel::now() - started, secs(10));
             assert_eq!(log.take(), TOGETHER);
-            assert_eq!(owner.end(), Some(End::Cancelled));
+            assert_eq!(owner.end(), Some(TaskEnd::Cancelled));
             assert_nobody_else();
         }
     });
@@ -241,7 +241,7 @@ fn a_cancel_on_top_of_a_timeout_does_not_interrupt_the_tear_down() {
         let mut expected = TOGETHER.to_vec();
         expected.push("timed out: true");
         assert_eq!(log.take(), expected);
-        assert_eq!(owner.end(), Some(End::Cancelled));
+        assert_eq!(owner.end(), Some(TaskEnd::Cancelled));
         assert_nobody_else();
     });
 }
@@ -253,7 +253,7 @@ fn a_shielded_group_runs_to_its_end() {
         let log = Log::default();
         let theirs = log.clone();
         let owner = spawn(async move {
-            disable_cancellation(TaskGroup::<TaskCancelled>::scope(async |g| {
+            shield(TaskGroup::<TaskCancelled>::scope(async |g| {
                 g.spawn(async {
                     sleep(secs(2)).await?;
                     Ok(())
@@ -291,7 +291,7 @@ fn joining_a_group_of_its_own_leaves_nobody() {
         group.join().await.unwrap();
         let mut sum = 0;
         for value in values {
-            sum += value.join().await.unwrap().flat().unwrap();
+            sum += value.await.unwrap();
         }
         assert_eq!(sum, 3);
         assert_nobody_else();
@@ -317,7 +317,7 @@ fn a_cancelled_join_of_a_group_cancels_its_members() {
         let mut expected = TOGETHER.to_vec();
         expected.push("empty: true");
         assert_eq!(log.take(), expected);
-        assert_eq!(owner.end(), Some(End::Cancelled));
+        assert_eq!(owner.end(), Some(TaskEnd::Cancelled));
     });
 }
 

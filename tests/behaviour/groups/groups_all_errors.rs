@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use kernel::{
-    End, GroupError, GroupRef, Task, TaskCancelled, TaskError, TaskGroup, cancelled, sleep, spawn,
-    testing,
+    GroupError, GroupRef, Task, TaskCancelled, TaskEnd, TaskError, TaskGroup, cancelled, sleep,
+    spawn, testing,
 };
 use sync::Event;
 
@@ -265,7 +265,7 @@ fn a_panic_goes_on_in_the_owner_after_everybody_has_ended() {
         });
         let told = owner.join().await.unwrap().unwrap_err();
         let sibling = sibling.take().unwrap();
-        assert_eq!(sibling.end(), Some(End::Cancelled), "not everybody had ended");
+        assert_eq!(sibling.end(), Some(TaskEnd::Cancelled), "not everybody had ended");
         match told {
             TaskError::Panicked(panic) => panic.message().to_owned(),
             other => other.to_string(),

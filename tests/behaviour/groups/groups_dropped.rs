@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures::future::{Either, select};
-use kernel::{End, Kernel, Report, Task, TaskCancelled, TaskGroup, sleep, spawn, testing};
+use kernel::{Kernel, Report, Task, TaskCancelled, TaskEnd, TaskGroup, sleep, spawn, testing};
 
 use crate::support::log::Log;
 use crate::support::reports;
@@ -115,7 +115,7 @@ fn an_abort_empties_nested_groups() {
         let mut dropped = log.take();
         dropped.sort();
         assert_eq!(dropped, ["owner 0", "owner 1", "owner 2", "owner 3"]);
-        assert_eq!(owner.end(), Some(End::Aborted));
+        assert_eq!(owner.end(), Some(TaskEnd::Aborted));
         assert_eq!(kernel::tasks().len(), 1);
     });
 }
@@ -135,7 +135,7 @@ fn who_joins_a_dropped_member_is_told() {
         testing::settle().await.unwrap();
         drop(group);
         assert_eq!(log.take(), ["member"]);
-        assert_eq!(member.end(), Some(End::Aborted));
+        assert_eq!(member.end(), Some(TaskEnd::Aborted));
         assert_eq!(joiner.join().await.unwrap().unwrap(), "the task was aborted");
     });
 }
@@ -180,7 +180,7 @@ fn a_member_that_is_running_goes_when_its_poll_ends() {
         }));
         testing::advance(secs(2)).await.unwrap();
         assert_eq!(log.take(), ["sibling", "still running", "the running member"]);
-        assert_eq!(owner.take().unwrap().end(), Some(End::Aborted));
+        assert_eq!(owner.take().unwrap().end(), Some(TaskEnd::Aborted));
         assert_eq!(kernel::tasks().len(), 1);
     });
 }

@@ -6,7 +6,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use kernel::{
-    CancelReason, End, Task, TaskCancelled, TaskError, TaskGroup, cancelled, sleep, spawn, testing,
+    CancelReason, Task, TaskCancelled, TaskEnd, TaskError, TaskGroup, cancelled, sleep, spawn,
+    testing,
 };
 use sync::Event;
 
@@ -105,7 +106,7 @@ fn the_next_join_of_a_group_tells_of_the_failure() {
         let sibling = group.spawn(parks());
         group.spawn(fails_after(secs(1), "a member"));
         testing::advance(secs(1)).await.unwrap();
-        assert_eq!(sibling.end(), Some(End::Cancelled));
+        assert_eq!(sibling.end(), Some(TaskEnd::Cancelled));
         // Its owner goes on until it asks.
         sleep(secs(1)).await.unwrap();
         assert_eq!(group.join().await.unwrap_err().to_string(), "a member");
@@ -238,7 +239,7 @@ fn a_member_aborted_by_hand_is_not_a_failure() {
             let two = g.spawn(async { Ok(sleep(secs(1)).await?) });
             testing::settle().await?;
             one.abort();
-            assert_eq!(one.end(), Some(End::Aborted));
+            assert_eq!(one.end(), Some(TaskEnd::Aborted));
             two.join().await?.unwrap();
             Ok(())
         })

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use kernel::{
-    CancelReason, End, JoinedExt, TaskCancelled, TaskGroup, sleep, spawn, testing, timeout_after,
+    CancelReason, TaskCancelled, TaskEnd, TaskGroup, sleep, spawn, testing, timeout_after,
 };
 
 use crate::support::reports;
@@ -30,7 +30,7 @@ fn next_done_tells_in_order_of_ending() {
         let members = [3, 1, 2].map(|after| group.spawn(wins(after)));
         let mut told = Vec::new();
         while let Some(done) = group.next_done().await.unwrap() {
-            assert_eq!(done.end, End::Ok);
+            assert_eq!(done.end, TaskEnd::Ok);
             told.push(members.iter().position(|member| member.id() == done.id).unwrap());
         }
         assert_eq!(told, [1, 2, 0]);
@@ -48,7 +48,7 @@ fn values_come_by_handle() {
         let mut values = Vec::new();
         while let Some(done) = group.next_done().await.unwrap() {
             let member = members.iter().find(|member| member.id() == done.id).unwrap();
-            values.push(member.join().await.unwrap().flat().unwrap());
+            values.push(member.await.unwrap());
         }
         assert_eq!(values, [1, 2]);
         group.join().await.unwrap();
@@ -161,9 +161,9 @@ fn a_failure_told_by_next_done_is_not_the_groups() {
         let failing = group.spawn(fails(1, "told"));
         let sibling = group.spawn(wins(2));
         let told = group.next_done().await.unwrap().unwrap();
-        assert_eq!((told.id, told.end), (failing.id(), End::Failed));
+        assert_eq!((told.id, told.end), (failing.id(), TaskEnd::Failed));
         let told = group.next_done().await.unwrap().unwrap();
-        assert_eq!((told.id, told.end), (sibling.id(), End::Ok));
+        assert_eq!((told.id, told.end), (sibling.id(), TaskEnd::Ok));
         group.join().await.unwrap();
         assert_eq!(failing.join().await.unwrap().unwrap_err().to_string(), "the task failed");
     });
@@ -179,9 +179,9 @@ fn a_failure_that_nobody_waited_for_is_the_groups() {
         let sibling = group.spawn(wins(2));
         testing::advance(secs(1)).await.unwrap();
         let told = group.next_done().await.unwrap().unwrap();
-        assert_eq!((told.id, told.end), (failing.id(), End::Failed));
+        assert_eq!((told.id, told.end), (failing.id(), TaskEnd::Failed));
         let told = group.next_done().await.unwrap().unwrap();
-        assert_eq!((told.id, told.end), (sibling.id(), End::Cancelled));
+        assert_eq!((told.id, told.end), (sibling.id(), TaskEnd::Cancelled));
         assert_eq!(group.next_done().await, Ok(None));
         assert_eq!(group.join().await.unwrap_err().to_string(), "the group's");
     });
@@ -230,7 +230,7 @@ fn cancel_remaining_leaves_the_group_in_use() {
         let next = group.spawn(wins(1));
         assert_eq!(next.join().await.unwrap().unwrap(), 1);
         group.join().await.unwrap();
-        assert_eq!(daemon.end(), Some(End::Cancelled));
+        assert_eq!(daemon.end(), Some(TaskEnd::Cancelled));
     });
 }
 
@@ -247,7 +247,7 @@ fn an_abandoned_cancel_remaining_leaves_the_members_cancelled() {
         testing::settle().await.unwrap();
         assert!(timeout_after(secs(1), group.cancel_remaining()).await.is_err());
         assert!(!member.is_done());
-        assert_eq!(group.next_done().await.unwrap().map(|d| d.end), Some(End::Cancelled));
+        assert_eq!(group.next_done().await.unwrap().map(|d| d.end), Some(TaskEnd::Cancelled));
         group.join().await.unwrap();
     });
 }
@@ -281,7 +281,7 @@ fn a_daemon_never_counts_and_is_cancelled_at_the_end() {
         assert_eq!(group.next_done().await, Ok(None));
         assert!(!daemon.is_done());
         group.join().await.unwrap();
-        assert_eq!(daemon.end(), Some(End::Cancelled));
+        assert_eq!(daemon.end(), Some(TaskEnd::Cancelled));
     });
 }
 
@@ -305,7 +305,7 @@ fn a_failing_daemon_is_reported_and_takes_nobody_down() {
 #[test]
 fn daemons_do_not_satisfy_a_policy() {
     testing::run(async || {
-        for wait in [kernel::Wait::Any, kernel::Wait::FirstOk] {
+        for wait in [kernel::WaitPolicy::Any, kernel::WaitPolicy::FirstOk] {
             let started = kernel::now();
             TaskGroup::<io::Error>::scope_with(wait, async |g| {
                 g.spawn_daemon(wins(1));

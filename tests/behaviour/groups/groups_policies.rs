@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use kernel::{CancelReason, End, TaskGroup, Wait, cancelled, sleep, testing};
+use kernel::{CancelReason, TaskEnd, TaskGroup, WaitPolicy, cancelled, sleep, testing};
 
 use crate::support::time::secs;
 
@@ -24,15 +24,15 @@ async fn fails(after: u64, text: &'static str) -> io::Result<u64> {
 fn all_waits_for_all() {
     testing::run(async || {
         let started = kernel::now();
-        let ends = TaskGroup::<io::Error>::scope_with(Wait::All, async |g| {
+        let ends = TaskGroup::<io::Error>::scope_with(WaitPolicy::All, async |g| {
             Ok([g.spawn(wins(1)), g.spawn(wins(3)), g.spawn(wins(2))])
         })
         .await
         .unwrap()
         .map(|task| task.end());
-        assert_eq!(ends, [Some(End::Ok); 3]);
+        assert_eq!(ends, [Some(TaskEnd::Ok); 3]);
         assert_eq!(kernel::now() - started, secs(3));
-        assert_eq!(Wait::default(), Wait::All);
+        assert_eq!(WaitPolicy::default(), WaitPolicy::All);
     });
 }
 
@@ -43,7 +43,7 @@ fn any_waits_for_the_first() {
         let reason = Rc::new(RefCell::new(None));
         let theirs = reason.clone();
         let started = kernel::now();
-        let ends = TaskGroup::<io::Error>::scope_with(Wait::Any, async |g| {
+        let ends = TaskGroup::<io::Error>::scope_with(WaitPolicy::Any, async |g| {
             let slow = g.spawn(async move {
                 let cancelled = sleep(secs(9)).await.unwrap_err();
                 *theirs.borrow_mut() = Some(cancelled.reason());
@@ -54,7 +54,7 @@ fn any_waits_for_the_first() {
         .await
         .unwrap()
         .map(|task| task.end());
-        assert_eq!(ends, [Some(End::Cancelled), Some(End::Ok), Some(End::Cancelled)]);
+        assert_eq!(ends, [Some(TaskEnd::Cancelled), Some(TaskEnd::Ok), Some(TaskEnd::Cancelled)]);
         assert_eq!(reason.take(), Some(CancelReason::GroupEnded));
         assert_eq!(kernel::now() - started, secs(1));
     });
@@ -65,14 +65,14 @@ fn any_waits_for_the_first() {
 fn any_counts_a_failure_as_an_end() {
     testing::run(async || {
         let mut slow = None;
-        let ended = TaskGroup::<io::Error>::scope_with(Wait::Any, async |g| {
+        let ended = TaskGroup::<io::Error>::scope_with(WaitPolicy::Any, async |g| {
             slow = Some(g.spawn(wins(5)));
             g.spawn(fails(1, "first to end"));
             Ok(())
         })
         .await;
         assert_eq!(ended.unwrap_err().to_string(), "first to end");
-        assert_eq!(slow.unwrap().end(), Some(End::Cancelled));
+        assert_eq!(slow.unwrap().end(), Some(TaskEnd::Cancelled));
     });
 }
 
@@ -81,7 +81,7 @@ fn any_counts_a_failure_as_an_end() {
 fn any_is_satisfied_by_one_that_ended_during_the_body() {
     testing::run(async || {
         let started = kernel::now();
-        let slow = TaskGroup::<io::Error>::scope_with(Wait::Any, async |g| {
+        let slow = TaskGroup::<io::Error>::scope_with(WaitPolicy::Any, async |g| {
             g.spawn(wins(1));
             let slow = g.spawn(wins(100));
             sleep(secs(5)).await?;
@@ -90,7 +90,7 @@ fn any_is_satisfied_by_one_that_ended_during_the_body() {
         })
         .await
         .unwrap();
-        assert_eq!(slow.end(), Some(End::Cancelled));
+        assert_eq!(slow.end(), Some(TaskEnd::Cancelled));
         assert_eq!(kernel::now() - started, secs(5));
     });
 }
@@ -100,7 +100,7 @@ fn any_is_satisfied_by_one_that_ended_during_the_body() {
 fn first_ok_overlooks_failures() {
     testing::run(async || {
         let started = kernel::now();
-        let ends = TaskGroup::<io::Error>::scope_with(Wait::FirstOk, async |g| {
+        let ends = TaskGroup::<io::Error>::scope_with(WaitPolicy::FirstOk, async |g| {
             let one = g.spawn(fails(1, "one"));
             let two = g.spawn(fails(2, "two"));
             Ok([one, two, g.spawn(wins(3)), g.spawn(wins(4))])
@@ -108,8 +108,8 @@ fn first_ok_overlooks_failures() {
         .await
         .unwrap()
         .map(|task| task.end());
-        let failed = Some(End::Failed);
-        assert_eq!(ends, [failed, failed, Some(End::Ok), Some(End::Cancelled)]);
+        let failed = Some(TaskEnd::Failed);
+        assert_eq!(ends, [failed, failed, Some(TaskEnd::Ok), Some(TaskEnd::Cancelled)]);
         assert_eq!(kernel::now() - started, secs(3));
     });
 }
@@ -118,7 +118,7 @@ fn first_ok_overlooks_failures() {
 #[test]
 fn a_failure_under_first_ok_leaves_the_body_alone() {
     testing::run(async || {
-        let value = TaskGroup::<io::Error>::scope_with(Wait::FirstOk, async |g| {
+        let value = TaskGroup::<io::Error>::scope_with(WaitPolicy::FirstOk, async |g| {
             g.spawn(fails(1, "one"));
             let two = g.spawn(wins(3));
             sleep(secs(2)).await?;
@@ -133,7 +133,7 @@ fn a_failure_under_first_ok_leaves_the_body_alone() {
 #[test]
 fn first_ok_returns_the_first_failure_if_all_fail() {
     testing::run(async || {
-        let ended = TaskGroup::<io::Error>::scope_with(Wait::FirstOk, async |g| {
+        let ended = TaskGroup::<io::Error>::scope_with(WaitPolicy::FirstOk, async |g| {
             g.spawn(fails(3, "three"));
             g.spawn(fails(1, "one"));
             g.spawn(fails(2, "two"));
@@ -143,7 +143,7 @@ fn first_ok_returns_the_first_failure_if_all_fail() {
         assert_eq!(ended.unwrap_err().to_string(), "one");
 
         let started = kernel::now();
-        let ended = TaskGroup::<io::Error>::scope_with(Wait::FirstOk, async |g| {
+        let ended = TaskGroup::<io::Error>::scope_with(WaitPolicy::FirstOk, async |g| {
             g.spawn(fails(1, "one"));
             g.spawn(fails(2, "two"));
             let told = sleep(Duration::MAX).await.unwrap_err();
@@ -160,7 +160,7 @@ fn first_ok_returns_the_first_failure_if_all_fail() {
 #[test]
 fn first_ok_is_content_with_an_early_success() {
     testing::run(async || {
-        TaskGroup::<io::Error>::scope_with(Wait::FirstOk, async |g| {
+        TaskGroup::<io::Error>::scope_with(WaitPolicy::FirstOk, async |g| {
             g.spawn(wins(1));
             g.spawn(fails(2, "too late to matter"));
             sleep(secs(3)).await?;
@@ -176,7 +176,7 @@ fn first_ok_is_content_with_an_early_success() {
 fn first_ok_does_not_overlook_a_panic() {
     testing::run(async || {
         let owner = kernel::spawn(async {
-            TaskGroup::<io::Error>::scope_with(Wait::FirstOk, async |g| {
+            TaskGroup::<io::Error>::scope_with(WaitPolicy::FirstOk, async |g| {
                 g.spawn(async {
                     sleep(secs(1)).await.unwrap();
                     assert_eq!(1, 2, "a member panicked");
@@ -187,7 +187,7 @@ fn first_ok_does_not_overlook_a_panic() {
             .await
         });
         assert_eq!(owner.wait().await, Ok(()));
-        assert_eq!(owner.end(), Some(End::Panicked));
+        assert_eq!(owner.end(), Some(TaskEnd::Panicked));
         assert!(owner.join().await.unwrap().is_err());
     });
 }
@@ -197,7 +197,7 @@ fn first_ok_does_not_overlook_a_panic() {
 fn none_cancels_at_once_and_awaits_the_cleanup() {
     testing::run(async || {
         let started = kernel::now();
-        let ends = TaskGroup::<io::Error>::scope_with(Wait::None, async |g| {
+        let ends = TaskGroup::<io::Error>::scope_with(WaitPolicy::None, async |g| {
             let one = g.spawn(wins(5));
             let two = g.spawn(async {
                 let cancelled = sleep(secs(9)).await.unwrap_err();
@@ -210,7 +210,7 @@ fn none_cancels_at_once_and_awaits_the_cleanup() {
         .await
         .unwrap()
         .map(|task| task.end());
-        assert_eq!(ends, [Some(End::Cancelled); 2]);
+        assert_eq!(ends, [Some(TaskEnd::Cancelled); 2]);
         assert_eq!(kernel::now() - started, secs(2));
     });
 }
@@ -221,7 +221,7 @@ fn none_lets_a_new_member_run_to_its_first_park() {
     testing::run(async || {
         let seen = Rc::new(RefCell::new(Vec::new()));
         let theirs = seen.clone();
-        TaskGroup::<io::Error>::scope_with(Wait::None, async |g| {
+        TaskGroup::<io::Error>::scope_with(WaitPolicy::None, async |g| {
             g.spawn(async move {
                 theirs.borrow_mut().push("began");
                 sleep(secs(1)).await?;
@@ -240,25 +240,25 @@ fn none_lets_a_new_member_run_to_its_first_park() {
 #[test]
 fn a_group_of_its_own_has_policies_too() {
     testing::run(async || {
-        let any = TaskGroup::<io::Error>::with(Wait::Any);
+        let any = TaskGroup::<io::Error>::with(WaitPolicy::Any);
         let (quick, slow) = (any.spawn(wins(1)), any.spawn(wins(9)));
         any.join().await.unwrap();
-        assert_eq!((quick.end(), slow.end()), (Some(End::Ok), Some(End::Cancelled)));
+        assert_eq!((quick.end(), slow.end()), (Some(TaskEnd::Ok), Some(TaskEnd::Cancelled)));
 
-        let first_ok = TaskGroup::<io::Error>::with(Wait::FirstOk);
+        let first_ok = TaskGroup::<io::Error>::with(WaitPolicy::FirstOk);
         first_ok.spawn(fails(2, "two"));
         first_ok.spawn(fails(1, "one"));
         assert_eq!(first_ok.join().await.unwrap_err().to_string(), "one");
 
-        let none = TaskGroup::<io::Error>::with(Wait::None);
+        let none = TaskGroup::<io::Error>::with(WaitPolicy::None);
         let slow = none.spawn(wins(9));
         none.join().await.unwrap();
-        assert_eq!(slow.end(), Some(End::Cancelled));
+        assert_eq!(slow.end(), Some(TaskEnd::Cancelled));
 
         let all = TaskGroup::<io::Error>::new();
         let slow = all.spawn(wins(9));
         all.join().await.unwrap();
-        assert_eq!(slow.end(), Some(End::Ok));
+        assert_eq!(slow.end(), Some(TaskEnd::Ok));
     });
 }
 
@@ -266,7 +266,7 @@ fn a_group_of_its_own_has_policies_too() {
 #[test]
 fn a_member_cancelled_by_hand_satisfies_any() {
     testing::run(async || {
-        let others = TaskGroup::<io::Error>::scope_with(Wait::Any, async |g| {
+        let others = TaskGroup::<io::Error>::scope_with(WaitPolicy::Any, async |g| {
             let one = g.spawn(wins(9));
             let two = g.spawn(wins(5));
             testing::settle().await?;
@@ -275,7 +275,7 @@ fn a_member_cancelled_by_hand_satisfies_any() {
         })
         .await;
         let (one, two) = others.unwrap();
-        assert_eq!((one.end(), two.end()), (Some(End::Cancelled), Some(End::Cancelled)));
+        assert_eq!((one.end(), two.end()), (Some(TaskEnd::Cancelled), Some(TaskEnd::Cancelled)));
         let told = one.join().await.unwrap().unwrap_err();
         assert!(cancelled(&told).is_some(), "{told:?}");
     });

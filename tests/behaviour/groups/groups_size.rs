@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use futures::future::LocalBoxFuture;
-use kernel::{End, TaskCancelled, TaskGroup, Wait, sleep, spawn, testing};
+use kernel::{TaskCancelled, TaskEnd, TaskGroup, WaitPolicy, sleep, spawn, testing};
 use sync::Event;
 
 type Ended = Result<(), TaskCancelled>;
@@ -79,7 +79,7 @@ fn ten_thousand_nested_groups_are_cancelled_without_a_stack() {
             testing::settle().await.unwrap();
             outermost.cancel().await.unwrap();
             assert_eq!(alive.get(), 0);
-            assert_eq!(outermost.end(), Some(End::Cancelled));
+            assert_eq!(outermost.end(), Some(TaskEnd::Cancelled));
         });
     });
 }
@@ -246,7 +246,7 @@ fn a_hundred_thousand_failures_are_kept() {
 #[test]
 fn a_hundred_thousand_endings_are_told() {
     testing::run(async || {
-        let group = TaskGroup::<TaskCancelled>::with(Wait::All);
+        let group = TaskGroup::<TaskCancelled>::with(WaitPolicy::All);
         let mut ids = Vec::new();
         for _ in 0..MANY {
             ids.push(group.spawn(async {}).id());

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use kernel::{
-    CancelReason, End, GroupEnded, GroupRef, JoinedExt, TaskCancelled, TaskGroup, sleep, spawn,
-    testing, yield_now,
+    CancelReason, GroupEnded, GroupRef, TaskCancelled, TaskEnd, TaskGroup, sleep, spawn, testing,
+    yield_now,
 };
 
 use crate::support::children;
@@ -78,7 +78,7 @@ fn a_group_of_its_own_takes_members_while_it_is_joined() {
         let started = kernel::now();
         group.join().await.unwrap();
         assert_eq!(kernel::now() - started, secs(6));
-        assert_eq!(grandchild.take().unwrap().join().await.unwrap().flat().unwrap(), 5);
+        assert_eq!(grandchild.take().unwrap().await.unwrap(), 5);
     });
 }
 
@@ -141,7 +141,7 @@ fn try_spawn_says_that_the_group_has_ended() {
         let group = TaskGroup::<io::Error>::new();
         let member = group.try_spawn(wins(1)).unwrap();
         group.join().await.unwrap();
-        assert_eq!(member.end(), Some(End::Ok));
+        assert_eq!(member.end(), Some(TaskEnd::Ok));
         assert!(group.try_spawn(wins(1)).is_err());
         assert!(GroupEnded.to_string().contains("has ended"));
     });
@@ -226,7 +226,7 @@ fn a_member_born_cancelled_that_need_not_park_ends_well() {
             g.spawn(async move {
                 let told = sleep(Duration::MAX).await.unwrap_err();
                 let quick = g.spawn(async { Ok(42) });
-                theirs.set(quick.join().await?.flat()?);
+                theirs.set(quick.await?);
                 Err::<(), _>(told.into())
             });
             testing::settle().await?;

@@ -147,7 +147,7 @@ fn an_endless_time_never_ends() {
         let nearly = spawn(sleep(Duration::MAX - Duration::from_nanos(1)));
         let bounded =
             spawn(async { timeout_after(Duration::MAX, sleep(secs(1_000_000))).await.unwrap() });
-        let shielded = spawn(kernel::disable_cancellation_for(Duration::MAX, sleep(secs(1))));
+        let shielded = spawn(kernel::shield_for(Duration::MAX, sleep(secs(1))));
         testing::advance(secs(1_000_000)).await.unwrap();
         assert!(!sleeper.is_done() && !nearly.is_done());
         bounded.join().await.unwrap().unwrap();

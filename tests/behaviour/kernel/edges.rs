@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use kernel::{
-    Handle, JoinedExt, Kernel, Task, TaskCancelled, TaskGroup, Wait, handle, on_thread, sleep,
-    spawn, tasks, testing, timeout_after, yield_now,
+    Handle, Kernel, Task, TaskCancelled, TaskGroup, WaitPolicy, handle, on_thread, sleep, spawn,
+    tasks, testing, timeout_after, yield_now,
 };
 use sync::Event;
 
@@ -141,7 +141,7 @@ fn a_leaf_that_outlives_a_moved_timeout_leaves_the_tree_whole() {
 #[test]
 fn a_winner_after_the_end_is_none() {
     testing::run(async || {
-        let ended = TaskGroup::<std::io::Error>::scope_with(Wait::FirstOk, async |g| {
+        let ended = TaskGroup::<std::io::Error>::scope_with(WaitPolicy::FirstOk, async |g| {
             g.spawn(async { Err::<(), _>(std::io::Error::other("the last to fail")) });
             let told = sleep(secs(1)).await;
             g.spawn(async { Ok(()) });
@@ -298,7 +298,7 @@ fn an_echo_through_a_siblings_join_is_not_reported() {
                 sleep(secs(1)).await?;
                 Err::<(), _>(Own::First)
             });
-            sibling.join().await?.flat()
+            sibling.await
         })
         .await;
         assert!(matches!(ended, Err(Own::First)), "{ended:?}");

@@ -11,8 +11,8 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use kernel::{
-    End, Kernel, Task, TaskCancelled, TaskGroup, Wait, check_cancellation, current_task,
-    disable_cancellation, sleep, spawn, testing, timeout_after, yield_now,
+    Kernel, Task, TaskCancelled, TaskEnd, TaskGroup, WaitPolicy, check_cancellation, current_task,
+    shield, sleep, spawn, testing, timeout_after, yield_now,
 };
 
 use crate::support::limits;
@@ -53,7 +53,7 @@ fn the_waker_of_a_panicked_task_wakes_nobody_else() {
         let panicked = panics_and_leaves_its_waker(&kept);
         let next = counts(&polls);
         testing::settle().await.unwrap();
-        assert_eq!((panicked.end(), polls.get()), (Some(End::Panicked), 1));
+        assert_eq!((panicked.end(), polls.get()), (Some(TaskEnd::Panicked), 1));
         kept.take().unwrap().wake();
         testing::settle().await.unwrap();
         assert_eq!(polls.get(), 1);
@@ -78,7 +78,7 @@ fn a_task_keeps_its_waker_although_another_one_panicked_before_it() {
         let first = kept.borrow().clone().unwrap();
         first.wake();
         testing::settle().await.unwrap();
-        assert_eq!((failing.end(), polls.get()), (Some(End::Panicked), 2));
+        assert_eq!((failing.end(), polls.get()), (Some(TaskEnd::Panicked), 2));
         for polled in 3..6 {
             let waker = kept.take().unwrap();
             waker.wake();
@@ -125,7 +125,7 @@ fn a_request_to_oneself_goes_with_a_panic() {
             sleep(secs(1)).await
         });
         assert!(next.join().await.unwrap().is_ok());
-        assert_eq!(me.take().unwrap().end(), Some(End::Panicked));
+        assert_eq!(me.take().unwrap().end(), Some(TaskEnd::Panicked));
     });
 }
 
@@ -155,7 +155,7 @@ fn a_yield_goes_with_a_panic() {
             }));
             let next = counts(&polls);
             testing::settle().await.unwrap();
-            assert_eq!((panicked.end(), polls.get()), (Some(End::Panicked), 1), "{late}");
+            assert_eq!((panicked.end(), polls.get()), (Some(TaskEnd::Panicked), 1), "{late}");
             next.cancel().await.unwrap();
         }
     });
@@ -187,7 +187,7 @@ impl Drop for DropsMark {
 fn an_overlooked_failure_is_dropped_with_its_group() {
     testing::run(async || {
         let drops = Rc::new(Cell::new(0));
-        let won = TaskGroup::<DropsMark>::scope_with(Wait::FirstOk, async |g| {
+        let won = TaskGroup::<DropsMark>::scope_with(WaitPolicy::FirstOk, async |g| {
             let mark = DropsMark(drops.clone());
             g.spawn(async move { Err::<(), _>(mark) });
             g.spawn(async { sleep(secs(1)).await.map_err(DropsMark::from) });
@@ -252,7 +252,7 @@ fn a_future_that_is_refused_may_drop_another_kernel() {
     };
     outer.handle().spawn(build).unwrap();
     drop(outer);
-    assert_eq!(left.end(), Some(End::Aborted));
+    assert_eq!(left.end(), Some(TaskEnd::Aborted));
     assert_eq!(reports.take(), [] as [&str; 0]);
 }
 
@@ -281,7 +281,7 @@ fn a_waker_that_a_sleep_leaves_behind_may_drop_another_kernel() {
     });
     two.run(async || {
         assert!(futures::poll!(nap.as_mut()).is_pending());
-        assert_eq!(left.end(), Some(End::Aborted));
+        assert_eq!(left.end(), Some(TaskEnd::Aborted));
     });
 }
 
@@ -295,7 +295,7 @@ fn moves_to_another_kernel(leaf: impl Future<Output = Ended> + 'static) {
     });
     two.run(async || {
         // Others are at home in the places that the leaf and its scope have in their own kernel.
-        let beside = spawn(timeout_after(secs(9), disable_cancellation(sleep(secs(9)))));
+        let beside = spawn(timeout_after(secs(9), shield(sleep(secs(9)))));
         let slept = timeout_after(secs(5), sleep(secs(9)));
         let (moved, slept) = futures::join!(poll_shared(&leaf), slept);
         assert_eq!(moved, Ok(()));
@@ -328,5 +328,5 @@ fn a_timeout_that_moves_to_another_kernel_harms_nobody_there() {
 /// C7: nor does a shield.
 #[test]
 fn a_shield_that_moves_to_another_kernel_harms_nobody_there() {
-    moves_to_another_kernel(disable_cancellation(sleep(secs(1))));
+    moves_to_another_kernel(shield(sleep(secs(1))));
 }

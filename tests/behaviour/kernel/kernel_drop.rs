@@ -6,7 +6,7 @@ use std::task::{Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use kernel::{End, Kernel, Task, TaskCancelled, TaskGroup, sleep, spawn, testing};
+use kernel::{Kernel, Task, TaskCancelled, TaskEnd, TaskGroup, sleep, spawn, testing};
 
 use crate::support::children;
 
@@ -48,7 +48,7 @@ fn a_dropped_kernel_drops_what_is_left_the_youngest_first() {
     });
     drop(kernel);
     assert_eq!(log.take(), ["youngest", "middle", "oldest"]);
-    assert_eq!(handles.map(|handle| handle.end()), [Some(End::Aborted); 3]);
+    assert_eq!(handles.map(|handle| handle.end()), [Some(TaskEnd::Aborted); 3]);
 }
 
 /// K9, K5: a destructor that spawns, wakes, cancels and aborts meets no borrow of the kernel.
@@ -102,7 +102,7 @@ fn a_task_spawned_by_a_late_destructor_is_dropped_unpolled() {
         testing::settle().await.unwrap();
     });
     drop(kernel);
-    assert_eq!(late.take().unwrap().end(), Some(End::Aborted));
+    assert_eq!(late.take().unwrap().end(), Some(TaskEnd::Aborted));
     assert!(!polled.get());
 }
 
@@ -189,7 +189,7 @@ fn handles_outlive_their_kernel() {
         (spawn(sleep(Duration::MAX)), value)
     });
     kernel.shutdown();
-    assert_eq!((parked.end(), value.end()), (Some(End::Cancelled), Some(End::Ok)));
+    assert_eq!((parked.end(), value.end()), (Some(TaskEnd::Cancelled), Some(TaskEnd::Ok)));
     parked.request_cancel();
     parked.abort();
     assert_eq!(parked.parked_at(), None);

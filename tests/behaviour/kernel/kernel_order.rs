@@ -8,7 +8,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use kernel::{
-    End, Kernel, TaskCancelled, TaskState, cancellable, on_thread, sleep, spawn, testing, yield_now,
+    Kernel, TaskCancelled, TaskEnd, TaskState, cancellable, on_thread, sleep, spawn, testing,
+    yield_now,
 };
 use sync::Event;
 
@@ -184,7 +185,7 @@ fn a_spinner_on_a_set_event_starves_nobody() {
         assert_eq!(log.take(), [0, 0, 1, 1, 2, 2]);
         assert!(turns.get() > 0 && !spinner.is_done());
         spinner.cancel().await.unwrap();
-        assert_eq!(spinner.end(), Some(End::Cancelled));
+        assert_eq!(spinner.end(), Some(TaskEnd::Cancelled));
     });
 }
 
@@ -208,7 +209,7 @@ fn a_cancel_comes_before_the_operation_when_the_budget_is_spent() {
             Ok::<(), TaskCancelled>(())
         });
         taker.cancel().await.unwrap();
-        assert_eq!(taker.end(), Some(End::Cancelled));
+        assert_eq!(taker.end(), Some(TaskEnd::Cancelled));
         assert!(got.get() <= 128, "{} items in one poll", got.get());
         assert_eq!(queue.len(), 1000 - got.get());
     });
@@ -263,7 +264,7 @@ fn a_self_waking_task_can_be_cancelled() {
         for task in [foreign, yields, sleeps] {
             assert!(!task.is_done());
             task.cancel().await.unwrap();
-            assert_eq!(task.end(), Some(End::Cancelled));
+            assert_eq!(task.end(), Some(TaskEnd::Cancelled));
         }
     });
 }
@@ -291,7 +292,7 @@ fn a_ping_pong_pair_starves_nobody() {
         assert_eq!(log.take().len(), 100);
         for player in players {
             player.cancel().await.unwrap();
-            assert_eq!(player.end(), Some(End::Cancelled));
+            assert_eq!(player.end(), Some(TaskEnd::Cancelled));
         }
     });
 }

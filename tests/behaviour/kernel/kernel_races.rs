@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use kernel::{
-    CancelReason, End, Kernel, Report, Task, TaskCancelled, TaskGroup, TaskTimeout,
-    disable_cancellation, sleep, spawn, spawn_named, testing, timeout_after,
+    CancelReason, Kernel, Report, Task, TaskCancelled, TaskEnd, TaskGroup, TaskTimeout, shield,
+    sleep, spawn, spawn_named, testing, timeout_after,
 };
 use sync::{Event, Lock, Queue, Semaphore};
 
@@ -168,7 +168,7 @@ fn behind_a_shield_the_tasks_own_cancel_comes_before_the_timeout() {
     testing::run(async || {
         let task = spawn(async {
             let ended = timeout_after(secs(1), async {
-                disable_cancellation(sleep(secs(5))).await?;
+                shield(sleep(secs(5))).await?;
                 let told = sleep(Duration::MAX).await.unwrap_err();
                 Err::<(), _>(told)
             })
@@ -206,7 +206,7 @@ fn who_swallows_every_cancel_falls_to_the_grace() {
         }));
         testing::settle().await.unwrap();
         retries.cancel_within(secs(1)).await.unwrap();
-        assert_eq!(retries.end(), Some(End::Aborted));
+        assert_eq!(retries.end(), Some(TaskEnd::Aborted));
     });
     assert_eq!(reports.len(), 2, "{reports:?}");
     for (report, name) in reports.iter().zip(["retries", "never clean"]) {
@@ -269,6 +269,6 @@ fn who_cancels_whom_is_no_deadlock() {
             task.wait().await?;
             Ok(task.end())
         });
-        assert_eq!(ended.await, Ok(Some(End::Cancelled)));
+        assert_eq!(ended.await, Ok(Some(TaskEnd::Cancelled)));
     });
 }

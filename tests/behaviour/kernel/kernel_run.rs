@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use kernel::{
-    CancelReason, End, Kernel, Report, Task, TaskCancelled, TaskError, sleep, spawn, testing,
+    CancelReason, Kernel, Report, Task, TaskCancelled, TaskEnd, TaskError, sleep, spawn, testing,
 };
 
 use crate::support::reports;
@@ -120,7 +120,7 @@ fn a_destructor_that_panics_in_an_abort_is_reported() {
         });
         testing::settle().await.unwrap();
         task.abort();
-        assert_eq!(task.end(), Some(End::Aborted));
+        assert_eq!(task.end(), Some(TaskEnd::Aborted));
         sleep(secs(1)).await.unwrap();
     });
     assert_eq!(reports, ["a destructor"]);
@@ -214,7 +214,7 @@ fn a_kernel_dropped_inside_another_harms_nobody() {
     testing::run(async || {
         let mine = spawn(sleep(secs(1)));
         drop(inner);
-        assert_eq!(left.end(), Some(End::Aborted));
+        assert_eq!(left.end(), Some(TaskEnd::Aborted));
         assert!(mine.join().await.unwrap().is_ok());
     });
 }

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use kernel::{
-    Kernel, Report, TaskCancelled, TaskError, TaskGroup, disable_cancellation, sleep, spawn,
-    spawn_named, testing, timeout_after, yield_now,
+    Kernel, Report, TaskCancelled, TaskError, TaskGroup, shield, sleep, spawn, spawn_named,
+    testing, timeout_after, yield_now,
 };
 use sync::{Event, Lock, Queue, Semaphore};
 
@@ -171,7 +171,7 @@ fn a_group_in_a_shield_ends_before_the_timeout_is_told() {
         let ended = Rc::new(RefCell::new(false));
         let told = timeout_after(secs(1), async {
             let ended = ended.clone();
-            disable_cancellation(TaskGroup::<TaskCancelled>::scope(async move |g| {
+            shield(TaskGroup::<TaskCancelled>::scope(async move |g| {
                 g.spawn(async move {
                     sleep(secs(3)).await?;
                     *ended.borrow_mut() = true;

@@ -84,13 +84,23 @@ fn deadlocks() {
     shows_this_line("in a kernel of one's own", || kernel.run(waits_for_nothing).unwrap());
 }
 
-/// C12, K8: in a process of its own, because the hook is the process's.
+fn outcomes_taken_twice() {
+    let takes_twice = async || {
+        let task = spawn(async { Ok::<(), TaskCancelled>(()) });
+        (&task).await?;
+        task.await
+    };
+    shows_this_line("a second await", || testing::run(takes_twice).unwrap());
+}
+
+/// C12, C19, K8: in a process of its own, because the hook is the process's.
 #[test]
 fn a_panic_shows_the_line_of_the_mistake() {
     if children::role().is_some() {
         note_places();
         mistakes_outside_a_kernel();
         deadlocks();
+        outcomes_taken_twice();
         return;
     }
     children::run(children::this_test!(), "mistakes");

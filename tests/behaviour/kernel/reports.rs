@@ -293,7 +293,7 @@ fn a_turn_that_a_sink_asks_for_is_not_lost() {
 /// K9, C9: a leaf that the sink of a long poll drops is shown no more.
 #[test]
 fn a_leaf_that_dies_in_a_report_of_its_poll_is_not_shown() {
-    let leaf: Rc<RefCell<Option<Pin<Box<kernel::Sleep>>>>> = Rc::default();
+    let leaf: Rc<RefCell<Option<Pin<Box<kernel::future::Sleep>>>>> = Rc::default();
     let theirs = leaf.clone();
     let builder = told_of_polls(move || {
         let dies = theirs.try_borrow_mut().ok().and_then(|mut leaf| leaf.take());

@@ -10,8 +10,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use kernel::{
-    CancelReason, End, Kernel, Task, TaskCancelled, TaskError, current_task, sleep, spawn, testing,
-    yield_now,
+    CancelReason, Kernel, Task, TaskCancelled, TaskEnd, TaskError, current_task, sleep, spawn,
+    testing, yield_now,
 };
 
 use crate::support::time::secs;
@@ -162,7 +162,7 @@ fn a_task_that_aborts_itself_and_yields_is_gone() {
             turn
         }));
         testing::settle().await.unwrap();
-        assert_eq!((me.take().unwrap().end(), polls.get()), (Some(End::Aborted), 1));
+        assert_eq!((me.take().unwrap().end(), polls.get()), (Some(TaskEnd::Aborted), 1));
     });
 }
 
@@ -181,7 +181,7 @@ fn a_request_to_oneself_beside_a_yield_loses_neither() {
         }));
         let joined = me.borrow().as_ref().unwrap().join();
         assert!(matches!(joined.await.unwrap(), Err(TaskError::Cancelled(_))));
-        assert_eq!(me.take().unwrap().end(), Some(End::Cancelled));
+        assert_eq!(me.take().unwrap().end(), Some(TaskEnd::Cancelled));
     });
 }
 
@@ -213,7 +213,7 @@ fn a_poll_keeps_what_it_has_while_another_kernel_is_dropped_in_it() {
         }));
         let task = me.borrow().as_ref().unwrap().wait();
         assert!(task.await.is_ok());
-        assert_eq!(me.take().unwrap().end(), Some(End::Ok));
+        assert_eq!(me.take().unwrap().end(), Some(TaskEnd::Ok));
     });
 }
 
@@ -233,7 +233,7 @@ fn a_destructor_of_another_kernel_aborts_a_task_here() {
         }));
         testing::settle().await.unwrap();
         drop(inner);
-        assert_eq!(victim.take().unwrap().end(), Some(End::Aborted));
+        assert_eq!(victim.take().unwrap().end(), Some(TaskEnd::Aborted));
         assert_eq!(seen.get(), 1, "it saw the tasks of its own kernel: main");
         sleep(secs(1)).await.unwrap();
     });

@@ -9,7 +9,7 @@ use std::task::{Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use kernel::{End, Kernel, Task, TaskCancelled, on_thread, sleep, spawn, testing};
+use kernel::{Kernel, Task, TaskCancelled, TaskEnd, on_thread, sleep, spawn, testing};
 
 type Ended = Result<(), TaskCancelled>;
 
@@ -48,7 +48,7 @@ fn a_wake_after_the_end_does_nothing() {
         waker.wake_by_ref();
         on_thread(move || waker.wake()).await.unwrap().unwrap();
         testing::settle().await.unwrap();
-        assert_eq!((probe.polls.get(), probe.task.end()), (1, Some(End::Aborted)));
+        assert_eq!((probe.polls.get(), probe.task.end()), (1, Some(TaskEnd::Aborted)));
     });
 }
 
@@ -113,7 +113,7 @@ fn a_wake_after_the_kernel_is_gone_does_nothing() {
     drop(kernel);
     waker.wake_by_ref();
     thread::spawn(move || waker.wake()).join().unwrap();
-    assert_eq!((probe.polls.get(), probe.task.end()), (2, Some(End::Aborted)));
+    assert_eq!((probe.polls.get(), probe.task.end()), (2, Some(TaskEnd::Aborted)));
 }
 
 /// K7, C11: the future is dropped on its kernel's thread, whoever holds the last waker.

@@ -6,8 +6,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use kernel::{
-    CancelReason, TaskCancelled, TaskTimeout, disable_cancellation, sleep, spawn, testing,
-    timeout_after,
+    CancelReason, TaskCancelled, TaskTimeout, shield, sleep, spawn, testing, timeout_after,
 };
 
 const DEPTH: u32 = 2_000;
@@ -78,7 +77,7 @@ fn a_shield_inside_many_timeouts_that_ran_out_holds_them_back() {
     on_a_large_stack(|| {
         testing::run(async || {
             let body: Body = Box::pin(async {
-                disable_cancellation(async {
+                shield(async {
                     for _ in 0..10 {
                         sleep(Duration::from_secs(1)).await?;
                     }

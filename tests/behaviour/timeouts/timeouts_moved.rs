@@ -5,7 +5,8 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
-use kernel::{TaskCancelled, TaskTimeout, Timeout, sleep, spawn, testing, timeout_after};
+use kernel::future::Timeout;
+use kernel::{TaskCancelled, TaskTimeout, sleep, spawn, testing, timeout_after};
 
 use crate::support::time::secs;
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use kernel::{
-    CancelReason, TaskCancelled, TaskError, TaskTimeout, disable_cancellation, ignore_after, sleep,
-    spawn, testing, timeout_after,
+    CancelReason, TaskCancelled, TaskError, TaskTimeout, ignore_after, shield, sleep, spawn,
+    testing, timeout_after,
 };
 
 use crate::support::time::secs;
@@ -84,7 +84,7 @@ fn of_two_that_run_out_together_the_outermost_is_delivered() {
             let body = async {
                 // Held back until both are pending.
                 let inner = timeout_after(secs(inner_limit), async {
-                    disable_cancellation(sleep(secs(3))).await?;
+                    shield(sleep(secs(3))).await?;
                     sleep(Duration::MAX).await
                 });
                 inner.await.expect("the outer one was delivered")
@@ -199,7 +199,7 @@ fn an_outer_expiry_comes_again_when_the_inner_call_is_dropped() {
                     sleep(Duration::MAX).await.unwrap_err();
                     sleep(secs(100)).await
                 }));
-                let stop = pin!(disable_cancellation(sleep(secs(2))));
+                let stop = pin!(shield(sleep(secs(2))));
                 let raced = futures::future::select(inner.as_mut(), stop).await;
                 assert!(matches!(raced, futures::future::Either::Right(_)));
             }

@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use kernel::Wait;
+use kernel::WaitPolicy;
 
 use super::program::{Body, Ending, Limit, Ms, Pick, Program, Step, Then};
 use super::world::{EVENTS, LOCKS, QUEUES, SEMAPHORES};
@@ -39,7 +39,14 @@ impl Random {
 }
 
 const TIMES: [Ms; 10] = [0, 1, 2, 3, 5, 5, 8, 10, 10, 20];
-const POLICIES: [Wait; 6] = [Wait::All, Wait::All, Wait::All, Wait::Any, Wait::FirstOk, Wait::None];
+const POLICIES: [WaitPolicy; 6] = [
+    WaitPolicy::All,
+    WaitPolicy::All,
+    WaitPolicy::All,
+    WaitPolicy::Any,
+    WaitPolicy::FirstOk,
+    WaitPolicy::None,
+];
 
 /// Where a step will stand.
 #[derive(Clone, Copy)]

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use kernel::{TaskCancelled, TaskGroup, Wait};
+use kernel::{TaskCancelled, TaskGroup, WaitPolicy};
 
 use super::gate::Gate;
 use super::leaf::{Traits, watch};
@@ -34,7 +34,7 @@ impl Drop for Gone {
     }
 }
 
-fn open(frame: &Frame, wait: Wait, own: bool) -> (Rc<GroupModel>, Gone) {
+fn open(frame: &Frame, wait: WaitPolicy, own: bool) -> (Rc<GroupModel>, Gone) {
     let mut groups = frame.world.groups.borrow_mut();
     let (owner, around) = (frame.task.clone(), frame.scope.clone());
     let group = GroupModel::new(groups.len(), wait, owner, around, own);
@@ -58,7 +58,7 @@ impl GroupModel {
 }
 
 /// `scope_all`, or `scope_with`.
-pub(crate) async fn scope(frame: &Frame, wait: Wait, all: bool, body: &Body) -> Flow {
+pub(crate) async fn scope(frame: &Frame, wait: WaitPolicy, all: bool, body: &Body) -> Flow {
     let (group, gone) = open(frame, wait, false);
     let inside = {
         let (frame, group, body) = (frame.clone(), group.clone(), body.clone());
@@ -86,7 +86,7 @@ pub(crate) async fn scope(frame: &Frame, wait: Wait, all: bool, body: &Body) -> 
 }
 
 /// A group made by `new`, and ended as the program says.
-pub(crate) async fn group(frame: &Frame, wait: Wait, ending: Ending, body: &Body) -> Flow {
+pub(crate) async fn group(frame: &Frame, wait: WaitPolicy, ending: Ending, body: &Body) -> Flow {
     let (model, gone) = open(frame, wait, true);
     let group = Rc::new(TaskGroup::<Fault>::with(wait));
     let mut inner = frame.clone();

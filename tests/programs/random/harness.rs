@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use kernel::{Kernel, Report, TaskCancelled, disable_cancellation, sleep, testing};
+use kernel::{Kernel, Report, TaskCancelled, shield, sleep, testing};
 
 use super::model::PlannedPanic;
 use super::program::Program;
@@ -71,7 +71,7 @@ fn run_with(program: &Program, order: u64, reaped: bool) -> Outcome {
 
 /// Ends what does not end by itself.
 async fn reap(world: Rc<World>) -> Result<(), TaskCancelled> {
-    disable_cancellation(async {
+    shield(async {
         for round in 0..200 {
             sleep(Duration::from_millis(500)).await?;
             let living = world.living();

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fmt;
 use std::rc::Rc;
 
-use kernel::{End, Task, TaskId, Wait};
+use kernel::{Task, TaskEnd, TaskId, WaitPolicy};
 
 use super::program::Ms;
 use super::scope::{Left, Scope};
@@ -134,18 +134,18 @@ impl TaskModel {
     }
 
     /// The end that the kernel must show, or one of two where the model has lost track (C6).
-    pub(crate) fn allows(&self, end: End) -> bool {
+    pub(crate) fn allows(&self, end: TaskEnd) -> bool {
         let root = self.root();
         match self.ended.get() {
             None => false,
-            Some(Ended::Ok) => end == End::Ok,
-            Some(Ended::Panicked) => end == End::Panicked,
-            Some(Ended::Dropped) => end == End::Aborted,
+            Some(Ended::Ok) => end == TaskEnd::Ok,
+            Some(Ended::Panicked) => end == TaskEnd::Panicked,
+            Some(Ended::Dropped) => end == TaskEnd::Aborted,
             Some(Ended::Error) if root.unsure.get() => {
-                matches!(end, End::Failed | End::Cancelled)
+                matches!(end, TaskEnd::Failed | TaskEnd::Cancelled)
             }
-            Some(Ended::Error) if root.is_delivered() => end == End::Cancelled,
-            Some(Ended::Error) => end == End::Failed,
+            Some(Ended::Error) if root.is_delivered() => end == TaskEnd::Cancelled,
+            Some(Ended::Error) => end == TaskEnd::Failed,
         }
     }
 
@@ -167,7 +167,7 @@ pub(crate) enum Stage {
 
 pub(crate) struct GroupModel {
     pub(crate) number: usize,
-    pub(crate) wait: Wait,
+    pub(crate) wait: WaitPolicy,
     pub(crate) owner: Rc<TaskModel>,
     /// The scope around the group, and the body's own with how it was left.
     pub(crate) around: Rc<Scope>,
@@ -192,7 +192,7 @@ pub(crate) struct GroupModel {
 impl GroupModel {
     pub(crate) fn new(
         number: usize,
-        wait: Wait,
+        wait: WaitPolicy,
         owner: Rc<TaskModel>,
         around: Rc<Scope>,
         own: bool,
@@ -235,10 +235,12 @@ impl GroupModel {
             return true;
         }
         match self.wait {
-            Wait::All => false,
-            Wait::Any => members.iter().any(|member| !member.live.get()),
-            Wait::FirstOk => members.iter().any(|member| member.ended.get() == Some(Ended::Ok)),
-            Wait::None => true,
+            WaitPolicy::All => false,
+            WaitPolicy::Any => members.iter().any(|member| !member.live.get()),
+            WaitPolicy::FirstOk => {
+                members.iter().any(|member| member.ended.get() == Some(Ended::Ok))
+            }
+            WaitPolicy::None => true,
         }
     }
 
@@ -258,7 +260,7 @@ impl GroupModel {
         let open = matches!(self.stage.get(), Stage::Body);
         let sure = open
             && !self.own
-            && self.wait != Wait::FirstOk
+            && self.wait != WaitPolicy::FirstOk
             && !(how == Ended::Error && root.unsure.get());
         self.failing.set(if sure { Sure::Yes } else { Sure::Maybe });
         self.failed_at.set(seq);

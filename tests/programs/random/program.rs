@@ -3,7 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 
-use kernel::Wait;
+use kernel::WaitPolicy;
 
 /// Steps in order; the first error ends them.
 pub(crate) type Body = Rc<Vec<Step>>;
@@ -64,9 +64,9 @@ pub(crate) enum Step {
     Timeout(Limit, bool, bool, Body),
     Shield(Option<Ms>, Body),
     Spawn(bool, Body),
-    Scope(Wait, Body),
+    Scope(WaitPolicy, Body),
     ScopeAll(Body),
-    Group(Wait, Ending, Body),
+    Group(WaitPolicy, Ending, Body),
     Member(bool, Body),
     NextDone,
     CancelRemaining,

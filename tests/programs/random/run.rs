@@ -12,8 +12,7 @@ use futures::StreamExt;
 use futures::future::{Either, join_all, select};
 use futures::stream::FuturesUnordered;
 use kernel::{
-    CancelReason, GroupRef, TaskGroup, TaskTimeout, disable_cancellation, disable_cancellation_for,
-    ignore_after, timeout_after, timeout_at,
+    CancelReason, GroupRef, TaskGroup, TaskTimeout, ignore_after, timeout_after, timeout_at,
 };
 
 use super::groups;
@@ -234,7 +233,7 @@ pub(crate) fn exec(frame: &Frame, body: &Body) -> Running {
                 Step::Spawn(named, body) => spawn(&frame, *named, body),
                 Step::Scope(wait, body) => groups::scope(&frame, *wait, false, body).await?,
                 Step::ScopeAll(body) => {
-                    groups::scope(&frame, kernel::Wait::All, true, body).await?;
+                    groups::scope(&frame, kernel::WaitPolicy::All, true, body).await?;
                 }
                 Step::Group(wait, ending, body) => {
                     groups::group(&frame, *wait, *ending, body).await?;
@@ -359,8 +358,8 @@ async fn shield(frame: &Frame, limit: Option<Ms>, body: &Body) -> Flow {
     let kind = move |now| Kind::Shield(limit.map(|limit| now + limit));
     let (_, run) = inside(frame, body, kind, false);
     match limit {
-        Some(limit) => disable_cancellation_for(Duration::from_millis(limit), run).await,
-        None => disable_cancellation(run).await,
+        Some(limit) => kernel::shield_for(Duration::from_millis(limit), run).await,
+        None => kernel::shield(run).await,
     }
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use kernel::{End, TaskError, cancellable, check_cancellation, sleep, sleep_until, yield_now};
+use kernel::{TaskEnd, TaskError, cancellable, check_cancellation, sleep, sleep_until, yield_now};
 
 use super::gate::{Gate, Turnstile};
 use super::leaf::{Traits, watch};
@@ -244,12 +244,12 @@ fn joined(frame: &Frame, target: &TaskModel, outcome: Result<usize, TaskError<Fa
         Ok(number) => {
             let right = number == target.number;
             frame.world.check(right, || "G6: somebody else's value".to_owned());
-            (End::Ok, None)
+            (TaskEnd::Ok, None)
         }
-        Err(TaskError::Failed(error)) => (End::Failed, Some(error)),
-        Err(TaskError::Cancelled(error)) => (End::Cancelled, Some(error)),
-        Err(TaskError::Panicked(_)) => (End::Panicked, None),
-        Err(TaskError::Aborted) => (End::Aborted, None),
+        Err(TaskError::Failed(error)) => (TaskEnd::Failed, Some(error)),
+        Err(TaskError::Cancelled(error)) => (TaskEnd::Cancelled, Some(error)),
+        Err(TaskError::Panicked(_)) => (TaskEnd::Panicked, None),
+        Err(TaskError::Aborted) => (TaskEnd::Aborted, None),
         Err(TaskError::Taken) => {
             let taken = target.taken.get() || target.group.is_some();
             frame.world.check(taken, || format!("G6: {} was not taken", target.name()));
