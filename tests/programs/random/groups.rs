@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use kernel::{TaskCancelled, TaskGroup, Wait};
 
+use super::budget::Cost;
 use super::gate::Gate;
 use super::leaf::{Traits, watch};
 use super::model::{Ended, Fault, GroupModel, Stage, Sure, Tagged};
@@ -131,6 +132,7 @@ impl<F: Future> Future for Leaving<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let polled = self.inner.as_mut().poll(cx);
+        self.frame.world.budget.spend(Cost::UNSEEN);
         let (frame, group) = (&self.frame, &self.group);
         if polled.is_pending() && matches!(group.stage.get(), Stage::Leaving(_)) {
             group.waited.set(true);
@@ -299,7 +301,7 @@ pub(crate) async fn cancel_remaining(frame: &Frame) -> Flow {
     for member in model.living().iter().filter(|member| !member.daemon) {
         frame.world.asks(member);
     }
-    let traits = Traits::of(Gate::Unknown);
+    let traits = Traits { cost: Cost::UNSEEN, ..Traits::of(Gate::Unknown) };
     watch(frame, "cancel_remaining", traits, group.cancel_remaining()).await?;
     let left = model.living().iter().filter(|member| !member.daemon).count();
     frame.world.check(left == 0, || format!("G1: {left} live after cancel_remaining"));

@@ -19,7 +19,7 @@ pub(crate) struct Outcome {
     pub(crate) deadlock: bool,
 }
 
-/// Runs a program; in the end, what waits for ever is cancelled, and then aborted.
+/// Runs a program in an order; 0 is first come, first served. In the end, what waits for ever is cancelled, and then aborted.
 pub(crate) fn run(program: &Program, order: u64) -> Outcome {
     run_with(program, order, true)
 }
@@ -32,7 +32,12 @@ pub(crate) fn run_to_deadlock(program: &Program, order: u64) -> Outcome {
 fn run_with(program: &Program, order: u64, reaped: bool) -> Outcome {
     let world = World::new();
     let told = world.clone();
-    let builder = Kernel::builder().seed(order).on_report(move |report| {
+    world.turns.in_order.set(order == 0);
+    let builder = match order {
+        0 => Kernel::builder(),
+        seed => Kernel::builder().seed(seed),
+    };
+    let builder = builder.on_report(move |report| {
         if matches!(report, Report::PanicOutsideTask { .. }) {
             told.fault(&format!("K9: {report}"));
         }

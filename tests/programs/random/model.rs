@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use kernel::{End, Task, TaskId, Wait};
 
+use super::budget::Queued;
 use super::program::Ms;
 use super::scope::{Left, Scope};
 
@@ -97,6 +98,10 @@ pub(crate) struct TaskModel {
     /// Somebody has taken its outcome.
     pub(crate) taken: Cell<bool>,
     pub(crate) polls: Cell<u64>,
+    /// In this poll one of its leaves has asked for the next one.
+    pub(crate) goes_again: Cell<bool>,
+    /// Set while it is certainly in the ready queue, and since when.
+    pub(crate) queued: RefCell<Option<Queued>>,
     pub(crate) root: RefCell<Option<Rc<Scope>>>,
     pub(crate) handle: RefCell<Option<Rc<Task<usize, Fault>>>>,
     pub(crate) id: Cell<Option<TaskId>>,
@@ -123,6 +128,8 @@ impl TaskModel {
             to_group: Cell::new(false),
             taken: Cell::new(false),
             polls: Cell::new(0),
+            goes_again: Cell::new(false),
+            queued: RefCell::default(),
             root: RefCell::default(),
             handle: RefCell::default(),
             id: Cell::new(None),

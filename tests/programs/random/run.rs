@@ -164,7 +164,7 @@ impl Future for TaskRun {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let (world, task) = (this.world.clone(), this.task.clone());
-        world.running.set(task.number);
+        world.begins_turn(&task);
         task.id.set(Some(kernel::current_task().id));
         if task.polls.replace(task.polls.get() + 1) == 0 {
             world.say(&format!("{} begins", task.name()));
@@ -190,6 +190,7 @@ impl Future for TaskRun {
                         format!("C2: {} of {} is not polled", leaf.kind, task.name())
                     });
                 }
+                world.ends_turn(&task);
                 Poll::Pending
             }
             Poll::Ready(Ok(())) => {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use kernel::{End, TaskError, cancellable, check_cancellation, sleep, sleep_until, yield_now};
 
+use super::budget::Cost;
 use super::gate::{Gate, Turnstile};
 use super::leaf::{Traits, watch};
 use super::model::{Fault, TaskModel};
@@ -18,7 +19,7 @@ use super::world::World;
 pub(crate) async fn plain(frame: &Frame, step: &Step) -> Flow {
     match step {
         Step::Sleep(_) | Step::SleepUntil(_) | Step::SleepForever => time(frame, step).await,
-        Step::Yield => Ok(watch(frame, "yield", Traits::of(Gate::Again), yield_now()).await?),
+        Step::Yield => Ok(watch(frame, "yield", yielding(), yield_now()).await?),
         Step::Foreign(times, false) => {
             Foreign(*times).await;
             Ok(())
@@ -73,6 +74,11 @@ impl Future for Foreign {
         cx.waker().wake_by_ref();
         Poll::Pending
     }
+}
+
+/// A turn for the others costs nothing.
+fn yielding() -> Traits {
+    Traits { cost: Cost::NOTHING, ..Traits::of(Gate::Again) }
 }
 
 async fn time(frame: &Frame, step: &Step) -> Flow {
@@ -146,12 +152,11 @@ impl Drop for Inside<'_> {
 
 async fn condition(frame: &Frame) -> Flow {
     let (lock, changed) = &frame.world.condition;
-    let unknown = || Traits { composite: true, ..Traits::of(Gate::Unknown) };
-    let guard = watch(frame, "its lock", unknown(), lock.acquire()).await?;
+    let guard = watch(frame, "its lock", Traits::of_several(), lock.acquire()).await?;
     drop(Inside::new(frame));
-    let guard = watch(frame, "condition", unknown(), changed.wait(guard)).await?;
+    let guard = watch(frame, "condition", Traits::of_several(), changed.wait(guard)).await?;
     let inside = Inside::new(frame);
-    let result = watch(frame, "yield", Traits::of(Gate::Again), yield_now()).await;
+    let result = watch(frame, "yield", yielding(), yield_now()).await;
     drop(inside);
     drop(guard);
     Ok(result?)
@@ -211,7 +216,7 @@ async fn of_task(frame: &Frame, step: &Step) -> Flow {
             has_ended(frame, &target);
         }
         Step::CancelWithin(_, grace) => {
-            traits = Traits { composite: true, ..Traits::of(Gate::Unknown) };
+            traits = Traits::of_several();
             traits.asks = Some(target.clone());
             let cancel = handle.cancel_within(Duration::from_millis(*grace));
             watch(frame, "cancel_within", traits, cancel).await?;

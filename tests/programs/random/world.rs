@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use kernel::{Task, TaskId};
 use sync::{Condition, Event, Lock, Queue, Semaphore};
 
+use super::budget::{Budget, Turns};
 use super::gate::{Flag, Turnstile};
 use super::leaf::LeafState;
 use super::model::{Ended, Fault, GroupModel, Stage, Sure, TaskModel};
@@ -20,7 +21,7 @@ pub(crate) const QUEUES: usize = 2;
 pub(crate) const PERMITS: usize = 2;
 
 /// More polls than any program needs.
-const ENDLESS: u64 = 200_000;
+const ENDLESS: u64 = 1_000_000;
 
 /// A lock or a semaphore with its model.
 pub(crate) struct Guarded<T> {
@@ -47,6 +48,8 @@ pub(crate) struct World {
     pub(crate) semaphores: Vec<Guarded<Semaphore>>,
     pub(crate) events: Vec<(Event, Rc<Flag>)>,
     pub(crate) queues: Vec<Counted>,
+    pub(crate) budget: Budget,
+    pub(crate) turns: Turns,
     /// The task in a condition's lock.
     pub(crate) condition: (Lock<()>, Condition),
     pub(crate) inside: Cell<Option<usize>>,
@@ -81,6 +84,8 @@ impl World {
                 .collect(),
             events: (0..EVENTS).map(|_| (Event::new(), Flag::new())).collect(),
             queues: vec![queue(1), queue(0)],
+            budget: Budget::default(),
+            turns: Turns::default(),
             condition: (Lock::new(()), Condition::new()),
             inside: Cell::new(None),
             running: Cell::new(0),
@@ -138,6 +143,24 @@ impl World {
 
     pub(crate) fn living(&self) -> Vec<Rc<TaskModel>> {
         self.tasks.borrow().iter().filter(|task| task.live.get()).cloned().collect()
+    }
+
+    /// A task of the program is polled: it has a budget anew, and has not waited for too long.
+    pub(crate) fn begins_turn(&self, task: &TaskModel) {
+        self.running.set(task.number);
+        self.budget.renew();
+        task.goes_again.set(false);
+        if let Some(since) = task.queued.take() {
+            let late = self.turns.had(task, &since, &self.tasks.borrow());
+            late.unwrap_or_else(|fault| self.fault(&fault));
+        }
+    }
+
+    /// The poll is over, and the task has not ended.
+    pub(crate) fn ends_turn(&self, task: &TaskModel) {
+        if task.goes_again.get() {
+            task.queued.replace(Some(self.turns.queued(&self.tasks.borrow())));
+        }
     }
 
     /// Looks whether the running task was asked to end, and whether it should have been (G2).
