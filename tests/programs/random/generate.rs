@@ -9,6 +9,8 @@ use kernel::Wait;
 use super::program::{Body, Ending, Limit, Ms, Pick, Program, Step, Then};
 use super::world::{EVENTS, LOCKS, QUEUES, SEMAPHORES};
 
+mod rush;
+
 /// Sebastiano Vigna's SplitMix64.
 pub(crate) struct Random(pub(crate) u64);
 
@@ -132,7 +134,7 @@ impl Generator {
         if self.contended && place.depth < 6 && self.random.one_in(2) {
             return self.contend(place);
         }
-        match self.random.below(if leaf { 10 } else { 25 }) {
+        match self.random.below(if leaf { 10 } else { 27 }) {
             0..=2 => self.wait(place),
             3 => self.wait_long(place),
             4..=5 => self.touch_task(place),
@@ -146,6 +148,8 @@ impl Generator {
             20 => self.shield(place),
             21 => self.catch(place),
             22 => self.hold(place),
+            23 => self.rush(place),
+            24 => self.busy(place),
             _ => self.together(place),
         }
     }
@@ -331,8 +335,14 @@ impl Generator {
         };
         let wanted = self.bounded(place, wanted);
         match self.random.below(8) {
-            0 | 1 => wanted,
-            2 | 3 => {
+            0 => wanted,
+            1 => Step::Repeat(1, self.after_many(wanted)),
+            2 => {
+                let (one, other) = (self.after_many(wanted.clone()), self.after_many(wanted));
+                let race = Step::Race(one.clone(), other.clone());
+                self.random.pick_one(race, Step::All(vec![one, other]))
+            }
+            3 => {
                 let other = self.random.pick_one(Step::Yield, Step::Sleep(time));
                 let (wanted, other) = (Rc::new(vec![wanted]), Rc::new(vec![other]));
                 let first = self.random.one_in(2);
@@ -341,6 +351,7 @@ impl Generator {
             4 => Step::Request(Pick::Any(self.random.below(16))),
             5 => Step::Abort(Pick::Any(self.random.below(16))),
             6 => self.touch_shared(),
+            _ if self.random.one_in(2) => Step::Spawn(false, self.after_many(wanted)),
             _ => Step::Spawn(false, Rc::new(vec![wanted.clone(), wanted])),
         }
     }

@@ -19,7 +19,8 @@ pub(crate) struct Outcome {
     pub(crate) deadlock: bool,
 }
 
-/// Runs a program in an order; 0 is first come, first served. In the end, what waits for ever is cancelled, and then aborted.
+/// Runs a program in an order; 0 is first come, first served. In the end, what waits for ever is
+/// cancelled, and then aborted.
 pub(crate) fn run(program: &Program, order: u64) -> Outcome {
     run_with(program, order, true)
 }

@@ -21,6 +21,17 @@ pub(crate) enum Pick {
     Any(usize),
 }
 
+/// What is ready at once, again and again, or mostly.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ready {
+    Event,
+    Item,
+    Permit,
+    Lock,
+    /// The end of a task that has ended.
+    Ended,
+}
+
 /// How a timeout is asked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Limit {
@@ -88,6 +99,9 @@ pub(crate) enum Step {
     All(Vec<Body>),
     Unordered(Vec<Body>),
     Race(Body, Body),
+    /// So many operations that are ready, one after the other.
+    Busy(Ready, u32),
+    Repeat(u32, Body),
 }
 
 impl Step {
@@ -105,6 +119,7 @@ impl Step {
             | Step::Group(_, _, body)
             | Step::Member(_, body)
             | Step::Lock(_, body)
+            | Step::Repeat(_, body)
             | Step::Permits(_, _, body) => vec![body],
             _ => Vec::new(),
         }
@@ -130,6 +145,7 @@ impl Step {
             Step::All(_) => "All".to_owned(),
             Step::Unordered(_) => "Unordered".to_owned(),
             Step::Race(..) => "Race".to_owned(),
+            Step::Repeat(times, _) => format!("Repeat {times}"),
             plain => format!("{plain:?}"),
         }
     }

@@ -249,6 +249,11 @@ pub(crate) fn exec(frame: &Frame, body: &Body) -> Running {
                 }
                 Step::Unordered(bodies) => unordered(&frame, bodies).await?,
                 Step::Race(one, other) => race(&frame, one, other).await?,
+                Step::Repeat(times, body) => {
+                    for _ in 0..*times {
+                        exec(&frame, body).await?;
+                    }
+                }
                 plain => steps::plain(&frame, plain).await?,
             }
         }

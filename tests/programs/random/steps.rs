@@ -9,6 +9,7 @@ use std::time::Duration;
 use kernel::{End, TaskError, cancellable, check_cancellation, sleep, sleep_until, yield_now};
 
 use super::budget::Cost;
+use super::busy::busy;
 use super::gate::{Gate, Turnstile};
 use super::leaf::{Traits, watch};
 use super::model::{Fault, TaskModel};
@@ -38,6 +39,7 @@ pub(crate) async fn plain(frame: &Frame, step: &Step) -> Flow {
         }
         Step::Lock(which, body) => lock(frame, *which, body).await,
         Step::Permits(which, n, body) => permits(frame, *which, *n, body).await,
+        Step::Busy(ready, times) => busy(frame, *ready, *times).await,
         Step::Condition => condition(frame).await,
         Step::Event(_) | Step::Put(_) | Step::Get(_) => shared(frame, step).await,
         Step::Set(which) => {
@@ -103,7 +105,13 @@ fn check(frame: &Frame) {
 }
 
 /// Permits that are held, in the model.
-struct Held(Rc<Turnstile>, usize);
+pub(crate) struct Held(Rc<Turnstile>, usize);
+
+impl Held {
+    pub(crate) fn new(turnstile: &Rc<Turnstile>, n: usize) -> Self {
+        Held(turnstile.clone(), n)
+    }
+}
 
 impl Drop for Held {
     fn drop(&mut self) {
@@ -115,7 +123,7 @@ async fn lock(frame: &Frame, which: usize, body: &Body) -> Flow {
     let lock = &frame.world.locks[which];
     let traits = Traits::of(Gate::Permits(lock.model.clone(), 1));
     let guard = watch(frame, "lock", traits, lock.real.acquire()).await?;
-    let held = Held(lock.model.clone(), 1);
+    let held = Held::new(&lock.model, 1);
     let result = exec(frame, body).await;
     drop((guard, held));
     result
@@ -125,7 +133,7 @@ async fn permits(frame: &Frame, which: usize, n: usize, body: &Body) -> Flow {
     let semaphore = &frame.world.semaphores[which];
     let traits = Traits::of(Gate::Permits(semaphore.model.clone(), n));
     let permits = watch(frame, "permits", traits, semaphore.real.acquire(n)).await?;
-    let held = Held(semaphore.model.clone(), n);
+    let held = Held::new(&semaphore.model, n);
     let (left, model) = (semaphore.real.available(), semaphore.model.free.get());
     frame.world.check(left == model, || format!("Y2: {left} permits left, not {model}"));
     let result = exec(frame, body).await;

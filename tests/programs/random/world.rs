@@ -9,6 +9,7 @@ use kernel::{Task, TaskId};
 use sync::{Condition, Event, Lock, Queue, Semaphore};
 
 use super::budget::{Budget, Turns};
+use super::busy::Always;
 use super::gate::{Flag, Turnstile};
 use super::leaf::LeafState;
 use super::model::{Ended, Fault, GroupModel, Stage, Sure, TaskModel};
@@ -48,6 +49,7 @@ pub(crate) struct World {
     pub(crate) semaphores: Vec<Guarded<Semaphore>>,
     pub(crate) events: Vec<(Event, Rc<Flag>)>,
     pub(crate) queues: Vec<Counted>,
+    pub(crate) always: Always,
     pub(crate) budget: Budget,
     pub(crate) turns: Turns,
     /// The task in a condition's lock.
@@ -84,6 +86,7 @@ impl World {
                 .collect(),
             events: (0..EVENTS).map(|_| (Event::new(), Flag::new())).collect(),
             queues: vec![queue(1), queue(0)],
+            always: Always::new(),
             budget: Budget::default(),
             turns: Turns::default(),
             condition: (Lock::new(()), Condition::new()),
@@ -235,6 +238,7 @@ impl World {
             let left = semaphore.real.available();
             self.check(left == PERMITS, || format!("Y3: {left} permits of {PERMITS} are left"));
         }
+        self.always.check_end(self);
         self.check(!self.condition.0.is_held(), || "Y3: the condition's lock".to_owned());
         for queue in &self.queues {
             while let Some(item) = queue.real.try_get() {
