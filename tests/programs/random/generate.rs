@@ -7,6 +7,7 @@ use std::rc::Rc;
 use kernel::Wait;
 
 use super::program::{Body, Ending, Limit, Ms, Pick, Program, Step, Then};
+use super::sized::SIZES;
 use super::world::{EVENTS, LOCKS, QUEUES, SEMAPHORES};
 
 mod rush;
@@ -95,7 +96,7 @@ fn make(seed: u64, deadlocks: bool) -> Program {
         // All at once, before anything else.
         for _ in 0..4 + generator.random.below(5) {
             let steps = (0..3).map(|_| generator.contend(place.task())).collect();
-            main.push(Step::Spawn(false, Rc::new(steps)));
+            main.push(Step::Spawn(false, generator.size(), Rc::new(steps)));
         }
     }
     while generator.fuel > 0 && main.len() < 16 {
@@ -128,6 +129,11 @@ impl Generator {
         (0..width).map(|_| self.body(place)).collect()
     }
 
+    /// Half of all futures have their own size.
+    fn size(&mut self) -> usize {
+        if self.random.one_in(2) { 0 } else { self.random.of(&SIZES) }
+    }
+
     fn step(&mut self, place: Place) -> Step {
         self.fuel = self.fuel.saturating_sub(1);
         let leaf = place.depth >= 6 || self.fuel == 0;
@@ -142,7 +148,7 @@ impl Generator {
             7 => self.mishap(place),
             8 => self.in_group(place),
             9 => self.of_tasks(place),
-            10..=13 => Step::Spawn(self.random.one_in(2), self.body(place.task())),
+            10..=13 => Step::Spawn(self.random.one_in(2), self.size(), self.body(place.task())),
             14..=16 => self.timeout(place),
             17..=19 => self.group(place),
             20 => self.shield(place),
@@ -248,7 +254,7 @@ impl Generator {
         if self.random.one_in(4) {
             Rc::make_mut(&mut body).push(self.mishap(place.task()));
         }
-        Step::Member(daemon, body)
+        Step::Member(daemon, self.size(), body)
     }
 
     fn timeout(&mut self, place: Place) -> Step {
@@ -351,8 +357,8 @@ impl Generator {
             4 => Step::Request(Pick::Any(self.random.below(16))),
             5 => Step::Abort(Pick::Any(self.random.below(16))),
             6 => self.touch_shared(),
-            _ if self.random.one_in(2) => Step::Spawn(false, self.after_many(wanted)),
-            _ => Step::Spawn(false, Rc::new(vec![wanted.clone(), wanted])),
+            _ if self.random.one_in(2) => Step::Spawn(false, self.size(), self.after_many(wanted)),
+            _ => Step::Spawn(false, self.size(), Rc::new(vec![wanted.clone(), wanted])),
         }
     }
 

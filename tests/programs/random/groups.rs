@@ -15,6 +15,7 @@ use super::model::{Ended, Fault, GroupModel, Stage, Sure, Tagged};
 use super::program::{Body, Ending};
 use super::run::{Flow, Frame, TaskRun, exec, left_with};
 use super::scope::{Kind, Left, Parked};
+use super::sized::{self, Member};
 
 /// Notes that a group's future is gone.
 struct Gone(Frame, Rc<GroupModel>);
@@ -255,7 +256,7 @@ fn check_complete(frame: &Frame, group: &GroupModel, errors: &[Fault]) {
     }
 }
 
-pub(crate) fn member(frame: &Frame, daemon: bool, body: &Body) {
+pub(crate) fn member(frame: &Frame, daemon: bool, size: usize, body: &Body) {
     let world = &frame.world;
     let Some((by, group)) = &frame.group else { return };
     let open = group.is_open();
@@ -264,7 +265,7 @@ pub(crate) fn member(frame: &Frame, daemon: bool, body: &Body) {
     }
     let (task, run) = TaskRun::new(world, Some(frame), Some((group.clone(), daemon)), body);
     world.say(&format!("{} spawns {} in {}", frame.task.name(), task.name(), group.number));
-    let handle = if daemon { Ok(by.spawn_daemon(run)) } else { by.try_spawn(run) };
+    let handle = sized::start(Member { group: by, daemon }, size, task.number, run);
     world.check(handle.is_ok() == open, || {
         format!("G7: spawned {} in group {}, open {open}", handle.is_ok(), group.number)
     });

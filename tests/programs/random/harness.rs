@@ -9,7 +9,7 @@ use kernel::{Kernel, Report, TaskCancelled, disable_cancellation, sleep, testing
 use super::model::PlannedPanic;
 use super::program::Program;
 use super::run::TaskRun;
-use super::world::World;
+use super::world::{Here, World};
 
 /// What came of a run.
 pub(crate) struct Outcome {
@@ -32,6 +32,7 @@ pub(crate) fn run_to_deadlock(program: &Program, order: u64) -> Outcome {
 
 fn run_with(program: &Program, order: u64, reaped: bool) -> Outcome {
     let world = World::new();
+    let _here = Here::new(&world);
     let told = world.clone();
     world.turns.in_order.set(order == 0);
     let builder = match order {

@@ -15,5 +15,7 @@ pub(crate) mod model;
 pub(crate) mod program;
 pub(crate) mod run;
 pub(crate) mod scope;
+pub(crate) mod sized;
 pub(crate) mod steps;
+pub(crate) mod together;
 pub(crate) mod world;

@@ -74,11 +74,12 @@ pub(crate) enum Step {
     /// Whether its error is of a type that cannot be looked into; whether a timeout is passed on.
     Timeout(Limit, bool, bool, Body),
     Shield(Option<Ms>, Body),
-    Spawn(bool, Body),
+    /// Whether it has a name, and how many bytes its future holds.
+    Spawn(bool, usize, Body),
     Scope(Wait, Body),
     ScopeAll(Body),
     Group(Wait, Ending, Body),
-    Member(bool, Body),
+    Member(bool, usize, Body),
     NextDone,
     CancelRemaining,
     Join(Pick),
@@ -113,11 +114,11 @@ impl Step {
             Step::All(bodies) | Step::Unordered(bodies) => bodies.iter().collect(),
             Step::Timeout(.., body)
             | Step::Shield(_, body)
-            | Step::Spawn(_, body)
+            | Step::Spawn(_, _, body)
             | Step::Scope(_, body)
             | Step::ScopeAll(body)
             | Step::Group(_, _, body)
-            | Step::Member(_, body)
+            | Step::Member(_, _, body)
             | Step::Lock(_, body)
             | Step::Repeat(_, body)
             | Step::Permits(_, _, body) => vec![body],
@@ -135,11 +136,15 @@ impl Step {
                 format!("Timeout {limit:?}{opaque}{pass}")
             }
             Step::Shield(limit, _) => format!("Shield {limit:?}"),
-            Step::Spawn(named, _) => format!("Spawn{}", if *named { " named" } else { "" }),
+            Step::Spawn(named, size, _) => {
+                format!("Spawn{} of {size}", if *named { " named" } else { "" })
+            }
             Step::Scope(wait, _) => format!("Scope {wait:?}"),
             Step::ScopeAll(_) => "ScopeAll".to_owned(),
             Step::Group(wait, ending, _) => format!("Group {wait:?} {ending:?}"),
-            Step::Member(daemon, _) => format!("Member{}", if *daemon { " daemon" } else { "" }),
+            Step::Member(daemon, size, _) => {
+                format!("Member{} of {size}", if *daemon { " daemon" } else { "" })
+            }
             Step::Lock(lock, _) => format!("Lock {lock}"),
             Step::Permits(which, n, _) => format!("Permits {which} n={n}"),
             Step::All(_) => "All".to_owned(),

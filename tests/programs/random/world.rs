@@ -63,6 +63,34 @@ pub(crate) struct World {
     pub(crate) stuck: RefCell<Vec<(usize, TaskId)>>,
 }
 
+thread_local! {
+    /// The world of the program that this thread runs, for what cannot hold it.
+    static HERE: RefCell<Option<Rc<World>>> = const { RefCell::new(None) };
+}
+
+/// Runs `f` with the world of the program that this thread runs.
+pub(crate) fn here<R>(f: impl FnOnce(&World) -> R) -> R {
+    let world = HERE.with(|here| here.borrow().clone());
+    f(&world.expect("C11: it is polled and dropped on the thread of its kernel"))
+}
+
+/// While this lives, its world is that of the program that this thread runs.
+pub(crate) struct Here;
+
+impl Here {
+    pub(crate) fn new(world: &Rc<World>) -> Self {
+        HERE.with(|here| here.replace(Some(world.clone())));
+        Here
+    }
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        let world = HERE.with(RefCell::take);
+        drop(world);
+    }
+}
+
 impl World {
     pub(crate) fn new() -> Rc<Self> {
         let queue = |maxsize| Counted {
