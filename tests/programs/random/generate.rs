@@ -140,7 +140,7 @@ impl Generator {
         if self.contended && place.depth < 6 && self.random.one_in(2) {
             return self.contend(place);
         }
-        match self.random.below(if leaf { 10 } else { 27 }) {
+        match self.random.below(if leaf { 11 } else { 28 }) {
             0..=2 => self.wait(place),
             3 => self.wait_long(place),
             4..=5 => self.touch_task(place),
@@ -148,14 +148,21 @@ impl Generator {
             7 => self.mishap(place),
             8 => self.in_group(place),
             9 => self.of_tasks(place),
-            10..=13 => Step::Spawn(self.random.one_in(2), self.size(), self.body(place.task())),
-            14..=16 => self.timeout(place),
-            17..=19 => self.group(place),
-            20 => self.shield(place),
-            21 => self.catch(place),
-            22 => self.hold(place),
-            23 => self.rush(place),
-            24 => self.busy(place),
+            // A thread for each flood is slow where many tests run.
+            10 => match self.random.below(5) {
+                0 | 1 => Step::Flood(self.flood()),
+                // Its waker is kept: the kernel waits seconds before it gives up.
+                2 | 3 if !self.deadlocks => Step::Expose,
+                _ => self.wait(place),
+            },
+            11..=14 => Step::Spawn(self.random.one_in(2), self.size(), self.body(place.task())),
+            15..=17 => self.timeout(place),
+            18..=20 => self.group(place),
+            21 => self.shield(place),
+            22 => self.catch(place),
+            23 => self.hold(place),
+            24 => self.rush(place),
+            25 => self.busy(place),
             _ => self.together(place),
         }
     }

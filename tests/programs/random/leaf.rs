@@ -124,7 +124,8 @@ impl<F> Watched<F> {
             self.fault("C1, Y3: parks though it could complete");
         }
         if refused || matches!(self.traits.gate, Gate::Again) {
-            self.frame.task.goes_again.set(true);
+            let task = &self.frame.task;
+            task.goes_again.set(task.goes_again.get() || !task.out_woken.get());
         }
         if self.traits.composite {
             // One of its leaves may have completed.

@@ -6,6 +6,7 @@
 
 pub(crate) mod budget;
 pub(crate) mod busy;
+pub(crate) mod flood;
 pub(crate) mod gate;
 pub(crate) mod generate;
 pub(crate) mod groups;

@@ -58,6 +58,18 @@ pub(crate) enum Ending {
     Drop,
 }
 
+/// What another thread posts.
+#[derive(Debug, Clone)]
+pub(crate) struct Flood {
+    /// Tasks to spawn, and how many bytes the future of each holds.
+    pub(crate) letters: u32,
+    pub(crate) size: usize,
+    /// Tasks to cancel.
+    pub(crate) cancels: Vec<Pick>,
+    /// How often each waker that it has is used, before the letters and after them.
+    pub(crate) wakes: u32,
+}
+
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     Sleep(Ms),
@@ -103,6 +115,9 @@ pub(crate) enum Step {
     /// So many operations that are ready, one after the other.
     Busy(Ready, u32),
     Repeat(u32, Body),
+    Flood(Flood),
+    /// Others may wake this task from now on.
+    Expose,
 }
 
 impl Step {

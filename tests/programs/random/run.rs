@@ -163,7 +163,7 @@ impl Future for TaskRun {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let (world, task) = (this.world.clone(), this.task.clone());
-        world.begins_turn(&task);
+        world.begins_turn(&task, cx.waker());
         task.id.set(Some(kernel::current_task().id));
         if task.polls.replace(task.polls.get() + 1) == 0 {
             world.say(&format!("{} begins", task.name()));

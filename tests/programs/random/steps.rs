@@ -10,6 +10,7 @@ use kernel::{End, TaskError, cancellable, check_cancellation, sleep, sleep_until
 
 use super::budget::Cost;
 use super::busy::busy;
+use super::flood::{expose, flood};
 use super::gate::{Gate, Turnstile};
 use super::leaf::{Traits, watch};
 use super::model::{Fault, TaskModel};
@@ -40,6 +41,14 @@ pub(crate) async fn plain(frame: &Frame, step: &Step) -> Flow {
         Step::Lock(which, body) => lock(frame, *which, body).await,
         Step::Permits(which, n, body) => permits(frame, *which, *n, body).await,
         Step::Busy(ready, times) => busy(frame, *ready, *times).await,
+        Step::Flood(posted) => {
+            flood(frame, posted);
+            Ok(())
+        }
+        Step::Expose => {
+            expose(frame).await;
+            Ok(())
+        }
         Step::Condition => condition(frame).await,
         Step::Event(_) | Step::Put(_) | Step::Get(_) => shared(frame, step).await,
         Step::Set(which) => {

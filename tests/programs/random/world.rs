@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use kernel::{Task, TaskId};
@@ -10,6 +11,7 @@ use sync::{Condition, Event, Lock, Queue, Semaphore};
 
 use super::budget::{Budget, Turns};
 use super::busy::Always;
+use super::flood::Mail;
 use super::gate::{Flag, Turnstile};
 use super::leaf::LeafState;
 use super::model::{Ended, Fault, GroupModel, Stage, Sure, TaskModel};
@@ -52,6 +54,8 @@ pub(crate) struct World {
     pub(crate) always: Always,
     pub(crate) budget: Budget,
     pub(crate) turns: Turns,
+    pub(crate) mail: Mail,
+    own_waker: Cell<*const ()>,
     /// The task in a condition's lock.
     pub(crate) condition: (Lock<()>, Condition),
     pub(crate) inside: Cell<Option<usize>>,
@@ -117,6 +121,8 @@ impl World {
             always: Always::new(),
             budget: Budget::default(),
             turns: Turns::default(),
+            mail: Mail::default(),
+            own_waker: Cell::new(std::ptr::null()),
             condition: (Lock::new(()), Condition::new()),
             inside: Cell::new(None),
             running: Cell::new(0),
@@ -177,14 +183,26 @@ impl World {
     }
 
     /// A task of the program is polled: it has a budget anew, and has not waited for too long.
-    pub(crate) fn begins_turn(&self, task: &TaskModel) {
+    pub(crate) fn begins_turn(&self, task: &TaskModel, waker: &Waker) {
         self.running.set(task.number);
+        self.own_waker.set(waker.data());
         self.budget.renew();
+        self.turns.poll();
         task.goes_again.set(false);
+        task.out_woken.set(false);
         if let Some(since) = task.queued.take() {
             let late = self.turns.had(task, &since, &self.tasks.borrow());
             late.unwrap_or_else(|fault| self.fault(&fault));
         }
+        if let Some(since) = task.woken.take() {
+            let late = self.turns.had_in_time(task, since, self.tasks.borrow().len());
+            late.unwrap_or_else(|fault| self.fault(&fault));
+        }
+    }
+
+    /// Whether that is the waker of the task that is polled.
+    pub(crate) fn is_own_waker(&self, waker: &Waker) -> bool {
+        std::ptr::eq(self.own_waker.get(), waker.data())
     }
 
     /// The poll is over, and the task has not ended.
@@ -267,6 +285,7 @@ impl World {
             self.check(left == PERMITS, || format!("Y3: {left} permits of {PERMITS} are left"));
         }
         self.always.check_end(self);
+        self.mail.check_end(self);
         self.check(!self.condition.0.is_held(), || "Y3: the condition's lock".to_owned());
         for queue in &self.queues {
             while let Some(item) = queue.real.try_get() {
@@ -316,6 +335,7 @@ impl World {
             group.body.take();
         }
         self.leaves.take();
+        self.mail.clear();
     }
 
     pub(crate) fn keep(&self, task: &TaskModel, handle: Task<usize, Fault>) {

@@ -1,9 +1,9 @@
-//! Polls that spend their budget, and combinators whose arms are ready at once.
+//! Polls that spend their budget, combinators whose arms are ready at once, and floods.
 
 use std::rc::Rc;
 
 use super::{Generator, Place};
-use crate::random::program::{Body, Pick, Ready, Step};
+use crate::random::program::{Body, Flood, Pick, Ready, Step};
 use crate::random::world::{EVENTS, QUEUES};
 
 /// Operations in a row: about as many as a budget has, or far fewer, or more.
@@ -25,6 +25,19 @@ impl Generator {
             Ready::Lock => self.bounded(place, Step::Busy(Ready::Lock, operations)),
             ready => Step::Busy(ready, operations),
         }
+    }
+
+    /// What another thread posts: a few letters, or far more than are served at once.
+    pub(super) fn flood(&mut self) -> Flood {
+        let letters = match self.random.below(12) {
+            0 => 2_000,
+            _ => self.random.of(&[0, 1, 8, 9, 63, 64, 65, 100, 300]),
+        };
+        let size = self.random.of(&[0, 0, 1, 64, 1_024, 102_400]);
+        // Of large ones not so many that they are a matter of memory.
+        let letters = if size > 1_024 { letters.min(20) } else { letters };
+        let cancels = (0..self.random.of(&[0, 0, 1, 3, 40])).map(|_| self.pick()).collect();
+        Flood { letters, size, cancels, wakes: self.random.of(&[0, 1, 2, 100]) }
     }
 
     /// Most of a budget is spent, or all of it, when that step begins.
