@@ -10,7 +10,7 @@ use crate::random::harness::{self, Outcome};
 use crate::random::program::Program;
 
 /// Orders in which each program is run: first come, first served, and shuffled by seeds.
-const ORDERS: u64 = 2;
+pub(crate) const ORDERS: u64 = 2;
 
 fn number(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;
@@ -18,7 +18,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// The seeds to run: the one that was asked for, or the first ones.
-fn seeds(default: u64) -> Vec<u64> {
+pub(crate) fn seeds(default: u64) -> Vec<u64> {
     match number("CURIUM_SEED") {
         Some(seed) => vec![seed],
         None => {

@@ -43,6 +43,10 @@ struct Exposed {
 }
 
 impl Mail {
+    pub(crate) fn posted(&self) -> usize {
+        self.posted.get() as usize
+    }
+
     /// Tasks of letters that have not ended.
     fn running(&self) -> u64 {
         self.served.get() - self.ended.get()
@@ -175,7 +179,7 @@ pub(crate) fn flood(frame: &Frame, flood: &Flood) {
         handle: kernel::handle(),
         first,
         letters: flood.letters,
-        size: flood.size,
+        size: world.size(flood.size),
         cancels: targets.iter().filter_map(|target| target.id.get()).collect(),
         wakers: exposed.into_iter().map(|exposed| exposed.waker).collect(),
         wakes: flood.wakes,

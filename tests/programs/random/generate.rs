@@ -107,7 +107,7 @@ fn make(seed: u64, deadlocks: bool) -> Program {
     if generator.random.below(4) > 0 {
         main.push(Step::Sleep(1 + generator.random.of(&TIMES) * 3));
     }
-    Program { seed, main: Rc::new(main) }
+    Program { seed, plain: false, main: Rc::new(main) }
 }
 
 impl Generator {

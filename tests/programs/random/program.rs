@@ -174,6 +174,8 @@ impl Step {
 /// A program: what main does.
 pub(crate) struct Program {
     pub(crate) seed: u64,
+    /// Every future has its own size, whatever the steps say.
+    pub(crate) plain: bool,
     pub(crate) main: Body,
 }
 

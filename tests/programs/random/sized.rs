@@ -59,7 +59,7 @@ pub(crate) trait Start {
 
 /// Makes a task of a future that holds so many bytes more.
 pub(crate) fn start<S: Start>(how: S, size: usize, mark: usize, run: TaskRun) -> S::Task {
-    match size {
+    match here(|world| world.size(size)) {
         0 => how.start(run),
         1 => padded::<S, 1>(how, mark, run),
         64 => padded::<S, 64>(how, mark, run),

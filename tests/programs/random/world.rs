@@ -55,6 +55,10 @@ pub(crate) struct World {
     pub(crate) budget: Budget,
     pub(crate) turns: Turns,
     pub(crate) mail: Mail,
+    /// See [`Program`](super::program::Program).
+    pub(crate) plain: Cell<bool>,
+    /// Bytes that were in use when all tasks had ended and nothing held them.
+    pub(crate) kept: Cell<usize>,
     own_waker: Cell<*const ()>,
     /// The task in a condition's lock.
     pub(crate) condition: (Lock<()>, Condition),
@@ -122,6 +126,8 @@ impl World {
             budget: Budget::default(),
             turns: Turns::default(),
             mail: Mail::default(),
+            plain: Cell::new(false),
+            kept: Cell::new(0),
             own_waker: Cell::new(std::ptr::null()),
             condition: (Lock::new(()), Condition::new()),
             inside: Cell::new(None),
@@ -265,17 +271,29 @@ impl World {
         }
     }
 
+    /// How many bytes a future holds that is to hold so many.
+    pub(crate) fn size(&self, size: usize) -> usize {
+        if self.plain.get() { 0 } else { size }
+    }
+
+    /// Lets go of the tasks, all of which have ended as the model says.
+    pub(crate) fn let_go(&self) {
+        let tasks = self.tasks.borrow().clone();
+        for task in tasks {
+            let Some(handle) = task.handle.take() else { continue };
+            let end = handle.end();
+            self.check(end.is_some_and(|end| task.allows(end)), || {
+                let ended = task.ended.get();
+                format!("C6: {} ended in {ended:?}, and is shown as {end:?}", task.name())
+            });
+        }
+    }
+
     /// What must hold when the kernel is gone.
     pub(crate) fn check_end(&self) {
+        self.let_go();
         for task in self.tasks.borrow().iter() {
             self.check(!task.live.get(), || format!("K5: {} outlives the kernel", task.name()));
-            let end = task.handle.borrow().as_ref().map(|handle| handle.end());
-            if let Some(end) = end {
-                self.check(end.is_some_and(|end| task.allows(end)), || {
-                    let ended = task.ended.get();
-                    format!("C6: {} ended in {ended:?}, and is shown as {end:?}", task.name())
-                });
-            }
         }
         for lock in &self.locks {
             self.check(!lock.real.is_held(), || "Y3: a lock stays held".to_owned());
