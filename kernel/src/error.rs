@@ -1,8 +1,10 @@
 //! Every error of the kernel, and how to look for a cancellation inside somebody else's.
 //!
-//! The outer `Result` of a call is about the call, the inner one about the task or the body; so
-//! [`TaskCancelled`] always means "I was cancelled while I waited here", and [`TaskError`] and
-//! [`TaskTimeout`] are about others. Source of the idea of a reason: trio's `CancelReason`.
+//! The outer `Result` of a call is about the call, the inner one about the task or the body; so a
+//! [`TaskCancelled`] outside means "I was cancelled while I waited here", and [`TaskError`] and
+//! [`TaskTimeout`] are about others. Only `task.await` has one level for both.
+//!
+//! Source of the idea of a reason: trio's `CancelReason`.
 
 use std::any::Any;
 use std::error::Error;

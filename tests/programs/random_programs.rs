@@ -9,8 +9,8 @@ use crate::random::generate;
 use crate::random::harness::{self, Outcome};
 use crate::random::program::Program;
 
-/// Orders in which each program is run.
-const ORDERS: u64 = 2;
+/// Orders in which each program is run: first come, first served, and shuffled by seeds.
+pub(crate) const ORDERS: u64 = 2;
 
 fn number(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;
@@ -18,7 +18,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// The seeds to run: the one that was asked for, or the first ones.
-fn seeds(default: u64) -> Vec<u64> {
+pub(crate) fn seeds(default: u64) -> Vec<u64> {
     match number("CURIUM_SEED") {
         Some(seed) => vec![seed],
         None => {
@@ -66,8 +66,8 @@ fn check(
     }
 }
 
-/// C1, C2, C3, C4, C5, C6, C7, T2, T3, T4, T5, T7, G1, G2, G3, G4, G7, K5, Y2, Y3: whatever tasks
-/// do to each other, what they see is what the rules allow.
+/// C1, C2, C3, C4, C5, C6, C7, C11, T2, T3, T4, T5, T7, G1, G2, G3, G4, G7, K1, K2, K5, K7, Y2, Y3:
+/// whatever tasks do to each other, what they see is what the rules allow.
 #[test]
 fn random_programs_keep_the_rules() {
     check(&seeds(300), generate::program, harness::run, "random_programs_keep_the_rules");

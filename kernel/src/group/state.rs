@@ -19,6 +19,7 @@ use crate::core::queue::WaitQueue;
 use crate::core::state::Core;
 use crate::core::state::TaskRef;
 use crate::error::CancelReason;
+use crate::group::handle::GroupEnded;
 use crate::id::{GroupId, TaskId};
 use crate::parts::list::{Links, NONE};
 use crate::task::cell::TaskEnd;
@@ -88,6 +89,14 @@ impl GroupState {
         match self.stage.get() {
             GroupStage::Draining(reason) => Some(reason),
             _ => self.failing.get().then_some(CancelReason::GroupFailed),
+        }
+    }
+
+    /// The group as the owner of a new member.
+    pub(crate) fn unless_closed(&self) -> Result<&dyn Owner, GroupEnded> {
+        match self.stage.get() {
+            GroupStage::Closed => Err(GroupEnded),
+            _ => Ok(self),
         }
     }
 

@@ -13,14 +13,13 @@ use std::rc::Rc;
 
 use crate::core::current;
 use crate::core::life::{SlotOf, way};
-use crate::core::owner::Owner;
 use crate::core::state::Core;
 use crate::error::{CancelReason, GroupError, TaskCancelled};
 use crate::group::body::{NextDone, Progress, Until};
 use crate::group::bounds::ScopeBody;
 use crate::group::end::run_scope;
 use crate::group::handle::{GroupEnded, GroupRef, Spawned, must};
-use crate::group::state::{GroupStage, GroupState, MemberEnd, WaitPolicy};
+use crate::group::state::{GroupState, MemberEnd, WaitPolicy};
 use crate::spawn::Task;
 use crate::task::body::TaskOutput;
 use crate::wait::handoff;
@@ -273,7 +272,7 @@ where
         F::Output: TaskOutput<E>,
     {
         let body = Box::pin(SlotOf::<F, E>::Running { future });
-        let group = Some((self.open_state()?, daemon));
+        let group = Some((self.state.unless_closed()?, daemon));
         Ok(Task::of(self.core.admit_boxed(body, type_name::<F>, group)))
     }
 
@@ -282,15 +281,8 @@ where
         F: Future + 'static,
         F::Output: TaskOutput<E>,
     {
-        let group = Some((self.open_state()?, daemon));
+        let group = Some((self.state.unless_closed()?, daemon));
         Ok(Task::of(self.core.admit(future, group)))
-    }
-
-    fn open_state(&self) -> Result<&dyn Owner, GroupEnded> {
-        match self.state.stage.get() {
-            GroupStage::Closed => Err(GroupEnded),
-            _ => Ok(&*self.state),
-        }
     }
 
     /// Waits as the group was made to, cancels the rest, and ends the group. A second time:

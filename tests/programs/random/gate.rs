@@ -15,6 +15,8 @@ use super::program::Ms;
 pub(crate) enum Gate {
     /// Nothing that the model knows.
     Unknown,
+    /// Nothing: it is always there.
+    Open,
     /// The second poll.
     Again,
     /// A time, but never the first poll.
@@ -31,6 +33,7 @@ impl Gate {
     pub(crate) fn opens(&self, leaf: u64, first: bool, now: Ms) -> Option<bool> {
         match self {
             Gate::Unknown => None,
+            Gate::Open => Some(true),
             Gate::Again => Some(!first),
             Gate::Time(due) => Some(!first && due.is_some_and(|due| due <= now)),
             Gate::End(task) => Some(!task.live.get()),

@@ -7,7 +7,10 @@ use std::rc::Rc;
 use kernel::WaitPolicy;
 
 use super::program::{Body, Ending, Limit, Ms, Pick, Program, Step, Then};
+use super::sized::SIZES;
 use super::world::{EVENTS, LOCKS, QUEUES, SEMAPHORES};
+
+mod rush;
 
 /// Sebastiano Vigna's SplitMix64.
 pub(crate) struct Random(pub(crate) u64);
@@ -100,7 +103,7 @@ fn make(seed: u64, deadlocks: bool) -> Program {
         // All at once, before anything else.
         for _ in 0..4 + generator.random.below(5) {
             let steps = (0..3).map(|_| generator.contend(place.task())).collect();
-            main.push(Step::Spawn(false, Rc::new(steps)));
+            main.push(Step::Spawn(false, generator.size(), Rc::new(steps)));
         }
     }
     while generator.fuel > 0 && main.len() < 16 {
@@ -111,7 +114,7 @@ fn make(seed: u64, deadlocks: bool) -> Program {
     if generator.random.below(4) > 0 {
         main.push(Step::Sleep(1 + generator.random.of(&TIMES) * 3));
     }
-    Program { seed, main: Rc::new(main) }
+    Program { seed, plain: false, main: Rc::new(main) }
 }
 
 impl Generator {
@@ -133,13 +136,18 @@ impl Generator {
         (0..width).map(|_| self.body(place)).collect()
     }
 
+    /// Half of all futures have their own size.
+    fn size(&mut self) -> usize {
+        if self.random.one_in(2) { 0 } else { self.random.of(&SIZES) }
+    }
+
     fn step(&mut self, place: Place) -> Step {
         self.fuel = self.fuel.saturating_sub(1);
         let leaf = place.depth >= 6 || self.fuel == 0;
         if self.contended && place.depth < 6 && self.random.one_in(2) {
             return self.contend(place);
         }
-        match self.random.below(if leaf { 10 } else { 25 }) {
+        match self.random.below(if leaf { 11 } else { 28 }) {
             0..=2 => self.wait(place),
             3 => self.wait_long(place),
             4..=5 => self.touch_task(place),
@@ -147,12 +155,21 @@ impl Generator {
             7 => self.mishap(place),
             8 => self.in_group(place),
             9 => self.of_tasks(place),
-            10..=13 => Step::Spawn(self.random.one_in(2), self.body(place.task())),
-            14..=16 => self.timeout(place),
-            17..=19 => self.group(place),
-            20 => self.shield(place),
-            21 => self.catch(place),
-            22 => self.hold(place),
+            // A thread for each flood is slow where many tests run.
+            10 => match self.random.below(5) {
+                0 | 1 => Step::Flood(self.flood()),
+                // Its waker is kept: the kernel waits seconds before it gives up.
+                2 | 3 if !self.deadlocks => Step::Expose,
+                _ => self.wait(place),
+            },
+            11..=14 => Step::Spawn(self.random.one_in(2), self.size(), self.body(place.task())),
+            15..=17 => self.timeout(place),
+            18..=20 => self.group(place),
+            21 => self.shield(place),
+            22 => self.catch(place),
+            23 => self.hold(place),
+            24 => self.rush(place),
+            25 => self.busy(place),
             _ => self.together(place),
         }
     }
@@ -251,7 +268,7 @@ impl Generator {
         if self.random.one_in(4) {
             Rc::make_mut(&mut body).push(self.mishap(place.task()));
         }
-        Step::Member(daemon, body)
+        Step::Member(daemon, self.size(), body)
     }
 
     fn timeout(&mut self, place: Place) -> Step {
@@ -338,8 +355,14 @@ impl Generator {
         };
         let wanted = self.bounded(place, wanted);
         match self.random.below(8) {
-            0 | 1 => wanted,
-            2 | 3 => {
+            0 => wanted,
+            1 => Step::Repeat(1, self.after_many(wanted)),
+            2 => {
+                let (one, other) = (self.after_many(wanted.clone()), self.after_many(wanted));
+                let race = Step::Race(one.clone(), other.clone());
+                self.random.pick_one(race, Step::All(vec![one, other]))
+            }
+            3 => {
                 let other = self.random.pick_one(Step::Yield, Step::Sleep(time));
                 let (wanted, other) = (Rc::new(vec![wanted]), Rc::new(vec![other]));
                 let first = self.random.one_in(2);
@@ -348,7 +371,8 @@ impl Generator {
             4 => Step::Request(Pick::Any(self.random.below(16))),
             5 => Step::Abort(Pick::Any(self.random.below(16))),
             6 => self.touch_shared(),
-            _ => Step::Spawn(false, Rc::new(vec![wanted.clone(), wanted])),
+            _ if self.random.one_in(2) => Step::Spawn(false, self.size(), self.after_many(wanted)),
+            _ => Step::Spawn(false, self.size(), Rc::new(vec![wanted.clone(), wanted])),
         }
     }
 

@@ -8,12 +8,14 @@ use std::task::{Context, Poll};
 
 use kernel::{TaskCancelled, TaskGroup, WaitPolicy};
 
+use super::budget::Cost;
 use super::gate::Gate;
 use super::leaf::{Traits, watch};
 use super::model::{Ended, Fault, GroupModel, Stage, Sure, Tagged};
 use super::program::{Body, Ending};
 use super::run::{Flow, Frame, TaskRun, exec, left_with};
 use super::scope::{Kind, Left, Parked};
+use super::sized::{self, Member};
 
 /// Notes that a group's future is gone.
 struct Gone(Frame, Rc<GroupModel>);
@@ -131,6 +133,7 @@ impl<F: Future> Future for Leaving<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let polled = self.inner.as_mut().poll(cx);
+        self.frame.world.budget.spend(Cost::UNSEEN);
         let (frame, group) = (&self.frame, &self.group);
         if polled.is_pending() && matches!(group.stage.get(), Stage::Leaving(_)) {
             group.waited.set(true);
@@ -253,7 +256,7 @@ fn check_complete(frame: &Frame, group: &GroupModel, errors: &[Fault]) {
     }
 }
 
-pub(crate) fn member(frame: &Frame, daemon: bool, body: &Body) {
+pub(crate) fn member(frame: &Frame, daemon: bool, size: usize, body: &Body) {
     let world = &frame.world;
     let Some((by, group)) = &frame.group else { return };
     let open = group.is_open();
@@ -262,7 +265,7 @@ pub(crate) fn member(frame: &Frame, daemon: bool, body: &Body) {
     }
     let (task, run) = TaskRun::new(world, Some(frame), Some((group.clone(), daemon)), body);
     world.say(&format!("{} spawns {} in {}", frame.task.name(), task.name(), group.number));
-    let handle = if daemon { Ok(by.spawn_daemon(run)) } else { by.try_spawn(run) };
+    let handle = sized::start(Member { group: by, daemon }, size, task.number, run);
     world.check(handle.is_ok() == open, || {
         format!("G7: spawned {} in group {}, open {open}", handle.is_ok(), group.number)
     });
@@ -299,7 +302,7 @@ pub(crate) async fn cancel_remaining(frame: &Frame) -> Flow {
     for member in model.living().iter().filter(|member| !member.daemon) {
         frame.world.asks(member);
     }
-    let traits = Traits::of(Gate::Unknown);
+    let traits = Traits { cost: Cost::UNSEEN, ..Traits::of(Gate::Unknown) };
     watch(frame, "cancel_remaining", traits, group.cancel_remaining()).await?;
     let left = model.living().iter().filter(|member| !member.daemon).count();
     frame.world.check(left == 0, || format!("G1: {left} live after cancel_remaining"));

@@ -9,7 +9,7 @@ use kernel::{Kernel, Report, TaskCancelled, shield, sleep, testing};
 use super::model::PlannedPanic;
 use super::program::Program;
 use super::run::TaskRun;
-use super::world::World;
+use super::world::{Here, World};
 
 /// What came of a run.
 pub(crate) struct Outcome {
@@ -17,9 +17,14 @@ pub(crate) struct Outcome {
     pub(crate) trace: String,
     /// The program came to a standstill.
     pub(crate) deadlock: bool,
+    /// Bytes that were in use when all tasks had ended and nothing held them, if that was in time;
+    /// and how many tasks there had been.
+    pub(crate) kept: usize,
+    pub(crate) tasks: usize,
 }
 
-/// Runs a program; in the end, what waits for ever is cancelled, and then aborted.
+/// Runs a program in an order; 0 is first come, first served. In the end, what waits for ever is
+/// cancelled, and then aborted.
 pub(crate) fn run(program: &Program, order: u64) -> Outcome {
     run_with(program, order, true)
 }
@@ -31,8 +36,15 @@ pub(crate) fn run_to_deadlock(program: &Program, order: u64) -> Outcome {
 
 fn run_with(program: &Program, order: u64, reaped: bool) -> Outcome {
     let world = World::new();
+    let _here = Here::new(&world);
     let told = world.clone();
-    let builder = Kernel::builder().seed(order).on_report(move |report| {
+    world.plain.set(program.plain);
+    world.turns.in_order.set(order == 0);
+    let builder = match order {
+        0 => Kernel::builder(),
+        seed => Kernel::builder().seed(seed),
+    };
+    let builder = builder.on_report(move |report| {
         if matches!(report, Report::PanicOutsideTask { .. }) {
             told.fault(&format!("K9: {report}"));
         }
@@ -64,7 +76,9 @@ fn run_with(program: &Program, order: u64, reaped: bool) -> Outcome {
     }
     world.check_end();
     let faults = world.faults.borrow().clone();
-    let outcome = Outcome { faults, trace: world.trace(), deadlock };
+    let tasks = world.tasks.borrow().len() + world.mail.posted();
+    let (trace, kept) = (world.trace(), world.kept.get());
+    let outcome = Outcome { faults, trace, deadlock, kept, tasks };
     world.clear();
     outcome
 }
@@ -76,6 +90,11 @@ async fn reap(world: Rc<World>) -> Result<(), TaskCancelled> {
             sleep(Duration::from_millis(500)).await?;
             let living = world.living();
             if living.is_empty() {
+                drop(living);
+                world.let_go();
+                // Nothing to do: the kernel gives back what it can.
+                sleep(Duration::from_millis(1)).await?;
+                world.kept.set(crate::bytes_in_use());
                 return Ok(());
             }
             world.running.set(usize::MAX);

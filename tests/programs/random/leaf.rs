@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use kernel::TaskCancelled;
 
+use super::budget::Cost;
 use super::gate::Gate;
 use super::model::{PlannedPanic, TaskModel};
 use super::run::Frame;
@@ -34,11 +35,21 @@ pub(crate) struct Traits {
     pub(crate) asks: Option<Rc<TaskModel>>,
     /// Whose outcome it joins.
     pub(crate) joins: Option<Rc<TaskModel>>,
+    /// What its completion takes out of the budget.
+    pub(crate) cost: Cost,
+    /// One of very many: not in the trace, unless something becomes of it.
+    pub(crate) quiet: bool,
 }
 
 impl Traits {
     pub(crate) fn of(gate: Gate) -> Self {
-        Traits { gate, composite: false, asks: None, joins: None }
+        let (asks, joins, cost) = (None, None, Cost::ONE);
+        Traits { gate, composite: false, asks, joins, cost, quiet: false }
+    }
+
+    /// Of a leaf that is made of several.
+    pub(crate) fn of_several() -> Self {
+        Traits { composite: true, cost: Cost::UNSEEN, ..Traits::of(Gate::Unknown) }
     }
 }
 
@@ -108,8 +119,17 @@ impl<F> Watched<F> {
 
     fn parked(&mut self, opens: Option<bool>) {
         let world = self.frame.world.clone();
-        if opens == Some(true) {
+        let refused = opens == Some(true) && self.traits.cost.0 > 0;
+        if opens == Some(true) && !(refused && world.budget.may_be_spent()) {
             self.fault("C1, Y3: parks though it could complete");
+        }
+        if refused || matches!(self.traits.gate, Gate::Again) {
+            let task = &self.frame.task;
+            task.goes_again.set(task.goes_again.get() || !task.out_woken.get());
+        }
+        if self.traits.composite {
+            // One of its leaves may have completed.
+            world.budget.spend(Cost(0, self.traits.cost.1));
         }
         if let Err(fault) = self.state.scope.parks(self.state.parked.get(), world.now()) {
             self.fault(&fault);
@@ -131,7 +151,13 @@ impl<F> Watched<F> {
         if opens == Some(false) {
             self.fault("Y2, C5: completes though it is not its turn");
         }
-        world.say(&format!("{} completes at {} ms", self.name(), world.now()));
+        if world.budget.is_spent() && self.traits.cost.0 > 0 {
+            self.fault("K2: completes though the budget of this poll is spent");
+        }
+        world.budget.spend(self.traits.cost);
+        if !(self.traits.quiet && self.state.parked.get().is_none()) {
+            world.say(&format!("{} completes at {} ms", self.name(), world.now()));
+        }
         self.traits.gate.taken(self.state.number);
         self.finished();
     }
@@ -145,7 +171,8 @@ impl<F> Watched<F> {
         if oneself {
             self.state.scope.deliver_to_oneself(world.next());
         } else {
-            if opens == Some(true) {
+            // With the budget spent the cancellation comes first.
+            if opens == Some(true) && !world.budget.may_be_spent() {
                 self.fault("C1: cancelled though it could complete");
             }
             let (parked, seq) = (self.state.parked.get(), world.next());

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use kernel::{Task, TaskEnd, TaskId, WaitPolicy};
 
+use super::budget::{Queued, Woken};
 use super::program::Ms;
 use super::scope::{Left, Scope};
 
@@ -97,6 +98,14 @@ pub(crate) struct TaskModel {
     /// Somebody has taken its outcome.
     pub(crate) taken: Cell<bool>,
     pub(crate) polls: Cell<u64>,
+    /// In this poll one of its leaves has asked for the next one.
+    pub(crate) goes_again: Cell<bool>,
+    /// What asks for the next poll in this one may find the wake of a combinator used up.
+    pub(crate) out_woken: Cell<bool>,
+    /// Set while it is certainly in the ready queue, and since when.
+    pub(crate) queued: RefCell<Option<Queued>>,
+    /// Another thread has woken it, and it has not had its turn.
+    pub(crate) woken: Cell<Option<Woken>>,
     pub(crate) root: RefCell<Option<Rc<Scope>>>,
     pub(crate) handle: RefCell<Option<Rc<Task<usize, Fault>>>>,
     pub(crate) id: Cell<Option<TaskId>>,
@@ -123,6 +132,10 @@ impl TaskModel {
             to_group: Cell::new(false),
             taken: Cell::new(false),
             polls: Cell::new(0),
+            goes_again: Cell::new(false),
+            out_woken: Cell::new(false),
+            queued: RefCell::default(),
+            woken: Cell::new(None),
             root: RefCell::default(),
             handle: RefCell::default(),
             id: Cell::new(None),

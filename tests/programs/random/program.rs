@@ -21,6 +21,17 @@ pub(crate) enum Pick {
     Any(usize),
 }
 
+/// What is ready at once, again and again, or mostly.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ready {
+    Event,
+    Item,
+    Permit,
+    Lock,
+    /// The end of a task that has ended.
+    Ended,
+}
+
 /// How a timeout is asked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Limit {
@@ -47,6 +58,18 @@ pub(crate) enum Ending {
     Drop,
 }
 
+/// What another thread posts.
+#[derive(Debug, Clone)]
+pub(crate) struct Flood {
+    /// Tasks to spawn, and how many bytes the future of each holds.
+    pub(crate) letters: u32,
+    pub(crate) size: usize,
+    /// Tasks to cancel.
+    pub(crate) cancels: Vec<Pick>,
+    /// How often each waker that it has is used, before the letters and after them.
+    pub(crate) wakes: u32,
+}
+
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     Sleep(Ms),
@@ -63,11 +86,12 @@ pub(crate) enum Step {
     /// Whether its error is of a type that cannot be looked into; whether a timeout is passed on.
     Timeout(Limit, bool, bool, Body),
     Shield(Option<Ms>, Body),
-    Spawn(bool, Body),
+    /// Whether it has a name, and how many bytes its future holds.
+    Spawn(bool, usize, Body),
     Scope(WaitPolicy, Body),
     ScopeAll(Body),
     Group(WaitPolicy, Ending, Body),
-    Member(bool, Body),
+    Member(bool, usize, Body),
     NextDone,
     CancelRemaining,
     Join(Pick),
@@ -88,6 +112,12 @@ pub(crate) enum Step {
     All(Vec<Body>),
     Unordered(Vec<Body>),
     Race(Body, Body),
+    /// So many operations that are ready, one after the other.
+    Busy(Ready, u32),
+    Repeat(u32, Body),
+    Flood(Flood),
+    /// Others may wake this task from now on.
+    Expose,
 }
 
 impl Step {
@@ -99,12 +129,13 @@ impl Step {
             Step::All(bodies) | Step::Unordered(bodies) => bodies.iter().collect(),
             Step::Timeout(.., body)
             | Step::Shield(_, body)
-            | Step::Spawn(_, body)
+            | Step::Spawn(_, _, body)
             | Step::Scope(_, body)
             | Step::ScopeAll(body)
             | Step::Group(_, _, body)
-            | Step::Member(_, body)
+            | Step::Member(_, _, body)
             | Step::Lock(_, body)
+            | Step::Repeat(_, body)
             | Step::Permits(_, _, body) => vec![body],
             _ => Vec::new(),
         }
@@ -120,16 +151,21 @@ impl Step {
                 format!("Timeout {limit:?}{opaque}{pass}")
             }
             Step::Shield(limit, _) => format!("Shield {limit:?}"),
-            Step::Spawn(named, _) => format!("Spawn{}", if *named { " named" } else { "" }),
+            Step::Spawn(named, size, _) => {
+                format!("Spawn{} of {size}", if *named { " named" } else { "" })
+            }
             Step::Scope(wait, _) => format!("Scope {wait:?}"),
             Step::ScopeAll(_) => "ScopeAll".to_owned(),
             Step::Group(wait, ending, _) => format!("Group {wait:?} {ending:?}"),
-            Step::Member(daemon, _) => format!("Member{}", if *daemon { " daemon" } else { "" }),
+            Step::Member(daemon, size, _) => {
+                format!("Member{} of {size}", if *daemon { " daemon" } else { "" })
+            }
             Step::Lock(lock, _) => format!("Lock {lock}"),
             Step::Permits(which, n, _) => format!("Permits {which} n={n}"),
             Step::All(_) => "All".to_owned(),
             Step::Unordered(_) => "Unordered".to_owned(),
             Step::Race(..) => "Race".to_owned(),
+            Step::Repeat(times, _) => format!("Repeat {times}"),
             plain => format!("{plain:?}"),
         }
     }
@@ -138,6 +174,8 @@ impl Step {
 /// A program: what main does.
 pub(crate) struct Program {
     pub(crate) seed: u64,
+    /// Every future has its own size, whatever the steps say.
+    pub(crate) plain: bool,
     pub(crate) main: Body,
 }
 

@@ -8,9 +8,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::future::{Either, join_all, select};
-use futures::stream::FuturesUnordered;
 use kernel::{
     CancelReason, GroupRef, TaskGroup, TaskTimeout, ignore_after, timeout_after, timeout_at,
 };
@@ -21,7 +18,9 @@ use super::model::{
 };
 use super::program::{Body, Limit, Ms, Step, Then};
 use super::scope::{Kind, Left, Scope};
+use super::sized::{self, Plain};
 use super::steps;
+use super::together;
 use super::world::World;
 
 pub(crate) type Flow = Result<(), Fault>;
@@ -163,7 +162,7 @@ impl Future for TaskRun {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let (world, task) = (this.world.clone(), this.task.clone());
-        world.running.set(task.number);
+        world.begins_turn(&task, cx.waker());
         task.id.set(Some(kernel::current_task().id));
         if task.polls.replace(task.polls.get() + 1) == 0 {
             world.say(&format!("{} begins", task.name()));
@@ -189,6 +188,7 @@ impl Future for TaskRun {
                         format!("C2: {} of {} is not polled", leaf.kind, task.name())
                     });
                 }
+                world.ends_turn(&task);
                 Poll::Pending
             }
             Poll::Ready(Ok(())) => {
@@ -230,7 +230,7 @@ pub(crate) fn exec(frame: &Frame, body: &Body) -> Running {
                     timeout(&frame, *limit, *opaque, *pass, body).await?;
                 }
                 Step::Shield(limit, body) => shield(&frame, *limit, body).await?,
-                Step::Spawn(named, body) => spawn(&frame, *named, body),
+                Step::Spawn(named, size, body) => spawn(&frame, *named, *size, body),
                 Step::Scope(wait, body) => groups::scope(&frame, *wait, false, body).await?,
                 Step::ScopeAll(body) => {
                     groups::scope(&frame, kernel::WaitPolicy::All, true, body).await?;
@@ -238,15 +238,15 @@ pub(crate) fn exec(frame: &Frame, body: &Body) -> Running {
                 Step::Group(wait, ending, body) => {
                     groups::group(&frame, *wait, *ending, body).await?;
                 }
-                Step::Member(daemon, body) => groups::member(&frame, *daemon, body),
+                Step::Member(daemon, size, body) => {
+                    groups::member(&frame, *daemon, *size, body);
+                }
                 Step::NextDone => groups::next_done(&frame).await?,
                 Step::CancelRemaining => groups::cancel_remaining(&frame).await?,
-                Step::All(bodies) => {
-                    let all = bodies.iter().map(|body| exec(&frame, body));
-                    join_all(all).await.into_iter().collect::<Flow>()?;
-                }
-                Step::Unordered(bodies) => unordered(&frame, bodies).await?,
-                Step::Race(one, other) => race(&frame, one, other).await?,
+                Step::All(bodies) => together::all(&frame, bodies).await?,
+                Step::Unordered(bodies) => together::unordered(&frame, bodies).await?,
+                Step::Race(one, other) => together::race(&frame, one, other).await?,
+                Step::Repeat(times, body) => together::repeat(&frame, *times, body).await?,
                 plain => steps::plain(&frame, plain).await?,
             }
         }
@@ -264,14 +264,12 @@ async fn catch(frame: &Frame, body: &Body, cleanup: &Body, then: Then) -> Flow {
     }
 }
 
-fn spawn(frame: &Frame, named: bool, body: &Body) {
+fn spawn(frame: &Frame, named: bool, size: usize, body: &Body) {
     let world = &frame.world;
     let (task, run) = TaskRun::new(world, Some(frame), None, body);
     world.say(&format!("{} spawns {}", frame.task.name(), task.name()));
-    let handle = match named {
-        true => kernel::spawn_named(task.name(), run),
-        false => kernel::spawn(run),
-    };
+    let how = Plain(named.then(|| task.name()));
+    let handle = sized::start(how, size, task.number, run);
     world.keep(&task, handle);
 }
 
@@ -361,28 +359,4 @@ async fn shield(frame: &Frame, limit: Option<Ms>, body: &Body) -> Flow {
         Some(limit) => kernel::shield_for(Duration::from_millis(limit), run).await,
         None => kernel::shield(run).await,
     }
-}
-
-/// Until the first error; then the others are dropped.
-async fn unordered(frame: &Frame, bodies: &[Body]) -> Flow {
-    let mut running: FuturesUnordered<_> = bodies.iter().map(|body| exec(frame, body)).collect();
-    let mut result = Ok(());
-    while let Some(ended) = running.next().await {
-        if ended.is_err() {
-            result = ended;
-            break;
-        }
-    }
-    drop(running);
-    frame.world.check_dropped();
-    result
-}
-
-async fn race(frame: &Frame, one: &Body, other: &Body) -> Flow {
-    let (result, loser) = match select(exec(frame, one), exec(frame, other)).await {
-        Either::Left((result, loser)) | Either::Right((result, loser)) => (result, loser),
-    };
-    drop(loser);
-    frame.world.check_dropped();
-    result
 }

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use kernel::{TaskEnd, TaskError, cancellable, check_cancellation, sleep, sleep_until, yield_now};
 
+use super::budget::Cost;
+use super::busy::busy;
+use super::flood::{expose, flood};
 use super::gate::{Gate, Turnstile};
 use super::leaf::{Traits, watch};
 use super::model::{Fault, TaskModel};
@@ -18,7 +21,7 @@ use super::world::World;
 pub(crate) async fn plain(frame: &Frame, step: &Step) -> Flow {
     match step {
         Step::Sleep(_) | Step::SleepUntil(_) | Step::SleepForever => time(frame, step).await,
-        Step::Yield => Ok(watch(frame, "yield", Traits::of(Gate::Again), yield_now()).await?),
+        Step::Yield => Ok(watch(frame, "yield", yielding(), yield_now()).await?),
         Step::Foreign(times, false) => {
             Foreign(*times).await;
             Ok(())
@@ -37,6 +40,15 @@ pub(crate) async fn plain(frame: &Frame, step: &Step) -> Flow {
         }
         Step::Lock(which, body) => lock(frame, *which, body).await,
         Step::Permits(which, n, body) => permits(frame, *which, *n, body).await,
+        Step::Busy(ready, times) => busy(frame, *ready, *times).await,
+        Step::Flood(posted) => {
+            flood(frame, posted);
+            Ok(())
+        }
+        Step::Expose => {
+            expose(frame).await;
+            Ok(())
+        }
         Step::Condition => condition(frame).await,
         Step::Event(_) | Step::Put(_) | Step::Get(_) => shared(frame, step).await,
         Step::Set(which) => {
@@ -75,6 +87,11 @@ impl Future for Foreign {
     }
 }
 
+/// A turn for the others costs nothing.
+fn yielding() -> Traits {
+    Traits { cost: Cost::NOTHING, ..Traits::of(Gate::Again) }
+}
+
 async fn time(frame: &Frame, step: &Step) -> Flow {
     let now = frame.world.now();
     let (due, sleep): (Option<Ms>, _) = match step {
@@ -97,7 +114,13 @@ fn check(frame: &Frame) {
 }
 
 /// Permits that are held, in the model.
-struct Held(Rc<Turnstile>, usize);
+pub(crate) struct Held(Rc<Turnstile>, usize);
+
+impl Held {
+    pub(crate) fn new(turnstile: &Rc<Turnstile>, n: usize) -> Self {
+        Held(turnstile.clone(), n)
+    }
+}
 
 impl Drop for Held {
     fn drop(&mut self) {
@@ -109,7 +132,7 @@ async fn lock(frame: &Frame, which: usize, body: &Body) -> Flow {
     let lock = &frame.world.locks[which];
     let traits = Traits::of(Gate::Permits(lock.model.clone(), 1));
     let guard = watch(frame, "lock", traits, lock.real.acquire()).await?;
-    let held = Held(lock.model.clone(), 1);
+    let held = Held::new(&lock.model, 1);
     let result = exec(frame, body).await;
     drop((guard, held));
     result
@@ -119,7 +142,7 @@ async fn permits(frame: &Frame, which: usize, n: usize, body: &Body) -> Flow {
     let semaphore = &frame.world.semaphores[which];
     let traits = Traits::of(Gate::Permits(semaphore.model.clone(), n));
     let permits = watch(frame, "permits", traits, semaphore.real.acquire(n)).await?;
-    let held = Held(semaphore.model.clone(), n);
+    let held = Held::new(&semaphore.model, n);
     let (left, model) = (semaphore.real.available(), semaphore.model.free.get());
     frame.world.check(left == model, || format!("Y2: {left} permits left, not {model}"));
     let result = exec(frame, body).await;
@@ -146,12 +169,11 @@ impl Drop for Inside<'_> {
 
 async fn condition(frame: &Frame) -> Flow {
     let (lock, changed) = &frame.world.condition;
-    let unknown = || Traits { composite: true, ..Traits::of(Gate::Unknown) };
-    let guard = watch(frame, "its lock", unknown(), lock.acquire()).await?;
+    let guard = watch(frame, "its lock", Traits::of_several(), lock.acquire()).await?;
     drop(Inside::new(frame));
-    let guard = watch(frame, "condition", unknown(), changed.wait(guard)).await?;
+    let guard = watch(frame, "condition", Traits::of_several(), changed.wait(guard)).await?;
     let inside = Inside::new(frame);
-    let result = watch(frame, "yield", Traits::of(Gate::Again), yield_now()).await;
+    let result = watch(frame, "yield", yielding(), yield_now()).await;
     drop(inside);
     drop(guard);
     Ok(result?)
@@ -211,7 +233,7 @@ async fn of_task(frame: &Frame, step: &Step) -> Flow {
             has_ended(frame, &target);
         }
         Step::CancelWithin(_, grace) => {
-            traits = Traits { composite: true, ..Traits::of(Gate::Unknown) };
+            traits = Traits::of_several();
             traits.asks = Some(target.clone());
             let cancel = handle.cancel_within(Duration::from_millis(*grace));
             watch(frame, "cancel_within", traits, cancel).await?;

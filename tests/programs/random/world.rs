@@ -3,11 +3,15 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use kernel::{Task, TaskId};
 use sync::{Condition, Event, Lock, Queue, Semaphore};
 
+use super::budget::{Budget, Turns};
+use super::busy::Always;
+use super::flood::Mail;
 use super::gate::{Flag, Turnstile};
 use super::leaf::LeafState;
 use super::model::{Ended, Fault, GroupModel, Stage, Sure, TaskModel};
@@ -20,7 +24,7 @@ pub(crate) const QUEUES: usize = 2;
 pub(crate) const PERMITS: usize = 2;
 
 /// More polls than any program needs.
-const ENDLESS: u64 = 200_000;
+const ENDLESS: u64 = 1_000_000;
 
 /// A lock or a semaphore with its model.
 pub(crate) struct Guarded<T> {
@@ -47,6 +51,15 @@ pub(crate) struct World {
     pub(crate) semaphores: Vec<Guarded<Semaphore>>,
     pub(crate) events: Vec<(Event, Rc<Flag>)>,
     pub(crate) queues: Vec<Counted>,
+    pub(crate) always: Always,
+    pub(crate) budget: Budget,
+    pub(crate) turns: Turns,
+    pub(crate) mail: Mail,
+    /// See [`Program`](super::program::Program).
+    pub(crate) plain: Cell<bool>,
+    /// Bytes that were in use when all tasks had ended and nothing held them.
+    pub(crate) kept: Cell<usize>,
+    own_waker: Cell<*const ()>,
     /// The task in a condition's lock.
     pub(crate) condition: (Lock<()>, Condition),
     pub(crate) inside: Cell<Option<usize>>,
@@ -56,6 +69,34 @@ pub(crate) struct World {
     pub(crate) main_ended: Cell<bool>,
     /// Who was alive when the kernel gave up.
     pub(crate) stuck: RefCell<Vec<(usize, TaskId)>>,
+}
+
+thread_local! {
+    /// The world of the program that this thread runs, for what cannot hold it.
+    static HERE: RefCell<Option<Rc<World>>> = const { RefCell::new(None) };
+}
+
+/// Runs `f` with the world of the program that this thread runs.
+pub(crate) fn here<R>(f: impl FnOnce(&World) -> R) -> R {
+    let world = HERE.with(|here| here.borrow().clone());
+    f(&world.expect("C11: it is polled and dropped on the thread of its kernel"))
+}
+
+/// While this lives, its world is that of the program that this thread runs.
+pub(crate) struct Here;
+
+impl Here {
+    pub(crate) fn new(world: &Rc<World>) -> Self {
+        HERE.with(|here| here.replace(Some(world.clone())));
+        Here
+    }
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        let world = HERE.with(RefCell::take);
+        drop(world);
+    }
 }
 
 impl World {
@@ -81,6 +122,13 @@ impl World {
                 .collect(),
             events: (0..EVENTS).map(|_| (Event::new(), Flag::new())).collect(),
             queues: vec![queue(1), queue(0)],
+            always: Always::new(),
+            budget: Budget::default(),
+            turns: Turns::default(),
+            mail: Mail::default(),
+            plain: Cell::new(false),
+            kept: Cell::new(0),
+            own_waker: Cell::new(std::ptr::null()),
             condition: (Lock::new(()), Condition::new()),
             inside: Cell::new(None),
             running: Cell::new(0),
@@ -140,6 +188,36 @@ impl World {
         self.tasks.borrow().iter().filter(|task| task.live.get()).cloned().collect()
     }
 
+    /// A task of the program is polled: it has a budget anew, and has not waited for too long.
+    pub(crate) fn begins_turn(&self, task: &TaskModel, waker: &Waker) {
+        self.running.set(task.number);
+        self.own_waker.set(waker.data());
+        self.budget.renew();
+        self.turns.poll();
+        task.goes_again.set(false);
+        task.out_woken.set(false);
+        if let Some(since) = task.queued.take() {
+            let late = self.turns.had(task, &since, &self.tasks.borrow());
+            late.unwrap_or_else(|fault| self.fault(&fault));
+        }
+        if let Some(since) = task.woken.take() {
+            let late = self.turns.had_in_time(task, since, self.tasks.borrow().len());
+            late.unwrap_or_else(|fault| self.fault(&fault));
+        }
+    }
+
+    /// Whether that is the waker of the task that is polled.
+    pub(crate) fn is_own_waker(&self, waker: &Waker) -> bool {
+        std::ptr::eq(self.own_waker.get(), waker.data())
+    }
+
+    /// The poll is over, and the task has not ended.
+    pub(crate) fn ends_turn(&self, task: &TaskModel) {
+        if task.goes_again.get() {
+            task.queued.replace(Some(self.turns.queued(&self.tasks.borrow())));
+        }
+    }
+
     /// Looks whether the running task was asked to end, and whether it should have been (G2).
     pub(crate) fn observe(&self, task: &TaskModel) {
         let asked = kernel::current_task().cancelled;
@@ -193,17 +271,29 @@ impl World {
         }
     }
 
+    /// How many bytes a future holds that is to hold so many.
+    pub(crate) fn size(&self, size: usize) -> usize {
+        if self.plain.get() { 0 } else { size }
+    }
+
+    /// Lets go of the tasks, all of which have ended as the model says.
+    pub(crate) fn let_go(&self) {
+        let tasks = self.tasks.borrow().clone();
+        for task in tasks {
+            let Some(handle) = task.handle.take() else { continue };
+            let end = handle.end();
+            self.check(end.is_some_and(|end| task.allows(end)), || {
+                let ended = task.ended.get();
+                format!("C6: {} ended in {ended:?}, and is shown as {end:?}", task.name())
+            });
+        }
+    }
+
     /// What must hold when the kernel is gone.
     pub(crate) fn check_end(&self) {
+        self.let_go();
         for task in self.tasks.borrow().iter() {
             self.check(!task.live.get(), || format!("K5: {} outlives the kernel", task.name()));
-            let end = task.handle.borrow().as_ref().map(|handle| handle.end());
-            if let Some(end) = end {
-                self.check(end.is_some_and(|end| task.allows(end)), || {
-                    let ended = task.ended.get();
-                    format!("C6: {} ended in {ended:?}, and is shown as {end:?}", task.name())
-                });
-            }
         }
         for lock in &self.locks {
             self.check(!lock.real.is_held(), || "Y3: a lock stays held".to_owned());
@@ -212,6 +302,8 @@ impl World {
             let left = semaphore.real.available();
             self.check(left == PERMITS, || format!("Y3: {left} permits of {PERMITS} are left"));
         }
+        self.always.check_end(self);
+        self.mail.check_end(self);
         self.check(!self.condition.0.is_held(), || "Y3: the condition's lock".to_owned());
         for queue in &self.queues {
             while let Some(item) = queue.real.try_get() {
@@ -261,6 +353,7 @@ impl World {
             group.body.take();
         }
         self.leaves.take();
+        self.mail.clear();
     }
 
     pub(crate) fn keep(&self, task: &TaskModel, handle: Task<usize, Fault>) {

@@ -1,0 +1,76 @@
+//! Random programs with futures of every size, beside the same ones with none but small ones.
+
+use crate::random::generate;
+use crate::random::harness;
+use crate::random::program::Program;
+use crate::random_programs::{ORDERS, seeds};
+use crate::support::children;
+
+/// A task may leave its box to the next one, up to this size, with what belongs to the box.
+const KEPT: usize = 1_100;
+
+fn plain(seed: u64) -> Program {
+    Program { plain: true, ..generate::program(seed) }
+}
+
+/// K1, K8: whatever size the futures have, a program runs the same way.
+#[test]
+fn the_sizes_of_futures_change_nothing() {
+    for seed in seeds(50) {
+        for order in 0..ORDERS {
+            let sized = harness::run(&generate::program(seed), order);
+            let plain = harness::run(&plain(seed), order);
+            assert_eq!(sized.trace, plain.trace, "seed {seed}, order {order}");
+        }
+    }
+}
+
+/// Bytes that the kernel kept when the tasks of a program had ended, and how many there had been.
+struct Kept {
+    bytes: usize,
+    tasks: usize,
+}
+
+/// Runs a program after which as much memory must be in use as before. Again if it is not so: what
+/// the process itself allocates at some time, it allocates once.
+fn gives_all_back(program: &Program, order: u64) -> Result<Kept, isize> {
+    let mut more = 0;
+    for _ in 0..4 {
+        let before = crate::bytes_in_use();
+        let outcome = harness::run(program, order);
+        let kept = Kept { bytes: outcome.kept.saturating_sub(before), tasks: outcome.tasks };
+        drop(outcome);
+        more = crate::bytes_in_use() as isize - before as isize;
+        if more == 0 {
+            return Ok(kept);
+        }
+    }
+    Err(more)
+}
+
+/// K5, K14: a program gives all its memory back; what its kernel keeps of large futures, when all
+/// tasks have ended, is no more than small boxes.
+#[test]
+fn a_random_program_leaves_no_memory_behind() {
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
+    // Not so many that the child process is taken for one that hangs.
+    for seed in seeds(50).into_iter().take(100) {
+        for order in 0..ORDERS {
+            let all_back = |program| {
+                gives_all_back(&program, order).unwrap_or_else(|more| {
+                    panic!("seed {seed}, order {order}: each run leaves {more} bytes behind")
+                })
+            };
+            let (small, large) = (all_back(plain(seed)), all_back(generate::program(seed)));
+            assert!(
+                large.bytes <= small.bytes + KEPT * large.tasks,
+                "seed {seed}, order {order}: of {} tasks {} bytes are kept, of small ones {}",
+                large.tasks,
+                large.bytes,
+                small.bytes
+            );
+        }
+    }
+}
