@@ -129,7 +129,8 @@ pub use crate::wait::thread::on_thread;
 pub mod future {
     pub use crate::scope::shield::{Cancellable, Shield};
     pub use crate::scope::timeout::{IgnoreAfter, Timeout};
-    pub use crate::wait::join::{Cancel, Join, TaskFuture, WaitEnd};
+    pub use crate::wait::cancel::Cancel;
+    pub use crate::wait::join::{Join, TaskFuture, WaitEnd};
     pub use crate::wait::sleep::{Interval, Sleep, YieldNow};
 }
 

@@ -20,7 +20,8 @@ use crate::scope::timeout::timeout_after;
 use crate::task::bounds::SpawnOutput;
 use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
-use crate::wait::join::{Cancel, Join, TaskFuture, WaitEnd};
+use crate::wait::cancel::Cancel;
+use crate::wait::join::{Join, TaskFuture, WaitEnd};
 
 /// Starts a task: it is queued behind all that are ready, and the caller goes on.
 ///

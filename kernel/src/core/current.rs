@@ -25,26 +25,28 @@ use crate::parts::scopes::Ambient;
 use crate::task::cell::TaskCell;
 use crate::task::state::Flags;
 
-struct Door {
+pub(crate) use super::enter::{Entered, is_current};
+
+pub(super) struct Door {
     /// `ManuallyDrop` takes the destructor away; [`Entered`] empties the slot instead.
-    kernel: RefCell<ManuallyDrop<Option<Rc<Core>>>>,
+    pub(super) kernel: RefCell<ManuallyDrop<Option<Rc<Core>>>>,
     /// Where the task that is being polled stands, or the last one: of `kernel`, or of an outer one
     /// that `Entered` has hidden.
-    chunk: Cell<ManuallyDrop<Option<Rc<Chunk>>>>,
+    pub(super) chunk: Cell<ManuallyDrop<Option<Rc<Chunk>>>>,
     /// Its name there.
-    name: Cell<TaskId>,
+    pub(super) name: Cell<TaskId>,
     // What the poll that goes on has to offer to its leaves:
     /// The waker it is made with, to be recognised by its address.
-    waker: Cell<Address>,
+    pub(super) waker: Cell<Address>,
     /// The same while what the scopes say is clear, and else none: most leaves ask for both.
-    plain: Cell<Address>,
+    pub(super) plain: Cell<Address>,
     /// Operations that may still complete in this poll of the task (K2). Below zero it counts
     /// those that were refused because the budget was spent.
-    budget: Cell<i32>,
+    pub(super) budget: Cell<i32>,
     /// [`AGAIN`] and [`RECORDED`].
-    marks: Cell<u32>,
+    pub(super) marks: Cell<u32>,
     /// What the scopes around the leaf say; clear between polls.
-    ambient: Cell<Ambient>,
+    pub(super) ambient: Cell<Ambient>,
 }
 
 /// The task is to be queued again when this poll ends: as the flag of the task that it becomes.
@@ -59,14 +61,14 @@ const REFUSALS: i32 = 1024;
 const _: () = assert!((AGAIN | RECORDED) <= u8::MAX as u32, "see `end_poll`");
 
 /// Where a waker is: two of one task are at one place.
-type Address = (*const (), *const RawWakerVTable);
+pub(super) type Address = (*const (), *const RawWakerVTable);
 
-const NO_WAKER: Address = (std::ptr::null(), std::ptr::null());
+pub(super) const NO_WAKER: Address = (std::ptr::null(), std::ptr::null());
 
 impl Door {
     /// What leaves find from here on.
     #[inline]
-    fn offer(&self, waker: Address, ambient: Ambient) {
+    pub(super) fn offer(&self, waker: Address, ambient: Ambient) {
         self.waker.set(waker);
         self.ambient.set(ambient);
         self.plain.set(if ambient.is_clear() { waker } else { NO_WAKER });
@@ -74,7 +76,7 @@ impl Door {
 }
 
 thread_local! {
-    static DOOR: Door = const {
+    pub(super) static DOOR: Door = const {
         Door {
             kernel: RefCell::new(ManuallyDrop::new(None)),
             chunk: Cell::new(ManuallyDrop::new(None)),
@@ -324,53 +326,4 @@ pub(crate) fn stop_running() -> Option<TaskRef> {
 /// What the last poll offered to its leaves is nobody's any more: a program's code comes next.
 pub(crate) fn forget_poll() {
     DOOR.with(|door| door.offer(NO_WAKER, Ambient::CLEAR));
-}
-
-/// While this lives, its kernel is the current one of the thread.
-pub(crate) struct Entered {
-    outer: Option<Rc<Core>>,
-    waker: Address,
-    ambient: Ambient,
-}
-
-impl Entered {
-    /// Makes `core` current. Only `Kernel` and `Core::abort` do this, and `Kernel::run` refuses
-    /// when another kernel is current; dropping a kernel inside another one is allowed, hence
-    /// `outer`, and the waker and the ambient of the poll that goes on there are hidden meanwhile.
-    pub(crate) fn new(core: &Rc<Core>) -> Self {
-        let outer = swap(Some(core.clone()));
-        DOOR.with(|door| {
-            let (waker, ambient) = (door.waker.get(), door.ambient.get());
-            door.offer(NO_WAKER, Ambient::CLEAR);
-            Entered { outer, waker, ambient }
-        })
-    }
-
-    /// Makes `core` current, unless it is.
-    pub(crate) fn unless_current(core: &Rc<Core>) -> Option<Self> {
-        (!is_current(core)).then(|| Entered::new(core))
-    }
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        // The kernel may drop with the last reference: outside the thread-local's borrow.
-        let inner = swap(self.outer.take());
-        DOOR.with(|door| door.offer(self.waker, self.ambient));
-        // What was hidden may have been cancelled meanwhile.
-        let outer = try_with(Rc::clone);
-        if let Some(outer) = outer {
-            outer.refresh();
-        }
-        drop(inner);
-    }
-}
-
-/// Whether that kernel is the current one.
-pub(crate) fn is_current(core: &Core) -> bool {
-    try_with(|current| std::ptr::eq(&**current, core)) == Some(true)
-}
-
-fn swap(next: Option<Rc<Core>>) -> Option<Rc<Core>> {
-    DOOR.with(|door| std::mem::replace(&mut **door.kernel.borrow_mut(), next))
 }

@@ -1,7 +1,9 @@
 //! The state of a kernel, and each small step on it.
 
 pub(crate) mod cancel;
+mod clear;
 pub(crate) mod current;
+mod enter;
 pub(crate) mod inspect;
 pub(crate) mod life;
 pub(crate) mod outcome;

@@ -13,6 +13,8 @@ use crate::core::inspect::{TaskInfo, TaskList};
 use crate::core::state::Core;
 use crate::core::state::TaskRef;
 use crate::id::TaskId;
+use crate::task::cell::TaskEnd;
+use crate::task::state::Flags;
 
 /// Takes the kernel's reports instead of `tracing` or standard error.
 pub(crate) type Sink = Box<dyn Fn(&Report<'_>)>;
@@ -173,5 +175,49 @@ impl Core {
 
     pub(crate) fn report_out_of_grace(&self, cell: &TaskRef) {
         self.report(&Report::OutOfGrace(&self.info(cell)));
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn report_failure(&self, cell: &TaskRef) {
+        let text = match cell.take_panic() {
+            Some(panic) => {
+                let text = panic.message().to_owned();
+                cell.set_panic(panic);
+                Some(text)
+            }
+            None => {
+                // Out of its cell meanwhile: a program's `Debug` may look at the task (K9).
+                let mut text = None;
+                let mut body = cell.body.take();
+                self.guarded(ProgramCode::Debug, || {
+                    text = body.as_mut().and_then(|body| body.as_mut().error_text());
+                });
+                if let Some(body) = body {
+                    cell.body.put(body);
+                }
+                text
+            }
+        };
+        let name = self.name_of(cell);
+        self.report(&Report::Failed(Failure {
+            task: cell.id(),
+            name: &name,
+            panicked: cell.end() == Some(TaskEnd::Panicked),
+            error: text.as_deref().unwrap_or(UNSHOWN),
+        }));
+    }
+
+    /// The name of a task: as given, or the type of its future without the compiler's suffixes.
+    pub(crate) fn name_of(&self, cell: &TaskRef) -> String {
+        if cell.flags.any(Flags::NAMED) {
+            if let Some(name) = self.names.borrow().get(&cell.index()) {
+                return name.to_string();
+            }
+        }
+        match cell.origin() {
+            Some(origin) => (origin.type_name)().replace("::{{closure}}", ""),
+            None => "main".to_owned(),
+        }
     }
 }

@@ -12,4 +12,5 @@ pub use crate::parts::reactor::Direction;
 mod error;
 mod point;
 mod registration;
+mod seat;
 mod side;

@@ -3,24 +3,19 @@
 //! A leaf that waits has a seat in the reactor, at its direction of the source. An event that finds
 //! it there wakes it and empties the seat; the direction stays its own until it is polled and is
 //! done, or is dropped (N3).
-
 use std::io;
 use std::panic::Location;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use mio::event::Source;
 
-use super::registration::{BOUND, MORE, PARKED, TELLS_ROOM};
+use super::registration::{MORE, PARKED, TELLS_ROOM};
 use super::{Direction, Registration, Side};
 use crate::core::current;
 use crate::core::state::Core;
 use crate::core::state::TaskRef;
 use crate::id::TaskId;
-use crate::io::error::{busy, closed, elsewhere};
 use crate::parts::reactor::{Last, Sat};
-use crate::parts::waiter::LocalWaiter;
-use crate::task::waker::Message;
 use crate::wait::point::{CancelPoint, Quick};
 
 /// The cancel point of a leaf that waits for a source: what [`Io`](super::Io) is made of, for
@@ -38,16 +33,16 @@ pub struct IoPoint<'a, S: Source, D: Side = Direction> {
 }
 
 /// What a leaf knows of its place.
-struct Seat<D> {
-    direction: D,
+pub(super) struct Seat<D> {
+    pub(super) direction: D,
     /// It has the direction.
-    parked: bool,
+    pub(super) parked: bool,
     /// It may still have its seat in the reactor: no event has emptied it.
-    taken: bool,
+    pub(super) taken: bool,
 }
 
 /// What a leaf does next.
-enum Next {
+pub(super) enum Next {
     Try,
     /// It has a seat now.
     Wait,
@@ -154,18 +149,6 @@ impl<S: Source> Registration<S> {
         }
     }
 
-    /// What an attempt failed with, unless it only found nothing: that costs nothing either.
-    #[cold]
-    fn tried(&self, direction: Direction, error: io::Error) -> Option<io::Error> {
-        match error.kind() {
-            io::ErrorKind::WouldBlock => self.drained(direction),
-            io::ErrorKind::Interrupted => {}
-            _ => return Some(error),
-        }
-        current::unspend();
-        None
-    }
-
     /// Parks where the last attempt took all there was and no event has come since.
     #[inline(always)]
     fn sit_at_once<R>(&self, seat: &mut Seat<impl Side>, task: &TaskRef) -> Quick<R> {
@@ -178,7 +161,7 @@ impl<S: Source> Registration<S> {
 
     /// One attempt: try unless it is known to be of no use, and park if it would block.
     #[inline(always)]
-    fn attempt<R>(
+    pub(super) fn attempt<R>(
         &self,
         seat: &mut Seat<impl Side>,
         cx: &Context<'_>,
@@ -238,7 +221,13 @@ impl<S: Source> Registration<S> {
     }
 
     #[inline(always)]
-    fn next(&self, core: &Core, task: TaskId, seat: &mut Seat<impl Side>, tried: bool) -> Next {
+    pub(super) fn next(
+        &self,
+        core: &Core,
+        task: TaskId,
+        seat: &mut Seat<impl Side>,
+        tried: bool,
+    ) -> Next {
         let direction = seat.direction.direction();
         let side = direction as usize;
         if !self.is_here(core) {
@@ -279,100 +268,19 @@ impl<S: Source> Registration<S> {
         }
     }
 
-    /// It is not registered in this kernel.
-    #[inline(never)]
-    fn next_away(&self, core: &Core, seat: &Seat<impl Side>, tried: bool) -> Next {
-        let side = seat.direction.direction() as usize;
-        // The number stays while somebody is parked, also of a registration that was given up.
-        if self.is(PARKED[0] | PARKED[1]) && self.kernel.get() != core.number {
-            return Next::Elsewhere;
-        }
-        if self.is(PARKED[side]) && !seat.parked {
-            return Next::Busy;
-        }
-        if self.is(BOUND) {
-            // What the other kernel was told it keeps to itself.
-            self.set(MORE[0] | MORE[1]);
-        }
-        if tried || !self.is(MORE[side]) { Next::Bind } else { Next::Try }
-    }
-
-    #[inline(never)]
-    fn next_of_foreign(
-        &self,
-        seat: &mut Seat<impl Side>,
-        tried: bool,
-        site: &'static Location<'static>,
-    ) -> Next {
-        match current::try_with(|core| self.next(core, TaskId::NOBODY, seat, tried)) {
-            Some(next) => next,
-            None => current::outside_at("an operation on a socket", site),
-        }
-    }
-
-    #[cold]
-    fn refuse_or_bind(&self, next: &Next, direction: Direction) -> io::Result<()> {
-        match next {
-            Next::Busy | Next::Elsewhere if self.source.borrow().is_none() => Err(closed()),
-            Next::Busy => Err(busy(direction)),
-            Next::Elsewhere => Err(elsewhere()),
-            _ => match current::try_with(Rc::clone) {
-                // What cannot be watched can still be tried.
-                Some(core) => {
-                    self.bind(&core, direction).inspect_err(|_| self.set(MORE[0] | MORE[1]))
-                }
-                None => Ok(()),
-            },
-        }
-    }
-
-    /// Takes a seat where a waker must be kept or dropped.
-    #[cold]
-    fn sit(&self, seat: &mut Seat<impl Side>, cx: &Context<'_>) {
-        let task = current::own(cx.waker(), |cell| LocalWaiter::Task(cell.id()));
-        let who = task.unwrap_or_else(|| LocalWaiter::Foreign(cx.waker().clone()));
-        let (token, direction) = (self.token.get(), seat.direction.direction());
-        let before = current::try_with(|core| {
-            core.with_reactor(|reactor| reactor.seat(token, direction, who))
-        });
-        drop(before);
-        self.park(seat);
-    }
-
     #[inline]
-    fn park(&self, seat: &mut Seat<impl Side>) {
+    pub(super) fn park(&self, seat: &mut Seat<impl Side>) {
         self.set(PARKED[seat.direction.direction() as usize]);
         (seat.parked, seat.taken) = (true, true);
     }
 
     #[inline]
-    fn leave(&self, seat: &mut Seat<impl Side>) {
+    pub(super) fn leave(&self, seat: &mut Seat<impl Side>) {
         if seat.parked {
             seat.parked = false;
             self.clear(PARKED[seat.direction.direction() as usize]);
             if seat.taken {
                 self.get_up(seat.direction.direction());
-            }
-        }
-    }
-
-    /// Empties a seat that no event has emptied.
-    #[cold]
-    fn get_up(&self, direction: Direction) {
-        if !self.is(BOUND) {
-            return;
-        }
-        let here = current::try_with(Rc::clone).filter(|core| self.is_here(core));
-        if let Some(core) = here {
-            let who = core.with_reactor(|reactor| reactor.unseat(self.token.get(), direction));
-            drop(who);
-        } else {
-            // Its kernel is not running, so it is told to forget all of it. Who is parked in the
-            // other direction is woken by that, and registers anew.
-            let mut source = self.source.borrow_mut();
-            if let (Some(source), Some(binding)) = (source.as_mut(), self.take_binding()) {
-                let _ = source.deregister(&binding.home.registry);
-                drop(binding.home.remote.post(Message::Unregister(binding.token)));
             }
         }
     }

@@ -7,7 +7,6 @@
 //!
 //! `net` stands on this alone, and so can sources of other crates: anything that is a
 //! `mio::event::Source` and can be tried without blocking.
-
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::panic::Location;
@@ -18,14 +17,13 @@ use std::task::{Context, Poll};
 use mio::event::Source;
 use mio::{Interest, Token};
 
+use super::{IoPoint, Side};
 use crate::core::current;
 use crate::core::state::Core;
 use crate::core::state::Home;
 use crate::io::error::closed;
 use crate::parts::reactor::Direction;
 use crate::task::waker::Message;
-
-use super::{IoPoint, Side};
 
 /// A source of readiness with its place in a kernel's reactor.
 ///

@@ -6,28 +6,10 @@
 use std::io;
 use std::time::Duration;
 
-use crate::core::inspect::TaskState;
-use crate::core::report::{ProgramCode, Report};
+use crate::core::report::Report;
 use crate::core::state::Stage;
-use crate::core::wake::wake_foreign;
-use crate::error::CancelReason;
-use crate::parts::KEEP;
-use crate::parts::mailbox::Part;
 use crate::parts::reactor::{Came, Reactor};
-use crate::parts::timers::Action;
 use crate::run::tick::RunLoop;
-use crate::run::watch;
-use crate::task::state::Flags;
-use crate::task::waker::Message;
-
-/// Timers, and messages of each kind, that are served in one look. Together they are fewer than the
-/// polls until the next look. So a million of them at once do not fill the ready queue, where every
-/// other task would stand behind them: it drains faster than they fill it.
-const TIMERS: u32 = 24;
-const EVENTS: u32 = 24;
-const REQUESTS: u32 = 8;
-
-const _: () = assert!(TIMERS + EVENTS + REQUESTS < RunLoop::POLLS);
 
 /// How long sockets must be silent before a virtual clock jumps (K8).
 const SILENCE: Duration = Duration::from_millis(10);
@@ -62,126 +44,6 @@ impl RunLoop<'_> {
             self.shrink();
         }
         self.idle()
-    }
-
-    /// Gives the memory of ended tasks back. True: there may be more.
-    #[inline]
-    fn trim(&self) -> bool {
-        let surplus = self.core.tasks.borrow().has_surplus();
-        surplus && self.trim_some()
-    }
-
-    #[inline(never)]
-    fn trim_some(&self) -> bool {
-        let chunks = self.core.tasks.borrow_mut().trim();
-        if !chunks.is_empty() {
-            self.core.idle_since_burst.set(1);
-        }
-        !chunks.is_empty() && self.core.tasks.borrow().has_surplus()
-    }
-
-    /// Gives back the room that a burst of tasks took beside their cells. What is used at the end
-    /// of an arena keeps its room, so this is tried a few times, less and less often.
-    #[cold]
-    fn shrink(&mut self) {
-        let since = self.core.idle_since_burst.get();
-        self.core.idle_since_burst.set(if since < 1 << 16 { since + 1 } else { 0 });
-        if !since.is_power_of_two() {
-            return;
-        }
-        self.core.ready.borrow_mut().shrink(&mut self.round);
-        self.core.scopes.borrow_mut().shrink();
-        self.core.owners.borrow_mut().shrink();
-        self.core.timers.borrow_mut().shrink();
-        self.core.with_reactor(Reactor::shrink);
-        let mut names = self.core.names.borrow_mut();
-        let few = names.len().max(KEEP);
-        names.shrink_to(few);
-    }
-
-    /// Serves some of what was posted. True: there is more.
-    #[inline]
-    fn serve_mailbox(&self) -> bool {
-        (self.core.remote().has_post() || self.core.post_left.get()) && self.serve_post()
-    }
-
-    #[inline(never)]
-    fn serve_post(&self) -> bool {
-        if self.core.remote().has_post() {
-            self.core.remote().take(&mut self.core.post.borrow_mut());
-        }
-        for (part, slice) in [(Part::Events, EVENTS), (Part::Requests, REQUESTS)] {
-            for _ in 0..slice {
-                let message = self.core.post.borrow_mut().part(part).pop_front();
-                let Some(message) = message else { break };
-                self.serve(message);
-            }
-        }
-        let left = !self.core.post.borrow().is_empty();
-        self.core.post_left.set(left);
-        left
-    }
-
-    fn serve(&self, message: Message) {
-        match message {
-            Message::Wake(waker) => self.core.wake(waker.received()),
-            // A closure from another thread: its panic is nobody's but its own.
-            Message::Spawn(spawn) => self.core.guarded(ProgramCode::Spawn, spawn),
-            Message::Cancel(task) => {
-                if let Some(cell) = self.core.find(task) {
-                    self.core.request(&cell, CancelReason::Requested { by: None });
-                }
-            }
-            Message::JobDone(job) => drop(self.core.jobs.borrow_mut().remove(&job)),
-            Message::Unregister(token) => self.core.forget(token),
-        }
-    }
-
-    /// False: there are none, and the clock was not read.
-    fn serve_timers(&self) -> bool {
-        if self.core.timers.borrow().is_empty() && self.core.foreign.borrow().is_empty() {
-            return false;
-        }
-        let now = self.core.read_clock();
-        for _ in 0..TIMERS {
-            let due = self.core.timers.borrow_mut().pop_due(now);
-            match due {
-                None => break,
-                Some((Action::Wake(task), _)) => self.core.wake(task),
-                Some((Action::WakeForeign(_), waker)) => waker.into_iter().for_each(wake_foreign),
-                Some((Action::Scope(key), _)) => self.core.cancel_scope(key, CancelReason::Timeout),
-                Some((Action::Grace, _)) => self.core.grace_over.set(true),
-                Some((Action::Report, _)) => self.core.report_due.set(true),
-                Some((Action::Fired | Action::Free(_), _)) => unreachable!("it was armed"),
-            }
-        }
-        self.serve_foreign(now);
-        if self.core.report_due.replace(false) {
-            watch::report_stuck(self.core);
-        }
-        true
-    }
-
-    /// Warns of tasks that were cancelled a second ago and are still parked where nothing reaches
-    /// them.
-    fn serve_foreign(&self, now: u64) {
-        loop {
-            let next = self.core.foreign.borrow().front().copied();
-            let Some((due, task)) = next else { return };
-            if due > now {
-                return;
-            }
-            self.core.foreign.borrow_mut().pop_front();
-            let Some(cell) = self.core.find(task) else {
-                continue;
-            };
-            cell.flags.clear(Flags::WATCHED);
-            let untold =
-                cell.is_pending() || self.core.scopes.borrow().any_pending(cell.hanging().1);
-            if untold && self.core.state(&cell) == TaskState::Foreign {
-                self.core.report(&Report::Foreign(&self.core.info(&cell)));
-            }
-        }
     }
 
     /// No task is ready. False: none will ever be.

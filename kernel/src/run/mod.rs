@@ -3,5 +3,8 @@
 pub(crate) mod builder;
 pub(crate) mod idle;
 pub(crate) mod kernel;
+mod serve;
+mod special;
 pub(crate) mod tick;
+mod trim;
 mod watch;

@@ -13,14 +13,11 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use crate::core::current::{self, Marks};
-use crate::core::report::Report;
 use crate::core::state::TaskRef;
 use crate::core::state::{Core, Stage};
 use crate::id::TaskId;
-use crate::parts::list::NONE;
 use crate::parts::ready::Round;
 use crate::parts::scopes::Ambient;
 use crate::task::body::{Body, Verdict};
@@ -49,9 +46,9 @@ pub(crate) struct RunLoop<'a> {
     /// The places of the tasks that are polled next.
     pub(super) round: Round,
     /// The task that is polled, or was last; in the loop over plain tasks, one in its chunk.
-    task: TaskRef,
+    pub(super) task: TaskRef,
     /// A waker that nobody has cloned yet: named anew for each poll.
-    spare: OwnWaker,
+    pub(super) spare: OwnWaker,
     /// The flags of a task that does not go the short way.
     special: u32,
 }
@@ -74,7 +71,7 @@ impl Drop for RunLoop<'_> {
     }
 }
 
-fn spare_waker(core: &Core) -> OwnWaker {
+pub(super) fn spare_waker(core: &Core) -> OwnWaker {
     OwnWaker::new(Arc::new(TaskWaker::new(core.remote().clone())))
 }
 
@@ -90,26 +87,26 @@ enum Halt {
 
 /// What came of a poll.
 #[derive(Clone, Copy)]
-struct Polled {
-    result: Poll<Verdict>,
-    marks: Marks,
+pub(super) struct Polled {
+    pub(super) result: Poll<Verdict>,
+    pub(super) marks: Marks,
 }
 
 /// The future of the task that is polled, out of its cell meanwhile, and back in it also when a
 /// panic unwinds. None: it is main.
-struct Out<'a> {
+pub(super) struct Out<'a> {
     cell: &'a TaskCell,
     body: Option<Pin<Box<dyn Body>>>,
 }
 
 impl<'a> Out<'a> {
     #[inline]
-    fn of(cell: &'a TaskCell) -> Self {
+    pub(super) fn of(cell: &'a TaskCell) -> Self {
         Out { cell, body: cell.body.take() }
     }
 
     #[inline]
-    fn poll(&mut self, cx: &mut Context<'_>, main: &mut PollMain<'_>) -> Poll<Verdict> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, main: &mut PollMain<'_>) -> Poll<Verdict> {
         match &mut self.body {
             Some(body) => body.as_mut().poll(cx),
             None => main(cx),
@@ -122,26 +119,6 @@ impl Drop for Out<'_> {
     fn drop(&mut self) {
         if let Some(body) = self.body.take() {
             self.cell.body.put(body);
-        }
-    }
-}
-
-/// The waker of its own that the task that is polled may have, likewise.
-struct OwnOut<'a> {
-    task: &'a TaskRef,
-    waker: Option<OwnWaker>,
-}
-
-impl<'a> OwnOut<'a> {
-    fn of(task: &'a TaskRef) -> Self {
-        OwnOut { task, waker: task.any_rare().and_then(|rare| rare.waker.take()) }
-    }
-}
-
-impl Drop for OwnOut<'_> {
-    fn drop(&mut self) {
-        if let Some(waker) = self.waker.take() {
-            self.task.rare().waker.set(Some(waker));
         }
     }
 }
@@ -244,80 +221,6 @@ impl RunLoop<'_> {
                     core.returned(last, verdict);
                 }
             }
-        }
-    }
-
-    /// Polls any other task. True: it was main, and has ended.
-    #[inline(never)]
-    fn poll_special(&mut self, main: &mut PollMain<'_>) -> bool {
-        let task = &self.task;
-        if task.is_ended() {
-            task.flags.stop(0);
-            self.core.release(task);
-            return false;
-        }
-        let started = self.core.settings.long_poll.is_some().then(Instant::now);
-        let (stamp, pending) = task.asked().map_or((0, false), |it| (it.stamp, it.pending));
-        let own = OwnOut::of(task);
-        let mut out = Out::of(task);
-        self.spare.inner.assign(task.id());
-        self.core.running.set(task.id());
-        current::begin_poll(task.id(), task);
-        let waker = own.waker.as_ref().map_or(&self.spare.waker, |own| &own.waker);
-        current::offer(waker, Ambient { scope: NONE, stamp, pending });
-        let cx = &mut Context::from_waker(waker);
-        let result = out.poll(cx, main);
-        let mut marks = current::end_poll();
-        drop((out, own));
-        self.core.running.set(TaskId::NOBODY);
-        if let Some(started) = started {
-            current::forget_poll();
-            task.flags.set(marks.parked());
-            // From here on the flag alone says it: the sink may drop the leaf.
-            marks = marks.without_record();
-            self.check_length(task, started);
-        }
-        self.polled(Polled { result, marks })
-    }
-
-    /// What follows from a poll, for any task. True: it was main, and has ended.
-    #[inline(never)]
-    fn polled(&mut self, polled: Polled) -> bool {
-        let task = &self.task;
-        if self.spare.is_out() {
-            // It was cloned: it is this task's from now on.
-            let kept = std::mem::replace(&mut self.spare, spare_waker(self.core));
-            task.flags.set(Flags::WAKER);
-            task.rare().waker.set(Some(kept));
-        }
-        let Polled { result, marks } = polled;
-        // It may have cancelled itself, and its waker may be anywhere.
-        current::forget_poll();
-        task.flags.stop(marks.parked());
-        match result {
-            Poll::Ready(_) if task.flags.any(Flags::MAIN) => return true,
-            Poll::Ready(verdict) => self.core.returned(task, verdict),
-            Poll::Pending if task.flags.any(Flags::ABORT) => self.core.abort(task),
-            Poll::Pending => {
-                if marks.again() {
-                    self.core.make_ready(task);
-                }
-                if task.is_pending()
-                    && !task.flags.any(Flags::QUEUED)
-                    && self.core.has_no_leaf(task)
-                {
-                    self.core.watch_foreign(task);
-                }
-            }
-        }
-        false
-    }
-
-    #[cold]
-    fn check_length(&self, cell: &TaskRef, started: Instant) {
-        let took = started.elapsed();
-        if self.core.settings.long_poll.is_some_and(|limit| took > limit) {
-            self.core.report(&Report::LongPoll { task: &self.core.info(cell), took });
         }
     }
 }

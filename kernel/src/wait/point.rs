@@ -10,15 +10,13 @@
 
 use std::panic::Location;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use crate::core::current;
 use crate::core::state::Core;
 use crate::core::state::TaskRef;
 use crate::error::TaskCancelled;
-use crate::parts::list::NONE;
 use crate::parts::scopes::Parked;
-use crate::parts::scopes::Record;
 use crate::wait::record::InPlace;
 
 /// A place where a task may park and be cancelled.
@@ -52,18 +50,18 @@ use crate::wait::record::InPlace;
 /// kernel::run(async || Twice { polled: false, point: CancelPoint::new("TWICE") }.await).unwrap();
 /// ```
 pub struct CancelPoint {
-    kind: &'static str,
-    site: &'static Location<'static>,
+    pub(super) kind: &'static str,
+    pub(super) site: &'static Location<'static>,
     /// The kernel's counter when it first parked; 0 before. Or [`SHIELDED`].
-    since: u64,
-    at: At,
+    pub(super) since: u64,
+    pub(super) at: At,
 }
 
 /// In place of a counter: it parks, but is never cancelled.
-const SHIELDED: u64 = u64::MAX;
+pub(super) const SHIELDED: u64 = u64::MAX;
 
 /// Where the record of the parked leaf is.
-enum At {
+pub(super) enum At {
     Nowhere,
     /// At the place of the task, until that is polled again.
     Place(InPlace),
@@ -205,33 +203,6 @@ impl CancelPoint {
         self.park_anywhere(cx)
     }
 
-    #[inline(never)]
-    fn park_anywhere(&mut self, cx: &Context<'_>) -> Poll<TaskCancelled> {
-        let Some(core) = current::try_with(Rc::clone) else {
-            // No kernel: nobody cancels.
-            return Poll::Pending;
-        };
-        if self.since != SHIELDED {
-            if self.since != 0 && self.was_parked_elsewhere(&core) {
-                // A leaf that has moved to another task is new there.
-                self.since = 0;
-            }
-            if core.due(self.since) {
-                let cancelled = core.deliver(self.since);
-                self.unpark();
-                return Poll::Ready(cancelled);
-            }
-        }
-        if self.since == 0 {
-            self.since = core.stamp();
-        }
-        let root = current::ambient().scope == NONE;
-        if !(root && self.park_in_place(cx)) {
-            self.park_in_arena(&core, cx);
-        }
-        Poll::Pending
-    }
-
     /// Takes the record away: the leaf is done, one way or the other.
     #[inline]
     pub(crate) fn unpark(&mut self) {
@@ -241,15 +212,6 @@ impl CancelPoint {
             // polled next.
             At::Place(_) if !current::has_recorded() => self.at = At::Nowhere,
             _ => self.take_record(),
-        }
-    }
-
-    #[inline]
-    fn take_record(&mut self) {
-        match std::mem::replace(&mut self.at, At::Nowhere) {
-            At::Nowhere => {}
-            At::Place(record) => record.clear(),
-            At::Arena(core, key) => leave_arena(&core, key),
         }
     }
 
@@ -285,25 +247,14 @@ impl CancelPoint {
         self.park_unpaid(cx)
     }
 
-    fn was_parked_elsewhere(&self, core: &Rc<Core>) -> bool {
-        match &self.at {
-            At::Nowhere => false,
-            At::Place(record) => core.with_running(|cell| record.is_of(cell)) != Some(true),
-            At::Arena(owner, key) => {
-                let task = owner.scopes.borrow().records[*key as usize].task;
-                !Rc::ptr_eq(owner, core) || core.running_id() != Some(task)
-            }
-        }
-    }
-
     /// In no inner scope, polled by the task itself, and no other leaf parked: at its place.
     #[inline(always)]
-    fn park_in_place(&mut self, cx: &Context<'_>) -> bool {
+    pub(super) fn park_in_place(&mut self, cx: &Context<'_>) -> bool {
         current::own(cx.waker(), |cell| self.record_in(cell)) == Some(true)
     }
 
     #[inline(always)]
-    fn record_in(&mut self, cell: &TaskRef) -> bool {
+    pub(super) fn record_in(&mut self, cell: &TaskRef) -> bool {
         if cfg!(curium_no_records) {
             return true;
         }
@@ -332,36 +283,6 @@ impl CancelPoint {
         });
         true
     }
-
-    fn parked(&self, core: &Core) -> Parked {
-        Parked { kind: self.kind, site: self.site, since: core.tick_now() }
-    }
-
-    /// The long way: a record on the innermost scope. Clones and drops wakers outside any borrow.
-    #[cold]
-    fn park_in_arena(&mut self, core: &Rc<Core>, cx: &Context<'_>) {
-        let Some(task) = core.running_id() else {
-            return;
-        };
-        let own = current::own(cx.waker(), |_| ()).is_some();
-        let scope = current::ambient().scope;
-        if let At::Arena(owner, key) = &self.at {
-            if Rc::ptr_eq(owner, core) && core.record_fits(*key, task, scope, own, cx.waker()) {
-                return;
-            }
-        }
-        // Not `unpark`: it may have been parked in another task.
-        self.take_record();
-        let waker: Option<Waker> = if own { None } else { Some(cx.waker().clone()) };
-        let key = core.put_record(Record::new(task, scope, waker, self.parked(core)));
-        self.at = At::Arena(core.clone(), key);
-    }
-}
-
-#[inline(never)]
-fn leave_arena(core: &Core, key: u32) {
-    // The record goes, with its waker, where no borrow is held.
-    drop(core.take_record(key));
 }
 
 impl Drop for CancelPoint {

@@ -1,9 +1,17 @@
 //! The record of a parked leaf at the place of its task.
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
 use crate::core::current;
+use crate::core::state::Core;
 use crate::core::state::TaskRef;
+use crate::error::TaskCancelled;
 use crate::id::TaskId;
+use crate::parts::list::NONE;
+use crate::parts::scopes::Parked;
+use crate::parts::scopes::Record;
 use crate::task::state::Flags;
+use crate::wait::point::{At, CancelPoint, SHIELDED};
 
 /// A record at the place of a task.
 #[derive(Clone, Copy)]
@@ -48,4 +56,83 @@ impl InPlace {
     fn stands_in(self, task: &TaskRef) -> bool {
         self.is_of(task) && task.cycles.get() == self.cycle
     }
+}
+
+impl CancelPoint {
+    #[inline(never)]
+    pub(super) fn park_anywhere(&mut self, cx: &Context<'_>) -> Poll<TaskCancelled> {
+        let Some(core) = current::try_with(Rc::clone) else {
+            // No kernel: nobody cancels.
+            return Poll::Pending;
+        };
+        if self.since != SHIELDED {
+            if self.since != 0 && self.was_parked_elsewhere(&core) {
+                // A leaf that has moved to another task is new there.
+                self.since = 0;
+            }
+            if core.due(self.since) {
+                let cancelled = core.deliver(self.since);
+                self.unpark();
+                return Poll::Ready(cancelled);
+            }
+        }
+        if self.since == 0 {
+            self.since = core.stamp();
+        }
+        let root = current::ambient().scope == NONE;
+        if !(root && self.park_in_place(cx)) {
+            self.park_in_arena(&core, cx);
+        }
+        Poll::Pending
+    }
+
+    #[inline]
+    pub(super) fn take_record(&mut self) {
+        match std::mem::replace(&mut self.at, At::Nowhere) {
+            At::Nowhere => {}
+            At::Place(record) => record.clear(),
+            At::Arena(core, key) => leave_arena(&core, key),
+        }
+    }
+
+    pub(super) fn was_parked_elsewhere(&self, core: &Rc<Core>) -> bool {
+        match &self.at {
+            At::Nowhere => false,
+            At::Place(record) => core.with_running(|cell| record.is_of(cell)) != Some(true),
+            At::Arena(owner, key) => {
+                let task = owner.scopes.borrow().records[*key as usize].task;
+                !Rc::ptr_eq(owner, core) || core.running_id() != Some(task)
+            }
+        }
+    }
+
+    pub(super) fn parked(&self, core: &Core) -> Parked {
+        Parked { kind: self.kind, site: self.site, since: core.tick_now() }
+    }
+
+    /// The long way: a record on the innermost scope. Clones and drops wakers outside any borrow.
+    #[cold]
+    pub(super) fn park_in_arena(&mut self, core: &Rc<Core>, cx: &Context<'_>) {
+        let Some(task) = core.running_id() else {
+            return;
+        };
+        let own = current::own(cx.waker(), |_| ()).is_some();
+        let scope = current::ambient().scope;
+        if let At::Arena(owner, key) = &self.at {
+            if Rc::ptr_eq(owner, core) && core.record_fits(*key, task, scope, own, cx.waker()) {
+                return;
+            }
+        }
+        // Not `unpark`: it may have been parked in another task.
+        self.take_record();
+        let waker: Option<Waker> = if own { None } else { Some(cx.waker().clone()) };
+        let key = core.put_record(Record::new(task, scope, waker, self.parked(core)));
+        self.at = At::Arena(core.clone(), key);
+    }
+}
+
+#[inline(never)]
+fn leave_arena(core: &Core, key: u32) {
+    // The record goes, with its waker, where no borrow is held.
+    drop(core.take_record(key));
 }

@@ -1,0 +1,142 @@
+//! The end that is not an end of the body: abort, panic, refusal; and what is cleared away after
+//! any end.
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+
+use crate::core::current::Entered;
+use crate::core::report::{ProgramCode, Report};
+use crate::core::state::Core;
+use crate::core::state::TaskRef;
+use crate::error::{CancelReason, Echo, Panic};
+use crate::task::body::Body;
+use crate::task::cell::TaskEnd;
+use crate::task::state::Flags;
+
+/// Futures that may be spawned by destructors after the kernel closed; the rest is leaked, and said
+/// so.
+const LATE: u32 = 10_000;
+
+impl Core {
+    /// The kernel is closed: the task is aborted before it began.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn refuse(&self, cell: &TaskRef) {
+        let body = cell.body.take().expect("a new task has its future");
+        let late = self.late.get();
+        self.late.set(late + 1);
+        if late < LATE {
+            self.bury(body);
+        } else {
+            // A destructor that always spawns the next future would never end.
+            #[allow(clippy::mem_forget)]
+            std::mem::forget(body);
+            if late == LATE {
+                self.report(&Report::Late { limit: LATE });
+            }
+        }
+        self.finish(cell, TaskEnd::Aborted, Echo::Yes);
+    }
+
+    /// The poll of a task panicked. Its future is dropped here, after the unwinding.
+    pub(crate) fn panicked(&self, cell: &TaskRef, payload: Box<dyn Any + Send>) {
+        self.clear_body(cell);
+        cell.set_panic(Panic::new(payload));
+        self.finish(cell, TaskEnd::Panicked, Echo::No);
+    }
+
+    /// Drops a task's future. On oneself: when the poll ends. On an ended task: nothing.
+    pub(crate) fn abort(&self, cell: &TaskRef) {
+        if !cell.is_current() || cell.flags.any(Flags::FREE | Flags::ENDED) {
+            return;
+        }
+        if cell.flags.any(Flags::RUNNING) {
+            cell.flags.set(Flags::ABORT);
+        } else if cell.flags.any(Flags::MAIN) {
+            // The future of `run` belongs to its caller; it can be cancelled, not dropped.
+            self.request(cell, CancelReason::Shutdown);
+        } else {
+            // Destructors find the kernel of their task, whoever aborts it from wherever.
+            let _entered = Entered::unless_current(cell.core());
+            let body = cell.body.take();
+            self.finish(cell, TaskEnd::Aborted, Echo::Yes);
+            if let Some(body) = body {
+                self.bury(body);
+            }
+        }
+    }
+
+    /// Drops a body; those that this drop wants to drop in turn come after it, not inside it, so
+    /// ten thousand nested groups need no stack.
+    pub(super) fn bury(&self, body: Pin<Box<dyn Body>>) {
+        self.graveyard.borrow_mut().push(body);
+        if self.burying.replace(true) {
+            return;
+        }
+        loop {
+            let next = self.graveyard.borrow_mut().pop();
+            match next {
+                Some(body) => self.discard(body),
+                None => break,
+            }
+        }
+        self.burying.set(false);
+    }
+
+    /// Clears away what an ended task has left.
+    #[inline(never)]
+    pub(super) fn clear_away(&self, cell: &TaskRef) {
+        let taken = cell.flags.any(Flags::TAKEN);
+        if cell.flags.any(Flags::FAILURE) && !taken {
+            self.report_failure(cell);
+        }
+        if !taken || cell.flags.any(Flags::LARGE) {
+            self.clear_body(cell);
+        }
+        if let Some(rare) = cell.any_rare() {
+            drop(rare.waker.take());
+            if let Some(panic) = rare.panic.take() {
+                self.discard(panic);
+            }
+        }
+        if cell.flags.any(Flags::SCOPED) {
+            cell.hang_nothing();
+        }
+        if cell.flags.any(Flags::NAMED) {
+            let name = self.names.borrow_mut().remove(&cell.index());
+            drop(name);
+        }
+    }
+
+    /// Drops the future or the output of a task; keeps the box if it is small.
+    pub(super) fn clear_body(&self, cell: &TaskRef) {
+        let Some(mut body) = cell.body.take() else { return };
+        if cell.flags.any(Flags::LARGE) {
+            self.discard(body);
+        } else {
+            self.guarded(ProgramCode::Destructor, || body.as_mut().clear());
+            cell.body.put(body);
+        }
+    }
+
+    /// Drops what belongs to a program. A panic in it is reported and goes no further.
+    pub(crate) fn discard<T>(&self, value: T) {
+        self.guarded(ProgramCode::Destructor, move || drop(value));
+    }
+
+    /// Runs code of a program. A panic in it is reported as that of `code` and goes no further.
+    pub(crate) fn guarded(&self, code: ProgramCode, f: impl FnOnce()) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+            let panic = Panic::new(payload);
+            self.report(&Report::PanicOutsideTask { code, message: panic.message() });
+            let mut payload = Some(panic.into_payload());
+            if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload.take()))) {
+                // A payload whose own drop panics, with its like perhaps, cannot be dropped.
+                #[allow(clippy::mem_forget)]
+                std::mem::forget(again);
+                let message = "the payload of a panic";
+                self.report(&Report::PanicOutsideTask { code: ProgramCode::Destructor, message });
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The slow ways of a leaf on a source: registering it, taking a place with a waker, giving it up.
+use std::io;
+use std::panic::Location;
+use std::rc::Rc;
+use std::task::Context;
+
+use mio::event::Source;
+
+use super::point::{Next, Seat};
+use super::registration::{BOUND, MORE, PARKED};
+use super::{Direction, Registration, Side};
+use crate::core::current;
+use crate::core::state::Core;
+use crate::id::TaskId;
+use crate::io::error::{busy, closed, elsewhere};
+use crate::parts::waiter::LocalWaiter;
+use crate::task::waker::Message;
+
+impl<S: Source> Registration<S> {
+    /// What an attempt failed with, unless it only found nothing: that costs nothing either.
+    #[cold]
+    pub(super) fn tried(&self, direction: Direction, error: io::Error) -> Option<io::Error> {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => self.drained(direction),
+            io::ErrorKind::Interrupted => {}
+            _ => return Some(error),
+        }
+        current::unspend();
+        None
+    }
+
+    /// It is not registered in this kernel.
+    #[inline(never)]
+    pub(super) fn next_away(&self, core: &Core, seat: &Seat<impl Side>, tried: bool) -> Next {
+        let side = seat.direction.direction() as usize;
+        // The number stays while somebody is parked, also of a registration that was given up.
+        if self.is(PARKED[0] | PARKED[1]) && self.kernel.get() != core.number {
+            return Next::Elsewhere;
+        }
+        if self.is(PARKED[side]) && !seat.parked {
+            return Next::Busy;
+        }
+        if self.is(BOUND) {
+            // What the other kernel was told it keeps to itself.
+            self.set(MORE[0] | MORE[1]);
+        }
+        if tried || !self.is(MORE[side]) { Next::Bind } else { Next::Try }
+    }
+
+    #[inline(never)]
+    pub(super) fn next_of_foreign(
+        &self,
+        seat: &mut Seat<impl Side>,
+        tried: bool,
+        site: &'static Location<'static>,
+    ) -> Next {
+        match current::try_with(|core| self.next(core, TaskId::NOBODY, seat, tried)) {
+            Some(next) => next,
+            None => current::outside_at("an operation on a socket", site),
+        }
+    }
+
+    #[cold]
+    pub(super) fn refuse_or_bind(&self, next: &Next, direction: Direction) -> io::Result<()> {
+        match next {
+            Next::Busy | Next::Elsewhere if self.source.borrow().is_none() => Err(closed()),
+            Next::Busy => Err(busy(direction)),
+            Next::Elsewhere => Err(elsewhere()),
+            _ => match current::try_with(Rc::clone) {
+                // What cannot be watched can still be tried.
+                Some(core) => {
+                    self.bind(&core, direction).inspect_err(|_| self.set(MORE[0] | MORE[1]))
+                }
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Takes a seat where a waker must be kept or dropped.
+    #[cold]
+    pub(super) fn sit(&self, seat: &mut Seat<impl Side>, cx: &Context<'_>) {
+        let task = current::own(cx.waker(), |cell| LocalWaiter::Task(cell.id()));
+        let who = task.unwrap_or_else(|| LocalWaiter::Foreign(cx.waker().clone()));
+        let (token, direction) = (self.token.get(), seat.direction.direction());
+        let before = current::try_with(|core| {
+            core.with_reactor(|reactor| reactor.seat(token, direction, who))
+        });
+        drop(before);
+        self.park(seat);
+    }
+
+    /// Empties a seat that no event has emptied.
+    #[cold]
+    pub(super) fn get_up(&self, direction: Direction) {
+        if !self.is(BOUND) {
+            return;
+        }
+        let here = current::try_with(Rc::clone).filter(|core| self.is_here(core));
+        if let Some(core) = here {
+            let who = core.with_reactor(|reactor| reactor.unseat(self.token.get(), direction));
+            drop(who);
+        } else {
+            // Its kernel is not running, so it is told to forget all of it. Who is parked in the
+            // other direction is woken by that, and registers anew.
+            let mut source = self.source.borrow_mut();
+            if let (Some(source), Some(binding)) = (source.as_mut(), self.take_binding()) {
+                let _ = source.deregister(&binding.home.registry);
+                drop(binding.home.remote.post(Message::Unregister(binding.token)));
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What the kernel takes in between polls: messages and timers, a slice at a time.
+
+use crate::core::inspect::TaskState;
+use crate::core::report::{ProgramCode, Report};
+use crate::core::wake::wake_foreign;
+use crate::error::CancelReason;
+use crate::parts::mailbox::Part;
+use crate::parts::timers::Action;
+use crate::run::tick::RunLoop;
+use crate::run::watch;
+use crate::task::state::Flags;
+use crate::task::waker::Message;
+
+/// Timers, and messages of each kind, that are served in one look. Together they are fewer than the
+/// polls until the next look. So a million of them at once do not fill the ready queue, where every
+/// other task would stand behind them: it drains faster than they fill it.
+const TIMERS: u32 = 24;
+const EVENTS: u32 = 24;
+const REQUESTS: u32 = 8;
+
+const _: () = assert!(TIMERS + EVENTS + REQUESTS < RunLoop::POLLS);
+
+impl RunLoop<'_> {
+    /// Serves some of what was posted. True: there is more.
+    #[inline]
+    pub(super) fn serve_mailbox(&self) -> bool {
+        (self.core.remote().has_post() || self.core.post_left.get()) && self.serve_post()
+    }
+
+    #[inline(never)]
+    pub(super) fn serve_post(&self) -> bool {
+        if self.core.remote().has_post() {
+            self.core.remote().take(&mut self.core.post.borrow_mut());
+        }
+        for (part, slice) in [(Part::Events, EVENTS), (Part::Requests, REQUESTS)] {
+            for _ in 0..slice {
+                let message = self.core.post.borrow_mut().part(part).pop_front();
+                let Some(message) = message else { break };
+                self.serve(message);
+            }
+        }
+        let left = !self.core.post.borrow().is_empty();
+        self.core.post_left.set(left);
+        left
+    }
+
+    pub(super) fn serve(&self, message: Message) {
+        match message {
+            Message::Wake(waker) => self.core.wake(waker.received()),
+            // A closure from another thread: its panic is nobody's but its own.
+            Message::Spawn(spawn) => self.core.guarded(ProgramCode::Spawn, spawn),
+            Message::Cancel(task) => {
+                if let Some(cell) = self.core.find(task) {
+                    self.core.request(&cell, CancelReason::Requested { by: None });
+                }
+            }
+            Message::JobDone(job) => drop(self.core.jobs.borrow_mut().remove(&job)),
+            Message::Unregister(token) => self.core.forget(token),
+        }
+    }
+
+    /// False: there are none, and the clock was not read.
+    pub(super) fn serve_timers(&self) -> bool {
+        if self.core.timers.borrow().is_empty() && self.core.foreign.borrow().is_empty() {
+            return false;
+        }
+        let now = self.core.read_clock();
+        for _ in 0..TIMERS {
+            let due = self.core.timers.borrow_mut().pop_due(now);
+            match due {
+                None => break,
+                Some((Action::Wake(task), _)) => self.core.wake(task),
+                Some((Action::WakeForeign(_), waker)) => waker.into_iter().for_each(wake_foreign),
+                Some((Action::Scope(key), _)) => self.core.cancel_scope(key, CancelReason::Timeout),
+                Some((Action::Grace, _)) => self.core.grace_over.set(true),
+                Some((Action::Report, _)) => self.core.report_due.set(true),
+                Some((Action::Fired | Action::Free(_), _)) => unreachable!("it was armed"),
+            }
+        }
+        self.serve_foreign(now);
+        if self.core.report_due.replace(false) {
+            watch::report_stuck(self.core);
+        }
+        true
+    }
+
+    /// Warns of tasks that were cancelled a second ago and are still parked where nothing reaches
+    /// them.
+    pub(super) fn serve_foreign(&self, now: u64) {
+        loop {
+            let next = self.core.foreign.borrow().front().copied();
+            let Some((due, task)) = next else { return };
+            if due > now {
+                return;
+            }
+            self.core.foreign.borrow_mut().pop_front();
+            let Some(cell) = self.core.find(task) else {
+                continue;
+            };
+            cell.flags.clear(Flags::WATCHED);
+            let untold =
+                cell.is_pending() || self.core.scopes.borrow().any_pending(cell.hanging().1);
+            if untold && self.core.state(&cell) == TaskState::Foreign {
+                self.core.report(&Report::Foreign(&self.core.info(&cell)));
+            }
+        }
+    }
+}

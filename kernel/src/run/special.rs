@@ -1,0 +1,109 @@
+//! Tasks that do not go the short way of a turn, and what follows from any poll.
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use crate::core::current::{self};
+use crate::core::report::Report;
+use crate::core::state::TaskRef;
+use crate::id::TaskId;
+use crate::parts::list::NONE;
+use crate::parts::scopes::Ambient;
+use crate::run::tick::{Out, PollMain, Polled, RunLoop, spare_waker};
+use crate::task::cell::OwnWaker;
+use crate::task::state::Flags;
+
+/// The waker of its own that the task that is polled may have, likewise.
+struct OwnOut<'a> {
+    task: &'a TaskRef,
+    waker: Option<OwnWaker>,
+}
+
+impl<'a> OwnOut<'a> {
+    fn of(task: &'a TaskRef) -> Self {
+        OwnOut { task, waker: task.any_rare().and_then(|rare| rare.waker.take()) }
+    }
+}
+
+impl Drop for OwnOut<'_> {
+    fn drop(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            self.task.rare().waker.set(Some(waker));
+        }
+    }
+}
+
+impl RunLoop<'_> {
+    /// Polls any other task. True: it was main, and has ended.
+    #[inline(never)]
+    pub(super) fn poll_special(&mut self, main: &mut PollMain<'_>) -> bool {
+        let task = &self.task;
+        if task.is_ended() {
+            task.flags.stop(0);
+            self.core.release(task);
+            return false;
+        }
+        let started = self.core.settings.long_poll.is_some().then(Instant::now);
+        let (stamp, pending) = task.asked().map_or((0, false), |it| (it.stamp, it.pending));
+        let own = OwnOut::of(task);
+        let mut out = Out::of(task);
+        self.spare.inner.assign(task.id());
+        self.core.running.set(task.id());
+        current::begin_poll(task.id(), task);
+        let waker = own.waker.as_ref().map_or(&self.spare.waker, |own| &own.waker);
+        current::offer(waker, Ambient { scope: NONE, stamp, pending });
+        let cx = &mut Context::from_waker(waker);
+        let result = out.poll(cx, main);
+        let mut marks = current::end_poll();
+        drop((out, own));
+        self.core.running.set(TaskId::NOBODY);
+        if let Some(started) = started {
+            current::forget_poll();
+            task.flags.set(marks.parked());
+            // From here on the flag alone says it: the sink may drop the leaf.
+            marks = marks.without_record();
+            self.check_length(task, started);
+        }
+        self.polled(Polled { result, marks })
+    }
+
+    /// What follows from a poll, for any task. True: it was main, and has ended.
+    #[inline(never)]
+    pub(super) fn polled(&mut self, polled: Polled) -> bool {
+        let task = &self.task;
+        if self.spare.is_out() {
+            // It was cloned: it is this task's from now on.
+            let kept = std::mem::replace(&mut self.spare, spare_waker(self.core));
+            task.flags.set(Flags::WAKER);
+            task.rare().waker.set(Some(kept));
+        }
+        let Polled { result, marks } = polled;
+        // It may have cancelled itself, and its waker may be anywhere.
+        current::forget_poll();
+        task.flags.stop(marks.parked());
+        match result {
+            Poll::Ready(_) if task.flags.any(Flags::MAIN) => return true,
+            Poll::Ready(verdict) => self.core.returned(task, verdict),
+            Poll::Pending if task.flags.any(Flags::ABORT) => self.core.abort(task),
+            Poll::Pending => {
+                if marks.again() {
+                    self.core.make_ready(task);
+                }
+                if task.is_pending()
+                    && !task.flags.any(Flags::QUEUED)
+                    && self.core.has_no_leaf(task)
+                {
+                    self.core.watch_foreign(task);
+                }
+            }
+        }
+        false
+    }
+
+    #[cold]
+    pub(super) fn check_length(&self, cell: &TaskRef, started: Instant) {
+        let took = started.elapsed();
+        if self.core.settings.long_poll.is_some_and(|limit| took > limit) {
+            self.core.report(&Report::LongPoll { task: &self.core.info(cell), took });
+        }
+    }
+}
