@@ -233,7 +233,7 @@ pub fn cancelled(error: &(dyn Error + 'static)) -> Option<TaskCancelled> {
 
 /// Whether an error passes a cancellation on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Echo {
+pub(crate) enum CarriesCancel {
     /// It holds a [`TaskCancelled`].
     Yes,
     /// It was looked into and holds none.
@@ -243,19 +243,19 @@ pub(crate) enum Echo {
 }
 
 /// Looks into the error types that the kernel knows.
-pub(crate) fn echo<E: 'static>(error: &E) -> Echo {
+pub(crate) fn carries_cancel<E: 'static>(error: &E) -> CarriesCancel {
     // What most tasks end in, told when compiling: this stands in the poll of every body.
     let any: &dyn Any = error;
     if any.is::<TaskCancelled>() {
-        return Echo::Yes;
+        return CarriesCancel::Yes;
     }
     if any.is::<TaskTimeout>() {
-        return Echo::No;
+        return CarriesCancel::No;
     }
     match as_known(error) {
-        None => Echo::Unknown,
-        Some(error) if cancelled(error).is_some() => Echo::Yes,
-        Some(_) => Echo::No,
+        None => CarriesCancel::Unknown,
+        Some(error) if cancelled(error).is_some() => CarriesCancel::Yes,
+        Some(_) => CarriesCancel::No,
     }
 }
 

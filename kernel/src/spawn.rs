@@ -152,7 +152,7 @@ impl<T: 'static, E: 'static> Task<T, E> {
     /// The handle of a task that was just admitted.
     #[inline]
     pub(crate) fn of(cell: TaskRef) -> Self {
-        cell.settle();
+        cell.refuse_if_closed();
         Task { cell, output: PhantomData }
     }
 
@@ -312,7 +312,7 @@ impl<T: 'static, E: From<TaskCancelled> + 'static> IntoFuture for &Task<T, E> {
 
 impl<T, E> Drop for Task<T, E> {
     fn drop(&mut self) {
-        self.cell.core().let_go(&self.cell);
+        self.cell.core().drop_holder(&self.cell);
     }
 }
 

@@ -30,19 +30,21 @@ use crate::task::state::Flags;
 impl Core {
     /// Asks for the cancellation of a task. On an ended task, or a second time: nothing (C4, C5).
     pub(crate) fn request(&self, cell: &TaskRef, reason: CancelReason) {
-        if !cell.is_current() || cell.flags.any(Flags::FREE | Flags::ENDED | Flags::ASKED) {
+        if !cell.is_current()
+            || cell.flags.any(Flags::FREE | Flags::ENDED | Flags::CANCEL_REQUESTED)
+        {
             return;
         }
-        cell.ask(self.next_stamp(), reason);
+        cell.ask(self.next_cancel_seq(), reason);
         self.changed(cell.id());
         self.make_ready(cell);
-        let (record, child) = cell.hanging();
+        let (record, child) = cell.attached();
         self.wake_foreign_below(record, child);
     }
 
     /// Cancels an inner scope: its deadline came, or its group failed. A shield ends instead.
     pub(crate) fn cancel_scope(&self, key: u32, reason: CancelReason) {
-        let stamp = self.next_stamp();
+        let cancel_seq = self.next_cancel_seq();
         let (task, record, child, wakers) = {
             let mut scopes = self.scopes.borrow_mut();
             let Some(scope) = scopes.scopes.get_mut(key as usize) else {
@@ -51,11 +53,11 @@ impl Core {
             match scope.kind {
                 ScopeKind::Shield | ScopeKind::SpentShield => {
                     scopes.open_shield(key);
-                    self.let_through(&mut scopes, key, stamp);
+                    self.let_through(&mut scopes, key, cancel_seq);
                 }
-                _ if scope.stamp != 0 => return,
+                _ if scope.cancel_seq != 0 => return,
                 ScopeKind::Timeout | ScopeKind::Body => {
-                    scope.stamp = stamp;
+                    scope.cancel_seq = cancel_seq;
                     scope.pending = true;
                     scope.reason = reason;
                 }
@@ -77,7 +79,7 @@ impl Core {
 
     /// A bounded shield has ended: what it held back reaches every leaf that is parked in it now,
     /// also one that parked after the cancellation came.
-    fn let_through(&self, scopes: &mut Scopes, shield: u32, stamp: u64) {
+    fn let_through(&self, scopes: &mut Scopes, shield: u32, cancel_seq: u64) {
         let task = scopes.scopes[shield as usize].task;
         let mut held_back = None;
         let mut at = scopes.scopes[shield as usize].parent;
@@ -93,12 +95,14 @@ impl Core {
                 }
             }
         };
-        if let Some(asked) = root.and_then(|cell| cell.asked()).filter(|asked| asked.pending) {
+        if let Some(asked) =
+            root.and_then(|cell| cell.cancel_request()).filter(|asked| asked.pending)
+        {
             held_back = Some(asked.reason);
         }
         if let Some(reason) = held_back {
             let shield = &mut scopes.scopes[shield as usize];
-            shield.stamp = stamp;
+            shield.cancel_seq = cancel_seq;
             shield.reason = reason;
         }
     }
@@ -116,7 +120,7 @@ impl Core {
     /// first parked, 0 if it has not.
     pub(crate) fn due(&self, since: u64) -> bool {
         let ambient = current::ambient();
-        ambient.pending || (since != 0 && ambient.stamp > since)
+        ambient.pending || (since != 0 && ambient.cancel_seq > since)
     }
 
     /// Makes the error for a leaf that is due. Serves the outermost scope that wants it.
@@ -125,7 +129,7 @@ impl Core {
         if ambient.scope == NONE {
             // The short way: there is only the task's own.
             let reason = self.with_running(|cell| cell.deliver()).flatten();
-            self.epoch.set(self.epoch.get() + 1);
+            self.ambient_version.set(self.ambient_version.get() + 1);
             current::set_ambient(Ambient { pending: false, ..ambient });
             return TaskCancelled::new(reason.expect("a leaf is due because somebody asked"));
         }
@@ -146,14 +150,16 @@ impl Core {
                 None => break false,
                 Some(scope) if scope.kind == ScopeKind::Shield => break true,
                 Some(scope) => {
-                    if scope.pending || scope.stamp > since {
+                    if scope.pending || scope.cancel_seq > since {
                         outermost = Some(at);
                     }
                     at = scope.parent;
                 }
             }
         };
-        if !shielded && root.asked().is_some_and(|asked| asked.pending || asked.stamp > since) {
+        if !shielded
+            && root.cancel_request().is_some_and(|asked| asked.pending || asked.cancel_seq > since)
+        {
             outermost = None;
         }
         let mut at = current::ambient().scope;
@@ -170,7 +176,7 @@ impl Core {
             Some(key) => {
                 let scope = &mut scopes.scopes[key as usize];
                 scope.pending = false;
-                scope.delivered = self.next_stamp();
+                scope.delivered = self.next_cancel_seq();
                 scope.reason
             }
         };
@@ -197,7 +203,7 @@ impl Core {
     /// `check_cancellation`): the reason of the outermost.
     pub(crate) fn peek(&self) -> Option<TaskCancelled> {
         let cell = self.with_running(TaskRef::clone)?;
-        if let Some(asked) = cell.asked().filter(|asked| asked.pending) {
+        if let Some(asked) = cell.cancel_request().filter(|asked| asked.pending) {
             return Some(TaskCancelled::new(asked.reason));
         }
         let scopes = self.scopes.borrow();
@@ -228,16 +234,16 @@ impl Core {
             }
             at = scope.parent;
         }
-        let own = cell.asked().filter(|asked| asked.delivered);
+        let own = cell.cancel_request().filter(|asked| asked.delivered);
         own.map(|asked| TaskCancelled::new(asked.reason)).or(found)
     }
 
     /// Makes a scope below the one that is being polled.
     pub(crate) fn open_scope(&self, cell: &TaskRef, kind: ScopeKind, deadline: u64) -> u32 {
-        let scope = Scope::new(cell.id(), kind, self.next_stamp(), deadline);
+        let scope = Scope::new(cell.id(), kind, self.next_cancel_seq(), deadline);
         let mut scopes = self.scopes.borrow_mut();
         let key = u32::try_from(scopes.scopes.insert(scope)).expect("fewer than 2^32 scopes");
-        scopes.hang(key, current::ambient().scope, &cell.heads());
+        scopes.attach(key, current::ambient().scope, &cell.heads());
         key
     }
 
@@ -250,11 +256,11 @@ impl Core {
         if let Some(cell) = running.as_ref() {
             if scope.task != cell.id() || scope.parent != outer.scope {
                 let old = self.find(scope.task);
-                scopes.unhang(key, old.as_ref().map(TaskRef::heads).as_ref());
+                scopes.detach(key, old.as_ref().map(TaskRef::heads).as_ref());
                 scopes.scopes[key as usize].task = cell.id();
-                scopes.hang(key, outer.scope, &cell.heads());
+                scopes.attach(key, outer.scope, &cell.heads());
                 // What was known of it and of those inside was said by others.
-                self.epoch.set(self.epoch.get() + 1);
+                self.ambient_version.set(self.ambient_version.get() + 1);
             }
         }
         scopes.scopes[key as usize].within(key, outer)
@@ -267,7 +273,7 @@ impl Core {
         let cell = self.find(scopes.scopes[key as usize].task);
         if scopes.scopes[key as usize].first_child != NONE {
             // They go to its parent, and what was known of them goes with it.
-            self.epoch.set(self.epoch.get() + 1);
+            self.ambient_version.set(self.ambient_version.get() + 1);
         }
         let closed = scopes.remove(key, cell.as_ref().map(TaskRef::heads).as_ref());
         let mut at = if closed.foreign && !passing { closed.parent } else { NONE };
@@ -288,7 +294,7 @@ impl Core {
 
     /// Some scope of `task` changed: copies of the ambient are stale.
     fn changed(&self, task: TaskId) {
-        self.epoch.set(self.epoch.get() + 1);
+        self.ambient_version.set(self.ambient_version.get() + 1);
         if self.running_id() == Some(task) {
             self.refresh();
         }
@@ -296,7 +302,7 @@ impl Core {
 
     /// Some scope around the leaf that is being polled changed: works the ambient out again.
     pub(crate) fn refresh(&self) {
-        self.epoch.set(self.epoch.get() + 1);
+        self.ambient_version.set(self.ambient_version.get() + 1);
         self.publish(current::ambient().scope);
     }
 
@@ -311,18 +317,19 @@ impl Core {
     /// Works outward only as far as nothing is known, and notes on the way back what each scope
     /// says: leaving nested scopes one after the other asks each of them once.
     fn ambient_of(&self, scope: u32) -> Ambient {
-        let epoch = self.epoch.get();
+        let ambient_version = self.ambient_version.get();
         let mut scopes = self.scopes.borrow_mut();
         let mut inner = std::mem::take(&mut scopes.path);
         let mut at = scope;
         let mut ambient = loop {
             match scopes.scopes.get(at as usize) {
                 None => {
-                    let asked = self.with_running(|cell| cell.asked()).flatten();
-                    let (stamp, pending) = asked.map_or((0, false), |it| (it.stamp, it.pending));
-                    break Ambient { scope: at, stamp, pending };
+                    let asked = self.with_running(|cell| cell.cancel_request()).flatten();
+                    let (cancel_seq, pending) =
+                        asked.map_or((0, false), |it| (it.cancel_seq, it.pending));
+                    break Ambient { scope: at, cancel_seq, pending };
                 }
-                Some(scope) if scope.known.0 == epoch => break scope.known.1,
+                Some(scope) if scope.known.0 == ambient_version => break scope.known.1,
                 Some(scope) => {
                     inner.push(at);
                     if scope.kind == ScopeKind::Shield {
@@ -335,7 +342,7 @@ impl Core {
         while let Some(at) = inner.pop() {
             let scope = &mut scopes.scopes[at as usize];
             ambient = scope.within(at, ambient);
-            scope.known = (epoch, ambient);
+            scope.known = (ambient_version, ambient);
         }
         scopes.path = inner;
         ambient

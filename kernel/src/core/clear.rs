@@ -8,14 +8,14 @@ use crate::core::current::Entered;
 use crate::core::report::{ProgramCode, Report};
 use crate::core::state::Core;
 use crate::core::state::TaskRef;
-use crate::error::{CancelReason, Echo, Panic};
+use crate::error::{CancelReason, CarriesCancel, Panic};
 use crate::task::body::Body;
 use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
 
 /// Futures that may be spawned by destructors after the kernel closed; the rest is leaked, and said
 /// so.
-const LATE: u32 = 10_000;
+const MAX_SPAWNS_AFTER_CLOSE: u32 = 10_000;
 
 impl Core {
     /// The kernel is closed: the task is aborted before it began.
@@ -25,24 +25,24 @@ impl Core {
         let body = cell.body.take().expect("a new task has its future");
         let late = self.late.get();
         self.late.set(late + 1);
-        if late < LATE {
-            self.bury(body);
+        if late < MAX_SPAWNS_AFTER_CLOSE {
+            self.drop_queued(body);
         } else {
             // A destructor that always spawns the next future would never end.
             #[allow(clippy::mem_forget)]
             std::mem::forget(body);
-            if late == LATE {
-                self.report(&Report::Late { limit: LATE });
+            if late == MAX_SPAWNS_AFTER_CLOSE {
+                self.report(&Report::Late { limit: MAX_SPAWNS_AFTER_CLOSE });
             }
         }
-        self.finish(cell, TaskEnd::Aborted, Echo::Yes);
+        self.finish(cell, TaskEnd::Aborted, CarriesCancel::Yes);
     }
 
     /// The poll of a task panicked. Its future is dropped here, after the unwinding.
     pub(crate) fn panicked(&self, cell: &TaskRef, payload: Box<dyn Any + Send>) {
         self.clear_body(cell);
         cell.set_panic(Panic::new(payload));
-        self.finish(cell, TaskEnd::Panicked, Echo::No);
+        self.finish(cell, TaskEnd::Panicked, CarriesCancel::No);
     }
 
     /// Drops a task's future. On oneself: when the poll ends. On an ended task: nothing.
@@ -59,28 +59,28 @@ impl Core {
             // Destructors find the kernel of their task, whoever aborts it from wherever.
             let _entered = Entered::unless_current(cell.core());
             let body = cell.body.take();
-            self.finish(cell, TaskEnd::Aborted, Echo::Yes);
+            self.finish(cell, TaskEnd::Aborted, CarriesCancel::Yes);
             if let Some(body) = body {
-                self.bury(body);
+                self.drop_queued(body);
             }
         }
     }
 
     /// Drops a body; those that this drop wants to drop in turn come after it, not inside it, so
     /// ten thousand nested groups need no stack.
-    pub(super) fn bury(&self, body: Pin<Box<dyn Body>>) {
-        self.graveyard.borrow_mut().push(body);
-        if self.burying.replace(true) {
+    pub(super) fn drop_queued(&self, body: Pin<Box<dyn Body>>) {
+        self.pending_drops.borrow_mut().push(body);
+        if self.dropping.replace(true) {
             return;
         }
         loop {
-            let next = self.graveyard.borrow_mut().pop();
+            let next = self.pending_drops.borrow_mut().pop();
             match next {
                 Some(body) => self.discard(body),
                 None => break,
             }
         }
-        self.burying.set(false);
+        self.dropping.set(false);
     }
 
     /// Clears away what an ended task has left.
@@ -93,14 +93,14 @@ impl Core {
         if !taken || cell.flags.any(Flags::LARGE) {
             self.clear_body(cell);
         }
-        if let Some(rare) = cell.any_rare() {
+        if let Some(rare) = cell.any_cold() {
             drop(rare.waker.take());
             if let Some(panic) = rare.panic.take() {
                 self.discard(panic);
             }
         }
         if cell.flags.any(Flags::SCOPED) {
-            cell.hang_nothing();
+            cell.detach_all();
         }
         if cell.flags.any(Flags::NAMED) {
             let name = self.names.borrow_mut().remove(&cell.index());

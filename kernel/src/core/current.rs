@@ -9,8 +9,8 @@
 //! cancellation due) stands here in plain cells; [`with`] leads to the rest.
 //!
 //! Invariant *no user code under a kernel borrow*: the closures given to [`with`], [`try_with`],
-//! [`own`] and [`running`] run kernel code only: they never poll, wake a foreign waker, drop a
-//! future or call back into a program.
+//! [`with_own_task`] and [`with_polled_task`] run kernel code only: they never poll, wake a foreign
+//! waker, drop a future or call back into a program.
 
 use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
@@ -27,7 +27,7 @@ use crate::task::state::Flags;
 
 pub(crate) use super::enter::{Entered, is_current};
 
-pub(super) struct Door {
+pub(super) struct ThreadContext {
     /// `ManuallyDrop` takes the destructor away; [`Entered`] empties the slot instead.
     pub(super) kernel: RefCell<ManuallyDrop<Option<Rc<Core>>>>,
     /// Where the task that is being polled stands, or the last one: of `kernel`, or of an outer one
@@ -65,7 +65,7 @@ pub(super) type Address = (*const (), *const RawWakerVTable);
 
 pub(super) const NO_WAKER: Address = (std::ptr::null(), std::ptr::null());
 
-impl Door {
+impl ThreadContext {
     /// What leaves find from here on.
     #[inline]
     pub(super) fn offer(&self, waker: Address, ambient: Ambient) {
@@ -76,8 +76,8 @@ impl Door {
 }
 
 thread_local! {
-    pub(super) static DOOR: Door = const {
-        Door {
+    pub(super) static CONTEXT: ThreadContext = const {
+        ThreadContext {
             kernel: RefCell::new(ManuallyDrop::new(None)),
             chunk: Cell::new(ManuallyDrop::new(None)),
             name: Cell::new(TaskId::NOBODY),
@@ -93,7 +93,7 @@ thread_local! {
 /// Runs `f` with the kernel that is running on this thread, if there is one.
 #[inline]
 pub(crate) fn try_with<R>(f: impl FnOnce(&Rc<Core>) -> R) -> Option<R> {
-    DOOR.with(|door| door.kernel.borrow().as_ref().map(f))
+    CONTEXT.with(|context| context.kernel.borrow().as_ref().map(f))
 }
 
 /// Runs `f` with the kernel that is running on this thread.
@@ -132,7 +132,7 @@ pub(crate) fn outside_at(what: &str, site: &Location<'_>) -> ! {
 /// Whether that is the own waker of the task that is being polled. Between polls nobody has it.
 #[inline]
 pub(crate) fn is_own(waker: &Waker) -> bool {
-    is_at(waker, DOOR.with(|door| door.waker.get()))
+    is_at(waker, CONTEXT.with(|context| context.waker.get()))
 }
 
 #[inline]
@@ -143,33 +143,33 @@ fn is_at(waker: &Waker, (data, vtable): Address) -> bool {
 /// Runs `f` with the task that is being polled, if `waker` is its own and nothing around the leaf
 /// is or was cancelled or is an inner scope.
 #[inline]
-pub(crate) fn plainly<R>(waker: &Waker, f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
-    if is_at(waker, DOOR.with(|door| door.plain.get())) { last(f) } else { None }
+pub(crate) fn with_plain_task<R>(waker: &Waker, f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
+    if is_at(waker, CONTEXT.with(|context| context.plain.get())) { with_last_task(f) } else { None }
 }
 
 /// Runs `f` with the task that is being polled, if `waker` is its own.
 #[inline]
-pub(crate) fn own<R>(waker: &Waker, f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
+pub(crate) fn with_own_task<R>(waker: &Waker, f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
     // Who has that waker is being polled: it is forgotten before others have it (`Core::polled`).
-    if is_own(waker) { last(f) } else { None }
+    if is_own(waker) { with_last_task(f) } else { None }
 }
 
 /// Runs `f` with the task that is being polled on this thread, of whichever kernel. Unlike the
 /// others this does not nest.
 #[inline]
-pub(crate) fn running<R>(f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
-    last(|task| (task.core().running.get() != TaskId::NOBODY).then(|| f(task))).flatten()
+pub(crate) fn with_polled_task<R>(f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
+    with_last_task(|task| (task.core().running.get() != TaskId::NOBODY).then(|| f(task))).flatten()
 }
 
 /// The same with the one that was polled last, if nobody is being polled. For who knows better.
 #[inline]
-fn last<R>(f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
-    DOOR.with(|door| {
+fn with_last_task<R>(f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
+    CONTEXT.with(|context| {
         // Out of its place meanwhile, so `f` must not ask again.
-        let chunk = ManuallyDrop::into_inner(door.chunk.replace(ManuallyDrop::new(None)));
-        let task = TaskRef::by(chunk?, door.name.get());
+        let chunk = ManuallyDrop::into_inner(context.chunk.replace(ManuallyDrop::new(None)));
+        let task = TaskRef::by(chunk?, context.name.get());
         let result = f(&task);
-        door.chunk.set(ManuallyDrop::new(Some(task.into_chunk())));
+        context.chunk.set(ManuallyDrop::new(Some(task.into_chunk())));
         Some(result)
     })
 }
@@ -187,16 +187,16 @@ pub(crate) fn again(waker: &Waker) -> bool {
 /// Queues the task that is being polled again when its poll ends.
 #[inline]
 pub(crate) fn go_again() {
-    DOOR.with(|door| door.marks.set(door.marks.get() | AGAIN));
+    CONTEXT.with(|context| context.marks.set(context.marks.get() | AGAIN));
 }
 
 /// Spends one operation of the budget of this poll; false if there is none left.
 #[inline]
 pub(crate) fn spend() -> bool {
-    DOOR.with(|door| {
-        let budget = door.budget.get();
+    CONTEXT.with(|context| {
+        let budget = context.budget.get();
         if budget > 0 {
-            door.budget.set(budget - 1);
+            context.budget.set(budget - 1);
         }
         budget > 0
     })
@@ -205,7 +205,7 @@ pub(crate) fn spend() -> bool {
 /// Gives one operation back: only what completes costs anything.
 #[inline]
 pub(crate) fn unspend() {
-    DOOR.with(|door| door.budget.set(door.budget.get() + 1));
+    CONTEXT.with(|context| context.budget.set(context.budget.get() + 1));
 }
 
 /// An operation is refused, as the budget of this poll is spent. It stays spent until the poll of
@@ -214,57 +214,57 @@ pub(crate) fn unspend() {
 /// returning to the kernel; after [`REFUSALS`] there is a budget anew for it.
 #[cold]
 pub(crate) fn refuse() {
-    DOOR.with(|door| {
-        let budget = door.budget.get() - 1;
-        door.budget.set(if budget > -REFUSALS { budget } else { Core::BUDGET });
+    CONTEXT.with(|context| {
+        let budget = context.budget.get() - 1;
+        context.budget.set(if budget > -REFUSALS { budget } else { Core::BUDGET });
     });
 }
 
 /// A budget anew, where no task is polled.
 #[cold]
 pub(crate) fn renew_budget() {
-    DOOR.with(|door| door.budget.set(Core::BUDGET));
+    CONTEXT.with(|context| context.budget.set(Core::BUDGET));
 }
 
 /// Whether a leaf has left its record at the place of the task, in this poll.
 #[inline]
 pub(crate) fn has_recorded() -> bool {
-    DOOR.with(|door| door.marks.get() & RECORDED != 0)
+    CONTEXT.with(|context| context.marks.get() & RECORDED != 0)
 }
 
 /// A leaf leaves its record at the place of the task, or takes it away.
 #[inline]
 pub(crate) fn set_recorded(recorded: bool) {
-    DOOR.with(|door| {
-        let others = door.marks.get() & !RECORDED;
-        door.marks.set(if recorded { others | RECORDED } else { others });
+    CONTEXT.with(|context| {
+        let others = context.marks.get() & !RECORDED;
+        context.marks.set(if recorded { others | RECORDED } else { others });
     });
 }
 
 #[inline]
 pub(crate) fn ambient() -> Ambient {
-    DOOR.with(|door| door.ambient.get())
+    CONTEXT.with(|context| context.ambient.get())
 }
 
 #[inline]
 pub(crate) fn set_ambient(ambient: Ambient) {
-    DOOR.with(|door| door.offer(door.waker.get(), ambient));
+    CONTEXT.with(|context| context.offer(context.waker.get(), ambient));
 }
 
 /// Says which waker the polls to come use, and what the task's root scope says.
 #[inline]
 pub(crate) fn offer(waker: &Waker, ambient: Ambient) {
-    DOOR.with(|door| door.offer((waker.data(), waker.vtable()), ambient));
+    CONTEXT.with(|context| context.offer((waker.data(), waker.vtable()), ambient));
 }
 
 /// The poll of a task begins: it is the running one, with a budget anew. After a panic it still is:
 /// [`stop_running`].
 #[inline]
 pub(crate) fn begin_poll(name: TaskId, cell: &TaskCell) {
-    DOOR.with(|door| {
-        door.budget.set(Core::BUDGET);
-        door.marks.set(0);
-        door.name.set(name);
+    CONTEXT.with(|context| {
+        context.budget.set(Core::BUDGET);
+        context.marks.set(0);
+        context.name.set(name);
     });
     cell.cycles.set(cell.cycles.get().wrapping_add(1));
 }
@@ -272,7 +272,7 @@ pub(crate) fn begin_poll(name: TaskId, cell: &TaskCell) {
 /// The tasks to be polled next are in that chunk; with none, the kernel has stopped turning.
 #[inline]
 pub(crate) fn set_chunk(chunk: Option<Rc<Chunk>>) {
-    let before = DOOR.with(|door| door.chunk.replace(ManuallyDrop::new(chunk)));
+    let before = CONTEXT.with(|context| context.chunk.replace(ManuallyDrop::new(chunk)));
     drop(ManuallyDrop::into_inner(before));
 }
 
@@ -310,13 +310,13 @@ impl Marks {
 pub(crate) fn end_poll() -> Marks {
     // One byte, as the compiler has one byte written when a mark is made: who reads more than was
     // written last waits until that is through.
-    DOOR.with(|door| Marks(door.marks.get() as u8))
+    CONTEXT.with(|context| Marks(context.marks.get() as u8))
 }
 
 /// Nobody runs any more: a poll has panicked.
 pub(crate) fn stop_running() -> Option<TaskRef> {
     forget_poll();
-    let task = running(TaskRef::clone);
+    let task = with_polled_task(TaskRef::clone);
     if let Some(task) = &task {
         task.core().running.set(TaskId::NOBODY);
     }
@@ -325,5 +325,5 @@ pub(crate) fn stop_running() -> Option<TaskRef> {
 
 /// What the last poll offered to its leaves is nobody's any more: a program's code comes next.
 pub(crate) fn forget_poll() {
-    DOOR.with(|door| door.offer(NO_WAKER, Ambient::CLEAR));
+    CONTEXT.with(|context| context.offer(NO_WAKER, Ambient::CLEAR));
 }

@@ -1,7 +1,7 @@
 //! Which kernel of this thread is the current one.
 use std::rc::Rc;
 
-use crate::core::current::{Address, DOOR, NO_WAKER, try_with};
+use crate::core::current::{Address, CONTEXT, NO_WAKER, try_with};
 use crate::core::state::Core;
 use crate::parts::scopes::Ambient;
 
@@ -18,9 +18,9 @@ impl Entered {
     /// `outer`, and the waker and the ambient of the poll that goes on there are hidden meanwhile.
     pub(crate) fn new(core: &Rc<Core>) -> Self {
         let outer = swap(Some(core.clone()));
-        DOOR.with(|door| {
-            let (waker, ambient) = (door.waker.get(), door.ambient.get());
-            door.offer(NO_WAKER, Ambient::CLEAR);
+        CONTEXT.with(|context| {
+            let (waker, ambient) = (context.waker.get(), context.ambient.get());
+            context.offer(NO_WAKER, Ambient::CLEAR);
             Entered { outer, waker, ambient }
         })
     }
@@ -35,7 +35,7 @@ impl Drop for Entered {
     fn drop(&mut self) {
         // The kernel may drop with the last reference: outside the thread-local's borrow.
         let inner = swap(self.outer.take());
-        DOOR.with(|door| door.offer(self.waker, self.ambient));
+        CONTEXT.with(|context| context.offer(self.waker, self.ambient));
         // What was hidden may have been cancelled meanwhile.
         let outer = try_with(Rc::clone);
         if let Some(outer) = outer {
@@ -51,5 +51,5 @@ pub(crate) fn is_current(core: &Core) -> bool {
 }
 
 fn swap(next: Option<Rc<Core>>) -> Option<Rc<Core>> {
-    DOOR.with(|door| std::mem::replace(&mut **door.kernel.borrow_mut(), next))
+    CONTEXT.with(|context| std::mem::replace(&mut **context.kernel.borrow_mut(), next))
 }

@@ -8,7 +8,7 @@ use crate::core::current;
 use crate::core::state::Core;
 use crate::core::state::TaskRef;
 use crate::id::TaskId;
-use crate::parts::clock::FAR;
+use crate::parts::clock::NEVER;
 use crate::parts::list::NONE;
 use crate::parts::scopes::Parked;
 use crate::task::state::Flags;
@@ -156,7 +156,7 @@ impl Core {
         if let Some(parked) = cell.parked() {
             leaves.push(leaf(parked.kind, parked.site, parked.since));
         }
-        let (record, child) = cell.hanging();
+        let (record, child) = cell.attached();
         if record != NONE || child != NONE {
             self.scopes.borrow().each_record(record, child, |record| {
                 leaves.push(leaf(record.kind, record.site, record.since));
@@ -172,8 +172,8 @@ impl Core {
 
     pub(crate) fn info(&self, cell: &TaskRef) -> TaskInfo {
         let parked = self.leaves(cell);
-        let deadline = match cell.hanging().1 {
-            NONE => FAR,
+        let deadline = match cell.attached().1 {
+            NONE => NEVER,
             child => self.scopes.borrow().earliest_deadline(child),
         };
         let now = self.clock.now();
@@ -184,7 +184,7 @@ impl Core {
             state: self.state(cell),
             cycles: cell.cycles.get().into(),
             deadline: self.clock.instant(deadline),
-            cancelled: cell.asked().is_some(),
+            cancelled: cell.cancel_request().is_some(),
             waiting: parked.first().and_then(|leaf| {
                 self.clock.instant(now).map(|now| now.saturating_duration_since(leaf.since))
             }),

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use crate::core::owner::Owner;
 use crate::core::state::TaskRef;
 use crate::core::state::{Core, Stage};
-use crate::error::{CancelReason, Echo};
+use crate::error::{CancelReason, CarriesCancel};
 use crate::task::body::{Body, Slot, TaskOutput, Verdict};
 use crate::task::cell::{TaskCell, TaskEnd};
 use crate::task::chunk::Origin;
@@ -36,7 +36,7 @@ where
 
 impl Core {
     /// Makes a task of a small future and queues it. The caller holds one of its `holders`, and
-    /// lets what a closed kernel refuses be dropped: [`TaskRef::settle`].
+    /// lets what a closed kernel refuses be dropped: [`TaskRef::refuse_if_closed`].
     pub(crate) fn admit<F, E>(
         self: &Rc<Self>,
         future: F,
@@ -106,7 +106,7 @@ impl Core {
     }
 
     /// The rest for a member of a group, or while the kernel comes down; once it is closed, nothing
-    /// ([`settle`](TaskRef::settle)).
+    /// ([`settle`](TaskRef::refuse_if_closed)).
     #[inline(never)]
     fn admit_special(&self, cell: &TaskRef, owner: Option<(&dyn Owner, bool)>) {
         if self.stage.get() == Stage::Closed {
@@ -136,13 +136,13 @@ impl Core {
 
     /// A task ended: tells its group and whoever joins it.
     #[inline]
-    pub(crate) fn finish(&self, task: &TaskRef, end: TaskEnd, echo: Echo) {
+    pub(crate) fn finish(&self, task: &TaskRef, end: TaskEnd, echo: CarriesCancel) {
         let cell = &**task;
         cell.flags.finish(end);
         let failure = match end {
             TaskEnd::Ok | TaskEnd::Aborted => false,
             TaskEnd::Failed | TaskEnd::Panicked => true,
-            TaskEnd::Cancelled => echo == Echo::No,
+            TaskEnd::Cancelled => echo == CarriesCancel::No,
         };
         if failure {
             cell.flags.set(Flags::FAILURE);
@@ -151,7 +151,7 @@ impl Core {
         if cell.flags.any(Flags::MEMBER) {
             self.owned_ended(task, end);
         }
-        if cell.flags.any(Flags::AWAITED | Flags::RARE) {
+        if cell.flags.any(Flags::AWAITED | Flags::COLD) {
             task.wake_waiters(self);
         }
         if cell.holders.get() == 0 {
@@ -163,20 +163,20 @@ impl Core {
     #[inline(always)]
     pub(crate) fn returned(&self, task: &TaskRef, verdict: Verdict) {
         match verdict {
-            Verdict::Ok => self.finish(task, TaskEnd::Ok, Echo::No),
+            Verdict::Ok => self.finish(task, TaskEnd::Ok, CarriesCancel::No),
             Verdict::Err(echo) => self.failed(task, echo),
         }
     }
 
     #[inline(never)]
-    fn failed(&self, cell: &TaskRef, echo: Echo) {
-        let told = cell.asked().is_some_and(|asked| asked.delivered);
+    fn failed(&self, cell: &TaskRef, echo: CarriesCancel) {
+        let told = cell.cancel_request().is_some_and(|asked| asked.delivered);
         self.finish(cell, if told { TaskEnd::Cancelled } else { TaskEnd::Failed }, echo);
     }
 
     /// One holder fewer.
     #[inline]
-    pub(crate) fn let_go(&self, cell: &TaskRef) {
+    pub(crate) fn drop_holder(&self, cell: &TaskRef) {
         let left = cell.holders.get() - 1;
         cell.holders.set(left);
         if left == 0 {
@@ -202,7 +202,7 @@ impl Core {
 impl TaskRef {
     /// Drops the future of a new task if its kernel is closed: no borrow of it may be held.
     #[inline]
-    pub(crate) fn settle(&self) {
+    pub(crate) fn refuse_if_closed(&self) {
         if !self.flags.any(Flags::QUEUED) {
             self.core().refuse(self);
         }

@@ -46,6 +46,6 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.0.core().let_go(&self.0);
+        self.0.core().drop_holder(&self.0);
     }
 }

@@ -94,8 +94,8 @@ pub(crate) struct Core {
     pub(crate) running: Cell<TaskId>,
     pub(crate) ready: RefCell<ReadyQueue>,
     /// Changes whenever a copy of the ambient may be stale.
-    pub(crate) epoch: Cell<u64>,
-    stamp: Cell<u64>,
+    pub(crate) ambient_version: Cell<u64>,
+    cancel_seq: Cell<u64>,
     pub(crate) scopes: RefCell<Scopes>,
     /// The groups.
     pub(crate) owners: RefCell<Owners>,
@@ -117,8 +117,8 @@ pub(crate) struct Core {
     /// Who waits until nothing can run (`testing::settle`).
     pub(crate) settlers: WaitQueue,
     /// Bodies to drop, one after the other, so that nesting costs no stack (G4).
-    pub(crate) graveyard: RefCell<Vec<Pin<Box<dyn Body>>>>,
-    pub(crate) burying: Cell<bool>,
+    pub(crate) pending_drops: RefCell<Vec<Pin<Box<dyn Body>>>>,
+    pub(crate) dropping: Cell<bool>,
     /// Tasks that were cancelled but are parked with no leaf of ours, and when to say so.
     pub(crate) foreign: RefCell<VecDeque<(u64, TaskId)>>,
     /// How often the kernel had nothing to do since many tasks ended; 0 once that is forgotten.
@@ -138,8 +138,8 @@ impl Core {
     pub(crate) const BUDGET: i32 = 128;
 
     pub(crate) fn new(settings: Settings) -> io::Result<Rc<Self>> {
-        let (reactor, bell) = Reactor::new(settings.spin)?;
-        let remote = Arc::new(Remote::new(bell));
+        let (reactor, poll_waker) = Reactor::new(settings.spin)?;
+        let remote = Arc::new(Remote::new(poll_waker));
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         Ok(Rc::new(Core {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
@@ -147,8 +147,8 @@ impl Core {
             ended: Cell::new(0),
             running: Cell::new(TaskId::NOBODY),
             ready: RefCell::new(ReadyQueue::new(settings.seed)),
-            epoch: Cell::new(0),
-            stamp: Cell::new(1),
+            ambient_version: Cell::new(0),
+            cancel_seq: Cell::new(1),
             scopes: RefCell::default(),
             owners: RefCell::default(),
             names: RefCell::default(),
@@ -163,8 +163,8 @@ impl Core {
             stage: Cell::new(Stage::Open),
             jobs: RefCell::default(),
             settlers: WaitQueue::new(),
-            graveyard: RefCell::default(),
-            burying: Cell::new(false),
+            pending_drops: RefCell::default(),
+            dropping: Cell::new(false),
             foreign: RefCell::default(),
             idle_since_burst: Cell::new(0),
             grace_over: Cell::new(false),
@@ -181,13 +181,13 @@ impl Core {
     }
 
     /// The counter of cancellations, as a leaf remembers it.
-    pub(crate) fn stamp(&self) -> u64 {
-        self.stamp.get()
+    pub(crate) fn cancel_seq(&self) -> u64 {
+        self.cancel_seq.get()
     }
 
-    pub(crate) fn next_stamp(&self) -> u64 {
-        let next = self.stamp.get() + 1;
-        self.stamp.set(next);
+    pub(crate) fn next_cancel_seq(&self) -> u64 {
+        let next = self.cancel_seq.get() + 1;
+        self.cancel_seq.set(next);
         next
     }
 
@@ -205,7 +205,7 @@ impl Core {
     /// Runs kernel code on the task of this kernel that is being polled, if there is one. It is the
     /// one at the door then: who sets `running` has put its chunk and name there.
     pub(crate) fn with_running<R>(&self, f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
-        if self.running.get() == TaskId::NOBODY { None } else { current::running(f) }
+        if self.running.get() == TaskId::NOBODY { None } else { current::with_polled_task(f) }
     }
 
     pub(crate) fn running_id(&self) -> Option<TaskId> {

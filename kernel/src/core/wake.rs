@@ -58,7 +58,7 @@ pub(crate) fn wake_foreign(waker: Waker) {
 impl Waiter {
     /// Whatever polls now.
     pub(crate) fn of(cx: &Context<'_>) -> Self {
-        match current::own(cx.waker(), TaskRef::clone) {
+        match current::with_own_task(cx.waker(), TaskRef::clone) {
             Some(task) => Waiter::of_task(task),
             None => Waiter::of_waker(cx.waker().clone()),
         }
@@ -68,7 +68,7 @@ impl Waiter {
     pub(crate) fn is(&self, cx: &Context<'_>) -> bool {
         match self.foreign() {
             Some(waker) => waker.will_wake(cx.waker()),
-            None => current::own(cx.waker(), |task| self.is_task(task)) == Some(true),
+            None => current::with_own_task(cx.waker(), |task| self.is_task(task)) == Some(true),
         }
     }
 
@@ -92,7 +92,7 @@ impl TaskRef {
     #[inline]
     pub(crate) fn has_waiters(&self) -> bool {
         self.flags.any(Flags::AWAITED)
-            || self.any_rare().is_some_and(|rare| !rare.joiners.is_empty())
+            || self.any_cold().is_some_and(|rare| !rare.joiners.is_empty())
     }
 
     /// `core` is the kernel of this task, and so of the one beside the cell: who waits in another
@@ -102,14 +102,14 @@ impl TaskRef {
         if let Some(joiner) = self.joiner() {
             core.wake(joiner);
         }
-        if let Some(rare) = self.any_rare() {
+        if let Some(rare) = self.any_cold() {
             rare.joiners.hand_over_all(|| ());
         }
     }
 
     /// Whether somebody is parked in a `join` of this task, who will take its outcome.
     pub(crate) fn has_joiners(&self) -> bool {
-        self.flags.any(Flags::JOINED) || self.any_rare().is_some_and(|rare| rare.joining.get() > 0)
+        self.flags.any(Flags::JOINED) || self.any_cold().is_some_and(|rare| rare.joining.get() > 0)
     }
 }
 
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
     use crate::core::state::Chunk;
     use crate::core::state::Settings;
-    use crate::error::Echo;
+    use crate::error::CarriesCancel;
     use crate::task::cell::TaskEnd;
     use crate::task::state::Flags;
 
@@ -129,7 +129,7 @@ mod tests {
         cell.begin(1);
         let mut target = Waiter::default();
         target.set_task(&cell);
-        core.finish(&cell, TaskEnd::Ok, Echo::Yes);
+        core.finish(&cell, TaskEnd::Ok, CarriesCancel::Yes);
         assert!(cell.flags.any(Flags::FREE));
         target.wake();
         assert!(core.ready.borrow().is_empty());

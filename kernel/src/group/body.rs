@@ -11,9 +11,9 @@ use pin_project_lite::pin_project;
 use crate::core::queue::{WaitQueue, WaitSlot};
 use crate::core::report::ProgramCode;
 use crate::core::state::Core;
-use crate::error::{Echo, TaskCancelled, echo};
+use crate::error::{CarriesCancel, TaskCancelled, carries_cancel};
 use crate::group::state::{GroupState, MemberEnd};
-use crate::parts::clock::FAR;
+use crate::parts::clock::NEVER;
 use crate::parts::list::NONE;
 use crate::parts::scopes::ScopeKind;
 use crate::scope::guard::ScopeGuard;
@@ -25,7 +25,7 @@ pub(crate) enum BodyFailure<E> {
     /// With an error of its own.
     Error(E),
     /// It only passed on that a member had failed.
-    Echo,
+    CarriesCancel,
     Panic(Box<dyn Any + Send>),
 }
 
@@ -47,7 +47,7 @@ struct BodyScope<'a> {
 
 impl BodyScope<'_> {
     fn open(&mut self, core: &Rc<Core>) {
-        self.scope = ScopeGuard::open(core, ScopeKind::Body, FAR);
+        self.scope = ScopeGuard::open(core, ScopeKind::Body, NEVER);
         if let Some(scope) = &self.scope {
             self.group.body.set(scope.key());
         }
@@ -98,14 +98,15 @@ where
                 Ok(value)
             }
             Ok(Poll::Ready(Err(error))) => {
-                let echo = echo(&error);
+                let echo = carries_cancel(&error);
                 let (delivered, foreign) =
-                    scope.look(|scope| (scope.delivered != 0, scope.foreign));
-                scope.close(echo != Echo::No);
-                let told = delivered || (echo == Echo::Yes && this.scope.group.failing.get());
+                    scope.with_scope(|scope| (scope.delivered != 0, scope.foreign));
+                scope.close(echo != CarriesCancel::No);
+                let told =
+                    delivered || (echo == CarriesCancel::Yes && this.scope.group.failing.get());
                 // The owner's own cancellation came through too: that is no echo of the group's.
-                match told && !foreign && echo != Echo::No {
-                    true => Err(BodyFailure::Echo),
+                match told && !foreign && echo != CarriesCancel::No {
+                    true => Err(BodyFailure::CarriesCancel),
                     false => Err(BodyFailure::Error(error)),
                 }
             }

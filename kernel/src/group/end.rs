@@ -56,7 +56,7 @@ where
         match body {
             Ok(value) => ended.value = Some(value),
             Err(BodyFailure::Panic(payload)) => ended.panic = Some(payload),
-            Err(BodyFailure::Echo) => {}
+            Err(BodyFailure::CarriesCancel) => {}
             Err(BodyFailure::Error(error)) => ended.own = Some((before(), error)),
         }
         if group.stage.get() == GroupStage::Open && ended.value.is_some() {
@@ -105,7 +105,7 @@ impl<T, E: fmt::Debug + 'static> Ended<T, E> {
             }
             if cell.end() == Some(TaskEnd::Panicked) && panic.is_none() {
                 panic = cell.take_panic().map(|panic| panic.into_payload());
-                core.let_go(&cell);
+                core.drop_holder(&cell);
             } else if overlooked && cell.end() == Some(TaskEnd::Failed) {
                 core.discard(Failed::<E>::Member(cell).take(core));
             } else {
@@ -151,7 +151,7 @@ impl<E: fmt::Debug + 'static> Failed<E> {
                 if error.is_none() {
                     cell.flags.clear(Flags::TAKEN);
                 }
-                core.let_go(&cell);
+                core.drop_holder(&cell);
                 error
             }
         }
@@ -178,7 +178,7 @@ impl<E: fmt::Debug + 'static> Failed<E> {
                     cell.flags.clear(Flags::FAILURE);
                 }
                 cell.flags.clear(Flags::TAKEN);
-                core.let_go(&cell);
+                core.drop_holder(&cell);
             }
         }
     }

@@ -21,7 +21,7 @@ use crate::core::state::TaskRef;
 use crate::error::CancelReason;
 use crate::group::handle::GroupEnded;
 use crate::id::{GroupId, TaskId};
-use crate::parts::list::{Links, NONE};
+use crate::parts::list::{ListLinks, NONE};
 use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
 
@@ -140,14 +140,14 @@ impl GroupState {
     }
 
     fn leave(&self, core: &Core, cell: &TaskRef) {
-        let Links { previous, next } = cell.membership().links.replace(Links::ALONE);
+        let ListLinks { previous, next } = cell.membership().links.replace(ListLinks::ALONE);
         let tasks = core.tasks.borrow();
         match tasks.membership(previous) {
-            Some(younger) => younger.links.set(Links { next, ..younger.links.get() }),
+            Some(younger) => younger.links.set(ListLinks { next, ..younger.links.get() }),
             None => self.youngest.set(next),
         }
         if let Some(older) = tasks.membership(next) {
-            older.links.set(Links { previous, ..older.links.get() });
+            older.links.set(ListLinks { previous, ..older.links.get() });
         }
         let count = self.count(cell.flags.any(Flags::DAEMON));
         count.set(count.get() - 1);
@@ -237,7 +237,7 @@ impl GroupState {
         }
         for cell in self.failed.take() {
             cell.flags.clear(Flags::TAKEN);
-            core.let_go(&cell);
+            core.drop_holder(&cell);
         }
     }
 }
@@ -248,10 +248,10 @@ impl Owner for GroupState {
         let membership = cell.membership();
         membership.group.set(self.id);
         let next = self.youngest.replace(cell.index());
-        membership.links.set(Links { previous: NONE, next });
+        membership.links.set(ListLinks { previous: NONE, next });
         let tasks = core.tasks.borrow();
         if let Some(older) = tasks.membership(next) {
-            older.links.set(Links { previous: cell.index(), ..older.links.get() });
+            older.links.set(ListLinks { previous: cell.index(), ..older.links.get() });
         }
         let count = self.count(daemon);
         count.set(count.get() + 1);
@@ -278,15 +278,15 @@ impl Owner for GroupState {
     /// knows of the failure now, and what it returns because of it is an echo (G3). Its
     /// cancellation stays pending: no leaf has returned it (C3).
     fn told(&self, core: &Core, cell: &TaskRef) {
-        if cell.asked().is_none_or(|asked| asked.reason != CancelReason::GroupFailed) {
+        if cell.cancel_request().is_none_or(|asked| asked.reason != CancelReason::GroupFailed) {
             return;
         }
-        let stamp = core.next_stamp();
+        let cancel_seq = core.next_cancel_seq();
         let running = core.running_id();
         let mut scopes = core.scopes.borrow_mut();
         if let Some(scope) = scopes.scopes.get_mut(self.body.get() as usize) {
             if Some(scope.task) == running {
-                scope.delivered = stamp;
+                scope.delivered = cancel_seq;
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::core::current;
 use crate::core::state::Core;
 use crate::core::state::TaskRef;
 use crate::id::TaskId;
-use crate::parts::reactor::{Last, Sat};
+use crate::parts::reactor::{Last, ParkOutcome};
 use crate::wait::point::{CancelPoint, Quick};
 
 /// The cancel point of a leaf that waits for a source: what [`Io`](super::Io) is made of, for
@@ -49,7 +49,7 @@ pub(super) enum Next {
     /// It must be registered first.
     Bind,
     /// It needs a seat that is not given at once.
-    Sit,
+    ParkSlowly,
     Busy,
     Elsewhere,
 }
@@ -100,7 +100,7 @@ impl<'a, S: Source, D: Side> IoPoint<'a, S, D> {
             point.park_by(
                 cx,
                 seat,
-                |seat, task| registration.sit_at_once(seat, task),
+                |seat, task| registration.park_at_once(seat, task),
                 |seat, cx| registration.attempt(seat, cx, site, &mut operation),
             )
         } else {
@@ -138,7 +138,9 @@ impl<S: Source> Registration<S> {
         let allowed = match flags == more {
             true => current::is_own(cx.waker()),
             // Somebody else is parked: in this kernel?
-            false => current::own(cx.waker(), |cell| self.is_here(cell.core())) == Some(true),
+            false => {
+                current::with_own_task(cx.waker(), |cell| self.is_here(cell.core())) == Some(true)
+            }
         };
         if !allowed || !current::spend() {
             return None;
@@ -151,7 +153,7 @@ impl<S: Source> Registration<S> {
 
     /// Parks where the last attempt took all there was and no event has come since.
     #[inline(always)]
-    fn sit_at_once<R>(&self, seat: &mut Seat<impl Side>, task: &TaskRef) -> Quick<R> {
+    fn park_at_once<R>(&self, seat: &mut Seat<impl Side>, task: &TaskRef) -> Quick<R> {
         match self.next(task.core(), task.id(), seat, false) {
             Next::Wait => Quick::Parked,
             // It is asked again, and says the same, or to try.
@@ -174,9 +176,9 @@ impl<S: Source> Registration<S> {
         loop {
             let next = match std::mem::take(&mut called) {
                 true => Some(Next::Try),
-                false => {
-                    current::own(cx.waker(), |cell| self.next(cell.core(), cell.id(), seat, tried))
-                }
+                false => current::with_own_task(cx.waker(), |cell| {
+                    self.next(cell.core(), cell.id(), seat, tried)
+                }),
             };
             match next.unwrap_or_else(|| self.next_of_foreign(seat, tried, site)) {
                 Next::Try => match self.with(&mut *operation) {
@@ -191,8 +193,8 @@ impl<S: Source> Registration<S> {
                     },
                 },
                 Next::Wait => return Poll::Pending,
-                Next::Sit => {
-                    self.sit(seat, cx);
+                Next::ParkSlowly => {
+                    self.park_slowly(seat, cx);
                     return Poll::Pending;
                 }
                 other => {
@@ -211,7 +213,7 @@ impl<S: Source> Registration<S> {
         if !self.is_here(core) {
             return false;
         }
-        let looked = core.with_reactor(|reactor| reactor.look(self.token.get(), direction));
+        let looked = core.with_reactor(|reactor| reactor.take_ready(self.token.get(), direction));
         let called = looked == Some(true);
         if called {
             seat.taken = false;
@@ -251,14 +253,14 @@ impl<S: Source> Registration<S> {
             }
         }
         let token = self.token.get();
-        match core.with_reactor(|reactor| reactor.sit(token, direction, task, last)) {
-            Some(Sat::Down) => {
+        match core.with_reactor(|reactor| reactor.park_task(token, direction, task, last)) {
+            Some(ParkOutcome::Down) => {
                 self.park(seat);
                 Next::Wait
             }
-            Some(Sat::Slowly) => Next::Sit,
-            Some(sat) => {
-                seat.taken = sat == Sat::ReadySeated;
+            Some(ParkOutcome::Slowly) => Next::ParkSlowly,
+            Some(outcome) => {
+                seat.taken = outcome == ParkOutcome::ReadyParked;
                 self.set(MORE[side]);
                 Next::Try
             }
@@ -280,7 +282,7 @@ impl<S: Source> Registration<S> {
             seat.parked = false;
             self.clear(PARKED[seat.direction.direction() as usize]);
             if seat.taken {
-                self.get_up(seat.direction.direction());
+                self.unpark_unwoken(seat.direction.direction());
             }
         }
     }

@@ -78,12 +78,12 @@ impl<S: Source> Registration<S> {
 
     /// Takes a seat where a waker must be kept or dropped.
     #[cold]
-    pub(super) fn sit(&self, seat: &mut Seat<impl Side>, cx: &Context<'_>) {
-        let task = current::own(cx.waker(), |cell| LocalWaiter::Task(cell.id()));
+    pub(super) fn park_slowly(&self, seat: &mut Seat<impl Side>, cx: &Context<'_>) {
+        let task = current::with_own_task(cx.waker(), |cell| LocalWaiter::Task(cell.id()));
         let who = task.unwrap_or_else(|| LocalWaiter::Foreign(cx.waker().clone()));
         let (token, direction) = (self.token.get(), seat.direction.direction());
         let before = current::try_with(|core| {
-            core.with_reactor(|reactor| reactor.seat(token, direction, who))
+            core.with_reactor(|reactor| reactor.park_waiter(token, direction, who))
         });
         drop(before);
         self.park(seat);
@@ -91,13 +91,13 @@ impl<S: Source> Registration<S> {
 
     /// Empties a seat that no event has emptied.
     #[cold]
-    pub(super) fn get_up(&self, direction: Direction) {
+    pub(super) fn unpark_unwoken(&self, direction: Direction) {
         if !self.is(BOUND) {
             return;
         }
         let here = current::try_with(Rc::clone).filter(|core| self.is_here(core));
         if let Some(core) = here {
-            let who = core.with_reactor(|reactor| reactor.unseat(self.token.get(), direction));
+            let who = core.with_reactor(|reactor| reactor.unpark(self.token.get(), direction));
             drop(who);
         } else {
             // Its kernel is not running, so it is told to forget all of it. Who is parked in the

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 /// Never.
-pub(crate) const FAR: u64 = u64::MAX;
+pub(crate) const NEVER: u64 = u64::MAX;
 
 /// Where a kernel's time comes from.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Clock {
 
     /// Kernel time as an instant. None for what no instant can show.
     pub(crate) fn instant(&self, at: u64) -> Option<Instant> {
-        if at == FAR { None } else { self.origin.checked_add(Duration::from_nanos(at)) }
+        if at == NEVER { None } else { self.origin.checked_add(Duration::from_nanos(at)) }
     }
 
     /// The time `duration` from now; `FAR` for what is more than 584 years off.
@@ -82,5 +82,5 @@ fn system_nanos(origin: Instant) -> u64 {
 
 fn nanos(duration: Duration) -> u64 {
     let seconds = duration.as_secs().checked_mul(1_000_000_000);
-    seconds.and_then(|whole| whole.checked_add(duration.subsec_nanos().into())).unwrap_or(FAR)
+    seconds.and_then(|whole| whole.checked_add(duration.subsec_nanos().into())).unwrap_or(NEVER)
 }

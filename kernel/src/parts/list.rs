@@ -10,23 +10,23 @@ pub(crate) const NONE: u32 = u32::MAX;
 
 /// The neighbours of an entry.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Links {
+pub(crate) struct ListLinks {
     pub(crate) previous: u32,
     pub(crate) next: u32,
 }
 
-impl Links {
-    pub(crate) const ALONE: Links = Links { previous: NONE, next: NONE };
+impl ListLinks {
+    pub(crate) const ALONE: ListLinks = ListLinks { previous: NONE, next: NONE };
 }
 
 /// An entry that stands in one list.
 pub(crate) trait Linked {
-    fn links(&mut self) -> &mut Links;
+    fn links(&mut self) -> &mut ListLinks;
 }
 
 /// Puts `entry` at the front of the list that starts at `head`; the new head is `entry`.
 pub(crate) fn push_front<T: Linked>(arena: &mut Slab<T>, head: u32, entry: u32) {
-    *arena[entry as usize].links() = Links { previous: NONE, next: head };
+    *arena[entry as usize].links() = ListLinks { previous: NONE, next: head };
     if head != NONE {
         arena[head as usize].links().previous = entry;
     }
@@ -34,7 +34,7 @@ pub(crate) fn push_front<T: Linked>(arena: &mut Slab<T>, head: u32, entry: u32) 
 
 /// Takes `entry` out of its list. Gives the new head if it was the head.
 pub(crate) fn unlink<T: Linked>(arena: &mut Slab<T>, entry: u32) -> Option<u32> {
-    let Links { previous, next } = *arena[entry as usize].links();
+    let ListLinks { previous, next } = *arena[entry as usize].links();
     if next != NONE {
         arena[next as usize].links().previous = previous;
     }

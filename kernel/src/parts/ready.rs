@@ -37,29 +37,29 @@ impl ReadyQueue {
 
     /// The first task of the next round; the others go into `round`, which is empty, the next one
     /// last. With a seed there are no others.
-    fn next_round(&mut self, round: &mut Vec<u32>) -> Option<u32> {
+    fn next_round(&mut self, batch: &mut Vec<u32>) -> Option<u32> {
         if let Some(random) = &mut self.random {
             // Rounds of one, so that whoever is made ready meanwhile may come first.
             let any = random.next() % self.tasks.len() as u64;
             return Some(self.tasks.swap_remove(any as usize));
         }
-        std::mem::swap(&mut self.tasks, round);
-        round.reverse();
-        round.pop()
+        std::mem::swap(&mut self.tasks, batch);
+        batch.reverse();
+        batch.pop()
     }
 
     /// What is left of a round comes first again.
-    pub(crate) fn put_back(&mut self, round: &mut Round) {
-        let tasks = &mut round.behind;
-        tasks.append(&mut round.next);
+    pub(crate) fn put_back(&mut self, batch: &mut Batch) {
+        let tasks = &mut batch.behind;
+        tasks.append(&mut batch.next);
         tasks.reverse();
         tasks.append(&mut self.tasks);
         std::mem::swap(&mut self.tasks, tasks);
     }
 
     /// Gives back the room that a burst took, here and in the round.
-    pub(crate) fn shrink(&mut self, round: &mut Round) {
-        for tasks in [&mut self.tasks, &mut round.next, &mut round.behind] {
+    pub(crate) fn shrink(&mut self, batch: &mut Batch) {
+        for tasks in [&mut self.tasks, &mut batch.next, &mut batch.behind] {
             tasks.shrink_to(KEEP);
         }
     }
@@ -76,7 +76,7 @@ impl ReadyQueue {
 
 /// The tasks that were ready when the last one of the round before had its turn.
 #[derive(Default)]
-pub(crate) struct Round {
+pub(crate) struct Batch {
     /// Those that are polled before the next look elsewhere, the next one last: so that a turn
     /// asks one question, not whether there is a task and whether it may be polled.
     next: Vec<u32>,
@@ -86,7 +86,7 @@ pub(crate) struct Round {
     left: usize,
 }
 
-impl Round {
+impl Batch {
     /// The next task. None: nobody is ready, or it is time to look elsewhere.
     #[inline(always)]
     pub(crate) fn pop(&mut self, ready: &RefCell<ReadyQueue>) -> Option<u32> {
@@ -167,17 +167,17 @@ mod tests {
         for ready_at_once in [1, 2, 3, 4, 5, 9, 130] {
             for allowed in 1..8 {
                 let queue = RefCell::new(ReadyQueue::new(None));
-                let mut round = Round::default();
+                let mut batch = Batch::default();
                 let (mut made, mut had) = (0, 0);
                 while had < 300 {
-                    assert_eq!(round.pop(&queue), None, "nothing is allowed");
-                    round.allow(allowed);
+                    assert_eq!(batch.pop(&queue), None, "nothing is allowed");
+                    batch.allow(allowed);
                     for left in (0..allowed).rev() {
                         while made < had + ready_at_once {
                             queue.borrow_mut().push(made);
                             made += 1;
                         }
-                        assert_eq!(round.pop(&queue), Some(had), "{ready_at_once} {left}");
+                        assert_eq!(batch.pop(&queue), Some(had), "{ready_at_once} {left}");
                         had += 1;
                     }
                 }
@@ -189,13 +189,13 @@ mod tests {
     fn what_is_left_of_a_round_comes_before_what_came_later() {
         for taken in 0..6 {
             let queue = RefCell::new(ReadyQueue::new(None));
-            let mut round = Round::default();
+            let mut batch = Batch::default();
             (0..6).for_each(|task| queue.borrow_mut().push(task));
-            round.allow(4);
-            let had: Vec<u32> = (0..taken.min(4)).filter_map(|_| round.pop(&queue)).collect();
+            batch.allow(4);
+            let had: Vec<u32> = (0..taken.min(4)).filter_map(|_| batch.pop(&queue)).collect();
             (6..8).for_each(|task| queue.borrow_mut().push(task));
-            assert_eq!(round.is_over(), taken == 0);
-            queue.borrow_mut().put_back(&mut round);
+            assert_eq!(batch.is_over(), taken == 0);
+            queue.borrow_mut().put_back(&mut batch);
             let all = [had, queue.borrow_mut().take()].concat();
             assert_eq!(all, (0..8).collect::<Vec<u32>>(), "{taken}");
         }

@@ -18,7 +18,7 @@ use slab::Slab;
 
 use crate::error::CancelReason;
 use crate::id::TaskId;
-use crate::parts::list::{self, Linked, Links, NONE, shrink_slab};
+use crate::parts::list::{self, Linked, ListLinks, NONE, shrink_slab};
 
 /// What the scopes around the leaf that is being polled say.
 #[derive(Debug, Clone, Copy)]
@@ -26,17 +26,17 @@ pub(crate) struct Ambient {
     /// The innermost scope, `NONE` for the task's root.
     pub(crate) scope: u32,
     /// The greatest stamp, 0 for none.
-    pub(crate) stamp: u64,
+    pub(crate) cancel_seq: u64,
     pub(crate) pending: bool,
 }
 
 impl Ambient {
-    pub(crate) const CLEAR: Ambient = Ambient { scope: NONE, stamp: 0, pending: false };
+    pub(crate) const CLEAR: Ambient = Ambient { scope: NONE, cancel_seq: 0, pending: false };
 
     /// Whether there is no inner scope and nothing was ever cancelled.
     #[inline]
     pub(crate) fn is_clear(&self) -> bool {
-        self.scope == NONE && self.stamp == 0
+        self.scope == NONE && self.cancel_seq == 0
     }
 }
 
@@ -73,7 +73,7 @@ pub(crate) struct Scope {
     /// The scope around it, `NONE` for the task's root.
     pub(crate) parent: u32,
     pub(crate) kind: ScopeKind,
-    pub(crate) stamp: u64,
+    pub(crate) cancel_seq: u64,
     pub(crate) pending: bool,
     pub(crate) reason: CancelReason,
     /// The counter when the scope was entered, to tell what was delivered inside it.
@@ -91,11 +91,11 @@ pub(crate) struct Scope {
     may_have_wakers: bool,
     /// What this scope and those around it say, and the kernel's epoch when that was worked out.
     pub(crate) known: (u64, Ambient),
-    links: Links,
+    links: ListLinks,
 }
 
 impl Linked for Scope {
-    fn links(&mut self) -> &mut Links {
+    fn links(&mut self) -> &mut ListLinks {
         &mut self.links
     }
 }
@@ -106,7 +106,7 @@ impl Scope {
             task,
             parent: NONE,
             kind,
-            stamp: 0,
+            cancel_seq: 0,
             pending: false,
             reason: CancelReason::Timeout,
             entered,
@@ -117,7 +117,7 @@ impl Scope {
             first_child: NONE,
             may_have_wakers: false,
             known: (NEVER_KNOWN, Ambient::CLEAR),
-            links: Links::ALONE,
+            links: ListLinks::ALONE,
         }
     }
 }
@@ -126,10 +126,10 @@ impl Scope {
     /// What this scope, of that key, says together with those around it.
     pub(crate) fn within(&self, key: u32, outer: Ambient) -> Ambient {
         match self.kind {
-            ScopeKind::Shield => Ambient { scope: key, stamp: 0, pending: false },
+            ScopeKind::Shield => Ambient { scope: key, cancel_seq: 0, pending: false },
             _ => Ambient {
                 scope: key,
-                stamp: outer.stamp.max(self.stamp),
+                cancel_seq: outer.cancel_seq.max(self.cancel_seq),
                 pending: outer.pending | self.pending,
             },
         }
@@ -149,11 +149,11 @@ pub(crate) struct Record {
     pub(crate) kind: &'static str,
     pub(crate) site: &'static Location<'static>,
     pub(crate) since: u64,
-    links: Links,
+    links: ListLinks,
 }
 
 impl Linked for Record {
-    fn links(&mut self) -> &mut Links {
+    fn links(&mut self) -> &mut ListLinks {
         &mut self.links
     }
 }
@@ -167,7 +167,7 @@ impl Record {
             kind: leaf.kind,
             site: leaf.site,
             since: leaf.since,
-            links: Links::ALONE,
+            links: ListLinks::ALONE,
         }
     }
 }
@@ -195,7 +195,7 @@ impl Scopes {
     }
 
     /// Hangs a scope below `parent`; `root` is its task's root.
-    pub(crate) fn hang(&mut self, scope: u32, parent: u32, root: &RootHeads<'_>) {
+    pub(crate) fn attach(&mut self, scope: u32, parent: u32, root: &RootHeads<'_>) {
         self.scopes[scope as usize].parent = parent;
         let head = if parent == NONE {
             root.child.replace(scope)
@@ -232,7 +232,7 @@ impl Scopes {
     }
 
     /// Takes a scope off its parent. `root` is None when its task is gone.
-    pub(crate) fn unhang(&mut self, scope: u32, root: Option<&RootHeads<'_>>) {
+    pub(crate) fn detach(&mut self, scope: u32, root: Option<&RootHeads<'_>>) {
         let parent = self.scopes[scope as usize].parent;
         if let Some(head) = list::unlink(&mut self.scopes, scope) {
             if parent != NONE {
@@ -246,7 +246,7 @@ impl Scopes {
     /// Removes a scope. What still hangs below it (a leaf that was moved out or forgotten) goes to
     /// its parent.
     pub(crate) fn remove(&mut self, scope: u32, root: Option<&RootHeads<'_>>) -> Scope {
-        self.unhang(scope, root);
+        self.detach(scope, root);
         // It may have come from another task, and what hangs below it with it.
         let Scope { parent, task, .. } = self.scopes[scope as usize];
         let lost = (Cell::new(NONE), Cell::new(NONE));
@@ -257,9 +257,9 @@ impl Scopes {
             if child == NONE {
                 break;
             }
-            self.unhang(child, None);
+            self.detach(child, None);
             self.scopes[child as usize].task = task;
-            self.hang(child, parent, root);
+            self.attach(child, parent, root);
         }
         loop {
             let record = self.scopes[scope as usize].first_record;
@@ -366,7 +366,7 @@ impl Scopes {
     pub(crate) fn earliest_deadline(&self, first_child: u32) -> u64 {
         let mut earliest = u64::MAX;
         self.each(first_child, |scope| {
-            if scope.kind == ScopeKind::Timeout && scope.stamp == 0 {
+            if scope.kind == ScopeKind::Timeout && scope.cancel_seq == 0 {
                 earliest = earliest.min(scope.deadline);
             }
         });

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::core::report::Report;
 use crate::core::state::Stage;
-use crate::parts::reactor::{Came, Reactor};
+use crate::parts::reactor::{EventsSeen, Reactor};
 use crate::run::tick::RunLoop;
 
 /// How long sockets must be silent before a virtual clock jumps (K8).
@@ -22,8 +22,8 @@ impl RunLoop<'_> {
     /// Looks at everything, and sleeps if no task is ready. False: it is certain that nothing will
     /// ever wake one.
     #[must_use]
-    pub(super) fn look(&mut self) -> bool {
-        let busy = self.serve_mailbox() || !self.round.is_over();
+    pub(super) fn poll_sources(&mut self) -> bool {
+        let busy = self.serve_mailbox() || !self.batch.is_over();
         let timed = self.serve_timers();
         if self.core.grace_over.get() {
             return true;
@@ -140,14 +140,14 @@ impl RunLoop<'_> {
             reactor.wait(limit, deadline)?;
             // Waking a task runs no code of its own: only so may the reactor stay borrowed.
             let tasks = self.core.tasks.borrow();
-            Ok(reactor.hand_out(|task| self.core.wake_in(&tasks, task)))
+            Ok(reactor.dispatch(|task| self.core.wake_in(&tasks, task)))
         });
         match came {
             Some(Ok(came)) => {
-                if came == Came::WithOthers {
+                if came == EventsSeen::WithOthers {
                     self.wake_those_left();
                 }
-                came != Came::None
+                came != EventsSeen::None
             }
             Some(Err(error)) => self.cannot_wait(&error),
             None => false,

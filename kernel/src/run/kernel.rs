@@ -17,7 +17,7 @@ use crate::core::current::{self, Entered};
 use crate::core::report::ProgramCode;
 use crate::core::state::TaskRef;
 use crate::core::state::{Core, Settings, Stage};
-use crate::error::{CancelReason, Echo};
+use crate::error::{CancelReason, CarriesCancel};
 use crate::parts::timers::Action;
 use crate::run::builder::Builder;
 use crate::run::tick::{PollMain, RunLoop, Turn};
@@ -174,9 +174,9 @@ impl Kernel {
             }
         };
         let end = if ended.is_ok() { TaskEnd::Ok } else { TaskEnd::Panicked };
-        core.finish(&cell, end, Echo::Yes);
+        core.finish(&cell, end, CarriesCancel::Yes);
         cell.flags.clear(Flags::FAILURE);
-        core.let_go(&cell);
+        core.drop_holder(&cell);
         ended
     }
 
@@ -243,8 +243,8 @@ struct MainCell<'a> {
 impl Drop for MainCell<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            self.core.finish(self.cell, TaskEnd::Aborted, Echo::Yes);
-            self.core.let_go(self.cell);
+            self.core.finish(self.cell, TaskEnd::Aborted, CarriesCancel::Yes);
+            self.core.drop_holder(self.cell);
         }
     }
 }

@@ -99,7 +99,7 @@ impl RunLoop<'_> {
             };
             cell.flags.clear(Flags::WATCHED);
             let untold =
-                cell.is_pending() || self.core.scopes.borrow().any_pending(cell.hanging().1);
+                cell.is_pending() || self.core.scopes.borrow().any_pending(cell.attached().1);
             if untold && self.core.state(&cell) == TaskState::Foreign {
                 self.core.report(&Report::Foreign(&self.core.info(&cell)));
             }

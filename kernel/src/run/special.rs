@@ -8,26 +8,26 @@ use crate::core::state::TaskRef;
 use crate::id::TaskId;
 use crate::parts::list::NONE;
 use crate::parts::scopes::Ambient;
-use crate::run::tick::{Out, PollMain, Polled, RunLoop, spare_waker};
+use crate::run::tick::{PollMain, Polled, RunLoop, TakenBody, spare_waker};
 use crate::task::cell::OwnWaker;
 use crate::task::state::Flags;
 
 /// The waker of its own that the task that is polled may have, likewise.
-struct OwnOut<'a> {
+struct TakenWaker<'a> {
     task: &'a TaskRef,
     waker: Option<OwnWaker>,
 }
 
-impl<'a> OwnOut<'a> {
+impl<'a> TakenWaker<'a> {
     fn of(task: &'a TaskRef) -> Self {
-        OwnOut { task, waker: task.any_rare().and_then(|rare| rare.waker.take()) }
+        TakenWaker { task, waker: task.any_cold().and_then(|rare| rare.waker.take()) }
     }
 }
 
-impl Drop for OwnOut<'_> {
+impl Drop for TakenWaker<'_> {
     fn drop(&mut self) {
         if let Some(waker) = self.waker.take() {
-            self.task.rare().waker.set(Some(waker));
+            self.task.cold().waker.set(Some(waker));
         }
     }
 }
@@ -43,14 +43,15 @@ impl RunLoop<'_> {
             return false;
         }
         let started = self.core.settings.long_poll.is_some().then(Instant::now);
-        let (stamp, pending) = task.asked().map_or((0, false), |it| (it.stamp, it.pending));
-        let own = OwnOut::of(task);
-        let mut out = Out::of(task);
+        let (cancel_seq, pending) =
+            task.cancel_request().map_or((0, false), |it| (it.cancel_seq, it.pending));
+        let own = TakenWaker::of(task);
+        let mut out = TakenBody::of(task);
         self.spare.inner.assign(task.id());
         self.core.running.set(task.id());
         current::begin_poll(task.id(), task);
         let waker = own.waker.as_ref().map_or(&self.spare.waker, |own| &own.waker);
-        current::offer(waker, Ambient { scope: NONE, stamp, pending });
+        current::offer(waker, Ambient { scope: NONE, cancel_seq, pending });
         let cx = &mut Context::from_waker(waker);
         let result = out.poll(cx, main);
         let mut marks = current::end_poll();
@@ -74,7 +75,7 @@ impl RunLoop<'_> {
             // It was cloned: it is this task's from now on.
             let kept = std::mem::replace(&mut self.spare, spare_waker(self.core));
             task.flags.set(Flags::WAKER);
-            task.rare().waker.set(Some(kept));
+            task.cold().waker.set(Some(kept));
         }
         let Polled { result, marks } = polled;
         // It may have cancelled itself, and its waker may be anywhere.

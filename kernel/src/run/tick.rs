@@ -18,7 +18,7 @@ use crate::core::current::{self, Marks};
 use crate::core::state::TaskRef;
 use crate::core::state::{Core, Stage};
 use crate::id::TaskId;
-use crate::parts::ready::Round;
+use crate::parts::ready::Batch;
 use crate::parts::scopes::Ambient;
 use crate::task::body::{Body, Verdict};
 use crate::task::cell::{OwnWaker, TaskCell};
@@ -44,7 +44,7 @@ pub(crate) type PollMain<'a> = dyn FnMut(&mut Context<'_>) -> Poll<Verdict> + 'a
 pub(crate) struct RunLoop<'a> {
     pub(super) core: &'a Core,
     /// The places of the tasks that are polled next.
-    pub(super) round: Round,
+    pub(super) batch: Batch,
     /// The task that is polled, or was last; in the loop over plain tasks, one in its chunk.
     pub(super) task: TaskRef,
     /// A waker that nobody has cloned yet: named anew for each poll.
@@ -60,13 +60,13 @@ impl<'a> RunLoop<'a> {
         // A name that is near to no place, so the first task is looked for.
         let task = TaskRef::by(chunk, TaskId::NOBODY);
         let special = if core.settings.long_poll.is_some() { u32::MAX } else { Flags::SPECIAL };
-        RunLoop { core, round: Round::default(), task, spare: spare_waker(core), special }
+        RunLoop { core, batch: Batch::default(), task, spare: spare_waker(core), special }
     }
 }
 
 impl Drop for RunLoop<'_> {
     fn drop(&mut self) {
-        self.core.ready.borrow_mut().put_back(&mut self.round);
+        self.core.ready.borrow_mut().put_back(&mut self.batch);
         current::set_chunk(None);
     }
 }
@@ -94,15 +94,15 @@ pub(super) struct Polled {
 
 /// The future of the task that is polled, out of its cell meanwhile, and back in it also when a
 /// panic unwinds. None: it is main.
-pub(super) struct Out<'a> {
+pub(super) struct TakenBody<'a> {
     cell: &'a TaskCell,
     body: Option<Pin<Box<dyn Body>>>,
 }
 
-impl<'a> Out<'a> {
+impl<'a> TakenBody<'a> {
     #[inline]
     pub(super) fn of(cell: &'a TaskCell) -> Self {
-        Out { cell, body: cell.body.take() }
+        TakenBody { cell, body: cell.body.take() }
     }
 
     #[inline]
@@ -114,7 +114,7 @@ impl<'a> Out<'a> {
     }
 }
 
-impl Drop for Out<'_> {
+impl Drop for TakenBody<'_> {
     #[inline]
     fn drop(&mut self) {
         if let Some(body) = self.body.take() {
@@ -171,38 +171,38 @@ impl RunLoop<'_> {
                 return Some(Turn::GraceOver);
             }
         }
-        self.round.allow(RunLoop::POLLS);
-        if self.look() { None } else { Some(Turn::Deadlocked) }
+        self.batch.allow(RunLoop::POLLS);
+        if self.poll_sources() { None } else { Some(Turn::Deadlocked) }
     }
 
     /// Polls tasks that nobody has cancelled, with the spare waker, until something else is to be
     /// done.
     #[inline]
     fn poll_plain(&mut self, main: &mut PollMain<'_>) -> Halt {
-        let RunLoop { core, round, task: last, spare, special } = self;
+        let RunLoop { core, batch, task: last, spare, special } = self;
         let cx = &mut Context::from_waker(&spare.waker);
         loop {
-            let Some(index) = round.pop(&core.ready) else {
+            let Some(index) = batch.pop(&core.ready) else {
                 return Halt::Look;
             };
-            if !last.is_near(index) {
+            if !last.is_in_chunk_of(index) {
                 *last = reach(core, index);
             }
             let (name, cell) = last.neighbour(index);
             if cell.flags.start() & *special != 0 {
-                last.step(name);
+                last.set_id(name);
                 return Halt::Special;
             }
             spare.inner.assign(name);
-            let mut out = Out::of(cell);
+            let mut out = TakenBody::of(cell);
             core.running.set(name);
             current::begin_poll(name, cell);
             let result = out.poll(cx, main);
             let marks = current::end_poll();
             let is_main = out.body.is_none();
             drop(out);
-            if spare.is_out() || cell.flags.any(Flags::ABORT | Flags::ASKED) {
-                last.step(name);
+            if spare.is_out() || cell.flags.any(Flags::ABORT | Flags::CANCEL_REQUESTED) {
+                last.set_id(name);
                 return Halt::Polled(Polled { result, marks });
             }
             match result {
@@ -212,12 +212,12 @@ impl RunLoop<'_> {
                     }
                 }
                 Poll::Ready(_) if is_main => {
-                    last.step(name);
+                    last.set_id(name);
                     return Halt::Polled(Polled { result, marks });
                 }
                 Poll::Ready(verdict) => {
                     core.running.set(TaskId::NOBODY);
-                    last.step(name);
+                    last.set_id(name);
                     core.returned(last, verdict);
                 }
             }

@@ -30,7 +30,7 @@ impl RunLoop<'_> {
         if !since.is_power_of_two() {
             return;
         }
-        self.core.ready.borrow_mut().shrink(&mut self.round);
+        self.core.ready.borrow_mut().shrink(&mut self.batch);
         self.core.scopes.borrow_mut().shrink();
         self.core.owners.borrow_mut().shrink();
         self.core.timers.borrow_mut().shrink();

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::core::current;
 use crate::core::state::Core;
-use crate::parts::clock::FAR;
+use crate::parts::clock::NEVER;
 use crate::parts::list::NONE;
 use crate::parts::scopes::Ambient;
 use crate::parts::scopes::{Scope, ScopeKind};
@@ -24,7 +24,7 @@ impl ScopeGuard {
     /// Opens a scope below the one that is being polled, and arms the timer of its deadline.
     pub(crate) fn open(core: &Rc<Core>, kind: ScopeKind, deadline: u64) -> Option<Self> {
         let key = core.with_running(|cell| core.open_scope(cell, kind, deadline))?;
-        let timer = (deadline != FAR).then(|| core.arm(deadline, Action::Scope(key)));
+        let timer = (deadline != NEVER).then(|| core.arm(deadline, Action::Scope(key)));
         Some(ScopeGuard { core: core.clone(), key, timer })
     }
 
@@ -44,13 +44,17 @@ impl ScopeGuard {
             return poll();
         }
         let inner = core.enter_scope(self.key);
-        let _restore = Restore { outer: current::ambient(), epoch: core.epoch.get(), core };
+        let _restore = Restore {
+            outer: current::ambient(),
+            ambient_version: core.ambient_version.get(),
+            core,
+        };
         current::set_ambient(inner);
         poll()
     }
 
     /// Looks at the scope.
-    pub(crate) fn look<R>(&self, look: impl FnOnce(&Scope) -> R) -> R {
+    pub(crate) fn with_scope<R>(&self, look: impl FnOnce(&Scope) -> R) -> R {
         look(&self.core.scopes.borrow().scopes[self.key as usize])
     }
 
@@ -68,7 +72,7 @@ impl ScopeGuard {
     /// If its cancellation found no leaf of ours, sees to it that somebody hears of it (C9).
     pub(crate) fn watch_foreign(&self) {
         // Once for all that are pending, by the outermost: to look costs a walk through the task.
-        if !self.look(|scope| scope.pending) || current::ambient().pending {
+        if !self.with_scope(|scope| scope.pending) || current::ambient().pending {
             return;
         }
         self.core.with_running(|cell| {
@@ -89,13 +93,13 @@ impl Drop for ScopeGuard {
 struct Restore<'a> {
     core: &'a Core,
     outer: Ambient,
-    epoch: u64,
+    ambient_version: u64,
 }
 
 impl Drop for Restore<'_> {
     fn drop(&mut self) {
         current::set_ambient(self.outer);
-        if self.core.epoch.get() != self.epoch {
+        if self.core.ambient_version.get() != self.ambient_version {
             self.core.publish(self.outer.scope);
         }
     }

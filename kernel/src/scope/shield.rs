@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use crate::core::current;
 use crate::core::state::Core;
 use crate::error::{TaskCancelled, as_known, cancelled};
-use crate::parts::clock::FAR;
+use crate::parts::clock::NEVER;
 use crate::parts::scopes::ScopeKind;
 use crate::scope::guard::ScopeGuard;
 use crate::wait::point::CancelPoint;
@@ -131,7 +131,7 @@ struct Raised(ScopeGuard);
 
 impl Raised {
     fn new(core: &Rc<Core>, limit: Option<Duration>) -> Option<Self> {
-        let deadline = limit.map_or(FAR, |limit| core.clock.after(limit));
+        let deadline = limit.map_or(NEVER, |limit| core.clock.after(limit));
         ScopeGuard::open(core, ScopeKind::Shield, deadline).map(Raised)
     }
 }

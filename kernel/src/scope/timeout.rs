@@ -17,7 +17,7 @@ use pin_project_lite::pin_project;
 use crate::core::current;
 use crate::core::report::Report;
 use crate::core::state::Core;
-use crate::error::{CancelReason, Echo, TaskTimeout, echo};
+use crate::error::{CancelReason, CarriesCancel, TaskTimeout, carries_cancel};
 use crate::parts::clock::Clock;
 use crate::parts::scopes::ScopeKind;
 use crate::scope::guard::ScopeGuard;
@@ -218,9 +218,10 @@ impl Armed {
     }
 
     /// Leaves the scope with what the body ended in, and says whose timeout it was.
-    fn settle<T, E: 'static>(mut self, result: Result<T, E>) -> Settled<T, E> {
-        let (delivered, foreign, fired) =
-            self.scope.look(|scope| (scope.delivered != 0, scope.foreign, scope.stamp != 0));
+    fn conclude<T, E: 'static>(mut self, result: Result<T, E>) -> Settled<T, E> {
+        let (delivered, foreign, fired) = self
+            .scope
+            .with_scope(|scope| (scope.delivered != 0, scope.foreign, scope.cancel_seq != 0));
         match result {
             Ok(value) => {
                 // A body that never parked may be late before anybody looked at the timers. Without
@@ -232,9 +233,9 @@ impl Armed {
                 Ok(Ok(value))
             }
             Err(error) => {
-                let echo = echo(&error);
-                self.scope.close(echo != Echo::No);
-                if delivered && !foreign && echo != Echo::No {
+                let echo = carries_cancel(&error);
+                self.scope.close(echo != CarriesCancel::No);
+                if delivered && !foreign && echo != CarriesCancel::No {
                     return Err(TaskTimeout::new(self.limit));
                 }
                 Ok(Err(error))
@@ -244,12 +245,12 @@ impl Armed {
 
     /// By how much its time is over.
     fn overrun(&self) -> Duration {
-        let deadline = self.scope.look(|scope| scope.deadline);
+        let deadline = self.scope.with_scope(|scope| scope.deadline);
         Duration::from_nanos(self.scope.core().clock.now().saturating_sub(deadline))
     }
 
     fn report_overrun(&self) {
-        let task = self.scope.look(|scope| scope.task);
+        let task = self.scope.with_scope(|scope| scope.task);
         self.scope.core().report(&Report::Overran { by: self.overrun(), task });
     }
 }
@@ -284,7 +285,7 @@ where
             }
             Poll::Ready(result) => {
                 let armed = this.armed.take().expect("armed while it is polled");
-                Poll::Ready(armed.settle(result))
+                Poll::Ready(armed.conclude(result))
             }
         }
     }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::error::{Echo, echo};
+use crate::error::{CarriesCancel, carries_cancel};
 
 /// What a task may return: `Result<T, E>`, and for a member of a group also `()`.
 ///
@@ -55,7 +55,7 @@ impl<E: 'static> TaskOutput<E> for () {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Ok,
-    Err(Echo),
+    Err(CarriesCancel),
 }
 
 /// A task's future or output, its types erased.
@@ -102,7 +102,7 @@ where
         let output = output.into_result();
         let verdict = match &output {
             Ok(_) => Verdict::Ok,
-            Err(error) => Verdict::Err(echo(error)),
+            Err(error) => Verdict::Err(carries_cancel(error)),
         };
         self.set(Slot::Ended { output: Some(output) });
         Poll::Ready(verdict)

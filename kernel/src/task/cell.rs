@@ -24,12 +24,12 @@ use std::task::Waker;
 use crate::error::{CancelReason, Panic};
 use crate::id::GroupId;
 use crate::parts::fifo::Fifo;
-use crate::parts::list::{Links, NONE};
+use crate::parts::list::{ListLinks, NONE};
 use crate::parts::scopes::RootHeads;
 use crate::task::body::Body;
 use crate::task::chunk::TaskRef;
 use crate::task::state::Flags;
-use crate::task::take_cell::Place;
+use crate::task::take_cell::TakeCell;
 use crate::task::waiter::Waiter;
 use crate::task::waker::TaskWaker;
 
@@ -50,8 +50,8 @@ pub enum TaskEnd {
 
 /// A cancellation that was asked of a task: of its root scope, the outermost one of its leaves.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Asked {
-    pub(crate) stamp: u64,
+pub(crate) struct CancelRequest {
+    pub(crate) cancel_seq: u64,
     pub(crate) pending: bool,
     /// Whether it was ever delivered (C6).
     pub(crate) delivered: bool,
@@ -63,7 +63,7 @@ pub(crate) struct Asked {
 pub(crate) struct TaskCell {
     /// None: it is being polled, it was aborted, or it is the main task, whose future lives in
     /// `Kernel::run`. A free cell keeps its box if that is small.
-    pub(crate) body: Place<Pin<Box<dyn Body>>>,
+    pub(crate) body: TakeCell<Pin<Box<dyn Body>>>,
     /// Ascends in the order of spawning: shutdown asks the youngest first.
     pub(crate) serial: Cell<u64>,
     pub(crate) generation: Cell<u32>,
@@ -79,27 +79,27 @@ const _: () = assert!(size_of::<TaskCell>() <= 40, "a million of them are many p
 pub(crate) struct Membership {
     pub(crate) group: Cell<GroupId>,
     /// Its neighbours among the members.
-    pub(crate) links: Cell<Links>,
+    pub(crate) links: Cell<ListLinks>,
 }
 
 impl Default for Membership {
     fn default() -> Self {
-        Membership { group: Cell::new(GroupId::NONE), links: Cell::new(Links::ALONE) }
+        Membership { group: Cell::new(GroupId::NONE), links: Cell::new(ListLinks::ALONE) }
     }
 }
 
 /// What a task that has scopes has, and one with something rare.
-pub(crate) struct Extras<K> {
+pub(crate) struct ScopeRoot<K> {
     /// What hangs on the root scope (`parts/scopes.rs`).
     pub(crate) first_record: Cell<u32>,
     pub(crate) first_child: Cell<u32>,
     /// A free cell keeps the box.
-    rare: OnceCell<Box<Rare<K>>>,
+    rare: OnceCell<Box<ColdData<K>>>,
 }
 
-impl<K> Default for Extras<K> {
+impl<K> Default for ScopeRoot<K> {
     fn default() -> Self {
-        Extras {
+        ScopeRoot {
             first_record: Cell::new(NONE),
             first_child: Cell::new(NONE),
             rare: OnceCell::new(),
@@ -108,21 +108,21 @@ impl<K> Default for Extras<K> {
 }
 
 /// What few tasks have.
-pub(crate) struct Rare<K> {
+pub(crate) struct ColdData<K> {
     /// Its own waker, once somebody cloned it.
     pub(crate) waker: Cell<Option<OwnWaker>>,
     pub(crate) panic: Cell<Option<Panic>>,
     /// Some if `Flags::ASKED` is set, and perhaps otherwise.
-    asked: Cell<Option<Asked>>,
+    asked: Cell<Option<CancelRequest>>,
     /// Who waits for its end and has no place among the joiners of the chunk.
     pub(crate) joiners: Fifo<Waiter<K>, ()>,
     /// How many of these are in `join`.
     pub(crate) joining: Cell<u32>,
 }
 
-impl<K> Default for Rare<K> {
+impl<K> Default for ColdData<K> {
     fn default() -> Self {
-        Rare {
+        ColdData {
             waker: Cell::new(None),
             panic: Cell::new(None),
             asked: Cell::new(None),
@@ -152,7 +152,7 @@ impl OwnWaker {
 impl TaskCell {
     pub(crate) fn new(generation: u32) -> Self {
         TaskCell {
-            body: Place::empty(),
+            body: TakeCell::empty(),
             serial: Cell::new(0),
             generation: Cell::new(generation),
             flags: Flags::new(Flags::FREE),
@@ -197,15 +197,15 @@ impl TaskCell {
 
 impl<K> TaskRef<K> {
     /// What few tasks have; from here on this one has it.
-    pub(crate) fn rare(&self) -> &Rare<K> {
-        self.flags.set(Flags::RARE);
+    pub(crate) fn cold(&self) -> &ColdData<K> {
+        self.flags.set(Flags::COLD);
         self.extras().rare.get_or_init(Box::default)
     }
 
     /// What few tasks have, if this one has.
     #[inline]
-    pub(crate) fn any_rare(&self) -> Option<&Rare<K>> {
-        if !self.flags.any(Flags::RARE) {
+    pub(crate) fn any_cold(&self) -> Option<&ColdData<K>> {
+        if !self.flags.any(Flags::COLD) {
             return None;
         }
         self.any_extras()?.rare.get().map(|rare| &**rare)
@@ -213,42 +213,42 @@ impl<K> TaskRef<K> {
 
     /// The cancellation that was asked of it.
     #[inline]
-    pub(crate) fn asked(&self) -> Option<Asked> {
-        if self.flags.any(Flags::ASKED) { self.any_rare()?.asked.get() } else { None }
+    pub(crate) fn cancel_request(&self) -> Option<CancelRequest> {
+        if self.flags.any(Flags::CANCEL_REQUESTED) { self.any_cold()?.asked.get() } else { None }
     }
 
     /// Whether a cancellation was asked of it that nobody was told of.
     #[inline]
     pub(crate) fn is_pending(&self) -> bool {
-        self.asked().is_some_and(|asked| asked.pending)
+        self.cancel_request().is_some_and(|asked| asked.pending)
     }
 
     /// Asks for its cancellation.
-    pub(crate) fn ask(&self, stamp: u64, reason: CancelReason) {
-        self.flags.set(Flags::ASKED);
-        let asked = Asked { stamp, pending: true, delivered: false, reason };
-        self.rare().asked.set(Some(asked));
+    pub(crate) fn ask(&self, cancel_seq: u64, reason: CancelReason) {
+        self.flags.set(Flags::CANCEL_REQUESTED);
+        let asked = CancelRequest { cancel_seq, pending: true, delivered: false, reason };
+        self.cold().asked.set(Some(asked));
     }
 
     /// The cancellation that was asked of it is delivered now: why it was asked.
     pub(crate) fn deliver(&self) -> Option<CancelReason> {
-        let asked = self.asked()?;
-        let told = Asked { pending: false, delivered: true, ..asked };
-        self.any_rare()?.asked.set(Some(told));
+        let asked = self.cancel_request()?;
+        let told = CancelRequest { pending: false, delivered: true, ..asked };
+        self.any_cold()?.asked.set(Some(told));
         Some(asked.reason)
     }
 
     pub(crate) fn set_panic(&self, panic: Panic) {
-        self.rare().panic.set(Some(panic));
+        self.cold().panic.set(Some(panic));
     }
 
     pub(crate) fn take_panic(&self) -> Option<Panic> {
-        self.any_rare()?.panic.take()
+        self.any_cold()?.panic.take()
     }
 
     /// Whether somebody else holds its waker.
     pub(crate) fn is_waker_out(&self) -> bool {
-        let Some(rare) = self.any_rare() else { return false };
+        let Some(rare) = self.any_cold() else { return false };
         let waker = rare.waker.take();
         let out = waker.as_ref().is_some_and(OwnWaker::is_out);
         rare.waker.set(waker);
@@ -271,7 +271,7 @@ impl<K> TaskRef<K> {
 
     /// What hangs on its root scope: the first record and the first scope.
     #[inline]
-    pub(crate) fn hanging(&self) -> (u32, u32) {
+    pub(crate) fn attached(&self) -> (u32, u32) {
         if !self.flags.any(Flags::SCOPED) {
             return (NONE, NONE);
         }
@@ -280,7 +280,7 @@ impl<K> TaskRef<K> {
     }
 
     /// Nothing hangs on its root scope any more.
-    pub(crate) fn hang_nothing(&self) {
+    pub(crate) fn detach_all(&self) {
         if let Some(extras) = self.any_extras() {
             extras.first_record.set(NONE);
             extras.first_child.set(NONE);

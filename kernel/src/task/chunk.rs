@@ -18,9 +18,9 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use crate::id::TaskId;
-use crate::parts::list::Links;
+use crate::parts::list::ListLinks;
 use crate::parts::scopes::Parked;
-use crate::task::cell::{Extras, Membership, TaskCell};
+use crate::task::cell::{Membership, ScopeRoot, TaskCell};
 use crate::task::state::Flags;
 
 /// Cells in a chunk: as many as bits in [`Chunk::free`].
@@ -55,14 +55,14 @@ pub(crate) struct Chunk<K> {
     /// A bit for each cell that is nobody's.
     free: Cell<u64>,
     /// Its neighbours among the chunks with free cells (`task/table.rs`).
-    pub(crate) open: Cell<Links>,
+    pub(crate) open: Cell<ListLinks>,
     /// Where its tenants come from, as long as it is the same for all.
     origin: Cell<Origin>,
     origins: OnceCell<Box<[Cell<Origin>; CELLS]>>,
     joiners: OnceCell<Box<[Cell<TaskId>; CELLS]>>,
     records: OnceCell<Box<[Cell<Option<Parked>>; CELLS]>>,
     memberships: OnceCell<Box<[Membership; CELLS]>>,
-    extras: OnceCell<Box<[Extras<K>; CELLS]>>,
+    extras: OnceCell<Box<[ScopeRoot<K>; CELLS]>>,
     cells: [TaskCell; CELLS],
 }
 
@@ -74,7 +74,7 @@ impl<K> Chunk<K> {
             core,
             first: number * CELLS as u32,
             free: Cell::new(u64::MAX),
-            open: Cell::new(Links::ALONE),
+            open: Cell::new(ListLinks::ALONE),
             origin: Cell::new(Origin { parent: TaskId::NOBODY, type_name: || "nobody" }),
             origins: OnceCell::new(),
             joiners: OnceCell::new(),
@@ -216,7 +216,7 @@ impl<K> TaskRef<K> {
     /// Whether a place is in the same chunk: of the same number, which is as good, as a chunk that
     /// somebody refers to keeps its number (`Table::trim`).
     #[inline]
-    pub(crate) fn is_near(&self, index: u32) -> bool {
+    pub(crate) fn is_in_chunk_of(&self, index: u32) -> bool {
         ((self.index() ^ index) as usize) < CELLS
     }
 
@@ -229,7 +229,7 @@ impl<K> TaskRef<K> {
 
     /// Refers to that task of the same chunk instead.
     #[inline]
-    pub(crate) fn step(&mut self, neighbour: TaskId) {
+    pub(crate) fn set_id(&mut self, neighbour: TaskId) {
         self.id = neighbour;
     }
 
@@ -303,13 +303,13 @@ impl<K> TaskRef<K> {
 
     /// What few tasks have; from here on it may.
     #[inline]
-    pub(crate) fn extras(&self) -> &Extras<K> {
-        &self.chunk.extras.get_or_init(|| make(Extras::default))[self.at()]
+    pub(crate) fn extras(&self) -> &ScopeRoot<K> {
+        &self.chunk.extras.get_or_init(|| make(ScopeRoot::default))[self.at()]
     }
 
     /// The same, if any in its chunk has some.
     #[inline]
-    pub(crate) fn any_extras(&self) -> Option<&Extras<K>> {
+    pub(crate) fn any_extras(&self) -> Option<&ScopeRoot<K>> {
         self.chunk.extras.get().map(|extras| &extras[self.at()])
     }
 

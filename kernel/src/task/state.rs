@@ -32,7 +32,7 @@ impl Flags {
     /// It has a waker of its own.
     pub(crate) const WAKER: u32 = 1 << 5;
     /// Its cancellation was requested: its root has a stamp.
-    pub(crate) const ASKED: u32 = 1 << 6;
+    pub(crate) const CANCEL_REQUESTED: u32 = 1 << 6;
     /// It is to be aborted when its poll ends.
     pub(crate) const ABORT: u32 = 1 << 7;
     /// The outcome was given away: moved out, or a group has it and will take it out.
@@ -45,7 +45,7 @@ impl Flags {
     /// Somebody will look whether it is still parked where nothing of ours reaches it.
     pub(crate) const WATCHED: u32 = 1 << 12;
     /// It has what few tasks have: `TaskRef::rare`.
-    pub(crate) const RARE: u32 = 1 << 13;
+    pub(crate) const COLD: u32 = 1 << 13;
     /// Its box is too large to be kept.
     pub(crate) const LARGE: u32 = 1 << 14;
     /// The future of `Kernel::run`.
@@ -63,12 +63,12 @@ impl Flags {
     const END: u32 = 29;
 
     /// What the short way of a turn does not serve.
-    pub(crate) const SPECIAL: u32 = Flags::ENDED | Flags::WAKER | Flags::ASKED;
+    pub(crate) const SPECIAL: u32 = Flags::ENDED | Flags::WAKER | Flags::CANCEL_REQUESTED;
 
     /// What an ended task may have left to clear away; nothing, if its outcome was taken and no
     /// more of this is true.
     pub(crate) const LEFT: u32 =
-        Flags::TAKEN | Flags::LARGE | Flags::RARE | Flags::NAMED | Flags::SCOPED;
+        Flags::TAKEN | Flags::LARGE | Flags::COLD | Flags::NAMED | Flags::SCOPED;
 
     pub(crate) fn new(flags: u32) -> Self {
         Flags(Cell::new(flags))

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::id::TaskId;
-use crate::parts::list::{Links, NONE};
+use crate::parts::list::{ListLinks, NONE};
 use crate::task::cell::{Membership, TaskCell};
 use crate::task::chunk::{CELLS, Chunk, TaskRef, number_of};
 use crate::task::state::Flags;
@@ -188,14 +188,14 @@ impl<K> Table<K> {
         self.link(next, number);
         self.first_open = self.chunk(number).cloned();
         if let Some(chunk) = &self.first_open {
-            chunk.open.set(Links { previous: NONE, next });
+            chunk.open.set(ListLinks { previous: NONE, next });
         }
     }
 
     /// Tells an open chunk which one is before it.
     fn link(&self, number: u32, previous: u32) {
         if let Some(chunk) = self.chunk(number) {
-            chunk.open.set(Links { previous, ..chunk.open.get() });
+            chunk.open.set(ListLinks { previous, ..chunk.open.get() });
         }
     }
 
@@ -240,11 +240,11 @@ impl<K> Table<K> {
     /// Takes a chunk without tenants out of the table.
     fn give_up(&mut self, number: u32) -> Option<Rc<Chunk<K>>> {
         let chunk = self.chunks[number as usize].take()?;
-        let Links { previous, next } = chunk.open.get();
+        let ListLinks { previous, next } = chunk.open.get();
         match self.chunk(previous) {
             None => self.open_next(next),
             Some(before) => {
-                before.open.set(Links { next, ..before.open.get() });
+                before.open.set(ListLinks { next, ..before.open.get() });
                 self.link(next, previous);
             }
         }

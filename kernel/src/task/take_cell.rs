@@ -4,11 +4,11 @@ use std::cell::Cell;
 use std::mem::ManuallyDrop;
 
 /// A `Cell<Option<T>>` that does not look, when something is put in, whether something is there.
-pub(crate) struct Place<T>(Cell<ManuallyDrop<Option<T>>>);
+pub(crate) struct TakeCell<T>(Cell<ManuallyDrop<Option<T>>>);
 
-impl<T> Place<T> {
+impl<T> TakeCell<T> {
     pub(crate) const fn empty() -> Self {
-        Place(Cell::new(ManuallyDrop::new(None)))
+        TakeCell(Cell::new(ManuallyDrop::new(None)))
     }
 
     /// Takes out what is there.
@@ -30,7 +30,7 @@ impl<T> Place<T> {
     }
 }
 
-impl<T> Drop for Place<T> {
+impl<T> Drop for TakeCell<T> {
     fn drop(&mut self) {
         drop(self.take());
     }

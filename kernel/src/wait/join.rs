@@ -35,7 +35,8 @@ fn awaited(joins: bool) -> u32 {
 /// it is a `join`.
 impl TaskRef {
     fn enter_waiters(&self, slot: &mut JoinSlot, joins: bool, cx: &Context<'_>) -> Poll<()> {
-        let entered = current::own(cx.waker(), |waiter| self.enter_waiter(slot, joins, waiter));
+        let entered =
+            current::with_own_task(cx.waker(), |waiter| self.enter_waiter(slot, joins, waiter));
         if let Some(Quick::Parked) = entered {
             return Poll::Pending;
         }
@@ -46,7 +47,7 @@ impl TaskRef {
         }
         if let JoinSlot::More(slot) = slot {
             // Woken without the end: it queues again.
-            while self.rare().joiners.poll_enter(slot, 1, cx).is_ready() {}
+            while self.cold().joiners.poll_enter(slot, 1, cx).is_ready() {}
         }
         // A program's code, cloning its waker, may have ended the task.
         if self.is_ended() { Poll::Ready(()) } else { Poll::Pending }
@@ -84,13 +85,13 @@ impl TaskRef {
     #[inline(never)]
     fn leave_queue(&self, slot: &mut WaitSlot, joins: bool) {
         self.count_joins(joins, -1);
-        self.rare().joiners.leave(slot);
+        self.cold().joiners.leave(slot);
     }
 
     /// One more or fewer in the queue is in `join`.
     fn count_joins(&self, joins: bool, by: i32) {
         if joins {
-            let joining = &self.rare().joining;
+            let joining = &self.cold().joining;
             joining.set(joining.get().wrapping_add_signed(by));
         }
     }

@@ -64,7 +64,7 @@ pub(super) const SHIELDED: u64 = u64::MAX;
 pub(super) enum At {
     Nowhere,
     /// At the place of the task, until that is polled again.
-    Place(InPlace),
+    TakeCell(InPlace),
     /// In the arena.
     Arena(Rc<Core>, u32),
 }
@@ -158,7 +158,7 @@ impl CancelPoint {
         slow: impl FnOnce(&mut L, &mut Context<'_>) -> Poll<T>,
     ) -> Poll<Result<T, TaskCancelled>> {
         let mut recorded = false;
-        let found = current::plainly(cx.waker(), |cell| {
+        let found = current::with_plain_task(cx.waker(), |cell| {
             let found = quick(leaf, cell);
             recorded = matches!(found, Quick::Parked) && self.record_in(cell);
             found
@@ -197,7 +197,7 @@ impl CancelPoint {
             return Poll::Pending;
         }
         // The short way: nothing is or was cancelled, and the task polls its one leaf itself.
-        if current::plainly(cx.waker(), |cell| self.record_in(cell)) == Some(true) {
+        if current::with_plain_task(cx.waker(), |cell| self.record_in(cell)) == Some(true) {
             return Poll::Pending;
         }
         self.park_anywhere(cx)
@@ -210,7 +210,7 @@ impl CancelPoint {
             At::Nowhere => {}
             // Left in an earlier poll, it is gone; or, if it was another task's, when that is
             // polled next.
-            At::Place(_) if !current::has_recorded() => self.at = At::Nowhere,
+            At::TakeCell(_) if !current::has_recorded() => self.at = At::Nowhere,
             _ => self.take_record(),
         }
     }
@@ -250,7 +250,7 @@ impl CancelPoint {
     /// In no inner scope, polled by the task itself, and no other leaf parked: at its place.
     #[inline(always)]
     pub(super) fn park_in_place(&mut self, cx: &Context<'_>) -> bool {
-        current::own(cx.waker(), |cell| self.record_in(cell)) == Some(true)
+        current::with_own_task(cx.waker(), |cell| self.record_in(cell)) == Some(true)
     }
 
     #[inline(always)]
@@ -261,21 +261,21 @@ impl CancelPoint {
         let mut since = None;
         match &self.at {
             At::Nowhere => {}
-            At::Place(record) if record.is_of(cell) => since = Some(record.since),
+            At::TakeCell(record) if record.is_of(cell) => since = Some(record.since),
             _ => return false,
         }
         if current::has_recorded() {
             // By whom? By this one, if it is polled twice in one poll of the task.
             let cycle = cell.cycles.get();
-            return matches!(&self.at, At::Place(record) if record.cycle == cycle);
+            return matches!(&self.at, At::TakeCell(record) if record.cycle == cycle);
         }
         if self.since == 0 {
-            self.since = cell.core().stamp();
+            self.since = cell.core().cancel_seq();
         }
         let since = since.unwrap_or_else(|| cell.core().tick_now());
         cell.set_parked(Parked { kind: self.kind, site: self.site, since });
         current::set_recorded(true);
-        self.at = At::Place(InPlace {
+        self.at = At::TakeCell(InPlace {
             task: cell.id(),
             kernel: cell.core().number,
             cycle: cell.cycles.get(),

@@ -33,8 +33,8 @@ impl InPlace {
     /// The leaf is gone: takes the record away if it stands.
     #[inline]
     pub(super) fn clear(self) {
-        let here =
-            current::has_recorded() && current::running(|task| self.stands_in(task)) == Some(true);
+        let here = current::has_recorded()
+            && current::with_polled_task(|task| self.stands_in(task)) == Some(true);
         if here {
             current::set_recorded(false);
         } else {
@@ -77,7 +77,7 @@ impl CancelPoint {
             }
         }
         if self.since == 0 {
-            self.since = core.stamp();
+            self.since = core.cancel_seq();
         }
         let root = current::ambient().scope == NONE;
         if !(root && self.park_in_place(cx)) {
@@ -90,7 +90,7 @@ impl CancelPoint {
     pub(super) fn take_record(&mut self) {
         match std::mem::replace(&mut self.at, At::Nowhere) {
             At::Nowhere => {}
-            At::Place(record) => record.clear(),
+            At::TakeCell(record) => record.clear(),
             At::Arena(core, key) => leave_arena(&core, key),
         }
     }
@@ -98,7 +98,7 @@ impl CancelPoint {
     pub(super) fn was_parked_elsewhere(&self, core: &Rc<Core>) -> bool {
         match &self.at {
             At::Nowhere => false,
-            At::Place(record) => core.with_running(|cell| record.is_of(cell)) != Some(true),
+            At::TakeCell(record) => core.with_running(|cell| record.is_of(cell)) != Some(true),
             At::Arena(owner, key) => {
                 let task = owner.scopes.borrow().records[*key as usize].task;
                 !Rc::ptr_eq(owner, core) || core.running_id() != Some(task)
@@ -116,7 +116,7 @@ impl CancelPoint {
         let Some(task) = core.running_id() else {
             return;
         };
-        let own = current::own(cx.waker(), |_| ()).is_some();
+        let own = current::with_own_task(cx.waker(), |_| ()).is_some();
         let scope = current::ambient().scope;
         if let At::Arena(owner, key) = &self.at {
             if Rc::ptr_eq(owner, core) && core.record_fits(*key, task, scope, own, cx.waker()) {

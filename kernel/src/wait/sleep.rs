@@ -14,7 +14,7 @@ use crate::core::current;
 use crate::core::state::Core;
 use crate::core::state::TaskRef;
 use crate::error::TaskCancelled;
-use crate::parts::clock::{Clock, FAR};
+use crate::parts::clock::{Clock, NEVER};
 use crate::parts::timers::TimerKey;
 use crate::parts::waiter::LocalWaiter;
 use crate::wait::in_kernel::InKernel;
@@ -160,7 +160,7 @@ enum Step {
 #[inline]
 fn begin(task: &TaskRef, when: &mut When, state: &mut State, timer: &mut Timer) -> Quick<bool> {
     match step(task.core(), when, state) {
-        Step::Until(deadline) if deadline != FAR => {
+        Step::Until(deadline) if deadline != NEVER => {
             let key = task.core().arm_for_task(deadline, task);
             *timer = Some((task.core().clone(), key));
             Quick::Parked
@@ -187,7 +187,7 @@ fn go_on(
     match current::try_with(|core| step(core, when, state))? {
         Step::Over => return Some(Poll::Ready(())),
         Step::Yield => cx.waker().wake_by_ref(),
-        Step::Until(FAR) => {}
+        Step::Until(NEVER) => {}
         Step::Until(deadline) => arm(timer, deadline, cx),
     }
     Some(Poll::Pending)
@@ -239,7 +239,7 @@ fn arm(timer: &mut Timer, deadline: u64, cx: &Context<'_>) {
         });
         return;
     };
-    let own = current::own(cx.waker(), TaskRef::id);
+    let own = current::with_own_task(cx.waker(), TaskRef::id);
     let stale = !owner.timers.borrow().wakes(*key, own, cx.waker());
     if stale {
         let who = sleeper(cx);
@@ -250,7 +250,7 @@ fn arm(timer: &mut Timer, deadline: u64, cx: &Context<'_>) {
 
 /// Whoever polls now.
 fn sleeper(cx: &Context<'_>) -> LocalWaiter {
-    match current::own(cx.waker(), TaskRef::id) {
+    match current::with_own_task(cx.waker(), TaskRef::id) {
         Some(task) => LocalWaiter::Task(task),
         None => LocalWaiter::Foreign(cx.waker().clone()),
     }

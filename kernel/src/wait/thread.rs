@@ -124,7 +124,7 @@ struct Out(Rc<Core>, u64);
 
 impl Out {
     fn new(core: Rc<Core>) -> Self {
-        let job = core.next_stamp();
+        let job = core.next_cancel_seq();
         core.jobs.borrow_mut().insert(job);
         Out(core, job)
     }

@@ -57,7 +57,7 @@ struct Inbox<M> {
     post: Post<M>,
     /// None once the kernel is gone: posts are refused. Its eventfd goes with it; the descriptor of
     /// its poll stays while a source that was registered there lives on elsewhere.
-    bell: Option<Bell>,
+    poll_waker: Option<PollWaker>,
 }
 
 /// What is posted: of the part that it says.
@@ -119,16 +119,16 @@ impl<M: Mail> Post<M> {
 }
 
 /// What a post needs of the reactor.
-pub(crate) struct Bell {
+pub(crate) struct PollWaker {
     pub(crate) waker: Waker,
     pub(crate) registry: Arc<mio::Registry>,
 }
 
 impl<M: Mail> Remote<M> {
-    pub(crate) fn new(bell: Bell) -> Self {
+    pub(crate) fn new(poll_waker: PollWaker) -> Self {
         Remote {
             state: AtomicU8::new(AWAKE),
-            inbox: Mutex::new(Inbox { post: Post::default(), bell: Some(bell) }),
+            inbox: Mutex::new(Inbox { post: Post::default(), poll_waker: Some(poll_waker) }),
             handles: AtomicUsize::new(0),
         }
     }
@@ -142,7 +142,7 @@ impl<M: Mail> Remote<M> {
     /// The message that comes back is dropped by the caller, outside the lock.
     pub(crate) fn post(&self, message: M) -> Result<(), M> {
         let mut inbox = self.lock();
-        if inbox.bell.is_none() {
+        if inbox.poll_waker.is_none() {
             return Err(message);
         }
         inbox.post.push(message);
@@ -157,10 +157,10 @@ impl<M: Mail> Remote<M> {
 
     /// Says that the kernel should look, and wakes it if it sleeps.
     fn announce_post(&self, inbox: &Inbox<M>) {
-        let Some(bell) = &inbox.bell else { return };
+        let Some(poll_waker) = &inbox.poll_waker else { return };
         if self.state.swap(POSTED, Ordering::Release) == ASLEEP {
             // A full eventfd counter wakes as well: only an interruption could lose the wake.
-            while bell.waker.wake().is_err_and(|e| e.kind() == io::ErrorKind::Interrupted) {}
+            while poll_waker.waker.wake().is_err_and(|e| e.kind() == io::ErrorKind::Interrupted) {}
         }
     }
 
@@ -194,18 +194,18 @@ impl<M: Mail> Remote<M> {
 
     /// Refuses all further post and gives back what nobody took.
     pub(crate) fn close(&self) -> Post<M> {
-        let (post, bell) = {
+        let (post, poll_waker) = {
             let mut inbox = self.lock();
-            (std::mem::take(&mut inbox.post), inbox.bell.take())
+            (std::mem::take(&mut inbox.post), inbox.poll_waker.take())
         };
-        drop(bell);
+        drop(poll_waker);
         post
     }
 
     /// What a registration keeps, to take its source out of the poll from any thread; none when the
     /// kernel is gone.
     pub(crate) fn registry(&self) -> Option<Arc<mio::Registry>> {
-        self.lock().bell.as_ref().map(|bell| bell.registry.clone())
+        self.lock().poll_waker.as_ref().map(|poll_waker| poll_waker.registry.clone())
     }
 
     pub(crate) fn handles(&self) -> usize {

@@ -12,7 +12,7 @@ use loom::sync::atomic::AtomicUsize as Number;
 use loom::thread;
 
 use super::sync::{Eventfd, Waker};
-use super::{Bell, Ordering, Part};
+use super::{Ordering, Part, PollWaker};
 use crate::handle::{Handle, KernelGone};
 use crate::id::TaskId;
 use crate::task::waker::{Message, Post, Remote, TaskWaker};
@@ -49,7 +49,7 @@ impl Model {
         let registry = registry();
         let waker = Waker::new(&registry, mio::Token(0)).expect("a bell");
         let poll = waker.poll();
-        Model { remote: Arc::new(Remote::new(Bell { waker, registry })), poll, sleeps: 0 }
+        Model { remote: Arc::new(Remote::new(PollWaker { waker, registry })), poll, sleeps: 0 }
     }
 
     /// What is in the mailbox, if it is said to hold anything.

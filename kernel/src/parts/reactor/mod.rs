@@ -17,7 +17,7 @@ use slab::Slab;
 
 use crate::id::TaskId;
 use crate::parts::list::shrink_slab;
-use crate::parts::mailbox::Bell;
+use crate::parts::mailbox::PollWaker;
 use crate::parts::mailbox::sync;
 use crate::parts::waiter::LocalWaiter;
 
@@ -70,21 +70,21 @@ pub(crate) enum Last {
     Left,
 }
 
-/// What [`Reactor::sit`] did.
+/// What [`Reactor::park_task`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sat {
+pub(crate) enum ParkOutcome {
     /// Nothing: an attempt is worth it.
     Ready,
     /// The same, and somebody is parked there as before.
-    ReadySeated,
+    ReadyParked,
     /// Parked.
     Down,
-    /// To be parked by [`Reactor::seat`], for which a waker is needed or given back.
+    /// To be parked by [`Reactor::park_waiter`], for which a waker is needed or given back.
     Slowly,
 }
 
 impl Reactor {
-    pub(crate) fn new(spin: Duration) -> io::Result<(Self, Bell)> {
+    pub(crate) fn new(spin: Duration) -> io::Result<(Self, PollWaker)> {
         let poll = Poll::new()?;
         let waker = sync::Waker::new(poll.registry(), WAKER)?;
         let registry = Arc::new(poll.registry().try_clone()?);
@@ -100,7 +100,7 @@ impl Reactor {
             spin,
             woken: Vec::new(),
         };
-        Ok((reactor, Bell { waker, registry }))
+        Ok((reactor, PollWaker { waker, registry }))
     }
 
     /// Registers a source. The poll reports at once what is ready already.
@@ -134,7 +134,7 @@ impl Reactor {
 
     /// Whether an event has called the one who was parked there; takes it.
     #[inline]
-    pub(crate) fn look(&mut self, token: Token, direction: Direction) -> bool {
+    pub(crate) fn take_ready(&mut self, token: Token, direction: Direction) -> bool {
         let Some(entry) = self.entry(token) else {
             return false;
         };
@@ -150,39 +150,43 @@ impl Reactor {
     /// left something. `task` is parked by its own waker; nobody: it needs to be seated with
     /// another one.
     #[inline(never)]
-    pub(crate) fn sit(
+    pub(crate) fn park_task(
         &mut self,
         token: Token,
         direction: Direction,
         task: TaskId,
         last: Last,
-    ) -> Sat {
+    ) -> ParkOutcome {
         let Some(entry) = self.entry(token) else {
-            return if last == Last::InVain { Sat::Down } else { Sat::Ready };
+            return if last == Last::InVain { ParkOutcome::Down } else { ParkOutcome::Ready };
         };
         let state = &mut entry.state[direction as usize];
         let before = *state;
         *state = before & !READY;
         if last != Last::InVain && (last == Last::Left || before & (READY | ENDED) != 0) {
-            return if before & (TASK | FOREIGN) != 0 { Sat::ReadySeated } else { Sat::Ready };
+            return if before & (TASK | FOREIGN) != 0 {
+                ParkOutcome::ReadyParked
+            } else {
+                ParkOutcome::Ready
+            };
         }
         if before & FOREIGN != 0 || task == TaskId::NOBODY {
-            return Sat::Slowly;
+            return ParkOutcome::Slowly;
         }
         *state |= TASK;
         entry.who[direction as usize] = task;
         self.parked += usize::from(before & TASK == 0);
-        Sat::Down
+        ParkOutcome::Down
     }
 
     /// Parks anybody; gives back who was parked there before, or who cannot be.
-    pub(crate) fn seat(
+    pub(crate) fn park_waiter(
         &mut self,
         token: Token,
         direction: Direction,
         who: LocalWaiter,
     ) -> Option<LocalWaiter> {
-        let before = self.unseat(token, direction);
+        let before = self.unpark(token, direction);
         let place = token.0 & (usize::MAX >> HALF);
         if self.entry(token).is_none() {
             return Some(who);
@@ -203,7 +207,7 @@ impl Reactor {
     }
 
     /// Nobody is parked there any more. Gives back who was.
-    pub(crate) fn unseat(&mut self, token: Token, direction: Direction) -> Option<LocalWaiter> {
+    pub(crate) fn unpark(&mut self, token: Token, direction: Direction) -> Option<LocalWaiter> {
         let entry = self.entry(token)?;
         let state = entry.state[direction as usize];
         let who = entry.who[direction as usize];
@@ -284,7 +288,7 @@ impl Reactor {
         }
         let mut left = limit;
         if !self.spin.is_zero() {
-            let Some(spent) = self.look_out(limit)? else { return Ok(()) };
+            let Some(spent) = self.spin_for_events(limit)? else { return Ok(()) };
             left = limit.map(|limit| limit.saturating_sub(spent));
         }
         let timeout = match left {
@@ -297,7 +301,7 @@ impl Reactor {
     /// Looks again and again before it sleeps: so long, and in vain. None: an event came, or the
     /// limit is reached.
     #[cold]
-    fn look_out(&mut self, limit: Option<Duration>) -> io::Result<Option<Duration>> {
+    fn spin_for_events(&mut self, limit: Option<Duration>) -> io::Result<Option<Duration>> {
         let begun = Instant::now();
         loop {
             self.poll_on(Some(Duration::ZERO))?;
@@ -314,7 +318,7 @@ impl Reactor {
     /// Wakes the tasks that the events are for. Others are left to be woken where no borrow is
     /// held, and from the first of them on all are, so that the order is that of the events.
     #[inline]
-    pub(crate) fn hand_out(&mut self, wake: impl Fn(TaskId)) -> Came {
+    pub(crate) fn dispatch(&mut self, wake: impl Fn(TaskId)) -> EventsSeen {
         let mut came = false;
         for event in &self.events {
             let Token(token) = event.token();
@@ -348,16 +352,16 @@ impl Reactor {
             }
         }
         match (self.woken.is_empty(), came) {
-            (false, _) => Came::WithOthers,
-            (true, true) => Came::Some,
-            (true, false) => Came::None,
+            (false, _) => EventsSeen::WithOthers,
+            (true, true) => EventsSeen::Some,
+            (true, false) => EventsSeen::None,
         }
     }
 }
 
 /// What events there were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Came {
+pub(crate) enum EventsSeen {
     /// None, or only the alarm.
     None,
     Some,

@@ -9,7 +9,7 @@ fn chain(kinds: &[ScopeKind]) -> (Scopes, Vec<u32>) {
     let (task, mut parent, mut keys) = (TaskId::new(0, 0), NONE, Vec::new());
     for kind in kinds {
         let key = scopes.scopes.insert(Scope::new(task, *kind, 1, u64::MAX)) as u32;
-        scopes.hang(key, parent, &root);
+        scopes.attach(key, parent, &root);
         keys.push(key);
         parent = key;
     }
