@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kernel::{Result, sleep};
+use curium::kernel::{self, Result, sleep};
 
 async fn countdown(from: u32) -> Result<()> {
     for n in (1..=from).rev() {

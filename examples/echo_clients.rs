@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::Instant;
 
-use kernel::TaskGroup;
-use net::{TcpListener, TcpStream};
+use curium::kernel::{self, TaskGroup};
+use curium::net::{TcpListener, TcpStream};
 
 const CLIENTS: usize = 500;
 const ROUNDS: usize = 100;

@@ -9,8 +9,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use kernel::{TaskGroup, TaskTimeout, timeout_after};
-use net::{TcpListener, TcpStream};
+use curium::kernel::{self, TaskGroup, TaskTimeout, timeout_after};
+use curium::net::{TcpListener, TcpStream};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -53,7 +53,7 @@ async fn serve(address: &str, limit: Duration) -> io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     println!("listening on {}", listener.local_addr()?);
     match timeout_after(limit, listener.serve(echo)).await {
-        Ok(Err(error)) => Err(error),
+        Ok(ended) => ended,
         Err(TaskTimeout { .. }) => {
             println!("time is up");
             Ok(())

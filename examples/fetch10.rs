@@ -6,8 +6,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use kernel::{Kernel, TaskGroup, now, sleep};
-use net::{TcpListener, TcpStream};
+use curium::kernel::{self, Kernel, TaskGroup, now, sleep};
+use curium::net::{TcpListener, TcpStream};
 
 /// Answers one request, after a second.
 async fn answer(stream: TcpStream, _peer: SocketAddr) -> io::Result<()> {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use kernel::{Kernel, Result, TaskGroup, now, sleep};
+use curium::kernel::{Kernel, Result, TaskGroup, now, sleep};
 
 async fn factorial(name: &'static str, number: u64) -> Result<u64> {
     let mut product = 1;

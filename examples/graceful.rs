@@ -6,8 +6,8 @@ use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
-use kernel::{Kernel, cancelled, shield, sleep, spawn, timeout_after};
-use net::{TcpListener, TcpStream};
+use curium::kernel::{self, Kernel, cancelled, shield, sleep, spawn, timeout_after};
+use curium::net::{TcpListener, TcpStream};
 
 const CLIENTS: usize = 100;
 

@@ -3,16 +3,31 @@
 //! The members of a group end with it: the first failure cancels the others, all are awaited, and
 //! the failure comes out. On a virtual clock, so it takes no time.
 
+use std::fmt;
 use std::time::Duration;
 
-use kernel::{Kernel, TaskCancelled, TaskGroup, sleep, unless_cancelled};
+use curium::kernel::{Kernel, TaskCancelled, TaskGroup, sleep, unless_cancelled};
 
-#[derive(Debug, thiserror::Error)]
+/// With the crate thiserror, `Display` and `From` are an attribute each.
+#[derive(Debug)]
 enum RequestError {
-    #[error("order {0} was never placed")]
     NoSuchOrder(u32),
-    #[error(transparent)]
-    Cancelled(#[from] TaskCancelled),
+    Cancelled(TaskCancelled),
+}
+
+impl From<TaskCancelled> for RequestError {
+    fn from(cancelled: TaskCancelled) -> Self {
+        RequestError::Cancelled(cancelled)
+    }
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RequestError::NoSuchOrder(id) => write!(f, "order {id} was never placed"),
+            RequestError::Cancelled(cancelled) => cancelled.fmt(f),
+        }
+    }
 }
 
 type Result<T> = std::result::Result<T, RequestError>;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kernel::{Result, sleep};
+use curium::kernel::{self, Result, sleep};
 
 fn main() -> Result<()> {
     kernel::run(async || {

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use kernel::{Kernel, Result, sleep, spawn};
+use curium::kernel::{Kernel, Result, sleep, spawn};
 
 fn secs(n: u64) -> Duration {
     Duration::from_secs(n)

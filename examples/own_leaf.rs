@@ -5,8 +5,8 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use kernel::wait_queue::{Handoff, Wait, WaitQueue};
-use kernel::{CancelPoint, Result, spawn, yield_now};
+use curium::kernel::wait_queue::{Handoff, Wait, WaitQueue};
+use curium::kernel::{self, CancelPoint, Result, spawn, yield_now};
 
 /// Everybody waits until `size` have come: a queue of waiters, so a `Handoff`.
 struct Barrier {

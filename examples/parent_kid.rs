@@ -5,8 +5,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use kernel::{Result, TaskGroup, TaskTimeout, sleep, spawn, timeout_after};
-use sync::Event;
+use curium::kernel::{self, Result, TaskGroup, TaskTimeout, sleep, spawn, timeout_after};
+use curium::sync::Event;
 
 fn secs(n: u64) -> Duration {
     let real = std::env::args().any(|arg| arg == "--real");

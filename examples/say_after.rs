@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use kernel::{Kernel, Result, now, sleep, spawn};
+use curium::kernel::{Kernel, Result, now, sleep, spawn};
 
 async fn say_after(delay_secs: u64, what: &'static str) -> Result<()> {
     sleep(Duration::from_secs(delay_secs)).await?;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use kernel::{Kernel, Result, TaskTimeout, ignore_after, now, sleep, timeout_after};
+use curium::kernel::{Kernel, Result, TaskTimeout, ignore_after, now, sleep, timeout_after};
 
 fn secs(n: u64) -> Duration {
     Duration::from_secs(n)

@@ -26,9 +26,26 @@
 //!     })
 //! }
 //! ```
+//!
+//! A call that may time out gives two results, one inside the other: that of the time, and that of
+//! the call. A program that wants one error for both returns [`Error`], and writes `??`.
+//!
+//! ```
+//! use curium::prelude::*;
+//!
+//! async fn first_bytes(address: &str) -> Result<usize, curium::Error> {
+//!     let stream = TcpStream::connect(address).await?;
+//!     let mut buf = [0; 1024];
+//!     Ok(timeout_after(Duration::from_secs(5), stream.read(&mut buf)).await??)
+//! }
+//! ```
 
 pub use kernel::*;
 pub use {kernel, net, sync};
+
+pub use crate::error::Error;
+
+mod error;
 
 /// What the first ten programs need.
 ///

@@ -1,7 +1,8 @@
 //! Addresses: given, or looked up by name.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs};
+use std::net::ToSocketAddrs as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 /// What `bind` and `connect` take: an address, or a host and a port to look up.
 ///
@@ -18,7 +19,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
     message = "`{Self}` is no address",
     note = "give a `SocketAddr`, `\"host:port\"`, `(\"host\", port)` or `(ip, port)`"
 )]
-pub trait ToAddresses: sealed::Sealed {
+pub trait ToSocketAddrs: sealed::Sealed {
     #[doc(hidden)]
     fn target(self) -> Target;
 }
@@ -43,7 +44,7 @@ mod sealed {
 macro_rules! known {
     ($($from:ty),* $(,)?) => {$(
         impl sealed::Sealed for $from {}
-        impl ToAddresses for $from {
+        impl ToSocketAddrs for $from {
             fn target(self) -> Target {
                 Target::Known(self.into())
             }
@@ -54,7 +55,7 @@ macro_rules! known {
 known!(SocketAddr, SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16), (Ipv6Addr, u16),);
 
 impl sealed::Sealed for &str {}
-impl ToAddresses for &str {
+impl ToSocketAddrs for &str {
     fn target(self) -> Target {
         match self.parse() {
             Ok(address) => Target::Known(address),
@@ -64,21 +65,21 @@ impl ToAddresses for &str {
 }
 
 impl sealed::Sealed for String {}
-impl ToAddresses for String {
+impl ToSocketAddrs for String {
     fn target(self) -> Target {
         self.as_str().target()
     }
 }
 
 impl sealed::Sealed for &String {}
-impl ToAddresses for &String {
+impl ToSocketAddrs for &String {
     fn target(self) -> Target {
         self.as_str().target()
     }
 }
 
 impl sealed::Sealed for (&str, u16) {}
-impl ToAddresses for (&str, u16) {
+impl ToSocketAddrs for (&str, u16) {
     fn target(self) -> Target {
         let (host, port) = self;
         if let Ok(ip) = host.parse::<IpAddr>() {

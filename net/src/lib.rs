@@ -53,7 +53,7 @@ mod server;
 mod socket;
 mod stream;
 
-pub use crate::address::ToAddresses;
+pub use crate::address::ToSocketAddrs;
 pub use crate::halves::{ReadHalf, WriteHalf};
 pub use crate::listener::TcpListener;
 pub use crate::server::tcp_server;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use kernel::io::{Registration, ToRead};
 use socket2::{Domain, Protocol, Type};
 
-use crate::address::{Failures, ToAddresses, resolve};
+use crate::address::{Failures, ToSocketAddrs, resolve};
 use crate::socket::Socket;
 use crate::stream::TcpStream;
 
@@ -63,7 +63,7 @@ impl TcpListener {
     ///
     /// Only a look-up by name waits; nothing is bound then.
     #[track_caller]
-    pub fn bind(address: impl ToAddresses) -> impl Future<Output = io::Result<TcpListener>> {
+    pub fn bind(address: impl ToSocketAddrs) -> impl Future<Output = io::Result<TcpListener>> {
         let target = address.target();
         async move { bind_any(&resolve(target).await?) }
     }
@@ -162,6 +162,11 @@ impl TcpListener {
     /// The system's; `NotConnected` once it is closed.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.registration.with(mio::net::TcpListener::local_addr)
+    }
+
+    /// Whether it was closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.registration.with(|_| Ok(())).is_err()
     }
 
     /// Closes it. A task that is parked in [`accept`](TcpListener::accept) gets an error.

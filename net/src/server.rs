@@ -1,15 +1,15 @@
 //! A server: one task per connection, in a group.
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::panic::Location;
 use std::rc::Rc;
 
 use kernel::TaskGroup;
 
-use crate::address::ToAddresses;
+use crate::address::ToSocketAddrs;
 use crate::listener::TcpListener;
 use crate::stream::TcpStream;
 
@@ -26,23 +26,23 @@ type Anything = Box<dyn Error + Send + Sync>;
 ///
 /// # Errors
 ///
-/// That of binding; an error of `accept` itself; and always, in the end, the cancellation.
+/// That of binding, an error of `accept` itself, or the cancellation.
 ///
 /// # Cancellation
 ///
 /// The listener is closed; the handlers are cancelled together and awaited.
 #[track_caller]
 pub fn tcp_server<H, E>(
-    address: impl ToAddresses,
+    address: impl ToSocketAddrs,
     handler: H,
-) -> impl Future<Output = io::Result<Infallible>>
+) -> impl Future<Output = io::Result<()>>
 where
     H: AsyncFn(TcpStream, SocketAddr) -> Result<(), E> + 'static,
     E: Into<Anything> + 'static,
 {
     let bind = TcpListener::bind(address);
     let site = Location::caller();
-    async move { serve_at(bind.await?, handler, site).await }
+    async move { serve_at(Box::new(bind.await?), handler, site).await }
 }
 
 impl TcpListener {
@@ -51,13 +51,34 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// An error of `accept` itself; and always, in the end, the cancellation.
+    /// An error of `accept` itself, or the cancellation. Closed by another task, it ends well: see
+    /// [`serve_shared`](TcpListener::serve_shared).
     ///
     /// # Cancellation
     ///
     /// The listener is closed; the handlers are cancelled together and awaited.
     #[track_caller]
-    pub fn serve<H, E>(self, handler: H) -> impl Future<Output = io::Result<Infallible>>
+    pub fn serve<H, E>(self, handler: H) -> impl Future<Output = io::Result<()>>
+    where
+        H: AsyncFn(TcpStream, SocketAddr) -> Result<(), E> + 'static,
+        E: Into<Anything> + 'static,
+    {
+        serve_at(Box::new(self), handler, Location::caller())
+    }
+
+    /// [`serve`](TcpListener::serve) for a listener that another task holds too, and may
+    /// [`close`](TcpListener::close): that ends the server well.
+    ///
+    /// # Errors
+    ///
+    /// As [`serve`](TcpListener::serve).
+    ///
+    /// # Cancellation
+    ///
+    /// The handlers are cancelled together and awaited. The listener stays open as long as another
+    /// task holds it.
+    #[track_caller]
+    pub fn serve_shared<H, E>(self: Rc<Self>, handler: H) -> impl Future<Output = io::Result<()>>
     where
         H: AsyncFn(TcpStream, SocketAddr) -> Result<(), E> + 'static,
         E: Into<Anything> + 'static,
@@ -67,10 +88,10 @@ impl TcpListener {
 }
 
 async fn serve_at<H, E>(
-    listener: TcpListener,
+    listener: impl Deref<Target = TcpListener>,
     handler: H,
     site: &'static Location<'static>,
-) -> io::Result<Infallible>
+) -> io::Result<()>
 where
     H: AsyncFn(TcpStream, SocketAddr) -> Result<(), E> + 'static,
     E: Into<Anything> + 'static,
@@ -80,7 +101,12 @@ where
         // Moved in, so that it is closed before the handlers are awaited.
         let listener = listener;
         loop {
-            let connection = Box::new(listener.accept_at(site).await?);
+            let connection = match listener.accept_at(site).await {
+                Ok(connection) => Box::new(connection),
+                // Closed by another task: the connections that it had accepted end with the group.
+                Err(_) if listener.is_closed() => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
             let handler = handler.clone();
             // A daemon: nobody waits for its outcome, so its failure is reported and is its own.
             group.spawn_daemon(async move {
@@ -94,7 +120,7 @@ where
             });
         }
     });
-    let ended: Result<Infallible, Anything> = served.await;
+    let ended: Result<(), Anything> = served.await;
     ended.map_err(|error| match error.downcast::<io::Error>() {
         Ok(error) => *error,
         Err(error) => io::Error::other(error),

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use kernel::CancelPoint;
 use kernel::io::{Direction, IoPoint, Registration, ToRead, ToWrite};
 
-use crate::address::{ToAddresses, resolve};
+use crate::address::{ToSocketAddrs, resolve};
 use crate::connect::connect_any;
 use crate::halves::{ReadHalf, WriteHalf};
 use crate::socket::Socket;
@@ -57,7 +57,7 @@ impl TcpStream {
     ///
     /// The half-open connection is closed; nothing is left behind.
     #[track_caller]
-    pub fn connect(address: impl ToAddresses) -> impl Future<Output = io::Result<TcpStream>> {
+    pub fn connect(address: impl ToSocketAddrs) -> impl Future<Output = io::Result<TcpStream>> {
         let target = address.target();
         let site = Location::caller();
         async move { connect_any(resolve(target).await?, site).await }

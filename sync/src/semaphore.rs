@@ -17,8 +17,11 @@ use kernel::wait_queue::{Handoff, Wait, WaitQueue};
 ///
 /// kernel::run(async || {
 ///     let slots = Semaphore::new(2);
-///     let both = slots.acquire(2).await?;
-///     assert!(slots.try_acquire(1).is_none());
+///     let one = slots.acquire().await?;
+///     assert!(slots.try_acquire_many(2).is_none());
+///     drop(one);
+///     let both = slots.acquire_many(2).await?;
+///     assert!(slots.try_acquire().is_none());
 ///     drop(both);
 ///     assert_eq!(slots.available(), 2);
 ///     Ok::<(), TaskCancelled>(())
@@ -36,6 +39,20 @@ impl Semaphore {
         Semaphore { available: Cell::new(permits), waiters: WaitQueue::new() }
     }
 
+    /// Waits for one permit and holds it until the guard is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskCancelled`]; no permit is held then.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`acquire_many`](Semaphore::acquire_many).
+    #[track_caller]
+    pub fn acquire(&self) -> impl Future<Output = Result<Permits<'_>, TaskCancelled>> + '_ {
+        self.acquire_many(1)
+    }
+
     /// Waits for `n` permits at once and holds them until the guard is dropped.
     ///
     /// For more than there will ever be it waits until [`add_permits`](Semaphore::add_permits) made
@@ -50,15 +67,20 @@ impl Semaphore {
     /// A cancelled waiter leaves the queue and holds nothing. One that was given its permits before
     /// it was cancelled gets the guard; one that is dropped then gives them to the next.
     #[track_caller]
-    pub fn acquire(
+    pub fn acquire_many(
         &self,
         n: usize,
     ) -> impl Future<Output = Result<Permits<'_>, TaskCancelled>> + '_ {
         Wait::new("SEMAPHORE_ACQUIRE", Acquire { semaphore: self, n })
     }
 
-    /// `n` permits, if they are there and nobody waits.
-    pub fn try_acquire(&self, n: usize) -> Option<Permits<'_>> {
+    /// One permit, if it is free and no task waits.
+    pub fn try_acquire(&self) -> Option<Permits<'_>> {
+        self.try_acquire_many(1)
+    }
+
+    /// `n` permits, if they are free and no task waits.
+    pub fn try_acquire_many(&self, n: usize) -> Option<Permits<'_>> {
         let mut acquire = Acquire { semaphore: self, n };
         acquire.try_take().map(|()| acquire.finish(()))
     }

@@ -58,6 +58,7 @@ mod groups {
 
 /// Timeouts.
 mod timeouts {
+    mod one_error;
     mod timeouts;
     mod timeouts_deep;
     mod timeouts_errors;

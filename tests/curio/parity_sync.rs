@@ -70,7 +70,7 @@ fn visitor(
 ) -> Task<(), TaskCancelled> {
     let (semaphore, log) = (semaphore.clone(), log.clone());
     spawn(async move {
-        let permit = semaphore.acquire(1).await?;
+        let permit = semaphore.acquire().await?;
         log.borrow_mut().push(format!("{name} in, {} left", semaphore.available()));
         sleep(secs(stay)).await?;
         log.borrow_mut().push(format!("{name} out"));
@@ -118,13 +118,13 @@ fn a_semaphore_of_two_lets_the_third_in_when_the_first_leaves() {
 fn a_wait_for_a_permit_can_time_out() {
     testing::run(async || {
         let semaphore = Semaphore::new(1);
-        let held = semaphore.acquire(1).await?;
+        let held = semaphore.acquire().await?;
         let started = kernel::now();
-        assert!(timeout_after(secs(1), semaphore.acquire(1)).await.is_err());
+        assert!(timeout_after(secs(1), semaphore.acquire()).await.is_err());
         assert_eq!(kernel::now() - started, secs(1));
         drop(held);
         assert_eq!(semaphore.available(), 1);
-        timeout_after(secs(1), semaphore.acquire(1)).await.expect("nobody holds it").map(drop)
+        timeout_after(secs(1), semaphore.acquire()).await.expect("nobody holds it").map(drop)
     })
     .unwrap();
 }
@@ -180,7 +180,7 @@ fn every_primitive_has_a_debug_form() {
         expect(format!("{lock:?}"), &["Lock", "held: true", "waiting: 1"]);
         expect(format!("{held:?}"), &["1"]);
         drop(held);
-        let two = permits.acquire(2).await?;
+        let two = permits.acquire_many(2).await?;
         expect(format!("{permits:?}"), &["Semaphore", "available: 1", "waiting: 0"]);
         expect(format!("{two:?}"), &["Permits"]);
         expect(format!("{changed:?}"), &["Condition"]);

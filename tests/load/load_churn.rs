@@ -80,7 +80,7 @@ async fn batch(address: SocketAddr, at_a_time: usize) -> io::Result<()> {
     .await
 }
 
-type Server = Task<std::convert::Infallible, io::Error>;
+type Server = Task<(), io::Error>;
 
 async fn server(served: Rc<Served>) -> io::Result<(Server, SocketAddr)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;

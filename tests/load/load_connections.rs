@@ -156,7 +156,7 @@ fn call(to_call: &str) -> io::Result<()> {
 }
 
 async fn guest(id: usize, port: u16, turns: Rc<Semaphore>) -> io::Result<()> {
-    let turn = turns.acquire(1).await?;
+    let turn = turns.acquire().await?;
     let stream = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).await?;
     round(&stream, id, 1).await?;
     drop(turn);

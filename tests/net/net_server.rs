@@ -2,7 +2,6 @@
 //! awaited.
 
 use std::cell::{Cell, RefCell};
-use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -12,7 +11,7 @@ use net::{TcpListener, TcpStream, tcp_server};
 
 use crate::support::time::SECOND;
 
-type Server = Task<Infallible, io::Error>;
+type Server = Task<(), io::Error>;
 
 /// Starts a server with this handler, for clients that connect to the address.
 async fn serve<H, E>(handler: H) -> io::Result<(Server, SocketAddr)>
@@ -156,6 +155,34 @@ fn a_server_that_runs_out_of_time_ends_its_connections() {
     .unwrap();
 }
 
+/// N5, G1: a server whose listener another task closes ends well; its handlers are cancelled and
+/// clean up.
+#[test]
+fn a_server_whose_listener_is_closed_ends_well() {
+    testing::run(async || {
+        let listener = Rc::new(TcpListener::bind("127.0.0.1:0").await?);
+        let address = listener.local_addr()?;
+        let cleaned = Rc::new(Cell::new(false));
+        let server = spawn(listener.clone().serve_shared({
+            let cleaned = cleaned.clone();
+            async move |stream: TcpStream, _| {
+                let ended = stream.read(&mut [0; 8]).await.map(drop);
+                sleep(SECOND).await?;
+                cleaned.set(true);
+                ended
+            }
+        }));
+        let client = TcpStream::connect(address).await?;
+        testing::settle().await?;
+        listener.close();
+        server.await?;
+        assert!(cleaned.get(), "the handler was not awaited");
+        assert_eq!(client.read(&mut [0; 8]).await?, 0);
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
 /// G4: a server that is dropped closes its listener and its connections.
 #[test]
 fn a_dropped_server_leaves_no_connection_open() {
@@ -181,7 +208,7 @@ fn tcp_server_names_the_address_that_it_could_not_bind() {
         let taken = TcpListener::bind("127.0.0.1:0").await?;
         let address = taken.local_addr()?;
         let handler = async |_stream, _peer| Err::<(), _>("not an error type of its own");
-        let Err(error) = tcp_server(address, handler).await;
+        let error = tcp_server(address, handler).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
         assert!(error.to_string().contains(&address.to_string()), "{error}");
         Ok::<(), io::Error>(())

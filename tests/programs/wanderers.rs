@@ -220,7 +220,7 @@ impl World {
     async fn spend_the_budget(&self) {
         for _ in 0..127 + self.any(3) {
             // At once, in a cancelled task too.
-            let _ = sync::Semaphore::new(1).acquire(1).await;
+            let _ = sync::Semaphore::new(1).acquire().await;
         }
     }
 

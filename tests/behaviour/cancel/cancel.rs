@@ -47,7 +47,7 @@ async fn woken_and_cancelled(cancel_first: bool) -> (bool, bool) {
     let permits = Rc::new(Semaphore::new(0));
     let theirs = permits.clone();
     let task = spawn(async move {
-        let got = theirs.acquire(1).await.is_ok();
+        let got = theirs.acquire().await.is_ok();
         let next = sleep(secs(100)).await.is_err();
         Ok::<_, TaskCancelled>((got, next))
     });

@@ -183,7 +183,8 @@ fn sync_primitives_work_under_a_foreign_executor() {
         assert_eq!(waited, Ok(()));
 
         let permits = Semaphore::new(0);
-        let (granted, ()) = futures::join!(permits.acquire(2), async { permits.add_permits(2) });
+        let (granted, ()) =
+            futures::join!(permits.acquire_many(2), async { permits.add_permits(2) });
         assert_eq!(granted.unwrap().count(), 2);
 
         let lock = Lock::new(1);

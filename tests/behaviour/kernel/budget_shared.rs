@@ -267,7 +267,7 @@ fn case<P: 'static>(
 #[test]
 fn a_permit_goes_to_the_first_that_came_with_the_budget_spent() {
     the_first_is_served_first(|| {
-        let wait = async |permits: &Semaphore| permits.acquire(1).await.map(|one| one.forget());
+        let wait = async |permits: &Semaphore| permits.acquire().await.map(|one| one.forget());
         case(Semaphore::new(0), wait, |permits| permits.add_permits(1))
     });
 }

@@ -37,7 +37,7 @@ fn cases() -> Vec<Case> {
     let full = Rc::new(Queue::new(1));
     full.try_put(1).unwrap();
     let take = full.clone();
-    let acquire = async move { semaphore.acquire(1).await.map(drop) };
+    let acquire = async move { semaphore.acquire().await.map(drop) };
     vec![
         ("wait", async move { event.wait().await }.boxed_local(), Box::new(move || set.set())),
         ("lock", lock.acquire().map(|got| got.map(drop)).boxed_local(), {

@@ -27,7 +27,7 @@ fn a_panic_releases_what_the_task_held() {
             let (lock, permits, queue) = (lock.clone(), permits.clone(), queue.clone());
             async move {
                 let _guard = lock.acquire().await?;
-                let _permit = permits.acquire(1).await?;
+                let _permit = permits.acquire().await?;
                 let _item = queue.get().await?;
                 sleep(secs(1)).await?;
                 panic!("with everything in hand");
@@ -37,7 +37,7 @@ fn a_panic_releases_what_the_task_held() {
         });
         yield_now().await?;
         let _guard = lock.acquire().await?;
-        let _permit = permits.acquire(1).await?;
+        let _permit = permits.acquire().await?;
         queue.put("next").await?;
         assert_eq!(queue.get().await?, "next");
         assert!(matches!(unlucky.join().await?, Err(TaskError::Panicked(_))));

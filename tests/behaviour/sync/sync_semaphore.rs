@@ -14,7 +14,7 @@ type Log = Rc<RefCell<Vec<usize>>>;
 fn taker(semaphore: &Rc<Semaphore>, log: &Log, n: usize) -> Task<(), TaskCancelled> {
     let (semaphore, log) = (semaphore.clone(), log.clone());
     spawn(async move {
-        let _permits = semaphore.acquire(n).await?;
+        let _permits = semaphore.acquire_many(n).await?;
         log.borrow_mut().push(n);
         yield_now().await
     })
@@ -25,12 +25,12 @@ fn taker(semaphore: &Rc<Semaphore>, log: &Log, n: usize) -> Task<(), TaskCancell
 fn a_big_request_is_not_overtaken_by_small_ones() {
     testing::run(async || {
         let (semaphore, log) = (Rc::new(Semaphore::new(3)), Log::default());
-        let all = semaphore.acquire(3).await?;
+        let all = semaphore.acquire_many(3).await?;
         let tasks = [3, 1, 2].map(|n| taker(&semaphore, &log, n));
         testing::settle().await?;
         drop(all);
         semaphore.add_permits(0);
-        assert!(semaphore.try_acquire(1).is_none(), "all three were handed over");
+        assert!(semaphore.try_acquire().is_none(), "all three were handed over");
         for task in tasks {
             task.join().await?.unwrap();
         }
@@ -46,11 +46,11 @@ fn a_big_request_is_not_overtaken_by_small_ones() {
 fn a_newcomer_does_not_take_the_permits_that_the_oldest_gathers() {
     testing::run(async || {
         let (semaphore, log) = (Rc::new(Semaphore::new(2)), Log::default());
-        let one = semaphore.acquire(1).await?;
+        let one = semaphore.acquire().await?;
         let big = taker(&semaphore, &log, 2);
         testing::settle().await?;
         assert_eq!(semaphore.available(), 1);
-        assert!(semaphore.try_acquire(1).is_none());
+        assert!(semaphore.try_acquire().is_none());
         let small = taker(&semaphore, &log, 1);
         testing::settle().await?;
         assert!(log.borrow().is_empty());
@@ -69,7 +69,7 @@ fn a_big_waiter_that_leaves_lets_smaller_ones_through() {
     for dropped in [true, false] {
         testing::run(async || {
             let (semaphore, log) = (Rc::new(Semaphore::new(2)), Log::default());
-            let one = semaphore.acquire(1).await?;
+            let one = semaphore.acquire().await?;
             let big = taker(&semaphore, &log, 2);
             let small = taker(&semaphore, &log, 1);
             testing::settle().await?;
@@ -94,7 +94,7 @@ fn a_big_waiter_that_leaves_lets_smaller_ones_through() {
 fn one_release_serves_several_waiters_without_switching() {
     testing::run(async || {
         let (semaphore, log) = (Rc::new(Semaphore::new(3)), Log::default());
-        let all = semaphore.acquire(3).await?;
+        let all = semaphore.acquire_many(3).await?;
         let tasks = [1, 1, 1, 1].map(|n| taker(&semaphore, &log, n));
         testing::settle().await?;
         drop(all);
@@ -115,7 +115,7 @@ fn one_release_serves_several_waiters_without_switching() {
 fn a_waiter_cancelled_before_its_first_poll_holds_nothing() {
     testing::run(async || {
         let (semaphore, log) = (Rc::new(Semaphore::new(1)), Log::default());
-        let one = semaphore.acquire(1).await?;
+        let one = semaphore.acquire().await?;
         let task = taker(&semaphore, &log, 1);
         task.cancel().await?;
         drop(one);
@@ -136,7 +136,7 @@ fn grant_and_cancel_in_one_tick_give_the_permits_and_keep_the_cancel() {
             let task = spawn({
                 let semaphore = semaphore.clone();
                 async move {
-                    let held = semaphore.acquire(2).await.map(|permits| permits.count());
+                    let held = semaphore.acquire_many(2).await.map(|permits| permits.count());
                     let cancelled = sleep(Duration::from_secs(1)).await.is_err();
                     Ok::<_, TaskCancelled>((held.ok(), cancelled))
                 }
@@ -183,7 +183,7 @@ fn a_panicking_holder_gives_its_permits_back() {
         let holder = spawn({
             let semaphore = semaphore.clone();
             async move {
-                let permits = semaphore.acquire(2).await?;
+                let permits = semaphore.acquire_many(2).await?;
                 assert_eq!(permits.count(), 1, "while holding two");
                 Ok::<_, TaskCancelled>(())
             }
@@ -199,10 +199,10 @@ fn a_panicking_holder_gives_its_permits_back() {
 #[test]
 fn polled_by_hand_it_serves_in_order_and_passes_on() {
     let semaphore = Semaphore::new(0);
-    drop(tokio_test::task::spawn(semaphore.acquire(1)));
-    let mut first = tokio_test::task::spawn(semaphore.acquire(2));
-    let mut second = tokio_test::task::spawn(semaphore.acquire(1));
-    let mut third = tokio_test::task::spawn(semaphore.acquire(1));
+    drop(tokio_test::task::spawn(semaphore.acquire()));
+    let mut first = tokio_test::task::spawn(semaphore.acquire_many(2));
+    let mut second = tokio_test::task::spawn(semaphore.acquire());
+    let mut third = tokio_test::task::spawn(semaphore.acquire());
     assert_pending!(first.poll());
     assert_pending!(second.poll());
     assert_pending!(third.poll());
@@ -223,13 +223,37 @@ fn polled_by_hand_it_serves_in_order_and_passes_on() {
 #[test]
 fn no_permits_at_all_are_there_at_once() {
     let semaphore = Semaphore::new(0);
-    let mut nothing = tokio_test::task::spawn(semaphore.acquire(0));
+    let mut nothing = tokio_test::task::spawn(semaphore.acquire_many(0));
     assert_eq!(assert_ready_ok!(nothing.poll()).count(), 0);
-    let mut one = tokio_test::task::spawn(semaphore.acquire(1));
+    let mut one = tokio_test::task::spawn(semaphore.acquire());
     assert_pending!(one.poll());
-    let mut behind = tokio_test::task::spawn(semaphore.acquire(0));
+    let mut behind = tokio_test::task::spawn(semaphore.acquire_many(0));
     assert_pending!(behind.poll());
     drop(one);
     assert!(behind.is_woken());
     assert_eq!(assert_ready_ok!(behind.poll()).count(), 0);
+}
+
+/// Y2, K8: `acquire` takes one permit, queues behind one that asks for more, and is shown at the
+/// line of its caller.
+#[test]
+fn acquire_takes_one_permit_and_is_shown_at_its_callers_line() {
+    testing::run(async || {
+        let semaphore = Rc::new(Semaphore::new(1));
+        let one = semaphore.acquire().await?;
+        assert_eq!((one.count(), semaphore.available()), (1, 0));
+        let theirs = semaphore.clone();
+        let line = line!() + 1;
+        let waits = spawn(async move { theirs.acquire().await.map(|one| one.count()) });
+        testing::settle().await?;
+        let info = kernel::tasks().into_iter().find(|info| info.id == waits.id()).expect("parked");
+        assert_eq!((info.parked[0].site.file(), info.parked[0].site.line()), (file!(), line));
+        assert!(semaphore.try_acquire_many(0).is_none(), "another one waits");
+        drop(one);
+        assert!(semaphore.try_acquire().is_none(), "the permit is the waiter's");
+        assert_eq!(waits.join().await?.unwrap(), 1);
+        assert_eq!(semaphore.try_acquire().map(|one| one.count()), Some(1));
+        Ok::<(), TaskCancelled>(())
+    })
+    .unwrap();
 }

@@ -87,7 +87,7 @@ async fn item(frame: &Frame) -> Flow {
 async fn permit(frame: &Frame) -> Flow {
     let Guarded { real, model } = &frame.world.always.permits;
     let traits = quiet(Gate::Permits(model.clone(), 1));
-    let permit = watch(frame, "permit", traits, real.acquire(1)).await?;
+    let permit = watch(frame, "permit", traits, real.acquire()).await?;
     drop((permit, Held::new(model, 1)));
     Ok(())
 }

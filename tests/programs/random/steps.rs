@@ -141,7 +141,7 @@ async fn lock(frame: &Frame, which: usize, body: &Body) -> Flow {
 async fn permits(frame: &Frame, which: usize, n: usize, body: &Body) -> Flow {
     let semaphore = &frame.world.semaphores[which];
     let traits = Traits::of(Gate::Permits(semaphore.model.clone(), n));
-    let permits = watch(frame, "permits", traits, semaphore.real.acquire(n)).await?;
+    let permits = watch(frame, "permits", traits, semaphore.real.acquire_many(n)).await?;
     let held = Held::new(&semaphore.model, n);
     let (left, model) = (semaphore.real.available(), semaphore.model.free.get());
     frame.world.check(left == model, || format!("Y2: {left} permits left, not {model}"));

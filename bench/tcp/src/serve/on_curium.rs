@@ -14,7 +14,7 @@ pub(super) fn serve(listener: net::TcpListener, spin: Duration) -> io::Result<()
         let listener = TcpListener::from_std(listener)?;
         listener.serve(|stream, _peer| echo(stream)).await
     });
-    served.map(|never| match never {})
+    served
 }
 
 async fn echo(stream: TcpStream) -> io::Result<()> {
