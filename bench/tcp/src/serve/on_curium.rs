@@ -10,11 +10,10 @@ use ::net::{TcpListener, TcpStream};
 use super::BUFFER;
 
 pub(super) fn serve(listener: net::TcpListener, spin: Duration) -> io::Result<()> {
-    let served = Kernel::builder().spin_before_sleep(spin).run(async || {
+    Kernel::builder().spin_before_sleep(spin).run(async || {
         let listener = TcpListener::from_std(listener)?;
         listener.serve(|stream, _peer| echo(stream)).await
-    });
-    served
+    })
 }
 
 async fn echo(stream: TcpStream) -> io::Result<()> {
