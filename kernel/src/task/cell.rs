@@ -6,7 +6,7 @@
 //!      ▲                  ▲                  │ poll: Pending                     │
 //!      │                  │ wake             ▼                                   │
 //!      │                  └──────────────── Parked ── abort ────────────────────▶│
-//!      └──────────── release: no holders left, and not queued ──────────────────┘
+//!      └──────────── release: no holders left, and not queued ───────────────────┘
 //! ```
 //!
 //! A queued task is aborted like a parked one. A running task is aborted when its poll ends. The
