@@ -11,11 +11,9 @@
 //!
 //! | state | meaning | left by |
 //! |---|---|---|
-//! | `AWAKE` | the kernel runs, and checks before it sleeps | kernel: `announce_sleep`; any thread:
-//! `post` |
-//! | `ASLEEP` | the kernel sleeps or is about to | any thread: `post`, which wakes it; kernel:
-//! `awake` |
-//! | `POSTED` | there are messages, and a sleeping kernel has been woken | kernel: `take` |
+//! | `AWAKE` | runs, and checks before it sleeps | kernel: `announce_sleep`; any thread: `post` |
+//! | `ASLEEP` | sleeps or is about to | any thread: `post`, which wakes it; kernel: `awake` |
+//! | `POSTED` | there are messages; a sleeping kernel has been woken | kernel: `take` |
 //!
 //! A poster adds its message and swaps in `POSTED`, both under the lock. Only the poster that swaps
 //! out `ASLEEP` makes the system call, so there is one eventfd write for each sleep. The kernel
