@@ -4,8 +4,8 @@
 //! take the place of `SAFETY` comments:
 //!
 //! 1. *no user code under a kernel borrow*: no poll, drop, wake or clone of a value of a program
-//! happens while one of these cells or the context of the thread (`current.rs`) is borrowed. What a
-//! poll uses, the body of the task and the waker, is moved out of its cell meanwhile;
+//!    happens while one of these cells or the context of the thread (`current.rs`) is borrowed.
+//!    What a poll uses, the body of the task and the waker, is moved out of its cell meanwhile;
 //! 2. *queued at most once*, in the ready queue or the current batch: `Flags::QUEUED`;
 //! 3. *only tick runs tasks*: waking puts a task on the ready queue and nothing more;
 //! 4. *ids never lie*: see `id.rs`;

@@ -16,7 +16,7 @@ use crate::task::chunk::TaskRef;
 /// This is a struct and not an enum because of store forwarding (`task/state.rs`): a task, the most
 /// frequent waiter, is then written and read in the same pieces.
 pub(crate) struct Waiter<K> {
-    /// A task of Curium,
+    /// A task of a kernel,
     task: Option<TaskRef<K>>,
     /// or anything else.
     foreign: Option<Waker>,
