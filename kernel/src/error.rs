@@ -1,10 +1,11 @@
-//! Every error of the kernel, and how to look for a cancellation inside somebody else's.
+//! Every error of the kernel, and how to find a cancellation inside an error of another library.
 //!
-//! The outer `Result` of a call is about the call, the inner one about the task or the body; so a
-//! [`TaskCancelled`] outside means "I was cancelled while I waited here", and [`TaskError`] and
-//! [`TaskTimeout`] are about others. Only `task.await` has one level for both.
+//! The outer `Result` of a call is about the call, the inner one about the task or the body. So a
+//! [`TaskCancelled`] in the outer one means that the caller was cancelled while it waited, and
+//! [`TaskError`] and [`TaskTimeout`] are about other code. Only `task.await` has one level for
+//! both.
 //!
-//! Source of the idea of a reason: trio's `CancelReason`.
+//! Source of the cancellation reasons: trio's `CancelReason`.
 
 use std::any::Any;
 use std::error::Error;
@@ -15,20 +16,21 @@ use std::time::Duration;
 
 use crate::id::TaskId;
 
-/// The everyday result of code that can be cancelled.
+/// The usual result of code that can be cancelled.
 ///
-/// In an `async` block whose error type the compiler asks for, write `Ok::<_,
-/// TaskCancelled>(value)`: a default of an alias, as in `Result::Ok(value)`, settles nothing there.
+/// In an `async` block whose error type the compiler cannot infer, write `Ok::<_,
+/// TaskCancelled>(value)`. The default of an alias, as in `Result::Ok(value)`, does not fix the
+/// type there.
 pub type Result<T, E = TaskCancelled> = std::result::Result<T, E>;
 
 /// The task was cancelled while it waited at this await point.
 ///
-/// The call that returns this has not done its work, and has lost nothing either: what was read,
+/// The call that returns this has not done its work, and has lost nothing: data that was read,
 /// received or acquired would have been returned instead. Clean up, awaiting what you need, and
 /// pass the error on with `?`.
 ///
-/// Into an [`io::Error`] it converts with kind [`io::ErrorKind::Other`], which no retry loop
-/// swallows; [`cancelled`] finds it again.
+/// It converts into an [`io::Error`] of kind [`io::ErrorKind::Other`], which retry loops do not
+/// swallow. [`cancelled`] finds it there again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the task was cancelled: {reason}")]
 pub struct TaskCancelled {
@@ -56,17 +58,18 @@ impl From<TaskCancelled> for io::Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CancelReason {
-    /// Somebody asked for it; `by` is the asking task, or none if it was asked from outside any
-    /// task.
+    /// The cancellation was requested by a call. `by` is the task that made the call, or none if it
+    /// was made outside any task.
     #[error("requested{}", by.map(|id| format!(" by task {id}")).unwrap_or_default())]
     Requested {
-        /// The task that asked.
+        /// The task that requested it.
         by: Option<TaskId>,
     },
     /// Another member of its group failed.
     #[error("a member of its group failed")]
     GroupFailed,
-    /// Its group ended: the body failed, its owner was cancelled, or enough members had ended.
+    /// Its group ended: the body failed, the owner of the group was cancelled, or enough members
+    /// had ended.
     #[error("its group ended")]
     GroupEnded,
     /// An enclosing timeout ran out.
@@ -75,14 +78,14 @@ pub enum CancelReason {
     /// The kernel is shutting down.
     #[error("the kernel is shutting down")]
     Shutdown,
-    /// The task was dropped by `abort`; only `task.await` makes this.
+    /// The task was dropped by `abort`. Only `task.await` returns this.
     #[error("it was aborted")]
     Aborted,
 }
 
 /// The time given to `timeout_after` or `timeout_at` ran out.
 ///
-/// Only ever about *this* call: an enclosing timeout shows as [`TaskCancelled`] with reason
+/// It is only about *this* call: an enclosing timeout is a [`TaskCancelled`] with reason
 /// [`CancelReason::Timeout`] inside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("timed out after {limit:?}")]
@@ -95,7 +98,7 @@ impl TaskTimeout {
         TaskTimeout { limit }
     }
 
-    /// How much time the call was given, counted from its first poll.
+    /// The time that the call was given, counted from its first poll.
     pub const fn limit(&self) -> Duration {
         self.limit
     }
@@ -107,7 +110,7 @@ impl From<TaskTimeout> for io::Error {
     }
 }
 
-/// How a task ended, when it did not end well.
+/// How a task ended, if it did not end with a value.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError<E> {
     /// It returned this error.
@@ -119,19 +122,19 @@ pub enum TaskError<E> {
     /// It panicked.
     #[error("the task panicked: {0}")]
     Panicked(Panic),
-    /// It was dropped by `abort`, without a chance to clean up.
+    /// It was dropped by `abort`, and could not clean up.
     #[error("the task was aborted")]
     Aborted,
-    /// Somebody else took the outcome already: an earlier `join`, or the task's group.
+    /// The outcome was already taken by an earlier `join` or by the group of the task.
     #[error("the outcome of the task was already taken")]
     Taken,
 }
 
-/// What a task panicked with.
+/// The panic of a task.
 ///
-/// `Send` and `Sync`, so that errors that hold it pass into any error type.
+/// `Send` and `Sync`, so that errors that hold it convert into any error type.
 pub struct Panic {
-    /// In a box: every outcome has room for a panic, few have one.
+    /// Boxed, because every outcome has room for a panic and few contain one.
     inner: Box<Inner>,
 }
 
@@ -152,7 +155,7 @@ impl Panic {
         Panic { inner: Box::new(Inner { message, payload: Mutex::new(payload) }) }
     }
 
-    /// The message, where the payload is a string.
+    /// The message, if the payload is a string.
     pub fn message(&self) -> &str {
         &self.inner.message
     }
@@ -162,7 +165,7 @@ impl Panic {
         self.inner.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Goes on panicking with it, here.
+    /// Continues the panic with this payload.
     pub fn resume(self) -> ! {
         std::panic::resume_unwind(self.into_payload())
     }
@@ -184,10 +187,10 @@ impl fmt::Display for Panic {
 #[derive(Debug, thiserror::Error)]
 #[error("{} of a group failed", Count(.others.len() + 1))]
 pub struct GroupError<E> {
-    /// The error that took the group down.
+    /// The error that ended the group.
     #[source]
     pub first: E,
-    /// Those that came after it: members that failed at the same time or while they cleaned up.
+    /// The errors after it, of members that failed at the same time or during their cleanup.
     pub others: Vec<E>,
 }
 
@@ -222,7 +225,7 @@ pub fn cancelled(error: &(dyn Error + 'static)) -> Option<TaskCancelled> {
         if let Some(found) = error.downcast_ref::<TaskCancelled>() {
             return Some(*found);
         }
-        // `io::Error::source` skips the very error that it wraps, so its inside is asked for first.
+        // `io::Error::source` skips the error that it wraps, so that error is checked first.
         link = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(inner) => Some(inner),
             None => error.source(),
@@ -231,20 +234,21 @@ pub fn cancelled(error: &(dyn Error + 'static)) -> Option<TaskCancelled> {
     None
 }
 
-/// Whether an error passes a cancellation on.
+/// Whether an error contains a cancellation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CarriesCancel {
     /// It holds a [`TaskCancelled`].
     Yes,
-    /// It was looked into and holds none.
+    /// It was checked and contains none.
     No,
-    /// The kernel does not know the type.
+    /// The kernel does not know the type and cannot check it.
     Unknown,
 }
 
-/// Looks into the error types that the kernel knows.
+/// Checks errors of the types that the kernel knows.
 pub(crate) fn carries_cancel<E: 'static>(error: &E) -> CarriesCancel {
-    // What most tasks end in, told when compiling: this stands in the poll of every body.
+    // The most frequent types are distinguished at compile time, because this is part of the poll
+    // of every body.
     let any: &dyn Any = error;
     if any.is::<TaskCancelled>() {
         return CarriesCancel::Yes;
@@ -259,7 +263,7 @@ pub(crate) fn carries_cancel<E: 'static>(error: &E) -> CarriesCancel {
     }
 }
 
-/// An error of one of the types that the kernel knows: those that can be looked into.
+/// The error as a trait object, if it has one of the types that the kernel can check.
 pub(crate) fn as_known<E: 'static>(error: &E) -> Option<&(dyn Error + 'static)> {
     let any: &dyn Any = error;
     if let Some(error) = any.downcast_ref::<TaskCancelled>() {

@@ -1,18 +1,19 @@
 //! Names of tasks.
 //!
-//! Invariant *ids never lie*: a name is a place in the task table and the generation of its tenant.
-//! A place whose generations are used up is never let again, so no name ever means a later task.
+//! Invariant *ids never lie*: a name consists of a slot of the task table and the generation of the
+//! task in it. A slot whose generations are used up is never used again, so no name ever means a
+//! later task.
 
 use std::cmp::Ordering;
 use std::fmt;
 
-/// Names a task for as long as its kernel lives; never means another task of that kernel.
+/// Names a task for as long as its kernel exists; it never means another task of that kernel.
 ///
-/// Shown as `#3`, or `#3.1` for the next tenant of the same place.
+/// Shown as `#3`, or `#3.1` for the next task in the same slot.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TaskId {
-    /// The generation in the upper half, the place in the lower. One word, as it is copied often:
-    /// a copy of two halves just written would wait for the writes to be through.
+    /// The generation in the upper half, the slot in the lower half. It is one word because of
+    /// store forwarding (`task/state.rs`): names are copied right after they are made.
     bits: u64,
 }
 
@@ -48,7 +49,7 @@ impl TaskId {
     }
 }
 
-/// By place, then by generation.
+/// By slot, then by generation.
 impl Ord for TaskId {
     fn cmp(&self, other: &Self) -> Ordering {
         (self.index(), self.generation()).cmp(&(other.index(), other.generation()))
@@ -76,7 +77,7 @@ impl fmt::Debug for TaskId {
     }
 }
 
-/// Names a group, likewise.
+/// Names a group in the same way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct GroupId {
     pub(crate) index: u32,

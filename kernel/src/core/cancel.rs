@@ -1,19 +1,22 @@
-//! Delivery: how a request becomes an error at an await point.
+//! Delivery of cancellations: how a request becomes an error at an await point.
 //!
-//! A cancelled scope carries the *stamp* of its cancellation, from a counter of the kernel, and a
-//! *pending* flag. While a task is polled, the kernel publishes the **ambient** of the innermost
-//! scope that is being polled: the greatest stamp and the or of the flags of all scopes from there
-//! outward, up to a shield. A leaf that would park for the first time remembers the counter. From
-//! then on:
+//! A cancelled scope stores the `cancel_seq` of its cancellation, a number from a counter of the
+//! kernel, and a *pending* flag. While a task is polled, the kernel publishes the **ambient** of
+//! the innermost scope that is being polled: the greatest `cancel_seq`, and whether any scope is
+//! pending, over all scopes from there outward up to a shield. A leaf that would park for the first
+//! time remembers the value of the counter. From then on:
 //!
-//! - ambient pending: the leaf takes the error, and the flag of the *outermost* pending scope is
-//!   cleared. Delivered means returned (C3): until some leaf has returned it, the flag stands.
-//! - ambient stamp greater than what the leaf remembered: the leaf was parked when the cancellation
-//!   came, so it gets the error too, also if another leaf has cleared the flag (C2).
-//! - else it parks. A leaf made after the delivery remembers a counter at or above the stamp (C4).
+//! - If the ambient is pending, the leaf returns the error, and the flag of the *outermost* pending
+//!   scope is cleared. Delivered means returned (C3): the flag stays set until a leaf has returned
+//!   the error.
+//! - If the `cancel_seq` of the ambient is greater than the value that the leaf remembered, the
+//!   leaf was parked when the cancellation came. It returns the error too, even if another leaf has
+//!   cleared the flag (C2).
+//! - Otherwise the leaf parks. A leaf made after the delivery remembers a value that is not less
+//!   than the `cancel_seq` (C4).
 //!
-//! Source: the level-cancelled scopes of trio, made edge-triggered with stamps; curio's two flags a
-//! task are where this started.
+//! Source: the level-cancelled scopes of trio, made edge-triggered by the counter. The design
+//! started from the two flags that curio keeps for each task.
 
 use std::time::Duration;
 
@@ -28,7 +31,8 @@ use crate::parts::scopes::{Ambient, Scope, ScopeKind, Scopes};
 use crate::task::state::Flags;
 
 impl Core {
-    /// Asks for the cancellation of a task. On an ended task, or a second time: nothing (C4, C5).
+    /// Requests the cancellation of a task. Does nothing if the task has ended or was cancelled
+    /// before (C4, C5).
     pub(crate) fn request(&self, cell: &TaskRef, reason: CancelReason) {
         if !cell.is_current()
             || cell.flags.any(Flags::FREE | Flags::ENDED | Flags::CANCEL_REQUESTED)
@@ -42,7 +46,8 @@ impl Core {
         self.wake_foreign_below(record, child);
     }
 
-    /// Cancels an inner scope: its deadline came, or its group failed. A shield ends instead.
+    /// Cancels an inner scope because its deadline has passed or its group failed. A shield is
+    /// opened instead.
     pub(crate) fn cancel_scope(&self, key: u32, reason: CancelReason) {
         let cancel_seq = self.next_cancel_seq();
         let (task, record, child, wakers) = {
@@ -70,15 +75,15 @@ impl Core {
         self.wake(task);
         wakers.into_iter().for_each(wake_foreign);
         if record == NONE && child == NONE && self.running_id() != Some(task) {
-            // Nothing of ours is parked in it, so perhaps nobody will poll it.
+            // No leaf of Curium's is parked in the scope, so perhaps nothing polls it.
             if let Some(cell) = self.find(task) {
                 self.watch_foreign(&cell);
             }
         }
     }
 
-    /// A bounded shield has ended: what it held back reaches every leaf that is parked in it now,
-    /// also one that parked after the cancellation came.
+    /// A shield with a time limit has ended: the cancellation that it held back reaches every leaf
+    /// that is parked in it now, also a leaf that parked after the cancellation came.
     fn let_through(&self, scopes: &mut Scopes, shield: u32, cancel_seq: u64) {
         let task = scopes.scopes[shield as usize].task;
         let mut held_back = None;
@@ -107,7 +112,8 @@ impl Core {
         }
     }
 
-    /// Wakes the foreign wakers of the leaves below these heads; the others are their task's.
+    /// Wakes the foreign wakers of the leaves below these list heads. The other leaves are woken
+    /// with their task.
     #[inline]
     fn wake_foreign_below(&self, first_record: u32, first_child: u32) {
         if first_record != NONE || first_child != NONE {
@@ -116,18 +122,19 @@ impl Core {
         }
     }
 
-    /// Whether a leaf that would park must return the error instead. `since`: the counter when it
-    /// first parked, 0 if it has not.
+    /// Whether a leaf that would park must return the error instead. `since` is the counter when
+    /// the leaf first parked, 0 if it has not parked.
     pub(crate) fn due(&self, since: u64) -> bool {
         let ambient = current::ambient();
         ambient.pending || (since != 0 && ambient.cancel_seq > since)
     }
 
-    /// Makes the error for a leaf that is due. Serves the outermost scope that wants it.
+    /// Makes the error for a leaf that is due, and marks the outermost scope that concerns the leaf
+    /// as delivered.
     pub(crate) fn deliver(&self, since: u64) -> TaskCancelled {
         let ambient = current::ambient();
         if ambient.scope == NONE {
-            // The short way: there is only the task's own.
+            // Fast path: outside any inner scope, only the request to the task itself matters.
             let reason = self.with_running(|cell| cell.deliver()).flatten();
             self.ambient_version.set(self.ambient_version.get() + 1);
             current::set_ambient(Ambient { pending: false, ..ambient });
@@ -185,7 +192,7 @@ impl Core {
         TaskCancelled::new(reason)
     }
 
-    /// The same for a task that awaits its own end: whatever shields there are.
+    /// The same for a task that awaits its own end. Shields do not hold this back.
     pub(crate) fn deliver_to_oneself(&self, cell: &TaskRef) -> TaskCancelled {
         let mut scopes = self.scopes.borrow_mut();
         let mut at = current::ambient().scope;
@@ -199,8 +206,8 @@ impl Core {
         TaskCancelled::new(reason)
     }
 
-    /// Whether a cancellation waits for the task that runs, behind whatever shields (for
-    /// `check_cancellation`): the reason of the outermost.
+    /// The reason of the outermost pending cancellation of the running task, through shields (for
+    /// `check_cancellation`).
     pub(crate) fn peek(&self) -> Option<TaskCancelled> {
         let cell = self.with_running(TaskRef::clone)?;
         if let Some(asked) = cell.cancel_request().filter(|asked| asked.pending) {
@@ -219,7 +226,7 @@ impl Core {
     }
 
     /// The cancellation that was delivered to the scopes around the call, up to a shield (for
-    /// `unless_cancelled`): that of the outermost of those to which one was.
+    /// `unless_cancelled`). If it was delivered to several, that of the outermost.
     pub(crate) fn delivered_around(&self) -> Option<TaskCancelled> {
         let cell = self.with_running(TaskRef::clone)?;
         let scopes = self.scopes.borrow();
@@ -247,7 +254,8 @@ impl Core {
         key
     }
 
-    /// The ambient inside a scope that is about to be polled; hangs it over if it has moved.
+    /// The ambient inside a scope that is about to be polled. Attaches the scope to another parent
+    /// if it has moved.
     pub(crate) fn enter_scope(&self, key: u32) -> Ambient {
         let outer = current::ambient();
         let running = self.with_running(TaskRef::clone);
@@ -259,20 +267,22 @@ impl Core {
                 scopes.detach(key, old.as_ref().map(TaskRef::heads).as_ref());
                 scopes.scopes[key as usize].task = cell.id();
                 scopes.attach(key, outer.scope, &cell.heads());
-                // What was known of it and of those inside was said by others.
+                // The stored ambients of this scope and of the scopes inside come from the old
+                // parent.
                 self.ambient_version.set(self.ambient_version.get() + 1);
             }
         }
         scopes.scopes[key as usize].within(key, outer)
     }
 
-    /// Removes a scope. `passing`: its body ended in an error that carries what was delivered
-    /// outward; otherwise the timeouts whose expiry was swallowed inside are pending again (T5).
+    /// Removes a scope. `passing`: its body ended in an error that carries the delivered
+    /// cancellation outward. Otherwise the timeouts whose expiry was swallowed inside become
+    /// pending again (T5).
     pub(crate) fn close_scope(&self, key: u32, passing: bool) {
         let mut scopes = self.scopes.borrow_mut();
         let cell = self.find(scopes.scopes[key as usize].task);
         if scopes.scopes[key as usize].first_child != NONE {
-            // They go to its parent, and what was known of them goes with it.
+            // The children are attached to the parent, and their stored ambients are stale.
             self.ambient_version.set(self.ambient_version.get() + 1);
         }
         let closed = scopes.remove(key, cell.as_ref().map(TaskRef::heads).as_ref());
@@ -292,7 +302,7 @@ impl Core {
         }
     }
 
-    /// Some scope of `task` changed: copies of the ambient are stale.
+    /// A scope of `task` has changed, so copies of the ambient are stale.
     fn changed(&self, task: TaskId) {
         self.ambient_version.set(self.ambient_version.get() + 1);
         if self.running_id() == Some(task) {
@@ -300,22 +310,23 @@ impl Core {
         }
     }
 
-    /// Some scope around the leaf that is being polled changed: works the ambient out again.
+    /// A scope around the leaf that is being polled has changed: computes the ambient again.
     pub(crate) fn refresh(&self) {
         self.ambient_version.set(self.ambient_version.get() + 1);
         self.publish(current::ambient().scope);
     }
 
-    /// Publishes what the scopes from `scope` outward say, from the scopes themselves.
+    /// Computes the ambient of `scope` and publishes it.
     pub(crate) fn publish(&self, scope: u32) {
-        // Hidden by another kernel, which has this done when it goes.
+        // Another kernel may hide this one. It refreshes the ambient when it leaves (`Entered`).
         if current::is_current(self) {
             current::set_ambient(self.ambient_of(scope));
         }
     }
 
-    /// Works outward only as far as nothing is known, and notes on the way back what each scope
-    /// says: leaving nested scopes one after the other asks each of them once.
+    /// Goes outward only to the first scope whose stored ambient is valid, and stores the ambient
+    /// of each scope on the way back. So leaving nested scopes one after the other visits each of
+    /// them once.
     fn ambient_of(&self, scope: u32) -> Ambient {
         let ambient_version = self.ambient_version.get();
         let mut scopes = self.scopes.borrow_mut();
@@ -348,8 +359,8 @@ impl Core {
         ambient
     }
 
-    /// It was cancelled and parked where nothing of ours reaches it: if it is still there in a
-    /// second, somebody should know (C9).
+    /// A cancelled task is parked where no leaf of Curium's can deliver the cancellation. If it is
+    /// still parked there in a second, this is reported (C9).
     pub(crate) fn watch_foreign(&self, cell: &TaskRef) {
         if cell.flags.replace(Flags::WATCHED, true) {
             return;

@@ -1,5 +1,5 @@
-//! The end that is not an end of the body: abort, panic, refusal; and what is cleared away after
-//! any end.
+//! Ends of a task other than a return of its future (abort, panic, refusal), and what is cleared
+//! after every end.
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -13,12 +13,12 @@ use crate::task::body::Body;
 use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
 
-/// Futures that may be spawned by destructors after the kernel closed; the rest is leaked, and said
-/// so.
+/// The number of futures that destructors may spawn after the kernel closed. Further ones are
+/// leaked, and this is reported.
 const MAX_SPAWNS_AFTER_CLOSE: u32 = 10_000;
 
 impl Core {
-    /// The kernel is closed: the task is aborted before it began.
+    /// Aborts a new task before its first poll, because the kernel is closed.
     #[cold]
     #[inline(never)]
     pub(super) fn refuse(&self, cell: &TaskRef) {
@@ -38,14 +38,15 @@ impl Core {
         self.finish(cell, TaskEnd::Aborted, CarriesCancel::Yes);
     }
 
-    /// The poll of a task panicked. Its future is dropped here, after the unwinding.
+    /// The poll of a task has panicked. Its future is dropped here, after the unwinding.
     pub(crate) fn panicked(&self, cell: &TaskRef, payload: Box<dyn Any + Send>) {
         self.clear_body(cell);
         cell.set_panic(Panic::new(payload));
         self.finish(cell, TaskEnd::Panicked, CarriesCancel::No);
     }
 
-    /// Drops a task's future. On oneself: when the poll ends. On an ended task: nothing.
+    /// Drops the future of a task. If the task is being polled, this happens when the poll ends.
+    /// Does nothing if it has ended.
     pub(crate) fn abort(&self, cell: &TaskRef) {
         if !cell.is_current() || cell.flags.any(Flags::FREE | Flags::ENDED) {
             return;
@@ -53,10 +54,11 @@ impl Core {
         if cell.flags.any(Flags::RUNNING) {
             cell.flags.set(Flags::ABORT);
         } else if cell.flags.any(Flags::MAIN) {
-            // The future of `run` belongs to its caller; it can be cancelled, not dropped.
+            // The future of `run` belongs to its caller. It can be cancelled, but not dropped.
             self.request(cell, CancelReason::Shutdown);
         } else {
-            // Destructors find the kernel of their task, whoever aborts it from wherever.
+            // Destructors find the kernel of their task, even if the task is aborted from another
+            // kernel.
             let _entered = Entered::unless_current(cell.core());
             let body = cell.body.take();
             self.finish(cell, TaskEnd::Aborted, CarriesCancel::Yes);
@@ -66,8 +68,8 @@ impl Core {
         }
     }
 
-    /// Drops a body; those that this drop wants to drop in turn come after it, not inside it, so
-    /// ten thousand nested groups need no stack.
+    /// Drops a body. Bodies that its destructor wants to drop in turn are dropped after it, not
+    /// inside it, so that ten thousand nested groups do not overflow the stack.
     pub(super) fn drop_queued(&self, body: Pin<Box<dyn Body>>) {
         self.pending_drops.borrow_mut().push(body);
         if self.dropping.replace(true) {
@@ -83,7 +85,7 @@ impl Core {
         self.dropping.set(false);
     }
 
-    /// Clears away what an ended task has left.
+    /// Clears what an ended task has left.
     #[inline(never)]
     pub(super) fn clear_away(&self, cell: &TaskRef) {
         let taken = cell.flags.any(Flags::TAKEN);
@@ -108,7 +110,7 @@ impl Core {
         }
     }
 
-    /// Drops the future or the output of a task; keeps the box if it is small.
+    /// Drops the future or the output of a task. Keeps the box if it is small.
     pub(super) fn clear_body(&self, cell: &TaskRef) {
         let Some(mut body) = cell.body.take() else { return };
         if cell.flags.any(Flags::LARGE) {
@@ -119,19 +121,20 @@ impl Core {
         }
     }
 
-    /// Drops what belongs to a program. A panic in it is reported and goes no further.
+    /// Drops a value of a program. A panic of its destructor is reported and does not propagate.
     pub(crate) fn discard<T>(&self, value: T) {
         self.guarded(ProgramCode::Destructor, move || drop(value));
     }
 
-    /// Runs code of a program. A panic in it is reported as that of `code` and goes no further.
+    /// Runs code of a program. A panic is reported as one of `code` and does not propagate.
     pub(crate) fn guarded(&self, code: ProgramCode, f: impl FnOnce()) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
             let panic = Panic::new(payload);
             self.report(&Report::PanicOutsideTask { code, message: panic.message() });
             let mut payload = Some(panic.into_payload());
             if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload.take()))) {
-                // A payload whose own drop panics, with its like perhaps, cannot be dropped.
+                // A payload whose destructor panics, perhaps with a payload of the same kind,
+                // cannot be dropped.
                 #[allow(clippy::mem_forget)]
                 std::mem::forget(again);
                 let message = "the payload of a panic";

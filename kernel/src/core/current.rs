@@ -1,15 +1,16 @@
-//! The one door from user code into the kernel of this thread.
+//! The context of the thread: the way from the code of a program into the kernel that runs on this
+//! thread.
 //!
-//! A leaf, `spawn`, a waker that fires on the kernel's own thread: all of them come in here, and
-//! nowhere else. The thread-local is constant and has no destructor, so reaching for it is one
-//! load, and it is still there when other thread-locals are gone (a wake from a late destructor is
-//! a no-op, not a panic).
+//! Leaves, `spawn`, and wakers that fire on the kernel's own thread all enter here. The
+//! thread-local is initialised by a constant and has no destructor. So an access is one load, and
+//! it still works after other thread-locals are destroyed: a wake from a late destructor does
+//! nothing instead of panicking.
 //!
-//! What a leaf asks at every poll (is this the waker of the task itself, is the budget spent, is a
-//! cancellation due) stands here in plain cells; [`with`] leads to the rest.
+//! What a leaf needs at every poll is in plain cells here: the waker of the task, the budget, and
+//! whether a cancellation is due. [`with`] gives access to the rest of the kernel.
 //!
 //! Invariant *no user code under a kernel borrow*: the closures given to [`with`], [`try_with`],
-//! [`with_own_task`] and [`with_polled_task`] run kernel code only: they never poll, wake a foreign
+//! [`with_own_task`] and [`with_polled_task`] run kernel code only. They never poll, wake a foreign
 //! waker, drop a future or call back into a program.
 
 use std::cell::{Cell, RefCell};
@@ -28,45 +29,47 @@ use crate::task::state::Flags;
 pub(crate) use super::enter::{Entered, is_current};
 
 pub(super) struct ThreadContext {
-    /// `ManuallyDrop` takes the destructor away; [`Entered`] empties the slot instead.
+    /// `ManuallyDrop` removes the destructor; [`Entered`] empties the cell instead.
     pub(super) kernel: RefCell<ManuallyDrop<Option<Rc<Core>>>>,
-    /// Where the task that is being polled stands, or the last one: of `kernel`, or of an outer one
-    /// that `Entered` has hidden.
+    /// The chunk of the task that is being polled, or was polled last. It belongs to `kernel`, or
+    /// to an outer kernel that `Entered` has hidden.
     pub(super) chunk: Cell<ManuallyDrop<Option<Rc<Chunk>>>>,
-    /// Its name there.
+    /// The name of that task.
     pub(super) name: Cell<TaskId>,
-    // What the poll that goes on has to offer to its leaves:
-    /// The waker it is made with, to be recognised by its address.
+    // What the current poll provides to its leaves:
+    /// The waker of the current poll, recognised by its address.
     pub(super) waker: Cell<Address>,
-    /// The same while what the scopes say is clear, and else none: most leaves ask for both.
+    /// The same waker while the ambient is clear, otherwise `NO_WAKER`. Most leaves need both
+    /// conditions, and so make one comparison.
     pub(super) plain: Cell<Address>,
-    /// Operations that may still complete in this poll of the task (K2). Below zero it counts
-    /// those that were refused because the budget was spent.
+    /// The number of operations that may still complete in this poll of the task (K2). Below zero
+    /// it counts the operations that were refused because the budget was spent.
     pub(super) budget: Cell<i32>,
     /// [`AGAIN`] and [`RECORDED`].
     pub(super) marks: Cell<u32>,
-    /// What the scopes around the leaf say; clear between polls.
+    /// The state of the scopes around the leaf. Clear between polls.
     pub(super) ambient: Cell<Ambient>,
 }
 
-/// The task is to be queued again when this poll ends: as the flag of the task that it becomes.
+/// The task is to be queued again when this poll ends. The same bit as the flag of the task.
 const AGAIN: u32 = Flags::QUEUED;
-/// A leaf has left its record at the place of the task, in this poll. Likewise.
+/// A leaf has put its record into the slot of the task in this poll. The same bit as the flag of
+/// the task.
 const RECORDED: u32 = Flags::PARKED;
 
-/// Refusals in one poll after which it must be an executor inside the task that keeps asking. A
-/// combinator asks each of its leaves about once.
+/// After this number of refusals in one poll, the kernel assumes that an executor inside the task
+/// polls its leaves in a loop. A combinator polls each of its leaves about once.
 const REFUSALS: i32 = 1024;
 
 const _: () = assert!((AGAIN | RECORDED) <= u8::MAX as u32, "see `end_poll`");
 
-/// Where a waker is: two of one task are at one place.
+/// The address of a waker. All clones of the waker of a task have the same address.
 pub(super) type Address = (*const (), *const RawWakerVTable);
 
 pub(super) const NO_WAKER: Address = (std::ptr::null(), std::ptr::null());
 
 impl ThreadContext {
-    /// What leaves find from here on.
+    /// Sets the waker and the ambient for the leaves that are polled from now on.
     #[inline]
     pub(super) fn offer(&self, waker: Address, ambient: Ambient) {
         self.waker.set(waker);
@@ -90,17 +93,18 @@ thread_local! {
     };
 }
 
-/// Runs `f` with the kernel that is running on this thread, if there is one.
+/// Runs `f` with the kernel of this thread, if one is running.
 #[inline]
 pub(crate) fn try_with<R>(f: impl FnOnce(&Rc<Core>) -> R) -> Option<R> {
     CONTEXT.with(|context| context.kernel.borrow().as_ref().map(f))
 }
 
-/// Runs `f` with the kernel that is running on this thread.
+/// Runs `f` with the kernel of this thread.
 ///
 /// # Panics
 ///
-/// When there is none: the message names `what` was called, and the location is the caller's.
+/// Panics if no kernel is running. The message contains `what`, the name of the call, and the
+/// location is that of the caller.
 #[track_caller]
 #[inline]
 pub(crate) fn with<R>(what: &str, f: impl FnOnce(&Rc<Core>) -> R) -> R {
@@ -119,7 +123,7 @@ pub(crate) fn outside(what: &str) -> ! {
     );
 }
 
-/// The same for what was made at `site`; the location of the panic is where it is awaited.
+/// The same for a future that was made at `site`. The location of the panic is where it is awaited.
 #[cold]
 #[track_caller]
 pub(crate) fn outside_at(what: &str, site: &Location<'_>) -> ! {
@@ -129,7 +133,7 @@ pub(crate) fn outside_at(what: &str, site: &Location<'_>) -> ! {
     );
 }
 
-/// Whether that is the own waker of the task that is being polled. Between polls nobody has it.
+/// Whether `waker` is the waker of the task that is being polled. Always false between polls.
 #[inline]
 pub(crate) fn is_own(waker: &Waker) -> bool {
     is_at(waker, CONTEXT.with(|context| context.waker.get()))
@@ -140,8 +144,8 @@ fn is_at(waker: &Waker, (data, vtable): Address) -> bool {
     std::ptr::eq(waker.data(), data) && std::ptr::eq(waker.vtable(), vtable)
 }
 
-/// Runs `f` with the task that is being polled, if `waker` is its own and nothing around the leaf
-/// is or was cancelled or is an inner scope.
+/// Runs `f` with the task that is being polled, if `waker` is its own, the leaf is in no inner
+/// scope, and the task was never cancelled.
 #[inline]
 pub(crate) fn with_plain_task<R>(waker: &Waker, f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
     if is_at(waker, CONTEXT.with(|context| context.plain.get())) { with_last_task(f) } else { None }
@@ -150,22 +154,24 @@ pub(crate) fn with_plain_task<R>(waker: &Waker, f: impl FnOnce(&TaskRef) -> R) -
 /// Runs `f` with the task that is being polled, if `waker` is its own.
 #[inline]
 pub(crate) fn with_own_task<R>(waker: &Waker, f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
-    // Who has that waker is being polled: it is forgotten before others have it (`Core::polled`).
+    // The waker matches only while its task is being polled: `forget_poll` clears the address
+    // before code of a program can run between polls.
     if is_own(waker) { with_last_task(f) } else { None }
 }
 
-/// Runs `f` with the task that is being polled on this thread, of whichever kernel. Unlike the
-/// others this does not nest.
+/// Runs `f` with the task that is being polled on this thread, of any kernel. Unlike the functions
+/// above, this must not be nested.
 #[inline]
 pub(crate) fn with_polled_task<R>(f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
     with_last_task(|task| (task.core().running.get() != TaskId::NOBODY).then(|| f(task))).flatten()
 }
 
-/// The same with the one that was polled last, if nobody is being polled. For who knows better.
+/// Also runs `f` between polls, with the task that was polled last. The caller must know that this
+/// task is the right one.
 #[inline]
 fn with_last_task<R>(f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
     CONTEXT.with(|context| {
-        // Out of its place meanwhile, so `f` must not ask again.
+        // The chunk is moved out while `f` runs, so `f` must not call this again.
         let chunk = ManuallyDrop::into_inner(context.chunk.replace(ManuallyDrop::new(None)));
         let task = TaskRef::by(chunk?, context.name.get());
         let result = f(&task);
@@ -190,7 +196,7 @@ pub(crate) fn go_again() {
     CONTEXT.with(|context| context.marks.set(context.marks.get() | AGAIN));
 }
 
-/// Spends one operation of the budget of this poll; false if there is none left.
+/// Spends one operation of the budget of this poll. Returns false if none is left.
 #[inline]
 pub(crate) fn spend() -> bool {
     CONTEXT.with(|context| {
@@ -202,16 +208,17 @@ pub(crate) fn spend() -> bool {
     })
 }
 
-/// Gives one operation back: only what completes costs anything.
+/// Gives one operation back: only operations that complete count.
 #[inline]
 pub(crate) fn unspend() {
     CONTEXT.with(|context| context.budget.set(context.budget.get() + 1));
 }
 
-/// An operation is refused, as the budget of this poll is spent. It stays spent until the poll of
-/// the task ends, whatever combinator the leaf is in: otherwise its neighbour would go on with a
-/// full one. But an executor that runs inside the task polls its leaves again and again without
-/// returning to the kernel; after [`REFUSALS`] there is a budget anew for it.
+/// Refuses an operation because the budget of this poll is spent. The budget stays spent until the
+/// poll of the task ends, also inside a combinator; otherwise the next leaf of the combinator would
+/// continue with a full budget. But an executor that runs inside the task polls its leaves again
+/// and again without returning to the kernel. After [`REFUSALS`] refusals the budget is renewed for
+/// it.
 #[cold]
 pub(crate) fn refuse() {
     CONTEXT.with(|context| {
@@ -220,19 +227,19 @@ pub(crate) fn refuse() {
     });
 }
 
-/// A budget anew, where no task is polled.
+/// Renews the budget outside the poll of a task.
 #[cold]
 pub(crate) fn renew_budget() {
     CONTEXT.with(|context| context.budget.set(Core::BUDGET));
 }
 
-/// Whether a leaf has left its record at the place of the task, in this poll.
+/// Whether a leaf has put its record into the slot of the task in this poll.
 #[inline]
 pub(crate) fn has_recorded() -> bool {
     CONTEXT.with(|context| context.marks.get() & RECORDED != 0)
 }
 
-/// A leaf leaves its record at the place of the task, or takes it away.
+/// Notes that a leaf has put its record into the slot of the task, or has removed it.
 #[inline]
 pub(crate) fn set_recorded(recorded: bool) {
     CONTEXT.with(|context| {
@@ -251,14 +258,14 @@ pub(crate) fn set_ambient(ambient: Ambient) {
     CONTEXT.with(|context| context.offer(context.waker.get(), ambient));
 }
 
-/// Says which waker the polls to come use, and what the task's root scope says.
+/// Sets the waker that the next polls use, and the ambient of the root scope of the task.
 #[inline]
 pub(crate) fn offer(waker: &Waker, ambient: Ambient) {
     CONTEXT.with(|context| context.offer((waker.data(), waker.vtable()), ambient));
 }
 
-/// The poll of a task begins: it is the running one, with a budget anew. After a panic it still is:
-/// [`stop_running`].
+/// Begins the poll of a task: makes it the current one and renews the budget. It stays the current
+/// one after a panic, until [`stop_running`].
 #[inline]
 pub(crate) fn begin_poll(name: TaskId, cell: &TaskCell) {
     CONTEXT.with(|context| {
@@ -269,25 +276,25 @@ pub(crate) fn begin_poll(name: TaskId, cell: &TaskCell) {
     cell.cycles.set(cell.cycles.get().wrapping_add(1));
 }
 
-/// The tasks to be polled next are in that chunk; with none, the kernel has stopped turning.
+/// Sets the chunk of the tasks that are polled next. None when the run loop stops.
 #[inline]
 pub(crate) fn set_chunk(chunk: Option<Rc<Chunk>>) {
     let before = CONTEXT.with(|context| context.chunk.replace(ManuallyDrop::new(chunk)));
     drop(ManuallyDrop::into_inner(before));
 }
 
-/// What a poll has left at the door.
+/// The marks that the leaves of a poll have set.
 #[derive(Clone, Copy)]
 pub(crate) struct Marks(u8);
 
 impl Marks {
-    /// The task asked to be queued again.
+    /// Whether the task is to be queued again.
     #[inline]
     pub(crate) fn again(self) -> bool {
         self.flags() & AGAIN != 0
     }
 
-    /// The same, the record put down elsewhere.
+    /// The same marks without the record, which has been moved to another place.
     pub(crate) fn without_record(self) -> Self {
         Marks(self.0 & !(RECORDED as u8))
     }
@@ -298,22 +305,22 @@ impl Marks {
         self.flags() & RECORDED
     }
 
-    /// The same, and `Flags::QUEUED` if the task asked to be queued again.
+    /// The same, and `Flags::QUEUED` if the task is to be queued again.
     #[inline]
     pub(crate) fn flags(self) -> u32 {
         self.0.into()
     }
 }
 
-/// The poll has ended: what it has left.
+/// Ends the poll and returns its marks.
 #[inline]
 pub(crate) fn end_poll() -> Marks {
-    // One byte, as the compiler has one byte written when a mark is made: who reads more than was
-    // written last waits until that is through.
+    // A load of one byte, because the compiler stores one byte when a mark is set: see store
+    // forwarding in `task/state.rs`.
     CONTEXT.with(|context| Marks(context.marks.get() as u8))
 }
 
-/// Nobody runs any more: a poll has panicked.
+/// Ends the running of a task whose poll has panicked.
 pub(crate) fn stop_running() -> Option<TaskRef> {
     forget_poll();
     let task = with_polled_task(TaskRef::clone);
@@ -323,7 +330,7 @@ pub(crate) fn stop_running() -> Option<TaskRef> {
     task
 }
 
-/// What the last poll offered to its leaves is nobody's any more: a program's code comes next.
+/// Clears what the last poll provided to its leaves, before code of a program runs outside a poll.
 pub(crate) fn forget_poll() {
     CONTEXT.with(|context| context.offer(NO_WAKER, Ambient::CLEAR));
 }

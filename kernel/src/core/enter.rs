@@ -1,11 +1,11 @@
-//! Which kernel of this thread is the current one.
+//! The current kernel of the thread.
 use std::rc::Rc;
 
 use crate::core::current::{Address, CONTEXT, NO_WAKER, try_with};
 use crate::core::state::Core;
 use crate::parts::scopes::Ambient;
 
-/// While this lives, its kernel is the current one of the thread.
+/// While this value exists, its kernel is the current one of the thread.
 pub(crate) struct Entered {
     outer: Option<Rc<Core>>,
     waker: Address,
@@ -13,9 +13,10 @@ pub(crate) struct Entered {
 }
 
 impl Entered {
-    /// Makes `core` current. Only `Kernel` and `Core::abort` do this, and `Kernel::run` refuses
-    /// when another kernel is current; dropping a kernel inside another one is allowed, hence
-    /// `outer`, and the waker and the ambient of the poll that goes on there are hidden meanwhile.
+    /// Makes `core` current. Only `Kernel` and `Core::abort` do this, and `Kernel::run` refuses to
+    /// run when another kernel is current. But a kernel may be dropped inside another one. Then
+    /// `outer` keeps the other kernel, and the waker and the ambient of its current poll are hidden
+    /// meanwhile.
     pub(crate) fn new(core: &Rc<Core>) -> Self {
         let outer = swap(Some(core.clone()));
         CONTEXT.with(|context| {
@@ -25,7 +26,7 @@ impl Entered {
         })
     }
 
-    /// Makes `core` current, unless it is.
+    /// Makes `core` current, unless it already is.
     pub(crate) fn unless_current(core: &Rc<Core>) -> Option<Self> {
         (!is_current(core)).then(|| Entered::new(core))
     }
@@ -33,10 +34,11 @@ impl Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        // The kernel may drop with the last reference: outside the thread-local's borrow.
+        // This may drop the last reference to the kernel, so it is done outside the borrow of the
+        // thread-local.
         let inner = swap(self.outer.take());
         CONTEXT.with(|context| context.offer(self.waker, self.ambient));
-        // What was hidden may have been cancelled meanwhile.
+        // The hidden task may have been cancelled meanwhile.
         let outer = try_with(Rc::clone);
         if let Some(outer) = outer {
             outer.refresh();

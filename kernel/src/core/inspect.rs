@@ -1,4 +1,4 @@
-//! The tree of tasks as it stands: what the monitor shows.
+//! Information about the tasks of a kernel, as the monitor shows it.
 
 use std::fmt;
 use std::panic::Location;
@@ -21,9 +21,10 @@ pub enum TaskState {
     Ready,
     /// Being polled.
     Running,
-    /// Parked in a leaf of this kind, as in `SLEEP` or `EVENT_WAIT`. Of several leaves, one.
+    /// Parked in a leaf of this kind, as in `SLEEP` or `EVENT_WAIT`. If it is parked in several
+    /// leaves, this is one of them.
     Parked(&'static str),
-    /// Parked, but in no leaf of Curium's: no cancellation reaches it there.
+    /// Parked, but in no leaf of Curium's, so no cancellation reaches it there.
     Foreign,
     /// Ended; a handle still holds its outcome.
     Ended,
@@ -41,35 +42,35 @@ impl fmt::Display for TaskState {
     }
 }
 
-/// One parked leaf.
+/// A parked leaf.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct ParkedAt {
-    /// What it waits for, as in `SLEEP`.
+    /// The kind of leaf, as in `SLEEP`.
     pub kind: &'static str,
-    /// Where in the program: the file and line that called the leaf.
+    /// The file and line of the program that called the leaf.
     pub site: &'static Location<'static>,
-    /// Since when, as of the turn of the kernel in which it parked.
+    /// The time at which it parked, as of that turn of the run loop.
     pub since: Instant,
 }
 
-/// A task as it stood when it was asked about.
+/// A task at the moment of the query.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct TaskInfo {
-    /// Its name for the kernel.
+    /// The name of the task within its kernel.
     pub id: TaskId,
-    /// The task that spawned it; it may have ended since.
+    /// The task that spawned it. That task may have ended since.
     pub parent: Option<TaskId>,
-    /// As given to `spawn_named`, else the type of its future.
+    /// The name given to `spawn_named`, otherwise the type of its future.
     pub name: String,
     /// What it is doing.
     pub state: TaskState,
-    /// How often it was polled; begins again at 0 after 2^32.
+    /// The number of polls. It starts again at 0 after 2^32.
     pub cycles: u64,
-    /// Where it is parked, all leaves of it; a task inside `join!` or `select!` has several.
+    /// All leaves that it is parked in. A task inside `join!` or `select!` has several.
     pub parked: Vec<ParkedAt>,
-    /// The earliest timeout that bounds it, if any.
+    /// The earliest deadline of the timeouts around it, if any.
     pub deadline: Option<Instant>,
     /// Whether a cancellation was requested.
     pub cancelled: bool,
@@ -78,13 +79,13 @@ pub struct TaskInfo {
 }
 
 impl TaskInfo {
-    /// Where it is parked, if anywhere.
+    /// The place where it is parked, if it is parked. Of several leaves, the first.
     pub fn site(&self) -> Option<&'static Location<'static>> {
         self.parked.first().map(|leaf| leaf.site)
     }
 }
 
-/// The id, the state and the name, and where it is parked: the first leaves of many.
+/// The id, the state, the name, and the leaves that it is parked in, up to a limit.
 impl fmt::Display for TaskInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.id, self.state, self.name)?;
@@ -98,13 +99,13 @@ impl fmt::Display for TaskInfo {
     }
 }
 
-/// Leaves of a task that are shown; a `join_all` may have thousands.
+/// The number of leaves of a task that are shown. A `join_all` may have thousands.
 const SHOWN_LEAVES: usize = 8;
 
-/// Tasks that are shown in a report.
+/// The number of tasks that are shown in a report.
 const SHOWN_TASKS: usize = 20;
 
-/// A line for each task, the first ones of many.
+/// One line for each task, up to a limit.
 pub(crate) struct TaskList<'a>(pub(crate) &'a [TaskInfo]);
 
 impl fmt::Display for TaskList<'_> {
@@ -118,7 +119,7 @@ impl fmt::Display for TaskList<'_> {
 }
 
 impl TaskRef {
-    /// Where it is parked, by the one record that there is room for at its place.
+    /// The record of the leaf in its slot, if it is valid.
     pub(crate) fn parked(&self) -> Option<Parked> {
         let polled = self.core().running.get() == self.id() && current::has_recorded();
         let there = polled || self.flags.any(Flags::PARKED);
@@ -165,7 +166,7 @@ impl Core {
         leaves
     }
 
-    /// Whether no leaf of ours is parked in it.
+    /// Whether it is parked in no leaf of Curium's.
     pub(crate) fn has_no_leaf(&self, cell: &TaskRef) -> bool {
         cell.parked().is_none() && self.leaves(cell).is_empty()
     }
@@ -192,14 +193,14 @@ impl Core {
         }
     }
 
-    /// Everybody who has not ended, in order of spawning.
+    /// All tasks that have not ended, in order of spawning.
     pub(crate) fn infos(&self) -> Vec<TaskInfo> {
         self.live_cells().iter().map(|cell| self.info(cell)).collect()
     }
 
     pub(crate) fn live_cells(&self) -> Vec<TaskRef> {
         if self.live() == 0 {
-            // Thousands of ended ones may still have their places.
+            // The cells of thousands of ended tasks may still be occupied.
             return Vec::new();
         }
         let mut cells: Vec<_> =
@@ -213,17 +214,17 @@ impl Core {
 ///
 /// # Panics
 ///
-/// Outside a kernel.
+/// Panics outside a kernel.
 #[track_caller]
 pub fn tasks() -> Vec<TaskInfo> {
     current::with("kernel::tasks", |core| core.infos())
 }
 
-/// The task that runs now.
+/// The task that is being polled.
 ///
 /// # Panics
 ///
-/// Outside a kernel, and in a destructor that the kernel itself runs between tasks.
+/// Panics outside a kernel, and in a destructor that the kernel itself runs between tasks.
 #[track_caller]
 pub fn current_task() -> TaskInfo {
     let info =

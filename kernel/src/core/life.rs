@@ -1,5 +1,4 @@
-//! From spawn to release: the life of a task as the kernel leads it. The states are drawn in
-//! `task/cell.rs`.
+//! The life of a task from spawn to release. The states are drawn in `task/cell.rs`.
 
 use std::fmt;
 use std::pin::Pin;
@@ -14,17 +13,17 @@ use crate::task::cell::{TaskCell, TaskEnd};
 use crate::task::chunk::Origin;
 use crate::task::state::Flags;
 
-/// The box of an ended task is kept for the next one of its type up to this size.
+/// Up to this size, the box of an ended task is kept for the next one of its type.
 const KEEP_BODY: usize = 1024;
 
 /// The body of a task with a future of type `F` and the error `E`.
 pub(crate) type SlotOf<F, E> = Slot<F, <<F as Future>::Output as TaskOutput<E>>::Value, E>;
 
-/// Picks the way by which a future becomes a task: boxed first if it is large.
+/// Chooses the function that makes a task of a future: a large future is boxed first.
 ///
-/// A way is a function, because an unoptimized build copies a future once for each function that it
-/// is passed to and once for each branch of these; each copy of a large one takes its size of the
-/// stack.
+/// The choice is between functions, because an unoptimized build copies a future once for each
+/// function that it is passed to, and once for each branch in one. Each copy of a large future
+/// takes its size on the stack.
 #[inline(always)]
 pub(crate) fn way<F, E, W>(large: W, small: W) -> W
 where
@@ -35,8 +34,8 @@ where
 }
 
 impl Core {
-    /// Makes a task of a small future and queues it. The caller holds one of its `holders`, and
-    /// lets what a closed kernel refuses be dropped: [`TaskRef::refuse_if_closed`].
+    /// Makes a task of a small future and queues it. The caller owns one of its `holders`, and
+    /// calls [`TaskRef::refuse_if_closed`], which drops the future if the kernel is closed.
     pub(crate) fn admit<F, E>(
         self: &Rc<Self>,
         future: F,
@@ -47,7 +46,8 @@ impl Core {
         F::Output: TaskOutput<E>,
         E: fmt::Debug + 'static,
     {
-        // Early, as it is copied again below: right after the writes, the copy would wait for them.
+        // The copy is made early: it is copied again below, and a copy right after the writes would
+        // stall on store forwarding.
         let mut next = Some(future);
         let task = self.reserve(std::any::type_name::<F>);
         let cell = &*task;
@@ -63,7 +63,7 @@ impl Core {
         task
     }
 
-    /// The same for a future that is in its box already.
+    /// The same for a future that is already boxed.
     #[inline(never)]
     pub(crate) fn admit_boxed(
         self: &Rc<Self>,
@@ -78,7 +78,7 @@ impl Core {
         task
     }
 
-    /// A cell for a new task, without a body but perhaps with the box of the last one.
+    /// Takes a cell for a new task. It has no body, but perhaps the box of an earlier one.
     #[inline(always)]
     fn reserve(self: &Rc<Self>, type_name: fn() -> &'static str) -> TaskRef {
         let (task, serial) = self.tasks.borrow_mut().admit(self);
@@ -87,7 +87,7 @@ impl Core {
         task
     }
 
-    /// The task has its body: it lives, and is queued.
+    /// The task has its body: sets its flags and queues it.
     #[inline(always)]
     fn begin(
         &self,
@@ -105,8 +105,8 @@ impl Core {
         }
     }
 
-    /// The rest for a member of a group, or while the kernel comes down; once it is closed, nothing
-    /// ([`settle`](TaskRef::refuse_if_closed)).
+    /// The slow path of `begin`: for a member of a group, and during the shutdown. Does nothing
+    /// once the kernel is closed ([`TaskRef::refuse_if_closed`]).
     #[inline(never)]
     fn admit_special(&self, cell: &TaskRef, owner: Option<(&dyn Owner, bool)>) {
         if self.stage.get() == Stage::Closed {
@@ -124,17 +124,17 @@ impl Core {
         }
     }
 
-    /// A cell for the main task.
+    /// Takes a cell for the main task.
     pub(crate) fn admit_main(self: &Rc<Self>) -> TaskRef {
         let (task, serial) = self.tasks.borrow_mut().admit(self);
         task.begin(serial);
         task.flags.become_alive(Flags::MAIN);
-        // Who has no body is main: not the box of an earlier tenant.
+        // The main task has no body, so it does not keep the box of an earlier task.
         drop(task.body.take());
         task
     }
 
-    /// A task ended: tells its group and whoever joins it.
+    /// Ends a task: informs its group and wakes its joiners.
     #[inline]
     pub(crate) fn finish(&self, task: &TaskRef, end: TaskEnd, echo: CarriesCancel) {
         let cell = &**task;
@@ -159,7 +159,7 @@ impl Core {
         }
     }
 
-    /// The poll of a task gave its output.
+    /// The poll of a task returned its output.
     #[inline(always)]
     pub(crate) fn returned(&self, task: &TaskRef, verdict: Verdict) {
         match verdict {
@@ -174,7 +174,7 @@ impl Core {
         self.finish(cell, if told { TaskEnd::Cancelled } else { TaskEnd::Failed }, echo);
     }
 
-    /// One holder fewer.
+    /// Removes one holder.
     #[inline]
     pub(crate) fn drop_holder(&self, cell: &TaskRef) {
         let left = cell.holders.get() - 1;
@@ -184,7 +184,7 @@ impl Core {
         }
     }
 
-    /// Frees the cell of an ended task that nobody holds; reports a failure that nobody took (K6).
+    /// Frees the cell of an ended task without holders. Reports a failure that was not taken (K6).
     #[inline(never)]
     pub(crate) fn release(&self, task: &TaskRef) {
         let cell = &**task;
@@ -200,7 +200,7 @@ impl Core {
 }
 
 impl TaskRef {
-    /// Drops the future of a new task if its kernel is closed: no borrow of it may be held.
+    /// Drops the future of a new task if its kernel is closed. No borrow of the kernel may be held.
     #[inline]
     pub(crate) fn refuse_if_closed(&self) {
         if !self.flags.any(Flags::QUEUED) {

@@ -1,4 +1,4 @@
-//! The outcome of an ended task: kept while something holds it, taken once.
+//! The outcome of an ended task. It is kept while it has holders, and taken once.
 
 use std::rc::Rc;
 
@@ -26,7 +26,7 @@ pub(crate) fn take_outcome<T: 'static, E: 'static>(cell: &TaskRef) -> Result<T, 
     }
 }
 
-/// Keeps an ended task's cell, and so its outcome, from being let again.
+/// Keeps the cell of an ended task, and so its outcome, from being reused.
 pub(crate) struct Hold(TaskRef);
 
 impl Hold {

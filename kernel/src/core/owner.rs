@@ -1,7 +1,7 @@
-//! What owns tasks beside their kernel: a group, as far as the kernel has to know it.
+//! Owners of tasks beside the kernel: the interface of the kernel to groups.
 //!
-//! The kernel tells an owner of its tasks and knows nothing else of it. The calls are dynamic, and
-//! out of line: a plain task has no owner and makes none.
+//! The kernel informs an owner about its tasks and knows nothing else of it. The calls are dynamic
+//! and out of line: a plain task has no owner and makes none.
 
 use std::rc::Rc;
 
@@ -14,13 +14,13 @@ use crate::parts::list::shrink_slab;
 use crate::task::cell::TaskEnd;
 
 pub(crate) trait Owner {
-    /// Takes a new task in. Gives the reason if it is born cancelled.
+    /// Takes a new task in. Returns the reason if the task must be cancelled at once.
     fn adopt(&self, core: &Core, task: &TaskRef, daemon: bool) -> Option<CancelReason>;
 
-    /// A task of its has ended.
+    /// A task of this owner has ended.
     fn ended(&self, core: &Core, task: &TaskRef, end: TaskEnd);
 
-    /// A task of its that a cancellation had reached was joined.
+    /// A task of this owner that had received a cancellation was joined.
     fn told(&self, core: &Core, task: &TaskRef);
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct Owners {
 }
 
 impl Owners {
-    /// Gives back the room that a burst took.
+    /// Releases the memory that a burst took.
     pub(crate) fn shrink(&mut self) {
         shrink_slab(&mut self.owners);
     }
@@ -48,7 +48,7 @@ impl Owners {
         (*named == id).then_some(owner)
     }
 
-    /// Adds the owner that `make` makes of its name.
+    /// Adds the owner that `make` makes for a new name.
     pub(crate) fn add<O: Owner + 'static>(&mut self, make: impl FnOnce(GroupId) -> O) -> Rc<O> {
         self.opened = self.opened.wrapping_add(1);
         let entry = self.owners.vacant_entry();
@@ -66,13 +66,13 @@ impl Owners {
 }
 
 impl Core {
-    /// The owner of a task, if it has one that has not ended.
+    /// The owner of a task, if it has one that still exists.
     #[inline]
     fn owner_of(&self, task: &TaskRef) -> Option<Rc<dyn Owner>> {
         self.owners.borrow().get(task.group()).cloned()
     }
 
-    /// A task that has an owner, or had one, has ended.
+    /// A task that has or had an owner has ended.
     #[inline(never)]
     pub(crate) fn owned_ended(&self, task: &TaskRef, end: TaskEnd) {
         if let Some(owner) = self.owner_of(task) {
@@ -80,7 +80,7 @@ impl Core {
         }
     }
 
-    /// A task that a cancellation had reached was joined.
+    /// A task that had received a cancellation was joined.
     #[cold]
     pub(crate) fn tell_owner(&self, task: &TaskRef) {
         if let Some(owner) = self.owner_of(task) {

@@ -1,11 +1,11 @@
-//! FIFO waiters with hand-over: what every primitive of `sync` stands on.
+//! FIFO wait queues with hand-over: the base of every primitive of `sync`.
 //!
-//! A release gives what it releases to the oldest waiter, at once: nobody who comes later can take
-//! it first, and the waiter owns it before it has run. A waiter that then dies passes it on
+//! A release hands what it releases to the oldest waiter at once. A later caller cannot take it
+//! first, and the waiter owns it before it runs. A waiter that is then dropped passes it on
 //! (`Handoff::pass_on`); one that is cancelled keeps it (C1). Source: the parking lot of trio and
-//! `join_with_cleanup` of lilos; what this deliberately lacks is waking without handing over.
+//! `join_with_cleanup` of lilos. Waking without handing over is left out on purpose.
 //!
-//! It needs no kernel: waiters may be polled by any executor of the thread.
+//! It needs no kernel: waiters may be polled by any executor on the thread.
 
 use std::task::{Context, Poll};
 
@@ -15,34 +15,35 @@ use crate::parts::list::NONE;
 
 pub use crate::parts::fifo::WaitSlot;
 
-/// Waiters in order of arrival, each of which will be handed a `T`.
+/// Waiters in order of arrival. Each of them is handed a `T`.
 pub struct WaitQueue<T = ()>(Fifo<Waiter, T>);
 
 impl<T> WaitQueue<T> {
-    /// An empty queue; it allocates at its first waiter.
+    /// An empty queue. It allocates for its first waiter.
     pub const fn new() -> Self {
         WaitQueue(Fifo::new())
     }
 
-    /// How many wait.
+    /// The number of waiters.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether nobody waits.
+    /// Whether there are no waiters.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// What the oldest waiter asked for, if anybody waits: the `weight` of its [`poll_enter`].
+    /// The `weight` that the oldest waiter passed to [`poll_enter`], if there is a waiter.
     ///
     /// [`poll_enter`]: WaitQueue::poll_enter
     pub fn oldest_weight(&self) -> Option<usize> {
         self.0.oldest_weight()
     }
 
-    /// Takes what was handed over to `slot`; else puts it at the end of the queue, or leaves it in
-    /// its place, to be woken as `cx` says. `weight` is how much it asks for, 1 for most.
+    /// Takes the value that was handed over to `slot`. Without one, puts the waiter at the end of
+    /// the queue, or leaves it where it is, to be woken by the waker of `cx`. `weight` is the
+    /// amount it requests, 1 for most.
     pub fn poll_enter(&self, slot: &mut WaitSlot, weight: usize, cx: &Context<'_>) -> Poll<T> {
         self.0.poll_enter(slot, weight, cx)
     }
@@ -52,17 +53,18 @@ impl<T> WaitQueue<T> {
         &self.0
     }
 
-    /// Hands `value` to the oldest waiter and wakes it; gives it back if nobody waits.
+    /// Hands `value` to the oldest waiter and wakes it. Returns the value if there is no waiter.
     pub fn hand_over(&self, value: T) -> Result<(), T> {
         self.0.hand_over(value)
     }
 
-    /// Hands to everybody who waits now, oldest first, and wakes them.
+    /// Hands a value to every present waiter, oldest first, and wakes them.
     pub fn hand_over_all(&self, value: impl FnMut() -> T) {
         self.0.hand_over_all(value);
     }
 
-    /// Takes the waiter out. Gives what it had been handed, which somebody must now pass on.
+    /// Removes the waiter. Returns the value that it had been handed, which the caller must pass
+    /// on.
     pub fn leave(&self, slot: &mut WaitSlot) -> Option<T> {
         self.0.leave(slot).0
     }
@@ -94,7 +96,8 @@ impl<T> Fifo<Waiter, T> {
         if stale { self.retarget(slot, at, cx) } else { Poll::Pending }
     }
 
-    /// The same for a task that polls the wait itself. False: that is not enough to go by.
+    /// The same for a task that polls the wait with its own waker. False: the caller must use
+    /// `poll_enter`.
     #[inline]
     pub(crate) fn enter_task(&self, slot: &mut WaitSlot, weight: usize, task: &TaskRef) -> bool {
         let at = slot.0;
@@ -105,7 +108,7 @@ impl<T> Fifo<Waiter, T> {
         self.list.borrow_mut().who(at).is_task(task)
     }
 
-    /// It waits, to be woken otherwise than it said.
+    /// Replaces the waker of a waiter, unless it was handed something.
     #[cold]
     fn retarget(&self, slot: &mut WaitSlot, at: u32, cx: &Context<'_>) -> Poll<T> {
         let mut other = Waiter::of(cx);
@@ -115,7 +118,7 @@ impl<T> Fifo<Waiter, T> {
             std::mem::swap(who, &mut other);
             Poll::Pending
         } else {
-            // While a program's code cloned the waker.
+            // A value was handed over while code of a program cloned the waker.
             slot.0 = NONE;
             Poll::Ready(list.take_handed(at))
         };
@@ -132,7 +135,7 @@ impl<T> Fifo<Waiter, T> {
 
     /// See [`WaitQueue::hand_over_all`].
     pub(crate) fn hand_over_all(&self, mut value: impl FnMut() -> T) {
-        // One after the other, as waking may run foreign code that enters or leaves the queue.
+        // One after the other, because waking may run foreign code that changes the queue.
         for _ in 0..self.len() {
             if self.hand_over(value()).is_err() {
                 break;

@@ -1,9 +1,9 @@
-//! What the kernel has to say that no `Result` can carry: failures nobody took, tasks that do not
-//! end.
+//! Reports: what the kernel must tell a program and cannot return in a `Result`, such as failures
+//! that nothing took and tasks that do not end.
 //!
-//! To the builder's sink if there is one; else to `tracing`, and to standard error if nobody
-//! listens there. Reports are never about speed, so the text is made only when there is something
-//! to say.
+//! A report goes to the sink of the builder if there is one. Otherwise it goes to `tracing`, or to
+//! standard error if `tracing` has no subscriber for it. Reports are rare, so the text is made only
+//! when it is needed.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,32 +16,33 @@ use crate::id::TaskId;
 use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
 
-/// Takes the kernel's reports instead of `tracing` or standard error.
+/// Receives the reports of the kernel instead of `tracing` or standard error.
 pub(crate) type Sink = Box<dyn Fn(&Report<'_>)>;
 
-/// Something that somebody should hear about. Shown with `Display`.
+/// A message of the kernel to the program. Shown with `Display`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Report<'a> {
-    /// A task failed or panicked, and nobody took its outcome.
+    /// A task failed or panicked, and its outcome was not taken.
     Failed(Failure<'a>),
-    /// Code of a program that the kernel called outside a task panicked.
+    /// Code of the program that the kernel called outside a task panicked.
     PanicOutsideTask {
-        /// What it was.
+        /// The kind of code.
         code: ProgramCode,
         /// The message of the panic.
         message: &'a str,
     },
-    /// A task was aborted because the grace it had been given was over.
+    /// A task was aborted because its grace period was over.
     OutOfGrace(&'a TaskInfo),
     /// The shutdown waits for these tasks.
     Stuck(&'a [TaskInfo]),
-    /// Nothing has run for the time that [`report_hangs`](crate::Builder::report_hangs) was given,
-    /// and nothing but a waker could end that: these tasks wait.
+    /// No task has run for the time given to [`report_hangs`](crate::Builder::report_hangs), and
+    /// only a waker could change that. These tasks are parked.
     Hang(&'a [TaskInfo]),
-    /// A cancelled task is parked in a future that is not Curium's, so nothing can reach it there.
+    /// A cancelled task is parked in a future that is not Curium's, so no cancellation reaches it
+    /// there.
     Foreign(&'a TaskInfo),
-    /// One poll of a task kept the whole kernel waiting for so long.
+    /// One poll of a task blocked the kernel for a long time.
     LongPoll {
         /// The task, after that poll.
         task: &'a TaskInfo,
@@ -50,14 +51,15 @@ pub enum Report<'a> {
     },
     /// Destructors keep spawning tasks after the kernel closed.
     Late {
-        /// How many were dropped unpolled; further ones are leaked, so that closing ends.
+        /// The number of futures that were dropped without a poll. Further ones are leaked, so that
+        /// closing ends.
         limit: u32,
     },
-    /// The body of a timeout ended well, but only after its time was up.
+    /// The body of a timeout returned a value, but only after the deadline.
     Overran {
-        /// By how much.
+        /// The time between the deadline and the end of the body.
         by: Duration,
-        /// The task that it ran in.
+        /// The task that the body ran in.
         task: TaskId,
     },
 }
@@ -66,14 +68,13 @@ pub enum Report<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProgramCode {
-    /// The destructor of a future, of an outcome, or of what else the kernel drops.
+    /// The destructor of a future, of an outcome, or of another value that the kernel drops.
     Destructor,
     /// A waker that is not Curium's.
     Waker,
-    /// The closure that was given to [`Handle::spawn`](crate::Handle::spawn); its task was not
-    /// started.
+    /// The closure given to [`Handle::spawn`](crate::Handle::spawn). Its task was not started.
     Spawn,
-    /// The `Debug` of an error that was to be reported.
+    /// The `Debug` implementation of an error that was to be reported.
     Debug,
 }
 
@@ -90,20 +91,20 @@ impl fmt::Display for ProgramCode {
     }
 }
 
-/// In place of an error whose `Debug` panicked.
+/// Shown for an error whose `Debug` implementation panicked.
 pub(crate) const UNSHOWN: &str = "an error that could not be shown";
 
-/// A failure that nobody took.
+/// A failure that was not taken.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Failure<'a> {
-    /// Which task.
+    /// The task.
     pub task: TaskId,
     /// Its name.
     pub name: &'a str,
-    /// Whether it panicked, or returned an error.
+    /// True if the task panicked, false if it returned an error.
     pub panicked: bool,
-    /// The error or the panic's message, as text.
+    /// The error or the message of the panic, as text.
     pub error: &'a str,
 }
 
@@ -153,7 +154,7 @@ impl Report<'_> {
 }
 
 impl Core {
-    /// Says something to whoever listens. A sink that panics is not asked twice.
+    /// Passes a report to its receiver. A sink that panics is not called again for the same report.
     pub(crate) fn report(&self, report: &Report<'_>) {
         if let Some(sink) = &self.settings.sink {
             let told = catch_unwind(AssertUnwindSafe(|| sink(report)));
@@ -187,7 +188,8 @@ impl Core {
                 Some(text)
             }
             None => {
-                // Out of its cell meanwhile: a program's `Debug` may look at the task (K9).
+                // The body is moved out of its cell meanwhile, because the `Debug` of a program may
+                // inspect the task (K9).
                 let mut text = None;
                 let mut body = cell.body.take();
                 self.guarded(ProgramCode::Debug, || {
@@ -208,7 +210,8 @@ impl Core {
         }));
     }
 
-    /// The name of a task: as given, or the type of its future without the compiler's suffixes.
+    /// The name of a task: the given one, or the type of its future without the suffixes of the
+    /// compiler.
     pub(crate) fn name_of(&self, cell: &TaskRef) -> String {
         if cell.flags.any(Flags::NAMED) {
             if let Some(name) = self.names.borrow().get(&cell.index()) {

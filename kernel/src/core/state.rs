@@ -1,12 +1,12 @@
-//! The state of a kernel, and the small steps on it that everything else is made of.
+//! The state of a kernel, and the small steps on it from which everything else is built.
 //!
-//! Each part sits in a cell of its own, borrowed for a few lines at a time. The six invariants that
+//! Each part is in a cell of its own, which is borrowed for a few lines at a time. Six invariants
 //! take the place of `SAFETY` comments:
 //!
-//! 1. *no user code under a kernel borrow*: no poll, drop, wake or clone of what a program owns
-//!    while one of these cells is borrowed, or the door to them (`current.rs`). What a poll stands
-//!    on, the body of its task and the waker, is out of the cell meanwhile;
-//! 2. *queued at most once*, in the ready queue or in the round that goes on: `Flags::QUEUED`;
+//! 1. *no user code under a kernel borrow*: no poll, drop, wake or clone of a value of a program
+//!    happens while one of these cells or the context of the thread (`current.rs`) is borrowed.
+//!    What a poll uses, the body of the task and the waker, is moved out of its cell meanwhile;
+//! 2. *queued at most once*, in the ready queue or the current batch: `Flags::QUEUED`;
 //! 3. *only tick runs tasks*: waking puts a task on the ready queue and nothing more;
 //! 4. *ids never lie*: see `id.rs`;
 //! 5. *announce sleep, look once more, then sleep*: see `parts/mailbox`;
@@ -51,7 +51,7 @@ pub(crate) type Table = table::Table<Core>;
 /// What waits for a task, or for what a task does.
 pub(crate) type Waiter = waiter::Waiter<Core>;
 
-/// What a kernel is made with.
+/// The settings of a kernel.
 #[derive(Default)]
 pub(crate) struct Settings {
     pub(crate) virtual_clock: bool,
@@ -63,37 +63,38 @@ pub(crate) struct Settings {
     pub(crate) sink: Option<Sink>,
 }
 
-/// How far a kernel's life has come.
+/// The stages in the life of a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// Tasks run.
     Open,
-    /// Everybody was asked to end; new tasks are born cancelled.
+    /// Every task was cancelled; new tasks are cancelled when they are spawned.
     Shutdown,
-    /// What is left is dropped; a new task is dropped at once.
+    /// The remaining tasks are dropped; a new task is dropped at once.
     Closed,
 }
 
-/// Where a source is registered.
+/// The kernel that a source is registered with.
 pub(crate) struct Home {
     pub(crate) remote: Arc<Remote>,
-    /// The poll that knows the source, which must be taken out of it even when its kernel is gone:
-    /// a source remembers that it was registered.
+    /// The registry of the poll. A source must be deregistered from it even after the kernel is
+    /// closed, because a source remembers that it was registered.
     pub(crate) registry: Arc<mio::Registry>,
 }
 
 /// The state of a kernel.
 pub(crate) struct Core {
-    /// Tells the kernels of this process apart.
+    /// Distinguishes the kernels of this process.
     pub(crate) number: u32,
     pub(crate) tasks: RefCell<Table>,
-    /// How many have ended.
+    /// The number of tasks that have ended.
     pub(crate) ended: Cell<u64>,
-    /// The task that is being polled, or nobody. Between the polls of plain tasks it may still be
-    /// the last one that parked, as only kernel code runs there that does not ask (`run/tick.rs`).
+    /// The task that is being polled, or `NOBODY`. Between the polls of plain tasks it may still be
+    /// the task that parked last; only kernel code that does not read it runs there
+    /// (`run/tick.rs`).
     pub(crate) running: Cell<TaskId>,
     pub(crate) ready: RefCell<ReadyQueue>,
-    /// Changes whenever a copy of the ambient may be stale.
+    /// Changes whenever a copy of the ambient may become stale.
     pub(crate) ambient_version: Cell<u64>,
     cancel_seq: Cell<u64>,
     pub(crate) scopes: RefCell<Scopes>,
@@ -104,37 +105,38 @@ pub(crate) struct Core {
     pub(crate) clock: Clock,
     tick_now: Cell<u64>,
     reactor: RefCell<Option<Reactor>>,
-    /// What every registration here keeps; made for the first.
+    /// The value that every registration of this kernel keeps; made for the first one.
     home: RefCell<Option<Arc<Home>>>,
     remote: Arc<Remote>,
-    /// What was taken out of the mailbox and is not served yet.
+    /// Messages that were taken out of the mailbox and are not handled yet.
     pub(crate) post: RefCell<Post>,
-    /// Whether there is any.
+    /// Whether there are any.
     pub(crate) post_left: Cell<bool>,
     pub(crate) stage: Cell<Stage>,
-    /// Jobs on other threads that will come back.
+    /// Jobs on other threads that have not finished.
     pub(crate) jobs: RefCell<HashSet<u64>>,
-    /// Who waits until nothing can run (`testing::settle`).
+    /// The waiters for the moment when no task can run (`testing::settle`).
     pub(crate) settlers: WaitQueue,
-    /// Bodies to drop, one after the other, so that nesting costs no stack (G4).
+    /// Bodies to drop. They are dropped one after the other, so that nesting needs no stack (G4).
     pub(crate) pending_drops: RefCell<Vec<Pin<Box<dyn Body>>>>,
     pub(crate) dropping: Cell<bool>,
-    /// Tasks that were cancelled but are parked with no leaf of ours, and when to say so.
+    /// Cancelled tasks that are parked in no leaf of Curium's, and when to report them.
     pub(crate) foreign: RefCell<VecDeque<(u64, TaskId)>>,
-    /// How often the kernel had nothing to do since many tasks ended; 0 once that is forgotten.
+    /// How often the kernel was idle since many tasks ended; 0 when that is no longer of interest.
     pub(crate) idle_since_burst: Cell<u32>,
     pub(crate) grace_over: Cell<bool>,
-    /// Whether the hang that goes on was reported.
+    /// Whether the current hang was reported.
     pub(crate) hang_told: Cell<bool>,
     pub(crate) report_due: Cell<bool>,
     pub(crate) report_timer: Cell<Option<TimerKey>>,
-    /// Tasks spawned after the kernel closed: bounded, so that closing ends.
+    /// The number of tasks that were spawned after the kernel closed. It is limited, so that
+    /// closing ends.
     pub(crate) late: Cell<u32>,
     pub(crate) settings: Settings,
 }
 
 impl Core {
-    /// Operations that may complete in one poll of a task before it yields (K2).
+    /// The number of operations that may complete in one poll of a task before it yields (K2).
     pub(crate) const BUDGET: i32 = 128;
 
     pub(crate) fn new(settings: Settings) -> io::Result<Rc<Self>> {
@@ -180,7 +182,7 @@ impl Core {
         &self.remote
     }
 
-    /// The counter of cancellations, as a leaf remembers it.
+    /// The counter of cancellations. A parked leaf remembers its value.
     pub(crate) fn cancel_seq(&self) -> u64 {
         self.cancel_seq.get()
     }
@@ -191,19 +193,20 @@ impl Core {
         next
     }
 
-    /// How many tasks have not ended.
+    /// The number of tasks that have not ended.
     pub(crate) fn live(&self) -> usize {
         let live = self.tasks.borrow().spawned() - self.ended.get();
         usize::try_from(live).expect("tasks that live are in memory")
     }
 
-    /// The task of that name, unless its place has been given to another.
+    /// The task of that name, unless its slot was freed.
     pub(crate) fn find(&self, task: TaskId) -> Option<TaskRef> {
         self.tasks.borrow().get(task)
     }
 
-    /// Runs kernel code on the task of this kernel that is being polled, if there is one. It is the
-    /// one at the door then: who sets `running` has put its chunk and name there.
+    /// Runs kernel code on the task of this kernel that is being polled, if there is one. The
+    /// context of the thread refers to the same task: code that sets `running` also sets its chunk
+    /// and name there.
     pub(crate) fn with_running<R>(&self, f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
         if self.running.get() == TaskId::NOBODY { None } else { current::with_polled_task(f) }
     }
@@ -212,12 +215,12 @@ impl Core {
         self.running.get().somebody()
     }
 
-    /// Makes a task ready. On an ended one, or one that is queued already: nothing.
+    /// Makes a task ready. Does nothing if it has ended or is already queued.
     pub(crate) fn wake(&self, task: TaskId) {
         self.wake_in(&self.tasks.borrow(), task);
     }
 
-    /// The same for who has the table open.
+    /// The same for a caller that has borrowed the table.
     #[inline]
     pub(crate) fn wake_in(&self, tasks: &Table, task: TaskId) {
         if tasks.flags(task).is_some_and(Flags::queue) {
@@ -232,7 +235,8 @@ impl Core {
         }
     }
 
-    /// The time of this turn of the kernel: read once, so a little behind.
+    /// The time of this turn of the run loop. The clock is read once for each turn, so the value is
+    /// slightly old.
     pub(crate) fn tick_now(&self) -> u64 {
         self.tick_now.get()
     }
@@ -265,12 +269,12 @@ impl Core {
         drop(waker);
     }
 
-    /// Runs kernel code on the reactor; none once the kernel is closed.
+    /// Runs kernel code on the reactor. None once the kernel is closed.
     pub(crate) fn with_reactor<R>(&self, f: impl FnOnce(&mut Reactor) -> R) -> Option<R> {
         self.reactor.borrow_mut().as_mut().map(f)
     }
 
-    /// What a registration keeps to find back; none when the kernel is closing.
+    /// The value by which a registration finds its kernel. None once the kernel is closed.
     pub(crate) fn home(&self) -> Option<Arc<Home>> {
         let mut home = self.home.borrow_mut();
         if home.is_none() {
@@ -297,7 +301,7 @@ impl Core {
         key
     }
 
-    /// Takes a record away; the caller drops it, and its waker, outside any borrow.
+    /// Removes a record. The caller drops it, and its waker, outside any borrow.
     pub(crate) fn take_record(&self, key: u32) -> Record {
         let mut scopes = self.scopes.borrow_mut();
         let cell = self.find(scopes.records[key as usize].task);
@@ -305,7 +309,7 @@ impl Core {
         scopes.records.remove(key as usize)
     }
 
-    /// Whether a record still says where its leaf is polled and whom to wake.
+    /// Whether a record still has the scope and the waker with which its leaf is polled.
     pub(crate) fn record_fits(
         &self,
         key: u32,

@@ -1,4 +1,4 @@
-//! Waking: what makes a task of this kernel ready, from wherever it is woken.
+//! Waking: everything that makes a task of this kernel ready.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl Wake for TaskWaker {
 }
 
 impl Core {
-    /// Wakes what waited in a structure of this kernel. No borrow of the kernel may be held.
+    /// Wakes a waiter of a data structure of this kernel. No borrow of the kernel may be held.
     pub(crate) fn wake_waiter(&self, waiter: LocalWaiter) {
         match waiter {
             LocalWaiter::Task(task) => self.wake(task),
@@ -39,14 +39,14 @@ impl Core {
         }
     }
 
-    /// Forgets a registration, and wakes who is parked on it.
+    /// Forgets a registration, and wakes the waiters that are parked on it.
     pub(crate) fn forget(&self, token: mio::Token) {
         let parked = self.with_reactor(|reactor| reactor.forget(token));
         parked.into_iter().flatten().flatten().for_each(|waiter| self.wake_waiter(waiter));
     }
 }
 
-/// Wakes somebody else's waker. If it panics, that is reported, and the kernel goes on.
+/// Wakes a foreign waker. If it panics, that is reported, and the kernel continues.
 #[inline(never)]
 pub(crate) fn wake_foreign(waker: Waker) {
     match current::try_with(Rc::clone) {
@@ -56,7 +56,7 @@ pub(crate) fn wake_foreign(waker: Waker) {
 }
 
 impl Waiter {
-    /// Whatever polls now.
+    /// The task that is being polled, or else the waker of `cx`.
     pub(crate) fn of(cx: &Context<'_>) -> Self {
         match current::with_own_task(cx.waker(), TaskRef::clone) {
             Some(task) => Waiter::of_task(task),
@@ -64,7 +64,7 @@ impl Waiter {
         }
     }
 
-    /// Whether waking this wakes whatever polls now.
+    /// Whether waking this wakes the future that is being polled.
     pub(crate) fn is(&self, cx: &Context<'_>) -> bool {
         match self.foreign() {
             Some(waker) => waker.will_wake(cx.waker()),
@@ -77,7 +77,7 @@ impl Waiter {
     pub(crate) fn wake(self) {
         let (task, foreign) = self.into_parts();
         if let Some(task) = task {
-            // A later tenant of its place is not meant.
+            // A later task in the same slot must not be woken.
             if task.is_current() {
                 task.core().make_ready(&task);
             }
@@ -87,7 +87,7 @@ impl Waiter {
     }
 }
 
-/// What waits for the end of a task.
+/// The waiters for the end of a task.
 impl TaskRef {
     #[inline]
     pub(crate) fn has_waiters(&self) -> bool {
@@ -95,8 +95,8 @@ impl TaskRef {
             || self.any_cold().is_some_and(|rare| !rare.joiners.is_empty())
     }
 
-    /// `core` is the kernel of this task, and so of the one beside the cell: who waits in another
-    /// one stands in the queue.
+    /// `core` is the kernel of this task, and also that of the joiner in the chunk: a joiner in
+    /// another kernel is in the queue.
     #[inline(never)]
     pub(crate) fn wake_waiters(&self, core: &Core) {
         if let Some(joiner) = self.joiner() {
@@ -107,7 +107,7 @@ impl TaskRef {
         }
     }
 
-    /// Whether somebody is parked in a `join` of this task, who will take its outcome.
+    /// Whether a `join` of this task is parked, which will take its outcome.
     pub(crate) fn has_joiners(&self) -> bool {
         self.flags.any(Flags::JOINED) || self.any_cold().is_some_and(|rare| rare.joining.get() > 0)
     }

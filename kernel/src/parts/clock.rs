@@ -1,19 +1,19 @@
-//! The clock of a kernel: the real one, or one that moves only when the kernel says so.
+//! The clock of a kernel: the real one, or one that moves only when the kernel moves it.
 //!
-//! Inside, time is nanoseconds since the kernel was made: one comparison a timer, and 584 years of
-//! room. [`FAR`] stands for a time that never comes.
+//! Inside the kernel, time is nanoseconds since the kernel was made. Comparing two times is one
+//! operation, and the range is 584 years. [`NEVER`] is a time that never comes.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// Never.
+/// A time that never comes.
 pub(crate) const NEVER: u64 = u64::MAX;
 
-/// Where a kernel's time comes from.
+/// The source of time of a kernel.
 #[derive(Debug)]
 pub(crate) struct Clock {
     origin: Instant,
-    /// The same on the system's clock, or a little later, so that nothing is early.
+    /// The same time on the clock of the system, or slightly later, so that nothing fires early.
     started: u64,
     /// None: the real clock.
     virtual_now: Option<Cell<u64>>,
@@ -38,24 +38,24 @@ impl Clock {
         }
     }
 
-    /// Moves a virtual clock on; it never goes back.
+    /// Moves a virtual clock forward; it never goes back.
     pub(crate) fn jump(&self, to: u64) {
         if let Some(now) = &self.virtual_now {
             now.set(now.get().max(to));
         }
     }
 
-    /// An instant as kernel time: 0 if it lies before the kernel.
+    /// Converts an instant to kernel time: 0 if it lies before the start of the kernel.
     pub(crate) fn at(&self, instant: Instant) -> u64 {
         nanos(instant.saturating_duration_since(self.origin))
     }
 
-    /// Kernel time as an instant. None for what no instant can show.
+    /// Converts kernel time to an instant. None if no instant can represent it.
     pub(crate) fn instant(&self, at: u64) -> Option<Instant> {
         if at == NEVER { None } else { self.origin.checked_add(Duration::from_nanos(at)) }
     }
 
-    /// The time `duration` from now; `FAR` for what is more than 584 years off.
+    /// The time `duration` from now; `NEVER` if that is more than 584 years away.
     pub(crate) fn after(&self, duration: Duration) -> u64 {
         Clock::later(self.now(), duration)
     }
@@ -65,7 +65,7 @@ impl Clock {
     }
 }
 
-/// The system's clock: on Linux, that of `Instant`, without the way there and back.
+/// The clock of the system. On Linux it is the clock of `Instant`, read without the conversion.
 #[cfg(target_os = "linux")]
 #[inline]
 fn system_nanos(_origin: Instant) -> u64 {

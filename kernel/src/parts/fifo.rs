@@ -1,21 +1,21 @@
-//! First come, first served: a list of those that wait, each of which is handed a thing.
+//! A first-come, first-served list of waiters. Each of them is handed a value.
 //!
-//! It wakes nothing: whoever hands a thing over is told what to wake.
+//! It wakes nothing: the code that hands a value over receives the waiter and wakes it.
 
 use std::cell::{Cell, RefCell};
 
 use crate::parts::KEEP;
 use crate::parts::list::NONE;
 
-/// What waits: nobody, or what is to be woken.
+/// What a node wakes; it may be empty.
 pub(crate) trait Wakeable: Default {
     fn is_somebody(&self) -> bool;
 
-    /// Leaves nobody.
+    /// Takes the content and leaves it empty.
     fn take(&mut self) -> Self;
 }
 
-/// Waiters `W` in order of arrival, each of which will be handed a `T`.
+/// Waiters `W` in order of arrival. Each of them is handed a `T`.
 pub(crate) struct Fifo<W, T> {
     waiting: Cell<u32>,
     pub(crate) list: RefCell<List<W, T>>,
@@ -23,16 +23,16 @@ pub(crate) struct Fifo<W, T> {
 
 pub(crate) struct List<W, T> {
     nodes: Vec<Node<W, T>>,
-    /// Nodes that are not free.
+    /// The number of nodes that are not free.
     used: u32,
     head: u32,
     tail: u32,
     free: u32,
 }
 
-/// Entered, it has somebody to wake; `hand_over`: a thing instead; left, or what was handed over
-/// taken: neither, it is free. `waiting` counts those with somebody to wake, which are the
-/// linked ones.
+/// `enter` stores a waiter in the node; `hand_over` replaces the waiter by a value. The node is
+/// free, with neither, after the waiter has left or the value was taken. `waiting` counts the nodes
+/// with a waiter, which are the linked ones.
 struct Node<W, T> {
     previous: u32,
     next: u32,
@@ -41,9 +41,9 @@ struct Node<W, T> {
     handed: Option<T>,
 }
 
-/// The place of one waiter in a queue; belongs to one queue.
+/// The position of one waiter in a queue. It belongs to one queue.
 ///
-/// Not tied to it by a reference, so whoever holds it gives it back by leaving the queue.
+/// It has no reference to the queue, so its owner must leave the queue before dropping it.
 #[derive(Debug)]
 pub struct WaitSlot(pub(crate) u32);
 
@@ -79,7 +79,7 @@ impl<W: Wakeable, T> Fifo<W, T> {
         self.len() == 0
     }
 
-    /// Nodes, free ones included.
+    /// The number of nodes, including free ones.
     #[cfg(test)]
     pub(crate) fn nodes(&self) -> usize {
         self.list.borrow().nodes.len()
@@ -90,7 +90,7 @@ impl<W: Wakeable, T> Fifo<W, T> {
         list.nodes.get(list.head as usize).map(|node| node.weight)
     }
 
-    /// Puts a waiter at the end; `seat` puts what to wake into its node.
+    /// Adds a waiter at the end; `seat` writes what to wake into its node.
     #[inline]
     pub(crate) fn enter(&self, slot: &mut WaitSlot, weight: usize, seat: impl FnOnce(&mut W)) {
         slot.0 = self.list.borrow_mut().push(weight, seat);
@@ -117,7 +117,8 @@ impl<W: Wakeable, T> Fifo<W, T> {
         list.nodes.get(slot.0 as usize).is_some_and(|node| node.handed.is_some())
     }
 
-    /// Hands `value` to the oldest waiter, which the caller wakes; gives it back if none waits.
+    /// Hands `value` to the oldest waiter, which the caller wakes. Returns the value if there is
+    /// none.
     #[inline]
     pub(crate) fn hand(&self, value: T) -> Result<W, T> {
         if self.is_empty() {
@@ -127,8 +128,8 @@ impl<W: Wakeable, T> Fifo<W, T> {
         Ok(self.list.borrow_mut().hand_over(value))
     }
 
-    /// Takes the waiter out. Gives what it had been handed, which must now be passed on, and what
-    /// it would have woken, which the caller drops where no borrow is held.
+    /// Removes the waiter. Returns the value that it had been handed, which the caller must pass
+    /// on, and what it would have woken, which the caller drops where no borrow is held.
     pub(crate) fn leave(&self, slot: &mut WaitSlot) -> (Option<T>, W) {
         let at = std::mem::replace(&mut slot.0, NONE);
         if at == NONE {
@@ -149,13 +150,13 @@ impl<W: Wakeable, T> Fifo<W, T> {
 }
 
 impl<W: Wakeable, T> List<W, T> {
-    /// What the node of a waiter wakes; nobody, if it was handed something.
+    /// What the node of a waiter wakes. Empty if a value was handed to it.
     #[inline]
     pub(crate) fn who(&mut self, at: u32) -> &mut W {
         &mut self.nodes[at as usize].who
     }
 
-    /// A node at the end; `seat` puts whom to wake into it.
+    /// Adds a node at the end; `seat` writes what to wake into it.
     #[inline(always)]
     fn push(&mut self, weight: usize, seat: impl FnOnce(&mut W)) -> u32 {
         let at = if self.free == NONE { self.grow() } else { self.free };
@@ -184,7 +185,7 @@ impl<W: Wakeable, T> List<W, T> {
         at
     }
 
-    /// One more node, free.
+    /// Adds a free node.
     #[cold]
     fn grow(&mut self) -> u32 {
         let at = u32::try_from(self.nodes.len()).expect("fewer than 2^32 waiters");
@@ -213,7 +214,7 @@ impl<W: Wakeable, T> List<W, T> {
         self.freed();
     }
 
-    /// One node fewer is in use. After a burst of waiters their room is given back.
+    /// Counts one node as free. Releases the memory after a burst of waiters.
     #[inline]
     fn freed(&mut self) {
         self.used -= 1;
@@ -222,7 +223,7 @@ impl<W: Wakeable, T> List<W, T> {
         }
     }
 
-    /// To the oldest, which there is: whom to wake.
+    /// Hands a value to the oldest waiter, which must exist. Returns what to wake.
     #[inline]
     fn hand_over(&mut self, value: T) -> W {
         let node = &mut self.nodes[self.head as usize];
@@ -236,7 +237,7 @@ impl<W: Wakeable, T> List<W, T> {
         who
     }
 
-    /// What was handed to a waiter, whose node is free then.
+    /// Takes the value that was handed to a waiter, and frees its node.
     #[inline]
     fn take_if_handed(&mut self, at: u32) -> Option<T> {
         let node = &mut self.nodes[at as usize];

@@ -1,5 +1,5 @@
-//! Doubly linked lists through the entries of an arena: O(1) in and out, no allocation of their
-//! own.
+//! Doubly linked lists through the entries of an arena. Insertion and removal are O(1) and allocate
+//! nothing.
 
 use slab::Slab;
 
@@ -19,7 +19,7 @@ impl ListLinks {
     pub(crate) const ALONE: ListLinks = ListLinks { previous: NONE, next: NONE };
 }
 
-/// An entry that stands in one list.
+/// An entry that is in at most one list.
 pub(crate) trait Linked {
     fn links(&mut self) -> &mut ListLinks;
 }
@@ -32,7 +32,7 @@ pub(crate) fn push_front<T: Linked>(arena: &mut Slab<T>, head: u32, entry: u32) 
     }
 }
 
-/// Takes `entry` out of its list. Gives the new head if it was the head.
+/// Takes `entry` out of its list. Returns the new head if `entry` was the head.
 pub(crate) fn unlink<T: Linked>(arena: &mut Slab<T>, entry: u32) -> Option<u32> {
     let ListLinks { previous, next } = *arena[entry as usize].links();
     if next != NONE {
@@ -45,7 +45,7 @@ pub(crate) fn unlink<T: Linked>(arena: &mut Slab<T>, entry: u32) -> Option<u32> 
     None
 }
 
-/// Gives back what an arena has no use for: as far as its last entry, unless it is small.
+/// Releases unused memory of an arena after its last entry, unless the arena is small.
 pub(crate) fn shrink_slab<T>(arena: &mut Slab<T>) {
     if arena.capacity() > KEEP && arena.len() < arena.capacity() / 4 {
         arena.shrink_to_fit();

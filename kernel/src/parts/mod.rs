@@ -1,5 +1,5 @@
-//! Data structures that name no other room: lists, the clock, the timers, the ready queue, the tree
-//! of scopes, the mailbox and the reactor.
+//! Data structures that depend on no other module of the kernel but `id` and `error`: lists, the
+//! clock, the timers, the ready queue, the tree of scopes, the mailbox and the reactor.
 
 pub(crate) mod clock;
 pub(crate) mod fifo;
@@ -11,5 +11,5 @@ pub(crate) mod scopes;
 pub(crate) mod timers;
 pub(crate) mod waiter;
 
-/// Room for so many entries of a kind is kept after a burst.
+/// The number of entries for which a data structure keeps memory after a burst.
 pub(crate) const KEEP: usize = 1024;

@@ -1,18 +1,18 @@
-//! The ready queue: FIFO, or shuffled by a seed; and the round that is taken out of it.
+//! The ready queue: FIFO, or shuffled by a seed; and the batch that is taken out of it.
 
 use std::cell::RefCell;
 
 use crate::parts::KEEP;
 
-/// The tasks that will be polled next, behind those of the round that goes on.
+/// The tasks that will be polled after those of the current batch.
 ///
-/// By their places alone: a place that is queued is let to nobody else.
+/// It contains only the slots of the tasks: a queued task keeps its slot.
 ///
-/// A round is taken out whole and then belongs to the run alone (`tick.rs`), so a task in it costs
-/// no look in here.
+/// A batch is taken out as a whole and then belongs to the run loop alone (`tick.rs`), so polling a
+/// task of the batch needs no access to this queue.
 pub(crate) struct ReadyQueue {
     tasks: Vec<u32>,
-    /// With a seed, each turn takes any of the ready tasks: the same ones for the same seed.
+    /// With a seed, each turn takes a random ready task. The order is the same for the same seed.
     random: Option<SplitMix>,
 }
 
@@ -26,7 +26,7 @@ impl ReadyQueue {
         self.tasks.push(task);
     }
 
-    /// The only task; or how many there are, if that is not one.
+    /// Takes the only task. Err: the number of tasks, if that is not one.
     #[inline]
     fn pop_lone(&mut self) -> Result<u32, usize> {
         match self.tasks.len() {
@@ -35,11 +35,11 @@ impl ReadyQueue {
         }
     }
 
-    /// The first task of the next round; the others go into `round`, which is empty, the next one
-    /// last. With a seed there are no others.
+    /// The first task of the next batch. The other tasks go into `batch`, which is empty before, in
+    /// reverse order. With a seed the batch has only one task.
     fn next_round(&mut self, batch: &mut Vec<u32>) -> Option<u32> {
         if let Some(random) = &mut self.random {
-            // Rounds of one, so that whoever is made ready meanwhile may come first.
+            // Batches of one task, so that a task that becomes ready meanwhile may come first.
             let any = random.next() % self.tasks.len() as u64;
             return Some(self.tasks.swap_remove(any as usize));
         }
@@ -48,7 +48,7 @@ impl ReadyQueue {
         batch.pop()
     }
 
-    /// What is left of a round comes first again.
+    /// Puts the rest of a batch at the front of the queue.
     pub(crate) fn put_back(&mut self, batch: &mut Batch) {
         let tasks = &mut batch.behind;
         tasks.append(&mut batch.next);
@@ -57,14 +57,14 @@ impl ReadyQueue {
         std::mem::swap(&mut self.tasks, tasks);
     }
 
-    /// Gives back the room that a burst took, here and in the round.
+    /// Releases the memory that a burst took, here and in the batch.
     pub(crate) fn shrink(&mut self, batch: &mut Batch) {
         for tasks in [&mut self.tasks, &mut batch.next, &mut batch.behind] {
             tasks.shrink_to(KEEP);
         }
     }
 
-    /// Takes all of them.
+    /// Takes all tasks.
     pub(crate) fn take(&mut self) -> Vec<u32> {
         std::mem::take(&mut self.tasks)
     }
@@ -74,20 +74,21 @@ impl ReadyQueue {
     }
 }
 
-/// The tasks that were ready when the last one of the round before had its turn.
+/// The tasks that were ready when the last task of the previous batch was taken.
 #[derive(Default)]
 pub(crate) struct Batch {
-    /// Those that are polled before the next look elsewhere, the next one last: so that a turn
-    /// asks one question, not whether there is a task and whether it may be polled.
+    /// The tasks that are polled before the run loop checks its other sources, in reverse order.
+    /// They are apart from `behind`, so that a turn makes one test, and not one for a task and one
+    /// for the limit.
     next: Vec<u32>,
-    /// Those behind them, likewise.
+    /// The tasks after these, also in reverse order.
     behind: Vec<u32>,
-    /// How many more may have their turn before the next look, beside those in `next`.
+    /// The number of polls, beside those of `next`, before the run loop checks its other sources.
     left: usize,
 }
 
 impl Batch {
-    /// The next task. None: nobody is ready, or it is time to look elsewhere.
+    /// The next task. None: no task is ready, or the run loop must check its other sources.
     #[inline(always)]
     pub(crate) fn pop(&mut self, ready: &RefCell<ReadyQueue>) -> Option<u32> {
         if let Some(next) = self.next.pop() {
@@ -96,7 +97,7 @@ impl Batch {
         if self.left == 0 {
             return None;
         }
-        // As many as may have come from there already.
+        // The whole batch was used up, and polls are left.
         debug_assert!(self.behind.is_empty(), "they come before who is ready now");
         let lone = ready.borrow_mut().pop_lone();
         match lone {
@@ -122,7 +123,7 @@ impl Batch {
         Some(first)
     }
 
-    /// As many as may come next.
+    /// Moves as many tasks to `next` as may be polled.
     #[inline(never)]
     fn advance(&mut self) {
         let rest = self.behind.len().saturating_sub(self.left);
@@ -131,7 +132,7 @@ impl Batch {
         self.left -= self.next.len();
     }
 
-    /// It was looked elsewhere: so many may have their turn.
+    /// Allows that number of polls, after the run loop has checked its other sources.
     pub(crate) fn allow(&mut self, polls: u32) {
         debug_assert!(self.next.is_empty(), "they have theirs first");
         self.left = polls as usize;

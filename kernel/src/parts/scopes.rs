@@ -1,14 +1,16 @@
 //! The tree of cancel scopes of each task, and the records of its parked leaves.
 //!
-//! Every task owns a root scope (in its chunk); every timeout, group body and shield that is being
-//! polled is a scope below it. A leaf that parks leaves a record on its innermost scope: what it
-//! waits for, where, since when, and whom to wake if that is not simply the task. The same record
-//! serves the delivery of a cancellation, the monitor and the deadlock report. Only the first leaf
-//! of a plain task does without: its record is at its place (`wait/point.rs`).
+//! Every task has a root scope (in its chunk). Every timeout, group body and shield that is being
+//! polled is a scope below it. A leaf that parks adds a record to its innermost scope: the kind of
+//! leaf, its place in the program, the time, and the waker if it is foreign. The same record is
+//! used to deliver a cancellation, for the monitor, and for the deadlock report. Only the first
+//! leaf of a plain task needs no such record: its record is in the slot of the task
+//! (`wait/point.rs`).
 //!
-//! Records and children hang on their scope, so that an expiry touches what lies below it and
-//! nothing else. This file is data only: it wakes nobody, and what it takes out it gives back, to
-//! be dropped where no borrow is held (invariant *no user code under a kernel borrow*).
+//! Records and children are attached to their scope, so an expiry visits only what is below its
+//! scope. This file contains data structures only. It wakes nothing, and returns what it removes,
+//! so that the caller drops it where no borrow is held (invariant *no user code under a kernel
+//! borrow*).
 
 use std::cell::Cell;
 use std::panic::Location;
@@ -20,12 +22,12 @@ use crate::error::CancelReason;
 use crate::id::TaskId;
 use crate::parts::list::{self, Linked, ListLinks, NONE, shrink_slab};
 
-/// What the scopes around the leaf that is being polled say.
+/// The combined state of the scopes around the leaf that is being polled.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ambient {
     /// The innermost scope, `NONE` for the task's root.
     pub(crate) scope: u32,
-    /// The greatest stamp, 0 for none.
+    /// The greatest `cancel_seq` of these scopes, 0 for none.
     pub(crate) cancel_seq: u64,
     pub(crate) pending: bool,
 }
@@ -33,19 +35,20 @@ pub(crate) struct Ambient {
 impl Ambient {
     pub(crate) const CLEAR: Ambient = Ambient { scope: NONE, cancel_seq: 0, pending: false };
 
-    /// Whether there is no inner scope and nothing was ever cancelled.
+    /// Whether there is no inner scope and no cancellation was ever requested.
     #[inline]
     pub(crate) fn is_clear(&self) -> bool {
         self.scope == NONE && self.cancel_seq == 0
     }
 }
 
-/// The first leaf that parks in a poll of the task with its own waker, outside any inner scope: the
-/// only one of a plain task. What else is parked stands in the arena (`parts/scopes.rs`).
+/// The record of the first leaf that parks in a poll of its task, with the own waker of the task
+/// and outside any inner scope. A plain task has only this one. All other parked leaves have a
+/// [`Record`].
 ///
-/// Each poll of the task empties the place; a leaf that is still parked leaves its record again
-/// when it is polled. So to complete costs it nothing; and one that the task's future does not poll
-/// any more, though it keeps it, is not shown.
+/// Each poll of the task clears the record, and a leaf that is still parked writes it again when it
+/// is polled. So a leaf that completes need not remove it. A leaf that the future of the task keeps
+/// but no longer polls is not shown.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Parked {
     pub(crate) kind: &'static str,
@@ -53,16 +56,16 @@ pub(crate) struct Parked {
     pub(crate) since: u64,
 }
 
-/// What a scope is for.
+/// The purpose of a scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ScopeKind {
-    /// A timeout: may be cancelled by its deadline.
+    /// A timeout. It is cancelled by its deadline.
     Timeout,
-    /// The body of a group: is cancelled when a member fails.
+    /// The body of a group. It is cancelled when a member fails.
     Body,
-    /// Holds back every scope outside it.
+    /// Holds back the cancellation of every scope outside it.
     Shield,
-    /// A shield whose time has run out: holds back nothing.
+    /// A shield whose time limit has passed. It holds back nothing.
     SpentShield,
 }
 
@@ -76,20 +79,21 @@ pub(crate) struct Scope {
     pub(crate) cancel_seq: u64,
     pub(crate) pending: bool,
     pub(crate) reason: CancelReason,
-    /// The counter when the scope was entered, to tell what was delivered inside it.
+    /// The counter when the scope was entered. It shows which deliveries happened inside.
     pub(crate) entered: u64,
-    /// The counter when its cancellation was delivered; 0 if it was not.
+    /// The counter when the cancellation of this scope was delivered; 0 if it was not.
     pub(crate) delivered: u64,
-    /// Whether the cancellation of a scope outside was delivered to a leaf inside.
+    /// Whether the cancellation of an outer scope was delivered to a leaf inside this one.
     pub(crate) foreign: bool,
-    /// In nanoseconds of the kernel's clock; `u64::MAX` for none.
+    /// In nanoseconds of the clock of the kernel; `u64::MAX` for none.
     pub(crate) deadline: u64,
     pub(crate) first_record: u32,
     pub(crate) first_child: u32,
-    /// Whether a record here or below may have a foreign waker; not through a shield that holds.
-    /// Where it is false it is false for all that is below, so that a walk can turn back.
+    /// Whether a record here or below may have a foreign waker, not looking through a shield that
+    /// holds. If it is false here, it is false everywhere below, so a walk need not go further.
     may_have_wakers: bool,
-    /// What this scope and those around it say, and the kernel's epoch when that was worked out.
+    /// The stored ambient of this scope, and the `ambient_version` of the kernel for which it is
+    /// valid.
     pub(crate) known: (u64, Ambient),
     links: ListLinks,
 }
@@ -123,7 +127,7 @@ impl Scope {
 }
 
 impl Scope {
-    /// What this scope, of that key, says together with those around it.
+    /// The ambient inside this scope, which has that key, given the ambient outside.
     pub(crate) fn within(&self, key: u32, outer: Ambient) -> Ambient {
         match self.kind {
             ScopeKind::Shield => Ambient { scope: key, cancel_seq: 0, pending: false },
@@ -136,10 +140,10 @@ impl Scope {
     }
 }
 
-/// No epoch of a kernel.
+/// An `ambient_version` that no kernel reaches.
 const NEVER_KNOWN: u64 = u64::MAX;
 
-/// A parked leaf.
+/// The record of a parked leaf.
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) task: TaskId,
@@ -177,24 +181,24 @@ impl Record {
 pub(crate) struct Scopes {
     pub(crate) scopes: Slab<Scope>,
     pub(crate) records: Slab<Record>,
-    /// Room to note a way outward in; empty.
+    /// A buffer for the path from a scope outward; empty between uses.
     pub(crate) path: Vec<u32>,
 }
 
-/// The heads of the lists of a task's root, which live in its chunk.
+/// The list heads of a task's root scope, which are in its chunk.
 pub(crate) struct RootHeads<'a> {
     pub(crate) record: &'a Cell<u32>,
     pub(crate) child: &'a Cell<u32>,
 }
 
 impl Scopes {
-    /// Gives back the room that a burst took.
+    /// Releases the memory that a burst took.
     pub(crate) fn shrink(&mut self) {
         shrink_slab(&mut self.scopes);
         shrink_slab(&mut self.records);
     }
 
-    /// Hangs a scope below `parent`; `root` is its task's root.
+    /// Attaches a scope to `parent`; `root` is the root scope of its task.
     pub(crate) fn attach(&mut self, scope: u32, parent: u32, root: &RootHeads<'_>) {
         self.scopes[scope as usize].parent = parent;
         let head = if parent == NONE {
@@ -209,19 +213,19 @@ impl Scopes {
         }
     }
 
-    /// There may be a foreign waker in `scope` from here on: those around it are told, up to the
-    /// first that knows.
+    /// Notes that `scope` may contain a foreign waker, in it and in the scopes around it, up to the
+    /// first in which it is already noted.
     pub(crate) fn note_wakers(&mut self, mut scope: u32) {
         while let Some(entry) = self.scopes.get_mut(scope as usize) {
             if std::mem::replace(&mut entry.may_have_wakers, true) {
                 return;
             }
-            // Beyond a shield nobody looks for it.
+            // No walk from outside looks through a shield.
             scope = if entry.kind == ScopeKind::Shield { NONE } else { entry.parent };
         }
     }
 
-    /// A shield holds no longer: what is below it is reached from outside now.
+    /// Opens a shield: what is below it can be reached from outside now.
     pub(crate) fn open_shield(&mut self, shield: u32) {
         let entry = &mut self.scopes[shield as usize];
         entry.kind = ScopeKind::SpentShield;
@@ -231,7 +235,7 @@ impl Scopes {
         }
     }
 
-    /// Takes a scope off its parent. `root` is None when its task is gone.
+    /// Detaches a scope from its parent. `root` is None when its task is gone.
     pub(crate) fn detach(&mut self, scope: u32, root: Option<&RootHeads<'_>>) {
         let parent = self.scopes[scope as usize].parent;
         if let Some(head) = list::unlink(&mut self.scopes, scope) {
@@ -243,11 +247,11 @@ impl Scopes {
         }
     }
 
-    /// Removes a scope. What still hangs below it (a leaf that was moved out or forgotten) goes to
-    /// its parent.
+    /// Removes a scope. What is still attached to it (a leaf that was moved out or leaked) is
+    /// attached to its parent.
     pub(crate) fn remove(&mut self, scope: u32, root: Option<&RootHeads<'_>>) -> Scope {
         self.detach(scope, root);
-        // It may have come from another task, and what hangs below it with it.
+        // The scope may have moved here from another task, together with what is below it.
         let Scope { parent, task, .. } = self.scopes[scope as usize];
         let lost = (Cell::new(NONE), Cell::new(NONE));
         let lost = RootHeads { record: &lost.0, child: &lost.1 };
@@ -274,7 +278,7 @@ impl Scopes {
         self.scopes.remove(scope as usize)
     }
 
-    /// Puts a record, already in the arena, on its scope.
+    /// Attaches a record, already in the arena, to its scope.
     pub(crate) fn park(&mut self, record: u32, root: &RootHeads<'_>) {
         let scope = self.records[record as usize].scope;
         let head = if scope == NONE {
@@ -288,7 +292,7 @@ impl Scopes {
         }
     }
 
-    /// Takes a record off its scope; it stays in the arena.
+    /// Detaches a record from its scope; it stays in the arena.
     pub(crate) fn unpark(&mut self, record: u32, root: Option<&RootHeads<'_>>) {
         let scope = self.records[record as usize].scope;
         if let Some(head) = list::unlink(&mut self.records, record) {
@@ -300,14 +304,14 @@ impl Scopes {
         }
     }
 
-    /// Takes the foreign wakers of every record below these heads, but not through a shield that
-    /// holds.
+    /// Takes the foreign wakers of every record below these list heads, but not through a shield
+    /// that holds.
     ///
-    /// A record whose waker was taken counts as its task's own; its leaf puts the waker back when
-    /// it is polled next, and until then it has been woken.
+    /// A record without its waker counts as one with the own waker of the task. Its leaf has been
+    /// woken, and stores a waker again when it is polled next.
     ///
-    /// Scopes below which there are none are passed over: nested scopes that are cancelled one
-    /// after the other cost no more than the first of them.
+    /// Scopes without foreign wakers below are skipped, so cancelling nested scopes one after the
+    /// other costs no more than cancelling the first.
     pub(crate) fn take_wakers(&mut self, first_record: u32, first_child: u32) -> Vec<Waker> {
         let mut wakers = Vec::new();
         let mut lists = vec![(first_record, first_child)];
@@ -329,7 +333,7 @@ impl Scopes {
         wakers
     }
 
-    /// The same for a scope itself.
+    /// The same for the contents of one scope.
     pub(crate) fn take_wakers_in(&mut self, scope: u32) -> Vec<Waker> {
         let entry = &mut self.scopes[scope as usize];
         if !std::mem::replace(&mut entry.may_have_wakers, false) {
@@ -339,8 +343,8 @@ impl Scopes {
         self.take_wakers(record, child)
     }
 
-    /// Visits every record below these heads, the records of a scope in front of its children's,
-    /// into shields too. Iterative, as programs nest deeply.
+    /// Visits every record below these list heads, also inside shields. The records of a scope come
+    /// before those of its children. It is iterative, because programs nest deeply.
     pub(crate) fn each_record(
         &self,
         first_record: u32,
@@ -373,7 +377,7 @@ impl Scopes {
         earliest
     }
 
-    /// Whether some scope in a list, or below, has a cancellation that nobody was told of.
+    /// Whether a scope in a list, or below, has a cancellation that is not delivered yet.
     pub(crate) fn any_pending(&self, first_child: u32) -> bool {
         let mut pending = false;
         self.each(first_child, |scope| pending |= scope.pending);

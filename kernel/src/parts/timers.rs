@@ -1,11 +1,12 @@
-//! The timers of a kernel: a heap of four children a node, and in front of it those armed since the
-//! last look.
+//! The timers of a kernel: a 4-ary heap, and in front of it a list of the timers that were armed
+//! since the kernel last checked.
 //!
-//! Most timers are timeouts, and most of those are disarmed before anybody looks: arming is a push,
-//! disarming leaves a dead entry behind or, for the latest, a pop. Only what is still armed when
-//! the kernel looks is sorted in. Dead entries are swept out when they outnumber the living, so
-//! both cost O(1) and memory stays in proportion. Timers fire in order of deadline, then of arming.
-//! A hashed wheel would make sorting O(1), too, but rounds deadlines or cascades; this is exact.
+//! Most timers are timeouts, and most of those are disarmed before the kernel checks. Arming is a
+//! push. Disarming leaves a dead entry behind, or pops the entry if it is the latest. Only timers
+//! that are still armed when the kernel checks are moved into the heap. Dead entries are removed
+//! when they outnumber the live ones, so arming and disarming cost O(1), and memory stays
+//! proportional. Timers fire in order of deadline, then of arming. A hashed timing wheel would also
+//! make insertion O(1), but it rounds deadlines or cascades; this is exact.
 
 use std::task::Waker;
 
@@ -18,30 +19,31 @@ use crate::parts::waiter::LocalWaiter;
 /// What a timer does when it fires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Wakes a sleeper, a task of this kernel.
+    /// Wakes a sleeping task of this kernel.
     Wake(TaskId),
-    /// Wakes any other sleeper: the waker of that key.
+    /// Wakes any other sleeper: the foreign waker with that key.
     WakeForeign(u32),
-    /// Cancels a timeout's scope, or ends a shield.
+    /// Cancels the scope of a timeout, or opens a shield.
     Scope(u32),
-    /// The grace of the shutdown is over.
+    /// The grace period of the shutdown is over.
     Grace,
-    /// Time to name who holds up the shutdown.
+    /// Reports the tasks that delay the shutdown.
     Report,
-    /// Nothing: it has fired, or its kernel has closed, and its owner has not disarmed it yet.
+    /// Nothing: the timer has fired or the kernel has closed, and its owner has not disarmed it
+    /// yet.
     Fired,
-    /// Nothing: it is free, and this is the next free one.
+    /// Nothing: the slot is free, and this is the next free one.
     Free(u32),
 }
 
-/// Names an armed timer; belongs to whoever armed it, until it disarms it.
+/// Names an armed timer. The code that armed the timer owns the key until it disarms it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TimerKey(u32);
 
 #[derive(Clone, Copy)]
 struct Entry {
     deadline: u64,
-    /// Ties go in order of arming.
+    /// Timers with equal deadlines fire in order of arming.
     order: u64,
     slot: u32,
 }
@@ -55,31 +57,33 @@ impl Entry {
 
 /// A timer: free, armed, or fired and not yet disarmed by its owner.
 struct Slot {
-    /// Tells its entry from dead ones of earlier tenants; 0 unless it is armed.
+    /// Distinguishes its entry from dead entries that used the slot earlier. 0 unless the timer is
+    /// armed.
     order: u64,
     action: Action,
 }
 
 const END: u32 = u32::MAX;
 
-/// Dead entries that are not worth a sweep.
+/// The number of dead entries below which they are not removed.
 const SLACK: usize = 64;
 
 /// All armed timers.
 pub(crate) struct Timers {
-    /// Armed since the last look, in order of arming.
+    /// Armed since the kernel last checked, in order of arming.
     fresh: Vec<Entry>,
     heap: Vec<Entry>,
     slots: Vec<Slot>,
     free: u32,
-    /// The wakers of sleepers that are no tasks of this kernel.
+    /// The wakers of sleepers that are not tasks of this kernel.
     foreign: Slab<Waker>,
-    /// How many were ever armed.
+    /// The number of timers that were ever armed.
     armed: u64,
-    /// How many of them have fired or were disarmed. Who are left are not counted by themselves:
-    /// two counters to write at once are written as one, and who then reads one waits.
+    /// The number of timers that have fired or were disarmed. The number of armed timers is `armed`
+    /// − `gone`. A counter of its own next to `armed` would be written together with it in one
+    /// store, and a load of one of them would then stall on store forwarding (`task/state.rs`).
     gone: u64,
-    /// How many were disarmed: the others have slots.
+    /// The number of timers that were disarmed. The others occupy slots.
     disarmed: u64,
 }
 
@@ -98,7 +102,7 @@ impl Timers {
         self.armed == self.gone
     }
 
-    /// When the first one is due.
+    /// The earliest deadline.
     pub(crate) fn next_deadline(&mut self) -> Option<u64> {
         self.first().map(|entry| entry.deadline)
     }
@@ -117,7 +121,7 @@ impl Timers {
         TimerKey(slot)
     }
 
-    /// One that wakes a sleeper.
+    /// Arms a timer that wakes a sleeper.
     pub(crate) fn arm_for(&mut self, deadline: u64, who: LocalWaiter) -> TimerKey {
         let action = self.keep(who);
         self.arm(deadline, action)
@@ -133,7 +137,7 @@ impl Timers {
         }
     }
 
-    /// Disarms a timer, fired or not. The waker it had is the caller's to drop.
+    /// Disarms a timer, whether or not it has fired. The caller drops the returned waker.
     #[inline]
     pub(crate) fn disarm(&mut self, key: TimerKey) -> Option<Waker> {
         let slot = &mut self.slots[key.0 as usize];
@@ -157,7 +161,7 @@ impl Timers {
         waker
     }
 
-    /// One more slot, free.
+    /// Adds a free slot.
     #[cold]
     fn grow(&mut self) -> u32 {
         let at = self.slots.len() as u32;
@@ -165,8 +169,8 @@ impl Timers {
         at
     }
 
-    /// Replaces whom a sleeper's timer wakes; nothing if it has fired. The waker that is not needed
-    /// is the caller's to drop.
+    /// Replaces the waiter of a sleeper's timer, unless it has fired. The caller drops the returned
+    /// waker.
     pub(crate) fn retarget(&mut self, key: TimerKey, who: LocalWaiter) -> Option<Waker> {
         let old = self.slots[key.0 as usize].action;
         if !matches!(old, Action::Wake(_) | Action::WakeForeign(_)) {
@@ -179,7 +183,7 @@ impl Timers {
         self.take_waker(old)
     }
 
-    /// Whether a sleeper's timer wakes that task, or else that waker; or has fired.
+    /// Whether a sleeper's timer wakes that task, or else that waker. Also true if it has fired.
     pub(crate) fn wakes(&self, key: TimerKey, task: Option<TaskId>, waker: &Waker) -> bool {
         match self.slots[key.0 as usize].action {
             Action::Wake(own) => task == Some(own),
@@ -190,7 +194,7 @@ impl Timers {
         }
     }
 
-    /// Takes the first timer that is due at `now`: what it does, and with which waker.
+    /// Takes the first timer that is due at `now`. Returns its action and its waker.
     pub(crate) fn pop_due(&mut self, now: u64) -> Option<(Action, Option<Waker>)> {
         let first = self.first().filter(|first| first.deadline <= now)?;
         self.pop();
@@ -201,7 +205,7 @@ impl Timers {
         Some((action, self.take_waker(action)))
     }
 
-    /// The waker of an action that is over.
+    /// Takes the waker of an action that is no longer needed.
     #[inline]
     fn take_waker(&mut self, action: Action) -> Option<Waker> {
         match action {
@@ -210,8 +214,8 @@ impl Timers {
         }
     }
 
-    /// Disarms everything: the kernel closes. The wakers are the caller's to drop; the keys stay
-    /// good for their owners to disarm.
+    /// Disarms all timers because the kernel closes. The caller drops the returned wakers. The keys
+    /// stay valid until their owners disarm them.
     pub(crate) fn clear(&mut self) -> Vec<Waker> {
         self.fresh.clear();
         self.heap.clear();
@@ -226,11 +230,11 @@ impl Timers {
     }
 
     fn is_living(slots: &[Slot], entry: &Entry) -> bool {
-        // The slot of a dead one may have been given back.
+        // The slot of a dead entry may have been released.
         slots.get(entry.slot as usize).is_some_and(|slot| slot.order == entry.order)
     }
 
-    /// The first living entry, all of them sorted in.
+    /// The first live entry, after moving all fresh entries into the heap.
     fn first(&mut self) -> Option<Entry> {
         for at in 0..self.fresh.len() {
             let entry = self.fresh[at];
@@ -240,7 +244,7 @@ impl Timers {
             }
         }
         self.fresh.clear();
-        // After a burst the room is left to others.
+        // Releases the memory that a burst took.
         self.fresh.shrink_to(KEEP);
         while let Some(first) = self.heap.first() {
             if Timers::is_living(&self.slots, first) {
@@ -255,7 +259,7 @@ impl Timers {
         None
     }
 
-    /// Drops the dead entries, and the room that a burst took.
+    /// Removes the dead entries, and releases the memory that a burst took.
     #[cold]
     fn sweep(&mut self) {
         let Timers { fresh, heap, slots, .. } = self;
@@ -267,7 +271,7 @@ impl Timers {
         }
     }
 
-    /// Gives back the room of the heap and of the free slots at the end, after a burst.
+    /// Releases the memory of the heap and of the free slots at the end, after a burst.
     #[cold]
     pub(crate) fn shrink(&mut self) {
         let few = self.len().max(KEEP);
@@ -289,7 +293,7 @@ impl Timers {
         }
     }
 
-    /// Takes the top of the heap.
+    /// Removes the top of the heap.
     fn pop(&mut self) {
         self.heap.swap_remove(0);
         self.sift_down(0);

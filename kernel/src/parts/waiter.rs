@@ -1,11 +1,10 @@
-//! What waits in a data structure of one kernel.
+//! Waiters in the data structures of one kernel.
 
 use std::task::Waker;
 
 use crate::id::TaskId;
 
-/// What to wake: a task of the kernel whose structure this stands in, or anything else by its
-/// waker.
+/// What to wake: a task of the kernel that owns the data structure, or anything else by its waker.
 pub(crate) enum LocalWaiter {
     Task(TaskId),
     Foreign(Waker),

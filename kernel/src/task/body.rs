@@ -1,7 +1,7 @@
-//! A task's future or, later, its output: one allocation behind one erased trait.
+//! A task's future and, after it ends, its output: one allocation behind one type-erased trait.
 //!
-//! The box of an ended task may be filled again by the next future of the same type, so a program
-//! that spawns one kind of task over and over does not pay the allocator for each.
+//! The box of an ended task may be used again for the next future of the same type. So a program
+//! that spawns the same kind of task repeatedly does not allocate for each.
 
 use std::any::Any;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::error::{CarriesCancel, carries_cancel};
 
 /// What a task may return: `Result<T, E>`, and for a member of a group also `()`.
 ///
-/// Sealed: these two are all there are.
+/// Sealed: no other type implements it.
 #[diagnostic::on_unimplemented(
     message = "a member of a `TaskGroup<{E}>` returns `Result<_, {E}>` or `()`, not `{Self}`",
     label = "this future gives `{Self}`",
@@ -22,7 +22,7 @@ use crate::error::{CarriesCancel, carries_cancel};
             `{E}` has a `From` of it"
 )]
 pub trait TaskOutput<E>: sealed::Sealed<E> + 'static {
-    /// What `join` gives when the task ended well.
+    /// What `join` returns when the task ended with a value.
     type Value: 'static;
 
     #[doc(hidden)]
@@ -58,19 +58,19 @@ pub(crate) enum Verdict {
     Err(CarriesCancel),
 }
 
-/// A task's future or output, its types erased.
+/// A task's future or output behind a type-erased interface.
 pub(crate) trait Body {
-    /// Polls the future; when it ends, keeps the output and drops the future.
+    /// Polls the future. When it ends, stores the output and drops the future.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Verdict>;
     /// Moves the output into `out`, which is an `&mut Option<Result<T, E>>`.
     fn take_output(self: Pin<&mut Self>, out: &mut dyn Any);
-    /// Moves the error into `out`, which is an `&mut Option<E>`; a value stays.
+    /// Moves the error into `out`, which is an `&mut Option<E>`. A value stays.
     fn take_error(self: Pin<&mut Self>, out: &mut dyn Any);
-    /// The error, as text for a report.
+    /// The error as text, for a report.
     fn error_text(self: Pin<&mut Self>) -> Option<String>;
     /// Drops the future or the output.
     fn clear(self: Pin<&mut Self>);
-    /// Takes the future out of `next`, an `&mut Option<F>`, if it is of this box's type.
+    /// Takes the future out of `next`, an `&mut Option<F>`, if this box has that type.
     fn refill(self: Pin<&mut Self>, next: &mut dyn Any) -> bool;
 }
 

@@ -1,7 +1,7 @@
-//! The bounds of `run`, `spawn` and the timeouts, with messages for the compiler to show. That of
-//! `scope` is in `group/bounds.rs`.
+//! The bounds of `run`, `spawn` and the timeouts, with messages for the compiler to show. The bound
+//! of `scope` is in `group/bounds.rs`.
 //!
-//! Each is a trait of its own, because a message can be put on a trait only. `do_not_recommend` on
+//! Each bound is a trait of its own, because only a trait can have a message. `do_not_recommend` on
 //! a blanket implementation makes the compiler report the trait and its message instead of the
 //! bound of the implementation.
 
@@ -25,12 +25,12 @@ pub trait Main<T>: AsyncFnOnce() -> T {}
 #[diagnostic::do_not_recommend]
 impl<T, F> Main<T> for F where F: AsyncFnOnce() -> T {}
 
-/// What the future of [`spawn`](crate::spawn) gives: a `Result` whose error implements `Debug`, or
-/// `()` if the task cannot fail.
+/// The output of the future given to [`spawn`](crate::spawn): a `Result` whose error implements
+/// `Debug`, or `()` if the task cannot fail.
 ///
 /// Sealed: no other type implements it.
-// The error is an associated type and no parameter of `spawn`: so a compiler that cannot infer it
-// points at the `Ok(..)` of the async block.
+// The error is an associated type and not a parameter of `spawn`. So a compiler that cannot infer
+// it points at the `Ok(..)` of the async block.
 #[diagnostic::on_unimplemented(
     message = "a task returns a `Result` or `()`, and this future gives `{Self}`",
     label = "this future gives `{Self}`",
@@ -40,7 +40,7 @@ impl<T, F> Main<T> for F where F: AsyncFnOnce() -> T {}
             TaskCancelled>>(..)`"
 )]
 pub trait SpawnOutput: TaskOutput<<Self as SpawnOutput>::Error> {
-    /// The error that the task may end in.
+    /// The error that the task may return.
     type Error: fmt::Debug + 'static;
 }
 
@@ -48,12 +48,12 @@ impl<T: 'static, E: fmt::Debug + 'static> SpawnOutput for Result<T, E> {
     type Error = E;
 }
 
-/// The error is there for `task.await`, whose caller may be cancelled.
+/// `task.await` needs an error type, because its caller may be cancelled.
 impl SpawnOutput for () {
     type Error = TaskCancelled;
 }
 
-/// What the body of [`timeout_after`](crate::timeout_after) gives: a `Result`.
+/// The output of the body of [`timeout_after`](crate::timeout_after): a `Result`.
 ///
 /// Sealed: no other type implements it.
 #[diagnostic::on_unimplemented(

@@ -1,4 +1,4 @@
-//! The cell of a task: all that the kernel knows about it.
+//! The cell of a task: what the kernel stores for every task.
 //!
 //! ```text
 //!            spawn                 tick                  poll: Ready, or panic
@@ -6,14 +6,14 @@
 //!      ▲                  ▲                  │ poll: Pending                     │
 //!      │                  │ wake             ▼                                   │
 //!      │                  └──────────────── Parked ── abort ────────────────────▶│
-//!      └──────────── release: nobody holds a handle, and not queued ─────────────┘
+//!      └──────────── release: no holders left, and not queued ───────────────────┘
 //! ```
 //!
-//! A task that is queued is aborted as a parked one is; one that runs, when its poll ends. The
+//! A queued task is aborted like a parked one. A running task is aborted when its poll ends. The
 //! states are bits: see `task/state.rs`.
 //!
-//! Cells are recycled, box and all; a name (`TaskId`) carries the generation, so a handle, a waker
-//! or a timer of the last tenant never reaches the next one.
+//! Cells are reused together with their box. The name of a task (`TaskId`) contains the generation
+//! of the cell, so a handle, a waker or a timer of an earlier task never reaches a later one.
 
 use std::any::Any;
 use std::cell::{Cell, OnceCell};
@@ -40,7 +40,7 @@ pub enum TaskEnd {
     Ok,
     /// With an error.
     Failed,
-    /// A cancellation was delivered, and it ended in an error.
+    /// A cancellation was delivered to it, and it then ended in an error.
     Cancelled,
     /// It panicked.
     Panicked,
@@ -48,37 +48,38 @@ pub enum TaskEnd {
     Aborted,
 }
 
-/// A cancellation that was asked of a task: of its root scope, the outermost one of its leaves.
+/// A request to cancel a task. It applies to the root scope of the task, the outermost scope of all
+/// its leaves.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CancelRequest {
     pub(crate) cancel_seq: u64,
     pub(crate) pending: bool,
-    /// Whether it was ever delivered (C6).
+    /// Whether the request was ever delivered (C6).
     pub(crate) delivered: bool,
     pub(crate) reason: CancelReason,
 }
 
-/// All that a plain task has to itself. What neighbours share, and what only some tasks have,
-/// stands in their chunk (`task/chunk.rs`).
+/// What the kernel stores for every task. What neighbouring cells share, and what only some tasks
+/// need, is in the chunk (`task/chunk.rs`).
 pub(crate) struct TaskCell {
-    /// None: it is being polled, it was aborted, or it is the main task, whose future lives in
-    /// `Kernel::run`. A free cell keeps its box if that is small.
+    /// None while the task is being polled, after it was aborted, and for the main task, whose
+    /// future is owned by `Kernel::run`. A free cell keeps its box if the box is small.
     pub(crate) body: TakeCell<Pin<Box<dyn Body>>>,
-    /// Ascends in the order of spawning: shutdown asks the youngest first.
+    /// Increases in the order of spawning: shutdown cancels the youngest task first.
     pub(crate) serial: Cell<u64>,
     pub(crate) generation: Cell<u32>,
     pub(crate) flags: Flags,
-    /// How many handles, joins and groups keep the outcome.
+    /// The number of handles, joins and groups that keep the outcome.
     pub(crate) holders: Cell<u32>,
     pub(crate) cycles: Cell<u32>,
 }
 
 const _: () = assert!(size_of::<TaskCell>() <= 40, "a million of them are many pages of memory");
 
-/// What a task in a group has: valid if `Flags::MEMBER` is set.
+/// The membership of a task in a group. Valid if `Flags::MEMBER` is set.
 pub(crate) struct Membership {
     pub(crate) group: Cell<GroupId>,
-    /// Its neighbours among the members.
+    /// The list links among the members.
     pub(crate) links: Cell<ListLinks>,
 }
 
@@ -88,9 +89,9 @@ impl Default for Membership {
     }
 }
 
-/// What a task that has scopes has, and one with something rare.
+/// The root scope of a task, and its rarely needed data.
 pub(crate) struct ScopeRoot<K> {
-    /// What hangs on the root scope (`parts/scopes.rs`).
+    /// The records and scopes attached to the root scope (`parts/scopes.rs`).
     pub(crate) first_record: Cell<u32>,
     pub(crate) first_child: Cell<u32>,
     /// A free cell keeps the box.
@@ -107,16 +108,16 @@ impl<K> Default for ScopeRoot<K> {
     }
 }
 
-/// What few tasks have.
+/// Data that few tasks need.
 pub(crate) struct ColdData<K> {
-    /// Its own waker, once somebody cloned it.
+    /// The waker of the task, once a leaf or a program has cloned it.
     pub(crate) waker: Cell<Option<OwnWaker>>,
     pub(crate) panic: Cell<Option<Panic>>,
-    /// Some if `Flags::ASKED` is set, and perhaps otherwise.
+    /// Some if `Flags::CANCEL_REQUESTED` is set. May also be left over from an earlier task.
     asked: Cell<Option<CancelRequest>>,
-    /// Who waits for its end and has no place among the joiners of the chunk.
+    /// The waiters for its end that are not stored as the single joiner in the chunk.
     pub(crate) joiners: Fifo<Waiter<K>, ()>,
-    /// How many of these are in `join`.
+    /// The number of these waiters that are in `join`.
     pub(crate) joining: Cell<u32>,
 }
 
@@ -132,7 +133,7 @@ impl<K> Default for ColdData<K> {
     }
 }
 
-/// A waker that names one task for good.
+/// A waker that names one task permanently.
 pub(crate) struct OwnWaker {
     pub(crate) inner: Arc<TaskWaker>,
     pub(crate) waker: Waker,
@@ -143,7 +144,7 @@ impl OwnWaker {
         OwnWaker { waker: Waker::from(inner.clone()), inner }
     }
 
-    /// Whether anybody else holds it; two are ours.
+    /// Whether there is a reference beside the two that the kernel holds.
     pub(crate) fn is_out(&self) -> bool {
         Arc::strong_count(&self.inner) > 2
     }
@@ -161,8 +162,8 @@ impl TaskCell {
         }
     }
 
-    /// Makes a free cell that of a new task, with one holder. It keeps its boxes, and is to be made
-    /// alive when it has its body.
+    /// Prepares a free cell for a new task with one holder. The cell keeps its boxes. The caller
+    /// sets the flags once the body is in the cell.
     #[inline]
     pub(crate) fn begin(&self, serial: u64) {
         self.serial.set(serial);
@@ -196,13 +197,13 @@ impl TaskCell {
 }
 
 impl<K> TaskRef<K> {
-    /// What few tasks have; from here on this one has it.
+    /// The cold data of the task; allocates it if needed.
     pub(crate) fn cold(&self) -> &ColdData<K> {
         self.flags.set(Flags::COLD);
         self.extras().rare.get_or_init(Box::default)
     }
 
-    /// What few tasks have, if this one has.
+    /// The cold data of the task, if it has any.
     #[inline]
     pub(crate) fn any_cold(&self) -> Option<&ColdData<K>> {
         if !self.flags.any(Flags::COLD) {
@@ -211,26 +212,26 @@ impl<K> TaskRef<K> {
         self.any_extras()?.rare.get().map(|rare| &**rare)
     }
 
-    /// The cancellation that was asked of it.
+    /// The request to cancel it, if there is one.
     #[inline]
     pub(crate) fn cancel_request(&self) -> Option<CancelRequest> {
         if self.flags.any(Flags::CANCEL_REQUESTED) { self.any_cold()?.asked.get() } else { None }
     }
 
-    /// Whether a cancellation was asked of it that nobody was told of.
+    /// Whether its cancellation was requested and is not delivered yet.
     #[inline]
     pub(crate) fn is_pending(&self) -> bool {
         self.cancel_request().is_some_and(|asked| asked.pending)
     }
 
-    /// Asks for its cancellation.
+    /// Requests its cancellation.
     pub(crate) fn ask(&self, cancel_seq: u64, reason: CancelReason) {
         self.flags.set(Flags::CANCEL_REQUESTED);
         let asked = CancelRequest { cancel_seq, pending: true, delivered: false, reason };
         self.cold().asked.set(Some(asked));
     }
 
-    /// The cancellation that was asked of it is delivered now: why it was asked.
+    /// Marks the request as delivered, and returns its reason.
     pub(crate) fn deliver(&self) -> Option<CancelReason> {
         let asked = self.cancel_request()?;
         let told = CancelRequest { pending: false, delivered: true, ..asked };
@@ -246,7 +247,7 @@ impl<K> TaskRef<K> {
         self.any_cold()?.panic.take()
     }
 
-    /// Whether somebody else holds its waker.
+    /// Whether something outside the kernel holds its waker.
     pub(crate) fn is_waker_out(&self) -> bool {
         let Some(rare) = self.any_cold() else { return false };
         let waker = rare.waker.take();
@@ -262,14 +263,15 @@ impl<K> TaskRef<K> {
         membership.map_or(GroupId::NONE, |membership| membership.group.get())
     }
 
-    /// The heads of what hangs on its root scope; from here on something may.
+    /// The list heads of its root scope. Sets `Flags::SCOPED`, because the caller may attach
+    /// something.
     pub(crate) fn heads(&self) -> RootHeads<'_> {
         self.flags.set(Flags::SCOPED);
         let extras = self.extras();
         RootHeads { record: &extras.first_record, child: &extras.first_child }
     }
 
-    /// What hangs on its root scope: the first record and the first scope.
+    /// What is attached to its root scope: the first record and the first child scope.
     #[inline]
     pub(crate) fn attached(&self) -> (u32, u32) {
         if !self.flags.any(Flags::SCOPED) {
@@ -279,7 +281,7 @@ impl<K> TaskRef<K> {
             .map_or((NONE, NONE), |extras| (extras.first_record.get(), extras.first_child.get()))
     }
 
-    /// Nothing hangs on its root scope any more.
+    /// Empties the lists of its root scope.
     pub(crate) fn detach_all(&self) {
         if let Some(extras) = self.any_extras() {
             extras.first_record.set(NONE);

@@ -1,16 +1,16 @@
-//! Where the cells of tasks stand: sixty-four side by side, and what refers to one of them.
+//! Chunks of 64 task cells each, and `TaskRef`, which refers to one cell.
 //!
 //! ```text
-//! TaskRef ──▶ Chunk ─┬─ cells        all that a plain task has to itself
-//!  (+ name)     │    ├─ origins      parent and type; made when they are not the same for all
-//!               │    ├─ joiners      who waits for its end; made when the first is waited for
-//!               │    ├─ records      where it is parked; made when the first one parks
-//!               ▼    ├─ memberships  its group; made when the first one is in any
-//!             Core   └─ extras       scopes and rarities; made when the first one has any
+//! TaskRef ──▶ Chunk ─┬─ cells        what every task needs
+//!  (+ name)     │    ├─ origins      parent and type; made when they differ within the chunk
+//!               │    ├─ joiners      the task that joins it; made for the first join
+//!               │    ├─ records      the record of a parked leaf; made when the first leaf parks
+//!               ▼    ├─ memberships  group and list links; made for the first member of a group
+//!             Core   └─ extras       scopes and cold data; made when the first task needs one
 //! ```
 //!
-//! A task that only runs and ends costs its cell and its future; what it does not use is not even
-//! allocated.
+//! A task that only runs and ends needs its cell and its future. The other arrays are allocated
+//! when a task of the chunk first needs them.
 
 use std::array;
 use std::cell::{Cell, OnceCell};
@@ -23,10 +23,11 @@ use crate::parts::scopes::Parked;
 use crate::task::cell::{Membership, ScopeRoot, TaskCell};
 use crate::task::state::Flags;
 
-/// Cells in a chunk: as many as bits in [`Chunk::free`].
+/// The number of cells in a chunk: one for each bit of [`Chunk::free`].
 pub(crate) const CELLS: usize = 64;
 
-/// What spawned a task, and the type of its future, which names it unless a name was given.
+/// The task that spawned this one, and the type of its future. The type is the name of the task
+/// unless `spawn_named` gives another.
 #[derive(Clone, Copy)]
 pub(crate) struct Origin {
     pub(crate) parent: TaskId,
@@ -40,23 +41,24 @@ impl Origin {
     }
 }
 
-/// The number of the chunk that a place is in.
+/// The number of the chunk that contains a slot.
 #[inline]
 pub(crate) fn number_of(index: u32) -> u32 {
     index / CELLS as u32
 }
 
-/// Neighbouring cells, recycled together.
+/// Neighbouring cells, allocated and freed together.
 pub(crate) struct Chunk<K> {
-    /// Its kernel. The kernel's table is emptied when it closes, which ends the circle.
+    /// The kernel. This is a reference cycle; the kernel breaks it by emptying its table when it
+    /// closes.
     core: Rc<K>,
-    /// The place of its first cell.
+    /// The slot of the first cell.
     first: u32,
-    /// A bit for each cell that is nobody's.
+    /// One bit for each free cell.
     free: Cell<u64>,
-    /// Its neighbours among the chunks with free cells (`task/table.rs`).
+    /// The list links among the chunks with free cells (`task/table.rs`).
     pub(crate) open: Cell<ListLinks>,
-    /// Where its tenants come from, as long as it is the same for all.
+    /// The origin of all tasks in the chunk, as long as it is the same for all.
     origin: Cell<Origin>,
     origins: OnceCell<Box<[Cell<Origin>; CELLS]>>,
     joiners: OnceCell<Box<[Cell<TaskId>; CELLS]>>,
@@ -67,7 +69,8 @@ pub(crate) struct Chunk<K> {
 }
 
 impl<K> Chunk<K> {
-    /// A chunk for the places from `number * 64` on, whose first tenants have that generation.
+    /// Makes a chunk for the slots from `number * 64` on. The first tasks in them have that
+    /// generation.
     #[inline(never)]
     pub(crate) fn new(core: Rc<K>, number: u32, generation: u32) -> Rc<Self> {
         Rc::new(Chunk {
@@ -98,7 +101,7 @@ impl<K> Chunk<K> {
         self.at(self.first + free.trailing_zeros())
     }
 
-    /// Frees the cell at a place. Whether it is the only free one.
+    /// Frees the cell of a slot. Returns whether it is now the only free one.
     #[inline]
     pub(crate) fn free(&self, index: u32) -> bool {
         let before = self.free.get();
@@ -114,37 +117,38 @@ impl<K> Chunk<K> {
         self.free.get() == 0
     }
 
-    /// Whether no cell is anybody's.
+    /// Whether all cells are free.
     pub(crate) fn is_empty(&self) -> bool {
         self.free.get() == u64::MAX
     }
 
-    /// Whoever has that place now.
+    /// The task that occupies that slot now.
     #[inline]
     pub(crate) fn at(self: &Rc<Self>, index: u32) -> TaskRef<K> {
         let generation = self.cells[index as usize % CELLS].generation.get();
         TaskRef { chunk: self.clone(), id: TaskId::new(index, generation) }
     }
 
-    /// The flags of the task of that name, if it has not been released.
+    /// The flags of the task with that name, if its slot has not been freed.
     #[inline]
     pub(crate) fn flags(&self, id: TaskId) -> Option<&Flags> {
         let cell = &self.cells[id.index() as usize % CELLS];
         if cell.generation.get() == id.generation() { Some(&cell.flags) } else { None }
     }
 
-    /// How the task at a place stands in its group, if any in its chunk is in one.
+    /// The membership of the task in a slot, if any task of the chunk is in a group.
     #[inline]
     pub(crate) fn membership(&self, index: u32) -> Option<&Membership> {
         self.memberships.get().map(|memberships| &memberships[index as usize % CELLS])
     }
 
-    /// The greatest generation of its cells.
+    /// The greatest generation of the cells.
     pub(crate) fn generation(&self) -> u32 {
         self.cells.iter().map(|cell| cell.generation.get()).max().unwrap_or(0)
     }
 
-    /// Not all tenants come from the same place any more, unless this is the only one.
+    /// Records an origin that differs from the common one. If this task is the only one in the
+    /// chunk, its origin becomes the common one.
     #[inline(never)]
     fn tell_apart(&self, at: usize, origin: Origin) {
         if self.free.get() == !(1 << at) {
@@ -155,7 +159,7 @@ impl<K> Chunk<K> {
         }
     }
 
-    /// All that have tenants.
+    /// All tasks that occupy a cell.
     pub(crate) fn tenants(self: &Rc<Self>) -> impl Iterator<Item = TaskRef<K>> {
         (self.first..=self.first + (CELLS as u32 - 1))
             .map(|index| self.at(index))
@@ -163,10 +167,10 @@ impl<K> Chunk<K> {
     }
 }
 
-/// Refers to a task: to its cell, by the name that it had then.
+/// Refers to a task: to its cell, and to the name of the task when the reference was made.
 ///
-/// Two words, so that it is written and read as they are: copied in other pieces, it would wait
-/// for the writes to be through.
+/// It is two words, and they are written and read as whole words because of store forwarding
+/// (`task/state.rs`).
 pub(crate) struct TaskRef<K> {
     chunk: Rc<Chunk<K>>,
     id: TaskId,
@@ -185,7 +189,7 @@ impl<K> TaskRef<K> {
         self.id
     }
 
-    /// Its place in the table.
+    /// Its slot in the table.
     #[inline]
     pub(crate) fn index(&self) -> u32 {
         self.id.index()
@@ -201,7 +205,7 @@ impl<K> TaskRef<K> {
         &self.chunk
     }
 
-    /// A reference by a chunk and the name that it was taken apart into.
+    /// Makes a reference from a chunk and a name.
     #[inline]
     pub(crate) fn by(chunk: Rc<Chunk<K>>, id: TaskId) -> Self {
         TaskRef { chunk, id }
@@ -213,45 +217,45 @@ impl<K> TaskRef<K> {
         self.chunk
     }
 
-    /// Whether a place is in the same chunk: of the same number, which is as good, as a chunk that
-    /// somebody refers to keeps its number (`Table::trim`).
+    /// Whether a slot is in the same chunk. Comparing the chunk numbers is enough: a chunk keeps
+    /// its number while a reference to it exists (`Table::trim`).
     #[inline]
     pub(crate) fn is_in_chunk_of(&self, index: u32) -> bool {
         ((self.index() ^ index) as usize) < CELLS
     }
 
-    /// Whoever has that place of the same chunk now.
+    /// The task that occupies that slot of the same chunk now.
     #[inline]
     pub(crate) fn neighbour(&self, index: u32) -> (TaskId, &TaskCell) {
         let cell = &self.chunk.cells[index as usize % CELLS];
         (TaskId::new(index, cell.generation.get()), cell)
     }
 
-    /// Refers to that task of the same chunk instead.
+    /// Makes this refer to another task of the same chunk.
     #[inline]
     pub(crate) fn set_id(&mut self, neighbour: TaskId) {
         self.id = neighbour;
     }
 
-    /// Whether both were made for the same task.
+    /// Whether both refer to the same task.
     #[inline]
     pub(crate) fn is(&self, other: &TaskRef<K>) -> bool {
         Rc::ptr_eq(&self.chunk, &other.chunk) && self.id == other.id
     }
 
-    /// Whether both tasks have one kernel.
+    /// Whether both tasks belong to the same kernel.
     #[inline]
     pub(crate) fn is_neighbour(&self, other: &TaskRef<K>) -> bool {
         Rc::ptr_eq(&self.chunk.core, &other.chunk.core)
     }
 
-    /// Whether the cell is still that task's.
+    /// Whether the cell still belongs to this task.
     #[inline]
     pub(crate) fn is_current(&self) -> bool {
         self.generation.get() == self.id.generation()
     }
 
-    /// Where this new task comes from.
+    /// Sets the origin of a new task.
     #[inline]
     pub(crate) fn set_origin(&self, origin: Origin) {
         match self.chunk.origins.get() {
@@ -261,53 +265,55 @@ impl<K> TaskRef<K> {
         }
     }
 
-    /// Where it comes from; the main task does from nowhere.
+    /// Its origin. None for the main task.
     pub(crate) fn origin(&self) -> Option<Origin> {
         let common = || self.chunk.origin.get();
         let origin = self.chunk.origins.get().map_or_else(common, |all| all[self.at()].get());
         (!self.flags.any(Flags::MAIN)).then_some(origin)
     }
 
-    /// Who waits for its end, if that is one task of this kernel that polls the wait itself; all
-    /// others stand in `Rare::joiners`.
+    /// The task that waits for its end, if that is a single task of this kernel that polls the
+    /// `join` with its own waker. All other waiters are in `ColdData::joiners`.
     #[inline]
     pub(crate) fn joiner(&self) -> Option<TaskId> {
         let joiners = self.chunk.joiners.get().filter(|_| self.flags.any(Flags::AWAITED));
         joiners.map(|joiners| joiners[self.at()].get())
     }
 
-    /// That task waits for its end; the flag says so.
+    /// Stores the task that waits for its end. `Flags::AWAITED` says whether the stored value is
+    /// valid.
     #[inline]
     pub(crate) fn set_joiner(&self, joiner: TaskId) {
         self.chunk.joiners.get_or_init(|| make(|| Cell::new(TaskId::NOBODY)))[self.at()]
             .set(joiner);
     }
 
-    /// The record beside its cell, whether or not it still says something of the task.
+    /// The record in its slot, whether or not it is still valid.
     pub(crate) fn record(&self) -> Option<Parked> {
         self.chunk.records.get().and_then(|records| records[self.at()].get())
     }
 
-    /// It is parked there, as it is being polled; the flag follows when it stops.
+    /// Stores the record of a leaf that parks in the current poll. `Flags::PARKED` is set when the
+    /// poll ends.
     #[inline]
     pub(crate) fn set_parked(&self, parked: Parked) {
         let records = self.chunk.records.get_or_init(|| make(|| Cell::new(None)));
         records[self.at()].set(Some(parked));
     }
 
-    /// How it stands in its group; from here on it may.
+    /// Its membership in a group; allocates the array if needed.
     #[inline]
     pub(crate) fn membership(&self) -> &Membership {
         &self.chunk.memberships.get_or_init(|| make(Membership::default))[self.at()]
     }
 
-    /// What few tasks have; from here on it may.
+    /// Its scope root and `ColdData`; allocates the array if needed.
     #[inline]
     pub(crate) fn extras(&self) -> &ScopeRoot<K> {
         &self.chunk.extras.get_or_init(|| make(ScopeRoot::default))[self.at()]
     }
 
-    /// The same, if any in its chunk has some.
+    /// The same, without allocating.
     #[inline]
     pub(crate) fn any_extras(&self) -> Option<&ScopeRoot<K>> {
         self.chunk.extras.get().map(|extras| &extras[self.at()])
@@ -328,7 +334,7 @@ impl<K> Deref for TaskRef<K> {
     }
 }
 
-/// Something for each cell of a chunk.
+/// Makes an array with one value for each cell of a chunk.
 #[cold]
 #[inline(never)]
 fn make<T>(each: impl Fn() -> T) -> Box<[T; CELLS]> {

@@ -1,4 +1,5 @@
-//! What is true of a task, a bit each: a turn of the kernel asks several questions with one test.
+//! The state of a task: one bit for each fact, so that a turn of the run loop answers several
+//! questions with one test.
 //!
 //! ```text
 //!            admit              start               finish           release
@@ -7,9 +8,17 @@
 //!                        └──────────── (none: parked) ────────────┘ abort
 //! ```
 //!
-//! `QUEUED` goes together with the others, too: with `RUNNING` if the task was woken in its own
-//! poll, with `ENDED` if it then ended or was aborted. Such a cell is not free before it has come
-//! out of the queue.
+//! `QUEUED` also occurs together with other flags: with `RUNNING` if the task is woken during its
+//! own poll, and with `ENDED` if it then ends or is aborted. Such a cell becomes free only after it
+//! has left the ready queue.
+//!
+//! # Store forwarding
+//!
+//! A processor keeps recent stores in a store buffer and forwards them to the loads that follow.
+//! This works for a load that lies within one store. A load that spans several recent stores waits
+//! until they have left the store buffer, some ten cycles. Therefore values that are copied right
+//! after they are written are written and read in pieces of the same size. Other comments refer to
+//! this as *store forwarding*.
 
 use std::cell::Cell;
 
@@ -19,54 +28,56 @@ use crate::task::cell::TaskEnd;
 pub(crate) struct Flags(Cell<u32>);
 
 impl Flags {
-    /// Nobody's cell.
+    /// The cell belongs to no task.
     pub(crate) const FREE: u32 = 1;
-    /// Invariant *queued at most once*: set while a reference stands in the ready queue, or in the
-    /// round that goes on.
+    /// Invariant *queued at most once*: set while the ready queue or the current batch contains the
+    /// task.
     pub(crate) const QUEUED: u32 = 1 << 1;
-    /// It is being polled.
+    /// The task is being polled.
     pub(crate) const RUNNING: u32 = 1 << 2;
     pub(crate) const ENDED: u32 = 1 << 3;
-    /// Its record stands beside its cell, since its last poll and until the next.
+    /// The record of its parked leaf is in its slot. Set from the end of one poll to the start of
+    /// the next.
     pub(crate) const PARKED: u32 = 1 << 4;
-    /// It has a waker of its own.
+    /// The task has a waker of its own.
     pub(crate) const WAKER: u32 = 1 << 5;
-    /// Its cancellation was requested: its root has a stamp.
+    /// Its cancellation was requested: its root scope has a `cancel_seq`.
     pub(crate) const CANCEL_REQUESTED: u32 = 1 << 6;
-    /// It is to be aborted when its poll ends.
+    /// The task is to be aborted when its poll ends.
     pub(crate) const ABORT: u32 = 1 << 7;
-    /// The outcome was given away: moved out, or a group has it and will take it out.
+    /// The outcome was given away: it was moved out, or a group will take it.
     pub(crate) const TAKEN: u32 = 1 << 8;
-    /// It ended in a failure that must not go unheard (K6).
+    /// The task ended in a failure that must be reported if no handle or group takes it (K6).
     pub(crate) const FAILURE: u32 = 1 << 9;
     pub(crate) const DAEMON: u32 = 1 << 10;
-    /// A name was given to it.
+    /// The task was given a name.
     pub(crate) const NAMED: u32 = 1 << 11;
-    /// Somebody will look whether it is still parked where nothing of ours reaches it.
+    /// The task is on the list of cancelled tasks that are checked later for being still
+    /// unreachable.
     pub(crate) const WATCHED: u32 = 1 << 12;
-    /// It has what few tasks have: `TaskRef::rare`.
+    /// The task has `ColdData`: see `TaskRef::cold`.
     pub(crate) const COLD: u32 = 1 << 13;
-    /// Its box is too large to be kept.
+    /// Its body is too large for the box to be kept.
     pub(crate) const LARGE: u32 = 1 << 14;
-    /// The future of `Kernel::run`.
+    /// The task is the future of `Kernel::run`.
     pub(crate) const MAIN: u32 = 1 << 15;
-    /// It is in a group, or was when it ended.
+    /// The task is a member of a group, or was one when it ended.
     pub(crate) const MEMBER: u32 = 1 << 16;
-    /// Something hangs, or did, on its root scope.
+    /// Its root scope has a record or a child, or had one.
     pub(crate) const SCOPED: u32 = 1 << 17;
-    /// Its joiner stands beside its cell.
+    /// One joiner is stored in the slot of the task.
     pub(crate) const AWAITED: u32 = 1 << 18;
-    /// And waits in a `join`.
+    /// That joiner is parked in a `join`.
     pub(crate) const JOINED: u32 = 1 << 19;
 
-    /// Where the end of an ended task stands.
+    /// The position of the `TaskEnd` of an ended task.
     const END: u32 = 29;
 
-    /// What the short way of a turn does not serve.
+    /// The flags that the fast path of a turn does not handle.
     pub(crate) const SPECIAL: u32 = Flags::ENDED | Flags::WAKER | Flags::CANCEL_REQUESTED;
 
-    /// What an ended task may have left to clear away; nothing, if its outcome was taken and no
-    /// more of this is true.
+    /// The flags that decide whether an ended task needs clearing. If `TAKEN` is the only one of
+    /// them that is set, there is nothing to clear.
     pub(crate) const LEFT: u32 =
         Flags::TAKEN | Flags::LARGE | Flags::COLD | Flags::NAMED | Flags::SCOPED;
 
@@ -79,7 +90,7 @@ impl Flags {
         self.0.get() & of != 0
     }
 
-    /// Whether of `these` just `true_ones` are true.
+    /// Whether, among `these`, exactly `true_ones` are set.
     #[inline]
     pub(crate) fn are(&self, these: u32, true_ones: u32) -> bool {
         self.0.get() & these == true_ones
@@ -90,15 +101,16 @@ impl Flags {
         self.0.set(self.0.get() | these);
     }
 
-    /// Sets what is not set. An addition: the compiler makes an `or` a write of one byte, and who
-    /// reads all of them next would wait until that is through.
+    /// Sets a flag that is not set. It adds instead of using `or`, because the compiler turns `or`
+    /// into a store of one byte, and the next load of the whole word would stall on store
+    /// forwarding.
     #[inline]
     pub(crate) fn raise(&self, this: u32) {
         debug_assert!(!self.any(this), "raised twice");
         self.0.set(self.0.get().wrapping_add(this));
     }
 
-    /// Clears what is set, likewise.
+    /// Clears a flag that is set, likewise.
     #[inline]
     pub(crate) fn lower(&self, this: u32) {
         debug_assert!(self.are(this, this), "lowered twice");
@@ -110,7 +122,7 @@ impl Flags {
         self.0.set(self.0.get() & !these);
     }
 
-    /// Sets or clears; whether it was set before.
+    /// Sets or clears a flag. Returns whether it was set before.
     pub(crate) fn replace(&self, this: u32, value: bool) -> bool {
         let before = self.any(this);
         if value {
@@ -121,39 +133,40 @@ impl Flags {
         before
     }
 
-    /// Somebody's; nothing else is true than `these`.
+    /// The cell now belongs to a task, and exactly `these` flags are set.
     #[inline]
     pub(crate) fn become_alive(&self, these: u32) {
         self.0.set(these);
     }
 
-    /// Nobody's any more.
+    /// The cell belongs to no task any more.
     pub(crate) fn become_free(&self) {
         self.0.set(Flags::FREE);
     }
 
-    /// It has ended so.
+    /// The task has ended with `end`.
     #[inline]
     pub(crate) fn finish(&self, end: TaskEnd) {
         let before = self.0.get() & !Flags::RUNNING;
         self.0.set(before | Flags::ENDED | (end as u32) << Flags::END);
     }
 
-    /// Whether the task has ended so.
+    /// Whether the task has ended with `end`.
     #[inline]
     pub(crate) fn has_end(&self, end: TaskEnd) -> bool {
         let ended = Flags::ENDED | (end as u32) << Flags::END;
         self.are(Flags::ENDED | u32::MAX << Flags::END, ended)
     }
 
-    /// How an ended task did.
+    /// How an ended task has ended.
     pub(crate) fn end(&self) -> TaskEnd {
         let ends =
             [TaskEnd::Ok, TaskEnd::Failed, TaskEnd::Cancelled, TaskEnd::Panicked, TaskEnd::Aborted];
         ends[(self.0.get() >> Flags::END) as usize]
     }
 
-    /// To be queued, if it is alive and does not stand there. Whether it is.
+    /// Marks the task as queued if it is alive and not queued yet. Returns whether the caller must
+    /// queue it.
     #[inline]
     pub(crate) fn queue(&self) -> bool {
         let goes = !self.any(Flags::QUEUED | Flags::ENDED | Flags::FREE);
@@ -163,8 +176,8 @@ impl Flags {
         goes
     }
 
-    /// Out of the queue, to be polled; who is still parked then says so again. Gives what was true
-    /// before.
+    /// The task leaves the queue to be polled. A leaf that is still parked sets `PARKED` again
+    /// during the poll. Returns the flags from before.
     #[inline]
     pub(crate) fn start(&self) -> u32 {
         let before = self.0.get();
@@ -172,13 +185,14 @@ impl Flags {
         before
     }
 
-    /// Polled; `also` is true of it now.
+    /// The poll has ended. Sets the flags `also`.
     #[inline]
     pub(crate) fn stop(&self, also: u32) {
         self.0.set((self.0.get() & !Flags::RUNNING) | also);
     }
 
-    /// The same. Whether it is to be queued now, which it was not.
+    /// The same. Returns whether the caller must queue the task: `also` says so, and it was not
+    /// queued.
     #[inline]
     pub(crate) fn stop_or_queue(&self, also: u32) -> bool {
         let before = self.0.get();

@@ -1,4 +1,4 @@
-//! The table of tasks: places, their tenants, and which are free.
+//! The table of tasks: the slots, the tasks in them, and the free slots.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -9,34 +9,36 @@ use crate::task::cell::{Membership, TaskCell};
 use crate::task::chunk::{CELLS, Chunk, TaskRef, number_of};
 use crate::task::state::Flags;
 
-/// Free cells that are kept with all they own; chunks beyond go back to the allocator, some at each
-/// look: all at once would take too long.
+/// The number of free cells that are kept with their boxes. Chunks beyond that are freed, a few at
+/// each call of `trim`, because freeing all at once would take too long.
 const KEEP_FREE: usize = 4096;
 
-/// The number of a chunk that is in no table. All of these share their names: nobody can compare
-/// them, as their tasks have ended before a program gets to see them.
+/// The number of a chunk that is in no table. All of these share their names. No program can
+/// compare the names, because the tasks end before a program gets a handle.
 const NOWHERE: u32 = u32::MAX / CELLS as u32;
 
-/// Chunks that are made at once, once there are many, so that the cells of many tasks stand in
-/// long rows and their futures in others: processors read ahead in rows.
+/// The number of chunks that are allocated together once there are many. Then the cells of many
+/// tasks are contiguous in memory, and so are their futures, which suits the prefetch of the
+/// processor.
 const ROW: usize = 16;
 
-/// How many chunks go back in one look.
+/// The number of chunks that one call of `trim` frees.
 const TRIM: usize = 4;
 
-/// All tasks of a kernel, by place.
+/// All tasks of a kernel, by slot.
 pub(crate) struct Table<K> {
     chunks: Vec<Option<Rc<Chunk<K>>>>,
-    /// The chunk that got a free cell last; each leads to the next by its `open`.
+    /// The first chunk with a free cell: the one that got a free cell last. `open` links it to the
+    /// others.
     first_open: Option<Rc<Chunk<K>>>,
-    /// Free cells.
+    /// The number of free cells.
     free: usize,
-    /// Chunks that were without tenants when there were too many free cells.
+    /// Chunks that became empty while there were too many free cells.
     empty: VecDeque<u32>,
-    /// Places of chunks that have gone back, and the generation of their next tenants.
+    /// The numbers of chunks that were freed, and the generation of the next tasks there.
     vacant: Vec<(u32, u32)>,
     spawned: u64,
-    /// The kernel is gone: no cell has a place any more.
+    /// The kernel is closed: new cells get no slot in the table.
     gone: bool,
 }
 
@@ -53,7 +55,7 @@ impl<K> Table<K> {
         }
     }
 
-    /// A cell for a new task, and its serial number; not yet alive.
+    /// Takes a cell for a new task, and a serial number. The caller sets the flags.
     #[inline]
     pub(crate) fn admit(&mut self, core: &Rc<K>) -> (TaskRef<K>, u64) {
         self.spawned += 1;
@@ -71,19 +73,20 @@ impl<K> Table<K> {
         (task, self.spawned)
     }
 
-    /// How many were ever admitted.
+    /// The number of tasks that were ever admitted.
     pub(crate) fn spawned(&self) -> u64 {
         self.spawned
     }
 
-    /// The first chunk with free cells has none left, or is gone.
+    /// Removes the first chunk from the list of chunks with free cells, because it is full or
+    /// freed.
     #[inline(never)]
     fn open_next(&mut self, next: u32) {
         self.link(next, NONE);
         self.first_open = self.chunk(next).cloned();
     }
 
-    /// Any chunk, for one that needs one to start with.
+    /// Any chunk, for the run loop, which needs one to start with.
     pub(crate) fn some_chunk(&mut self, core: &Rc<K>) -> Rc<Chunk<K>> {
         match self.chunks.iter().flatten().next() {
             Some(chunk) => chunk.clone(),
@@ -91,11 +94,11 @@ impl<K> Table<K> {
         }
     }
 
-    /// A cell of a new chunk.
+    /// Takes a cell of a new chunk.
     #[inline(never)]
     fn make(&mut self, core: &Rc<K>) -> TaskRef<K> {
         if self.gone {
-            // A place here would keep a kernel that nobody will ever empty again.
+            // A slot in the table would keep a kernel alive that is never emptied again.
             return Chunk::new(core.clone(), NOWHERE, 0).take();
         }
         let more = (self.chunks.len() / 4).clamp(1, ROW);
@@ -106,7 +109,7 @@ impl<K> Table<K> {
         first.take()
     }
 
-    /// A new chunk, which is not open yet.
+    /// Adds a new chunk. It is not yet in the list of chunks with free cells.
     fn add(&mut self, core: &Rc<K>) -> u32 {
         let (number, generation) = self.vacant.pop().unwrap_or_else(|| {
             let number = self.chunks.len();
@@ -119,26 +122,26 @@ impl<K> Table<K> {
         number
     }
 
-    /// The task of that name, if it has not been released; one whose names are used up is found for
-    /// good, free.
+    /// The task of that name, if its slot has not been freed. A slot whose generations are used up
+    /// keeps its last name and is found although it is free.
     #[inline]
     pub(crate) fn get(&self, id: TaskId) -> Option<TaskRef<K>> {
         self.at(id.index()).filter(|task| task.id() == id)
     }
 
-    /// The flags of the task of that name, if it has not been released.
+    /// The flags of the task of that name, if its slot has not been freed.
     #[inline]
     pub(crate) fn flags(&self, id: TaskId) -> Option<&Flags> {
         self.chunk_of(id.index())?.flags(id)
     }
 
-    /// Whoever has that place now.
+    /// The task that occupies that slot now.
     #[inline]
     pub(crate) fn at(&self, index: u32) -> Option<TaskRef<K>> {
         self.chunk_of(index).map(|chunk| chunk.at(index))
     }
 
-    /// How the task in that place stands in its group, if any of its chunk is in one.
+    /// The membership of the task in that slot, if any task of its chunk is in a group.
     pub(crate) fn membership(&self, index: u32) -> Option<&Membership> {
         self.chunk_of(index).and_then(|chunk| chunk.membership(index))
     }
@@ -148,16 +151,17 @@ impl<K> Table<K> {
         self.chunks.get(number as usize).and_then(Option::as_ref)
     }
 
-    /// The chunk that a place is in.
+    /// The chunk that contains a slot.
     #[inline]
     fn chunk_of(&self, index: u32) -> Option<&Rc<Chunk<K>>> {
         self.chunk(number_of(index))
     }
 
-    /// Frees the place of an ended task.
+    /// Frees the slot of an ended task.
     #[inline]
     pub(crate) fn release(&mut self, task: &TaskRef<K>, cell: &TaskCell) {
-        // One whose generations are used up is never let again, so that names never lie.
+        // A slot whose generations are used up is never used again, so that no name has two
+        // meanings.
         let Some(generation) = cell.generation.get().checked_add(1) else { return };
         cell.generation.set(generation);
         self.free += 1;
@@ -168,7 +172,8 @@ impl<K> Table<K> {
         }
     }
 
-    /// The rest for the first free cell of a chunk, and for the last when there are many.
+    /// The slow path of `release`: for the first free cell of a chunk, and for a chunk that becomes
+    /// empty while there are too many free cells.
     #[inline(never)]
     fn released(&mut self, chunk: &Rc<Chunk<K>>) {
         if self.gone {
@@ -182,7 +187,7 @@ impl<K> Table<K> {
         }
     }
 
-    /// A chunk has a free cell: it comes first.
+    /// Puts a chunk at the front of the list of chunks with free cells.
     fn open(&mut self, number: u32) {
         let next = self.first_open.as_ref().map_or(NONE, |chunk| chunk.number());
         self.link(next, number);
@@ -192,22 +197,22 @@ impl<K> Table<K> {
         }
     }
 
-    /// Tells an open chunk which one is before it.
+    /// Sets the link from an open chunk to the one before it.
     fn link(&self, number: u32, previous: u32) {
         if let Some(chunk) = self.chunk(number) {
             chunk.open.set(ListLinks { previous, ..chunk.open.get() });
         }
     }
 
-    /// Whether there are more free cells than are to be kept.
+    /// Whether some chunks may be freed.
     #[inline]
     pub(crate) fn has_surplus(&self) -> bool {
         !self.empty.is_empty()
     }
 
-    /// Gives some of the free chunks up, if there are too many, for the caller to drop. One that
-    /// something refers to stays for now, because another in its place would not be the one that is
-    /// meant: the run itself refers to the chunk of the task that it polled last.
+    /// Removes some of the empty chunks if there are too many, for the caller to drop. A chunk that
+    /// something refers to stays for now, because a new chunk with its number would be taken for
+    /// it. The run loop refers to the chunk of the task that it polled last.
     pub(crate) fn trim(&mut self) -> Vec<Rc<Chunk<K>>> {
         let mut given_up = Vec::new();
         for _ in 0..self.empty.len().min(2 * TRIM) {
@@ -216,7 +221,7 @@ impl<K> Table<K> {
             }
             let Some(number) = self.empty.pop_front() else { break };
             let Some(chunk) = self.chunk(number).filter(|chunk| chunk.is_empty()) else {
-                // It has tenants again, and comes back when they have ended.
+                // The chunk is in use again. It comes back when its tasks have ended.
                 continue;
             };
             if self.is_spare(chunk) {
@@ -237,7 +242,7 @@ impl<K> Table<K> {
         Rc::strong_count(chunk) == 1 + usize::from(first)
     }
 
-    /// Takes a chunk without tenants out of the table.
+    /// Takes an empty chunk out of the table.
     fn give_up(&mut self, number: u32) -> Option<Rc<Chunk<K>>> {
         let chunk = self.chunks[number as usize].take()?;
         let ListLinks { previous, next } = chunk.open.get();
@@ -253,12 +258,12 @@ impl<K> Table<K> {
         Some(chunk)
     }
 
-    /// Lets go of every cell: the kernel closes.
+    /// Removes every cell because the kernel closes.
     pub(crate) fn clear(&mut self) -> impl Sized + use<K> {
         std::mem::replace(self, Table { gone: true, spawned: self.spawned, ..Table::new() }).chunks
     }
 
-    /// Every task that is not free, ended ones that are still held included.
+    /// Every task that occupies a cell, including ended tasks that are still held.
     pub(crate) fn tenants(&self) -> impl Iterator<Item = TaskRef<K>> {
         self.chunks.iter().flatten().flat_map(Chunk::tenants)
     }
@@ -268,7 +273,7 @@ impl<K> Table<K> {
 mod tests {
     use super::*;
 
-    /// Lets and frees places.
+    /// Admits and releases tasks.
     struct Tenancy {
         kernel: Rc<()>,
         table: Table<()>,

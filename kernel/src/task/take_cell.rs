@@ -1,9 +1,9 @@
-//! A place for one thing that is taken out while it is used.
+//! A cell for a value that is taken out while it is used.
 
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
 
-/// A `Cell<Option<T>>` that does not look, when something is put in, whether something is there.
+/// A `Cell<Option<T>>` whose `put` does not check for an old value to drop.
 pub(crate) struct TakeCell<T>(Cell<ManuallyDrop<Option<T>>>);
 
 impl<T> TakeCell<T> {
@@ -11,19 +11,19 @@ impl<T> TakeCell<T> {
         TakeCell(Cell::new(ManuallyDrop::new(None)))
     }
 
-    /// Takes out what is there.
+    /// Takes the value out.
     #[inline]
     pub(crate) fn take(&self) -> Option<T> {
         ManuallyDrop::into_inner(self.0.replace(ManuallyDrop::new(None)))
     }
 
-    /// Puts something in. The place must be empty: what is there would be forgotten.
+    /// Puts a value in. The cell must be empty: an old value would be leaked.
     #[inline]
     pub(crate) fn put(&self, thing: T) {
         self.put_some(Some(thing));
     }
 
-    /// The same with what may be nothing.
+    /// The same with an `Option`.
     #[inline]
     pub(crate) fn put_some(&self, thing: Option<T>) {
         self.0.set(ManuallyDrop::new(thing));

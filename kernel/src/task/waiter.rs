@@ -1,22 +1,22 @@
-//! What waits for a task to do something: another task by its name, anything else by a clone of its
-//! waker.
+//! What is woken when a task does something: another task, by its name, or anything else, by a
+//! clone of its waker.
 //!
-//! A leaf that is polled with its task's own waker needs no clone of it: the name is enough, and it
-//! carries a generation. Inside `join!`, `FuturesUnordered` or another executor the waker is
-//! foreign and is kept. Waking or dropping a foreign waker runs a program's code, so both happen
-//! only where no borrow of the kernel is held.
+//! A leaf that is polled with the own waker of its task needs no clone of it: the name of the task
+//! is enough, and it contains a generation. Inside `join!`, `FuturesUnordered` or another executor
+//! the waker is foreign, and a clone is kept. Waking or dropping a foreign waker runs code of a
+//! program, so both happen only where no borrow of the kernel is held.
 
 use std::task::Waker;
 
 use crate::parts::fifo::Wakeable;
 use crate::task::chunk::TaskRef;
 
-/// What to wake, or nobody.
+/// What to wake, or nothing.
 ///
-/// A struct and not an enum, so that the usual one, a task, is written and read as it is: copied in
-/// pieces that differ from those it was written in, it would wait for the writes to be through.
+/// This is a struct and not an enum because of store forwarding (`task/state.rs`): a task, the most
+/// frequent waiter, is then written and read in the same pieces.
 pub(crate) struct Waiter<K> {
-    /// A task of ours,
+    /// A task of a kernel,
     task: Option<TaskRef<K>>,
     /// or anything else.
     foreign: Option<Waker>,
@@ -38,7 +38,7 @@ impl<K> Waiter<K> {
         Waiter { task: None, foreign: Some(waker) }
     }
 
-    /// That task, in place of nobody.
+    /// Sets the task. The waiter is empty before.
     #[inline]
     pub(crate) fn set_task(&mut self, task: &TaskRef<K>) {
         self.task = Some(task.clone());

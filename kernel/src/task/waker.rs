@@ -1,4 +1,4 @@
-//! The waker of a task, and what is posted to its kernel.
+//! The waker of a task, and the messages to a kernel.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,20 +10,20 @@ use crate::parts::mailbox::{self, Mail, Part};
 /// The mailbox of a kernel.
 pub(crate) type Remote = mailbox::Remote<Message>;
 
-/// What was posted to a kernel.
+/// Messages taken from the mailbox of a kernel.
 pub(crate) type Post = mailbox::Post<Message>;
 
-/// What another thread may ask of a kernel.
+/// What another thread may request of a kernel.
 pub(crate) enum Message {
-    /// Make this waker's task ready.
+    /// Make the task of this waker ready.
     Wake(Arc<TaskWaker>),
-    /// Run this on the kernel's thread; it builds a future and spawns it.
+    /// Run this on the thread of the kernel; it builds a future and spawns it.
     Spawn(Box<dyn FnOnce() + Send>),
     /// Request the cancellation of a task.
     Cancel(TaskId),
-    /// A job on another thread has come back, and has woken who waits for it.
+    /// A job on another thread has finished, and has woken its waiter.
     JobDone(u64),
-    /// A registration moved away or was dropped elsewhere: its place is free.
+    /// A registration has moved away or was dropped on another thread: its entry can be freed.
     Unregister(mio::Token),
 }
 
@@ -36,11 +36,12 @@ impl Mail for Message {
     }
 }
 
-/// The waker of one task: its name, and where to post it.
+/// The waker of one task: the name of the task and the mailbox of its kernel.
 ///
-/// The kernel counts the references of std's `Arc` to learn whether a program holds the waker
-/// (`OwnWaker::is_out`). That count cannot be low too early: a wake keeps its reference until its
-/// message, which is one more, is in the mailbox, and the message keeps that until it is taken.
+/// The kernel reads the reference count of the `Arc` to learn whether a program holds the waker
+/// (`OwnWaker::is_out`). The count is never too low too early: a wake keeps its reference until its
+/// message, which is another reference, is in the mailbox, and the message is kept until it is
+/// taken.
 pub(crate) struct TaskWaker {
     remote: Arc<Remote>,
     task: AtomicU64,
@@ -52,7 +53,7 @@ impl TaskWaker {
         TaskWaker { remote, task: AtomicU64::new(u64::MAX), posted: AtomicBool::new(false) }
     }
 
-    /// Names the task. Only while nobody but the kernel holds this waker.
+    /// Sets the task. Only while no reference exists outside the kernel.
     pub(crate) fn assign(&self, task: TaskId) {
         self.task.store(task.to_bits(), Ordering::Relaxed);
     }
@@ -65,18 +66,19 @@ impl TaskWaker {
         TaskId::from_bits(self.task.load(Ordering::Relaxed))
     }
 
-    /// Posts the wake, unless that was done since the kernel last took it. Refused when the kernel
-    /// is gone: then there is no task to wake.
+    /// Posts the wake, unless one was posted since the kernel last took one. The mailbox of a
+    /// closed kernel refuses it: then there is no task to wake.
     pub(crate) fn post(self: &Arc<Self>) {
         if !self.posted.swap(true, Ordering::Release) {
             drop(self.remote.post(Message::Wake(self.clone())));
         }
     }
 
-    /// The task to wake, once taken from the mailbox: from here on it may be posted again.
+    /// Called when the message is taken from the mailbox. From here on the waker can be posted
+    /// again. Returns the task to wake.
     pub(crate) fn received(&self) -> TaskId {
-        // A swap, not a store: it must read what those wrote who found it posted, so that the poll
-        // that follows sees what they did before their wake.
+        // A swap, not a store: it must read the value written by the threads that found the flag
+        // set, so that the poll that follows sees what they did before their wake.
         self.posted.swap(false, Ordering::Acquire);
         self.task()
     }

@@ -1,35 +1,38 @@
-//! The only code that other threads enter: wakers, and the mailbox of a kernel.
+//! The mailbox of a kernel: the only code of the kernel that other threads run, through wakers and
+//! handles.
 //!
-//! A waker holds the name of its task and the mailbox, never the task itself; so a `!Send` future
-//! is polled and dropped on its kernel's thread alone, wherever its wakers travel, and a waker that
+//! A waker holds the name of its task and the mailbox, never the task itself. So a `!Send` future
+//! is polled and dropped only on the thread of its kernel, wherever its wakers go, and a waker that
 //! outlives its task or its kernel does nothing.
 //!
 //! # The protocol
 //!
-//! Invariant *announce sleep, look once more, then sleep*. `state` is one of three:
+//! Invariant *announce sleep, look once more, then sleep*. `state` has one of three values:
 //!
-//! | state | meaning | who leaves it |
+//! | state | meaning | left by |
 //! |---|---|---|
-//! | `AWAKE` | it runs, and looks before it sleeps | kernel: `announce_sleep`; anybody: `post` |
-//! | `ASLEEP` | it sleeps, or is about to | anybody: `post` (and wakes it); kernel: `awake` |
-//! | `POSTED` | there is post; whoever came first has woken the kernel | kernel: `take` |
+//! | `AWAKE` | runs, and checks before it sleeps | kernel: `announce_sleep`; any thread: `post` |
+//! | `ASLEEP` | sleeps or is about to | any thread: `post`, which wakes it; kernel: `awake` |
+//! | `POSTED` | there are messages; a sleeping kernel has been woken | kernel: `take` |
 //!
-//! A poster puts its message in and swaps in `POSTED`, both under the lock; only the one that swaps
-//! out `ASLEEP` pays the system call, hence one eventfd write per sleep. The kernel announces and
-//! looks in one step: it exchanges `AWAKE` for `ASLEEP`, and where that fails there is post; what
-//! comes later finds `ASLEEP` and wakes the poll. It is rung for under the lock, too: a kernel that
-//! has closed its mailbox knows that nobody still holds its descriptors.
+//! A poster adds its message and swaps in `POSTED`, both under the lock. Only the poster that swaps
+//! out `ASLEEP` makes the system call, so there is one eventfd write for each sleep. The kernel
+//! announces its sleep and checks for messages in one step: it exchanges `AWAKE` for `ASLEEP`. If
+//! that fails, there are messages; a later poster finds `ASLEEP` and wakes the poll. The eventfd is
+//! written under the lock too, so a kernel that has closed its mailbox knows that no poster still
+//! uses its descriptors.
 //!
-//! A task's waker posts itself once until the kernel took it, and a job or a registration posts
-//! once, so that part of the mailbox is bounded by what the kernel holds. Requests of handles have
-//! no bound but memory: a poster never waits. The kernel serves a slice of each part at a time, so
-//! neither delays the other part or the rest of the kernel. A nudge is post without a message: the
-//! last handle is gone, for which the kernel may have been waiting.
+//! The waker of a task posts at most one message until the kernel takes it, and a job or a
+//! registration posts once. So the number of events is bounded by what the kernel holds. Requests
+//! of handles are bounded only by memory, because a poster never waits. The kernel handles a
+//! limited number of each part at a time, so that neither part delays the other or the rest of the
+//! kernel. A nudge announces messages without adding one: the last handle is gone, and the kernel
+//! may have been waiting for that.
 //!
 //! Nothing here may run in a signal handler: all of it takes a lock, and a message is allocated.
 //!
-//! The models in `models.rs` have loom try this file, interleaving by interleaving. Loom
-//! takes `SeqCst` for less, and nothing here needs it.
+//! Loom checks this file with the models in `models.rs`, in every interleaving. Loom treats
+//! `SeqCst` as weaker than it is; nothing here needs `SeqCst`.
 
 use std::collections::VecDeque;
 use std::io;
@@ -55,12 +58,12 @@ pub(crate) struct Remote<M> {
 
 struct Inbox<M> {
     post: Post<M>,
-    /// None once the kernel is gone: posts are refused. Its eventfd goes with it; the descriptor of
-    /// its poll stays while a source that was registered there lives on elsewhere.
+    /// None once the kernel is closed: messages are refused. The eventfd is closed with it. The
+    /// descriptor of the poll stays open while a source that was registered there exists.
     poll_waker: Option<PollWaker>,
 }
 
-/// What is posted: of the part that it says.
+/// A message, which knows its part of the mailbox.
 pub(crate) trait Mail {
     fn part(&self) -> Part;
 }
@@ -77,7 +80,7 @@ impl<M> Default for Post<M> {
     }
 }
 
-/// What a message comes from.
+/// The origin of a message.
 #[derive(Clone, Copy)]
 pub(crate) enum Part {
     /// Wakers, jobs and registrations.
@@ -102,12 +105,12 @@ impl<M: Mail> Post<M> {
         self.events.is_empty() && self.requests.is_empty()
     }
 
-    /// All of it, the events first.
+    /// All messages, the events first.
     pub(crate) fn into_messages(self) -> impl Iterator<Item = M> {
         self.events.into_iter().chain(self.requests)
     }
 
-    /// Moves each part of `other` over whose own place is empty, without copying it.
+    /// Swaps in each part of `other` whose own counterpart is empty, without copying messages.
     fn refill(&mut self, other: &mut Self) {
         if self.events.is_empty() {
             std::mem::swap(&mut self.events, &mut other.events);
@@ -118,7 +121,7 @@ impl<M: Mail> Post<M> {
     }
 }
 
-/// What a post needs of the reactor.
+/// What a poster needs from the reactor.
 pub(crate) struct PollWaker {
     pub(crate) waker: Waker,
     pub(crate) registry: Arc<mio::Registry>,
@@ -137,9 +140,10 @@ impl<M: Mail> Remote<M> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a message in and wakes the kernel if it sleeps; gives it back when the kernel is gone.
+    /// Adds a message, and wakes the kernel if it sleeps. Returns the message if the kernel is
+    /// closed.
     ///
-    /// The message that comes back is dropped by the caller, outside the lock.
+    /// The caller drops a returned message outside the lock.
     pub(crate) fn post(&self, message: M) -> Result<(), M> {
         let mut inbox = self.lock();
         if inbox.poll_waker.is_none() {
@@ -150,27 +154,29 @@ impl<M: Mail> Remote<M> {
         Ok(())
     }
 
-    /// Makes the kernel look again at what it waits for.
+    /// Makes the kernel check again what it waits for.
     fn nudge(&self) {
         self.announce_post(&self.lock());
     }
 
-    /// Says that the kernel should look, and wakes it if it sleeps.
+    /// Sets `POSTED`, and wakes the kernel if it sleeps.
     fn announce_post(&self, inbox: &Inbox<M>) {
         let Some(poll_waker) = &inbox.poll_waker else { return };
         if self.state.swap(POSTED, Ordering::Release) == ASLEEP {
-            // A full eventfd counter wakes as well: only an interruption could lose the wake.
+            // An eventfd whose counter is full wakes as well, so only an interruption could lose
+            // the wake.
             while poll_waker.waker.wake().is_err_and(|e| e.kind() == io::ErrorKind::Interrupted) {}
         }
     }
 
-    /// Whether the kernel should look into the mailbox. One relaxed load for the hot path.
+    /// Whether the kernel should take messages. One relaxed load, because the run loop calls it
+    /// often.
     pub(crate) fn has_post(&self) -> bool {
         self.state.load(Ordering::Relaxed) == POSTED
     }
 
-    /// Takes what was posted, as far as `post` has room: each part of it that is empty is filled.
-    /// What is left stays announced. Called by the kernel alone.
+    /// Moves messages into `post`: fills each part of it that is empty. Messages that stay in the
+    /// mailbox stay announced. Only the kernel calls this.
     pub(crate) fn take(&self, post: &mut Post<M>) {
         let mut inbox = self.lock();
         post.refill(&mut inbox.post);
@@ -179,20 +185,22 @@ impl<M: Mail> Remote<M> {
         }
     }
 
-    /// Says that the kernel is about to sleep. False: there is post, do not sleep.
+    /// Announces that the kernel is about to sleep. False: there are messages, and it must not
+    /// sleep.
     pub(crate) fn announce_sleep(&self) -> bool {
-        // `ASLEEP` still, if the last sleep ended in a panic: then that announcement stands.
+        // The state is still `ASLEEP` if the last sleep ended in a panic. Then the old announcement
+        // counts.
         self.state.compare_exchange(AWAKE, ASLEEP, Ordering::Relaxed, Ordering::Relaxed)
             != Err(POSTED)
     }
 
-    /// Says that the kernel is up again; post that came meanwhile stays announced.
+    /// Announces that the kernel is awake. Messages that came meanwhile stay announced.
     pub(crate) fn awake(&self) {
         let up = self.state.compare_exchange(ASLEEP, AWAKE, Ordering::Relaxed, Ordering::Relaxed);
         debug_assert!(matches!(up, Ok(_) | Err(POSTED)), "two threads run one kernel");
     }
 
-    /// Refuses all further post and gives back what nobody took.
+    /// Refuses all further messages, and returns those that were not taken.
     pub(crate) fn close(&self) -> Post<M> {
         let (post, poll_waker) = {
             let mut inbox = self.lock();
@@ -202,8 +210,8 @@ impl<M: Mail> Remote<M> {
         post
     }
 
-    /// What a registration keeps, to take its source out of the poll from any thread; none when the
-    /// kernel is gone.
+    /// The registry that a registration keeps, so that its source can be removed from the poll on
+    /// any thread. None once the kernel is closed.
     pub(crate) fn registry(&self) -> Option<Arc<mio::Registry>> {
         self.lock().poll_waker.as_ref().map(|poll_waker| poll_waker.registry.clone())
     }
@@ -217,9 +225,9 @@ impl<M: Mail> Remote<M> {
     }
 
     pub(crate) fn drop_handle(&self) {
-        // Who sees this handle gone sees what it posted.
+        // A thread that sees this handle gone also sees what it posted.
         if self.handles.fetch_sub(1, Ordering::Release) == 1 {
-            // The kernel may sleep for no other reason than this handle.
+            // The kernel may be sleeping only because this handle existed.
             self.nudge();
         }
     }

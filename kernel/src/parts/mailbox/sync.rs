@@ -1,12 +1,13 @@
-//! What `parts/mailbox` shares between threads: std's lock and atomics, the poll's waker.
+//! The types that `parts/mailbox` shares between threads: the lock and atomics of std, and the
+//! waker of the poll.
 //!
-//! Under `cfg(loom)` they are loom's, so that the models in `models.rs` run the very file
-//! that ships, in every interleaving and with every value that the memory model lets a load see.
-//! Such a build checks models and does nothing else.
+//! Under `cfg(loom)` they are the types of loom. So the models in `models.rs` run the same source
+//! file that ships, in every interleaving and with every value that the memory model allows a load
+//! to return. Such a build only checks models.
 //!
-//! `Arc` stays std's in both, as `std::task::Wake` is for no other. So loom sees the whole
-//! protocol, but not the reference counts below it: those are std's business, and what the kernel
-//! concludes from one has its argument at `TaskWaker`.
+//! `Arc` is always that of std, because `std::task::Wake` requires it. So loom checks the whole
+//! protocol, but not the reference counts below it. The kernel relies on one reference count; the
+//! argument for that is at `TaskWaker`.
 
 #[cfg(not(loom))]
 pub(crate) use mio::Waker;
@@ -33,18 +34,19 @@ mod model {
 
     use loom::sync::{Condvar, Mutex};
 
-    /// Stands for the eventfd; what is shared, for the poll that sleeps on it.
+    /// Stands for the eventfd. The poll that sleeps on it shares the inner value.
     pub(crate) struct Waker(Arc<Eventfd>);
 
     pub(crate) struct Eventfd {
         rung: Mutex<bool>,
         changed: Condvar,
-        /// Only counted, no part of the protocol; hence std's, which costs no interleaving.
+        /// Counts the writes, and is no part of the protocol. It is an atomic of std, which adds no
+        /// interleavings.
         rings: std::sync::atomic::AtomicUsize,
     }
 
     impl Waker {
-        /// In the place of `mio::Waker::new`.
+        /// Replaces `mio::Waker::new`.
         pub(crate) fn new(_: &mio::Registry, _: mio::Token) -> io::Result<Self> {
             Ok(Waker(Arc::new(Eventfd {
                 rung: Mutex::new(false),
@@ -53,7 +55,7 @@ mod model {
             })))
         }
 
-        /// In the place of `mio::Waker::wake`: one write to the eventfd.
+        /// Replaces `mio::Waker::wake`: one write to the eventfd.
         pub(crate) fn wake(&self) -> io::Result<()> {
             self.0.rings.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             *self.0.rung.lock().unwrap() = true;
@@ -61,7 +63,7 @@ mod model {
             Ok(())
         }
 
-        /// The end that the kernel sleeps on.
+        /// The end on which the kernel sleeps.
         #[cfg(test)]
         pub(crate) fn poll(&self) -> Arc<Eventfd> {
             self.0.clone()
@@ -70,7 +72,8 @@ mod model {
 
     #[cfg(test)]
     impl Eventfd {
-        /// Sleeps in the poll until somebody rings, or has rung since the last sleep.
+        /// Sleeps in the poll until the eventfd is written, or returns at once if it was written
+        /// since the last sleep.
         pub(crate) fn sleep(&self) {
             let mut rung = self.rung.lock().unwrap();
             while !*rung {
@@ -79,7 +82,7 @@ mod model {
             *rung = false;
         }
 
-        /// How often somebody rang.
+        /// The number of writes.
         pub(crate) fn rings(&self) -> usize {
             self.rings.load(std::sync::atomic::Ordering::Relaxed)
         }

@@ -1,7 +1,7 @@
 //! Wakes the poll at a time that need not be a whole millisecond.
 //!
-//! The poll's own timeout is rounded up to milliseconds, so on Linux a timerfd in the poll does it.
-//! The portable way is the poll's timeout; both are late rather than early.
+//! The timeout of the poll itself is rounded up to milliseconds, so on Linux a timerfd in the poll
+//! is used. The portable version uses the timeout of the poll. Both are late rather than early.
 
 use std::io;
 use std::time::Duration;
@@ -14,8 +14,9 @@ use mio::{Interest, Token};
 #[cfg(all(target_os = "linux", not(curium_portable_timer)))]
 const TIMER: Token = Token(usize::MAX - 1);
 
-/// No alarm is nearer. Falling asleep and waking up takes longer than this anyway; and timers a
-/// microsecond apart, each with an alarm of its own, would keep a processor busy with system calls.
+/// The shortest time for which an alarm is set. Going to sleep and waking up takes longer than this
+/// anyway, and timers that are a microsecond apart, each with its own alarm, would keep a processor
+/// busy with system calls.
 #[cfg(all(target_os = "linux", not(curium_portable_timer)))]
 const NEAREST: Duration = Duration::from_micros(50);
 
@@ -38,7 +39,7 @@ impl Alarm {
         Ok(Alarm { timer, set_for: None })
     }
 
-    /// Sets the alarm; gives the timeout that the poll still needs: none.
+    /// Sets the alarm. Returns the timeout that the poll still needs: none.
     pub(super) fn set(
         &mut self,
         limit: Duration,
@@ -60,7 +61,7 @@ impl Alarm {
         Ok(None)
     }
 
-    /// An event for no registration: whether it is another one than the alarm.
+    /// Whether an event without a registration is not that of the alarm.
     #[cold]
     pub(super) fn is_other(&mut self, event: &Event) -> bool {
         let rang = event.token() == TIMER;
@@ -85,7 +86,7 @@ impl Alarm {
         limit: Duration,
         _deadline: Option<u64>,
     ) -> io::Result<Option<Duration>> {
-        // Up to the next millisecond by hand, whatever the poll does: late, never early.
+        // Rounds up to the next millisecond here, whatever the poll does: late, never early.
         let up = Duration::from_micros(999);
         let millis = limit.checked_add(up).unwrap_or(limit).as_millis();
         Ok(Some(Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))))

@@ -1,4 +1,4 @@
-//! What the reactor knows of a registration, and what an event says of it.
+//! What the reactor stores for a registration, and what an event says about it.
 
 use std::num::NonZeroU32;
 
@@ -6,26 +6,27 @@ use mio::event::Event;
 
 use crate::id::TaskId;
 
-/// A registration. There is one for every idle connection, so it is small.
+/// A registration. It is small, because every idle connection has one.
 pub(super) struct Entry {
     pub(super) generation: NonZeroU32,
-    /// What is true of each direction: the constants below.
+    /// The state of each direction, made of the constants below.
     pub(super) state: [u8; 2],
-    /// Who is parked there, if the state says so.
+    /// The waiter of each direction, valid if `TASK` or `FOREIGN` is set.
     pub(super) who: [TaskId; 2],
 }
 
-/// An event came that nobody has taken yet.
+/// An event came, and no attempt has taken it yet.
 pub(super) const READY: u8 = 1;
-/// This direction has ended or failed: always worth a try, as no further event will say so. So is
-/// one where urgent bytes came: they cut reads short with more behind them.
+/// This direction has ended or failed: an attempt is always worthwhile, because no further event
+/// reports it. Also set when urgent bytes came, because they end a read early although more bytes
+/// follow.
 pub(super) const ENDED: u8 = 1 << 1;
-/// A task is parked here by its own waker.
+/// A task is parked here, to be woken by its name.
 pub(super) const TASK: u8 = 1 << 2;
-/// Somebody with another waker is; `who` has the place of that.
+/// A foreign waker is parked here; `who` contains its index.
 pub(super) const FOREIGN: u8 = 1 << 3;
 
-/// What an event says of each direction.
+/// What an event says about each direction.
 #[inline]
 pub(super) fn news_of(event: &Event) -> [u8; 2] {
     let plain = !event.is_error()

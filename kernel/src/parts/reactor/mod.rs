@@ -1,9 +1,9 @@
-//! The reactor: which registered sources are ready, and when to wake up for a timer.
+//! The reactor: readiness of the registered sources, and the wait for events or the next timer.
 //!
-//! It makes tasks ready and does nothing else. Readiness is kept per registration and direction,
-//! because the poll is edge-triggered: an edge that comes while nobody is parked is remembered
-//! until somebody has tried and found nothing. A token carries a generation, so an event for a
-//! registration that is gone finds nobody.
+//! It makes tasks ready and does nothing else. Readiness is stored for each registration and
+//! direction, because the poll is edge-triggered: an edge that comes while no leaf is parked is
+//! remembered until an attempt has found nothing. A token contains a generation, so an event for a
+//! registration that is gone has no effect.
 
 use std::io;
 use std::num::NonZeroU32;
@@ -27,7 +27,7 @@ mod entry;
 use alarm::Alarm;
 use entry::{ENDED, Entry, FOREIGN, READY, TASK, news_of};
 
-/// Reading or writing: what one waits for, and the two places a source has.
+/// The direction of a transfer. A source has one set of readiness for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// Data, a connection, or the end of the stream to read.
@@ -36,50 +36,53 @@ pub enum Direction {
     Write,
 }
 
-/// Events taken in at once: a batch between two looks at the timers.
+/// The number of events that one call of the poll returns, and so of those handled between two
+/// checks of the timers.
 const EVENTS: usize = 512;
 const WAKER: Token = Token(usize::MAX);
 
-/// Half of a token is the place, half the generation.
+/// The lower half of a token is the index of the entry, the upper half the generation.
 const HALF: u32 = usize::BITS / 2;
 
 pub(crate) struct Reactor {
     poll: Poll,
     events: Events,
     entries: Slab<Entry>,
-    /// The wakers that are not a task's own; whom an entry names so is their place here.
+    /// The foreign wakers. An entry with `FOREIGN` stores the index of its waker.
     foreign: Slab<Waker>,
     generation: u32,
-    /// Leaves that are parked on some source and have not been woken.
+    /// The number of leaves that are parked on a source and have not been woken.
     parked: usize,
     alarm: Alarm,
-    /// How long to look for events before each sleep.
+    /// How long to poll for events before each sleep.
     spin: Duration,
-    /// LocalWaiter could not be woken at once; kept so that no turn has to allocate.
+    /// Waiters that `dispatch` has not woken, to be woken outside the borrow. Kept so that a turn
+    /// need not allocate.
     woken: Vec<LocalWaiter>,
 }
 
-/// What came of the last attempt on a direction.
+/// The result of the last attempt on a direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Last {
-    /// It is this leaf's, and found nothing.
+    /// It was made by this leaf, and found nothing.
     InVain,
-    /// It took all there was, or found nothing.
+    /// It took everything that was there, or found nothing.
     TookAll,
-    /// There may be more.
+    /// It may have left something.
     Left,
 }
 
 /// What [`Reactor::park_task`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ParkOutcome {
-    /// Nothing: an attempt is worth it.
+    /// Did nothing: an attempt is worthwhile.
     Ready,
-    /// The same, and somebody is parked there as before.
+    /// The same, and a leaf is parked there as before.
     ReadyParked,
-    /// Parked.
+    /// The task is parked.
     Down,
-    /// To be parked by [`Reactor::park_waiter`], for which a waker is needed or given back.
+    /// Did nothing: the caller must use [`Reactor::park_waiter`], because a foreign waker is stored
+    /// or must be replaced.
     Slowly,
 }
 
@@ -103,7 +106,7 @@ impl Reactor {
         Ok((reactor, PollWaker { waker, registry }))
     }
 
-    /// Registers a source. The poll reports at once what is ready already.
+    /// Registers a source. The poll reports existing readiness at once.
     pub(crate) fn register(
         &mut self,
         source: &mut impl Source,
@@ -116,8 +119,8 @@ impl Reactor {
         let token = Token((self.generation as usize) << HALF | place);
         if let Err(error) = self.poll.registry().register(source, token, interest) {
             self.entries.remove(place);
-            // A source may remember a registration that failed, and refuse the next. Not if the
-            // poll knows the descriptor already: that is somebody else's registration.
+            // A source may remember a registration that failed, and refuse the next one. But if the
+            // poll knows the descriptor already, the existing registration must stay.
             if error.kind() != io::ErrorKind::AlreadyExists {
                 let _ = source.deregister(self.poll.registry());
             }
@@ -132,7 +135,8 @@ impl Reactor {
         (entry.generation.get() as usize == token.0 >> HALF).then_some(entry)
     }
 
-    /// Whether an event has called the one who was parked there; takes it.
+    /// Takes the event that has woken the leaf that was parked there. Returns whether there was
+    /// one.
     #[inline]
     pub(crate) fn take_ready(&mut self, token: Token, direction: Direction) -> bool {
         let Some(entry) = self.entry(token) else {
@@ -146,9 +150,9 @@ impl Reactor {
         called
     }
 
-    /// Parks a leaf, unless an attempt is worth it: an event came since the last one, or that one
-    /// left something. `task` is parked by its own waker; nobody: it needs to be seated with
-    /// another one.
+    /// Parks a leaf, unless an attempt is worthwhile: an event came since the last attempt, or that
+    /// attempt left something. `task` is the task of a leaf that is polled with the own waker of
+    /// its task; `NOBODY` for a leaf with a foreign waker.
     #[inline(never)]
     pub(crate) fn park_task(
         &mut self,
@@ -179,7 +183,8 @@ impl Reactor {
         ParkOutcome::Down
     }
 
-    /// Parks anybody; gives back who was parked there before, or who cannot be.
+    /// Parks any waiter. Returns the waiter that was parked there before, or `who` if the
+    /// registration is gone.
     pub(crate) fn park_waiter(
         &mut self,
         token: Token,
@@ -206,7 +211,7 @@ impl Reactor {
         before
     }
 
-    /// Nobody is parked there any more. Gives back who was.
+    /// Removes the waiter that is parked there, and returns it.
     pub(crate) fn unpark(&mut self, token: Token, direction: Direction) -> Option<LocalWaiter> {
         let entry = self.entry(token)?;
         let state = entry.state[direction as usize];
@@ -225,7 +230,7 @@ impl Reactor {
         Some(who)
     }
 
-    /// Forgets a registration. LocalWaiter was parked on it is the caller's to wake.
+    /// Forgets a registration. The caller wakes the waiters that were parked on it.
     pub(crate) fn forget(&mut self, token: Token) -> [Option<LocalWaiter>; 2] {
         if self.entry(token).is_none() {
             return [None, None];
@@ -235,7 +240,7 @@ impl Reactor {
         [self.take(entry.state[0], read), self.take(entry.state[1], write)]
     }
 
-    /// Gives back the room that a burst took.
+    /// Releases the memory that a burst took.
     pub(crate) fn shrink(&mut self) {
         shrink_slab(&mut self.entries);
         shrink_slab(&mut self.foreign);
@@ -249,8 +254,8 @@ impl Reactor {
         self.parked
     }
 
-    /// Polls, and goes on after an interruption: a signal is no event, and the silence that a
-    /// virtual clock waits for (K8) is not broken by it.
+    /// Polls, and continues after an interruption. A signal is no event, and a virtual clock must
+    /// not take it for one while it waits for idleness (K8).
     fn poll_on(&mut self, mut timeout: Option<Duration>) -> io::Result<()> {
         let limited = timeout.filter(|timeout| !timeout.is_zero());
         let until = limited.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -266,7 +271,8 @@ impl Reactor {
         }
     }
 
-    /// LocalWaiter could not be woken by [`wait`](Reactor::wait), to be given back empty.
+    /// The waiters that [`dispatch`](Reactor::dispatch) has not woken. The caller returns the
+    /// vector empty.
     pub(crate) fn lend(&mut self) -> Vec<LocalWaiter> {
         std::mem::take(&mut self.woken)
     }
@@ -276,8 +282,9 @@ impl Reactor {
         self.woken = woken;
     }
 
-    /// Waits for events: not at all (zero), at most so long, or without limit. `deadline` names the
-    /// time that `limit` leads to, so that an alarm that is already set for it is not set again.
+    /// Waits for events: not at all if `limit` is zero, at most for `limit`, or without limit.
+    /// `deadline` is the time at which `limit` ends, so that an alarm that is already set for it is
+    /// not set again.
     pub(crate) fn wait(
         &mut self,
         limit: Option<Duration>,
@@ -298,8 +305,8 @@ impl Reactor {
         self.poll_on(timeout)
     }
 
-    /// Looks again and again before it sleeps: so long, and in vain. None: an event came, or the
-    /// limit is reached.
+    /// Polls repeatedly before the sleep. Returns the time spent if there was no event in the time
+    /// of `spin`; None if an event came or the limit is reached.
     #[cold]
     fn spin_for_events(&mut self, limit: Option<Duration>) -> io::Result<Option<Duration>> {
         let begun = Instant::now();
@@ -315,8 +322,9 @@ impl Reactor {
         }
     }
 
-    /// Wakes the tasks that the events are for. Others are left to be woken where no borrow is
-    /// held, and from the first of them on all are, so that the order is that of the events.
+    /// Wakes the tasks that the events are for. Foreign waiters are stored, to be woken where no
+    /// borrow is held. All waiters after the first foreign one are stored too, so that the order
+    /// stays that of the events.
     #[inline]
     pub(crate) fn dispatch(&mut self, wake: impl Fn(TaskId)) -> EventsSeen {
         let mut came = false;
@@ -359,12 +367,12 @@ impl Reactor {
     }
 }
 
-/// What events there were.
+/// What the events contained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EventsSeen {
-    /// None, or only the alarm.
+    /// No event, or only that of the alarm.
     None,
     Some,
-    /// Somebody is left to be woken.
+    /// Some waiters are stored and must be woken by the caller.
     WithOthers,
 }
