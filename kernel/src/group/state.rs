@@ -4,7 +4,7 @@
 //!          tear_down(reason)                 close: empty
 //!   Open ─────────────────────▶ Draining ──────────────────▶ Closed
 //!     │   (cancels all members)                                ▲
-//!     └─────────────── abandon: aborts all members ─────────────┘
+//!     └─────────────── abandon: aborts all members ────────────┘
 //! ```
 //!
 //! Invariant *a closed group is empty*: a group leaves the kernel's table only when its last member
