@@ -25,20 +25,20 @@ impl Kernel {
     }
 }
 
-/// Speaks to a kernel from any thread: spawns tasks in it and asks for their cancellation.
+/// Controls a kernel from any thread: spawns tasks in it and requests their cancellation.
 ///
-/// Made by [`handle`](crate::handle). It does not keep the kernel running, but while it lives a
-/// kernel with nothing to do waits for it instead of reporting a deadlock. When the last one goes,
-/// the kernel looks again.
+/// Made by [`handle`](crate::handle). It does not keep the kernel running. But while a handle
+/// exists, an idle kernel waits for it instead of reporting a deadlock. When the last handle is
+/// dropped, the kernel checks for a deadlock again.
 ///
-/// No method of it may be called in a signal handler, nor may it be dropped there, nor may a waker
-/// of a task be used: each takes a lock and may allocate, and the thread that was interrupted may
-/// hold that lock. A handler writes to a pipe or to an eventfd that a task or a thread reads.
+/// Do not use a handle in a signal handler: call no method of it, do not drop it, and use no waker
+/// of a task. Each of these takes a lock and may allocate, and the interrupted thread may hold that
+/// lock. Instead, the handler should write to a pipe or an eventfd that a task or a thread reads.
 pub struct Handle {
     remote: Arc<Remote>,
 }
 
-/// The kernel that this handle spoke to is gone.
+/// The kernel of this handle no longer exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the kernel is gone; nothing was started")]
 pub struct KernelGone;
@@ -49,15 +49,15 @@ impl Handle {
         Handle { remote }
     }
 
-    /// Spawns a task: `build` is sent to the kernel's thread and makes the future there, so the
+    /// Spawns a task. `build` is sent to the kernel's thread and makes the future there, so the
     /// future itself need not be `Send`.
     ///
-    /// Its failure is reported like that of any task that nobody joins. Ok means that the kernel
-    /// has `build`; one that goes before it comes to it drops it, unused, on its own thread.
+    /// Its failure is reported like that of any task that is not joined. `Ok` means that the kernel
+    /// has received `build`. A kernel that ends before it runs `build` drops it on its own thread.
     ///
-    /// Never waits: requests queue in memory, without a bound. The kernel serves some of them
-    /// between two rounds of its tasks, so many of them delay one another and nothing else. A
-    /// thread that makes them faster than they are served should wait for answers in between.
+    /// This never waits. Requests queue in memory, without a bound. The kernel serves some of them
+    /// between two batches of its tasks, so many requests delay only one another. A thread that
+    /// makes requests faster than they are served should wait for answers in between.
     ///
     /// # Errors
     ///
@@ -72,7 +72,8 @@ impl Handle {
         self.remote.post(Message::Spawn(Box::new(spawn))).map_err(|_| KernelGone)
     }
 
-    /// Requests the cancellation of a task, and does not wait. On an ended task: nothing.
+    /// Requests the cancellation of a task, and does not wait. If the task has ended, this does
+    /// nothing.
     ///
     /// # Errors
     ///

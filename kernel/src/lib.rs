@@ -1,9 +1,9 @@
 //! The kernel of Curium: tasks, cancellation as an error, timeouts, groups, timers, the reactor.
 //!
-//! One kernel runs on one thread. Tasks are ordinary futures, not `Send`, polled one at a time;
-//! every place where a task can park is a *leaf*, and every leaf returns a `Result` that can carry
-//! [`TaskCancelled`]. So a cancelled task cleans up with ordinary code and `?`, awaiting what it
-//! needs.
+//! One kernel runs on one thread. Tasks are ordinary futures that need not be `Send`, polled one at
+//! a time. Every point where a task can park is a *leaf*, and every leaf returns a `Result` that
+//! can carry [`TaskCancelled`]. So a cancelled task cleans up with ordinary code and `?`, and may
+//! await during its cleanup.
 //!
 //! ```
 //! use std::time::Duration;
@@ -34,7 +34,8 @@
 //!
 //! # The data path
 //!
-//! Follow one read, from `spawn` to `join`; the files in the order in which it passes them.
+//! This is the path of one read, from `spawn` to `join`, with the files in the order in which it
+//! passes them.
 //!
 //! ```text
 //!   spawn(future) ─▶ spawn.rs ─▶ core/life.rs  admit: a cell of the table, queued
@@ -54,16 +55,16 @@
 //!             run/idle.rs    no task is ready: sleep in the poll; event ──┘
 //! ```
 //!
-//! A cancellation goes the same way: `task.cancel()` (`wait/join.rs`) stamps the task's scope
-//! (`core/cancel.rs`) and wakes its leaves; polled again, the leaf tries its operation first, and
-//! if that would still park, returns the error (`wait/point.rs`).
+//! A cancellation takes the same path. `task.cancel()` (`wait/join.rs`) sets the cancel request of
+//! the task's scope (`core/cancel.rs`) and wakes its leaves. When a leaf is polled again, it tries
+//! its operation first. If that would still park, the leaf returns the error (`wait/point.rs`).
 //!
-//! | room | holds |
+//! | folder | holds |
 //! |---|---|
 //! | `parts/` | data structures: lists, timers, ready queue, scopes, mailbox, reactor |
-//! | `task/` | a task at rest: state, body, cell, and the table of all of them |
+//! | `task/` | a task between its polls: state, body, cell, and the table of all tasks |
 //! | `core/` | the state of a kernel, with the six invariants, and each small step on it |
-//! | `run/` | the turns of the kernel, what it does when idle, how it begins and ends |
+//! | `run/` | the run loop, the idle kernel, start and shutdown |
 //! | `wait/` | the cancel point, the wait queue, and the kernel's own leaves |
 //! | `scope/` | timeouts and shields |
 //! | `io/` | registrations of sources, and the leaf on one |
@@ -71,8 +72,8 @@
 //! | `spawn.rs`, `bounds.rs` | spawning and the handle of a task; the compiler's messages |
 //! | `testing.rs` | the test kit |
 //!
-//! What must not compile: a task that moves to another thread, and a future that fails with
-//! nothing.
+//! Two examples that must not compile: a task that moves to another thread, and a task that returns
+//! neither a `Result` nor `()`.
 //!
 //! ```compile_fail,E0277
 //! # kernel::run(async || {
@@ -94,13 +95,13 @@
 //! | a turn in a queue, a permit, an item | [`wait_queue::Handoff`] and [`wait_queue::Wait`] |
 //! | readiness of a source | [`io::Registration`] |
 //! | a job on another thread | [`on_thread`] |
-//! | anything else | [`CancelPoint`], round any poll function |
+//! | anything else | [`CancelPoint`], around any poll function |
 //! | a future that is not Curium's | [`cancellable`] |
 //!
 //! # What it deliberately does not do
 //!
-//! No `unsafe`, no `Send` tasks, no work stealing: a second core means a second kernel on a second
-//! thread. No signals yet, no thread pool, no processes.
+//! It has no `unsafe`, no `Send` tasks and no work stealing: to use a second core, run a second
+//! kernel on a second thread. It has no signals, thread pool or processes yet.
 
 pub use crate::core::inspect::{ParkedAt, TaskInfo, TaskState, current_task, tasks};
 pub use crate::core::report::{Failure, ProgramCode, Report};
@@ -124,8 +125,8 @@ pub use crate::wait::point::CancelPoint;
 pub use crate::wait::sleep::{interval, now, sleep, sleep_until, yield_now};
 pub use crate::wait::thread::on_thread;
 
-/// What the kernel's functions return, for a program that must name it: the futures, and the
-/// [`Interval`](future::Interval) whose ticks are futures.
+/// The types that the kernel's functions return, for a program that must name them: the futures,
+/// and the [`Interval`](future::Interval), whose ticks are futures.
 pub mod future {
     pub use crate::scope::shield::{Cancellable, Shield};
     pub use crate::scope::timeout::{IgnoreAfter, Timeout};
@@ -134,13 +135,14 @@ pub mod future {
     pub use crate::wait::sleep::{Interval, Sleep, YieldNow};
 }
 
-/// FIFO waiters with hand-over: what every primitive of `sync` stands on.
+/// FIFO wait queues with hand-over, on which every primitive of `sync` is built.
 pub mod wait_queue {
     pub use crate::core::queue::{WaitQueue, WaitSlot};
     pub use crate::wait::handoff::{Handoff, Wait};
 }
 
-/// The bounds of `run`, `spawn`, `scope` and the timeouts, with messages for the compiler to show.
+/// The bounds of `run`, `spawn`, `scope` and the timeouts, with the messages that the compiler
+/// shows.
 pub mod bounds {
     pub use crate::group::bounds::ScopeBody;
     pub use crate::task::body::TaskOutput;

@@ -1,7 +1,7 @@
 //! The handle of a task, and spawning.
 //!
-//! A task belongs to its kernel, or to its group, not to its handle: a dropped handle lets it go
-//! on.
+//! A task belongs to its kernel, or to its group, not to its handle: dropping the handle leaves the
+//! task running.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -23,14 +23,14 @@ use crate::task::state::Flags;
 use crate::wait::cancel::Cancel;
 use crate::wait::join::{Join, TaskFuture, WaitEnd};
 
-/// Starts a task: it is queued behind all that are ready, and the caller goes on.
+/// Starts a task. It is queued behind all ready tasks, and the caller continues.
 ///
-/// The future need not be `Send`. It gives a `Result`, or `()` if the task cannot fail. A task that
-/// is spawned while the kernel shuts down is born cancelled.
+/// The future need not be `Send`. It returns a `Result`, or `()` if the task cannot fail. A task
+/// that is spawned while the kernel shuts down starts cancelled.
 ///
-/// If the compiler cannot tell the error type of an `async` block, end the block with
-/// `Ok::<_, TaskCancelled>(value)`. A block that never ends needs its type in front:
-/// `spawn::<_, Result<(), TaskCancelled>>(async { .. })`.
+/// If the compiler cannot infer the error type of an `async` block, end the block with `Ok::<_,
+/// TaskCancelled>(value)`. A block that never ends needs its type at the call: `spawn::<_,
+/// Result<(), TaskCancelled>>(async { .. })`.
 ///
 /// ```
 /// use kernel::{TaskCancelled, spawn};
@@ -97,12 +97,12 @@ where
     task
 }
 
-/// A task that was spawned: awaits it, cancels it, looks at it.
+/// The handle of a task: to await it, cancel it and inspect it.
 ///
-/// `task.await` waits for the task to end and gives its `Result<T, E>`, where `E` implements
+/// `task.await` waits for the task to end and returns its `Result<T, E>`, where `E` implements
 /// `From<TaskCancelled>`. The error is the task's own, or a cancellation as `E`: of the caller
 /// while it waited, or of a task that was aborted. A panic of the task goes on in the caller. To
-/// tell these apart, use [`join`](Task::join). To await a task and keep its handle, await a
+/// tell these cases apart, use [`join`](Task::join). To await a task and keep its handle, await a
 /// reference.
 ///
 /// ```
@@ -123,8 +123,8 @@ where
 /// # Ok::<(), TaskCancelled>(())
 /// ```
 ///
-/// Dropping the handle lets the task go on. A failure that no caller takes is reported when the
-/// task has ended and its last handle is gone.
+/// Dropping the handle leaves the task running. A failure that no caller takes is reported when the
+/// task has ended and its last handle is dropped.
 ///
 /// A task and its handle stay on the thread of their kernel. Send other threads a
 /// [`handle`](crate::handle) of the kernel and the task's [`id`](Task::id):
@@ -156,12 +156,14 @@ impl<T: 'static, E: 'static> Task<T, E> {
         Task { cell, output: PhantomData }
     }
 
-    /// Waits for the task to end and takes its outcome, in two levels; `task.await` gives it in
-    /// one. The first call takes it; later ones get [`TaskError::Taken`](crate::TaskError::Taken).
+    /// Waits for the task to end and takes its outcome, as two nested results; `task.await`
+    /// flattens them. The first call takes the outcome; later calls return
+    /// [`TaskError::Taken`](crate::TaskError::Taken).
     ///
     /// # Errors
     ///
-    /// Outside, that *this* wait was cancelled; inside, how the task ended if not well.
+    /// The outer error: *this* wait was cancelled. The inner error: how the task ended, if it did
+    /// not succeed.
     ///
     /// # Cancellation
     ///
@@ -171,7 +173,7 @@ impl<T: 'static, E: 'static> Task<T, E> {
         Join::new(WaitEnd::new("JOIN", Location::caller(), &self.cell))
     }
 
-    /// Waits for the task to end and leaves its outcome where it is. Any number of tasks may wait.
+    /// Waits for the task to end and does not take its outcome. Any number of tasks may wait.
     ///
     /// # Cancellation
     ///
@@ -181,12 +183,13 @@ impl<T: 'static, E: 'static> Task<T, E> {
         WaitEnd::new("WAIT", Location::caller(), &self.cell)
     }
 
-    /// Asks for the task's cancellation, at the first poll, and waits until it has really ended,
-    /// cleanup included. On an ended task: nothing. On oneself: the error at once.
+    /// Requests the task's cancellation, at the first poll, and waits until the task has ended,
+    /// including its cleanup. If the task has ended, this does nothing. A task that cancels itself
+    /// gets the error at once.
     ///
     /// # Errors
     ///
-    /// [`TaskCancelled`]: this wait was cancelled. What the task ends in, `join` gives.
+    /// [`TaskCancelled`]: this wait was cancelled. For the outcome of the task, use `join`.
     ///
     /// # Cancellation
     ///
@@ -197,7 +200,7 @@ impl<T: 'static, E: 'static> Task<T, E> {
     }
 
     /// [`cancel`](Task::cancel), but a task that has not ended after `grace` is aborted, and
-    /// reported with the place where it was parked.
+    /// reported with the location where it was parked.
     ///
     /// # Errors
     ///
@@ -205,7 +208,7 @@ impl<T: 'static, E: 'static> Task<T, E> {
     ///
     /// # Cancellation
     ///
-    /// The wait is abandoned, and the abort with it; the request stands.
+    /// The wait is abandoned, and with it the abort. The request stays in force.
     #[track_caller]
     #[must_use = "futures do nothing unless you `.await` or poll them"]
     pub fn cancel_within(
@@ -226,34 +229,36 @@ impl<T: 'static, E: 'static> Task<T, E> {
         }
     }
 
-    /// Asks for the task's cancellation and does not wait. Neither switches nor runs the task.
+    /// Requests the task's cancellation and does not wait. The caller continues; the task does not
+    /// run before this returns.
     pub fn request_cancel(&self) {
         let by = self.cell.core().running_id();
         self.cell.core().request(&self.cell, CancelReason::Requested { by });
     }
 
-    /// Drops the task's future, without a chance to clean up, before this returns. On oneself, when
-    /// the current poll ends.
+    /// Drops the task's future before this returns, without a chance to clean up. If a task aborts
+    /// itself, its future is dropped when the current poll ends.
     pub fn abort(&self) {
         self.cell.core().abort(&self.cell);
     }
 
-    /// The task's name for the kernel.
+    /// The task's id in the kernel.
     pub fn id(&self) -> TaskId {
         self.cell.id()
     }
 
-    /// Its name: as given, else the type of its future.
+    /// The name that was given to the task, or else the type of its future.
     pub fn name(&self) -> String {
         self.cell.core().name_of(&self.cell)
     }
 
-    /// What it is doing.
+    /// The present state of the task.
     pub fn state(&self) -> TaskState {
         self.cell.core().state(&self.cell)
     }
 
-    /// The file and line where it is parked; of several, one.
+    /// The file and line where the task is parked. If it is parked at several points, this is one
+    /// of them.
     pub fn parked_at(&self) -> Option<&'static Location<'static>> {
         self.cell.core().leaves(&self.cell).first().map(|leaf| leaf.site)
     }
@@ -279,16 +284,15 @@ impl<T: 'static, E: From<TaskCancelled> + 'static> IntoFuture for Task<T, E> {
     type Output = Result<T, E>;
     type IntoFuture = TaskFuture<T, E>;
 
-    /// Waits for the task to end and gives its result. The first call takes it.
+    /// Waits for the task to end and returns its result. The first call takes it.
     ///
     /// # Cancellation
     ///
-    /// Only the wait is abandoned: the task goes on. To await it again, await a reference.
+    /// Only the wait is abandoned: the task continues. To await it again, await a reference.
     ///
     /// # Panics
     ///
-    /// When awaited: goes on with the task's own panic, and panics if the outcome was already
-    /// taken.
+    /// When awaited: resumes the task's own panic, and panics if the outcome was already taken.
     #[track_caller]
     fn into_future(self) -> TaskFuture<T, E> {
         TaskFuture::new(self.join())
@@ -299,7 +303,7 @@ impl<T: 'static, E: From<TaskCancelled> + 'static> IntoFuture for &Task<T, E> {
     type Output = Result<T, E>;
     type IntoFuture = TaskFuture<T, E>;
 
-    /// As for the task itself, and the handle is kept.
+    /// Like awaiting the task itself, but the handle is kept.
     ///
     /// # Cancellation
     ///

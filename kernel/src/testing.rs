@@ -1,4 +1,5 @@
-//! The test kit: the same kernel on a virtual clock, in any order, with nothing left behind.
+//! The test kit: the same kernel on a virtual clock, with a chosen order of tasks, and with a check
+//! for leftovers.
 //!
 //! ```
 //! use kernel::{TaskCancelled, sleep, spawn, testing};
@@ -29,12 +30,12 @@ use crate::wait::handoff::{Handoff, Wait};
 use crate::wait::sleep::sleep;
 
 /// Runs `main` on the virtual clock, as [`kernel::run`](crate::run) does on the real one, and then
-/// looks whether anything was left behind.
+/// checks that nothing is left behind.
 ///
 /// # Panics
 ///
-/// As [`kernel::run`](crate::run); and if after the shutdown a task, a timer, a parked leaf, a
-/// scope, a group, a registration or a job is left, naming how many.
+/// As [`kernel::run`](crate::run). Also if a task, a timer, a parked leaf, a scope, a group, a
+/// registration or a job is left after the shutdown; the message states how many.
 #[track_caller]
 pub fn run<T>(main: impl Main<T>) -> T {
     run_with(Kernel::builder(), main)
@@ -60,11 +61,11 @@ pub fn run_with<T>(builder: Builder, main: impl Main<T>) -> T {
     value
 }
 
-/// Runs `main` once for each seed, each time in the order that the seed makes.
+/// Runs `main` once for each seed. The seed determines the order in which ready tasks run.
 ///
 /// # Panics
 ///
-/// As [`run`]; standard error names the seed first.
+/// As [`run`]. The seed is printed to standard error first.
 #[track_caller]
 pub fn run_seeds<T>(
     seeds: impl IntoIterator<Item = u64>,
@@ -79,7 +80,7 @@ pub fn run_seeds<T>(
     values
 }
 
-/// Says which seed it was when a run panics.
+/// Prints the seed when a run panics.
 struct NameSeed(u64);
 
 impl Drop for NameSeed {
@@ -92,7 +93,8 @@ impl Drop for NameSeed {
 
 /// Waits until nothing can run without time passing: every other task is parked, or has ended.
 ///
-/// With sockets parked, the reactor must have been silent for 10 ms too on a virtual clock.
+/// If tasks are parked on sockets, on a virtual clock the reactor must also have been silent for 10
+/// ms.
 ///
 /// # Errors
 ///
@@ -111,7 +113,7 @@ pub fn settle() -> impl Future<Output = Result<(), TaskCancelled>> {
     Wait::new("SETTLE", Settled { core })
 }
 
-/// Waits until the kernel hands over at the moment when nothing can run.
+/// Waits in the queue that the kernel wakes when nothing can run.
 struct Settled {
     core: Rc<Core>,
 }
@@ -133,7 +135,7 @@ impl Handoff for Settled {
     fn pass_on(&mut self, (): ()) {}
 }
 
-/// Lets `duration` pass, everything due in it happen, and settles.
+/// Lets `duration` pass, with everything that is due in it, and then settles.
 ///
 /// # Errors
 ///

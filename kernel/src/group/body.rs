@@ -1,4 +1,4 @@
-//! The leaves of a group: its body in a scope of its own, waiting for enough members, `next_done`.
+//! The futures of a group: its body in its own scope, the wait for enough members, and `next_done`.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -20,18 +20,18 @@ use crate::scope::guard::ScopeGuard;
 use crate::wait::handoff::Handoff;
 use crate::wait::point::CancelPoint;
 
-/// How a body ended that did not end well.
+/// How a body ended that did not succeed.
 pub(crate) enum BodyFailure<E> {
     /// With an error of its own.
     Error(E),
-    /// It only passed on that a member had failed.
+    /// With an error that only passes on the failure of a member.
     CarriesCancel,
     Panic(Box<dyn Any + Send>),
 }
 
 pin_project! {
-    /// The body of a `scope`: polled in a scope that a failing member cancels; its panic is caught,
-    /// so that the members can be awaited before it goes on.
+    /// The body of a `scope`. It is polled in a scope that a failing member cancels. Its panic is
+    /// caught, and resumed after the members have been awaited.
     pub(crate) struct GroupBody<'a, F> {
         #[pin]
         future: Option<F>,
@@ -39,7 +39,7 @@ pin_project! {
     }
 }
 
-/// The scope, and the group's note of it.
+/// The scope of the body. `Drop` clears the scope's key in the group.
 struct BodyScope<'a> {
     scope: Option<ScopeGuard>,
     group: &'a GroupState,
@@ -104,7 +104,8 @@ where
                 scope.close(echo != CarriesCancel::No);
                 let told =
                     delivered || (echo == CarriesCancel::Yes && this.scope.group.failing.get());
-                // The owner's own cancellation came through too: that is no echo of the group's.
+                // If the owner's own cancellation came through too, the error is not only the
+                // group's.
                 match told && !foreign && echo != CarriesCancel::No {
                     true => Err(BodyFailure::CarriesCancel),
                     false => Err(BodyFailure::Error(error)),
@@ -124,11 +125,11 @@ where
 /// What a [`Progress`] waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Until {
-    /// As the group's `WaitPolicy` says, or a failure.
+    /// Enough members have ended for the group's `WaitPolicy`, or a member has failed.
     Satisfied,
-    /// All members but the daemons have ended.
+    /// All members except daemons have ended.
     NobodyCounts,
-    /// All have.
+    /// All members have ended, daemons too.
     Empty,
 }
 
@@ -150,7 +151,7 @@ impl<'a> Progress<'a> {
         Progress { group, until, slot: WaitSlot::default(), point }
     }
 
-    /// The tear-down: nothing interrupts it, so nobody is left behind.
+    /// The wait of the tear-down. It is shielded from cancellation, so no member is left behind.
     pub(crate) fn shielded(group: &'a GroupState, site: &'static Location<'static>) -> Self {
         let point = CancelPoint::shielded("GROUP_END", site);
         Progress { group, until: Until::Empty, slot: WaitSlot::default(), point }
@@ -175,7 +176,7 @@ impl Future for Progress<'_> {
             if reached {
                 return Poll::Ready(());
             }
-            // Woken too early, it queues again.
+            // A wake-up that comes too early is spurious: queue again.
             loop {
                 ready!(group.progress.poll_enter(slot, 1, cx));
             }
@@ -189,7 +190,7 @@ impl Drop for Progress<'_> {
     }
 }
 
-/// Waits in `next_done`.
+/// The wait of `next_done`.
 pub(crate) struct NextDone<'a> {
     pub(crate) group: &'a GroupState,
 }

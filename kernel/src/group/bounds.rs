@@ -13,8 +13,8 @@ use crate::group::handle::GroupRef;
     label = "not an async closure that takes the group",
     note = "a closure that returns a future, `|g| async move {{ .. }}`, works too"
 )]
-// `FnOnce` is there for the type of `g` in `|g| async move ..`: the compiler takes the parameters
-// of a plain closure from the `Fn` traits only.
+// `FnOnce` is needed for the type of `g` in `|g| async move ..`: the compiler infers the parameters
+// of a plain closure only from the `Fn` traits.
 pub trait ScopeBody<T, E>:
     AsyncFnOnce(GroupRef<E>) -> Result<T, E> + FnOnce(GroupRef<E>) -> <Self as ScopeBody<T, E>>::Fut
 {

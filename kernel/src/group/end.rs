@@ -1,4 +1,5 @@
-//! How a group is left: wait, tear down, await everybody, and say what went wrong (G1, G3).
+//! How a group is left: wait, tear down, await all members, and return or report the errors (G1,
+//! G3).
 
 use std::any::Any;
 use std::fmt;
@@ -19,7 +20,7 @@ use crate::group::task_group::TaskGroup;
 use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
 
-/// The whole life of a group in its `scope`.
+/// Opens a group, runs the body and ends the group: the work of `scope`.
 pub(crate) async fn run_scope<T, E, B>(
     wait: WaitPolicy,
     body: B,
@@ -43,7 +44,7 @@ impl<E> TaskGroup<E>
 where
     E: From<TaskCancelled> + fmt::Debug + 'static,
 {
-    /// Waits, tears down, awaits everybody, and gathers the errors.
+    /// Waits, tears down, awaits all members, and gathers the errors.
     pub(crate) async fn conclude<T>(
         &self,
         body: Result<T, BodyFailure<E>>,
@@ -70,17 +71,17 @@ where
             false => CancelReason::GroupEnded,
         };
         group.tear_down(core, reason);
-        // Shielded, so this is Ok.
+        // Shielded, so it always returns `Ok`.
         let _ = Progress::shielded(group, site).await;
         group.close(core);
         ended.gather(core, group, all)
     }
 }
 
-/// What a group came to: the body's value or own error, and its panic.
+/// The result of a group's body: its value or its own error, and its panic.
 struct Ended<T, E> {
     value: Option<T>,
-    /// With how many failures of members came before it.
+    /// With the number of failures of members that came before it.
     own: Option<(usize, E)>,
     panic: Option<Box<dyn Any + Send>>,
 }
@@ -93,8 +94,8 @@ impl<T, E: fmt::Debug + 'static> Ended<T, E> {
             Some((at, error)) => (at, Some(error)),
             None => (0, None),
         };
-        // A winner makes the failures before it what `FirstOk` is there to overlook.
-        // One that came after the failures had taken the body down is none.
+        // With `FirstOk`, a member that succeeds makes earlier failures irrelevant. If the failures
+        // had already cancelled the body, a later success does not count.
         let overlooked = group.wait == WaitPolicy::FirstOk
             && group.succeeded.get()
             && own.is_none()
@@ -134,14 +135,14 @@ impl<T, E: fmt::Debug + 'static> Ended<T, E> {
     }
 }
 
-/// One thing that went wrong.
+/// One error of a group.
 enum Failed<E> {
     Own(E),
     Member(TaskRef),
 }
 
 impl<E: fmt::Debug + 'static> Failed<E> {
-    /// The error itself; a further panic has none and is reported.
+    /// The error itself. A further panic has no error and is reported.
     fn take(self, core: &Core) -> Option<E> {
         match self {
             Failed::Own(error) => Some(error),
@@ -171,8 +172,10 @@ impl<E: fmt::Debug + 'static> Failed<E> {
                 }
             }
             Failed::Member(cell) => {
-                // Nobody took it after all: released, it is reported. A `Debug` that joins the task
-                // still finds it taken, as it is out of its cell then.
+                // The failure was not taken after all. Dropping the last holder reports it; if
+                // there are other holders, report it here. A `Debug` that joins the task during the
+                // report still finds the outcome taken, because the report moves it out of the
+                // cell.
                 if cell.holders.get() > 1 {
                     core.report_failure(&cell);
                     cell.flags.clear(Flags::FAILURE);

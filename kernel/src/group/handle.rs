@@ -1,4 +1,4 @@
-//! The group inside its scope: a name that members may keep.
+//! The reference to a group that its body and its members use.
 
 use std::any::type_name;
 use std::fmt;
@@ -14,15 +14,15 @@ use crate::id::GroupId;
 use crate::spawn::Task;
 use crate::task::body::TaskOutput;
 
-/// The group inside its [`scope`](crate::TaskGroup::scope): a name, `Copy`, that members may keep
-/// and use.
+/// A reference to a group, for its [`scope`](crate::TaskGroup::scope) and its members. It is
+/// `Copy`, and members may keep it and use it.
 pub struct GroupRef<E> {
     kernel: u32,
     id: GroupId,
     error: PhantomData<fn() -> E>,
 }
 
-/// The group has ended: nobody can be spawned in it any more.
+/// The group has ended: no member can be spawned in it any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the group has ended; a task that is to outlive it must be spawned elsewhere")]
 pub struct GroupEnded;
@@ -67,7 +67,7 @@ where
         must(Self::way()(self.state(), future, false))
     }
 
-    /// Spawns a member that nobody waits for; see
+    /// Spawns a member that the group does not wait for; see
     /// [`TaskGroup::spawn_daemon`](crate::TaskGroup::spawn_daemon).
     ///
     /// # Panics
@@ -86,7 +86,7 @@ where
     ///
     /// # Errors
     ///
-    /// [`GroupEnded`], in another kernel too; the future is dropped.
+    /// [`GroupEnded`], also in another kernel. The future is dropped.
     ///
     /// # Panics
     ///
@@ -135,7 +135,7 @@ where
     #[track_caller]
     fn state(self) -> Open {
         let core = current::with("spawning in a group", Rc::clone);
-        // Another kernel counts its groups from one, too.
+        // The ids of groups are unique only within one kernel.
         let mine = core.number == self.kernel;
         let state = core.owners.borrow().get(self.id).filter(|_| mine).cloned();
         state.map(|state| (core, state)).ok_or(GroupEnded)

@@ -1,14 +1,14 @@
-//! What the kernel knows of a group: its members, how they ended, and who waits for them.
+//! The state of a group: its members, how they ended, and the tasks that wait for them.
 //!
 //! ```text
 //!          tear_down(reason)                 close: empty
 //!   Open ─────────────────────▶ Draining ──────────────────▶ Closed
-//!     │   (cancels everybody)                                  ▲
-//!     └──────────────── abandon: aborts everybody ─────────────┘
+//!     │   (cancels all members)                                ▲
+//!     └─────────────── abandon: aborts all members ────────────┘
 //! ```
 //!
 //! Invariant *a closed group is empty*: a group leaves the kernel's table only when its last member
-//! has ended, or in `abandon`, which drops every member's future first thing.
+//! has ended, or in `abandon`, which then drops every member's future at once.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -25,66 +25,70 @@ use crate::parts::list::{ListLinks, NONE};
 use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
 
-/// How long leaving a group waits; then the rest is cancelled.
+/// How long leaving a group waits. After that, the remaining members are cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WaitPolicy {
-    /// For all members. The default.
+    /// Waits for all members. The default.
     #[default]
     All,
-    /// For the first to end, well or not.
+    /// Waits for the first member to end, with success or not.
     Any,
-    /// For the first to end well. Failures are kept; if all fail, the first is returned.
+    /// Waits for the first member that succeeds. Failures are kept; if all members fail, the first
+    /// failure is returned.
     FirstOk,
-    /// For nobody.
+    /// Does not wait.
     None,
 }
 
-/// Which member ended, and how. Its value or error comes by its handle.
+/// Which member ended, and how. Take its value or error through its handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemberEnd {
-    /// Which.
+    /// The member.
     pub id: TaskId,
-    /// How.
+    /// How it ended.
     pub end: TaskEnd,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GroupStage {
     Open,
-    /// Everybody was cancelled, for this reason.
+    /// All members were cancelled, for this reason.
     Draining(CancelReason),
     Closed,
 }
 
-/// A group.
+/// The state of a group.
 pub(crate) struct GroupState {
     pub(crate) id: GroupId,
     pub(crate) wait: WaitPolicy,
     pub(crate) stage: Cell<GroupStage>,
-    /// The youngest member; the others hang on it, each on the next younger.
+    /// The youngest member, the head of the list of members. The list links lead from each member
+    /// to the next older one.
     youngest: Cell<u32>,
-    /// Members that have not ended, daemons aside.
+    /// The number of members that have not ended, without daemons.
     pub(crate) counted: Cell<usize>,
     daemons: Cell<usize>,
-    /// A failure took the group down.
+    /// A failure of a member has cancelled the group.
     pub(crate) failing: Cell<bool>,
     any_ended: Cell<bool>,
     pub(crate) succeeded: Cell<bool>,
-    /// Whose failures belong to the group, in order of ending; each is held.
+    /// The members whose failures belong to the group, in the order in which they ended. The group
+    /// holds each of them.
     pub(crate) failed: RefCell<Vec<TaskRef>>,
-    /// Who ended and was not yet told by `next_done`; none for groups that nobody can ask.
+    /// The members that have ended and that `next_done` has not returned yet. `None` for a group
+    /// that has no `next_done`.
     pub(crate) ended: Option<RefCell<VecDeque<MemberEnd>>>,
-    /// Parked in `next_done`; handed `None` when nobody is left.
+    /// The tasks that are parked in `next_done`. They get `None` when no member is left.
     pub(crate) asking: WaitQueue<Option<MemberEnd>>,
-    /// Parked until enough have ended.
+    /// The tasks that are parked until enough members have ended.
     pub(crate) progress: WaitQueue,
-    /// The scope of the body, `NONE` when it is not running.
+    /// The scope of the body; `NONE` when the body is not running.
     pub(crate) body: Cell<u32>,
 }
 
 impl GroupState {
-    /// Why a member that is spawned now is born cancelled, if it is.
+    /// The reason for which a member that is spawned now starts cancelled, if it does.
     pub(crate) fn tear_down_reason(&self) -> Option<CancelReason> {
         match self.stage.get() {
             GroupStage::Draining(reason) => Some(reason),
@@ -182,8 +186,8 @@ impl GroupState {
         }
         let down = self.failing.get() || self.stage.get() != GroupStage::Open;
         let failed = matches!(end, TaskEnd::Failed | TaskEnd::Panicked);
-        // The failed cleanup of a cancelled member is kept if the group comes down anyway; if
-        // somebody cancelled that member by hand, it is not the group's failure (C6).
+        // If the group is being torn down anyway, the failed cleanup of a cancelled member is kept.
+        // If only that member was cancelled, its failed cleanup is not a failure of the group (C6).
         if !cell.flags.any(Flags::FAILURE) || !(failed || down) {
             return;
         }
@@ -199,7 +203,7 @@ impl GroupState {
         }
     }
 
-    /// Asks the members to end, the youngest first.
+    /// Requests the cancellation of the members, the youngest first.
     pub(crate) fn cancel_members(&self, core: &Core, reason: CancelReason, daemons_too: bool) {
         for cell in self.members(core) {
             if daemons_too || !cell.flags.any(Flags::DAEMON) {
@@ -208,7 +212,7 @@ impl GroupState {
         }
     }
 
-    /// From here on members are cancelled, those to come too.
+    /// Cancels all members. A member that is spawned later starts cancelled.
     pub(crate) fn tear_down(&self, core: &Core, reason: CancelReason) {
         if self.stage.get() == GroupStage::Open {
             self.stage.set(GroupStage::Draining(reason));
@@ -216,7 +220,7 @@ impl GroupState {
         }
     }
 
-    /// Takes the group out of the table; from here on nobody can be spawned in it.
+    /// Removes the group from the table. After this no member can be spawned in it.
     pub(crate) fn close(&self, core: &Core) {
         if self.stage.replace(GroupStage::Closed) != GroupStage::Closed {
             let closed = core.owners.borrow_mut().remove(self.id);
@@ -224,8 +228,8 @@ impl GroupState {
         }
     }
 
-    /// Drops every member's future at once, without awaiting cleanup, and reports the failures that
-    /// the group had kept (G4).
+    /// Drops every member's future at once, without awaiting its cleanup, and reports the failures
+    /// that the group has kept (G4).
     pub(crate) fn abandon(&self, core: &Core) {
         if self.stage.get() == GroupStage::Closed {
             return;
@@ -258,7 +262,8 @@ impl Owner for GroupState {
         self.tear_down_reason()
     }
 
-    /// A member ended: counts it, keeps its failure, and sees what follows for the others (G2, G5).
+    /// Handles the end of a member: counts it, keeps its failure, and cancels or wakes others if
+    /// the rules say so (G2, G5).
     fn ended(&self, core: &Core, cell: &TaskRef, end: TaskEnd) {
         self.leave(core, cell);
         if !cell.flags.any(Flags::DAEMON) {
@@ -274,9 +279,10 @@ impl Owner for GroupState {
         }
     }
 
-    /// A member that was cancelled with its group was joined: if it was the body that did, the body
-    /// knows of the failure now, and what it returns because of it is an echo (G3). Its
-    /// cancellation stays pending: no leaf has returned it (C3).
+    /// Called when a task has joined a member that was cancelled with its group. If that task is
+    /// the body, the body knows of the failure now, and an error that it returns because of it only
+    /// carries the cancellation (G3). The body's own cancellation stays pending, because no leaf
+    /// has returned it (C3).
     fn told(&self, core: &Core, cell: &TaskRef) {
         if cell.cancel_request().is_none_or(|asked| asked.reason != CancelReason::GroupFailed) {
             return;

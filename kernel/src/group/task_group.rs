@@ -1,9 +1,9 @@
 //! Groups: tasks that end with the block that started them.
 //!
-//! Leaving a group, on every path, leaves no member alive (G1): well, by an error, by a
-//! cancellation of the owner, members are cancelled together and awaited; dropped in the middle,
-//! their futures are dropped. Source: trio's nursery, curio's `TaskGroup`, eio's switch; the
-//! bookkeeping is in `group/state.rs`.
+//! When a group is left, on every path, no member is alive (G1). If the group ends with success,
+//! with an error or by a cancellation of its owner, the remaining members are cancelled together
+//! and awaited. If it is dropped before its end, their futures are dropped. Source: trio's nursery,
+//! curio's `TaskGroup`, eio's switch. The bookkeeping is in `group/state.rs`.
 
 use std::any::type_name;
 use std::fmt;
@@ -27,9 +27,9 @@ use crate::wait::in_kernel::InKernel;
 
 /// A group of tasks that ends as one.
 ///
-/// The everyday form is [`TaskGroup::scope`]. For a group that lives longer than a block, make one
-/// with [`TaskGroup::new`] and end it with [`join`](TaskGroup::join); dropped unjoined, it drops
-/// its members' futures, without a chance to clean up.
+/// The usual form is [`TaskGroup::scope`]. For a group that lives longer than a block, make one
+/// with [`TaskGroup::new`] and end it with [`join`](TaskGroup::join). A group that is dropped
+/// without `join` drops its members' futures, without a chance to clean up.
 ///
 /// ```
 /// use kernel::{TaskCancelled, TaskGroup, sleep};
@@ -51,8 +51,8 @@ use crate::wait::in_kernel::InKernel;
 /// # Ok::<(), TaskCancelled>(())
 /// ```
 ///
-/// Members own what they use: they may outlive the function that spawned them, though not the
-/// group, so a member that borrows does not compile. Move it in, or share it with `Rc`.
+/// Members own what they use. They may outlive the function that spawned them, though not the
+/// group, so a member that borrows does not compile. Move the value in, or share it with `Rc`.
 ///
 /// ```compile_fail,E0597
 /// # use kernel::{TaskCancelled, TaskGroup};
@@ -79,15 +79,15 @@ where
 {
     /// Runs `body` with a group, and waits until all its members have ended.
     ///
-    /// The first member to fail cancels its siblings and the body. An error of the body, or a
-    /// cancellation of this task, cancels the members. Whatever happens, all members have ended
-    /// when this returns. A member that is to use the group takes `g` along: it is `Copy`.
+    /// The first member that fails cancels its siblings and the body. An error of the body, or a
+    /// cancellation of this task, cancels the members. In every case, all members have ended when
+    /// this returns. A member that uses the group captures `g`, which is `Copy`.
     ///
-    /// Members return `Result<_, E>`, or `()` if they cannot fail; values come by `task.await`.
+    /// Members return `Result<_, E>`, or `()` if they cannot fail. `task.await` gives their values.
     ///
-    /// `body` is an async closure, `async |g| ..`, which may borrow; or one that returns a future,
-    /// `|g| async move ..`. As the last expression of a function this call gets the error type of
-    /// the function. Elsewhere, in front of a `?` say, name the type behind `TaskGroup`:
+    /// `body` is an async closure, `async |g| ..`, which may borrow, or a closure that returns a
+    /// future, `|g| async move ..`. As the last expression of a function, this call takes the error
+    /// type of the function. Elsewhere, for example before a `?`, write the type after `TaskGroup`:
     ///
     /// ```
     /// # use std::{error::Error, io};
@@ -119,18 +119,18 @@ where
     ///
     /// # Errors
     ///
-    /// The first error, of a member or of the body. Further ones are reported; see
+    /// The first error, of a member or of the body. Further errors are reported; see
     /// [`scope_all`](TaskGroup::scope_all).
     ///
     /// # Cancellation
     ///
-    /// The members are cancelled together, the youngest first, and awaited under a shield. When the
+    /// The members are cancelled together, the youngest first, and awaited under a shield. If the
     /// future is dropped instead, the members' futures are dropped, without awaiting their cleanup.
     ///
     /// # Panics
     ///
-    /// When polled outside a kernel; and goes on with the panic of a member or of the body after
-    /// everybody has ended.
+    /// When polled outside a kernel. The panic of a member or of the body goes on here after all
+    /// members have ended.
     #[track_caller]
     pub fn scope<T, B>(body: B) -> impl Future<Output = Result<T, E>>
     where
@@ -139,8 +139,8 @@ where
         Self::scope_with(WaitPolicy::All, body)
     }
 
-    /// [`scope`](TaskGroup::scope) that waits only as `wait` says and then cancels the rest. It
-    /// fails and panics as `scope` does.
+    /// [`scope`](TaskGroup::scope) that waits only as `wait` says and then cancels the remaining
+    /// members. It fails and panics as `scope` does.
     ///
     /// # Cancellation
     ///
@@ -157,13 +157,13 @@ where
         })
     }
 
-    /// [`scope`](TaskGroup::scope) that gives every error, in the order in which they came. It
-    /// panics as `scope` does.
+    /// [`scope`](TaskGroup::scope) that returns every error, in the order in which they occurred.
+    /// It panics as `scope` does.
     ///
     /// # Errors
     ///
-    /// All errors of members and body. A body that merely passes on the cancellation that a failing
-    /// member caused has none of its own.
+    /// All errors of the members and the body. A body that only passes on the cancellation that a
+    /// failing member caused adds no error.
     ///
     /// # Cancellation
     ///
@@ -177,10 +177,10 @@ where
         InKernel::new("a task group", site, run_scope(WaitPolicy::All, body, site, true))
     }
 
-    /// A group of its own, that waits for all its members.
+    /// A group that is not bound to a block and waits for all its members.
     ///
-    /// Each member that ends leaves a few bytes behind until [`next_done`](TaskGroup::next_done)
-    /// tells of it; a server that never asks had better use [`scope`](TaskGroup::scope).
+    /// Each member that ends uses a few bytes until [`next_done`](TaskGroup::next_done) returns it.
+    /// A server that never calls `next_done` should use [`scope`](TaskGroup::scope).
     ///
     /// # Panics
     ///
@@ -190,7 +190,7 @@ where
         TaskGroup::with(WaitPolicy::All)
     }
 
-    /// A group of its own, that waits as `wait` says.
+    /// A group that is not bound to a block and waits as `wait` says.
     ///
     /// # Panics
     ///
@@ -206,7 +206,7 @@ where
         TaskGroup { core, state, error: PhantomData }
     }
 
-    /// The group by name: `Copy`, and members may keep it.
+    /// A reference to the group, which is `Copy` and which members may keep.
     pub fn by_ref(&self) -> GroupRef<E> {
         GroupRef::new(self.core.number, self.state.id)
     }
@@ -225,8 +225,8 @@ where
         must(Self::way()(self, future, false))
     }
 
-    /// Spawns a member that nobody waits for: it never counts, its failure is only reported, and it
-    /// is cancelled when the group ends.
+    /// Spawns a member that the group does not wait for. It does not count, its failure is only
+    /// reported, and it is cancelled when the group ends.
     ///
     /// # Panics
     ///
@@ -285,30 +285,30 @@ where
         Ok(Task::of(self.core.admit(future, group)))
     }
 
-    /// Waits as the group was made to, cancels the rest, and ends the group. A second time:
-    /// nothing.
+    /// Waits as the group's `WaitPolicy` says, cancels the remaining members, and ends the group. A
+    /// second call does nothing.
     ///
     /// # Errors
     ///
-    /// The first failure of a member; further ones are reported. A cancellation of this task, after
-    /// the members have been cancelled and have ended.
+    /// The first failure of a member; further failures are reported. A cancellation of this task,
+    /// after the members have been cancelled and have ended.
     ///
     /// # Cancellation
     ///
-    /// The members are cancelled and awaited under a shield. Dropped half-way, the group stays as
-    /// it is and can be joined again.
+    /// The members are cancelled and awaited under a shield. If the future is dropped before its
+    /// end, the group stays as it is and can be joined again.
     ///
     /// # Panics
     ///
-    /// Goes on with the panic of a member after everybody has ended.
+    /// The panic of a member goes on here after all members have ended.
     #[track_caller]
     pub fn join(&self) -> impl Future<Output = Result<(), E>> + '_ {
         let site = Location::caller();
         async move { self.conclude(Ok(()), site, false).await.map_err(|errors| errors.first) }
     }
 
-    /// [`join`](TaskGroup::join) that gives every error, in the order in which they came. It panics
-    /// as `join` does.
+    /// [`join`](TaskGroup::join) that returns every error, in the order in which they occurred. It
+    /// panics as `join` does.
     ///
     /// # Cancellation
     ///
@@ -318,10 +318,10 @@ where
         self.conclude(Ok(()), Location::caller(), true)
     }
 
-    /// Waits for the next member to end and says which and how, in order of ending; `None` when all
-    /// have. One whose handle is being joined is told there and not here.
+    /// Waits for the next member to end, and returns which one and how, in the order of ending;
+    /// `None` when all have ended. A member that is being joined goes to its joiner and not here.
     ///
-    /// A member that fails while somebody waits here has failed to that one, and not to the group.
+    /// A failure of a member while a task waits here goes to that task, and not to the group.
     ///
     /// # Errors
     ///
@@ -329,18 +329,18 @@ where
     ///
     /// # Cancellation
     ///
-    /// No ending is lost: the next call tells it.
+    /// No end is lost: the next call returns it.
     #[track_caller]
     pub fn next_done(&self) -> impl Future<Output = Result<Option<MemberEnd>, TaskCancelled>> + '_ {
         handoff::Wait::new("NEXT_DONE", NextDone { group: &self.state })
     }
 
-    /// Cancels all members that have not ended, daemons aside, together, and waits for them. The
-    /// group goes on.
+    /// Cancels all members that have not ended, except daemons, together, and waits for them. The
+    /// group continues.
     ///
     /// # Errors
     ///
-    /// [`TaskCancelled`], also when a member calls this: it cancels its caller too.
+    /// [`TaskCancelled`], also if a member calls this: it then cancels its caller too.
     ///
     /// # Cancellation
     ///
@@ -355,12 +355,12 @@ where
         }
     }
 
-    /// How many members have not ended, daemons aside.
+    /// The number of members that have not ended, without daemons.
     pub fn len(&self) -> usize {
         self.state.counted.get()
     }
 
-    /// Whether all members have ended, daemons aside.
+    /// Whether all members have ended, without daemons.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -1,10 +1,10 @@
-//! What a registration refuses, in words.
+//! The errors with which a registration refuses an operation.
 
 use std::io;
 
 use crate::parts::reactor::Direction;
 
-/// A second task wanted to wait for a direction that another one waits for.
+/// A second task tried to wait for a direction for which another task waits.
 #[derive(Debug, thiserror::Error)]
 #[error("another task already waits to {0} here; a handle has one reader and one writer at a time")]
 struct Busy(&'static str);

@@ -1,9 +1,9 @@
 //! Registrations: a source of readiness, and the leaf that tries an operation on it.
 //!
-//! `net` stands on this alone, and so can sources of other crates: anything that is a
-//! `mio::event::Source` and can be tried without blocking.
+//! `net` is built on this alone, and so can sources of other crates be: any `mio::event::Source`
+//! with an operation that does not block.
 
-// `IoPoint`, `Side` and the types of sides are for `net`, and hidden until their form is settled.
+// `IoPoint`, `Side` and its types are for `net`, and stay hidden until their form is settled.
 pub use self::point::IoPoint;
 pub use self::registration::{Io, Registration};
 pub use self::side::{Side, ToRead, ToWrite};

@@ -1,8 +1,8 @@
-//! The leaf on a source: when it tries, and where it sits meanwhile.
+//! The leaf on a source: when it tries its operation, and how it parks in the reactor.
 //!
-//! A leaf that waits has a seat in the reactor, at its direction of the source. An event that finds
-//! it there wakes it and empties the seat; the direction stays its own until it is polled and is
-//! done, or is dropped (N3).
+//! A parked leaf has an entry in the reactor for its direction of the source. An event wakes the
+//! leaf and clears the entry. The leaf keeps the direction until it is polled and completes, or is
+//! dropped (N3).
 use std::io;
 use std::panic::Location;
 use std::task::{Context, Poll};
@@ -18,13 +18,13 @@ use crate::id::TaskId;
 use crate::parts::reactor::{Last, ParkOutcome};
 use crate::wait::point::{CancelPoint, Quick};
 
-/// The cancel point of a leaf that waits for a source: what [`Io`](super::Io) is made of, for
-/// leaves that bring their operation along at each poll.
+/// The cancel point of a leaf that waits for a source. [`Io`](super::Io) is built on it; so are
+/// leaves that pass their operation at each poll.
 ///
 /// # Cancellation
 ///
-/// An operation that would block has done nothing, so nothing is lost; one that did something is
-/// returned, whatever else is due.
+/// An operation that would block has done nothing, so nothing is lost. The result of an operation
+/// that did something is returned, even if a cancellation is due.
 #[doc(hidden)]
 pub struct IoPoint<'a, S: Source, D: Side = Direction> {
     registration: &'a Registration<S>,
@@ -32,23 +32,23 @@ pub struct IoPoint<'a, S: Source, D: Side = Direction> {
     point: CancelPoint,
 }
 
-/// What a leaf knows of its place.
+/// The state of a leaf on one direction of a source.
 pub(super) struct Seat<D> {
     pub(super) direction: D,
-    /// It has the direction.
+    /// The leaf has the direction; no other leaf may use it.
     pub(super) parked: bool,
-    /// It may still have its seat in the reactor: no event has emptied it.
+    /// The leaf may still have its entry in the reactor: it has not seen an event clear it.
     pub(super) taken: bool,
 }
 
 /// What a leaf does next.
 pub(super) enum Next {
     Try,
-    /// It has a seat now.
+    /// The leaf is parked in the reactor.
     Wait,
-    /// It must be registered first.
+    /// The source must be registered first, with this kernel or for this direction.
     Bind,
-    /// It needs a seat that is not given at once.
+    /// Parking must keep or drop a waker, which may run code of the program.
     ParkSlowly,
     Busy,
     Elsewhere,
@@ -67,14 +67,14 @@ impl<'a, S: Source, D: Side> IoPoint<'a, S, D> {
         IoPoint { registration, seat, point: CancelPoint::at(kind, site) }
     }
 
-    /// What it waits for.
+    /// The registration that it waits on.
     #[inline]
     pub fn registration(&self) -> &'a Registration<S> {
         self.registration
     }
 
-    /// Tries `operation`, unless the last attempt took all there was and no event has come since;
-    /// parks when it answers [`io::ErrorKind::WouldBlock`].
+    /// Tries `operation`, unless the last attempt drained the source and no event has come since.
+    /// Parks when `operation` returns [`io::ErrorKind::WouldBlock`].
     ///
     /// # Errors
     ///
@@ -120,8 +120,8 @@ impl<'a, S: Source, D: Side> IoPoint<'a, S, D> {
 }
 
 impl<S: Source> Registration<S> {
-    /// The short way: does at once what can be done at once. None: that would wait, or there is
-    /// another reason to go the long way, which says what it is.
+    /// The common case: completes the operation at once if possible. `None`: the operation would
+    /// block, or another condition holds that [`attempt`](Self::attempt) must handle.
     #[inline(always)]
     fn try_io<R>(
         &self,
@@ -137,7 +137,7 @@ impl<S: Source> Registration<S> {
         }
         let allowed = match flags == more {
             true => current::is_own(cx.waker()),
-            // Somebody else is parked: in this kernel?
+            // A leaf is parked on the other direction. That is allowed only in this kernel.
             false => {
                 current::with_own_task(cx.waker(), |cell| self.is_here(cell.core())) == Some(true)
             }
@@ -151,17 +151,18 @@ impl<S: Source> Registration<S> {
         }
     }
 
-    /// Parks where the last attempt took all there was and no event has come since.
+    /// Parks at once if the last attempt drained the source and no event has come since.
     #[inline(always)]
     fn park_at_once<R>(&self, seat: &mut Seat<impl Side>, task: &TaskRef) -> Quick<R> {
         match self.next(task.core(), task.id(), seat, false) {
             Next::Wait => Quick::Parked,
-            // It is asked again, and says the same, or to try.
+            // `attempt` calls `next` again and handles its answer.
             _ => Quick::Unsure,
         }
     }
 
-    /// One attempt: try unless it is known to be of no use, and park if it would block.
+    /// One attempt: tries the operation unless that is known to be useless, and parks if it would
+    /// block.
     #[inline(always)]
     pub(super) fn attempt<R>(
         &self,
@@ -206,7 +207,7 @@ impl<S: Source> Registration<S> {
         }
     }
 
-    /// Whether an event has come for a leaf that is parked.
+    /// Whether an event has come for the parked leaf; consumes the event.
     #[inline(always)]
     fn is_called(&self, core: &Core, seat: &mut Seat<impl Side>) -> bool {
         let direction = seat.direction.direction();
@@ -244,7 +245,8 @@ impl<S: Source> Registration<S> {
             false => Last::TookAll,
         };
         if direction == Direction::Write {
-            // A short write is no sign, and events are for those who wait.
+            // A short write does not mean that the source is full, so try. Only a leaf that waits
+            // registers for write events.
             if last == Last::Left {
                 return Next::Try;
             }

@@ -1,12 +1,12 @@
 //! Registrations: a source of readiness, and the leaf that tries an operation on it.
 //!
-//! The operation is tried first (N1); only when it would block does the leaf park, and it is tried
-//! again after an event. A source registers itself with the kernel of the task that first has to
-//! wait for it, and moves to another kernel when it is next used there (N2). One reader and one
-//! writer at a time (N3).
+//! The operation is tried first (N1). Only if it would block does the leaf park; it is tried again
+//! after an event. A source is registered with the kernel of the first task that has to wait for
+//! it, and moves to another kernel when it is next used there (N2). There is at most one reader and
+//! one writer at a time (N3).
 //!
-//! `net` stands on this alone, and so can sources of other crates: anything that is a
-//! `mio::event::Source` and can be tried without blocking.
+//! `net` is built on this alone, and so can sources of other crates be: any `mio::event::Source`
+//! with an operation that does not block.
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::panic::Location;
@@ -25,33 +25,36 @@ use crate::io::error::closed;
 use crate::parts::reactor::Direction;
 use crate::task::waker::Message;
 
-/// A source of readiness with its place in a kernel's reactor.
+/// A source of readiness, and its registration with a kernel's reactor.
 ///
-/// `Send` if the source is: it may move to another thread's kernel while nobody is parked on it.
-/// Not `Sync`; share it between tasks of one kernel with `Rc`.
+/// `Send` if the source is: it may move to another thread's kernel while no leaf is parked on it.
+/// It is not `Sync`; share it between the tasks of one kernel with `Rc`.
 pub struct Registration<S: Source> {
     pub(super) source: RefCell<Option<S>>,
-    /// Where it is registered; what it is called there, if the flags say that it is.
+    /// The reactor with which it is registered. `kernel` and `token` are valid for it while `BOUND`
+    /// is set.
     pub(super) home: Cell<Option<Arc<Home>>>,
     pub(super) kernel: Cell<u32>,
     pub(super) token: Cell<Token>,
     pub(super) flags: Cell<u8>,
 }
 
-/// It is registered, with the kernel and the token.
+/// The source is registered, with the kernel and the token.
 pub(super) const BOUND: u8 = 1;
-/// The poll tells of room to write, too: asked for by the first who has to wait for it.
+/// The registration includes write events. The first leaf that has to wait for writing requests
+/// them.
 pub(super) const TELLS_ROOM: u8 = 1 << 1;
-/// Somebody may hold a duplicate of the descriptor, so closing ours does not deregister it (N8).
+/// A duplicate of the descriptor may exist, so closing this one does not deregister the source
+/// (N8).
 pub(super) const DUPLICATED: u8 = 1 << 2;
-/// For each direction: there may be more than the last attempt took. Events are taken out of the
-/// reactor by whoever tries, so this is the whole truth until the next one comes.
+/// For each direction: the source may hold more than the last attempt took. Whoever tries consumes
+/// the events of the reactor, so this is exact until the next event.
 pub(super) const MORE: [u8; 2] = [1 << 3, 1 << 4];
-/// For each direction: a leaf is parked (N3).
+/// For each direction: a leaf is parked on it (N3).
 pub(super) const PARKED: [u8; 2] = [1 << 5, 1 << 6];
 
 impl<S: Source> Registration<S> {
-    /// Wraps a non-blocking source. Nothing is registered before a task has to wait for it.
+    /// Wraps a non-blocking source. It is registered only when a task has to wait for it.
     pub fn new(source: S) -> Self {
         Registration {
             source: RefCell::new(Some(source)),
@@ -62,7 +65,7 @@ impl<S: Source> Registration<S> {
         }
     }
 
-    /// Looks at the source.
+    /// Runs `look` with the source.
     ///
     /// # Errors
     ///
@@ -75,9 +78,9 @@ impl<S: Source> Registration<S> {
         }
     }
 
-    /// A leaf that tries `operation` until it does not answer [`io::ErrorKind::WouldBlock`], and
-    /// waits in between. `direction` is a [`Direction`]. `kind` names the leaf in the monitor, with
-    /// the caller's place.
+    /// A leaf that tries `operation` until it returns something other than
+    /// [`io::ErrorKind::WouldBlock`], and waits in between. `direction` is a [`Direction`]. `kind`
+    /// names the leaf in the monitor, together with the caller's file and line.
     ///
     /// # Errors of the leaf
     ///
@@ -97,7 +100,7 @@ impl<S: Source> Registration<S> {
         self.io_at(direction, kind, Location::caller(), operation)
     }
 
-    /// The same, shown at another place.
+    /// Like [`io`](Registration::io), with an explicit call site.
     pub fn io_at<R, F, D>(
         &self,
         direction: D,
@@ -112,32 +115,32 @@ impl<S: Source> Registration<S> {
         Io { point: IoPoint::new(self, direction, kind, site), operation }
     }
 
-    /// Says that the last operation took all there was (a short read), so that the next one parks
-    /// at once instead of asking the system for a `WouldBlock`.
+    /// Declares that the last operation drained the source (a short read). The next one then parks
+    /// at once instead of making a system call that returns `WouldBlock`.
     #[doc(hidden)]
     #[inline]
     pub fn drained(&self, direction: Direction) {
         self.clear(MORE[direction as usize]);
     }
 
-    /// Says that somebody else may hold a duplicate of the descriptor.
+    /// Declares that a duplicate of the descriptor may exist elsewhere.
     #[doc(hidden)]
     pub fn may_be_duplicated(&self) {
         self.set(DUPLICATED);
     }
 
-    /// Closes the source. Whoever is parked on it is woken and gets an error (N5). Closing twice is
-    /// harmless.
+    /// Closes the source. A leaf that is parked on it is woken and returns an error (N5). Closing
+    /// twice is harmless.
     pub fn close(&self) {
         let source = self.source.borrow_mut().take();
         self.unbind(source);
     }
 
-    /// The source, out of the reactor; none if it was closed.
+    /// Deregisters the source and returns it; `None` if it was closed.
     pub fn into_source(self) -> Option<S> {
         let mut source = self.source.borrow_mut().take()?;
         if let Some(binding) = self.take_binding() {
-            // A source that the poll no longer knows is as good as deregistered.
+            // If this fails, the poll no longer knows the source, which is just as good.
             let _ = source.deregister(&binding.home.registry);
             binding.forget();
         }
@@ -162,7 +165,8 @@ impl<S: Source> Registration<S> {
         self.home.take().map(|home| Binding { home, token: self.token.get() })
     }
 
-    /// Registers here, or moves here from another kernel; if it is here, asks to be told of room.
+    /// Registers the source with this kernel, or moves it here from another. If it is registered
+    /// here already, adds write events if `direction` needs them.
     #[inline(never)]
     pub(super) fn bind(&self, core: &Core, direction: Direction) -> io::Result<()> {
         let mut source = self.source.borrow_mut();
@@ -172,7 +176,7 @@ impl<S: Source> Registration<S> {
         let reading = Interest::READABLE;
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let reading = reading | Interest::PRIORITY;
-        // Room there nearly always is, so most never hear of it.
+        // A write rarely has to wait, so most sources never need write events.
         let (interest, told) = match direction {
             Direction::Read => (reading, 0),
             Direction::Write => (reading | Interest::WRITABLE, TELLS_ROOM),
@@ -200,8 +204,8 @@ impl<S: Source> Registration<S> {
         Ok(())
     }
 
-    /// Takes the direction for a leaf whose budget is spent before it could try: it came first, so
-    /// one that comes meanwhile is the intruder (N3). Not if the source is to move to this kernel.
+    /// Takes the direction for a leaf whose budget was spent before it could try. A leaf that comes
+    /// later is then refused (N3). Fails if the source must first move to this kernel.
     #[cold]
     pub(super) fn claim(&self, direction: Direction) -> bool {
         let free = !self.is(PARKED[direction as usize]);
@@ -256,14 +260,14 @@ impl<S: Source> std::fmt::Debug for Registration<S> {
     }
 }
 
-/// Where a source is registered, taken out of its registration.
+/// A source's registration with a reactor, taken out of its `Registration`.
 pub(super) struct Binding {
     pub(super) home: Arc<Home>,
     pub(super) token: Token,
 }
 
 impl Binding {
-    /// Gives the place in the reactor back, from whatever thread.
+    /// Frees the entry in the reactor, from any thread.
     fn forget(self) {
         let here = current::try_with(|core| {
             Arc::ptr_eq(core.remote(), &self.home.remote).then(|| core.clone())
@@ -279,8 +283,8 @@ impl Binding {
 ///
 /// # Cancellation
 ///
-/// An operation that would block has done nothing, so nothing is lost; one that did something is
-/// returned, whatever else is due.
+/// An operation that would block has done nothing, so nothing is lost. The result of an operation
+/// that did something is returned, even if a cancellation is due.
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct Io<'a, S: Source, F, D: Side = Direction> {
     point: IoPoint<'a, S, D>,

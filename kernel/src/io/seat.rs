@@ -1,4 +1,4 @@
-//! The slow ways of a leaf on a source: registering it, taking a place with a waker, giving it up.
+//! The rare steps of a leaf on a source: registering it, parking with a waker, leaving the reactor.
 use std::io;
 use std::panic::Location;
 use std::rc::Rc;
@@ -17,7 +17,8 @@ use crate::parts::waiter::LocalWaiter;
 use crate::task::waker::Message;
 
 impl<S: Source> Registration<S> {
-    /// What an attempt failed with, unless it only found nothing: that costs nothing either.
+    /// Returns the error of an attempt, or `None` if the operation would block or was interrupted.
+    /// Such an attempt costs no budget.
     #[cold]
     pub(super) fn tried(&self, direction: Direction, error: io::Error) -> Option<io::Error> {
         match error.kind() {
@@ -29,11 +30,11 @@ impl<S: Source> Registration<S> {
         None
     }
 
-    /// It is not registered in this kernel.
+    /// The next step when the source is not registered with this kernel.
     #[inline(never)]
     pub(super) fn next_away(&self, core: &Core, seat: &Seat<impl Side>, tried: bool) -> Next {
         let side = seat.direction.direction() as usize;
-        // The number stays while somebody is parked, also of a registration that was given up.
+        // `kernel` is kept while a leaf is parked, even if the registration was given up.
         if self.is(PARKED[0] | PARKED[1]) && self.kernel.get() != core.number {
             return Next::Elsewhere;
         }
@@ -41,7 +42,8 @@ impl<S: Source> Registration<S> {
             return Next::Busy;
         }
         if self.is(BOUND) {
-            // What the other kernel was told it keeps to itself.
+            // Readiness events that the other kernel received are not known here, so assume that
+            // both directions are ready.
             self.set(MORE[0] | MORE[1]);
         }
         if tried || !self.is(MORE[side]) { Next::Bind } else { Next::Try }
@@ -67,7 +69,7 @@ impl<S: Source> Registration<S> {
             Next::Busy => Err(busy(direction)),
             Next::Elsewhere => Err(elsewhere()),
             _ => match current::try_with(Rc::clone) {
-                // What cannot be watched can still be tried.
+                // If registering fails, later attempts still try the operation.
                 Some(core) => {
                     self.bind(&core, direction).inspect_err(|_| self.set(MORE[0] | MORE[1]))
                 }
@@ -76,7 +78,7 @@ impl<S: Source> Registration<S> {
         }
     }
 
-    /// Takes a seat where a waker must be kept or dropped.
+    /// Parks when a waker must be kept or dropped.
     #[cold]
     pub(super) fn park_slowly(&self, seat: &mut Seat<impl Side>, cx: &Context<'_>) {
         let task = current::with_own_task(cx.waker(), |cell| LocalWaiter::Task(cell.id()));
@@ -89,7 +91,7 @@ impl<S: Source> Registration<S> {
         self.park(seat);
     }
 
-    /// Empties a seat that no event has emptied.
+    /// Removes the leaf's entry from the reactor, as no event has cleared it.
     #[cold]
     pub(super) fn unpark_unwoken(&self, direction: Direction) {
         if !self.is(BOUND) {
@@ -100,8 +102,9 @@ impl<S: Source> Registration<S> {
             let who = core.with_reactor(|reactor| reactor.unpark(self.token.get(), direction));
             drop(who);
         } else {
-            // Its kernel is not running, so it is told to forget all of it. Who is parked in the
-            // other direction is woken by that, and registers anew.
+            // The source's kernel is not running on this thread, so send it a message to drop the
+            // whole registration. That wakes a leaf that is parked on the other direction, and it
+            // registers again.
             let mut source = self.source.borrow_mut();
             if let (Some(source), Some(binding)) = (source.as_mut(), self.take_binding()) {
                 let _ = source.deregister(&binding.home.registry);

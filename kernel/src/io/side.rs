@@ -1,20 +1,20 @@
-//! Directions as types, so that a leaf that only reads holds no code for writing.
+//! Directions as types, so that a leaf that only reads contains no code for writing.
 
 use crate::parts::reactor::Direction;
 
-/// A direction; known when compiling, or not.
+/// A direction, known at compile time or not.
 #[doc(hidden)]
 pub trait Side: Copy + sealed::Sealed {
     #[doc(hidden)]
     fn direction(self) -> Direction;
 }
 
-/// [`Direction::Read`], known when compiling.
+/// [`Direction::Read`], known at compile time.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy)]
 pub struct ToRead;
 
-/// [`Direction::Write`], known when compiling.
+/// [`Direction::Write`], known at compile time.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy)]
 pub struct ToWrite;

@@ -1,4 +1,4 @@
-//! What can be set of a kernel before it is made.
+//! The settings of a kernel, chosen before it is made.
 
 use std::fmt;
 use std::io;
@@ -17,63 +17,65 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Time is virtual: it stands still while anything can run and then jumps to the next deadline.
+    /// Makes time virtual: it stands still while any task can run, and then jumps to the next
+    /// deadline.
     ///
-    /// I/O and threads stay real. The clock does not jump while a job is out on another thread,
-    /// nor, while tasks are parked on sockets, before the reactor was silent for 10 ms.
+    /// I/O and threads stay real. The clock does not jump while a job runs on another thread. While
+    /// tasks are parked on sockets, it jumps only after the reactor has been silent for 10 ms.
     pub fn virtual_clock(mut self) -> Self {
         self.settings.virtual_clock = true;
         self
     }
 
-    /// Ready tasks run in an order that depends on this number alone, instead of first come, first
+    /// Ready tasks run in an order that depends only on this number, instead of first come, first
     /// served.
     pub fn seed(mut self, seed: u64) -> Self {
         self.settings.seed = Some(seed);
         self
     }
 
-    /// How long the shutdown waits before it aborts, and reports, what has not ended. Without one
-    /// it waits for ever.
+    /// How long the shutdown waits before it aborts and reports the tasks that have not ended.
+    /// Without this it waits for ever.
     pub fn shutdown_grace(mut self, grace: Duration) -> Self {
         self.settings.shutdown_grace = Some(grace);
         self
     }
 
-    /// Reports every poll of a task that takes longer than this: the task that blocks its thread.
-    /// Off without it, as it reads the clock twice a poll.
+    /// Reports every poll of a task that takes longer than this, as such a task blocks its thread.
+    /// Off by default, because it reads the clock twice for each poll.
     pub fn report_long_polls(mut self, limit: Duration) -> Self {
         self.settings.long_poll = Some(limit);
         self
     }
 
-    /// Reports all tasks when nothing has run for this long, although no timer is armed, no task
-    /// waits for a source or a job, and no [`Handle`](crate::Handle) is alive: then only a waker
-    /// that something still holds can end the wait.
+    /// Reports all tasks when nothing has run for this long although no timer is armed, no task
+    /// waits for a source or a job, and no [`Handle`](crate::Handle) exists. Then only a waker that
+    /// is held somewhere can end the wait.
     ///
-    /// Such a hang is no certain deadlock, which would be a panic. A program in which another
+    /// Such a hang is not a certain deadlock, which would be a panic. A program in which another
     /// thread holds a waker looks the same as one in which the parked tasks hold their own, in a
-    /// `FuturesUnordered`, a `join_all` of many or a `Shared`. So this is off unless it is set; a
-    /// virtual clock gives up after five seconds without it.
+    /// `FuturesUnordered`, a `join_all` of many or a `Shared`. So this is off by default. On a
+    /// virtual clock, the kernel gives up after five seconds even without it.
     pub fn report_hangs(mut self, after: Duration) -> Self {
         self.settings.hang = Some(after);
         self
     }
 
-    /// For how long a kernel with nothing to do goes on looking for events before it sleeps. Zero
-    /// without it: it sleeps at once.
+    /// How long an idle kernel looks for events before it sleeps. Zero by default: it sleeps at
+    /// once.
     ///
-    /// For a server that must answer soon and has a processor to itself. To be woken takes longer
-    /// than many a request; on a virtual machine, several times as long
+    /// This is for a server that needs low latency and has a processor to itself. Waking a sleeping
+    /// thread takes longer than serving many a request; on a virtual machine, several times as long
     /// (`curium-bench-tcp --only echo_latency` shows both kernels). Set it to a little more than
-    /// the usual time between two requests. What comes later finds the kernel asleep as before, and
-    /// the time was spent: an idle kernel that a timer wakes each millisecond spends it each time.
+    /// the usual time between two requests. If the next request comes later, the kernel is asleep
+    /// as before and the processor time was wasted. An idle kernel that a timer wakes each
+    /// millisecond spends the time each time.
     pub fn spin_before_sleep(mut self, spin: Duration) -> Self {
         self.settings.spin = spin;
         self
     }
 
-    /// Where reports go, instead of `tracing` or standard error.
+    /// The sink for reports, instead of `tracing` or standard error.
     pub fn on_report(mut self, sink: impl Fn(&Report<'_>) + 'static) -> Self {
         self.settings.sink = Some(Box::new(sink));
         self

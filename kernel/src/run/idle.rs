@@ -1,5 +1,5 @@
-//! What the kernel looks at between polls: mailbox, timers, reactor; and what it does when nobody
-//! is ready: sleep, jump the virtual clock, or say that nothing can ever happen again.
+//! The sources that the kernel checks between polls: mailbox, timers, reactor. If no task is ready,
+//! the kernel sleeps, advances the virtual clock, or detects a deadlock.
 //!
 //! Nothing here polls a task.
 
@@ -14,13 +14,11 @@ use crate::run::tick::RunLoop;
 /// How long sockets must be silent before a virtual clock jumps (K8).
 const SILENCE: Duration = Duration::from_millis(10);
 
-/// How long a kernel with nothing to do waits, in a test, for wakers that somebody else still
-/// holds.
+/// How long an idle kernel on a virtual clock waits for wakers that are still held somewhere.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl RunLoop<'_> {
-    /// Looks at everything, and sleeps if no task is ready. False: it is certain that nothing will
-    /// ever wake one.
+    /// Polls all sources, and sleeps if no task is ready. False: nothing can ever wake a task.
     #[must_use]
     pub(super) fn poll_sources(&mut self) -> bool {
         let busy = self.serve_mailbox() || !self.batch.is_over();
@@ -31,7 +29,8 @@ impl RunLoop<'_> {
         let busy = self.trim() || busy || !self.core.ready.borrow().is_empty();
         if busy {
             if !timed {
-                // Tasks park in the meantime; who sleeps reads the clock when that is over.
+                // The tasks that run next note this time when they park. `sleep` reads the clock
+                // itself, after it.
                 self.core.read_clock();
             }
             let registered = self.core.with_reactor(|reactor| reactor.registered());
@@ -46,7 +45,7 @@ impl RunLoop<'_> {
         self.idle()
     }
 
-    /// No task is ready. False: none will ever be.
+    /// Called when no task is ready. False: nothing can ever wake one.
     fn idle(&self) -> bool {
         if self.core.clock.is_virtual() {
             return self.idle_virtual();
@@ -68,7 +67,7 @@ impl RunLoop<'_> {
         true
     }
 
-    /// When the clock is the next to be looked at.
+    /// The first deadline: of a timer, or of the watch on a task in a foreign future.
     fn first_deadline(&self) -> Option<u64> {
         let watched = self.core.foreign.borrow().front().map(|(due, _)| *due);
         if self.core.timers.borrow().is_empty() {
@@ -78,14 +77,14 @@ impl RunLoop<'_> {
         first.into_iter().chain(watched).min()
     }
 
-    /// Only wakers could end the wait: says so after the time that was set, once.
+    /// Only a waker can end the sleep. Reports the hang once, after the time that was set.
     #[cold]
     fn sleep_in_a_hang(&self) {
         let patience = self.core.settings.hang.filter(|_| !self.core.hang_told.get());
         let mut came = self.sleep(patience, None);
         if !came && patience.is_some() {
             self.core.report(&Report::Hang(&self.core.infos()));
-            // The sink may have ended the hang.
+            // The sink may have woken a task.
             came = !self.core.ready.borrow().is_empty();
         }
         self.core.hang_told.set(!came);
@@ -115,30 +114,31 @@ impl RunLoop<'_> {
         true
     }
 
-    /// Wakes those who wait for this very moment: nothing can run.
+    /// Wakes the tasks in `testing::settle`, which wait until nothing can run.
     fn wake_settlers(&self) -> bool {
         let any = !self.core.settlers.is_empty();
         self.core.settlers.hand_over_all(|| ());
         any
     }
 
-    /// Sleeps until an event, post from another thread, or the limit. True: something came.
+    /// Sleeps until an event, a message from another thread, or the limit. True: an event or a
+    /// message came, or a task is ready.
     fn sleep(&self, limit: Option<Duration>, deadline: Option<u64>) -> bool {
         let mut came = false;
         if self.core.remote().announce_sleep() {
             came = self.wait_events(limit, deadline);
             self.core.remote().awake();
-            // What parks in this turn parks now, not when the sleep began.
+            // Tasks that park after the sleep need the present time, not that of its start.
             self.core.read_clock();
         }
         came || self.core.remote().has_post() || !self.core.ready.borrow().is_empty()
     }
 
-    /// True: an event came, even if it wakes nobody.
+    /// True: an event came, even if it wakes no task.
     fn wait_events(&self, limit: Option<Duration>, deadline: Option<u64>) -> bool {
         let came = self.core.with_reactor(|reactor| {
             reactor.wait(limit, deadline)?;
-            // Waking a task runs no code of its own: only so may the reactor stay borrowed.
+            // Waking a task runs no code of the program, so the reactor may stay borrowed.
             let tasks = self.core.tasks.borrow();
             Ok(reactor.dispatch(|task| self.core.wake_in(&tasks, task)))
         });
@@ -178,11 +178,11 @@ impl RunLoop<'_> {
         if !self.core.jobs.borrow().is_empty() || self.core.remote().handles() > 0 {
             return Hope::Some;
         }
-        // In this order: who drops the last handle has posted before.
+        // Check the mailbox after the handles: a thread posts before it drops the last handle.
         if self.core.remote().has_post() {
             return Hope::Some;
         }
-        // The waker of an ended task wakes nobody.
+        // The waker of an ended task can wake nothing.
         let tasks = self.core.tasks.borrow();
         match tasks.tenants().any(|cell| !cell.is_ended() && cell.is_waker_out()) {
             true => Hope::Wakers,
@@ -195,8 +195,8 @@ impl RunLoop<'_> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hope {
     None,
-    /// Only wakers that something holds: another thread, or one of the parked tasks itself.
+    /// Only wakers that are held somewhere: by another thread, or by a parked task itself.
     Wakers,
-    /// A source, a job, a handle, or post.
+    /// A source, a job, a handle, or a message.
     Some,
 }

@@ -1,8 +1,9 @@
-//! The kernel: made, run, shut down.
+//! The kernel: making, running and shutting it down.
 //!
-//! One per thread and `run` at a time. `run` polls its main future on its own stack, so that it may
-//! borrow; all other tasks live in the table. The order of a turn is in `run/tick.rs`, what happens
-//! between turns in `run/idle.rs`. Source: curio's `Kernel.run`, whose rules C24 to C27 this keeps.
+//! One kernel runs on a thread at a time. `run` polls its main future on its own stack, so that the
+//! future may borrow; all other tasks are in the table. The run loop is in `run/tick.rs`, the work
+//! between batches in `run/idle.rs`. Source: curio's `Kernel.run`, whose rules C24 to C27 this
+//! keeps.
 
 use std::any::Any;
 use std::fmt;
@@ -29,8 +30,8 @@ use crate::task::state::Flags;
 
 /// Runs `main` in a new kernel, shuts the kernel down, and returns the value of `main`.
 ///
-/// `main` may borrow from its surroundings. When it has ended, every task that is left is cancelled
-/// and awaited; then `run` returns what `main` returned, an error too.
+/// `main` may borrow from the code around the call. When it has ended, every remaining task is
+/// cancelled and awaited. Then `run` returns the value of `main`, which may be an error.
 ///
 /// ```
 /// use std::time::Duration;
@@ -47,9 +48,9 @@ use crate::task::state::Flags;
 ///
 /// # Panics
 ///
-/// If the kernel cannot be made (the message has the system's error; [`Kernel::new`] returns it
-/// instead), inside another kernel, on a certain deadlock, and with the panic of `main` after the
-/// shutdown.
+/// If the kernel cannot be made (the message contains the system's error; [`Kernel::new`] returns
+/// it instead), inside another kernel, and on a certain deadlock. A panic of `main` goes on here
+/// after the shutdown.
 #[track_caller]
 pub fn run<T>(main: impl Main<T>) -> T {
     refuse_nesting("kernel::run");
@@ -70,10 +71,10 @@ pub(crate) fn refuse_nesting(what: &str) {
     }
 }
 
-/// A kernel under your control: run it again and again, and shut it down when you like.
+/// A kernel that can be run several times and shut down explicitly.
 ///
-/// Dropped, it aborts what is left, youngest first, without awaiting anybody's cleanup; then its
-/// timers go, its registrations, and its descriptors.
+/// Dropping it aborts the remaining tasks, youngest first, without awaiting any cleanup. Then its
+/// timers, registrations and descriptors are released.
 pub struct Kernel {
     core: Rc<Core>,
 }
@@ -87,7 +88,7 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// What the system says when it gives no poll, no timer or no descriptor for them.
+    /// The system's error if it cannot provide a poll, a timer or a descriptor.
     pub fn new() -> io::Result<Self> {
         Kernel::builder().build()
     }
@@ -97,11 +98,11 @@ impl Kernel {
         Builder::default()
     }
 
-    /// Runs `main` until it ends. The other tasks stay where they are until the next run.
+    /// Runs `main` until it ends. The other tasks are not polled until the next run.
     ///
     /// # Panics
     ///
-    /// Inside another kernel, on a certain deadlock, and with the panic of `main`.
+    /// Inside another kernel, and on a certain deadlock. A panic of `main` goes on here.
     #[track_caller]
     pub fn run<T>(&self, main: impl Main<T>) -> T {
         refuse_nesting("Kernel::run");
@@ -113,16 +114,17 @@ impl Kernel {
 
     /// Cancels every task at once, the youngest first, and runs until all have ended.
     ///
-    /// With a grace set in the builder, what is left after it is aborted and reported; without one,
-    /// who holds up the shutdown is reported every five seconds: a task that swallowed an earlier
-    /// cancellation, say, as that does not come again.
+    /// If a grace period was set in the builder, tasks that are left after it are aborted and
+    /// reported. Without one, the tasks that hold up the shutdown are reported every five seconds.
+    /// An example is a task that has swallowed an earlier cancellation, which is not delivered
+    /// again.
     #[track_caller]
     pub fn shutdown(self) {
         refuse_nesting("Kernel::shutdown");
         self.finish();
     }
 
-    /// `run` and `shutdown`, in that order also when `main` panics.
+    /// `run` and then `shutdown`, also when `main` panics.
     #[track_caller]
     pub(crate) fn run_to_the_end<T>(&self, main: impl Main<T>) -> T {
         let entered = Entered::new(&self.core);
@@ -132,7 +134,7 @@ impl Kernel {
         ended.unwrap_or_else(|payload| resume_unwind(payload))
     }
 
-    /// What is still there: all zero after a clean shutdown.
+    /// What the kernel still holds. All counts are zero after a clean shutdown.
     pub fn leftovers(&self) -> Leftovers {
         Leftovers::of(&self.core)
     }
@@ -141,13 +143,13 @@ impl Kernel {
         &self.core
     }
 
-    /// Runs `main` as a task whose future lives here.
+    /// Runs `main` as a task whose future is on this stack frame.
     #[track_caller]
     fn drive<T>(&self, main: impl Main<T>) -> Result<T, Box<dyn Any + Send>> {
         let core = &self.core;
         let cell = core.admit_main();
         let ended = {
-            // First, as `main` may panic before it is a future.
+            // Made first, as `main` may panic before it returns its future.
             let mut mine = MainCell { core, cell: &cell, ended: false };
             let mut future = pin!(Some(main()));
             let mut value = None;
@@ -166,7 +168,7 @@ impl Kernel {
                 watch::deadlock(core);
             }
             mine.ended = true;
-            // The future goes first: its leaves still find their kernel.
+            // Drop the future first, while its leaves still find their kernel.
             core.guarded(ProgramCode::Destructor, || future.set(None));
             match turned {
                 Ok(_) => Ok(value.expect("main is left when it has ended")),
@@ -180,7 +182,7 @@ impl Kernel {
         ended
     }
 
-    /// Turns, with one `catch_unwind` round many polls. An error is the panic of main.
+    /// Runs the loop, with one `catch_unwind` around many polls. An error is the panic of main.
     fn turn_until(&self, main: &mut PollMain<'_>) -> Result<Turn, Box<dyn Any + Send>> {
         let core = &self.core;
         let mut run_loop = RunLoop::new(core);
@@ -219,7 +221,7 @@ impl Kernel {
             }
             core.stage.set(Stage::Closed);
             for cell in core.live_cells().iter().rev() {
-                // The end of a younger one may have been its end, too.
+                // The end of a younger task may have ended this one too.
                 if cell.is_current() && !cell.is_ended() {
                     core.report_out_of_grace(cell);
                     core.abort(cell);
@@ -233,7 +235,7 @@ impl Kernel {
     }
 }
 
-/// If the kernel itself fails while main is parked, main ends with it.
+/// Ends the task of main if the kernel itself panics.
 struct MainCell<'a> {
     core: &'a Rc<Core>,
     cell: &'a TaskRef,
@@ -255,7 +257,7 @@ impl Drop for Kernel {
         let entered = Entered::new(core);
         core.stage.set(Stage::Closed);
         loop {
-            // Again, because a destructor may have woken or moved others.
+            // Repeat, because a destructor may have woken or moved other tasks.
             let left = core.live_cells();
             if left.is_empty() {
                 break;
@@ -264,7 +266,7 @@ impl Drop for Kernel {
                 core.abort(cell);
             }
         }
-        // Ended tasks that were still queued let go of their cells.
+        // The cells of ended tasks that were still queued are freed.
         let queued = core.ready.borrow_mut().take();
         for index in queued {
             let cell = core.tasks.borrow().at(index);
@@ -272,8 +274,8 @@ impl Drop for Kernel {
             cell.flags.clear(Flags::QUEUED);
             core.release(&cell);
         }
-        // Post that nobody took: closures of other threads are dropped here, their futures never
-        // made.
+        // Messages that were not served: closures of other threads are dropped here, before they
+        // make their futures.
         for post in [core.post.take(), core.remote().close()] {
             post.into_messages().for_each(|message| core.discard(message));
         }
@@ -293,7 +295,8 @@ impl fmt::Debug for Kernel {
     }
 }
 
-/// What a kernel still holds; for tests that want to see that nothing was left behind.
+/// The numbers of objects that a kernel still holds, for tests that check that nothing is left
+/// behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Leftovers {
@@ -301,7 +304,7 @@ pub struct Leftovers {
     pub tasks: usize,
     /// Armed timers.
     pub timers: usize,
-    /// Records of parked leaves beyond the one in each task.
+    /// Records of parked leaves in the arena, not counting the one in each task's cell.
     pub leaves: usize,
     /// Timeouts, group bodies and shields that are open.
     pub scopes: usize,

@@ -1,4 +1,4 @@
-//! The kernel as it runs: its turns, what it does between them, how it begins and ends.
+//! Running the kernel: the run loop, the work between polls, start and shutdown.
 
 pub(crate) mod builder;
 pub(crate) mod idle;

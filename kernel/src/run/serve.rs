@@ -1,4 +1,4 @@
-//! What the kernel takes in between polls: messages and timers, a slice at a time.
+//! Messages and timers, which the kernel serves between polls, a limited number each time.
 
 use crate::core::inspect::TaskState;
 use crate::core::report::{ProgramCode, Report};
@@ -11,9 +11,10 @@ use crate::run::watch;
 use crate::task::state::Flags;
 use crate::task::waker::Message;
 
-/// Timers, and messages of each kind, that are served in one look. Together they are fewer than the
-/// polls until the next look. So a million of them at once do not fill the ready queue, where every
-/// other task would stand behind them: it drains faster than they fill it.
+/// How many timers, and messages of each kind, are served at one time. Their sum is less than the
+/// number of polls until the next time, so the ready queue drains faster than they fill it.
+/// Otherwise a million of them at once would fill the queue, and every other task would wait behind
+/// them.
 const TIMERS: u32 = 24;
 const EVENTS: u32 = 24;
 const REQUESTS: u32 = 8;
@@ -21,7 +22,7 @@ const REQUESTS: u32 = 8;
 const _: () = assert!(TIMERS + EVENTS + REQUESTS < RunLoop::POLLS);
 
 impl RunLoop<'_> {
-    /// Serves some of what was posted. True: there is more.
+    /// Serves some of the messages. True: there are more.
     #[inline]
     pub(super) fn serve_mailbox(&self) -> bool {
         (self.core.remote().has_post() || self.core.post_left.get()) && self.serve_post()
@@ -47,7 +48,7 @@ impl RunLoop<'_> {
     pub(super) fn serve(&self, message: Message) {
         match message {
             Message::Wake(waker) => self.core.wake(waker.received()),
-            // A closure from another thread: its panic is nobody's but its own.
+            // A panic of a closure from another thread is caught and reported; it ends no task.
             Message::Spawn(spawn) => self.core.guarded(ProgramCode::Spawn, spawn),
             Message::Cancel(task) => {
                 if let Some(cell) = self.core.find(task) {
@@ -59,7 +60,8 @@ impl RunLoop<'_> {
         }
     }
 
-    /// False: there are none, and the clock was not read.
+    /// Serves some of the timers that are due. False: no timer is armed, and the clock was not
+    /// read.
     pub(super) fn serve_timers(&self) -> bool {
         if self.core.timers.borrow().is_empty() && self.core.foreign.borrow().is_empty() {
             return false;
@@ -84,8 +86,8 @@ impl RunLoop<'_> {
         true
     }
 
-    /// Warns of tasks that were cancelled a second ago and are still parked where nothing reaches
-    /// them.
+    /// Reports tasks that were cancelled a second ago and are still parked in a foreign future,
+    /// which no cancellation reaches.
     pub(super) fn serve_foreign(&self, now: u64) {
         loop {
             let next = self.core.foreign.borrow().front().copied();

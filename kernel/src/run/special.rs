@@ -1,4 +1,4 @@
-//! Tasks that do not go the short way of a turn, and what follows from any poll.
+//! Polls of tasks that are not plain, and the actions that follow any poll.
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -12,7 +12,8 @@ use crate::run::tick::{PollMain, Polled, RunLoop, TakenBody, spare_waker};
 use crate::task::cell::OwnWaker;
 use crate::task::state::Flags;
 
-/// The waker of its own that the task that is polled may have, likewise.
+/// The waker of the polled task, if it has its own, taken out of its cell. `Drop` puts it back,
+/// also when a panic unwinds.
 struct TakenWaker<'a> {
     task: &'a TaskRef,
     waker: Option<OwnWaker>,
@@ -33,7 +34,7 @@ impl Drop for TakenWaker<'_> {
 }
 
 impl RunLoop<'_> {
-    /// Polls any other task. True: it was main, and has ended.
+    /// Polls a task that is not plain. True: the task was main and has ended.
     #[inline(never)]
     pub(super) fn poll_special(&mut self, main: &mut PollMain<'_>) -> bool {
         let task = &self.task;
@@ -60,25 +61,26 @@ impl RunLoop<'_> {
         if let Some(started) = started {
             current::forget_poll();
             task.flags.set(marks.parked());
-            // From here on the flag alone says it: the sink may drop the leaf.
+            // The flag replaces the mark of the poll: the sink may drop the leaf, which clears only
+            // the flag.
             marks = marks.without_record();
             self.check_length(task, started);
         }
         self.polled(Polled { result, marks })
     }
 
-    /// What follows from a poll, for any task. True: it was main, and has ended.
+    /// Acts on the result of a poll, for any task. True: the task was main and has ended.
     #[inline(never)]
     pub(super) fn polled(&mut self, polled: Polled) -> bool {
         let task = &self.task;
         if self.spare.is_out() {
-            // It was cloned: it is this task's from now on.
+            // The task has cloned the spare waker and keeps it.
             let kept = std::mem::replace(&mut self.spare, spare_waker(self.core));
             task.flags.set(Flags::WAKER);
             task.cold().waker.set(Some(kept));
         }
         let Polled { result, marks } = polled;
-        // It may have cancelled itself, and its waker may be anywhere.
+        // The task may have cancelled itself, and its waker may have been cloned to any other code.
         current::forget_poll();
         task.flags.stop(marks.parked());
         match result {

@@ -1,13 +1,14 @@
-//! One turn of the kernel: pop a ready task, poll it, see what became of it.
+//! The run loop: take a task from the ready queue, poll it, and act on the result.
 //!
-//! Only [`RunLoop::turn`] runs tasks (invariant *only tick runs tasks*); everything else makes them
-//! ready. Every [`RunLoop::POLLS`] polls, and whenever no task is ready, it looks at the mailbox,
-//! the timers and the reactor, in `idle.rs`.
+//! Only [`RunLoop::turn`] runs tasks (invariant *only tick runs tasks*); everything else only makes
+//! them ready. After every [`RunLoop::POLLS`] polls, and whenever no task is ready, the loop checks
+//! the mailbox, the timers and the reactor, in `idle.rs`.
 //!
-//! Most tasks go the short way: nobody has cloned their waker or asked for their cancellation. They
-//! share a spare waker, named anew for each poll and given to the task that clones it; and the
-//! ambient, which is clear between polls, is left as it is. So a turn costs them no allocation and,
-//! but for the body, no look at more of their cell than flags and counters.
+//! Most tasks are *plain*: their waker has not been cloned and no cancellation was requested. Plain
+//! tasks share one spare waker. Each poll assigns the spare waker to the polled task, and a task
+//! that clones it keeps it. The ambient cancellation state is clear between polls and needs no
+//! update. So polling a plain task allocates nothing, and apart from the body it reads only the
+//! flags and counters of the cell.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -25,31 +26,32 @@ use crate::task::cell::{OwnWaker, TaskCell};
 use crate::task::state::Flags;
 use crate::task::waker::TaskWaker;
 
-/// Why [`RunLoop::turn`] came back.
+/// Why [`RunLoop::turn`] returned.
 pub(crate) enum Turn {
     /// The future of `run` has ended.
     MainEnded,
-    /// The shutdown is through: nobody is left.
+    /// The shutdown is complete: no task is left.
     Empty,
-    /// The grace of the shutdown is over.
+    /// The grace period of the shutdown is over.
     GraceOver,
-    /// It is certain that nothing will ever wake a task.
+    /// No task is ready, and nothing can ever wake one.
     Deadlocked,
 }
 
 /// Polls the future of `run`, which lives on the stack of its caller.
 pub(crate) type PollMain<'a> = dyn FnMut(&mut Context<'_>) -> Poll<Verdict> + 'a;
 
-/// What a run keeps from poll to poll, on its own stack.
+/// The state that one run keeps between polls, on its own stack.
 pub(crate) struct RunLoop<'a> {
     pub(super) core: &'a Core,
-    /// The places of the tasks that are polled next.
+    /// The indices of the tasks that are polled next.
     pub(super) batch: Batch,
-    /// The task that is polled, or was last; in the loop over plain tasks, one in its chunk.
+    /// The task that is polled, or was polled last. While plain tasks are polled, it is only some
+    /// task in the same chunk.
     pub(super) task: TaskRef,
-    /// A waker that nobody has cloned yet: named anew for each poll.
+    /// A waker that has not been cloned; each poll assigns it to the polled task.
     pub(super) spare: OwnWaker,
-    /// The flags of a task that does not go the short way.
+    /// A task with any of these flags is not plain.
     special: u32,
 }
 
@@ -57,7 +59,7 @@ impl<'a> RunLoop<'a> {
     pub(crate) fn new(core: &'a Rc<Core>) -> Self {
         let chunk = core.tasks.borrow_mut().some_chunk(core);
         current::set_chunk(Some(chunk.clone()));
-        // A name that is near to no place, so the first task is looked for.
+        // This id belongs to no chunk, so the first task is looked up in the table.
         let task = TaskRef::by(chunk, TaskId::NOBODY);
         let special = if core.settings.long_poll.is_some() { u32::MAX } else { Flags::SPECIAL };
         RunLoop { core, batch: Batch::default(), task, spare: spare_waker(core), special }
@@ -75,25 +77,26 @@ pub(super) fn spare_waker(core: &Core) -> OwnWaker {
     OwnWaker::new(Arc::new(TaskWaker::new(core.remote().clone())))
 }
 
-/// Why [`RunLoop::poll_plain`] came back.
+/// Why [`RunLoop::poll_plain`] returned.
 enum Halt {
-    /// Nobody is ready, or it is time to look elsewhere.
+    /// No task is ready, or it is time to poll the sources.
     Look,
-    /// The next task does not go the short way.
+    /// The next task is not plain.
     Special,
-    /// This one has cloned the spare waker, was cancelled or aborted, or is main and has ended.
+    /// The polled task has cloned the spare waker, was cancelled or aborted, or is main and has
+    /// ended.
     Polled(Polled),
 }
 
-/// What came of a poll.
+/// The result of a poll.
 #[derive(Clone, Copy)]
 pub(super) struct Polled {
     pub(super) result: Poll<Verdict>,
     pub(super) marks: Marks,
 }
 
-/// The future of the task that is polled, out of its cell meanwhile, and back in it also when a
-/// panic unwinds. None: it is main.
+/// The future of the polled task, taken out of its cell. `Drop` puts it back, also when a panic
+/// unwinds. `None` in `body` means main, whose future is not in a cell.
 pub(super) struct TakenBody<'a> {
     cell: &'a TaskCell,
     body: Option<Pin<Box<dyn Body>>>,
@@ -123,7 +126,7 @@ impl Drop for TakenBody<'_> {
     }
 }
 
-/// The task in another chunk than the last one was in.
+/// Looks up a task that is in a different chunk from the last one.
 #[inline(never)]
 fn reach(core: &Core, index: u32) -> TaskRef {
     let task = core.tasks.borrow().at(index).expect("who is queued has a place");
@@ -132,19 +135,20 @@ fn reach(core: &Core, index: u32) -> TaskRef {
 }
 
 impl RunLoop<'_> {
-    /// Polls between two looks at mailbox, timers and reactor (K2).
+    /// Polls between two checks of the mailbox, the timers and the reactor (K2).
     pub(crate) const POLLS: u32 = 64;
 
-    /// Runs tasks until there is something that only the caller can do.
+    /// Runs tasks until the caller must act; [`Turn`] says why.
     pub(crate) fn turn(&mut self, main: &mut PollMain<'_>) -> Turn {
         loop {
             if self.spare.is_out() {
-                // Cloned in a poll that has panicked: it goes on naming that task.
+                // It was cloned in a poll that panicked, so its clones belong to that task.
                 self.spare = spare_waker(self.core);
             }
             current::offer(&self.spare.waker, Ambient::CLEAR);
             let halt = self.poll_plain(main);
-            // It may still be the last one that parked: from here on, others may ask.
+            // After a plain poll that returned `Pending`, `running` still holds that task. Clear
+            // it: code that runs from here on reads it.
             self.core.running.set(TaskId::NOBODY);
             let main_ended = match halt {
                 Halt::Look => match self.between() {
@@ -160,7 +164,7 @@ impl RunLoop<'_> {
         }
     }
 
-    /// Nobody is ready, or it is time to look elsewhere.
+    /// Between batches: ends a shutdown that is complete, otherwise polls the sources.
     #[inline(never)]
     fn between(&mut self) -> Option<Turn> {
         if self.core.stage.get() != Stage::Open {
@@ -175,8 +179,7 @@ impl RunLoop<'_> {
         if self.poll_sources() { None } else { Some(Turn::Deadlocked) }
     }
 
-    /// Polls tasks that nobody has cancelled, with the spare waker, until something else is to be
-    /// done.
+    /// Polls plain tasks with the spare waker until one of the cases of [`Halt`] occurs.
     #[inline]
     fn poll_plain(&mut self, main: &mut PollMain<'_>) -> Halt {
         let RunLoop { core, batch, task: last, spare, special } = self;

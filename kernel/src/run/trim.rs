@@ -1,11 +1,11 @@
-//! Memory that goes back: of ended tasks while others run, of the rest when the kernel is idle.
+//! Gives memory back: that of ended tasks while others run, the rest when the kernel is idle.
 
 use crate::parts::KEEP;
 use crate::parts::reactor::Reactor;
 use crate::run::tick::RunLoop;
 
 impl RunLoop<'_> {
-    /// Gives the memory of ended tasks back. True: there may be more.
+    /// Gives back some of the memory of ended tasks. True: there may be more.
     #[inline]
     pub(super) fn trim(&self) -> bool {
         let surplus = self.core.tasks.borrow().has_surplus();
@@ -21,8 +21,8 @@ impl RunLoop<'_> {
         !chunks.is_empty() && self.core.tasks.borrow().has_surplus()
     }
 
-    /// Gives back the room that a burst of tasks took beside their cells. What is used at the end
-    /// of an arena keeps its room, so this is tried a few times, less and less often.
+    /// Gives back the memory that a burst of tasks used outside its cells. An arena can shrink only
+    /// down to its last used slot, so this is tried several times, at growing intervals.
     #[cold]
     pub(super) fn shrink(&mut self) {
         let since = self.core.idle_since_burst.get();

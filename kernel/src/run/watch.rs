@@ -1,4 +1,4 @@
-//! What the kernel says of tasks that do not end: at a shutdown, and in a deadlock.
+//! Reports of tasks that do not end, at a shutdown and in a deadlock.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ pub(super) fn report_stuck(core: &Core) {
     }
 }
 
-/// The next report of who holds up the shutdown. Not on a virtual clock, which would never
-/// stop.
+/// Arms the timer of the next report of tasks that hold up the shutdown. Not on a virtual clock:
+/// the repeated timer would advance the clock for ever.
 pub(super) fn arm_report(core: &Core) {
     if !core.clock.is_virtual() {
         disarm_report(core);
@@ -31,7 +31,7 @@ pub(super) fn disarm_report(core: &Core) {
     }
 }
 
-/// Panics where the kernel was run, with every task and the place where it is parked.
+/// Panics at the call that runs the kernel. The message lists every task and where it is parked.
 #[cold]
 #[track_caller]
 pub(super) fn deadlock(core: &Core) -> ! {

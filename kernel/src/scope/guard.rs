@@ -1,4 +1,4 @@
-//! A scope as a combinator owns it: entered, polled in, left.
+//! The scope that a combinator owns: opening it, polling in it, closing it.
 
 use std::rc::Rc;
 
@@ -12,11 +12,11 @@ use crate::parts::timers::{Action, TimerKey};
 
 /// A scope that a combinator owns: entered at its first poll, closed when dropped.
 ///
-/// In a struct it stands *behind* the body, so that the body is dropped first.
+/// In a struct it is declared *after* the body, so that the body is dropped first.
 pub(crate) struct ScopeGuard {
     core: Rc<Core>,
     key: u32,
-    /// What cancels it at its deadline, or ends it, if that is a shield.
+    /// The timer that cancels the scope at its deadline, or ends it if it is a shield.
     timer: Option<TimerKey>,
 }
 
@@ -36,8 +36,8 @@ impl ScopeGuard {
         &self.core
     }
 
-    /// Runs `poll` inside the scope. In another kernel, to which it has moved, simply runs it: that
-    /// one's scopes know nothing of this one's.
+    /// Runs `poll` inside the scope. If the future has moved to another kernel, `poll` simply runs,
+    /// as the scopes of one kernel are unknown in another.
     pub(crate) fn poll<R>(&self, poll: impl FnOnce() -> R) -> R {
         let core = &*self.core;
         if !current::is_current(core) {
@@ -53,12 +53,12 @@ impl ScopeGuard {
         poll()
     }
 
-    /// Looks at the scope.
+    /// Runs `look` with the scope.
     pub(crate) fn with_scope<R>(&self, look: impl FnOnce(&Scope) -> R) -> R {
         look(&self.core.scopes.borrow().scopes[self.key as usize])
     }
 
-    /// Disarms, and closes the scope; see [`Core::close_scope`].
+    /// Disarms the timer and closes the scope; see [`Core::close_scope`].
     pub(crate) fn close(&mut self, passing: bool) {
         if let Some(timer) = self.timer.take() {
             self.core.disarm(timer);
@@ -69,9 +69,11 @@ impl ScopeGuard {
         }
     }
 
-    /// If its cancellation found no leaf of ours, sees to it that somebody hears of it (C9).
+    /// If the cancellation of the scope found no leaf of the kernel, watches the task, so that it
+    /// is reported if it stays parked (C9).
     pub(crate) fn watch_foreign(&self) {
-        // Once for all that are pending, by the outermost: to look costs a walk through the task.
+        // Only the outermost pending scope does this, as the check walks through all leaves of the
+        // task.
         if !self.with_scope(|scope| scope.pending) || current::ambient().pending {
             return;
         }
@@ -89,7 +91,7 @@ impl Drop for ScopeGuard {
     }
 }
 
-/// Publishes the outer ambient again, also while a panic unwinds.
+/// Restores the outer ambient state, also when a panic unwinds.
 struct Restore<'a> {
     core: &'a Core,
     outer: Ambient,

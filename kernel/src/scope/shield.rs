@@ -1,7 +1,8 @@
-//! Shields, and the door for futures that know nothing of cancellation.
+//! Shields, and the adapter for futures that do not support cancellation.
 //!
-//! A shield is a scope that publishes nothing of what lies outside it (`core/cancel.rs`). What it
-//! held back arrives at the first leaf that would park after the outermost one (C7).
+//! A shield is a scope inside which the cancellation of outer scopes is not visible
+//! (`core/cancel.rs`). A cancellation that it held back is delivered at the first leaf that would
+//! park after the outermost shield (C7).
 
 use std::fmt;
 use std::pin::Pin;
@@ -19,19 +20,19 @@ use crate::parts::scopes::ScopeKind;
 use crate::scope::guard::ScopeGuard;
 use crate::wait::point::CancelPoint;
 
-/// Runs `body` to its end: no cancellation and no timeout from outside is delivered inside.
+/// Runs `body` to its end: no cancellation or timeout from outside is delivered inside.
 ///
-/// Timeouts begun inside work. Shields nest. Tasks spawned inside do not inherit it. Outside a
-/// kernel, where nobody cancels, it does nothing.
+/// Timeouts that begin inside still work. Shields nest. Tasks spawned inside do not inherit the
+/// shield. Outside a kernel, where nothing is cancelled, it has no effect.
 ///
 /// # Cancellation
 ///
-/// Held back, and delivered at the first await point after the outermost shield that would park.
+/// Held back, and delivered at the first await point that would park after the outermost shield.
 pub fn shield<F: Future>(body: F) -> Shield<F> {
     Shield { body, scope: None, limit: None }
 }
 
-/// [`shield()`] by the name that it has in curio.
+/// [`shield()`] under the name that curio gives it.
 ///
 /// # Cancellation
 ///
@@ -44,21 +45,21 @@ pub fn disable_cancellation<F: Future>(body: F) -> Shield<F> {
 ///
 /// # Cancellation
 ///
-/// Held back for `limit`; then it reaches the await point where `body` is parked.
+/// Held back for `limit`; then it is delivered at the await point where `body` is parked.
 pub fn shield_for<F: Future>(limit: Duration, body: F) -> Shield<F> {
     Shield { body, scope: None, limit: Some(limit) }
 }
 
-/// The cancellation that waits for the running task, if any; whether or not a shield holds it back.
+/// The cancellation that is pending for the running task, if any, even if a shield holds it back.
 ///
-/// Takes nothing away: the next await point that would park, outside all shields, still returns it.
-/// Neither awaits nor switches. Outside a kernel there is none.
+/// The cancellation stays pending: the next await point that would park, outside all shields, still
+/// returns it. This neither awaits nor yields. Outside a kernel it returns `None`.
 pub fn check_cancellation() -> Option<TaskCancelled> {
     current::try_with(|core| core.peek()).flatten()
 }
 
-/// Splits a cancellation of the caller from a real error, so that a loop that tries again does not
-/// swallow the cancellation: `?` passes it on, and what is left is the result without it.
+/// Splits a cancellation of the caller from a real error, so that a loop that retries does not
+/// swallow the cancellation. `?` passes the cancellation on; what is left is the result without it.
 ///
 /// ```
 /// use std::{io, time::Duration};
@@ -118,7 +119,7 @@ pin_project! {
     /// The future of [`shield()`] and [`shield_for`].
     #[must_use = "futures do nothing unless you `.await` or poll them"]
     pub struct Shield<F> {
-        // In front of the guard, so that it is dropped first.
+        // Declared before the guard, so that it is dropped first.
         #[pin]
         body: F,
         scope: Option<Raised>,
@@ -126,7 +127,7 @@ pin_project! {
     }
 }
 
-/// A shield that is up.
+/// A shield that is in force.
 struct Raised(ScopeGuard);
 
 impl Raised {
@@ -138,7 +139,8 @@ impl Raised {
 
 impl Drop for Raised {
     fn drop(&mut self) {
-        // What came through after the shield had ended was delivered to the code around it.
+        // A cancellation that was delivered after the shield had ended belongs to the code around
+        // it.
         self.0.close(true);
     }
 }
@@ -172,8 +174,8 @@ impl<F> fmt::Debug for Shield<F> {
 
 /// Makes a foreign future a cancellation point: a cancellation that is due drops it.
 ///
-/// Use it for futures that lose nothing when dropped half-way. Its completion wins over a
-/// cancellation.
+/// Use it for futures that lose nothing when they are dropped before they complete. If `future`
+/// completes, its value is returned even if a cancellation is due.
 ///
 /// # Errors
 ///
@@ -181,7 +183,7 @@ impl<F> fmt::Debug for Shield<F> {
 ///
 /// # Cancellation
 ///
-/// `future` is dropped where it stands; what that loses, its own documentation says.
+/// `future` is dropped before it completes. Its own documentation says what that loses.
 #[track_caller]
 pub fn cancellable<F: Future>(future: F) -> Cancellable<F> {
     Cancellable { future: Some(future), point: CancelPoint::new("FOREIGN_WAIT") }

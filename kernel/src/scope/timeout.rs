@@ -1,9 +1,10 @@
 //! Timeouts: a scope with a deadline.
 //!
-//! On expiry the error is injected at the leaf where the body is parked, and the body is polled on
-//! until it ends (T1): never select-and-drop. Whose timeout ran out is told by the scope, not by
-//! clocks: this call is a [`TaskTimeout`] only if its own expiry was delivered inside and nothing
-//! from farther out was (T2, T3). Source: curio's `timeout_after`, with the cancel scopes of trio.
+//! On expiry the leaf where the body is parked returns the error, and the body is polled until it
+//! ends (T1). The body is never simply dropped, as a `select` would do. The scope, not the clock,
+//! decides which timeout expired: this call returns a [`TaskTimeout`] only if its own expiry was
+//! delivered inside and no cancellation from an outer scope was (T2, T3). Source: curio's
+//! `timeout_after`, with the cancel scopes of trio.
 
 use std::fmt;
 use std::panic::Location;
@@ -31,13 +32,14 @@ use crate::task::bounds::TimeoutOutput;
 ///
 /// # Errors
 ///
-/// Outside, [`TaskTimeout`]: *this* time ran out, and the body ended in an error because of it.
-/// Inside, the body's own errors; an outer timeout or a cancellation of the task is among them. A
-/// body that ends well although its time was up has ended well. A failure of its cleanup (an error
-/// that the kernel can look into, such as `io::Error`, and that holds no cancellation) is returned
-/// as it is.
+/// The outer error is [`TaskTimeout`]: the time of *this* call ran out, and the body ended in an
+/// error because of it. The inner errors are the body's own, among them an outer timeout or a
+/// cancellation of the task. A body that succeeds although its time was up has succeeded. A failure
+/// of its cleanup (an error that the kernel can look into, such as `io::Error`, and that holds no
+/// cancellation) is returned unchanged.
 ///
-/// `Duration::MAX` is no limit; zero is up at the first await point that would park.
+/// `Duration::MAX` means no limit. A limit of zero expires at the first await point that would
+/// park.
 ///
 /// ```
 /// use std::time::Duration;
@@ -91,7 +93,7 @@ use crate::task::bounds::TimeoutOutput;
 /// ```
 ///
 /// [`TaskCancelled`](crate::TaskCancelled) has no such conversion, because a timeout is not a
-/// cancellation of the task: say what to do when the time is up.
+/// cancellation of the task. Handle the timeout in the code:
 ///
 /// ```
 /// # use std::time::Duration;
@@ -181,7 +183,7 @@ pin_project! {
     /// The future of [`timeout_after`] and [`timeout_at`].
     #[must_use = "futures do nothing unless you `.await` or poll them"]
     pub struct Timeout<F> {
-        // In front of the guard, so that it is dropped first.
+        // Declared before the guard, so that it is dropped first.
         #[pin]
         body: F,
         armed: Option<Armed>,
@@ -197,7 +199,7 @@ impl<F> Timeout<F> {
     }
 }
 
-/// An entered timeout: its scope, and the time that it was given.
+/// An entered timeout: its scope and its limit.
 struct Armed {
     scope: ScopeGuard,
     limit: Duration,
@@ -217,15 +219,15 @@ impl Armed {
         Some(Armed { scope, limit: Duration::from_nanos(deadline.saturating_sub(now)) })
     }
 
-    /// Leaves the scope with what the body ended in, and says whose timeout it was.
+    /// Closes the scope with the result of the body, and decides whether it is this call's timeout.
     fn conclude<T, E: 'static>(mut self, result: Result<T, E>) -> Settled<T, E> {
         let (delivered, foreign, fired) = self
             .scope
             .with_scope(|scope| (scope.delivered != 0, scope.foreign, scope.cancel_seq != 0));
         match result {
             Ok(value) => {
-                // A body that never parked may be late before anybody looked at the timers. Without
-                // any time at all, only what parks is late.
+                // A body that never parked may be late although no timer was checked. With a limit
+                // of zero, only a body that parks is late.
                 if !self.limit.is_zero() && (fired || !self.overrun().is_zero()) {
                     self.report_overrun();
                 }
@@ -243,7 +245,7 @@ impl Armed {
         }
     }
 
-    /// By how much its time is over.
+    /// The time since the deadline.
     fn overrun(&self) -> Duration {
         let deadline = self.scope.with_scope(|scope| scope.deadline);
         Duration::from_nanos(self.scope.core().clock.now().saturating_sub(deadline))

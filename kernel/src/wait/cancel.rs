@@ -33,7 +33,8 @@ impl Future for Cancel {
             let by = core.running_id();
             core.request(cell, CancelReason::Requested { by });
             if by == Some(cell.id()) {
-                // Waiting for oneself would never end, shielded or not: the error, at once (C5).
+                // A task that waits for its own end would never end, shielded or not. So it gets
+                // the error at once (C5).
                 return Poll::Ready(Err(core.deliver_to_oneself(cell)));
             }
         }

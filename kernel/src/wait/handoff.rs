@@ -1,4 +1,4 @@
-//! Waiting for a thing that is handed over: the leaf that the primitives of `sync` are made of.
+//! Waiting for an item that is handed over: the leaf on which the primitives of `sync` are built.
 
 use std::panic::Location;
 use std::pin::Pin;
@@ -9,44 +9,47 @@ use crate::core::queue::{WaitQueue, WaitSlot};
 use crate::error::TaskCancelled;
 use crate::wait::point::{CancelPoint, Pause, Quick};
 
-/// One kind of waiting on a primitive: how to get the thing at once, and what becomes of it.
+/// One way of waiting on a primitive: how to take the item at once, and how to make the output of
+/// it.
 ///
 /// [`Wait`] turns it into a leaf. See `sync::Lock` for the smallest use.
 pub trait Handoff {
-    /// What the queue hands over.
+    /// The item that the queue hands over.
     type Item;
-    /// What the leaf gives.
+    /// The output of the leaf.
     type Output;
 
     /// The queue to wait in.
     fn queue(&self) -> &WaitQueue<Self::Item>;
 
-    /// The thing, if it can be had without waiting and without overtaking anybody.
+    /// Takes the item, if that is possible without waiting and without overtaking an earlier
+    /// waiter.
     fn try_take(&mut self) -> Option<Self::Item>;
 
-    /// The output, if it can be had without waiting: [`try_take`](Handoff::try_take) and
+    /// The output, if it is available without waiting: [`try_take`](Handoff::try_take) and then
     /// [`finish`](Handoff::finish).
     ///
-    /// A shorter way must come to the same, for both are used.
+    /// An implementation that takes a shortcut must have the same effect, as both are used.
     #[inline]
     fn try_now(&mut self) -> Option<Self::Output> {
         let item = self.try_take()?;
         Some(self.finish(item))
     }
 
-    /// How much it asks for: see [`WaitQueue::oldest_weight`].
+    /// How much the waiter requests: see [`WaitQueue::oldest_weight`].
     fn weight(&self) -> usize {
         1
     }
 
-    /// Makes the output of what was taken or handed over.
+    /// Makes the output from an item that was taken or handed over.
     fn finish(&mut self, item: Self::Item) -> Self::Output;
 
-    /// The waiter was handed `item` and dropped before it took it: give it to the next, or back.
+    /// The waiter was handed `item` and was dropped before it took it: hand it to the next waiter,
+    /// or return it.
     fn pass_on(&mut self, item: Self::Item);
 
-    /// The waiter left the queue with nothing: those behind it may be served now, where that
-    /// depends on what it asked for.
+    /// The waiter has left the queue without an item. If the service of later waiters depended on
+    /// its request, serve them now.
     fn left(&mut self) {}
 }
 
@@ -54,8 +57,9 @@ pub trait Handoff {
 ///
 /// # Cancellation
 ///
-/// Nothing is lost: cancelled or dropped while it waits, it leaves the queue without a trace;
-/// cancelled after the hand-over, it returns what it was handed; dropped after it, it passes it on.
+/// Nothing is lost. A wait that is cancelled or dropped in the queue leaves it without effect. If
+/// it is cancelled after the hand-over, it returns the item; if it is dropped after the hand-over,
+/// it passes the item on.
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct Wait<H: Handoff> {
     handoff: H,
@@ -64,13 +68,13 @@ pub struct Wait<H: Handoff> {
 }
 
 impl<H: Handoff> Wait<H> {
-    /// Waits as `kind`, shown at the caller's place.
+    /// A wait that shows as `kind` at the caller's file and line.
     #[track_caller]
     pub fn new(kind: &'static str, handoff: H) -> Self {
         Wait::at(kind, Location::caller(), handoff)
     }
 
-    /// The same, shown at another place.
+    /// Like [`new`](Wait::new), with an explicit call site.
     pub fn at(kind: &'static str, site: &'static Location<'static>, handoff: H) -> Self {
         Wait { handoff, slot: WaitSlot::default(), point: CancelPoint::at(kind, site) }
     }
@@ -101,7 +105,7 @@ impl<H: Handoff> Future for Wait<H> {
 }
 
 impl<H: Handoff> Wait<H> {
-    /// It was not to be had, and one operation is spent for the attempt.
+    /// No item was available. One unit of the budget was spent for the attempt.
     #[inline(never)]
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<H::Output, TaskCancelled>> {
         let Wait { handoff, slot, point } = self;
@@ -118,9 +122,9 @@ impl<H: Handoff> Wait<H> {
         self.polled(polled)
     }
 
-    /// The budget is spent: the wait does not complete in this poll. It begins in it all the same,
-    /// so that one that begins later does not come first (Y2): what is to be had is kept for the
-    /// next poll as if it had been handed over, and otherwise the waiter queues.
+    /// The budget is spent, so the wait does not complete in this poll. It begins in this poll,
+    /// though, so that a later waiter does not overtake it (Y2). An available item is kept for the
+    /// next poll as if it had been handed over; otherwise the waiter queues.
     #[cold]
     fn poll_spent(&mut self, cx: &mut Context<'_>) -> Poll<Result<H::Output, TaskCancelled>> {
         match self.point.pause() {
@@ -143,7 +147,7 @@ impl<H: Handoff> Wait<H> {
                     let parked = point.park_unpaid(cx).map(Err);
                     return self.polled(parked);
                 }
-                // Cloning the waker has run code that handed it over.
+                // Cloning the waker has run code that handed the item over.
                 Poll::Ready(item) => handoff.queue().fifo().keep(slot, item),
             }
         }
@@ -165,8 +169,9 @@ impl<H: Handoff> Wait<H> {
         }
     }
 
-    /// Out of the queue. What had been handed over is there only if this is dropped, or if a budget
-    /// was spent before it could be looked at; a leaf that would park has been handed nothing.
+    /// Leaves the queue. An item that was handed over can be there only if this is dropped, or if
+    /// the budget was spent before the item could be taken. A leaf that would park has been handed
+    /// nothing.
     #[inline]
     fn leave(&mut self) {
         if !self.slot.is_out() {

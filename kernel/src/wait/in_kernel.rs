@@ -1,4 +1,4 @@
-//! A panic in the right place: where a future is awaited that needs a kernel and has none.
+//! A panic with the right location: where a future that needs a kernel is awaited outside one.
 
 use std::panic::Location;
 use std::pin::Pin;
@@ -9,8 +9,8 @@ use pin_project_lite::pin_project;
 use crate::core::current;
 
 pin_project! {
-    /// A future that only a task can poll. Elsewhere the panic has the place of the `await`:
-    /// `track_caller` takes it from there, but not through an async block.
+    /// A future that only a task can poll. Elsewhere it panics with the location of the `await`,
+    /// which `track_caller` provides, but not through an async block.
     pub(crate) struct InKernel<F> {
         #[pin]
         future: F,

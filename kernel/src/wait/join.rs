@@ -1,6 +1,7 @@
 //! Waiting for a task to end: `task.await`, `join`, `wait`, `cancel`.
 //!
-//! All four are one leaf. None of them owns the task: to stop waiting leaves it alone (T6).
+//! All four use the same leaf. None of them owns the task: dropping the wait leaves the task
+//! running (T6).
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -16,23 +17,23 @@ use crate::error::{CancelReason, TaskCancelled, TaskError};
 use crate::task::state::Flags;
 use crate::wait::point::{CancelPoint, Quick};
 
-/// The place of one that waits for the end of a task.
+/// Where a task that waits for the end of another is registered.
 enum JoinSlot {
     Out,
-    /// Beside the cell: the only one, or the first of them, if it is a task that polls the wait
-    /// itself.
+    /// In the joiner field next to the awaited task's cell. Only for the first waiter, and only if
+    /// its task polls the wait itself.
     Beside,
     More(WaitSlot),
 }
 
-/// What is true of a task whose joiner stands beside its cell.
+/// The flags of an awaited task while its joiner field is in use.
 #[inline]
 fn awaited(joins: bool) -> u32 {
     if joins { Flags::AWAITED | Flags::JOINED } else { Flags::AWAITED }
 }
 
-/// Who waits for the end of this task: in `join`, `wait` or `cancel`, in order of arrival. `joins`:
-/// it is a `join`.
+/// The tasks that wait for the end of this one, in `join`, `wait` or `cancel`, in order of arrival.
+/// `joins` is true for a `join`.
 impl TaskRef {
     fn enter_waiters(&self, slot: &mut JoinSlot, joins: bool, cx: &Context<'_>) -> Poll<()> {
         let entered =
@@ -46,14 +47,15 @@ impl TaskRef {
             self.count_joins(joins, 1);
         }
         if let JoinSlot::More(slot) = slot {
-            // Woken without the end: it queues again.
+            // A wake-up before the end of the task is spurious: queue again.
             while self.cold().joiners.poll_enter(slot, 1, cx).is_ready() {}
         }
-        // A program's code, cloning its waker, may have ended the task.
+        // Cloning the waker may run code of the program, which may have ended the task.
         if self.is_ended() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// The same for a task that polls the wait itself, if there is nobody else.
+    /// Registers a task that polls the wait itself in the joiner field, if there is no other
+    /// waiter.
     #[inline]
     fn enter_waiter(&self, slot: &mut JoinSlot, joins: bool, waiter: &TaskRef) -> Quick<()> {
         let stays = match slot {
@@ -88,7 +90,7 @@ impl TaskRef {
         self.cold().joiners.leave(slot);
     }
 
-    /// One more or fewer in the queue is in `join`.
+    /// Updates the number of queued waiters that are in a `join`.
     fn count_joins(&self, joins: bool, by: i32) {
         if joins {
             let joining = &self.cold().joining;
@@ -108,7 +110,7 @@ pub struct WaitEnd /* stays on its thread: send `kernel::handle()` and the task'
     pub(super) task: Hold,
     slot: JoinSlot,
     point: CancelPoint,
-    /// Whether it is a `join`, to which a member of a group may fail (G2).
+    /// Whether this is a `join`: the failure of a member of a group then goes to the joiner (G2).
     joins: bool,
 }
 
@@ -132,7 +134,7 @@ impl Future for WaitEnd {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // The short way: it has ended, and a turn for the others is not due yet.
+        // The common case: the task has ended, and the budget is not spent.
         if self.task.cell().is_ended() && current::spend() {
             self.point.unpark();
             return Poll::Ready(Ok(()));
@@ -158,7 +160,7 @@ impl WaitEnd {
         self.polled(polled)
     }
 
-    /// The budget is spent.
+    /// The budget is spent: the task yields, and queues meanwhile.
     #[cold]
     fn poll_spent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TaskCancelled>> {
         let WaitEnd { task, slot, point, joins } = self;
@@ -166,7 +168,8 @@ impl WaitEnd {
             true => Poll::Ready(()),
             false => task.cell().enter_waiters(slot, *joins, cx),
         };
-        // Who yields waits all the same: a failure meanwhile goes to it (G2). Twice is as once.
+        // Queue even when only yielding, so that a failure meanwhile goes to this joiner (G2).
+        // Queueing twice is harmless.
         let _ = enter(cx);
         let polled = point.poll(cx, |cx| enter(cx));
         self.polled(polled)
@@ -183,7 +186,7 @@ impl WaitEnd {
         polled
     }
 
-    /// Waits no longer.
+    /// Withdraws from the waiters of the task.
     #[inline]
     fn leave(&mut self) {
         self.task.cell().leave_waiters(&mut self.slot, self.joins);

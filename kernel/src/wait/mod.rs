@@ -1,5 +1,5 @@
-//! Where a task waits: the cancel point that every leaf is made of, the wait queue, and the leaves
-//! of the kernel.
+//! Waiting: the cancel point on which every leaf is built, the wait queue, and the kernel's own
+//! leaves.
 
 pub(crate) mod cancel;
 pub(crate) mod handoff;

@@ -1,12 +1,13 @@
 //! The cancel point: what every leaf is made of.
 //!
-//! A *leaf* is a future that parks by itself instead of polling another future. Every leaf of
-//! Curium, and every leaf that others write, holds one [`CancelPoint`] and polls its operation
-//! through it. The point spends the budget, tries the operation first (C1), returns the
-//! cancellation when the operation would park (C2), and otherwise leaves the record that the
-//! monitor reads: at the place of its task if it is the first one there in this poll, and with no
-//! inner scope and no foreign waker between; else in the arena, on its scope, where a delivery
-//! finds its waker.
+//! A *leaf* is a future that parks by itself instead of polling another future. Every leaf, of
+//! Curium or of another crate, holds one [`CancelPoint`] and polls its operation through it. The
+//! point spends the budget, tries the operation first (C1), and returns the cancellation when the
+//! operation would park (C2). Otherwise it leaves the record that the monitor reads.
+//!
+//! The first leaf that parks in a poll leaves its record in the cell of its task, provided that no
+//! inner scope is open and the waker is the task's own. Any other leaf leaves its record in the
+//! arena, attached to its scope, where a delivery finds its waker.
 
 use std::panic::Location;
 use std::rc::Rc;
@@ -19,10 +20,10 @@ use crate::error::TaskCancelled;
 use crate::parts::scopes::Parked;
 use crate::wait::record::InPlace;
 
-/// A place where a task may park and be cancelled.
+/// A point where a task may park and be cancelled.
 ///
-/// Outside a kernel it is never cancelled and leaves no record, so a leaf that needs nothing else
-/// of a kernel works under any executor.
+/// Outside a kernel it is never cancelled and leaves no record. So a leaf that needs nothing else
+/// from a kernel works under any executor.
 ///
 /// ```
 /// use std::pin::Pin;
@@ -52,24 +53,24 @@ use crate::wait::record::InPlace;
 pub struct CancelPoint {
     pub(super) kind: &'static str,
     pub(super) site: &'static Location<'static>,
-    /// The kernel's counter when it first parked; 0 before. Or [`SHIELDED`].
+    /// The kernel's `cancel_seq` when the leaf first parked; 0 before that. Or [`SHIELDED`].
     pub(super) since: u64,
     pub(super) at: At,
 }
 
-/// In place of a counter: it parks, but is never cancelled.
+/// A value of `since`: the leaf parks but is never cancelled.
 pub(super) const SHIELDED: u64 = u64::MAX;
 
 /// Where the record of the parked leaf is.
 pub(super) enum At {
     Nowhere,
-    /// At the place of the task, until that is polled again.
+    /// In the task's cell. Valid until the task is polled again.
     TakeCell(InPlace),
-    /// In the arena.
+    /// In the arena of the scopes, under this key.
     Arena(Rc<Core>, u32),
 }
 
-/// What follows from a spent budget.
+/// What a leaf does when the budget is spent.
 pub(crate) enum Pause {
     /// The operation is not tried: a cancellation is due.
     Cancelled(TaskCancelled),
@@ -79,13 +80,13 @@ pub(crate) enum Pause {
     GoOn,
 }
 
-/// What a leaf came to that looked for its place by the task that polls it.
+/// The result of the quick attempt of a leaf that its task polls itself.
 pub(crate) enum Quick<T> {
-    /// It is done.
+    /// The operation has completed.
     Done(T),
-    /// It has arranged its wake-up.
+    /// The operation is pending, and its wake-up is arranged.
     Parked,
-    /// That is not enough to go by.
+    /// The quick attempt cannot decide; the slow one must run.
     Unsure,
 }
 
@@ -96,27 +97,27 @@ impl CancelPoint {
         CancelPoint { kind, site: Location::caller(), since: 0, at: At::Nowhere }
     }
 
-    /// The same at another place, for futures that are made deeper down than where they are
-    /// awaited.
+    /// Like [`new`](CancelPoint::new), with an explicit call site: for futures that are made deeper
+    /// in the code than where they are awaited.
     pub const fn at(kind: &'static str, site: &'static Location<'static>) -> Self {
         CancelPoint { kind, site, since: 0, at: At::Nowhere }
     }
 
-    /// A point that parks but is never cancelled: the tear-down of a group.
+    /// A point that parks but is never cancelled, for the tear-down of a group.
     pub(crate) fn shielded(kind: &'static str, site: &'static Location<'static>) -> Self {
         CancelPoint { kind, site, since: SHIELDED, at: At::Nowhere }
     }
 
-    /// Where it was made.
+    /// The file and line that the point shows.
     pub fn site(&self) -> &'static Location<'static> {
         self.site
     }
 
-    /// Polls `operation`; where that would park, returns a cancellation that is due, or parks.
+    /// Polls `operation`. If that would park, returns a cancellation that is due, or parks.
     ///
-    /// `operation` arranges its own wake-up when it returns `Pending`, as in any future. When the
-    /// budget of this poll of the task is spent, it is not tried: the task yields, and a
-    /// cancellation that is due comes first.
+    /// `operation` arranges its own wake-up when it returns `Pending`, as in any future. If the
+    /// budget of this poll of the task is spent, `operation` is not tried: a cancellation that is
+    /// due is returned, otherwise the task yields.
     ///
     /// # Errors
     ///
@@ -143,12 +144,12 @@ impl CancelPoint {
         }
     }
 
-    /// The rest of a poll whose operation was tried in vain, and for which one operation was spent:
-    /// arranges the wake-up and parks.
+    /// Completes a poll whose operation would block: arranges the wake-up and parks. One unit of
+    /// the budget was spent for the attempt.
     ///
-    /// With one look at the door if the task polls its one leaf itself and nothing is or was
-    /// cancelled: `quick` is kernel code that is given the task. All others, and `Unsure` ones, go
-    /// by `slow`. Both are given `leaf`.
+    /// `quick` is kernel code that gets the task. It runs, with a single access to the thread's
+    /// context, if the task polls this leaf itself and nothing is or was cancelled. In all other
+    /// cases, and if `quick` returns `Unsure`, `slow` runs. Both get `leaf`.
     #[inline(always)]
     pub(crate) fn park_by<L, T>(
         &mut self,
@@ -181,41 +182,44 @@ impl CancelPoint {
         }
     }
 
-    /// Parks without an operation, or gives the cancellation that is due. One operation was spent
-    /// for the attempt: it is given back, as only what completes costs anything.
+    /// Parks without an operation, or returns the cancellation that is due. Gives back the unit of
+    /// the budget that was spent for the attempt: only operations that complete use the budget.
     #[inline(always)]
     pub(crate) fn park(&mut self, cx: &Context<'_>) -> Poll<TaskCancelled> {
         current::unspend();
         self.park_unpaid(cx)
     }
 
-    /// The same for an attempt that was not paid for, as the budget is spent.
+    /// Like [`park`](CancelPoint::park), for an attempt that spent nothing because the budget was
+    /// used up.
     #[inline(always)]
     pub(crate) fn park_unpaid(&mut self, cx: &Context<'_>) -> Poll<TaskCancelled> {
         if cfg!(curium_no_records) {
-            // A build for the benchmarks alone, to see what the lines below cost.
+            // Only benchmarks set this `cfg`, to measure the cost of the lines below.
             return Poll::Pending;
         }
-        // The short way: nothing is or was cancelled, and the task polls its one leaf itself.
+        // The common case: nothing is or was cancelled, and the task polls this leaf itself.
         if current::with_plain_task(cx.waker(), |cell| self.record_in(cell)) == Some(true) {
             return Poll::Pending;
         }
         self.park_anywhere(cx)
     }
 
-    /// Takes the record away: the leaf is done, one way or the other.
+    /// Removes the record: the leaf has completed or was cancelled.
     #[inline]
     pub(crate) fn unpark(&mut self) {
         match self.at {
             At::Nowhere => {}
-            // Left in an earlier poll, it is gone; or, if it was another task's, when that is
-            // polled next.
+            // This poll has recorded no leaf, so the record is from an earlier poll. It ended when
+            // this task was polled again. If it belongs to another task, it ends at the next poll
+            // of that task.
             At::TakeCell(_) if !current::has_recorded() => self.at = At::Nowhere,
             _ => self.take_record(),
         }
     }
 
-    /// The budget is spent: a checkpoint, and otherwise a turn for the other tasks (K2).
+    /// The budget is spent: returns a cancellation that is due; otherwise the task must yield to
+    /// the other tasks (K2).
     #[cold]
     pub(crate) fn pause(&mut self) -> Pause {
         let cancelled = current::try_with(|core| {
@@ -239,7 +243,7 @@ impl CancelPoint {
         }
     }
 
-    /// Ends a poll whose budget is spent: the task is queued again, and the leaf is parked
+    /// Ends a poll whose budget is spent. The task is queued again, and the leaf is parked
     /// meanwhile, so that a cancellation reaches it (C2).
     #[cold]
     pub(crate) fn yield_turn(&mut self, cx: &Context<'_>) -> Poll<TaskCancelled> {
@@ -247,7 +251,8 @@ impl CancelPoint {
         self.park_unpaid(cx)
     }
 
-    /// In no inner scope, polled by the task itself, and no other leaf parked: at its place.
+    /// Leaves the record in the task's cell. The caller has checked that no inner scope is open.
+    /// False if the waker is not the task's own or another leaf has already recorded itself.
     #[inline(always)]
     pub(super) fn park_in_place(&mut self, cx: &Context<'_>) -> bool {
         current::with_own_task(cx.waker(), |cell| self.record_in(cell)) == Some(true)
@@ -265,7 +270,8 @@ impl CancelPoint {
             _ => return false,
         }
         if current::has_recorded() {
-            // By whom? By this one, if it is polled twice in one poll of the task.
+            // A leaf has recorded itself in this poll. It is this leaf only if the record is of the
+            // same cycle: the leaf is then polled twice in one poll of the task.
             let cycle = cell.cycles.get();
             return matches!(&self.at, At::TakeCell(record) if record.cycle == cycle);
         }
@@ -288,7 +294,7 @@ impl CancelPoint {
 impl Drop for CancelPoint {
     #[inline]
     fn drop(&mut self) {
-        // Not `unpark`: it may be dropped where its task is not polled.
+        // Not `unpark`, which assumes that the leaf's task is being polled.
         if !matches!(self.at, At::Nowhere) {
             self.take_record();
         }

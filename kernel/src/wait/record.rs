@@ -1,4 +1,4 @@
-//! The record of a parked leaf at the place of its task.
+//! The record of a parked leaf: in the cell of its task, or in the arena of the scopes.
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -13,24 +13,24 @@ use crate::parts::scopes::Record;
 use crate::task::state::Flags;
 use crate::wait::point::{At, CancelPoint, SHIELDED};
 
-/// A record at the place of a task.
+/// Identifies a record in the cell of a task.
 #[derive(Clone, Copy)]
 pub(super) struct InPlace {
     pub(super) task: TaskId,
     pub(super) kernel: u32,
-    /// The poll in which it was left there.
+    /// The number of the poll in which the record was left.
     pub(super) cycle: u32,
     /// When the leaf parked.
     pub(super) since: u64,
 }
 
 impl InPlace {
-    /// Whether that is the task.
+    /// Whether the record belongs to this task.
     pub(super) fn is_of(&self, cell: &TaskRef) -> bool {
         self.task == cell.id() && self.kernel == cell.core().number
     }
 
-    /// The leaf is gone: takes the record away if it stands.
+    /// Removes the record, if it is still the one in the cell.
     #[inline]
     pub(super) fn clear(self) {
         let here = current::has_recorded()
@@ -42,7 +42,7 @@ impl InPlace {
         }
     }
 
-    /// It was dropped where its task is not polled.
+    /// The leaf was dropped while its task is not being polled.
     #[cold]
     fn clear_elsewhere(self) {
         current::try_with(|core| {
@@ -62,12 +62,12 @@ impl CancelPoint {
     #[inline(never)]
     pub(super) fn park_anywhere(&mut self, cx: &Context<'_>) -> Poll<TaskCancelled> {
         let Some(core) = current::try_with(Rc::clone) else {
-            // No kernel: nobody cancels.
+            // Outside a kernel nothing is ever cancelled.
             return Poll::Pending;
         };
         if self.since != SHIELDED {
             if self.since != 0 && self.was_parked_elsewhere(&core) {
-                // A leaf that has moved to another task is new there.
+                // In its new task, the leaf counts as never parked before.
                 self.since = 0;
             }
             if core.due(self.since) {
@@ -110,7 +110,8 @@ impl CancelPoint {
         Parked { kind: self.kind, site: self.site, since: core.tick_now() }
     }
 
-    /// The long way: a record on the innermost scope. Clones and drops wakers outside any borrow.
+    /// Leaves a record in the arena, on the innermost scope. Clones and drops wakers outside any
+    /// borrow.
     #[cold]
     pub(super) fn park_in_arena(&mut self, core: &Rc<Core>, cx: &Context<'_>) {
         let Some(task) = core.running_id() else {
@@ -123,7 +124,7 @@ impl CancelPoint {
                 return;
             }
         }
-        // Not `unpark`: it may have been parked in another task.
+        // Not `unpark`, which assumes that the leaf belongs to the task being polled.
         self.take_record();
         let waker: Option<Waker> = if own { None } else { Some(cx.waker().clone()) };
         let key = core.put_record(Record::new(task, scope, waker, self.parked(core)));
@@ -133,6 +134,6 @@ impl CancelPoint {
 
 #[inline(never)]
 fn leave_arena(core: &Core, key: u32) {
-    // The record goes, with its waker, where no borrow is held.
+    // Dropping the record drops a waker, so no borrow may be held here.
     drop(core.take_record(key));
 }

@@ -1,7 +1,7 @@
 //! Time: `sleep`, `sleep_until`, `interval`, `yield_now`, `now`.
 //!
-//! Never early. A sleep of nothing is still a switch and a checkpoint; one of `Duration::MAX` never
-//! ends. A duration counts from the first poll of the future, an instant is an instant.
+//! A sleep never ends early. A sleep of zero still yields and is a checkpoint; one of
+//! `Duration::MAX` never ends. A duration counts from the first poll of the future.
 
 use std::fmt;
 use std::panic::Location;
@@ -20,7 +20,7 @@ use crate::parts::waiter::LocalWaiter;
 use crate::wait::in_kernel::InKernel;
 use crate::wait::point::{CancelPoint, Pause, Quick};
 
-/// The time of this kernel: real, or virtual in a test.
+/// The time of this kernel's clock, which is virtual in a test.
 ///
 /// # Panics
 ///
@@ -32,9 +32,9 @@ pub fn now() -> Instant {
 
 /// Waits for `duration`, counted from the first poll.
 ///
-/// Late rather than early: by what the system takes to wake a thread, some tens of microseconds,
-/// and by the polls of other tasks that come first. A kernel with nothing else to do sleeps for at
-/// least 50 µs on Linux, and for whole milliseconds elsewhere.
+/// It ends late rather than early. The delay is the time that the system takes to wake a thread,
+/// some tens of microseconds, and the polls of other tasks that come first. A kernel with nothing
+/// else to do sleeps for at least 50 µs on Linux, and for whole milliseconds elsewhere.
 ///
 /// # Cancellation
 ///
@@ -66,7 +66,7 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 enum When {
     After(Duration),
     Until(Instant),
-    /// In the kernel's own time: worked out at the first poll.
+    /// In the kernel's own time, computed at the first poll.
     At(u64),
 }
 
@@ -74,12 +74,12 @@ enum When {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     New,
-    /// Its time had come before it began: it yields once all the same.
+    /// The deadline had passed at the first poll; the sleep still yields once.
     Due,
     Armed,
 }
 
-/// An armed timer, and whose it is.
+/// An armed timer, and its kernel.
 type Timer = Option<(Rc<Core>, TimerKey)>;
 
 /// The leaf of [`sleep`] and [`sleep_until`].
@@ -122,7 +122,7 @@ impl Future for Sleep {
         );
         match polled {
             Poll::Ready(Ok(true)) => Poll::Ready(Ok(())),
-            // Here and not where it is noticed, so that the panic has the place of the `await`.
+            // The panic is raised here so that it has the location of the `await`.
             Poll::Ready(Ok(false)) => current::outside_at("a sleep", site),
             Poll::Ready(Err(cancelled)) => Poll::Ready(Err(cancelled)),
             Poll::Pending => Poll::Pending,
@@ -131,8 +131,7 @@ impl Future for Sleep {
 }
 
 impl Sleep {
-    /// The budget is spent. The time begins to run all the same; only the end of the sleep waits
-    /// for the next poll.
+    /// The budget is spent. The sleep begins in this poll, but can complete only in the next one.
     #[cold]
     fn poll_spent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TaskCancelled>> {
         match self.point.pause() {
@@ -143,20 +142,20 @@ impl Sleep {
         let Sleep { when, timer, state, point } = self;
         match go_on(when, timer, state, cx) {
             Some(Poll::Ready(())) => point.yield_turn(cx).map(Err),
-            // A budget is spent only in a task, and so in a kernel.
+            // Only a task has a budget, so there is a kernel here.
             Some(Poll::Pending) | None => point.park_unpaid(cx).map(Err),
         }
     }
 }
 
-/// What a poll of a sleep comes to.
+/// The result of a poll of a sleep.
 enum Step {
     Over,
     Yield,
     Until(u64),
 }
 
-/// The first poll, by the task itself: sets the timer.
+/// The first poll, by the task itself: arms the timer.
 #[inline]
 fn begin(task: &TaskRef, when: &mut When, state: &mut State, timer: &mut Timer) -> Quick<bool> {
     match step(task.core(), when, state) {
@@ -217,7 +216,8 @@ fn step(core: &Core, when: &mut When, state: &mut State) -> Step {
     }
 }
 
-/// It moved to another kernel of this thread: the deadline as an instant, which both know.
+/// The sleep has moved to another kernel of this thread: converts the deadline to an instant, which
+/// both kernels understand.
 #[cold]
 fn leave_kernel(timer: &mut Timer, when: When) -> When {
     match (timer.take(), when) {
@@ -229,7 +229,7 @@ fn leave_kernel(timer: &mut Timer, when: When) -> When {
     }
 }
 
-/// Arms the timer, or sees to it that it wakes whoever polls now.
+/// Arms the timer, or makes an armed one wake the present waker.
 #[inline]
 fn arm(timer: &mut Timer, deadline: u64, cx: &Context<'_>) {
     let Some((owner, key)) = timer else {
@@ -248,7 +248,7 @@ fn arm(timer: &mut Timer, deadline: u64, cx: &Context<'_>) {
     }
 }
 
-/// Whoever polls now.
+/// The waiter for the present waker.
 fn sleeper(cx: &Context<'_>) -> LocalWaiter {
     match current::with_own_task(cx.waker(), TaskRef::id) {
         Some(task) => LocalWaiter::Task(task),
@@ -296,7 +296,7 @@ impl Future for YieldNow {
         if current::ambient().pending {
             return Poll::Ready(Err(deliver()));
         }
-        // The short way for a task that polls this itself: no detour over its waker.
+        // If the task polls this itself, queue it again without its waker.
         if !current::again(cx.waker()) {
             cx.waker().wake_by_ref();
         }
@@ -322,8 +322,8 @@ pub fn interval(period: Duration) -> Interval {
 
 /// Made by [`interval`].
 ///
-/// A tick that comes late comes at once, and those that were missed are skipped: the ticks stay on
-/// the grid that the first one began.
+/// If a tick is late, it comes at once, and missed ticks are skipped. The ticks stay at multiples
+/// of the period after the first one.
 #[derive(Debug)]
 pub struct Interval {
     period: Duration,
@@ -331,7 +331,7 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// Waits for the next tick and gives the time it was due.
+    /// Waits for the next tick and returns the time at which it was due.
     ///
     /// # Errors
     ///
@@ -360,7 +360,7 @@ impl Interval {
                 let skip = u32::try_from(missed).unwrap_or(u32::MAX);
                 next = self.period.checked_mul(skip).and_then(|skip| past.checked_add(skip));
             }
-            // Beyond what an instant can show lies a tick that never comes.
+            // If the next tick is too far away for an `Instant`, use a time that never comes.
             self.next = next.or(Some(due + Duration::from_secs(u32::MAX.into())));
             Ok(due)
         })

@@ -1,9 +1,9 @@
-//! A job on another thread, awaited here: for the few system calls that cannot be done otherwise,
-//! such as looking a name up.
+//! A job on another thread, for the few system calls that can only be done in this way, such as
+//! looking up a name.
 //!
-//! The threads are the process's, not a kernel's, and there is a bound to their number: a call that
-//! hangs keeps its thread, and a thousand of them must not take a thousand threads. Further jobs
-//! wait for one in the order in which they came. A thread ends when no job is left.
+//! All kernels of the process share the threads, and their number is bounded. A call that hangs
+//! keeps its thread, and a thousand such calls must not use a thousand threads. Further jobs wait
+//! for a thread in the order in which they came. A thread ends when no job is left.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,13 +20,13 @@ use crate::task::waker::{Message, Remote};
 use crate::wait::in_kernel::InKernel;
 use crate::wait::point::CancelPoint;
 
-/// Jobs that run at one time, in the whole process.
+/// The largest number of jobs that run at one time in the process.
 const THREADS: usize = 64;
 
-/// The jobs that wait for a thread, and how many threads there are.
+/// The jobs that wait for a thread, and the number of threads.
 ///
-/// Invariant: *a thread looks here before it ends*, so while a job waits, a thread runs that will
-/// take it. Threads are started and leave under this lock, so the count is exact. Nothing of a
+/// Invariant: *a thread checks this queue before it ends*, so while a job waits, a thread runs that
+/// will take it. Threads start and end under this lock, so the count is exact. No code of the
 /// program runs under it: no job, no waker, no destructor.
 static JOBS: Mutex<Jobs> =
     Mutex::new(Jobs { threads: 0, next_number: 0, waiting: BTreeMap::new() });
@@ -34,7 +34,7 @@ static JOBS: Mutex<Jobs> =
 struct Jobs {
     threads: usize,
     next_number: u64,
-    /// By number, so in order of arrival.
+    /// The keys are increasing numbers, so the order is that of arrival.
     waiting: BTreeMap<u64, Job>,
 }
 
@@ -44,10 +44,11 @@ fn jobs() -> MutexGuard<'static, Jobs> {
     JOBS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A job that was queued. Dropped while the job still waits, it takes it out and drops it.
+/// A job that was queued. If this is dropped while the job still waits, the job is removed and
+/// dropped.
 struct Queued(u64);
 
-/// The system gave no thread, and none runs that could take the job.
+/// The system gave no thread, and no thread runs that could take the job.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the system gives no thread for a job (raise its limit of threads, `ulimit -u` or the \
@@ -69,10 +70,11 @@ impl Queued {
                     let job = jobs.waiting.remove(&number);
                     drop(jobs);
                     drop(job);
-                    // Not of the kind that the system's error has: that is `WouldBlock`.
+                    // The kind of the system's error is `WouldBlock`, which would mislead the
+                    // caller.
                     return Err(io::Error::other(NoThread(error)));
                 }
-                // One of those that run takes it.
+                // A running thread will take the job.
                 Err(_) => {}
             }
         }
@@ -87,7 +89,7 @@ impl Drop for Queued {
     }
 }
 
-/// What a thread does: one job after the other until none is left.
+/// The loop of a thread: runs one job after the other until none is left.
 fn run_jobs() {
     loop {
         let next = {
@@ -99,17 +101,19 @@ fn run_jobs() {
             next
         };
         let Some((_, job)) = next else { return };
-        // What panics here is a waker, or a value that nobody took: the thread is for the others.
+        // A panic here comes from a waker, or from dropping a value that was not taken. It must not
+        // end the thread, which serves other jobs.
         let mut payload = catch_unwind(AssertUnwindSafe(job)).err();
         if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload.take()))) {
-            // A payload whose own drop panics, with its like perhaps, cannot be dropped.
+            // The drop of the payload has panicked. The new payload may do the same, so it is
+            // leaked.
             #[allow(clippy::mem_forget)]
             std::mem::forget(again);
         }
     }
 }
 
-/// Where the job leaves its result, and whom it wakes.
+/// The result of the job, and the waker of the task that waits for it.
 struct Shared<T> {
     done: Mutex<Done<T>>,
 }
@@ -119,7 +123,8 @@ struct Done<T> {
     waker: Option<Waker>,
 }
 
-/// Counts a job while it is out: a virtual clock waits for it, and it is no deadlock.
+/// Counts a job while it runs or waits for a thread: a virtual clock does not jump, and there is no
+/// deadlock.
 struct Out(Rc<Core>, u64);
 
 impl Out {
@@ -136,7 +141,7 @@ impl Drop for Out {
     }
 }
 
-/// Tells the kernel that a job is back, also when its waker panics.
+/// Informs the kernel that a job has ended, also when its waker panics.
 struct Back(Arc<Remote>, u64);
 
 impl Drop for Back {
@@ -147,21 +152,23 @@ impl Drop for Back {
 
 /// Runs `job` on another thread and waits for its value.
 ///
-/// At most 64 jobs run at one time in a process, whatever number of kernels it has; further ones
-/// wait for a thread, first come, first served. So a job that waits for another job, or for
-/// something that only a later job does, may wait for ever: 64 of them leave no thread for the one
-/// that they wait for. A job that hangs keeps its thread. Several jobs may run on one thread, one
-/// after the other, and then see the same thread locals.
+/// At most 64 jobs run at one time in a process, for all its kernels together. Further jobs wait
+/// for a thread, first come, first served. So a job that waits for another job, or for an effect of
+/// a later job, may wait for ever: 64 such jobs leave no thread for the one that they wait for. A
+/// job that hangs keeps its thread. Several jobs may run on one thread, one after the other, and
+/// then see the same thread locals.
 ///
 /// # Errors
 ///
-/// Outside, that this wait was cancelled; inside, that the system gave no thread and no job is
-/// running whose thread would come free. Its kind is none that means "not yet".
+/// The outer error: this wait was cancelled. The inner error: the system gave no thread, and no job
+/// is running whose thread could take this one. Its kind is not one that means "not yet", such as
+/// `WouldBlock`.
 ///
 /// # Cancellation
 ///
-/// The caller is free at once. A job that still waits for a thread is not started, and is dropped
-/// here. One that runs cannot be stopped: it finishes on its own, and its value is dropped there.
+/// The wait returns at once. A job that still waits for a thread is not started, and is dropped
+/// here. A job that runs cannot be stopped: it runs to its end, and its value is dropped on its
+/// thread.
 ///
 /// # Panics
 ///
@@ -182,7 +189,8 @@ where
         let out = Out::new(core);
         let number = out.1;
         let job = move || {
-            // After the wake; from then on a virtual clock may jump although nobody took the value.
+            // Dropped after the wake. From then on a virtual clock may jump, even if the value was
+            // not taken.
             let _back = Back(remote, number);
             theirs.finish(catch_unwind(AssertUnwindSafe(job)).map_err(Panic::new));
         };
@@ -205,7 +213,7 @@ impl<T> Shared<T> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Leaves the result, and wakes who waits for it.
+    /// Stores the result, and wakes the task that waits for it.
     fn finish(&self, result: Result<T, Panic>) {
         let waker = {
             let mut done = self.lock();
