@@ -15,7 +15,7 @@
 //!   barges in.
 //! - A waiter that was handed something and is then cancelled keeps it; one that is dropped passes
 //!   it on; one that was handed nothing leaves no trace.
-//! - What cannot block is a plain function: `set`, `release`, `notify`, `try_put`, `task_done`.
+//! - What cannot block is a plain function: `set`, `release`, `notify`, `try_put`, `close`.
 //! - They work under any executor; only a task of Curium's is ever cancelled in them.
 //!
 //! All stand on [`kernel::wait_queue`], as yours can. Source: curio's `sync.py` and `queue.py`;
@@ -31,5 +31,5 @@ mod semaphore;
 pub use crate::condition::Condition;
 pub use crate::event::Event;
 pub use crate::lock::{Lock, LockGuard};
-pub use crate::queue::{Full, NothingToFinish, Queue};
+pub use crate::queue::{Closed, NothingToFinish, Queue, TryPutError};
 pub use crate::semaphore::{Permits, Semaphore};

@@ -73,6 +73,7 @@ mod sync {
     mod sync_event;
     mod sync_lock;
     mod sync_queue;
+    mod sync_queue_closed;
     mod sync_queue_leaving;
     mod sync_semaphore;
 }

@@ -38,7 +38,7 @@ fn consumer(
 #[test]
 fn two_consumers_take_turns_and_join_waits_for_all_items() {
     testing::run(async || {
-        let (queue, log) = (Rc::new(Queue::new(0)), Log::default());
+        let (queue, log) = (Rc::new(Queue::unbounded()), Log::default());
         let consumers = ["a", "b"].map(|name| consumer(&queue, &log, name, Duration::ZERO));
         testing::settle().await?;
         for n in 0..4 {
@@ -65,7 +65,7 @@ fn two_consumers_take_turns_and_join_waits_for_all_items() {
 #[test]
 fn puts_without_a_bound_are_all_done_before_the_consumer_runs() {
     testing::run(async || {
-        let (queue, log) = (Rc::new(Queue::new(0)), Log::default());
+        let (queue, log) = (Rc::new(Queue::unbounded()), Log::default());
         let consumer = consumer(&queue, &log, "a", Duration::ZERO);
         testing::settle().await?;
         for n in 0..4 {
@@ -88,7 +88,7 @@ fn puts_without_a_bound_are_all_done_before_the_consumer_runs() {
 fn a_full_queue_holds_its_producer_back_always_in_the_same_way() {
     let run = || {
         testing::run(async || {
-            let (queue, log) = (Rc::new(Queue::new(2)), Log::default());
+            let (queue, log) = (Rc::new(Queue::bounded(2)), Log::default());
             let consumer = consumer(&queue, &log, "a", Duration::from_secs(1));
             testing::settle().await?;
             let started = kernel::now();
@@ -115,7 +115,7 @@ fn a_full_queue_holds_its_producer_back_always_in_the_same_way() {
 #[test]
 fn a_get_that_timed_out_takes_nothing() {
     testing::run(async || {
-        let queue = Queue::new(0);
+        let queue = Queue::unbounded();
         let second = Duration::from_secs(1);
         let started = kernel::now();
         assert!(timeout_after(second, queue.get()).await.is_err());
@@ -132,8 +132,8 @@ fn a_get_that_timed_out_takes_nothing() {
 #[test]
 fn a_queue_counts_its_items() {
     testing::run(async || {
-        let queue = Queue::new(2);
-        assert_eq!((queue.len(), queue.is_empty(), queue.maxsize()), (0, true, 2));
+        let queue = Queue::bounded(2);
+        assert_eq!((queue.len(), queue.is_empty(), queue.maxsize()), (0, true, Some(2)));
         queue.put("one").await?;
         queue.put("two").await?;
         assert_eq!((queue.len(), queue.unfinished()), (2, 2));
@@ -151,7 +151,7 @@ fn a_queue_counts_its_items() {
 #[test]
 fn who_joins_a_queue_wakes_in_order_of_arrival() {
     testing::run(async || {
-        let (queue, log) = (Rc::new(Queue::new(0)), Log::default());
+        let (queue, log) = (Rc::new(Queue::unbounded()), Log::default());
         queue.put(()).await?;
         for n in 0..12 {
             let (queue, log) = (queue.clone(), log.clone());

@@ -184,9 +184,12 @@ fn every_primitive_has_a_debug_form() {
         expect(format!("{permits:?}"), &["Semaphore", "available: 1", "waiting: 0"]);
         expect(format!("{two:?}"), &["Permits"]);
         expect(format!("{changed:?}"), &["Condition"]);
-        let queue = Queue::new(5);
+        let queue = Queue::bounded(5);
         queue.put("item").await?;
-        expect(format!("{queue:?}"), &["Queue", "len: 1", "maxsize: 5", "unfinished: 1"]);
+        expect(
+            format!("{queue:?}"),
+            &["Queue", "len: 1", "maxsize: Some(5)", "closed: false", "unfinished: 1"],
+        );
         Ok::<(), TaskCancelled>(())
     })
     .unwrap();

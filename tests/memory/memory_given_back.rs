@@ -111,7 +111,7 @@ fn what_names_and_waiters_take_is_given_back() {
             Ok(())
         })
         .await?;
-        let queue = Queue::new(0);
+        let queue = Queue::unbounded();
         is_given_back("items of a queue that stays", async |peak| {
             (0..4 * BURST).for_each(|item| queue.try_put(item).expect("it has no bound"));
             peak();

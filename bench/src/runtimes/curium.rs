@@ -70,7 +70,7 @@ fn block_on(main: impl AsyncFnOnce() -> Outcome<Sample>) -> Sample {
 }
 
 fn channel<T>(places: usize) -> (Rc<sync::Queue<T>>, Rc<sync::Queue<T>>) {
-    let queue = Rc::new(sync::Queue::new(places));
+    let queue = Rc::new(sync::Queue::bounded(places));
     (queue.clone(), queue)
 }
 

@@ -34,6 +34,11 @@ impl<T> WaitQueue<T> {
         self.0.is_empty()
     }
 
+    /// How many were handed something that they have not taken or passed on yet.
+    pub fn handed(&self) -> usize {
+        self.0.handed()
+    }
+
     /// The `weight` that the oldest waiter passed to [`poll_enter`], if there is a waiter.
     ///
     /// [`poll_enter`]: WaitQueue::poll_enter

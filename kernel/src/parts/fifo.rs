@@ -79,6 +79,11 @@ impl<W: Wakeable, T> Fifo<W, T> {
         self.len() == 0
     }
 
+    /// How many were handed something that they have not taken yet.
+    pub(crate) fn handed(&self) -> usize {
+        (self.list.borrow().used - self.waiting.get()) as usize
+    }
+
     /// The number of nodes, including free ones.
     #[cfg(test)]
     pub(crate) fn nodes(&self) -> usize {

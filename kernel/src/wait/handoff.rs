@@ -87,6 +87,7 @@ impl<H: Handoff> Future for Wait<H> {
     type Output = Result<H::Output, TaskCancelled>;
 
     #[inline(always)]
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Wait { handoff, slot, point } = &mut *self;
         if !current::spend() {
@@ -161,12 +162,19 @@ impl<H: Handoff> Wait<H> {
     ) -> Poll<Result<H::Output, TaskCancelled>> {
         match polled {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(item)) => Poll::Ready(Ok(self.handoff.finish(item))),
+            Poll::Ready(Ok(item)) => self.finish_late(item),
             Poll::Ready(Err(cancelled)) => {
                 self.leave();
                 Poll::Ready(Err(cancelled))
             }
         }
+    }
+
+    /// Cloning the waker has run code that handed the item over.
+    #[cold]
+    #[inline(never)]
+    fn finish_late(&mut self, item: H::Item) -> Poll<Result<H::Output, TaskCancelled>> {
+        Poll::Ready(Ok(self.handoff.finish(item)))
     }
 
     /// Leaves the queue. An item that was handed over can be there only if this is dropped, or if

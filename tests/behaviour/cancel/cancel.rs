@@ -19,7 +19,7 @@ use crate::support::time::secs;
 #[test]
 fn what_can_be_had_at_once_is_had_although_a_cancel_is_pending() {
     testing::run(async || {
-        let queue = Rc::new(Queue::new(0));
+        let queue = Rc::new(Queue::unbounded());
         let items = queue.clone();
         let task = spawn(async move {
             let mut got = Vec::new();

@@ -193,7 +193,7 @@ fn sync_primitives_work_under_a_foreign_executor() {
         *other.unwrap() += 1;
         assert_eq!(lock.into_inner(), 2);
 
-        let queue = Queue::new(1);
+        let queue = Queue::bounded(1);
         let put = async {
             queue.put(1).await.unwrap();
             queue.put(2).await.unwrap();

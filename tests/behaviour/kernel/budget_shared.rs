@@ -19,7 +19,7 @@ use sync::{Condition, Event, Lock, Queue, Semaphore};
 const BOUND: usize = 200;
 
 fn filled(items: usize) -> Rc<Queue<usize>> {
-    let queue = Rc::new(Queue::new(0));
+    let queue = Rc::new(Queue::unbounded());
     (0..items).for_each(|item| queue.try_put(item).unwrap());
     queue
 }
@@ -277,7 +277,7 @@ fn a_permit_goes_to_the_first_that_came_with_the_budget_spent() {
 fn an_item_goes_to_the_first_that_came_with_the_budget_spent() {
     the_first_is_served_first(|| {
         let wait = async |queue: &Queue<u8>| queue.get().await.map(drop);
-        case(Queue::new(0), wait, |queue| queue.try_put(1).unwrap())
+        case(Queue::unbounded(), wait, |queue| queue.try_put(1).unwrap())
     });
 }
 
@@ -285,7 +285,7 @@ fn an_item_goes_to_the_first_that_came_with_the_budget_spent() {
 #[test]
 fn a_place_goes_to_the_first_that_came_with_the_budget_spent() {
     the_first_is_served_first(|| {
-        let queue = Queue::new(1);
+        let queue = Queue::bounded(1);
         queue.try_put(0).unwrap();
         let wait = async |queue: &Queue<u8>| queue.put(1).await;
         case(queue, wait, |queue| assert!(queue.try_get().is_some()))

@@ -194,7 +194,7 @@ fn a_spinner_on_a_set_event_starves_nobody() {
 #[test]
 fn a_cancel_comes_before_the_operation_when_the_budget_is_spent() {
     testing::run(async || {
-        let queue = Rc::new(sync::Queue::new(0));
+        let queue = Rc::new(sync::Queue::unbounded());
         for n in 0..1000 {
             queue.try_put(n).unwrap();
         }

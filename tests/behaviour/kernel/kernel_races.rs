@@ -32,9 +32,9 @@ fn cases() -> Vec<Case> {
     let guard = lock.try_acquire().unwrap();
     let semaphore = Rc::new(Semaphore::new(0));
     let add = semaphore.clone();
-    let empty = Rc::new(Queue::new(0));
+    let empty = Rc::new(Queue::unbounded());
     let put = empty.clone();
-    let full = Rc::new(Queue::new(1));
+    let full = Rc::new(Queue::bounded(1));
     full.try_put(1).unwrap();
     let take = full.clone();
     let acquire = async move { semaphore.acquire().await.map(drop) };
@@ -219,7 +219,7 @@ fn who_swallows_every_cancel_falls_to_the_grace() {
 #[test]
 fn a_select_loser_that_was_handed_an_item_passes_it_on() {
     testing::run(async || {
-        let queue = Rc::new(Queue::new(0));
+        let queue = Rc::new(Queue::unbounded());
         let event = Rc::new(Event::new());
         let (theirs, ring) = (queue.clone(), event.clone());
         let task = spawn(async move {

@@ -21,7 +21,7 @@ fn a_panic_releases_what_the_task_held() {
     testing::run(async || {
         let lock = Rc::new(Lock::new(0));
         let permits = Rc::new(Semaphore::new(1));
-        let queue = Rc::new(Queue::new(1));
+        let queue = Rc::new(Queue::bounded(1));
         queue.put("item").await?;
         let unlucky = spawn({
             let (lock, permits, queue) = (lock.clone(), permits.clone(), queue.clone());

@@ -25,7 +25,7 @@ fn find(name: &str) -> TaskInfo {
 fn a_parked_task_gives_the_callers_file_and_line() {
     testing::run(async || {
         let (event, lock) = (Rc::new(Event::new()), Rc::new(Lock::new(())));
-        let queue = Rc::new(Queue::<u32>::new(0));
+        let queue = Rc::new(Queue::<u32>::unbounded());
         let held = lock.acquire().await.unwrap();
         let (e, l, q) = (event.clone(), lock.clone(), queue.clone());
         let parked = spawn(async { sleep(Duration::MAX).await });

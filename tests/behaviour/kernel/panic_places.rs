@@ -11,7 +11,7 @@ use kernel::{
     Kernel, TaskCancelled, TaskGroup, ignore_after, interval, on_thread, run, sleep, sleep_until,
     spawn, testing, timeout_after,
 };
-use sync::Event;
+use sync::{Event, Queue};
 
 use crate::support::children;
 
@@ -73,6 +73,22 @@ fn mistakes_outside_a_kernel() {
     shows_this_line("settle", || poll(async { testing::settle().await }));
 }
 
+fn mistakes_with_queues() {
+    shows_this_line("a bound of nothing", || drop(Queue::<u32>::bounded(0)));
+    let queue = Queue::unbounded();
+    queue.close();
+    shows_this_line("a put", || poll(async { queue.put(1).await }));
+    shows_this_line("a get", || poll(async { queue.get().await }));
+    let queue = Queue::<u32>::unbounded();
+    shows_this_line("a parked get", || {
+        let mut get = pin!(async { queue.get().await });
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(get.as_mut().poll(cx).is_pending());
+        queue.close();
+        let _ = get.poll(cx);
+    });
+}
+
 async fn waits_for_nothing() -> Result<(), TaskCancelled> {
     Event::new().wait().await
 }
@@ -93,12 +109,13 @@ fn outcomes_taken_twice() {
     shows_this_line("a second await", || testing::run(takes_twice).unwrap());
 }
 
-/// C12, C19, K8: in a process of its own, because the hook is the process's.
+/// C12, C19, K8, Y5: in a process of its own, because the hook is the process's.
 #[test]
 fn a_panic_shows_the_line_of_the_mistake() {
     if children::role().is_some() {
         note_places();
         mistakes_outside_a_kernel();
+        mistakes_with_queues();
         deadlocks();
         outcomes_taken_twice();
         return;

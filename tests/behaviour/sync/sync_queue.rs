@@ -25,7 +25,7 @@ fn putter(queue: &Rc<Queue<u32>>, item: u32) -> Task<(), TaskCancelled> {
 #[test]
 fn a_bounded_queue_lets_the_two_sides_take_turns() {
     testing::run(async || {
-        let queue = Rc::new(Queue::new(2));
+        let queue = Rc::new(Queue::bounded(2));
         let log = Rc::new(RefCell::new(Vec::new()));
         let producer = spawn({
             let (queue, log) = (queue.clone(), log.clone());
@@ -60,7 +60,7 @@ fn a_bounded_queue_lets_the_two_sides_take_turns() {
 /// Y4: without a bound no put ever waits.
 #[test]
 fn an_unbounded_queue_takes_everything_at_once() {
-    let queue = Queue::new(0);
+    let queue = Queue::unbounded();
     for n in 0..1000 {
         let mut put = tokio_test::task::spawn(queue.put(n));
         assert_ready_ok!(put.poll());
@@ -73,7 +73,7 @@ fn an_unbounded_queue_takes_everything_at_once() {
 #[test]
 fn the_oldest_getter_gets_the_first_item() {
     testing::run(async || {
-        let queue = Rc::new(Queue::new(0));
+        let queue = Rc::new(Queue::unbounded());
         let getters = [0; 4].map(|_| getter(&queue));
         testing::settle().await?;
         for n in 0..4 {
@@ -92,7 +92,7 @@ fn the_oldest_getter_gets_the_first_item() {
 #[test]
 fn an_item_is_assigned_to_the_oldest_getter_and_nobody_robs_it() {
     testing::run(async || {
-        let queue = Rc::new(Queue::new(0));
+        let queue = Rc::new(Queue::unbounded());
         let waiting = getter(&queue);
         testing::settle().await?;
         queue.put(1).await?;
@@ -119,12 +119,16 @@ fn an_item_is_assigned_to_the_oldest_getter_and_nobody_robs_it() {
 #[test]
 fn a_free_place_is_given_to_the_oldest_putter_and_nobody_takes_it() {
     testing::run(async || {
-        let queue = Rc::new(Queue::new(1));
+        let queue = Rc::new(Queue::bounded(1));
         queue.put(1).await?;
         let [second, third] = [2, 3].map(|n| putter(&queue, n));
         testing::settle().await?;
         assert_eq!(queue.try_get(), Some(1));
-        assert_eq!(queue.try_put(9).unwrap_err().0, 9, "the place is the oldest putter's");
+        assert_eq!(
+            queue.try_put(9).unwrap_err().into_item(),
+            9,
+            "the place is the oldest putter's"
+        );
         assert_eq!(queue.get().await?, 2);
         assert_eq!(queue.get().await?, 3);
         second.join().await?.unwrap();
@@ -139,7 +143,7 @@ fn a_free_place_is_given_to_the_oldest_putter_and_nobody_takes_it() {
 #[test]
 fn a_later_put_does_not_overtake_one_that_waited() {
     testing::run(async || {
-        let queue = Rc::new(Queue::new(2));
+        let queue = Rc::new(Queue::bounded(2));
         queue.put(1).await?;
         queue.put(2).await?;
         let waited = putter(&queue, 3);
@@ -149,7 +153,7 @@ fn a_later_put_does_not_overtake_one_that_waited() {
         // There are two places now, one of them for the putter that waited and has not run yet.
         let late = match queue.try_put(4) {
             Ok(()) => None,
-            Err(full) => Some(putter(&queue, full.0)),
+            Err(full) => Some(putter(&queue, full.into_item())),
         };
         assert_eq!(queue.get().await?, 3);
         assert_eq!(queue.get().await?, 4);
@@ -166,7 +170,7 @@ fn a_later_put_does_not_overtake_one_that_waited() {
 #[test]
 fn waiting_putters_are_served_in_order() {
     testing::run(async || {
-        let queue = Rc::new(Queue::new(1));
+        let queue = Rc::new(Queue::bounded(1));
         let putters = [1, 2, 3, 4].map(|n| putter(&queue, n));
         testing::settle().await?;
         for n in 1..=4 {
@@ -184,7 +188,7 @@ fn waiting_putters_are_served_in_order() {
 #[test]
 fn join_waits_until_everything_is_done() {
     testing::run(async || {
-        let queue = Rc::new(Queue::new(0));
+        let queue = Rc::new(Queue::unbounded());
         queue.join().await?;
         queue.put(1).await?;
         queue.put(2).await?;
@@ -210,7 +214,7 @@ fn join_waits_until_everything_is_done() {
 /// Y4: one `task_done` too many is an error, and changes nothing.
 #[test]
 fn task_done_without_an_item_is_an_error() {
-    let queue = Queue::new(0);
+    let queue = Queue::unbounded();
     assert_eq!(queue.task_done(), Err(NothingToFinish));
     queue.try_put(1).unwrap();
     assert_eq!(queue.task_done(), Ok(()));
@@ -221,7 +225,7 @@ fn task_done_without_an_item_is_an_error() {
 /// C12, Y2: without a kernel: an item goes to the oldest getter, a place to the oldest putter.
 #[test]
 fn polled_by_hand_it_hands_items_and_places_over() {
-    let queue = Queue::new(1);
+    let queue = Queue::bounded(1);
     let mut first = tokio_test::task::spawn(queue.get());
     let mut second = tokio_test::task::spawn(queue.get());
     assert_pending!(first.poll());
@@ -246,7 +250,7 @@ fn polled_by_hand_it_hands_items_and_places_over() {
 #[test]
 fn in_any_order_of_tasks_every_item_arrives_once_and_in_its_producers_order() {
     testing::run_seeds(0..30, async |_seed| {
-        let queue = Rc::new(Queue::new(2));
+        let queue = Rc::new(Queue::bounded(2));
         let producers = [0, 100, 200].map(|from| {
             let queue = queue.clone();
             spawn(async move {
@@ -274,7 +278,7 @@ fn in_any_order_of_tasks_every_item_arrives_once_and_in_its_producers_order() {
 /// is a place for both: a getter that waits has the older one's item.
 #[test]
 fn a_put_does_not_overtake_one_that_was_promised_a_place() {
-    let queue = Queue::new(2);
+    let queue = Queue::bounded(2);
     queue.try_put(1).unwrap();
     queue.try_put(2).unwrap();
     let mut waited = tokio_test::task::spawn(queue.put(3));
@@ -312,7 +316,7 @@ impl Wake for Puts {
 /// free at that moment and not promised yet.
 #[test]
 fn a_put_in_a_wake_does_not_overtake_one_that_waits() {
-    let queue = Rc::new(Queue::new(1));
+    let queue = Rc::new(Queue::bounded(1));
     TRIED.set(Some((queue.clone(), true)));
     queue.try_put(1).unwrap();
     let [mut second, mut third] = [2, 3].map(|item| tokio_test::task::spawn(queue.put(item)));

@@ -22,7 +22,7 @@ fn putter(queue: &Rc<Queue<u32>>, item: u32) -> Task<(), TaskCancelled> {
 #[test]
 fn a_cancelled_getter_takes_nothing() {
     testing::run(async || {
-        let queue = Rc::new(Queue::new(0));
+        let queue = Rc::new(Queue::unbounded());
         let unpolled = getter(&queue);
         unpolled.request_cancel();
         let [parked, other] = [0; 2].map(|_| getter(&queue));
@@ -46,7 +46,7 @@ fn a_cancelled_getter_takes_nothing() {
 fn assign_and_cancel_in_one_tick_return_the_item_and_keep_the_cancel() {
     for put_first in [true, false] {
         testing::run(async || {
-            let queue = Rc::new(Queue::new(0));
+            let queue = Rc::new(Queue::unbounded());
             let task = spawn({
                 let queue = queue.clone();
                 async move {
@@ -75,7 +75,7 @@ fn assign_and_cancel_in_one_tick_return_the_item_and_keep_the_cancel() {
 #[test]
 fn the_item_of_a_dropped_getter_is_passed_on() {
     testing::run(async || {
-        let queue = Rc::new(Queue::new(0));
+        let queue = Rc::new(Queue::unbounded());
         let [first, second] = [0; 2].map(|_| getter(&queue));
         testing::settle().await?;
         queue.put(1).await?;
@@ -100,7 +100,7 @@ fn the_item_of_a_dropped_getter_is_passed_on() {
 #[test]
 fn items_that_come_back_from_several_getters_keep_their_order() {
     for oldest_first in [false, true] {
-        let queue = Queue::new(0);
+        let queue = Queue::unbounded();
         let mut first = tokio_test::task::spawn(queue.get());
         let mut second = tokio_test::task::spawn(queue.get());
         assert_pending!(first.poll());
@@ -124,7 +124,7 @@ fn items_that_come_back_from_several_getters_keep_their_order() {
 #[test]
 fn a_select_loser_that_held_an_item_loses_nothing() {
     testing::run(async || {
-        let (left, right) = (Rc::new(Queue::new(0)), Rc::new(Queue::new(0)));
+        let (left, right) = (Rc::new(Queue::unbounded()), Rc::new(Queue::unbounded()));
         let chooser = spawn({
             let (left, right) = (left.clone(), right.clone());
             async move {
@@ -153,7 +153,7 @@ fn a_select_loser_that_held_an_item_loses_nothing() {
 #[test]
 fn a_put_that_did_not_happen_leaves_no_trace() {
     testing::run(async || {
-        let queue = Rc::new(Queue::new(1));
+        let queue = Rc::new(Queue::bounded(1));
         queue.put(1).await?;
         assert!(timeout_after(Duration::from_secs(1), queue.put(2)).await.is_err());
         let unpolled = putter(&queue, 3);
@@ -180,7 +180,7 @@ fn a_put_that_did_not_happen_leaves_no_trace() {
 #[test]
 fn the_place_of_a_dropped_putter_goes_to_the_next() {
     testing::run(async || {
-        let queue = Rc::new(Queue::new(1));
+        let queue = Rc::new(Queue::bounded(1));
         queue.put(1).await?;
         let [first, second] = [2, 3].map(|n| putter(&queue, n));
         testing::settle().await?;
@@ -206,7 +206,7 @@ fn the_place_of_a_dropped_putter_goes_to_the_next() {
 fn a_place_and_a_cancel_in_one_tick_put_the_item_and_keep_the_cancel() {
     for get_first in [true, false] {
         testing::run(async || {
-            let queue = Rc::new(Queue::new(1));
+            let queue = Rc::new(Queue::bounded(1));
             queue.put(1).await?;
             let task = spawn({
                 let queue = queue.clone();
@@ -234,7 +234,7 @@ fn a_place_and_a_cancel_in_one_tick_put_the_item_and_keep_the_cancel() {
 /// C12, Y3: without a kernel: dropped before the first poll, while parked, and after being served.
 #[test]
 fn polled_by_hand_nothing_is_lost() {
-    let queue = Queue::new(1);
+    let queue = Queue::bounded(1);
     drop(tokio_test::task::spawn(queue.get()));
     drop(tokio_test::task::spawn(queue.put(0)));
     assert_eq!((queue.len(), queue.unfinished()), (0, 0));

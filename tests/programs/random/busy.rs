@@ -26,7 +26,7 @@ pub(crate) struct Always {
 
 impl Always {
     pub(crate) fn new() -> Self {
-        let (set, stock) = (Event::new(), Queue::new(0));
+        let (set, stock) = (Event::new(), Queue::unbounded());
         set.set();
         (0..PLENTY as u64).for_each(|item| stock.try_put(item).expect("it has no bound"));
         Always {

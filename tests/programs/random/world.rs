@@ -101,11 +101,7 @@ impl Drop for Here {
 
 impl World {
     pub(crate) fn new() -> Rc<Self> {
-        let queue = |maxsize| Counted {
-            real: Queue::new(maxsize),
-            put: RefCell::default(),
-            got: RefCell::default(),
-        };
+        let queue = |real| Counted { real, put: RefCell::default(), got: RefCell::default() };
         Rc::new(World {
             began: Cell::new(None),
             seq: Cell::new(0),
@@ -121,7 +117,7 @@ impl World {
                 .map(|_| Guarded { real: Semaphore::new(PERMITS), model: Turnstile::new(PERMITS) })
                 .collect(),
             events: (0..EVENTS).map(|_| (Event::new(), Flag::new())).collect(),
-            queues: vec![queue(1), queue(0)],
+            queues: vec![queue(Queue::bounded(1)), queue(Queue::unbounded())],
             always: Always::new(),
             budget: Budget::default(),
             turns: Turns::default(),

@@ -1,0 +1,48 @@
+//! What a queue refuses, with the item that comes back.
+
+use std::fmt;
+
+/// The queue was closed; the item comes back.
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the queue is closed")]
+pub struct Closed<T>(pub T);
+
+impl<T> fmt::Debug for Closed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Closed(..)")
+    }
+}
+
+/// Why [`Queue::try_put`](crate::Queue::try_put) did not take the item, which comes back.
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TryPutError<T> {
+    /// There is no place now, or another task waits for the one that there is.
+    #[error("the queue is full")]
+    Full(T),
+    /// There never will be one.
+    #[error("the queue is closed")]
+    Closed(T),
+}
+
+impl<T> TryPutError<T> {
+    /// The item.
+    pub fn into_item(self) -> T {
+        match self {
+            TryPutError::Full(item) | TryPutError::Closed(item) => item,
+        }
+    }
+}
+
+impl<T> fmt::Debug for TryPutError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TryPutError::Full(_) => "Full(..)",
+            TryPutError::Closed(_) => "Closed(..)",
+        })
+    }
+}
+
+/// `task_done` was called more often than items were put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("task_done was called once more than items were put into the queue")]
+pub struct NothingToFinish;
