@@ -220,7 +220,7 @@ impl Scopes {
             if std::mem::replace(&mut entry.may_have_wakers, true) {
                 return;
             }
-            // No walk from outside looks through a shield.
+            // No walk from outside passes a shield.
             scope = if entry.kind == ScopeKind::Shield { NONE } else { entry.parent };
         }
     }
