@@ -154,7 +154,7 @@ impl Report<'_> {
 }
 
 impl Core {
-    /// Passes a report to its receiver. A sink that panics is not called again for the same report.
+    /// Passes a report to its receiver. If the sink panics, this report goes to standard error.
     pub(crate) fn report(&self, report: &Report<'_>) {
         if let Some(sink) = &self.settings.sink {
             let told = catch_unwind(AssertUnwindSafe(|| sink(report)));

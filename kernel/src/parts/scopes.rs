@@ -1,16 +1,14 @@
 //! The tree of cancel scopes of each task, and the records of its parked leaves.
 //!
 //! Every task has a root scope (in its chunk). Every timeout, group body and shield that is being
-//! polled is a scope below it. A leaf that parks adds a record to its innermost scope: the kind of
-//! leaf, its place in the program, the time, and the waker if it is foreign. The same record is
-//! used to deliver a cancellation, for the monitor, and for the deadlock report. Only the first
-//! leaf of a plain task needs no such record: its record is in the slot of the task
-//! (`wait/point.rs`).
+//! polled is a scope below it. A leaf that parks adds a record to its innermost scope: its kind,
+//! its place in the program, the time, and a foreign waker if it has one. Deliveries, the monitor
+//! and the deadlock report use this record. Only the first leaf of a plain task needs none: its
+//! record is in the slot of the task (`wait/point.rs`).
 //!
 //! Records and children are attached to their scope, so an expiry visits only what is below its
-//! scope. This file contains data structures only. It wakes nothing, and returns what it removes,
-//! so that the caller drops it where no borrow is held (invariant *no user code under a kernel
-//! borrow*).
+//! scope. This file wakes nothing, and returns what it removes, so that the caller drops it where
+//! no borrow is held (invariant *no user code under a kernel borrow*).
 
 use std::cell::Cell;
 use std::panic::Location;
@@ -220,7 +218,7 @@ impl Scopes {
             if std::mem::replace(&mut entry.may_have_wakers, true) {
                 return;
             }
-            // No walk from outside looks through a shield.
+            // No walk from outside passes a shield.
             scope = if entry.kind == ScopeKind::Shield { NONE } else { entry.parent };
         }
     }
@@ -309,7 +307,6 @@ impl Scopes {
     ///
     /// A record without its waker counts as one with the own waker of the task. Its leaf has been
     /// woken, and stores a waker again when it is polled next.
-    ///
     /// Scopes without foreign wakers below are skipped, so cancelling nested scopes one after the
     /// other costs no more than cancelling the first.
     pub(crate) fn take_wakers(&mut self, first_record: u32, first_child: u32) -> Vec<Waker> {

@@ -1,9 +1,9 @@
-//! Models of the protocol in `parts/mailbox`, checked by loom: every interleaving with up to four
-//! preemptions (`LOOM_MAX_PREEMPTIONS` says otherwise), and every value that a load may see.
+//! Loom models of the protocol in `parts/mailbox`: every interleaving with up to four preemptions
+//! (`LOOM_MAX_PREEMPTIONS` changes the number), and every value that a load may return.
 //!
-//! `.ci/models` runs them. The kernel's side is played by [`Model`], in the steps that
-//! `run/idle.rs` takes; posters, wakers and handles are the real ones. A lost wake shows as a
-//! deadlock of the model: the kernel sleeps, and nothing is left to wake it.
+//! `.ci/models` runs them. [`Model`] plays the part of the kernel, in the steps of `run/idle.rs`;
+//! posters, wakers and handles are the real ones. A lost wake shows as a deadlock of the model: the
+//! kernel sleeps, and nothing is left to wake it.
 
 use std::sync::{Arc, OnceLock};
 use std::task::Wake;
@@ -26,7 +26,7 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
-/// No post needs it, but a bell has one.
+/// `PollWaker` needs a registry, although posting does not use it.
 fn registry() -> Arc<mio::Registry> {
     static REGISTRY: OnceLock<Arc<mio::Registry>> = OnceLock::new();
     let make = || {
@@ -36,11 +36,11 @@ fn registry() -> Arc<mio::Registry> {
     REGISTRY.get_or_init(make).clone()
 }
 
-/// A kernel with nothing to do but its post.
+/// A kernel that does nothing but take messages.
 struct Model {
     remote: Arc<Remote>,
     poll: Arc<Eventfd>,
-    /// How often it slept.
+    /// The number of sleeps.
     sleeps: usize,
 }
 
@@ -52,7 +52,7 @@ impl Model {
         Model { remote: Arc::new(Remote::new(PollWaker { waker, registry })), poll, sleeps: 0 }
     }
 
-    /// What is in the mailbox, if it is said to hold anything.
+    /// Takes the messages, if the mailbox announces any.
     fn take_post(&mut self) -> Vec<Message> {
         if self.remote.has_post() { take(&self.remote) } else { Vec::new() }
     }
@@ -65,7 +65,7 @@ impl Model {
         }
     }
 
-    /// Post; or else a sleep, and none.
+    /// Takes the messages; without any, sleeps and returns none.
     fn look(&mut self) -> Vec<Message> {
         let post = self.take_post();
         if post.is_empty() {
@@ -74,7 +74,7 @@ impl Model {
         post
     }
 
-    /// Looks until so many messages have come; their order.
+    /// Takes messages until that many have come. Returns them in order.
     fn receive(&mut self, count: usize) -> Vec<u32> {
         let mut received = Vec::new();
         while received.len() < count {
@@ -90,7 +90,7 @@ impl Model {
         waker
     }
 
-    /// What must hold at the end of every model, when the other threads have ended.
+    /// Checks what must hold at the end of every model, when the other threads have ended.
     fn end(self) {
         let rings = self.poll.rings();
         assert!(rings <= self.sleeps, "{rings} rings for {} sleeps", self.sleeps);
@@ -99,7 +99,7 @@ impl Model {
     }
 }
 
-/// All post.
+/// Takes all messages.
 fn take(remote: &Remote) -> Vec<Message> {
     let mut post = Post::default();
     remote.take(&mut post);
@@ -138,7 +138,7 @@ fn join(threads: [thread::JoinHandle<()>; 2]) {
     }
 }
 
-/// K7: post that comes between "the mailbox is empty" and the sleep is not lost.
+/// K7: a message posted between the check of the mailbox and the sleep is not lost.
 #[test]
 fn post_between_the_look_and_the_sleep_wakes_the_kernel() {
     check(|| {
@@ -150,7 +150,8 @@ fn post_between_the_look_and_the_sleep_wakes_the_kernel() {
     });
 }
 
-/// K7: the same from two threads, and the kernel is rung for once for each sleep, not for each.
+/// K7: the same from two threads, and the eventfd is written once for each sleep, not for each
+/// message.
 #[test]
 fn two_posters_lose_nothing_and_ring_once_for_each_sleep() {
     check(|| {
@@ -164,7 +165,7 @@ fn two_posters_lose_nothing_and_ring_once_for_each_sleep() {
     });
 }
 
-/// K7: a kernel that sleeps already is rung for once, however many post.
+/// K7: the eventfd of a sleeping kernel is written once, however many threads post.
 #[test]
 fn whoever_comes_second_does_not_ring() {
     check(|| {
@@ -181,7 +182,7 @@ fn whoever_comes_second_does_not_ring() {
     });
 }
 
-/// K7: nobody pays a system call for a kernel that is awake.
+/// K7: a post to a kernel that is awake makes no system call.
 #[test]
 fn a_kernel_that_is_awake_is_not_rung_for() {
     check(|| {
@@ -194,7 +195,7 @@ fn a_kernel_that_is_awake_is_not_rung_for() {
     });
 }
 
-/// K7, K2: a kernel that is too busy to sleep is told of all post, too.
+/// K7, K2: a kernel that is too busy to sleep also gets all messages.
 #[test]
 fn a_kernel_that_never_sleeps_hears_of_all_post() {
     check(|| {
@@ -209,7 +210,7 @@ fn a_kernel_that_never_sleeps_hears_of_all_post() {
     });
 }
 
-/// K7: a sleep that a timer ended loses no post, and no ring of it is missed in the next sleep.
+/// K7: a sleep that a timer ended loses no message, and no wake is missed in the next sleep.
 #[test]
 fn post_that_meets_the_end_of_a_sleep_is_not_lost() {
     check(|| {
@@ -217,7 +218,7 @@ fn post_that_meets_the_end_of_a_sleep_is_not_lost() {
         let poster = poster(&kernel.remote, &[1, 2]);
         if kernel.remote.announce_sleep() {
             kernel.sleeps += 1;
-            // The timer: it does not wait for the bell.
+            // The timer ends the sleep without a write to the eventfd.
             kernel.remote.awake();
         }
         assert_eq!(kernel.receive(2), [1, 2]);
@@ -226,7 +227,8 @@ fn post_that_meets_the_end_of_a_sleep_is_not_lost() {
     });
 }
 
-/// K7: a sleep that a panic ended, of a foreign waker say, is one that can be woken from still.
+/// K7: after a sleep that a panic ended, for example of a foreign waker, the next sleep can still
+/// be woken.
 #[test]
 fn a_sleep_that_a_panic_ended_is_still_announced() {
     check(|| {
@@ -239,7 +241,7 @@ fn a_sleep_that_a_panic_ended_is_still_announced() {
     });
 }
 
-/// A thread that does its part, however weakly ordered by itself, and wakes the task for it.
+/// A thread that does its part with relaxed ordering, and then wakes the task.
 fn contributor(parts: &Arc<Number>, waker: &Arc<TaskWaker>) -> thread::JoinHandle<()> {
     let (parts, waker) = (parts.clone(), waker.clone());
     thread::spawn(move || {
@@ -248,8 +250,9 @@ fn contributor(parts: &Arc<Number>, waker: &Arc<TaskWaker>) -> thread::JoinHandl
     })
 }
 
-/// K7: woken from two threads, a task is in the mailbox once at a time; and its poll that follows
-/// sees what each of them did before its wake, so a wake that finds the waker posted is not lost.
+/// K7: a task that is woken from two threads is in the mailbox once at a time. The poll that
+/// follows sees what each thread did before its wake, so a wake that finds the waker posted is not
+/// lost.
 #[test]
 fn a_waker_is_posted_once_and_its_task_sees_what_came_before_each_wake() {
     check(|| {
@@ -262,7 +265,7 @@ fn a_waker_is_posted_once_and_its_task_sees_what_came_before_each_wake() {
             assert!(post.len() <= 1, "posted twice");
             let Some(Message::Wake(woken)) = post.into_iter().next() else { continue };
             assert_eq!(woken.received(), task(7));
-            // The poll of the task, which ends when all is there.
+            // The poll of the task, which ends when both parts are done.
             if parts.load(Ordering::Relaxed) == threads.len() {
                 break;
             }
@@ -272,7 +275,7 @@ fn a_waker_is_posted_once_and_its_task_sees_what_came_before_each_wake() {
     });
 }
 
-/// K7: a wake that comes after the kernel took the last one is a message of its own.
+/// K7: a wake after the kernel took the last one is a new message.
 #[test]
 fn a_wake_after_the_take_is_a_message_of_its_own() {
     check(|| {
@@ -289,8 +292,8 @@ fn a_wake_after_the_take_is_a_message_of_its_own() {
     });
 }
 
-/// K2, K7: requests that the kernel has taken and not come to yet hold up no wake, and what is left
-/// in the mailbox behind them stays announced.
+/// K2, K7: requests that the kernel has taken and not handled yet delay no wake, and the messages
+/// behind them in the mailbox stay announced.
 #[test]
 fn a_wake_passes_the_requests_that_are_left() {
     check(|| {

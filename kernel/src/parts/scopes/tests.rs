@@ -1,4 +1,4 @@
-//! Where foreign wakers are looked for, scope by scope.
+//! Tests of the search for foreign wakers in the tree of scopes.
 
 use super::*;
 

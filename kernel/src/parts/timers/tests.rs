@@ -1,4 +1,4 @@
-//! The heap of timers against a sorted list, and the room that it takes.
+//! Tests of the timers against a sorted list, and of the memory that they take.
 
 use super::*;
 
@@ -32,7 +32,7 @@ fn a_heap_agrees_with_a_sorted_list_whatever_is_disarmed() {
         let deadline = (seed >> 33) % 500;
         keys.push((timers.arm(deadline, Action::Scope(name)), deadline, name));
         if seed >> 60 == 8 {
-            // A look: what is armed from here on stands apart from what is sorted in.
+            // The kernel checks: timers armed from here on are apart from those in the heap.
             timers.next_deadline();
         }
         if seed >> 60 < 7 {
@@ -70,7 +70,7 @@ fn disarmed_timers_take_no_room_for_long() {
     assert_eq!(fire_all(&mut timers, 30), Vec::from_iter(0..100));
 }
 
-/// A number below `end`, from a seed that is moved on.
+/// A pseudo-random number below `end`; advances the seed.
 fn any(seed: &mut u64, end: usize) -> usize {
     *seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
     (*seed >> 33) as usize % end
@@ -86,7 +86,7 @@ fn what_is_left_when_most_were_disarmed_fires_in_order() {
                 (timers.arm(deadline, Action::Scope(name)), deadline, name)
             })
             .collect();
-        // Sorted in, so that to sweep the dead out leaves holes everywhere in the heap.
+        // All timers are in the heap, so removing the dead ones leaves holes everywhere in it.
         timers.next_deadline();
         while armed.len() > kept {
             let (key, ..) = armed.swap_remove(any(&mut seed, armed.len()));

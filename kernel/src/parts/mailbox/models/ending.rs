@@ -1,8 +1,8 @@
-//! Models of what goes while others are at it: the kernel, and the last handle.
+//! Models of what ends while other threads use it: the kernel, and the last handle.
 
 use super::*;
 
-/// Where a message went, for it says so when it is dropped.
+/// Notes when a message is dropped, to show where it went.
 struct Letter {
     dropped: Arc<std::sync::atomic::AtomicUsize>,
 }
@@ -13,8 +13,8 @@ impl Drop for Letter {
     }
 }
 
-/// K5, C11: the kernel goes while a handle spawns: either the handle gets the error, and `build` is
-/// dropped there; or the kernel has the message, to run it or to drop it on its own thread.
+/// K5, C11: the kernel closes while a handle spawns. Either the handle gets the error, and `build`
+/// is dropped there, or the kernel has the message and runs or drops it on its own thread.
 #[test]
 fn a_spawn_into_a_kernel_that_goes_is_refused_or_the_kernels() {
     check(|| {
@@ -42,7 +42,7 @@ fn a_spawn_into_a_kernel_that_goes_is_refused_or_the_kernels() {
     });
 }
 
-/// K5, C11: the same for a request to cancel, which is in the mailbox or comes back as an error.
+/// K5, C11: the same for a request to cancel, which is in the mailbox or is returned as an error.
 #[test]
 fn a_request_to_a_kernel_that_goes_is_refused_or_the_kernels() {
     check(|| {
@@ -62,7 +62,7 @@ fn a_request_to_a_kernel_that_goes_is_refused_or_the_kernels() {
     });
 }
 
-/// K7: a wake while the kernel goes is dropped by one of the two, and the waker with it.
+/// K7: a wake while the kernel closes is dropped by one of the two threads, and the waker with it.
 #[test]
 fn a_wake_of_a_kernel_that_goes_leaves_nothing_behind() {
     check(|| {
@@ -73,15 +73,15 @@ fn a_wake_of_a_kernel_that_goes_leaves_nothing_behind() {
         drop(kernel.remote.close());
         thread.join().unwrap();
         assert_eq!(Arc::strong_count(&waker), 1, "somebody kept the message");
-        // And long after.
+        // A wake long after the end.
         waker.wake_by_ref();
         assert_eq!(Arc::strong_count(&waker), 1);
         kernel.end();
     });
 }
 
-/// K5, K7: a kernel that goes while somebody rings for it harms neither, and when it is gone nobody
-/// holds its descriptors any more.
+/// K5, K7: a kernel that closes while a thread writes its eventfd harms neither, and once it is
+/// closed no thread holds its descriptors.
 #[test]
 fn nobody_rings_with_a_descriptor_of_a_kernel_that_is_gone() {
     check(|| {
@@ -98,12 +98,13 @@ fn nobody_rings_with_a_descriptor_of_a_kernel_that_is_gone() {
     });
 }
 
-/// Looks and sleeps as long as a handle lives, as a kernel does that has nothing to do; what came.
+/// Takes messages and sleeps as long as a handle exists, like a kernel without tasks. Returns the
+/// messages.
 fn while_handles_live(kernel: &mut Model) -> usize {
     let mut received = 0;
     loop {
         received += kernel.take_post().len();
-        // As the run loop asks, in that order.
+        // In the order of the run loop.
         if kernel.remote.handles() == 0 && !kernel.remote.has_post() {
             return received;
         }
@@ -111,7 +112,7 @@ fn while_handles_live(kernel: &mut Model) -> usize {
     }
 }
 
-/// K8: a kernel that waits for nothing but a handle hears that the last one is gone.
+/// K8: a kernel that waits only for a handle is woken when the last one is gone.
 #[test]
 fn the_last_handle_wakes_a_kernel_that_waits_for_it() {
     check(|| {
@@ -124,7 +125,7 @@ fn the_last_handle_wakes_a_kernel_that_waits_for_it() {
     });
 }
 
-/// K8: with two handles on two threads, whichever goes last.
+/// K8: with two handles on two threads, it does not matter which is dropped last.
 #[test]
 fn the_last_of_two_handles_wakes_the_kernel() {
     check(|| {
@@ -137,7 +138,7 @@ fn the_last_of_two_handles_wakes_the_kernel() {
     });
 }
 
-/// K8: who sees the last handle gone sees what it posted.
+/// K8: a thread that sees the last handle gone sees what it posted.
 #[test]
 fn what_the_last_handle_posted_comes_before_its_end() {
     check(|| {
