@@ -69,7 +69,7 @@
 //! | `scope/` | timeouts and shields |
 //! | `io/` | registrations of sources, and the leaf on one |
 //! | `group/` | task groups |
-//! | `spawn.rs`, `bounds.rs` | spawning and the handle of a task; the compiler's messages |
+//! | `spawn.rs`, `handle.rs` | spawning, the handle of a task; the kernel's handle for threads |
 //! | `testing.rs` | the test kit |
 //!
 //! Two examples that must not compile: a task that moves to another thread, and a task that returns
