@@ -253,6 +253,6 @@ impl<W: Wakeable, T> List<W, T> {
     }
 
     pub(crate) fn take_handed(&mut self, at: u32) -> T {
-        self.take_if_handed(at).expect("who waits no longer has been handed something")
+        self.take_if_handed(at).expect("a waiter that does not wait has been handed something")
     }
 }

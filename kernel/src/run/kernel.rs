@@ -270,7 +270,7 @@ impl Drop for Kernel {
         let queued = core.ready.borrow_mut().take();
         for index in queued {
             let cell = core.tasks.borrow().at(index);
-            let cell = cell.expect("who is queued has a place");
+            let cell = cell.expect("a queued task keeps its slot");
             cell.flags.clear(Flags::QUEUED);
             core.release(&cell);
         }

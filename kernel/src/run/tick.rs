@@ -129,7 +129,7 @@ impl Drop for TakenBody<'_> {
 /// Looks up a task that is in a different chunk from the last one.
 #[inline(never)]
 fn reach(core: &Core, index: u32) -> TaskRef {
-    let task = core.tasks.borrow().at(index).expect("who is queued has a place");
+    let task = core.tasks.borrow().at(index).expect("a queued task keeps its slot");
     current::set_chunk(Some(task.chunk().clone()));
     task
 }
