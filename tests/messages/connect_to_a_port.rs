@@ -1,0 +1,15 @@
+//! A port without a host.
+//~ contains: `u16` is no address
+//~ contains: give a `SocketAddr`, `"host:port"`, `("host", port)` or `(ip, port)`
+
+use curium::prelude::*;
+
+async fn parent() -> std::io::Result<()> {
+    let port: u16 = 8080;
+    TcpStream::connect(port).await?;
+    Ok(())
+}
+
+fn main() -> std::io::Result<()> {
+    run(parent)
+}
