@@ -16,9 +16,7 @@ struct Closed;
 
 /// The handle is in use in another kernel.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "a task of another kernel is parked on this handle; it can move only while no task is parked on it"
-)]
+#[error("a task of another kernel is parked on this handle; it can move only while none is parked")]
 struct Elsewhere;
 
 pub(crate) fn closed() -> io::Error {
