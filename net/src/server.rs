@@ -104,7 +104,9 @@ where
             let connection = match listener.accept_at(site).await {
                 Ok(connection) => Box::new(connection),
                 // Closed by another task: the connections that it had accepted end with the group.
-                Err(_) if listener.is_closed() => return Ok(()),
+                Err(error) if kernel::cancelled(&error).is_none() && listener.is_closed() => {
+                    return Ok(());
+                }
                 Err(error) => return Err(error.into()),
             };
             let handler = handler.clone();

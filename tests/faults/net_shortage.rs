@@ -1,9 +1,10 @@
 //! A server that runs out of descriptors. It lowers the limit of a process of its own.
 
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
-use kernel::{spawn, testing, timeout_after};
+use kernel::{TaskError, spawn, testing, timeout_after, yield_now};
 use net::{TcpListener, TcpStream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -46,6 +47,31 @@ fn an_accept_outlives_a_lack_of_descriptors() {
         client.read_exact(&mut answer).await?;
         assert_eq!(&answer, b"late");
         server.join().await?.unwrap();
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
+/// C6, N5, N6: a server that waits for descriptors, and is closed and cancelled meanwhile, ends in
+/// the cancellation that it was told of.
+#[test]
+fn a_server_closed_and_cancelled_in_a_shortage_passes_the_cancellation_on() {
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
+    testing::run(async || {
+        let listener = Rc::new(TcpListener::bind("127.0.0.1:0").await?);
+        let _client = TcpStream::connect(listener.local_addr()?).await?;
+        let old = exhaust();
+        let server = spawn(listener.clone().serve_shared(async |_, _| io::Result::Ok(())));
+        // It is parked in the pause, not on the listener.
+        while server.state().to_string() != "SLEEP" {
+            yield_now().await?;
+        }
+        listener.close();
+        server.cancel().await?;
+        setrlimit(Resource::Nofile, old).unwrap();
+        assert!(matches!(server.join().await?, Err(TaskError::Cancelled(_))));
         Ok::<(), io::Error>(())
     })
     .unwrap();

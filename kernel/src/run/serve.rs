@@ -40,9 +40,11 @@ impl RunLoop<'_> {
                 self.serve(message);
             }
         }
+        self.core.post.borrow_mut().shrink();
         let left = !self.core.post.borrow().is_empty();
         self.core.post_left.set(left);
-        left
+        // The part that was not empty when the mailbox was taken may have more there.
+        left || self.core.remote().has_post()
     }
 
     pub(super) fn serve(&self, message: Message) {

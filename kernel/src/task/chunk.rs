@@ -56,6 +56,8 @@ pub(crate) struct Chunk<K> {
     first: u32,
     /// One bit for each free cell.
     free: Cell<u64>,
+    /// Whether it stands in the table's list of empty chunks.
+    pub(crate) listed: Cell<bool>,
     /// The list links among the chunks with free cells (`task/table.rs`).
     pub(crate) open: Cell<ListLinks>,
     /// The origin of all tasks in the chunk, as long as it is the same for all.
@@ -77,6 +79,7 @@ impl<K> Chunk<K> {
             core,
             first: number * CELLS as u32,
             free: Cell::new(u64::MAX),
+            listed: Cell::new(false),
             open: Cell::new(ListLinks::ALONE),
             origin: Cell::new(Origin { parent: TaskId::NOBODY, type_name: || "nobody" }),
             origins: OnceCell::new(),

@@ -182,7 +182,7 @@ impl<K> Table<K> {
         if chunk.has_one_free() {
             self.open(chunk.number());
         }
-        if self.free > KEEP_FREE && chunk.is_empty() {
+        if self.free > KEEP_FREE && chunk.is_empty() && !chunk.listed.replace(true) {
             self.empty.push_back(chunk.number());
         }
     }
@@ -220,18 +220,22 @@ impl<K> Table<K> {
                 break;
             }
             let Some(number) = self.empty.pop_front() else { break };
-            let Some(chunk) = self.chunk(number).filter(|chunk| chunk.is_empty()) else {
+            let chunk = self.chunk(number).inspect(|chunk| chunk.listed.set(false));
+            let Some(chunk) = chunk.filter(|chunk| chunk.is_empty()) else {
                 // The chunk is in use again. It comes back when its tasks have ended.
                 continue;
             };
             if self.is_spare(chunk) {
                 given_up.extend(self.give_up(number));
             } else {
+                chunk.listed.set(true);
                 self.empty.push_back(number);
             }
         }
         if self.free <= KEEP_FREE {
-            self.empty.clear();
+            while let Some(number) = self.empty.pop_front() {
+                self.chunk(number).inspect(|chunk| chunk.listed.set(false));
+            }
         }
         given_up
     }
@@ -353,6 +357,22 @@ mod tests {
         let left = all.table.chunks.iter().flatten().count();
         assert!(left * CELLS <= KEEP_FREE + CELLS, "{left} chunks are left");
         assert!(!all.table.has_surplus());
+    }
+
+    #[test]
+    fn a_chunk_that_empties_again_and_again_is_listed_once() {
+        let mut all = Tenancy::new();
+        for _ in 0..4 * KEEP_FREE {
+            all.admit();
+        }
+        for at in (0..all.tenants.len()).rev() {
+            all.release(at);
+        }
+        for _ in 0..10_000 {
+            all.admit();
+            all.release(0);
+        }
+        assert!(all.table.empty.len() <= all.table.chunks.len(), "{}", all.table.empty.len());
     }
 
     #[test]

@@ -156,3 +156,35 @@ fn a_kernel_that_goes_in_a_flood_drops_the_rest() {
     drop(kernel);
     assert_eq!(dropped.load(Ordering::Relaxed), 1_000);
 }
+
+/// K8, K2: post that had to wait for its slice comes before the clock jumps, and before a task that
+/// waits until nothing can run.
+#[test]
+fn the_clock_does_not_jump_over_post_that_waits_for_its_slice() {
+    testing::run(async || {
+        let handle = kernel::handle();
+        let (again, late) = (kernel::handle(), Arc::new(AtomicUsize::new(0)));
+        let ended = spawn(async { Ok::<(), TaskCancelled>(()) });
+        let ended = {
+            ended.wait().await?;
+            ended.id()
+        };
+        let begun = kernel::now();
+        let marks = late.clone();
+        let second = move || {
+            let mark = marks.fetch_add(usize::from(kernel::now() == begun), Ordering::Relaxed);
+            std::future::ready(Ok::<usize, TaskCancelled>(mark))
+        };
+        handle
+            .spawn(move || async move { again.spawn(second).map_err(|gone| gone.to_string()) })
+            .unwrap();
+        // So many that one is left when the first task posts again.
+        for _ in 0..8 {
+            handle.request_cancel(ended).unwrap();
+        }
+        sleep(Duration::from_secs(3600)).await?;
+        assert_eq!(late.load(Ordering::Relaxed), 1, "an hour had passed before it was started");
+        Ok::<(), TaskCancelled>(())
+    })
+    .unwrap();
+}

@@ -39,6 +39,8 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
+use crate::parts::KEEP;
+
 use self::sync::{AtomicU8, AtomicUsize, Mutex, MutexGuard, Waker};
 
 #[cfg(all(test, loom))]
@@ -98,6 +100,15 @@ impl<M: Mail> Post<M> {
         match part {
             Part::Events => &mut self.events,
             Part::Requests => &mut self.requests,
+        }
+    }
+
+    /// Gives back the room that a burst took.
+    pub(crate) fn shrink(&mut self) {
+        for part in [&mut self.events, &mut self.requests] {
+            if part.is_empty() && part.capacity() > KEEP {
+                *part = VecDeque::new();
+            }
         }
     }
 
