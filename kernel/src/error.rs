@@ -209,6 +209,8 @@ impl fmt::Display for Count {
 ///
 /// ```
 /// use std::io;
+/// use curium::kernel;
+///
 /// # kernel::run(async || {
 /// let task = kernel::spawn(async {
 ///     let error = kernel::sleep(std::time::Duration::MAX).await.unwrap_err();

@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use kernel::{TaskCancelled, TaskGroup, sleep};
+//! use curium::kernel::{self, TaskCancelled, TaskGroup, sleep};
 //!
 //! async fn worker(name: &'static str) -> Result<(), TaskCancelled> {
 //!     if let Err(cancelled) = sleep(Duration::from_secs(1000)).await {
@@ -76,6 +76,8 @@
 //! neither a `Result` nor `()`.
 //!
 //! ```compile_fail,E0277
+//! use curium::kernel;
+//!
 //! # kernel::run(async || {
 //! let task = kernel::spawn(async { Ok::<_, kernel::TaskCancelled>(1) });
 //! std::thread::spawn(move || task.id()); // a handle stays on its kernel's thread; use `handle()`
@@ -83,6 +85,8 @@
 //! ```
 //!
 //! ```compile_fail,E0277
+//! use curium::kernel;
+//!
 //! # kernel::run(async || {
 //! kernel::spawn(async { 1 }); // a task returns a `Result` or `()`
 //! # });

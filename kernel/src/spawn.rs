@@ -33,7 +33,7 @@ use crate::wait::join::{Join, TaskFuture, WaitEnd};
 /// Result<(), TaskCancelled>>(async { .. })`.
 ///
 /// ```
-/// use kernel::{TaskCancelled, spawn};
+/// use curium::kernel::{self, TaskCancelled, spawn};
 ///
 /// kernel::run(async || {
 ///     let task = spawn(async { Ok::<_, TaskCancelled>(6 * 7) });
@@ -106,7 +106,7 @@ where
 /// reference.
 ///
 /// ```
-/// use kernel::{Result, TaskCancelled, sleep, spawn};
+/// use curium::kernel::{self, Result, TaskCancelled, sleep, spawn};
 /// # use std::time::Duration;
 ///
 /// async fn answer() -> Result<u32> {
@@ -132,7 +132,7 @@ where
 /// ```
 /// use std::thread;
 ///
-/// use kernel::{TaskCancelled, handle, sleep, spawn};
+/// use curium::kernel::{self, TaskCancelled, handle, sleep, spawn};
 ///
 /// kernel::run(async || {
 ///     let task = spawn(sleep(std::time::Duration::MAX));

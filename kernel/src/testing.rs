@@ -2,7 +2,7 @@
 //! for leftovers.
 //!
 //! ```
-//! use kernel::{TaskCancelled, sleep, spawn, testing};
+//! use curium::kernel::{TaskCancelled, sleep, spawn, testing};
 //! use std::time::Duration;
 //!
 //! testing::run(async || {

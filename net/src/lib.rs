@@ -11,7 +11,8 @@
 //!
 //! ```
 //! use std::io;
-//! use net::{TcpListener, TcpStream};
+//! use curium::kernel;
+//! use curium::net::{TcpListener, TcpStream};
 //!
 //! kernel::run(async || -> io::Result<()> {
 //!     let listener = TcpListener::bind("127.0.0.1:0").await?;

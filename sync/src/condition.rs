@@ -14,8 +14,8 @@ use crate::lock::LockGuard;
 ///
 /// ```
 /// use std::rc::Rc;
-/// use kernel::{TaskCancelled, spawn};
-/// use sync::{Condition, Lock};
+/// use curium::kernel::{self, TaskCancelled, spawn};
+/// use curium::sync::{Condition, Lock};
 ///
 /// kernel::run(async || {
 ///     let shared = Rc::new((Lock::new(Vec::new()), Condition::new()));

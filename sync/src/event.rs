@@ -12,8 +12,8 @@ use kernel::wait_queue::{Handoff, Wait, WaitQueue};
 ///
 /// ```
 /// use std::rc::Rc;
-/// use kernel::{TaskCancelled, spawn};
-/// use sync::Event;
+/// use curium::kernel::{self, TaskCancelled, spawn};
+/// use curium::sync::Event;
 ///
 /// kernel::run(async || {
 ///     let start = Rc::new(Event::new());

@@ -18,8 +18,8 @@ use kernel::wait_queue::{Handoff, Wait, WaitQueue};
 /// use `std::sync::Mutex`.
 ///
 /// ```
-/// use kernel::TaskCancelled;
-/// use sync::Lock;
+/// use curium::kernel::{self, TaskCancelled};
+/// use curium::sync::Lock;
 ///
 /// kernel::run(async || {
 ///     let counter = Lock::new(0);

@@ -27,8 +27,8 @@ mod waits;
 ///
 /// ```
 /// use std::rc::Rc;
-/// use kernel::{TaskCancelled, spawn};
-/// use sync::Queue;
+/// use curium::kernel::{self, TaskCancelled, spawn};
+/// use curium::sync::Queue;
 ///
 /// kernel::run(async || {
 ///     let queue = Rc::new(Queue::bounded(1));
@@ -144,8 +144,8 @@ impl<T> Queue<T> {
     /// [`put`](Queue::put) where the queue may be closed: then the item comes back.
     ///
     /// ```
-    /// # use kernel::TaskCancelled;
-    /// use sync::{Closed, Queue};
+    /// # use curium::kernel::{self, TaskCancelled};
+    /// use curium::sync::{Closed, Queue};
     ///
     /// # kernel::run(async || {
     /// let queue = Queue::bounded(1);

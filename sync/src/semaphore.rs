@@ -12,8 +12,8 @@ use kernel::wait_queue::{Handoff, Wait, WaitQueue};
 /// ask for few.
 ///
 /// ```
-/// use kernel::TaskCancelled;
-/// use sync::Semaphore;
+/// use curium::kernel::{self, TaskCancelled};
+/// use curium::sync::Semaphore;
 ///
 /// kernel::run(async || {
 ///     let slots = Semaphore::new(2);

@@ -115,12 +115,37 @@ fn imports_go_one_way() {
                     faults.push(format!("{name} uses {other}"));
                 }
             }
-            if manifest(package).lines().any(|line| line.starts_with(&format!("{other} ="))) {
+            // What follows is for the tests, where the examples in the documentation are.
+            let text = manifest(package);
+            let shipped = text.split("[dev-dependencies]").next().unwrap_or_default();
+            if shipped.lines().any(|line| line.starts_with(&format!("{other} ="))) {
                 faults.push(format!("{package}/Cargo.toml depends on {other}"));
             }
         }
     }
     assert_none(&faults, "wrong direction");
+}
+
+/// A program has the facade as its dependency and knows the other crates by it alone.
+#[test]
+fn examples_name_the_facade() {
+    let mut faults = Vec::new();
+    let others = ["use kernel", "use sync", "use net"];
+    for (name, text) in sources(&["kernel", "sync", "net", "src", "examples"]) {
+        let example = name.starts_with("examples");
+        for (at, line) in text.lines().map(str::trim_start).enumerate() {
+            let doc = line.strip_prefix("//!").or(line.strip_prefix("///"));
+            let code = match doc {
+                Some(code) => code.trim_start_matches([' ', '#']),
+                None if example => line,
+                None => continue,
+            };
+            if others.iter().any(|other| code.starts_with(other)) {
+                faults.push(format!("{name}:{}: {line}", at + 1));
+            }
+        }
+    }
+    assert_none(&faults, "an example that a program cannot copy");
 }
 
 #[test]

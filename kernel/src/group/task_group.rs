@@ -32,7 +32,7 @@ use crate::wait::in_kernel::InKernel;
 /// without `join` drops its members' futures, without a chance to clean up.
 ///
 /// ```
-/// use kernel::{TaskCancelled, TaskGroup, sleep};
+/// use curium::kernel::{self, TaskCancelled, TaskGroup, sleep};
 /// use std::time::Duration;
 ///
 /// kernel::run(async || {
@@ -55,7 +55,7 @@ use crate::wait::in_kernel::InKernel;
 /// group, so a member that borrows does not compile. Move the value in, or share it with `Rc`.
 ///
 /// ```compile_fail,E0597
-/// # use kernel::{TaskCancelled, TaskGroup};
+/// # use curium::kernel::{self, TaskCancelled, TaskGroup};
 /// # kernel::run(async || {
 /// let name = String::from("Ann");
 /// TaskGroup::<TaskCancelled>::scope(async |g| {
@@ -91,7 +91,7 @@ where
     ///
     /// ```
     /// # use std::{error::Error, io};
-    /// # use kernel::{TaskCancelled, TaskGroup};
+    /// # use curium::kernel::{self, TaskCancelled, TaskGroup};
     /// # async fn read() -> io::Result<u8> { Ok(1) }
     /// #[derive(Debug, thiserror::Error)]
     /// enum MyError {

@@ -35,6 +35,7 @@ use crate::task::state::Flags;
 ///
 /// ```
 /// use std::time::Duration;
+/// use curium::kernel;
 ///
 /// let mut greeting = String::from("Hello");
 /// kernel::run(async || {

@@ -63,7 +63,7 @@ pub fn check_cancellation() -> Option<TaskCancelled> {
 ///
 /// ```
 /// use std::{io, time::Duration};
-/// use kernel::{sleep, unless_cancelled};
+/// use curium::kernel::{self, sleep, unless_cancelled};
 /// # async fn fetch(left: &mut u32) -> io::Result<&'static str> {
 /// #     sleep(Duration::from_millis(1)).await?;
 /// #     *left -= 1;

@@ -43,7 +43,7 @@ use crate::task::bounds::TimeoutOutput;
 ///
 /// ```
 /// use std::time::Duration;
-/// use kernel::{TaskCancelled, sleep, timeout_after};
+/// use curium::kernel::{self, TaskCancelled, sleep, timeout_after};
 ///
 /// kernel::run(async || {
 ///     let slow = timeout_after(Duration::from_millis(1), sleep(Duration::from_secs(60))).await;
@@ -58,7 +58,7 @@ use crate::task::bounds::TimeoutOutput;
 ///
 /// ```
 /// # use std::{error::Error, io, time::Duration};
-/// # use kernel::timeout_after;
+/// # use curium::kernel::timeout_after;
 /// # async fn read() -> io::Result<usize> { Ok(1) }
 /// # const LIMIT: Duration = Duration::from_secs(5);
 /// async fn with_io_error() -> io::Result<usize> {
@@ -76,7 +76,7 @@ use crate::task::bounds::TimeoutOutput;
 ///
 /// ```
 /// # use std::time::Duration;
-/// # use kernel::{TaskCancelled, TaskTimeout, sleep, timeout_after};
+/// # use curium::kernel::{TaskCancelled, TaskTimeout, sleep, timeout_after};
 /// # const LIMIT: Duration = Duration::from_secs(5);
 /// #[derive(Debug, thiserror::Error)]
 /// enum Failure {
@@ -97,7 +97,7 @@ use crate::task::bounds::TimeoutOutput;
 ///
 /// ```
 /// # use std::time::Duration;
-/// # use kernel::{Result, ignore_after, timeout_after};
+/// # use curium::kernel::{Result, ignore_after, timeout_after};
 /// # async fn read() -> Result<usize> { Ok(1) }
 /// # const LIMIT: Duration = Duration::from_secs(5);
 /// async fn with_task_cancelled() -> Result<usize> {

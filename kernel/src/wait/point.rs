@@ -28,7 +28,7 @@ use crate::wait::record::InPlace;
 /// ```
 /// use std::pin::Pin;
 /// use std::task::{Context, Poll};
-/// use kernel::{CancelPoint, TaskCancelled};
+/// use curium::kernel::{self, CancelPoint, TaskCancelled};
 ///
 /// /// Ready at the second poll.
 /// struct Twice { polled: bool, point: CancelPoint }
