@@ -41,11 +41,19 @@ impl From<io::Error> for Error {
         if let Some(cancelled) = cancelled(&error) {
             return Error::Cancelled(cancelled);
         }
-        let timeout = error.get_ref().and_then(|inner| inner.downcast_ref::<TaskTimeout>());
-        match timeout {
-            Some(timeout) => Error::TimedOut(*timeout),
+        match timeout_in(&error) {
+            Some(timeout) => Error::TimedOut(timeout),
             None => Error::Io(error),
         }
+    }
+}
+
+/// The timeout that an [`io::Error`] holds, through others that it is wrapped in.
+fn timeout_in(error: &io::Error) -> Option<TaskTimeout> {
+    let inner = error.get_ref()?;
+    match inner.downcast_ref::<io::Error>() {
+        Some(error) => timeout_in(error),
+        None => inner.downcast_ref().copied(),
     }
 }
 

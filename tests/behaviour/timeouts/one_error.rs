@@ -56,3 +56,52 @@ fn a_cancellation_is_found_in_the_one_error() {
     })
     .unwrap();
 }
+
+/// A wrapper of an error as many libraries have it.
+#[derive(Debug, thiserror::Error)]
+#[error("wrapped")]
+struct Wrapped(#[source] io::Error);
+
+/// T2: a timeout is found in an `io::Error`, however often that was put into another; the system's
+/// own time-out and any other failure are kept as they are, with their sources.
+#[test]
+fn a_timeout_is_found_in_an_io_error_and_a_failure_is_kept() {
+    testing::run(async || {
+        let late = timeout_after(SECOND, sleep(Duration::MAX)).await.unwrap_err();
+        let twice = io::Error::other(io::Error::from(late));
+        for made in [Error::from(late), io::Error::from(late).into(), twice.into()] {
+            assert!(matches!(made, Error::TimedOut(found) if found == late), "{made:?}");
+            assert_eq!((cancelled(&made), made.to_string()), (None, late.to_string()));
+        }
+        let system = Error::from(io::Error::from(io::ErrorKind::TimedOut));
+        assert!(matches!(system, Error::Io(error) if error.kind() == io::ErrorKind::TimedOut));
+        let failed = Error::from(io::Error::other(Wrapped(io::Error::other("the cause"))));
+        assert_eq!((failed.to_string(), cancelled(&failed)), ("wrapped".to_owned(), None));
+    });
+}
+
+async fn write_for_ever(stream: TcpStream) -> Result<(), Error> {
+    loop {
+        stream.write_all(&[0; 1 << 16]).await?;
+    }
+}
+
+/// C6, N7: a cancelled `write_all` is a cancellation, and a cancellation deep in the chain of an
+/// `io::Error` is found.
+#[test]
+fn a_cancellation_is_found_however_deep_it_is() {
+    testing::run(async || {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let stream = TcpStream::connect(listener.local_addr()?).await?;
+        let (_peer, _) = listener.accept().await?;
+        let writer = spawn(write_for_ever(stream));
+        testing::settle().await?;
+        writer.cancel().await?;
+        let Err(Error::Cancelled(why)) = writer.await else { panic!("it was cancelled") };
+        let deep = Error::from(io::Error::other(Wrapped(io::Error::from(why))));
+        assert!(matches!(deep, Error::Cancelled(found) if found == why), "{deep:?}");
+        assert_eq!(cancelled(&deep), Some(why));
+        Ok::<(), Error>(())
+    })
+    .unwrap();
+}
