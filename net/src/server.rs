@@ -67,7 +67,8 @@ impl TcpListener {
     }
 
     /// [`serve`](TcpListener::serve) for a listener that another task holds too, and may
-    /// [`close`](TcpListener::close): that ends the server well.
+    /// [`close`](TcpListener::close): that ends the server well. Its handlers at work are cancelled
+    /// together and awaited.
     ///
     /// # Errors
     ///
@@ -103,7 +104,7 @@ where
         loop {
             let connection = match listener.accept_at(site).await {
                 Ok(connection) => Box::new(connection),
-                // Closed by another task: the connections that it had accepted end with the group.
+                // Closed by another task: the handlers at work end with the group.
                 Err(error) if kernel::cancelled(&error).is_none() && listener.is_closed() => {
                     return Ok(());
                 }
