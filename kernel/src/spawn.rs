@@ -101,9 +101,10 @@ where
 ///
 /// `task.await` waits for the task to end and returns its `Result<T, E>`, where `E` implements
 /// `From<TaskCancelled>`. The error is the task's own, or a cancellation as `E`: of the caller
-/// while it waited, or of a task that was aborted. A panic of the task goes on in the caller. To
-/// tell these cases apart, use [`join`](Task::join). To await a task and keep its handle, await a
-/// reference.
+/// while it waited, or of a task that was aborted. A panic of the task goes on in the caller. It is
+/// a panic as well if the outcome is gone: an earlier `join` took it, or the group of a member that
+/// failed. To tell these cases apart, use [`join`](Task::join). To await a task and keep its
+/// handle, await a reference.
 ///
 /// ```
 /// use curium::kernel::{self, Result, TaskCancelled, sleep, spawn};

@@ -15,6 +15,9 @@
 //! })
 //! .unwrap();
 //! ```
+//!
+//! The clock stands still while a task can run. When all tasks are parked, `main` among them, it
+//! jumps to the next timer: a `main` that awaits a timeout of an hour needs no `advance`.
 
 use std::rc::Rc;
 use std::time::Duration;

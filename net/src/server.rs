@@ -19,7 +19,8 @@ type Anything = Box<dyn Error + Send + Sync>;
 /// Listens on `address` and runs `handler` for each connection in a task of its own, until this is
 /// cancelled.
 ///
-/// A handler's error or panic is reported and ends its own connection only.
+/// A handler's error or panic is reported and ends its own connection only. A handler that is a
+/// closure names the type of its error at its end: `Ok::<_, io::Error>(())`.
 ///
 /// To know the port before the first connection comes, bind a [`TcpListener`] and call
 /// [`serve`](TcpListener::serve).

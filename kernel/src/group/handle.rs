@@ -16,6 +16,9 @@ use crate::task::body::TaskOutput;
 
 /// A reference to a group, for its [`scope`](crate::TaskGroup::scope) and its members. It is
 /// `Copy`, and members may keep it and use it.
+///
+/// To wait for one member after the other, await their handles. `next_done`, `cancel_remaining` and
+/// `join` belong to the owner of a group that [`TaskGroup::new`](crate::TaskGroup::new) made.
 pub struct GroupRef<E> {
     kernel: u32,
     id: GroupId,

@@ -26,6 +26,39 @@ use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
 
 /// How long leaving a group waits. After that, the remaining members are cancelled.
+///
+/// A race of three, with [`scope_with`](crate::TaskGroup::scope_with): the first success counts,
+/// and the others are cancelled and awaited.
+///
+/// ```
+/// use curium::prelude::*;
+/// use curium::{TaskCancelled, WaitPolicy};
+///
+/// async fn mirror(name: &'static str, millis: u64) -> Result<&'static str> {
+///     sleep(Duration::from_millis(millis)).await?;
+///     Ok(name)
+/// }
+///
+/// async fn fastest() -> Result<&'static str> {
+///     let mirrors = TaskGroup::scope_with(WaitPolicy::FirstOk, async |g| {
+///         Ok([("far", 30), ("near", 1), ("away", 20)].map(|(name, ms)| g.spawn(mirror(name, ms))))
+///     })
+///     .await?;
+///     for mirror in mirrors {
+///         // `join`, since a member that failed has no outcome any more: the group took it.
+///         if let Ok(name) = mirror.join().await? {
+///             return Ok(name);
+///         }
+///     }
+///     unreachable!("if all members fail, so does the group")
+/// }
+///
+/// curium::testing::run(async || {
+///     assert_eq!(fastest().await?, "near");
+///     Ok::<_, TaskCancelled>(())
+/// })?;
+/// # Ok::<_, TaskCancelled>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WaitPolicy {
     /// Waits for all members. The default.
@@ -40,7 +73,8 @@ pub enum WaitPolicy {
     None,
 }
 
-/// Which member ended, and how. Take its value or error through its handle.
+/// Which member ended, and how. Take its value through its handle, by [`join`](crate::Task::join):
+/// it waits no longer. The error of a member that failed may be the group's already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemberEnd {

@@ -29,7 +29,8 @@ use crate::wait::in_kernel::InKernel;
 ///
 /// The usual form is [`TaskGroup::scope`]. For a group that lives longer than a block, make one
 /// with [`TaskGroup::new`] and end it with [`join`](TaskGroup::join). A group that is dropped
-/// without `join` drops its members' futures, without a chance to clean up.
+/// without `join` drops its members' futures, without a chance to clean up. A `?` between `new` and
+/// `join` does that, too.
 ///
 /// ```
 /// use curium::kernel::{self, TaskCancelled, TaskGroup, sleep};
