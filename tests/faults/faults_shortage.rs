@@ -6,7 +6,6 @@ use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kernel::{Kernel, TaskError, spawn, testing};
@@ -15,6 +14,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::children;
 use crate::support::process::open_descriptors;
+use crate::support::traces::Listener;
 
 /// Lowers the limit so that `left` further descriptors are to be had; gives the old one.
 fn leave(left: u64) -> Rlimit {
@@ -34,42 +34,6 @@ fn client(address: SocketAddr) -> std::net::TcpStream {
 
 async fn second() -> io::Result<()> {
     Ok(kernel::sleep(Duration::from_secs(1)).await?)
-}
-
-/// What Curium says to `tracing`.
-#[derive(Clone, Default)]
-struct Listener(Arc<Mutex<Vec<String>>>);
-
-struct Text<'a>(&'a mut String);
-
-impl tracing::field::Visit for Text<'_> {
-    fn record_debug(&mut self, _: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-        self.0.push_str(&format!("{value:?}"));
-    }
-}
-
-impl tracing::Subscriber for Listener {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target() == "curium"
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut text = String::new();
-        event.record(&mut Text(&mut text));
-        self.0.lock().unwrap().push(text);
-    }
-
-    fn enter(&self, _: &tracing::span::Id) {}
-
-    fn exit(&self, _: &tracing::span::Id) {}
 }
 
 /// Runs the test's own body in a child, or is that child.
@@ -108,7 +72,7 @@ fn all_who_queued_in_a_shortage_are_served_after_it_and_it_is_named_once() {
             assert_eq!(u16::from_be_bytes(port), client.local_addr()?.port());
         }
         server.cancel().await?;
-        let said = said.0.lock().unwrap();
+        let said = said.heard();
         let named = said.iter().filter(|said| said.contains("accept waits")).count();
         assert_eq!(named, 1, "{said:?}");
         assert!(said.iter().any(|said| said.contains("Too many open files")), "{said:?}");

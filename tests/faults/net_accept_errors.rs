@@ -2,8 +2,6 @@
 //! process.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kernel::{TaskError, spawn, testing};
@@ -11,6 +9,7 @@ use net::{TcpListener, TcpStream};
 use rustix::io::Errno;
 
 use crate::support::children;
+use crate::support::traces::Listener;
 
 const CLIENTS: usize = 3;
 
@@ -125,32 +124,6 @@ fn a_listener_that_the_poll_refuses_ends_accept() {
     .unwrap();
 }
 
-/// Counts what Curium says to `tracing`.
-#[derive(Clone, Default)]
-struct Said(Arc<AtomicUsize>);
-
-impl tracing::Subscriber for Said {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target() == "curium"
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-    fn event(&self, _: &tracing::Event<'_>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn enter(&self, _: &tracing::span::Id) {}
-
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
 /// N6, K2: an unknown error in an endless row is said once, is no busy loop, and leaves the server
 /// cancellable.
 #[test]
@@ -160,14 +133,14 @@ fn an_endless_row_of_one_error_is_said_once_and_leaves_the_server_cancellable() 
         // Not really endless, so that the trace of a failure is not either.
         return failing(name, "accept4", "EPERM", "1..20000");
     }
-    let said = Said::default();
+    let said = Listener::default();
     let listening = tracing::subscriber::set_default(said.clone());
     testing::run(async || {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let server = spawn(async move { listener.accept().await.map(drop) });
         testing::advance(Duration::from_secs(10)).await?;
         assert!(!server.is_done());
-        assert_eq!(said.0.load(Ordering::Relaxed), 1);
+        assert_eq!(said.heard().len(), 1);
         server.cancel().await?;
         match server.join().await? {
             Err(TaskError::Cancelled(_)) => Ok::<(), io::Error>(()),

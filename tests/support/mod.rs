@@ -12,3 +12,4 @@ pub(crate) mod proxy;
 pub(crate) mod reports;
 pub(crate) mod tasks;
 pub(crate) mod time;
+pub(crate) mod traces;

@@ -5,7 +5,6 @@ use std::future::{pending, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use kernel::{
 
 use crate::support::reports;
 use crate::support::time::secs;
+use crate::support::traces::Listener;
 
 /// The failures reported while `main` ran: name, whether it was a panic, and the error.
 fn failures(main: impl AsyncFnOnce()) -> Vec<(String, bool, String)> {
@@ -178,42 +178,6 @@ fn a_sink_that_panics_takes_nobody_along() {
     assert_eq!(value, Ok(7));
 }
 
-/// Listens to `tracing` and keeps what Curium says there.
-#[derive(Clone, Default)]
-struct Listener(Arc<Mutex<Vec<String>>>);
-
-struct Text<'a>(&'a mut String);
-
-impl tracing::field::Visit for Text<'_> {
-    fn record_debug(&mut self, _: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-        self.0.push_str(&format!("{value:?}"));
-    }
-}
-
-impl tracing::Subscriber for Listener {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target() == "curium"
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut text = format!("{}: ", event.metadata().level());
-        event.record(&mut Text(&mut text));
-        self.0.lock().unwrap().push(text);
-    }
-
-    fn enter(&self, _: &tracing::span::Id) {}
-
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
 /// K6: without a sink, whoever listens to `tracing` is told.
 #[test]
 fn without_a_sink_tracing_is_told() {
@@ -224,7 +188,7 @@ fn without_a_sink_tracing_is_told() {
             sleep(secs(5)).await.unwrap();
         });
     });
-    let heard = listener.0.lock().unwrap();
+    let heard = listener.heard();
     assert_eq!(heard.len(), 1, "{heard:?}");
     assert!(heard[0].starts_with("ERROR") && heard[0].contains("unheard"), "{heard:?}");
 }
