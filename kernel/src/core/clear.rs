@@ -13,28 +13,13 @@ use crate::task::body::Body;
 use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
 
-/// The number of futures that destructors may spawn after the kernel closed. Further ones are
-/// leaked, and this is reported.
-const MAX_SPAWNS_AFTER_CLOSE: u32 = 10_000;
-
 impl Core {
     /// Aborts a new task before its first poll, because the kernel is closed.
     #[cold]
     #[inline(never)]
     pub(super) fn refuse(&self, cell: &TaskRef) {
         let body = cell.body.take().expect("a new task has its future");
-        let late = self.late.get();
-        self.late.set(late + 1);
-        if late < MAX_SPAWNS_AFTER_CLOSE {
-            self.drop_queued(body);
-        } else {
-            // A destructor that always spawns the next future would never end.
-            #[allow(clippy::mem_forget)]
-            std::mem::forget(body);
-            if late == MAX_SPAWNS_AFTER_CLOSE {
-                self.report(&Report::Late { limit: MAX_SPAWNS_AFTER_CLOSE });
-            }
-        }
+        self.drop_queued(body);
         self.finish(cell, TaskEnd::Aborted, CarriesCancel::Yes);
     }
 

@@ -49,12 +49,6 @@ pub enum Report<'a> {
         /// How long the poll took.
         took: Duration,
     },
-    /// Destructors keep spawning tasks after the kernel closed.
-    Late {
-        /// The number of futures that were dropped without a poll. Further ones are leaked, so that
-        /// closing ends.
-        limit: u32,
-    },
     /// The body of a timeout returned a value, but only after the deadline.
     Overran {
         /// The time between the deadline and the end of the body.
@@ -134,12 +128,8 @@ impl fmt::Display for Report<'_> {
                  in `cancellable` if dropping it is safe"
             ),
             Report::LongPoll { task, took } => {
-                write!(f, "one poll took {took:?} and kept everybody waiting: {task}")
+                write!(f, "one poll took {took:?} and blocked the kernel: {task}")
             }
-            Report::Late { limit } => write!(
-                f,
-                "destructors spawned {limit} tasks after the kernel closed; further ones are leaked"
-            ),
             Report::Overran { by, task } => {
                 write!(f, "the body of a timeout in task {task} ended well, but {by:?} late")
             }

@@ -129,9 +129,6 @@ pub(crate) struct Core {
     pub(crate) hang_told: Cell<bool>,
     pub(crate) report_due: Cell<bool>,
     pub(crate) report_timer: Cell<Option<TimerKey>>,
-    /// The number of tasks that were spawned after the kernel closed. It is limited, so that
-    /// closing ends.
-    pub(crate) late: Cell<u32>,
     pub(crate) settings: Settings,
 }
 
@@ -173,7 +170,6 @@ impl Core {
             hang_told: Cell::new(false),
             report_due: Cell::new(false),
             report_timer: Cell::new(None),
-            late: Cell::new(0),
             settings,
         }))
     }

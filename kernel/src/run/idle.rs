@@ -115,10 +115,18 @@ impl RunLoop<'_> {
     }
 
     /// Wakes the tasks in `testing::settle`, which wait until nothing can run.
+    #[inline]
     fn wake_settlers(&self) -> bool {
         let any = !self.core.settlers.is_empty();
-        self.core.settlers.hand_over_all(|| ());
+        if any {
+            self.wake_all_settlers();
+        }
         any
+    }
+
+    #[cold]
+    fn wake_all_settlers(&self) {
+        self.core.settlers.hand_over_all(|| ());
     }
 
     /// Sleeps until an event, a message from another thread, or the limit. True: an event or a

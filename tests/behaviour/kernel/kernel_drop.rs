@@ -8,8 +8,6 @@ use std::time::Duration;
 
 use kernel::{Kernel, Task, TaskCancelled, TaskEnd, TaskGroup, sleep, spawn, testing};
 
-use crate::support::children;
-
 type Ended = Result<(), TaskCancelled>;
 
 /// Does something when it is dropped.
@@ -145,15 +143,6 @@ fn drop_with_respawns(left: u32) -> u32 {
 fn a_chain_of_destructors_that_spawn_ends() {
     assert_eq!(drop_with_respawns(0), 1);
     assert_eq!(drop_with_respawns(20), 21);
-}
-
-/// K5: an endless one ends too, and within the stack of a common thread.
-#[test]
-fn an_endless_chain_of_destructors_that_spawn_ends() {
-    // In a process of its own: a stack overflow cannot be caught.
-    if !children::ran_alone(children::this_test!()) {
-        assert!(drop_with_respawns(u32::MAX) < 1_000_000);
-    }
 }
 
 /// K5: a kernel in a thread-local goes with its thread, and so do its tasks.
