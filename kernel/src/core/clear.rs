@@ -6,8 +6,7 @@ use std::pin::Pin;
 
 use crate::core::current::Entered;
 use crate::core::report::{ProgramCode, Report};
-use crate::core::state::Core;
-use crate::core::state::TaskRef;
+use crate::core::state::{Core, Stage, TaskRef};
 use crate::error::{CancelReason, CarriesCancel, Panic};
 use crate::task::body::Body;
 use crate::task::cell::TaskEnd;
@@ -21,6 +20,17 @@ impl Core {
         let body = cell.body.take().expect("a new task has its future");
         self.drop_queued(body);
         self.finish(cell, TaskEnd::Aborted, CarriesCancel::Yes);
+    }
+
+    /// Cancels every task, the youngest first. Tasks that are spawned from now on start cancelled.
+    pub(crate) fn begin_shutdown(&self) {
+        self.stage.set(Stage::Shutdown);
+        for cell in self.live_cells().iter().rev() {
+            // The test kit shuts a kernel down while its own main waits.
+            if !cell.flags.any(Flags::MAIN) {
+                self.request(cell, CancelReason::Shutdown);
+            }
+        }
     }
 
     /// The poll of a task has panicked. Its future is dropped here, after the unwinding.

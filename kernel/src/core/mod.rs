@@ -8,6 +8,7 @@ pub(crate) mod inspect;
 pub(crate) mod life;
 pub(crate) mod outcome;
 pub(crate) mod owner;
+pub(crate) mod probe;
 pub(crate) mod queue;
 pub(crate) mod report;
 pub(crate) mod state;

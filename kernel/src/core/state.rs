@@ -25,12 +25,13 @@ use std::time::{Duration, Instant};
 
 use crate::core::current;
 use crate::core::owner::Owners;
+use crate::core::probe::Probe;
 use crate::core::queue::WaitQueue;
 use crate::core::report::Sink;
 use crate::id::TaskId;
 use crate::parts::clock::Clock;
 use crate::parts::reactor::Reactor;
-use crate::parts::ready::ReadyQueue;
+use crate::parts::ready::{Order, ReadyQueue};
 use crate::parts::scopes::{Record, Scopes};
 use crate::parts::timers::{Action, TimerKey, Timers};
 use crate::task::body::Body;
@@ -61,6 +62,25 @@ pub(crate) struct Settings {
     pub(crate) hang: Option<Duration>,
     pub(crate) spin: Duration,
     pub(crate) sink: Option<Sink>,
+    /// Of the test kit.
+    pub(crate) probe: Option<Rc<dyn Probe>>,
+    /// Each batch is one task, the first of the ready queue. Of the test kit.
+    pub(crate) one_by_one: bool,
+}
+
+impl Settings {
+    fn order(&self) -> Order {
+        match self.seed {
+            _ if self.one_by_one => Order::OneByOne,
+            Some(seed) => Order::seeded(seed),
+            None => Order::Fifo,
+        }
+    }
+
+    /// Whether every task is polled on the path of special tasks.
+    pub(crate) fn watches_polls(&self) -> bool {
+        self.long_poll.is_some() || self.probe.is_some()
+    }
 }
 
 /// The stages in the life of a kernel.
@@ -145,7 +165,7 @@ impl Core {
             tasks: RefCell::new(Table::new()),
             ended: Cell::new(0),
             running: Cell::new(TaskId::NOBODY),
-            ready: RefCell::new(ReadyQueue::new(settings.seed)),
+            ready: RefCell::new(ReadyQueue::new(settings.order())),
             ambient_version: Cell::new(0),
             cancel_seq: Cell::new(1),
             scopes: RefCell::default(),

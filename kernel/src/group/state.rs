@@ -232,9 +232,14 @@ impl GroupState {
             && end == TaskEnd::Failed
             && (self.counted.get() > 0 || self.succeeded.get());
         if failed && !spared && !self.failing.replace(true) && !down {
-            self.cancel_members(core, CancelReason::GroupFailed, true);
-            core.cancel_scope(self.body.get(), CancelReason::GroupFailed);
+            self.cancel_after_failure(core);
         }
+    }
+
+    /// Cancels the members and the body, because a member has failed (G2).
+    pub(crate) fn cancel_after_failure(&self, core: &Core) {
+        self.cancel_members(core, CancelReason::GroupFailed, true);
+        core.cancel_scope(self.body.get(), CancelReason::GroupFailed);
     }
 
     /// Requests the cancellation of the members, the youngest first.

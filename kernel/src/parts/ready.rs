@@ -12,13 +12,28 @@ use crate::parts::KEEP;
 /// task of the batch needs no access to this queue.
 pub(crate) struct ReadyQueue {
     tasks: Vec<u32>,
-    /// With a seed, each turn takes a random ready task. The order is the same for the same seed.
-    random: Option<SplitMix>,
+    order: Order,
+}
+
+/// The order in which ready tasks are polled.
+pub(crate) enum Order {
+    /// In batches: the tasks that became ready first come first.
+    Fifo,
+    /// Each turn takes a random ready task. The order is the same for the same seed.
+    Random(SplitMix),
+    /// Each turn takes the first ready task alone, so that the test kit can choose it before.
+    OneByOne,
+}
+
+impl Order {
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Order::Random(SplitMix(seed))
+    }
 }
 
 impl ReadyQueue {
-    pub(crate) fn new(seed: Option<u64>) -> Self {
-        ReadyQueue { tasks: Vec::new(), random: seed.map(SplitMix) }
+    pub(crate) fn new(order: Order) -> Self {
+        ReadyQueue { tasks: Vec::new(), order }
     }
 
     #[inline]
@@ -36,16 +51,32 @@ impl ReadyQueue {
     }
 
     /// The first task of the next batch. The other tasks go into `batch`, which is empty before, in
-    /// reverse order. With a seed the batch has only one task.
+    /// reverse order. Unless the order is FIFO, the batch has only one
+    /// task.
     fn next_round(&mut self, batch: &mut Vec<u32>) -> Option<u32> {
-        if let Some(random) = &mut self.random {
+        match &mut self.order {
+            Order::Fifo => {
+                std::mem::swap(&mut self.tasks, batch);
+                batch.reverse();
+                batch.pop()
+            }
             // Batches of one task, so that a task that becomes ready meanwhile may come first.
-            let any = random.next() % self.tasks.len() as u64;
-            return Some(self.tasks.swap_remove(any as usize));
+            Order::Random(random) => {
+                let any = random.next() % self.tasks.len() as u64;
+                Some(self.tasks.swap_remove(any as usize))
+            }
+            Order::OneByOne => Some(self.tasks.remove(0)),
         }
-        std::mem::swap(&mut self.tasks, batch);
-        batch.reverse();
-        batch.pop()
+    }
+
+    /// The tasks that are ready, in the order of the queue.
+    pub(crate) fn tasks(&self) -> &[u32] {
+        &self.tasks
+    }
+
+    /// Moves the task at `position` to the front.
+    pub(crate) fn promote(&mut self, position: usize) {
+        self.tasks[..=position].rotate_right(1);
     }
 
     /// Puts the rest of a batch at the front of the queue.
@@ -147,10 +178,10 @@ impl Batch {
 }
 
 /// Sebastiano Vigna's SplitMix64: small, and good enough to shuffle with.
-struct SplitMix(u64);
+pub(crate) struct SplitMix(pub(crate) u64);
 
 impl SplitMix {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -167,7 +198,7 @@ mod tests {
     fn tasks_come_in_order_and_no_more_than_are_allowed() {
         for ready_at_once in [1, 2, 3, 4, 5, 9, 130] {
             for allowed in 1..8 {
-                let queue = RefCell::new(ReadyQueue::new(None));
+                let queue = RefCell::new(ReadyQueue::new(Order::Fifo));
                 let mut batch = Batch::default();
                 let (mut made, mut had) = (0, 0);
                 while had < 300 {
@@ -189,7 +220,7 @@ mod tests {
     #[test]
     fn what_is_left_of_a_round_comes_before_what_came_later() {
         for taken in 0..6 {
-            let queue = RefCell::new(ReadyQueue::new(None));
+            let queue = RefCell::new(ReadyQueue::new(Order::Fifo));
             let mut batch = Batch::default();
             (0..6).for_each(|task| queue.borrow_mut().push(task));
             batch.allow(4);

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
+use crate::core::probe::Probe;
 use crate::core::report::Report;
 use crate::core::state::Settings;
 use crate::run::kernel::{Kernel, refuse_nesting};
@@ -78,6 +80,18 @@ impl Builder {
     /// The sink for reports, instead of `tracing` or standard error.
     pub fn on_report(mut self, sink: impl Fn(&Report<'_>) + 'static) -> Self {
         self.settings.sink = Some(Box::new(sink));
+        self
+    }
+
+    /// Lets the test kit see and do something between polls.
+    pub(crate) fn probe(mut self, probe: Rc<dyn Probe>) -> Self {
+        self.settings.probe = Some(probe);
+        self
+    }
+
+    /// Takes ready tasks one by one, so that the probe can choose each of them.
+    pub(crate) fn one_by_one(mut self) -> Self {
+        self.settings.one_by_one = true;
         self
     }
 

@@ -18,7 +18,7 @@ use crate::core::current::{self, Entered};
 use crate::core::report::ProgramCode;
 use crate::core::state::TaskRef;
 use crate::core::state::{Core, Settings, Stage};
-use crate::error::{CancelReason, CarriesCancel};
+use crate::error::CarriesCancel;
 use crate::parts::timers::Action;
 use crate::run::builder::Builder;
 use crate::run::tick::{PollMain, RunLoop, Turn};
@@ -204,10 +204,7 @@ impl Kernel {
     fn finish(&self) {
         let core = &self.core;
         let _entered = Entered::new(core);
-        core.stage.set(Stage::Shutdown);
-        for cell in core.live_cells().iter().rev() {
-            core.request(cell, CancelReason::Shutdown);
-        }
+        core.begin_shutdown();
         let grace = core.settings.shutdown_grace;
         let grace = grace.map(|grace| core.arm(core.clock.after(grace), Action::Grace));
         if grace.is_none() {

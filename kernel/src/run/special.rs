@@ -51,6 +51,10 @@ impl RunLoop<'_> {
         self.spare.inner.assign(task.id());
         self.core.running.set(task.id());
         current::begin_poll(task.id(), task);
+        let probe = self.core.settings.probe.as_ref();
+        if probe.is_some_and(|probe| probe.surveys(task)) {
+            current::survey_budget();
+        }
         let waker = own.waker.as_ref().map_or(&self.spare.waker, |own| &own.waker);
         current::offer(waker, Ambient { scope: NONE, cancel_seq, pending });
         let cx = &mut Context::from_waker(waker);
@@ -66,7 +70,11 @@ impl RunLoop<'_> {
             marks = marks.without_record();
             self.check_length(task, started);
         }
-        self.polled(Polled { result, marks })
+        let main_ended = self.polled(Polled { result, marks });
+        if let Some(probe) = probe {
+            probe.after_poll(self.core, &self.task);
+        }
+        main_ended
     }
 
     /// Acts on the result of a poll, for any task. True: the task was main and has ended.

@@ -61,7 +61,7 @@ impl<'a> RunLoop<'a> {
         current::set_chunk(Some(chunk.clone()));
         // This id belongs to no chunk, so the first task is looked up in the table.
         let task = TaskRef::by(chunk, TaskId::NOBODY);
-        let special = if core.settings.long_poll.is_some() { u32::MAX } else { Flags::SPECIAL };
+        let special = if core.settings.watches_polls() { u32::MAX } else { Flags::SPECIAL };
         RunLoop { core, batch: Batch::default(), task, spare: spare_waker(core), special }
     }
 }
@@ -141,6 +141,9 @@ impl RunLoop<'_> {
     /// Runs tasks until the caller must act; [`Turn`] says why.
     pub(crate) fn turn(&mut self, main: &mut PollMain<'_>) -> Turn {
         loop {
+            if let Some(probe) = &self.core.settings.probe {
+                probe.before_poll(self.core);
+            }
             if self.spare.is_out() {
                 // It was cloned in a poll that panicked, so its clones belong to that task.
                 self.spare = spare_waker(self.core);

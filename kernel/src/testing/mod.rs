@@ -19,8 +19,15 @@
 //! The clock stands still while a task can run. When all tasks are parked, `main` among them, it
 //! jumps to the next timer: a `main` that awaits a timeout of an hour needs no `advance`.
 
+mod attempt;
+mod explore;
+mod sweep;
+
 use std::rc::Rc;
 use std::time::Duration;
+
+pub use self::explore::{Explore, Explored, explore};
+pub use self::sweep::{Injected, Injection, Moment, Run, Sweep, Swept, SweptSite, sweep};
 
 use crate::core::current;
 use crate::core::queue::WaitQueue;

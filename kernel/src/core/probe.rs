@@ -1,0 +1,28 @@
+//! The seam between the run loop and the test kit.
+//!
+//! A kernel with a probe polls every task on the path of special tasks and calls the probe around
+//! each poll. A kernel without one does not test for it while it polls plain tasks.
+
+use std::panic::Location;
+
+use crate::core::state::{Core, TaskRef};
+
+/// What the test kit does between the polls of a kernel. No task is polled during these calls.
+pub(crate) trait Probe {
+    /// The run loop is about to take the next task from the ready queue, or to wait for one.
+    fn before_poll(&self, core: &Core);
+
+    /// A task was polled, and the result of the poll was handled. The task may have ended.
+    fn after_poll(&self, core: &Core, task: &TaskRef);
+
+    /// Whether [`tries`](Probe::tries) is to be called in the next poll of this task.
+    fn surveys(&self, _task: &TaskRef) -> bool {
+        false
+    }
+
+    /// A leaf of the surveyed task tries its operation. True: the operation may go on. False: the
+    /// budget of the poll is spent.
+    fn tries(&self, _kind: &'static str, _site: &'static Location<'static>) -> bool {
+        false
+    }
+}

@@ -1,0 +1,58 @@
+//! One run of a program in the test kit: its failure becomes a text.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use crate::error::Panic;
+use crate::run::builder::Builder;
+use crate::run::kernel::Leftovers;
+use crate::task::bounds::Main;
+
+/// How a run ended.
+pub(super) struct Attempt<T> {
+    /// The value of main. Or a text: the panic of main, a deadlock, or what was left behind.
+    pub(super) ended: Result<T, String>,
+    /// The reports of the kernel, in order.
+    pub(super) reports: Vec<String>,
+}
+
+impl<T> Attempt<T> {
+    /// Runs `main` on a virtual clock, shuts the kernel down and looks for leftovers.
+    pub(super) fn run(builder: Builder, main: impl Main<T>) -> Self {
+        let reports = Rc::new(RefCell::new(Vec::new()));
+        let sink = reports.clone();
+        let builder = builder
+            .virtual_clock()
+            .on_report(move |report| sink.borrow_mut().push(report.to_string()));
+        let kernel = match builder.build() {
+            Ok(kernel) => kernel,
+            Err(error) => panic!("the kernel could not be made: {error}"),
+        };
+        let core = kernel.core().clone();
+        let ended = catch_unwind(AssertUnwindSafe(|| kernel.run_to_the_end(main)));
+        let left = Leftovers::of(&core);
+        drop(kernel);
+        let ended = match ended {
+            Err(payload) => Err(Panic::new(payload).message().to_owned()),
+            Ok(_) if left != Leftovers::default() => {
+                Err(format!("left behind after the shutdown: {left:?}"))
+            }
+            Ok(value) => Ok(value),
+        };
+        let reports = reports.take();
+        Attempt { ended, reports }
+    }
+
+    /// The failure with the reports of the kernel, if the run failed.
+    pub(super) fn failure(self) -> Result<T, String> {
+        let Attempt { ended, reports } = self;
+        ended.map_err(|mut failure| {
+            for report in reports {
+                failure.push_str("\nthe kernel reported: ");
+                failure.push_str(&report);
+            }
+            failure
+        })
+    }
+}

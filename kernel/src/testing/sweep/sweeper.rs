@@ -1,0 +1,166 @@
+//! The runs of a sweep, one after the other.
+
+use super::injector::Suspension;
+use super::run::Shown;
+use super::{Injected, Injection, Moment, Sweep, Swept};
+
+/// How often a run is repeated if it differs from the first run and depends on the system.
+const REPEATS: usize = 5;
+
+/// Runs the subject with a plan. True: as a survey of its leaves.
+pub(super) type RunSubject<'a> = dyn Fn(Vec<Injected>, bool) -> Shown + 'a;
+
+pub(super) struct Sweeper<'a> {
+    pub(super) plan: &'a Sweep,
+    pub(super) swept: Swept,
+    /// What was injected, and what failed.
+    pub(super) failures: Vec<(String, String)>,
+}
+
+impl Sweeper<'_> {
+    /// Sweeps with one order of the ready tasks.
+    #[track_caller]
+    pub(super) fn sweep(&mut self, run: &RunSubject<'_>, seed: Option<u64>) {
+        let first = run(Vec::new(), false);
+        self.swept.count(&first);
+        self.swept.suspensions += first.trace.len();
+        self.note(&first, &[], seed);
+        if first.failure.is_some() {
+            return;
+        }
+        self.survey(run, &first.trace);
+        for injected in self.single_injections(&first.trace) {
+            let shown = self.disturb(run, &first.trace, &[injected], seed);
+            if self.plan.pairs && injected.injection != Injection::Abort {
+                for second in self.second_injections(injected, &shown.trace) {
+                    self.disturb(run, &shown.trace, &[injected, second], seed);
+                }
+            }
+        }
+    }
+
+    /// Looks which leaves the subject tries, also those that never park.
+    fn survey(&mut self, run: &RunSubject<'_>, trace: &[Suspension]) {
+        let shown = run(Vec::new(), true);
+        self.swept.count(&shown);
+        for at in 1..=trace.len() {
+            let injected = injected(trace, at, Moment::Parked, Injection::Cancel);
+            let shown = run(vec![injected], true);
+            self.swept.count(&shown);
+        }
+    }
+
+    fn single_injections(&self, trace: &[Suspension]) -> Vec<Injected> {
+        let mut all = Vec::new();
+        for &moment in &self.plan.moments {
+            let suspensions = match moment {
+                Moment::BeforeFirstPoll => 0..=0,
+                Moment::Parked | Moment::Woken => 1..=trace.len(),
+            };
+            for at in suspensions {
+                for &injection in &self.plan.injections {
+                    all.push(injected(trace, at, moment, injection));
+                }
+            }
+        }
+        all.sort_by_key(|injected| injected.suspension);
+        all
+    }
+
+    /// A cancel and an abort at each suspension of the cleanup.
+    fn second_injections(&self, first: Injected, trace: &[Suspension]) -> Vec<Injected> {
+        let cleanup = first.suspension + 1..=trace.len();
+        let all = cleanup.flat_map(|at| {
+            [Injection::Cancel, Injection::Abort]
+                .map(|second| injected(trace, at, Moment::Parked, second))
+        });
+        all.collect()
+    }
+
+    /// One run with injections. `trace` is that of the run without the last of them.
+    #[track_caller]
+    fn disturb(
+        &mut self,
+        run: &RunSubject<'_>,
+        trace: &[Suspension],
+        plan: &[Injected],
+        seed: Option<u64>,
+    ) -> Shown {
+        let last = plan.last().map_or(0, |last| last.suspension);
+        let mut repeats = 0;
+        loop {
+            let shown = run(plan.to_vec(), false);
+            let difference = (0..last).find(|&at| match shown.trace.get(at) {
+                Some(suspension) => !suspension.is_like(&trace[at]),
+                None => true,
+            });
+            let Some(at) = difference else {
+                self.swept.count(&shown);
+                self.note(&shown, plan, seed);
+                return shown;
+            };
+            let system = shown.trace.iter().chain(trace).any(Suspension::depends_on_system);
+            repeats += 1;
+            if !system || repeats == REPEATS {
+                refuse(at, &trace[at], shown.trace.get(at));
+            }
+        }
+    }
+
+    fn note(&mut self, shown: &Shown, plan: &[Injected], seed: Option<u64>) {
+        let Some(failure) = &shown.failure else { return };
+        let plan: Vec<String> = plan.iter().map(ToString::to_string).collect();
+        let mut what = match plan.is_empty() {
+            true => "without an injection".to_owned(),
+            false => plan.join(", then "),
+        };
+        if let Some(seed) = seed {
+            what.push_str(&format!(", seed {seed}"));
+        }
+        self.failures.push((what, failure.replace('\n', "\n     ")));
+    }
+
+    #[track_caller]
+    pub(super) fn conclude(self) -> Swept {
+        let Sweeper { swept, failures, .. } = self;
+        if failures.is_empty() {
+            return swept;
+        }
+        let (failed, runs) = (failures.len(), swept.runs);
+        let suspensions = swept.suspensions;
+        let mut text = format!(
+            "{failed} of {runs} runs of the sweep failed; the subject has {suspensions} suspensions"
+        );
+        for (at, (what, failure)) in failures.iter().enumerate() {
+            let before = failures[..at].iter().position(|(_, other)| other == failure);
+            let failure = before.map_or(failure.clone(), |same| format!("as {}", same + 1));
+            text.push_str(&format!("\n  {}. {what}: {failure}", at + 1));
+        }
+        panic!("{text}");
+    }
+}
+
+/// The injection after the suspension with that number, counted from 1.
+fn injected(
+    trace: &[Suspension],
+    suspension: usize,
+    moment: Moment,
+    injection: Injection,
+) -> Injected {
+    let before = suspension.checked_sub(1).and_then(|at| trace.get(at));
+    let kind = before.map_or("START", Suspension::kind);
+    Injected { suspension, moment, injection, kind, site: before.and_then(Suspension::site) }
+}
+
+#[track_caller]
+fn refuse(at: usize, first: &Suspension, now: Option<&Suspension>) -> ! {
+    let now = match now {
+        Some(now) => format!("it was suspended at {now}"),
+        None => "it was not suspended again".to_owned(),
+    };
+    panic!(
+        "the subject is not deterministic: at suspension {} it was first suspended at {first}, and \
+         in a later run {now}; the sweep needs a subject that does the same in each run",
+        at + 1
+    );
+}
