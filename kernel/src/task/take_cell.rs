@@ -1,4 +1,4 @@
-//! A cell for a value that is taken out while it is used.
+//! A cell whose value is taken out while it is used.
 
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
