@@ -66,8 +66,8 @@ impl TaskWaker {
         TaskId::from_bits(self.task.load(Ordering::Relaxed))
     }
 
-    /// Posts the wake, unless the kernel has not handled an earlier one yet. The mailbox of a closed
-    /// kernel refuses it: then there is no task to wake.
+    /// Posts the wake, unless the kernel has not handled an earlier one yet. The mailbox of a
+    /// closed kernel refuses it: then there is no task to wake.
     pub(crate) fn post(self: &Arc<Self>) {
         if !self.posted.swap(true, Ordering::Release) {
             drop(self.remote.post(Message::Wake(self.clone())));
