@@ -58,8 +58,8 @@ impl Entry {
 
 /// A timer: free, armed, or fired and not yet disarmed by its owner.
 struct Slot {
-    /// The `order` of the entry of this timer. It tells that entry from the dead entries of earlier
-    /// timers in the same slot. 0 unless the timer is armed.
+    /// The `order` of the entry of this timer. It distinguishes that entry from the dead entries of
+    /// earlier timers in the same slot. 0 unless the timer is armed.
     order: u64,
     action: Action,
 }

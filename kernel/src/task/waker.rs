@@ -23,8 +23,8 @@ pub(crate) enum Message {
     Cancel(TaskId),
     /// A job on another thread has finished, and the task that waits for it has been woken.
     JobDone(u64),
-    /// A registration was given up while the kernel was not running on the thread. Its entry is
-    /// freed.
+    /// A registration was given up where its kernel is not current, such as on another thread. The
+    /// kernel frees the entry.
     Unregister(mio::Token),
 }
 
@@ -40,7 +40,7 @@ impl Mail for Message {
 /// The waker of one task: the id of the task and the mailbox of its kernel.
 ///
 /// The kernel reads the reference count of the `Arc` to find out whether a program holds the waker
-/// (`OwnWaker::is_out`). As long as a wake is under way, the count includes a reference for it: the
+/// (`OwnWaker::is_out`). Until a wake has been handled, the count includes a reference for it: the
 /// waker that is being woken, then the message. The first is dropped only when the second exists.
 pub(crate) struct TaskWaker {
     remote: Arc<Remote>,

@@ -2,8 +2,8 @@
 //! handles.
 //!
 //! A waker holds the id of its task and the mailbox, never the task. So a `!Send` future is polled
-//! and dropped only on the thread of its kernel, on whatever thread its wakers are used. A waker
-//! that outlives its task or its kernel does nothing.
+//! and dropped only on the thread of its kernel, even if its wakers are used on other threads. A
+//! waker that outlives its task or its kernel does nothing.
 //!
 //! # The protocol
 //!
