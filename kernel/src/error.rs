@@ -1,9 +1,9 @@
 //! Every error of the kernel, and how to find a cancellation inside an error of another library.
 //!
-//! The outer `Result` of a call is about the call, the inner one about the task or the body. So a
-//! [`TaskCancelled`] in the outer one means that the caller was cancelled while it waited, and
-//! [`TaskError`] and [`TaskTimeout`] are about other code. Only `task.await` has one level for
-//! both.
+//! Some calls return two nested results. The outer one is about the call: its [`TaskCancelled`]
+//! means that the caller was cancelled while it waited, its [`TaskTimeout`] that the time of this
+//! call ran out. The inner one is the result of the task or the body. `task.await` returns one
+//! result for both.
 //!
 //! Source of the cancellation reasons: trio's `CancelReason`.
 
@@ -25,8 +25,8 @@ pub type Result<T, E = TaskCancelled> = std::result::Result<T, E>;
 
 /// The task was cancelled while it waited at this await point.
 ///
-/// The call that returns this has not done its work, and has lost nothing: data that was read,
-/// received or acquired would have been returned instead. Clean up, awaiting what you need, and
+/// The call that returns this has not completed, and has lost nothing: if it had read, received or
+/// acquired something, it would have returned that instead. Clean up, with awaits if needed, and
 /// pass the error on with `?`.
 ///
 /// It converts into an [`io::Error`] of kind [`io::ErrorKind::Other`], which retry loops do not
@@ -85,8 +85,8 @@ pub enum CancelReason {
 
 /// The time given to `timeout_after` or `timeout_at` ran out.
 ///
-/// It is only about *this* call: an enclosing timeout is a [`TaskCancelled`] with reason
-/// [`CancelReason::Timeout`] inside.
+/// Only the call whose time ran out returns this. Code inside it sees a [`TaskCancelled`] with
+/// reason [`CancelReason::Timeout`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("timed out after {limit:?}")]
 pub struct TaskTimeout {
@@ -98,7 +98,7 @@ impl TaskTimeout {
         TaskTimeout { limit }
     }
 
-    /// The time that the call was given, counted from its first poll.
+    /// The time limit of the call, counted from its first poll.
     pub const fn limit(&self) -> Duration {
         self.limit
     }
@@ -160,7 +160,7 @@ impl Panic {
         &self.inner.message
     }
 
-    /// The payload itself.
+    /// The payload of the panic.
     pub fn into_payload(self) -> Box<dyn Any + Send> {
         self.inner.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
@@ -183,7 +183,7 @@ impl fmt::Display for Panic {
     }
 }
 
-/// The errors of a group, in the order in which they came.
+/// The errors of a group, in the order in which they occurred.
 #[derive(Debug, thiserror::Error)]
 #[error("{} of a group failed", Count(.others.len() + 1))]
 pub struct GroupError<E> {
@@ -243,11 +243,11 @@ pub(crate) enum CarriesCancel {
     Yes,
     /// It was checked and contains none.
     No,
-    /// The kernel does not know the type and cannot check it.
+    /// The kernel cannot inspect errors of this type.
     Unknown,
 }
 
-/// Checks errors of the types that the kernel knows.
+/// Checks an error, if the kernel can inspect its type.
 pub(crate) fn carries_cancel<E: 'static>(error: &E) -> CarriesCancel {
     // The most frequent types are distinguished at compile time, because this is part of the poll
     // of every body.
@@ -265,7 +265,7 @@ pub(crate) fn carries_cancel<E: 'static>(error: &E) -> CarriesCancel {
     }
 }
 
-/// The error as a trait object, if it has one of the types that the kernel can check.
+/// The error as a trait object, if the kernel can inspect its type.
 pub(crate) fn as_known<E: 'static>(error: &E) -> Option<&(dyn Error + 'static)> {
     let any: &dyn Any = error;
     if let Some(error) = any.downcast_ref::<TaskCancelled>() {

@@ -1,4 +1,4 @@
-//! A kernel's handle for other threads.
+//! The handle of a kernel for other threads.
 
 use std::sync::Arc;
 
@@ -28,12 +28,12 @@ impl Kernel {
 /// Controls a kernel from any thread: spawns tasks in it and requests their cancellation.
 ///
 /// Made by [`handle`](crate::handle). It does not keep the kernel running. But while a handle
-/// exists, an idle kernel waits for it instead of reporting a deadlock. When the last handle is
-/// dropped, the kernel checks for a deadlock again.
+/// exists, an idle kernel sleeps instead of panicking because of a deadlock. When the last handle
+/// is dropped, the kernel checks for a deadlock again.
 ///
 /// Do not use a handle in a signal handler: call no method of it, do not drop it, and use no waker
 /// of a task. Each of these takes a lock and may allocate, and the interrupted thread may hold that
-/// lock. Instead, the handler should write to a pipe or an eventfd that a task or a thread reads.
+/// lock. Instead, write to a pipe or an eventfd that a task or a thread reads.
 pub struct Handle {
     remote: Arc<Remote>,
 }
@@ -52,8 +52,9 @@ impl Handle {
     /// Spawns a task. `build` is sent to the kernel's thread and makes the future there, so the
     /// future itself need not be `Send`.
     ///
-    /// Its failure is reported like that of any task that is not joined. `Ok` means that the kernel
-    /// has received `build`. A kernel that ends before it runs `build` drops it on its own thread.
+    /// A failure of the task is reported like that of any task that is not joined. `Ok` means that
+    /// `build` is in the mailbox of the kernel. If the kernel ends before it runs `build`, it drops
+    /// `build` on its own thread.
     ///
     /// This never waits. Requests queue in memory, without a bound. The kernel serves some of them
     /// between two batches of its tasks, so many requests delay only one another. A thread that
@@ -61,7 +62,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`KernelGone`]; `build` is dropped here, unused.
+    /// [`KernelGone`]; `build` is dropped here and not called.
     pub fn spawn<B, F, R>(&self, build: B) -> Result<(), KernelGone>
     where
         B: FnOnce() -> F + Send + 'static,

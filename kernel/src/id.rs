@@ -1,19 +1,19 @@
-//! Names of tasks.
+//! Ids of tasks and groups.
 //!
-//! Invariant *ids never lie*: a name consists of a slot of the task table and the generation of the
-//! task in it. A slot whose generations are used up is never used again, so no name ever means a
-//! later task.
+//! Invariant *ids never lie*: the id of a task consists of a slot of the task table and a
+//! generation, which increases with each task in the slot. A slot whose generations are used up is
+//! not used again. So an id never refers to a later task.
 
 use std::cmp::Ordering;
 use std::fmt;
 
-/// Names a task for as long as its kernel exists; it never means another task of that kernel.
+/// Identifies a task of a kernel. While the kernel exists, no other task of it has the same id.
 ///
 /// Shown as `#3`, or `#3.1` for the next task in the same slot.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TaskId {
     /// The generation in the upper half, the slot in the lower half. It is one word because of
-    /// store forwarding (`task/state.rs`): names are copied right after they are made.
+    /// store forwarding (`task/state.rs`): an id is copied right after it is made.
     bits: u64,
 }
 
@@ -49,7 +49,7 @@ impl TaskId {
     }
 }
 
-/// By slot, then by generation.
+/// Orders by slot, then by generation.
 impl Ord for TaskId {
     fn cmp(&self, other: &Self) -> Ordering {
         (self.index(), self.generation()).cmp(&(other.index(), other.generation()))
@@ -77,7 +77,8 @@ impl fmt::Debug for TaskId {
     }
 }
 
-/// Names a group in the same way.
+/// Identifies a group of a kernel: its index in `Owners`, and the number of groups that the kernel
+/// had opened by then, which wraps after 2^32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct GroupId {
     pub(crate) index: u32,

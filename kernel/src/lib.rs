@@ -34,8 +34,8 @@
 //!
 //! # The data path
 //!
-//! This is the path of one read, from `spawn` to `join`, with the files in the order in which it
-//! passes them.
+//! This is the path of a task that reads from a socket, from `spawn` to `join`, with the files in
+//! the order in which their code runs.
 //!
 //! ```text
 //!   spawn(future) ─▶ spawn.rs ─▶ core/life.rs  admit: a cell of the table, queued
@@ -46,7 +46,7 @@
 //!                    │ future polls the leaf       │ Ready: finish        │ wake
 //!                    ▼                             ▼                      │ (core/state.rs)
 //!             io/point.rs    try to read;        core/life.rs  keep the   │
-//!             wait/point.rs  would block:          output, tell the group,│
+//!             wait/point.rs  would block:          output, inform group,  │
 //!                    │       cancelled? else       wake the joiners ──────┤
 //!                    ▼       park                   │                     │
 //!             parts/reactor  which task waits       ▼                     │
@@ -55,17 +55,18 @@
 //!             run/idle.rs    no task is ready: sleep in the poll; event ──┘
 //! ```
 //!
-//! A cancellation takes the same path. `task.cancel()` (`wait/join.rs`) sets the cancel request of
-//! the task's scope (`core/cancel.rs`) and wakes its leaves. When a leaf is polled again, it tries
-//! its operation first. If that would still park, the leaf returns the error (`wait/point.rs`).
+//! A cancellation takes the same path. `task.cancel()` (`wait/cancel.rs`) stores a cancel request
+//! in the root scope of the task (`core/cancel.rs`) and wakes the task. When a parked leaf is
+//! polled again, it tries its operation first. If the operation would still block, the leaf returns
+//! the error (`wait/point.rs`).
 //!
 //! | folder | holds |
 //! |---|---|
 //! | `parts/` | data structures: lists, timers, ready queue, scopes, mailbox, reactor |
-//! | `task/` | a task between its polls: state, body, cell, and the table of all tasks |
-//! | `core/` | the state of a kernel, with the six invariants, and each small step on it |
+//! | `task/` | the stored form of a task: state, body, cell, and the table of all tasks |
+//! | `core/` | the state of a kernel, with the six invariants, and the small operations on it |
 //! | `run/` | the run loop, the idle kernel, start and shutdown |
-//! | `wait/` | the cancel point, the wait queue, and the kernel's own leaves |
+//! | `wait/` | the cancel point, the wait on a queue, and the kernel's own leaves |
 //! | `scope/` | timeouts and shields |
 //! | `io/` | registrations of sources, and the leaf on one |
 //! | `group/` | task groups |
@@ -80,7 +81,7 @@
 //!
 //! # kernel::run(async || {
 //! let task = kernel::spawn(async { Ok::<_, kernel::TaskCancelled>(1) });
-//! std::thread::spawn(move || task.id()); // a handle stays on its kernel's thread; use `handle()`
+//! std::thread::spawn(move || task.id()); // a `Task` is not `Send`; use `handle()`
 //! # });
 //! ```
 //!
@@ -105,7 +106,8 @@
 //! # What it deliberately does not do
 //!
 //! It has no `unsafe`, no `Send` tasks and no work stealing: to use a second core, run a second
-//! kernel on a second thread. It has no signals, thread pool or processes yet.
+//! kernel on a second thread. It has no signals and no processes yet. It has threads for blocking
+//! calls only ([`on_thread`]).
 
 pub use crate::core::inspect::{ParkedAt, TaskInfo, TaskState, current_task, tasks};
 pub use crate::core::report::{Failure, ProgramCode, Report};

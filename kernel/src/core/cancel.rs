@@ -3,17 +3,17 @@
 //! A cancelled scope stores the `cancel_seq` of its cancellation, a number from a counter of the
 //! kernel, and a *pending* flag. While a task is polled, the kernel publishes the **ambient** of
 //! the innermost scope that is being polled: the greatest `cancel_seq`, and whether any scope is
-//! pending, over all scopes from there outward up to a shield. A leaf that would park for the first
-//! time remembers the value of the counter. From then on:
+//! pending, over all scopes from there outward up to a shield. A leaf that is about to park for the
+//! first time stores the value of the counter. At every poll in which the leaf would park:
 //!
 //! - If the ambient is pending, the leaf returns the error, and the flag of the *outermost* pending
 //!   scope is cleared. Delivered means returned (C3): the flag stays set until a leaf has returned
 //!   the error.
-//! - If the `cancel_seq` of the ambient is greater than the value that the leaf remembered, the
-//!   leaf was parked when the cancellation came. It returns the error too, even if another leaf has
-//!   cleared the flag (C2).
-//! - Otherwise the leaf parks. A leaf made after the delivery remembers a value that is not less
-//!   than the `cancel_seq` (C4).
+//! - If the `cancel_seq` of the ambient is greater than the value that the leaf has stored, the
+//!   leaf was parked when the cancellation was requested. It returns the error too, even if another
+//!   leaf has cleared the flag (C2).
+//! - Otherwise the leaf parks. A leaf that is made after the delivery stores a value that is not
+//!   less than the `cancel_seq`, so it is not cancelled again (C4).
 //!
 //! Source: the level-cancelled scopes of trio, made edge-triggered by the counter. The design
 //! started from the two flags that curio keeps for each task.
@@ -46,8 +46,8 @@ impl Core {
         self.wake_foreign_below(record, child);
     }
 
-    /// Cancels an inner scope because its deadline has passed or its group failed. A shield is
-    /// opened instead.
+    /// Cancels an inner scope because its deadline has passed or its group failed. If the scope is
+    /// a shield, its time limit has passed: the shield ends.
     pub(crate) fn cancel_scope(&self, key: u32, reason: CancelReason) {
         let cancel_seq = self.next_cancel_seq();
         let (task, record, child, wakers) = {
@@ -82,8 +82,9 @@ impl Core {
         }
     }
 
-    /// A shield with a time limit has ended: the cancellation that it held back reaches every leaf
-    /// that is parked in it now, also a leaf that parked after the cancellation came.
+    /// Makes the cancellation that an ended shield has held back due for every leaf in it. The
+    /// shield gets a new `cancel_seq`, so that this includes leaves that parked after the
+    /// cancellation was requested.
     fn let_through(&self, scopes: &mut Scopes, shield: u32, cancel_seq: u64) {
         let task = scopes.scopes[shield as usize].task;
         let mut held_back = None;
@@ -112,8 +113,8 @@ impl Core {
         }
     }
 
-    /// Wakes the foreign wakers of the leaves below these list heads. The other leaves are woken
-    /// with their task.
+    /// Wakes the foreign wakers of the leaves below these list heads. The caller wakes the task,
+    /// and so the leaves with the task's own waker.
     #[inline]
     fn wake_foreign_below(&self, first_record: u32, first_child: u32) {
         if first_record != NONE || first_child != NONE {
@@ -122,15 +123,15 @@ impl Core {
         }
     }
 
-    /// Whether a leaf that would park must return the error instead. `since` is the counter when
-    /// the leaf first parked, 0 if it has not parked.
+    /// Whether a leaf that would park must return the error instead. `since` is the value of the
+    /// counter when the leaf first parked; 0 if it has not parked.
     pub(crate) fn due(&self, since: u64) -> bool {
         let ambient = current::ambient();
         ambient.pending || (since != 0 && ambient.cancel_seq > since)
     }
 
-    /// Makes the error for a leaf that is due, and marks the outermost scope that concerns the leaf
-    /// as delivered.
+    /// Makes the error for a leaf for which [`due`](Self::due) is true. Marks the cancellation of
+    /// the outermost scope that is due for the leaf as delivered.
     pub(crate) fn deliver(&self, since: u64) -> TaskCancelled {
         let ambient = current::ambient();
         if ambient.scope == NONE {
@@ -143,7 +144,7 @@ impl Core {
         self.deliver_in(since)
     }
 
-    /// The same inside a scope.
+    /// `deliver` for a leaf in an inner scope.
     #[inline(never)]
     fn deliver_in(&self, since: u64) -> TaskCancelled {
         let running = self.with_running(TaskRef::clone);
@@ -192,7 +193,8 @@ impl Core {
         TaskCancelled::new(reason)
     }
 
-    /// The same for a task that awaits its own end. Shields do not hold this back.
+    /// `deliver` for a task that cancels itself and awaits its own end. Shields do not hold this
+    /// back.
     pub(crate) fn deliver_to_oneself(&self, cell: &TaskRef) -> TaskCancelled {
         let mut scopes = self.scopes.borrow_mut();
         let mut at = current::ambient().scope;
@@ -206,7 +208,7 @@ impl Core {
         TaskCancelled::new(reason)
     }
 
-    /// The reason of the outermost pending cancellation of the running task, through shields (for
+    /// The outermost pending cancellation of the running task, also if a shield holds it back (for
     /// `check_cancellation`).
     pub(crate) fn peek(&self) -> Option<TaskCancelled> {
         let cell = self.with_running(TaskRef::clone)?;
@@ -275,9 +277,9 @@ impl Core {
         scopes.scopes[key as usize].within(key, outer)
     }
 
-    /// Removes a scope. `passing`: its body ended in an error that carries the delivered
-    /// cancellation outward. Otherwise the timeouts whose expiry was swallowed inside become
-    /// pending again (T5).
+    /// Removes a scope. `passing`: the body of the scope has returned an error that carries the
+    /// delivered cancellation outward. If it has not, it has swallowed the error. Then each outer
+    /// timeout whose expiry was delivered inside the scope becomes pending again (T5).
     pub(crate) fn close_scope(&self, key: u32, passing: bool) {
         let mut scopes = self.scopes.borrow_mut();
         let cell = self.find(scopes.scopes[key as usize].task);
@@ -302,7 +304,7 @@ impl Core {
         }
     }
 
-    /// A scope of `task` has changed, so copies of the ambient are stale.
+    /// Marks copies of the ambient as stale, because a scope of `task` has changed.
     fn changed(&self, task: TaskId) {
         self.ambient_version.set(self.ambient_version.get() + 1);
         if self.running_id() == Some(task) {
@@ -310,7 +312,8 @@ impl Core {
         }
     }
 
-    /// A scope around the leaf that is being polled has changed: computes the ambient again.
+    /// Computes the ambient again, because a scope around the leaf that is being polled has
+    /// changed.
     pub(crate) fn refresh(&self) {
         self.ambient_version.set(self.ambient_version.get() + 1);
         self.publish(current::ambient().scope);
@@ -318,15 +321,16 @@ impl Core {
 
     /// Computes the ambient of `scope` and publishes it.
     pub(crate) fn publish(&self, scope: u32) {
-        // Another kernel may hide this one. It refreshes the ambient when it leaves (`Entered`).
+        // If another kernel is current, the published ambient is that of its task. The ambient of
+        // this kernel is refreshed when `Entered` is dropped.
         if current::is_current(self) {
             current::set_ambient(self.ambient_of(scope));
         }
     }
 
-    /// Goes outward only to the first scope whose stored ambient is valid, and stores the ambient
-    /// of each scope on the way back. So leaving nested scopes one after the other visits each of
-    /// them once.
+    /// Computes the ambient of `scope`. Walks outward only to the first scope whose cached ambient
+    /// is valid, and caches the ambient of each scope on the way back. So leaving nested scopes one
+    /// after the other visits each of them once.
     fn ambient_of(&self, scope: u32) -> Ambient {
         let ambient_version = self.ambient_version.get();
         let mut scopes = self.scopes.borrow_mut();
@@ -359,8 +363,8 @@ impl Core {
         ambient
     }
 
-    /// A cancelled task is parked where no leaf of Curium's can deliver the cancellation. If it is
-    /// still parked there in a second, this is reported (C9).
+    /// Watches a cancelled task that is parked in no leaf of Curium's, so that nothing can deliver
+    /// the cancellation. If this is still so a second later, it is reported (C9).
     pub(crate) fn watch_foreign(&self, cell: &TaskRef) {
         if cell.flags.replace(Flags::WATCHED, true) {
             return;

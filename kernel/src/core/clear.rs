@@ -1,5 +1,5 @@
-//! Ends of a task other than a return of its future (abort, panic, refusal), and what is cleared
-//! after every end.
+//! Ends of a task other than a return of its future (abort, panic, spawn in a closed kernel), and
+//! the data that is cleared after every end.
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
 
 impl Core {
-    /// Aborts a new task before its first poll, because the kernel is closed.
+    /// Ends a new task before its first poll, because the kernel is closed.
     #[cold]
     #[inline(never)]
     pub(super) fn refuse(&self, cell: &TaskRef) {
@@ -33,7 +33,7 @@ impl Core {
         }
     }
 
-    /// The poll of a task has panicked. Its future is dropped here, after the unwinding.
+    /// Ends a task whose poll has panicked. Its future is dropped here, after the unwinding.
     pub(crate) fn panicked(&self, cell: &TaskRef, payload: Box<dyn Any + Send>) {
         self.clear_body(cell);
         cell.set_panic(Panic::new(payload));
@@ -63,8 +63,8 @@ impl Core {
         }
     }
 
-    /// Drops a body. Bodies that its destructor wants to drop in turn are dropped after it, not
-    /// inside it, so that ten thousand nested groups do not overflow the stack.
+    /// Drops a body. If its destructor ends further tasks, their bodies are queued and dropped
+    /// after it, not inside it, so that ten thousand nested groups do not overflow the stack.
     pub(super) fn drop_queued(&self, body: Pin<Box<dyn Body>>) {
         self.pending_drops.borrow_mut().push(body);
         if self.dropping.replace(true) {
@@ -80,7 +80,7 @@ impl Core {
         self.dropping.set(false);
     }
 
-    /// Clears what an ended task has left.
+    /// Drops the data that an ended task has left in its cell and its chunk.
     #[inline(never)]
     pub(super) fn clear_away(&self, cell: &TaskRef) {
         let taken = cell.flags.any(Flags::TAKEN);
@@ -121,7 +121,7 @@ impl Core {
         self.guarded(ProgramCode::Destructor, move || drop(value));
     }
 
-    /// Runs code of a program. A panic is reported as one of `code` and does not propagate.
+    /// Runs code of a program. A panic is reported as a panic of `code` and does not propagate.
     pub(crate) fn guarded(&self, code: ProgramCode, f: impl FnOnce()) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
             let panic = Panic::new(payload);

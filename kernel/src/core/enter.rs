@@ -13,10 +13,10 @@ pub(crate) struct Entered {
 }
 
 impl Entered {
-    /// Makes `core` current. Only `Kernel` and `Core::abort` do this, and `Kernel::run` refuses to
-    /// run when another kernel is current. But a kernel may be dropped inside another one. Then
-    /// `outer` keeps the other kernel, and the waker and the ambient of its current poll are hidden
-    /// meanwhile.
+    /// Makes `core` current. Only `Kernel` and `Core::abort` do this. `Kernel::run` refuses to run
+    /// when another kernel is current. But a kernel may be dropped, or a task of it aborted, while
+    /// another kernel is current. Then this value keeps the other kernel, and the waker and the
+    /// ambient of its current poll, until it is dropped.
     pub(crate) fn new(core: &Rc<Core>) -> Self {
         let outer = swap(Some(core.clone()));
         CONTEXT.with(|context| {
@@ -34,11 +34,11 @@ impl Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        // This may drop the last reference to the kernel, so it is done outside the borrow of the
-        // thread-local.
+        // `inner` may be the last reference to its kernel, so it is dropped below, outside the
+        // borrow of the thread-local.
         let inner = swap(self.outer.take());
         CONTEXT.with(|context| context.offer(self.waker, self.ambient));
-        // The hidden task may have been cancelled meanwhile.
+        // The polled task of the outer kernel may have been cancelled in between.
         let outer = try_with(Rc::clone);
         if let Some(outer) = outer {
             outer.refresh();

@@ -1,4 +1,4 @@
-//! Information about the tasks of a kernel, as the monitor shows it.
+//! Information about the tasks of a kernel, for programs, the monitor and reports.
 
 use std::fmt;
 use std::panic::Location;
@@ -24,7 +24,7 @@ pub enum TaskState {
     /// Parked in a leaf of this kind, as in `SLEEP` or `EVENT_WAIT`. If it is parked in several
     /// leaves, this is one of them.
     Parked(&'static str),
-    /// Parked, but in no leaf of Curium's, so no cancellation reaches it there.
+    /// Parked, but in no leaf of Curium's, so no cancellation can be delivered.
     Foreign,
     /// Ended; a handle still holds its outcome.
     Ended,
@@ -48,9 +48,10 @@ impl fmt::Display for TaskState {
 pub struct ParkedAt {
     /// The kind of leaf, as in `SLEEP`.
     pub kind: &'static str,
-    /// The file and line of the program that called the leaf.
+    /// The file and line of the call that made the leaf.
     pub site: &'static Location<'static>,
-    /// The time at which it parked, as of that turn of the run loop.
+    /// The time at which it parked. It may be slightly early, because the run loop does not read
+    /// the clock for each task.
     pub since: Instant,
 }
 
@@ -58,7 +59,7 @@ pub struct ParkedAt {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct TaskInfo {
-    /// The name of the task within its kernel.
+    /// The id of the task, unique in its kernel.
     pub id: TaskId,
     /// The task that spawned it. That task may have ended since.
     pub parent: Option<TaskId>,
@@ -79,7 +80,7 @@ pub struct TaskInfo {
 }
 
 impl TaskInfo {
-    /// The place where it is parked, if it is parked. Of several leaves, the first.
+    /// The source location where it is parked, if it is parked. Of several leaves, the first.
     pub fn site(&self) -> Option<&'static Location<'static>> {
         self.parked.first().map(|leaf| leaf.site)
     }
@@ -119,7 +120,7 @@ impl fmt::Display for TaskList<'_> {
 }
 
 impl TaskRef {
-    /// The record of the leaf in its slot, if it is valid.
+    /// The record in the slot of the task, if it is valid.
     pub(crate) fn parked(&self) -> Option<Parked> {
         let polled = self.core().running.get() == self.id() && current::has_recorded();
         let there = polled || self.flags.any(Flags::PARKED);
@@ -166,7 +167,7 @@ impl Core {
         leaves
     }
 
-    /// Whether it is parked in no leaf of Curium's.
+    /// Whether the task is parked in no leaf of Curium's.
     pub(crate) fn has_no_leaf(&self, cell: &TaskRef) -> bool {
         cell.parked().is_none() && self.leaves(cell).is_empty()
     }
@@ -200,7 +201,7 @@ impl Core {
 
     pub(crate) fn live_cells(&self) -> Vec<TaskRef> {
         if self.live() == 0 {
-            // The cells of thousands of ended tasks may still be occupied.
+            // Skips a walk over the cells of ended tasks, of which there may be thousands.
             return Vec::new();
         }
         let mut cells: Vec<_> =

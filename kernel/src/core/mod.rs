@@ -1,4 +1,4 @@
-//! The state of a kernel, and each small step on it.
+//! The state of a kernel, and the small operations on it.
 
 pub(crate) mod cancel;
 mod clear;

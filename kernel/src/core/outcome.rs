@@ -1,4 +1,4 @@
-//! The outcome of an ended task. It is kept while it has holders, and taken once.
+//! The outcome of an ended task. It is kept while the task has holders, and can be taken once.
 
 use std::rc::Rc;
 
@@ -26,7 +26,8 @@ pub(crate) fn take_outcome<T: 'static, E: 'static>(cell: &TaskRef) -> Result<T, 
     }
 }
 
-/// Keeps the cell of an ended task, and so its outcome, from being reused.
+/// A holder of a task: while it exists, the cell of the task is not reused, and its outcome is
+/// kept.
 pub(crate) struct Hold(TaskRef);
 
 impl Hold {

@@ -1,7 +1,7 @@
-//! Owners of tasks beside the kernel: the interface of the kernel to groups.
+//! Owners of tasks: the interface of the kernel to groups.
 //!
-//! The kernel informs an owner about its tasks and knows nothing else of it. The calls are dynamic
-//! and out of line: a plain task has no owner and makes none.
+//! The kernel calls the methods of [`Owner`] and depends on nothing else of a group. The calls are
+//! dynamic and out of line, because most tasks have no owner and make none.
 
 use std::rc::Rc;
 
@@ -14,17 +14,17 @@ use crate::parts::list::shrink_slab;
 use crate::task::cell::TaskEnd;
 
 pub(crate) trait Owner {
-    /// Takes a new task in. Returns the reason if the task must be cancelled at once.
+    /// Adds a new task. Returns a reason if the task must be cancelled at once.
     fn adopt(&self, core: &Core, task: &TaskRef, daemon: bool) -> Option<CancelReason>;
 
-    /// A task of this owner has ended.
+    /// Called when a task of this owner has ended.
     fn ended(&self, core: &Core, task: &TaskRef, end: TaskEnd);
 
-    /// A task of this owner that had received a cancellation was joined.
+    /// Called when a `join` has returned the outcome of a task of this owner that was cancelled.
     fn told(&self, core: &Core, task: &TaskRef);
 }
 
-/// All owners of a kernel, by name.
+/// All owners of a kernel, by id.
 #[derive(Default)]
 pub(crate) struct Owners {
     owners: Slab<(GroupId, Rc<dyn Owner>)>,
@@ -41,14 +41,14 @@ impl Owners {
         self.owners.len()
     }
 
-    /// The owner of that name, until it is removed.
+    /// The owner with that id, until it is removed.
     #[inline]
     pub(crate) fn get(&self, id: GroupId) -> Option<&Rc<dyn Owner>> {
         let (named, owner) = self.owners.get(id.index as usize)?;
         (*named == id).then_some(owner)
     }
 
-    /// Adds the owner that `make` makes for a new name.
+    /// Adds the owner that `make` makes for a new id.
     pub(crate) fn add<O: Owner + 'static>(&mut self, make: impl FnOnce(GroupId) -> O) -> Rc<O> {
         self.opened = self.opened.wrapping_add(1);
         let entry = self.owners.vacant_entry();
@@ -72,7 +72,7 @@ impl Core {
         self.owners.borrow().get(task.group()).cloned()
     }
 
-    /// A task that has or had an owner has ended.
+    /// Informs the owner of a task, if the owner still exists, that the task has ended.
     #[inline(never)]
     pub(crate) fn owned_ended(&self, task: &TaskRef, end: TaskEnd) {
         if let Some(owner) = self.owner_of(task) {
@@ -80,7 +80,7 @@ impl Core {
         }
     }
 
-    /// A task that had received a cancellation was joined.
+    /// Informs the owner of a cancelled task that the task was joined.
     #[cold]
     pub(crate) fn tell_owner(&self, task: &TaskRef) {
         if let Some(owner) = self.owner_of(task) {

@@ -1,11 +1,12 @@
 //! FIFO wait queues with hand-over: the base of every primitive of `sync`.
 //!
-//! A release hands what it releases to the oldest waiter at once. A later caller cannot take it
-//! first, and the waiter owns it before it runs. A waiter that is then dropped passes it on
-//! (`Handoff::pass_on`); one that is cancelled keeps it (C1). Source: the parking lot of trio and
-//! `join_with_cleanup` of lilos. Waking without handing over is left out on purpose.
+//! A release hands the released value to the oldest waiter at once. A later caller cannot take it
+//! first: the waiter owns the value before its task runs. If the waiter is then dropped, it passes
+//! the value on (`Handoff::pass_on`). If it is then cancelled, it returns the value (C1). Source:
+//! the parking lot of trio and `join_with_cleanup` of lilos. There is deliberately no operation
+//! that wakes a waiter without a value.
 //!
-//! It needs no kernel: waiters may be polled by any executor on the thread.
+//! A queue needs no kernel: its waiters may be polled by any executor on the thread.
 
 use std::task::{Context, Poll};
 
@@ -34,7 +35,7 @@ impl<T> WaitQueue<T> {
         self.0.is_empty()
     }
 
-    /// How many were handed something that they have not taken or passed on yet.
+    /// The number of waiters that were handed a value and have neither taken it nor passed it on.
     pub fn handed(&self) -> usize {
         self.0.handed()
     }
@@ -46,9 +47,9 @@ impl<T> WaitQueue<T> {
         self.0.oldest_weight()
     }
 
-    /// Takes the value that was handed over to `slot`. Without one, puts the waiter at the end of
-    /// the queue, or leaves it where it is, to be woken by the waker of `cx`. `weight` is the
-    /// amount it requests, 1 for most.
+    /// Takes the value that was handed over to `slot`. If there is none, puts the waiter at the end
+    /// of the queue, or leaves it where it is if it is queued already. A later hand-over wakes the
+    /// waker of `cx`. `weight` is the amount that the waiter requests, 1 for most.
     pub fn poll_enter(&self, slot: &mut WaitSlot, weight: usize, cx: &Context<'_>) -> Poll<T> {
         self.0.poll_enter(slot, weight, cx)
     }
@@ -101,8 +102,8 @@ impl<T> Fifo<Waiter, T> {
         if stale { self.retarget(slot, at, cx) } else { Poll::Pending }
     }
 
-    /// The same for a task that polls the wait with its own waker. False: the caller must use
-    /// `poll_enter`.
+    /// `poll_enter` for a task that polls the wait with its own waker. Returns false if the caller
+    /// must use `poll_enter`.
     #[inline]
     pub(crate) fn enter_task(&self, slot: &mut WaitSlot, weight: usize, task: &TaskRef) -> bool {
         let at = slot.0;
@@ -113,7 +114,7 @@ impl<T> Fifo<Waiter, T> {
         self.list.borrow_mut().who(at).is_task(task)
     }
 
-    /// Replaces the waker of a waiter, unless it was handed something.
+    /// Replaces the waker of a waiter. If the waiter was handed a value, takes the value instead.
     #[cold]
     fn retarget(&self, slot: &mut WaitSlot, at: u32, cx: &Context<'_>) -> Poll<T> {
         let mut other = Waiter::of(cx);
@@ -140,7 +141,7 @@ impl<T> Fifo<Waiter, T> {
 
     /// See [`WaitQueue::hand_over_all`].
     pub(crate) fn hand_over_all(&self, mut value: impl FnMut() -> T) {
-        // One after the other, because waking may run foreign code that changes the queue.
+        // One after the other, because waking a foreign waker may run code that changes the queue.
         for _ in 0..self.len() {
             if self.hand_over(value()).is_err() {
                 break;

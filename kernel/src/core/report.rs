@@ -1,9 +1,9 @@
-//! Reports: what the kernel must tell a program and cannot return in a `Result`, such as failures
-//! that nothing took and tasks that do not end.
+//! Reports: messages from the kernel to the program that no `Result` can carry, such as failures of
+//! tasks that were not joined, and tasks that do not end.
 //!
 //! A report goes to the sink of the builder if there is one. Otherwise it goes to `tracing`, or to
-//! standard error if `tracing` has no subscriber for it. Reports are rare, so the text is made only
-//! when it is needed.
+//! standard error if `tracing` has no subscriber for it. [`Report::Overran`] is not written to
+//! standard error. The text of a report is made only if it is needed.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,7 +19,7 @@ use crate::task::state::Flags;
 /// Receives the reports of the kernel instead of `tracing` or standard error.
 pub(crate) type Sink = Box<dyn Fn(&Report<'_>)>;
 
-/// A message of the kernel to the program. Shown with `Display`.
+/// A message from the kernel to the program. `Display` gives its text.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Report<'a> {
@@ -37,10 +37,10 @@ pub enum Report<'a> {
     /// The shutdown waits for these tasks.
     Stuck(&'a [TaskInfo]),
     /// No task has run for the time given to [`report_hangs`](crate::Builder::report_hangs), and
-    /// only a waker could change that. These tasks are parked.
+    /// only a waker outside the kernel could make a task ready. These tasks are parked.
     Hang(&'a [TaskInfo]),
-    /// A cancelled task is parked in a future that is not Curium's, so no cancellation reaches it
-    /// there.
+    /// A cancelled task is parked in a future that is not Curium's, so the cancellation cannot be
+    /// delivered.
     Foreign(&'a TaskInfo),
     /// One poll of a task blocked the kernel for a long time.
     LongPoll {
@@ -49,7 +49,7 @@ pub enum Report<'a> {
         /// How long the poll took.
         took: Duration,
     },
-    /// The body of a timeout returned a value, but only after the deadline.
+    /// The body of a timeout returned a value after the deadline.
     Overran {
         /// The time between the deadline and the end of the body.
         by: Duration,
@@ -144,7 +144,7 @@ impl Report<'_> {
 }
 
 impl Core {
-    /// Passes a report to its receiver. If the sink panics, this report goes to standard error.
+    /// Delivers a report. If the sink panics, the report goes to standard error.
     pub(crate) fn report(&self, report: &Report<'_>) {
         if let Some(sink) = &self.settings.sink {
             let told = catch_unwind(AssertUnwindSafe(|| sink(report)));
@@ -178,7 +178,7 @@ impl Core {
                 Some(text)
             }
             None => {
-                // The body is moved out of its cell meanwhile, because the `Debug` of a program may
+                // The body is out of its cell while `Debug` runs, because code of a program may
                 // inspect the task (K9).
                 let mut text = None;
                 let mut body = cell.body.take();

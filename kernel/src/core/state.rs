@@ -1,11 +1,11 @@
-//! The state of a kernel, and the small steps on it from which everything else is built.
+//! The state of a kernel, and the small operations on it from which the rest is built.
 //!
-//! Each part is in a cell of its own, which is borrowed for a few lines at a time. Six invariants
-//! take the place of `SAFETY` comments:
+//! Each part of the state is in its own cell, which is borrowed for a few lines at a time. The
+//! kernel keeps six invariants:
 //!
 //! 1. *no user code under a kernel borrow*: no poll, drop, wake or clone of a value of a program
 //!    happens while one of these cells or the context of the thread (`current.rs`) is borrowed.
-//!    What a poll uses, the body of the task and the waker, is moved out of its cell meanwhile;
+//!    The body of a task and its waker are moved out of their cells for the time of a poll;
 //! 2. *queued at most once*, in the ready queue or the current batch: `Flags::QUEUED`;
 //! 3. *only tick runs tasks*: waking puts a task on the ready queue and nothing more;
 //! 4. *ids never lie*: see `id.rs`;
@@ -49,7 +49,7 @@ pub(crate) type Chunk = chunk::Chunk<Core>;
 /// The tasks of a kernel.
 pub(crate) type Table = table::Table<Core>;
 
-/// What waits for a task, or for what a task does.
+/// What a wait queue wakes: a task, or a foreign waker.
 pub(crate) type Waiter = waiter::Waiter<Core>;
 
 /// The settings of a kernel.
@@ -88,17 +88,17 @@ impl Settings {
 pub(crate) enum Stage {
     /// Tasks run.
     Open,
-    /// Every task was cancelled; new tasks are cancelled when they are spawned.
+    /// Every task was cancelled. A new task is cancelled when it is spawned.
     Shutdown,
-    /// The remaining tasks are dropped; a new task is dropped at once.
+    /// The remaining tasks are dropped. A new task is dropped when it is spawned.
     Closed,
 }
 
-/// The kernel that a source is registered with.
+/// The parts of a kernel that a registered source keeps, also on another thread.
 pub(crate) struct Home {
     pub(crate) remote: Arc<Remote>,
     /// The registry of the poll. A source must be deregistered from it even after the kernel is
-    /// closed, because a source remembers that it was registered.
+    /// closed. Otherwise the source refuses to be registered again.
     pub(crate) registry: Arc<mio::Registry>,
 }
 
@@ -110,7 +110,7 @@ pub(crate) struct Core {
     /// The number of tasks that have ended.
     pub(crate) ended: Cell<u64>,
     /// The task that is being polled, or `NOBODY`. Between the polls of plain tasks it may still be
-    /// the task that parked last; only kernel code that does not read it runs there
+    /// the task that parked last. Only kernel code that does not read this value runs there
     /// (`run/tick.rs`).
     pub(crate) running: Cell<TaskId>,
     pub(crate) ready: RefCell<ReadyQueue>,
@@ -125,24 +125,26 @@ pub(crate) struct Core {
     pub(crate) clock: Clock,
     tick_now: Cell<u64>,
     reactor: RefCell<Option<Reactor>>,
-    /// The value that every registration of this kernel keeps; made for the first one.
+    /// The value that every registration of this kernel keeps. Made for the first registration.
     home: RefCell<Option<Arc<Home>>>,
     remote: Arc<Remote>,
-    /// Messages that were taken out of the mailbox and are not handled yet.
+    /// Messages that were taken from the mailbox and are not handled yet.
     pub(crate) post: RefCell<Post>,
-    /// Whether there are any.
+    /// Whether `post` contains messages.
     pub(crate) post_left: Cell<bool>,
     pub(crate) stage: Cell<Stage>,
-    /// Jobs on other threads that have not finished.
+    /// Unfinished jobs on other threads for which a task waits.
     pub(crate) jobs: RefCell<HashSet<u64>>,
-    /// The waiters for the moment when no task can run (`testing::settle`).
+    /// The tasks that wait until no task can run (`testing::settle`).
     pub(crate) settlers: WaitQueue,
-    /// Bodies to drop. They are dropped one after the other, so that nesting needs no stack (G4).
+    /// Bodies to drop. They are dropped one after the other and not inside one another, so that
+    /// nested groups do not overflow the stack (G4).
     pub(crate) pending_drops: RefCell<Vec<Pin<Box<dyn Body>>>>,
     pub(crate) dropping: Cell<bool>,
-    /// Cancelled tasks that are parked in no leaf of Curium's, and when to report them.
+    /// Cancelled tasks that were parked in no leaf of Curium's, and the time to report each.
     pub(crate) foreign: RefCell<VecDeque<(u64, TaskId)>>,
-    /// How often the kernel was idle since many tasks ended; 0 when that is no longer of interest.
+    /// How often the kernel was idle since memory of ended tasks was released; 0 if nothing more is
+    /// to be released (`run/trim.rs`).
     pub(crate) idle_since_burst: Cell<u32>,
     pub(crate) grace_over: Cell<bool>,
     /// Whether the current hang was reported.
@@ -198,7 +200,7 @@ impl Core {
         &self.remote
     }
 
-    /// The counter of cancellations. A parked leaf remembers its value.
+    /// The counter of cancellations. A leaf stores its value when it parks (`core/cancel.rs`).
     pub(crate) fn cancel_seq(&self) -> u64 {
         self.cancel_seq.get()
     }
@@ -215,14 +217,14 @@ impl Core {
         usize::try_from(live).expect("tasks that live are in memory")
     }
 
-    /// The task of that name, unless its slot was freed.
+    /// The task with that id, unless its slot was freed.
     pub(crate) fn find(&self, task: TaskId) -> Option<TaskRef> {
         self.tasks.borrow().get(task)
     }
 
-    /// Runs kernel code on the task of this kernel that is being polled, if there is one. The
-    /// context of the thread refers to the same task: code that sets `running` also sets its chunk
-    /// and name there.
+    /// Runs kernel code with the task of this kernel that is being polled, if there is one. The
+    /// context of the thread refers to the same task, because code that sets `running` also sets
+    /// the chunk and the id in the context.
     pub(crate) fn with_running<R>(&self, f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
         if self.running.get() == TaskId::NOBODY { None } else { current::with_polled_task(f) }
     }
@@ -236,7 +238,7 @@ impl Core {
         self.wake_in(&self.tasks.borrow(), task);
     }
 
-    /// The same for a caller that has borrowed the table.
+    /// `wake` for a caller that has borrowed the table.
     #[inline]
     pub(crate) fn wake_in(&self, tasks: &Table, task: TaskId) {
         if tasks.flags(task).is_some_and(Flags::queue) {
@@ -251,8 +253,8 @@ impl Core {
         }
     }
 
-    /// The time of this turn of the run loop. The clock is read once for each turn, so the value is
-    /// slightly old.
+    /// The time when the clock was last read for the run loop. It is slightly old, because the
+    /// clock is not read for each poll of a task.
     pub(crate) fn tick_now(&self) -> u64 {
         self.tick_now.get()
     }
@@ -263,7 +265,6 @@ impl Core {
         now
     }
 
-    /// The time now, as an instant.
     pub(crate) fn now(&self) -> Instant {
         let now = self.clock.instant(self.clock.now());
         now.expect("a clock that has come so far has an instant")
@@ -285,12 +286,12 @@ impl Core {
         drop(waker);
     }
 
-    /// Runs kernel code on the reactor. None once the kernel is closed.
+    /// Runs kernel code with the reactor. None once the kernel is closed.
     pub(crate) fn with_reactor<R>(&self, f: impl FnOnce(&mut Reactor) -> R) -> Option<R> {
         self.reactor.borrow_mut().as_mut().map(f)
     }
 
-    /// The value by which a registration finds its kernel. None once the kernel is closed.
+    /// The value that a registration keeps. None once the kernel is closed.
     pub(crate) fn home(&self) -> Option<Arc<Home>> {
         let mut home = self.home.borrow_mut();
         if home.is_none() {

@@ -39,14 +39,14 @@ impl Core {
         }
     }
 
-    /// Forgets a registration, and wakes the waiters that are parked on it.
+    /// Removes a registration from the reactor, and wakes the waiters that are parked on it.
     pub(crate) fn forget(&self, token: mio::Token) {
         let parked = self.with_reactor(|reactor| reactor.forget(token));
         parked.into_iter().flatten().flatten().for_each(|waiter| self.wake_waiter(waiter));
     }
 }
 
-/// Wakes a foreign waker. If it panics, that is reported, and the kernel continues.
+/// Wakes a foreign waker. Inside a kernel, a panic of the waker is reported and does not propagate.
 #[inline(never)]
 pub(crate) fn wake_foreign(waker: Waker) {
     match current::try_with(Rc::clone) {
@@ -56,7 +56,8 @@ pub(crate) fn wake_foreign(waker: Waker) {
 }
 
 impl Waiter {
-    /// The task that is being polled, or else the waker of `cx`.
+    /// A waiter for the task that is being polled, if `cx` has its own waker, or else for the waker
+    /// of `cx`.
     pub(crate) fn of(cx: &Context<'_>) -> Self {
         match current::with_own_task(cx.waker(), TaskRef::clone) {
             Some(task) => Waiter::of_task(task),
@@ -64,7 +65,7 @@ impl Waiter {
         }
     }
 
-    /// Whether waking this wakes the future that is being polled.
+    /// Whether this is the waiter that [`of`](Self::of) would make of `cx`.
     pub(crate) fn is(&self, cx: &Context<'_>) -> bool {
         match self.foreign() {
             Some(waker) => waker.will_wake(cx.waker()),
@@ -72,12 +73,12 @@ impl Waiter {
         }
     }
 
-    /// Wakes. No borrow of the kernel may be held.
+    /// Wakes the task or the waker. No borrow of the kernel may be held.
     #[inline(always)]
     pub(crate) fn wake(self) {
         let (task, foreign) = self.into_parts();
         if let Some(task) = task {
-            // A later task in the same slot must not be woken.
+            // The task may have ended. A later task in the same slot must not be woken.
             if task.is_current() {
                 task.core().make_ready(&task);
             }
@@ -95,8 +96,8 @@ impl TaskRef {
             || self.any_cold().is_some_and(|rare| !rare.joiners.is_empty())
     }
 
-    /// `core` is the kernel of this task, and also that of the joiner in the chunk: a joiner in
-    /// another kernel is in the queue.
+    /// Wakes the waiters for the end of this task. `core` is the kernel of this task, and also that
+    /// of the joiner in the chunk: a task of another kernel waits in `ColdData::joiners`.
     #[inline(never)]
     pub(crate) fn wake_waiters(&self, core: &Core) {
         if let Some(joiner) = self.joiner() {

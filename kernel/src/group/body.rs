@@ -1,4 +1,4 @@
-//! The futures of a group: its body in its own scope, the wait for enough members, and `next_done`.
+//! The futures of a group: its body, polled in a scope; the wait for members; and `next_done`.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -20,17 +20,17 @@ use crate::scope::guard::ScopeGuard;
 use crate::wait::handoff::Handoff;
 use crate::wait::point::CancelPoint;
 
-/// How a body ended that did not succeed.
+/// How a body that did not succeed has ended.
 pub(crate) enum BodyFailure<E> {
     /// With an error of its own.
     Error(E),
-    /// With an error that only passes on the failure of a member.
+    /// With an error that only carries the cancellation that a failing member caused.
     CarriesCancel,
     Panic(Box<dyn Any + Send>),
 }
 
 pin_project! {
-    /// The body of a `scope`. It is polled in a scope that a failing member cancels. Its panic is
+    /// The body of a group, polled in a cancel scope that a failing member cancels. Its panic is
     /// caught, and resumed after the members have been awaited.
     pub(crate) struct GroupBody<'a, F> {
         #[pin]
@@ -39,7 +39,7 @@ pin_project! {
     }
 }
 
-/// The scope of the body. `Drop` clears the scope's key in the group.
+/// The cancel scope of the body. `Drop` clears the key of the scope in the group.
 struct BodyScope<'a> {
     scope: Option<ScopeGuard>,
     group: &'a GroupState,
@@ -104,8 +104,8 @@ where
                 scope.close(echo != CarriesCancel::No);
                 let told =
                     delivered || (echo == CarriesCancel::Yes && this.scope.group.failing.get());
-                // If the owner's own cancellation came through too, the error is not only the
-                // group's.
+                // If a cancellation from outside the group was delivered too, the error is the
+                // body's own.
                 match told && !foreign && echo != CarriesCancel::No {
                     true => Err(BodyFailure::CarriesCancel),
                     false => Err(BodyFailure::Error(error)),
@@ -122,18 +122,18 @@ where
     }
 }
 
-/// What a [`Progress`] waits for.
+/// The condition that a [`Progress`] waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Until {
     /// Enough members have ended for the group's `WaitPolicy`, or a member has failed.
     Satisfied,
     /// All members except daemons have ended.
     NobodyCounts,
-    /// All members have ended, daemons too.
+    /// All members have ended, including daemons.
     Empty,
 }
 
-/// Waits until enough members have ended.
+/// Waits until a condition on the members of a group holds.
 pub(crate) struct Progress<'a> {
     group: &'a GroupState,
     until: Until,
@@ -176,7 +176,7 @@ impl Future for Progress<'_> {
             if reached {
                 return Poll::Ready(());
             }
-            // A wake-up that comes too early is spurious: queue again.
+            // Woken before the condition holds: queue again.
             loop {
                 ready!(group.progress.poll_enter(slot, 1, cx));
             }

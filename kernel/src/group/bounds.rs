@@ -5,8 +5,8 @@ use crate::group::handle::GroupRef;
 /// What [`TaskGroup::scope`](crate::TaskGroup::scope) takes: `async |g| ..`, or
 /// `|g| async move ..`.
 ///
-/// Every such closure implements this trait. A generic function that passes its parameter on to
-/// `scope` has this trait as the bound, because `AsyncFnOnce` does not imply `FnOnce`.
+/// Every such closure implements this trait. A generic function that passes a closure on to `scope`
+/// needs this trait as the bound, because `AsyncFnOnce` does not imply `FnOnce`.
 #[diagnostic::on_unimplemented(
     message = "the body of a group is an async closure that takes the group, `async |g| {{ .. }}`, \
                and returns `Result<_, {E}>`",

@@ -1,4 +1,4 @@
-//! How a group is left: wait, tear down, await all members, and return or report the errors (G1,
+//! The end of a group: wait, tear down, await all members, and return or report the errors (G1,
 //! G3).
 
 use std::any::Any;
@@ -44,7 +44,7 @@ impl<E> TaskGroup<E>
 where
     E: From<TaskCancelled> + fmt::Debug + 'static,
 {
-    /// Waits, tears down, awaits all members, and gathers the errors.
+    /// Waits as the policy requires, tears down, awaits all members, and gathers the errors.
     pub(crate) async fn conclude<T>(
         &self,
         body: Result<T, BodyFailure<E>>,
@@ -81,7 +81,7 @@ where
 /// The result of a group's body: its value or its own error, and its panic.
 struct Ended<T, E> {
     value: Option<T>,
-    /// With the number of failures of members that came before it.
+    /// The body's own error, and the number of failures of members before it.
     own: Option<(usize, E)>,
     panic: Option<Box<dyn Any + Send>>,
 }
@@ -142,7 +142,7 @@ enum Failed<E> {
 }
 
 impl<E: fmt::Debug + 'static> Failed<E> {
-    /// The error itself. A further panic has no error and is reported.
+    /// Takes the error. `None` for a member that panicked: its panic is reported.
     fn take(self, core: &Core) -> Option<E> {
         match self {
             Failed::Own(error) => Some(error),
@@ -172,10 +172,10 @@ impl<E: fmt::Debug + 'static> Failed<E> {
                 }
             }
             Failed::Member(cell) => {
-                // The failure was not taken after all. Dropping the last holder reports it; if
-                // there are other holders, report it here. A `Debug` that joins the task during the
-                // report still finds the outcome taken, because the report moves it out of the
-                // cell.
+                // Dropping the last holder reports a failure that was not taken. If there are other
+                // holders, it is reported here. `TAKEN` is cleared only after the report, because
+                // the report moves the outcome out of the cell: a `Debug` that joins the task must
+                // find it taken.
                 if cell.holders.get() > 1 {
                     core.report_failure(&cell);
                     cell.flags.clear(Flags::FAILURE);

@@ -1,4 +1,4 @@
-//! The reference to a group that its body and its members use.
+//! A reference to a group, for its body and its members.
 
 use std::any::type_name;
 use std::fmt;
@@ -18,14 +18,14 @@ use crate::task::body::TaskOutput;
 /// `Copy`, and members may keep it and use it.
 ///
 /// To wait for one member after the other, await their handles. `next_done`, `cancel_remaining` and
-/// `join` belong to the owner of a group that [`TaskGroup::new`](crate::TaskGroup::new) made.
+/// `join` are methods of a group that was made by [`TaskGroup::new`](crate::TaskGroup::new).
 pub struct GroupRef<E> {
     kernel: u32,
     id: GroupId,
     error: PhantomData<fn() -> E>,
 }
 
-/// The group has ended: no member can be spawned in it any more.
+/// The group has ended, so no member can be spawned in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the group has ended; a task that is to outlive it must be spawned elsewhere")]
 pub struct GroupEnded;
@@ -106,7 +106,8 @@ where
         Self::way()(self.state(), future, false)
     }
 
-    /// How a future becomes a member, or a daemon, of a group that has not ended.
+    /// The function that makes a future a member, or a daemon, of a group: by the size of the
+    /// future.
     #[inline(always)]
     fn way<F>() -> fn(Open, F, bool) -> Spawned<F, E>
     where

@@ -1,4 +1,4 @@
-//! Groups: tasks that end with the block that started them.
+//! Groups: tasks that all end before the block that started them ends.
 
 pub(crate) mod body;
 pub(crate) mod bounds;

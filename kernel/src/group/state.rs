@@ -7,8 +7,8 @@
 //!     └─────────────── abandon: aborts all members ────────────┘
 //! ```
 //!
-//! Invariant *a closed group is empty*: a group leaves the kernel's table only when its last member
-//! has ended, or in `abandon`, which then drops every member's future at once.
+//! Invariant *a closed group is empty*: a group is removed from the kernel only when its last
+//! member has ended, or in `abandon`, at any stage, which then drops the future of every member.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -25,10 +25,10 @@ use crate::parts::list::{ListLinks, NONE};
 use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
 
-/// How long leaving a group waits. After that, the remaining members are cancelled.
+/// Which members the end of a group waits for. After that, the remaining members are cancelled.
 ///
-/// A race of three, with [`scope_with`](crate::TaskGroup::scope_with): the first success counts,
-/// and the others are cancelled and awaited.
+/// A race of three members, with [`scope_with`](crate::TaskGroup::scope_with): when the first has
+/// succeeded, the others are cancelled and awaited.
 ///
 /// ```
 /// use curium::prelude::*;
@@ -73,8 +73,8 @@ pub enum WaitPolicy {
     None,
 }
 
-/// Which member ended, and how. Take its value through its handle, by [`join`](crate::Task::join):
-/// it waits no longer. The error of a member that failed may be the group's already.
+/// Which member ended, and how. Take its value through its handle, by [`join`](crate::Task::join),
+/// which returns at once. The group may already have taken the error of a member that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemberEnd {
@@ -97,32 +97,33 @@ pub(crate) struct GroupState {
     pub(crate) id: GroupId,
     pub(crate) wait: WaitPolicy,
     pub(crate) stage: Cell<GroupStage>,
-    /// The youngest member, the head of the list of members. The list links lead from each member
-    /// to the next older one.
+    /// The youngest member, which is the head of the list of members. The list goes from each
+    /// member to the next older one.
     youngest: Cell<u32>,
     /// The number of members that have not ended, without daemons.
     pub(crate) counted: Cell<usize>,
     daemons: Cell<usize>,
-    /// A failure of a member has cancelled the group.
+    /// The failure of a member has cancelled the group.
     pub(crate) failing: Cell<bool>,
     any_ended: Cell<bool>,
     pub(crate) succeeded: Cell<bool>,
-    /// The members whose failures belong to the group, in the order in which they ended. The group
-    /// holds each of them.
+    /// The members whose failures the group will take, in the order in which they ended. The group
+    /// is a holder of each.
     pub(crate) failed: RefCell<Vec<TaskRef>>,
     /// The members that have ended and that `next_done` has not returned yet. `None` for a group
     /// that has no `next_done`.
     pub(crate) ended: Option<RefCell<VecDeque<MemberEnd>>>,
-    /// The tasks that are parked in `next_done`. They get `None` when no member is left.
+    /// The tasks that are parked in `next_done`. They are handed `None` when all members except
+    /// daemons have ended.
     pub(crate) asking: WaitQueue<Option<MemberEnd>>,
-    /// The tasks that are parked until enough members have ended.
+    /// The tasks that are parked in a `Progress`.
     pub(crate) progress: WaitQueue,
-    /// The scope of the body; `NONE` when the body is not running.
+    /// The key of the body's cancel scope; `NONE` if the body has not begun or has ended.
     pub(crate) body: Cell<u32>,
 }
 
 impl GroupState {
-    /// The reason for which a member that is spawned now starts cancelled, if it does.
+    /// If a member that is spawned now must start cancelled, the reason for that.
     pub(crate) fn tear_down_reason(&self) -> Option<CancelReason> {
         match self.stage.get() {
             GroupStage::Draining(reason) => Some(reason),
@@ -130,7 +131,7 @@ impl GroupState {
         }
     }
 
-    /// The group as the owner of a new member.
+    /// The group as the owner of a new member, unless it is closed.
     pub(crate) fn unless_closed(&self) -> Result<&dyn Owner, GroupEnded> {
         match self.stage.get() {
             GroupStage::Closed => Err(GroupEnded),
@@ -220,8 +221,8 @@ impl GroupState {
         }
         let down = self.failing.get() || self.stage.get() != GroupStage::Open;
         let failed = matches!(end, TaskEnd::Failed | TaskEnd::Panicked);
-        // If the group is being torn down anyway, the failed cleanup of a cancelled member is kept.
-        // If only that member was cancelled, its failed cleanup is not a failure of the group (C6).
+        // A member that was cancelled and whose cleanup failed: the failure is kept if the group is
+        // being torn down. If only that member was cancelled, it is no failure of the group (C6).
         if !cell.flags.any(Flags::FAILURE) || !(failed || down) {
             return;
         }
@@ -259,7 +260,7 @@ impl GroupState {
         }
     }
 
-    /// Removes the group from the table. After this no member can be spawned in it.
+    /// Removes the group from the kernel. After this no member can be spawned in it.
     pub(crate) fn close(&self, core: &Core) {
         if self.stage.replace(GroupStage::Closed) != GroupStage::Closed {
             let closed = core.owners.borrow_mut().remove(self.id);
@@ -301,8 +302,8 @@ impl Owner for GroupState {
         self.tear_down_reason()
     }
 
-    /// Handles the end of a member: counts it, keeps its failure, and cancels or wakes others if
-    /// the rules say so (G2, G5).
+    /// Handles the end of a member: counts it, and keeps its failure. Cancels the group and wakes
+    /// waiting tasks where G2 and G5 require it.
     fn ended(&self, core: &Core, cell: &TaskRef, end: TaskEnd) {
         self.leave(core, cell);
         if !cell.flags.any(Flags::DAEMON) {
@@ -318,10 +319,11 @@ impl Owner for GroupState {
         }
     }
 
-    /// Called when a task has joined a member that was cancelled with its group. If that task is
-    /// the body, the body knows of the failure now, and an error that it returns because of it only
-    /// carries the cancellation (G3). The body's own cancellation stays pending, because no leaf
-    /// has returned it (C3).
+    /// Called when a task has joined a cancelled member. If the member was cancelled because the
+    /// group failed, and the task runs the body, then the `join` has returned that cancellation to
+    /// the body. It counts as delivered to the body's scope, so an error of the body that carries
+    /// it is not an error of its own (G3). The scope stays pending, because no leaf has returned
+    /// its cancellation (C3).
     fn told(&self, core: &Core, cell: &TaskRef) {
         if cell.cancel_request().is_none_or(|asked| asked.reason != CancelReason::GroupFailed) {
             return;

@@ -1,6 +1,6 @@
-//! Groups: tasks that end with the block that started them.
+//! Groups: tasks that all end before the block that started them ends.
 //!
-//! When a group is left, on every path, no member is alive (G1). If the group ends with success,
+//! When a group has ended, on every path, all its members have ended (G1). If it ends with success,
 //! with an error or by a cancellation of its owner, the remaining members are cancelled together
 //! and awaited. If it is dropped before its end, their futures are dropped. Source: trio's nursery,
 //! curio's `TaskGroup`, eio's switch. The bookkeeping is in `group/state.rs`.
@@ -25,12 +25,12 @@ use crate::task::body::TaskOutput;
 use crate::wait::handoff;
 use crate::wait::in_kernel::InKernel;
 
-/// A group of tasks that ends as one.
+/// A group of tasks that are cancelled and awaited together.
 ///
 /// The usual form is [`TaskGroup::scope`]. For a group that lives longer than a block, make one
 /// with [`TaskGroup::new`] and end it with [`join`](TaskGroup::join). A group that is dropped
-/// without `join` drops its members' futures, without a chance to clean up. A `?` between `new` and
-/// `join` does that, too.
+/// without `join` drops its members' futures, without a chance to clean up. A `?` that returns
+/// between `new` and `join` drops the group in this way.
 ///
 /// ```
 /// use curium::kernel::{self, TaskCancelled, TaskGroup, sleep};
@@ -52,8 +52,8 @@ use crate::wait::in_kernel::InKernel;
 /// # Ok::<(), TaskCancelled>(())
 /// ```
 ///
-/// Members own what they use. They may outlive the function that spawned them, though not the
-/// group, so a member that borrows does not compile. Move the value in, or share it with `Rc`.
+/// A member may outlive the function that spawned it, though not the group. So it must own what it
+/// uses: a member that borrows does not compile. Move the value in, or share it with `Rc`.
 ///
 /// ```compile_fail,E0597
 /// # use curium::kernel::{self, TaskCancelled, TaskGroup};
@@ -84,7 +84,7 @@ where
     /// cancellation of this task, cancels the members. In every case, all members have ended when
     /// this returns. A member that uses the group captures `g`, which is `Copy`.
     ///
-    /// Members return `Result<_, E>`, or `()` if they cannot fail. `task.await` gives their values.
+    /// Members return `Result<_, E>`, or `()` if they cannot fail. `task.await` gives the value.
     ///
     /// `body` is an async closure, `async |g| ..`, which may borrow, or a closure that returns a
     /// future, `|g| async move ..`. As the last expression of a function, this call takes the error
@@ -130,7 +130,7 @@ where
     ///
     /// # Panics
     ///
-    /// When polled outside a kernel. The panic of a member or of the body goes on here after all
+    /// When polled outside a kernel. The panic of a member or of the body is resumed after all
     /// members have ended.
     #[track_caller]
     pub fn scope<T, B>(body: B) -> impl Future<Output = Result<T, E>>
@@ -140,8 +140,8 @@ where
         Self::scope_with(WaitPolicy::All, body)
     }
 
-    /// [`scope`](TaskGroup::scope) that waits only as `wait` says and then cancels the remaining
-    /// members. It fails and panics as `scope` does.
+    /// Like [`scope`](TaskGroup::scope), but waits as `wait` specifies, and then cancels the
+    /// remaining members. It fails and panics as `scope` does.
     ///
     /// # Cancellation
     ///
@@ -158,12 +158,12 @@ where
         })
     }
 
-    /// [`scope`](TaskGroup::scope) that returns every error, in the order in which they occurred.
-    /// It panics as `scope` does.
+    /// Like [`scope`](TaskGroup::scope), but returns every error, in the order in which they
+    /// occurred. It panics as `scope` does.
     ///
     /// # Errors
     ///
-    /// All errors of the members and the body. A body that only passes on the cancellation that a
+    /// All errors of the members and the body. A body that only returns the cancellation that a
     /// failing member caused adds no error.
     ///
     /// # Cancellation
@@ -191,7 +191,7 @@ where
         TaskGroup::with(WaitPolicy::All)
     }
 
-    /// A group that is not bound to a block and waits as `wait` says.
+    /// A group that is not bound to a block and waits as `wait` specifies.
     ///
     /// # Panics
     ///
@@ -226,8 +226,8 @@ where
         must(Self::way()(self, future, false))
     }
 
-    /// Spawns a member that the group does not wait for. It does not count, its failure is only
-    /// reported, and it is cancelled when the group ends.
+    /// Spawns a member that the group does not wait for. [`len`](TaskGroup::len) does not count it,
+    /// its failure is only reported, and it is cancelled when the group ends.
     ///
     /// # Panics
     ///
@@ -257,7 +257,7 @@ where
         Self::way()(self, future, false)
     }
 
-    /// How a future becomes a member, or a daemon.
+    /// The function that makes a future a member, or a daemon: by the size of the future.
     #[inline(always)]
     fn way<F>() -> fn(&Self, F, bool) -> Spawned<F, E>
     where
@@ -286,8 +286,8 @@ where
         Ok(Task::of(self.core.admit(future, group)))
     }
 
-    /// Waits as the group's `WaitPolicy` says, cancels the remaining members, and ends the group. A
-    /// second call does nothing.
+    /// Waits as the `WaitPolicy` of the group specifies, cancels the remaining members, and ends
+    /// the group. A second call does nothing.
     ///
     /// # Errors
     ///
@@ -301,15 +301,15 @@ where
     ///
     /// # Panics
     ///
-    /// The panic of a member goes on here after all members have ended.
+    /// The panic of a member is resumed after all members have ended.
     #[track_caller]
     pub fn join(&self) -> impl Future<Output = Result<(), E>> + '_ {
         let site = Location::caller();
         async move { self.conclude(Ok(()), site, false).await.map_err(|errors| errors.first) }
     }
 
-    /// [`join`](TaskGroup::join) that returns every error, in the order in which they occurred. It
-    /// panics as `join` does.
+    /// Like [`join`](TaskGroup::join), but returns every error, in the order in which they
+    /// occurred. It panics as `join` does.
     ///
     /// # Cancellation
     ///
@@ -320,9 +320,9 @@ where
     }
 
     /// Waits for the next member to end, and returns which one and how, in the order of ending;
-    /// `None` when all have ended. A member that is being joined goes to its joiner and not here.
-    ///
-    /// A failure of a member while a task waits here goes to that task, and not to the group.
+    /// `None` when all have ended. A member that a task joins is not returned here. If a member
+    /// fails while a task waits in `next_done`, that task gets the failure, and the group does not
+    /// fail.
     ///
     /// # Errors
     ///
@@ -330,7 +330,7 @@ where
     ///
     /// # Cancellation
     ///
-    /// No end is lost: the next call returns it.
+    /// Nothing is lost: the next call returns the end of that member.
     #[track_caller]
     pub fn next_done(&self) -> impl Future<Output = Result<Option<MemberEnd>, TaskCancelled>> + '_ {
         handoff::Wait::new("NEXT_DONE", NextDone { group: &self.state })
@@ -341,7 +341,7 @@ where
     ///
     /// # Errors
     ///
-    /// [`TaskCancelled`], also if a member calls this: it then cancels its caller too.
+    /// [`TaskCancelled`], also if a member calls this, because it then cancels its caller too.
     ///
     /// # Cancellation
     ///

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::parts::reactor::Direction;
 
-/// A second task tried to wait for a direction for which another task waits.
+/// Another task already waits for this direction of the source.
 #[derive(Debug, thiserror::Error)]
 #[error("another task already waits to {0} here; a handle has one reader and one writer at a time")]
 struct Busy(&'static str);
@@ -14,7 +14,7 @@ struct Busy(&'static str);
 #[error("this handle is closed")]
 struct Closed;
 
-/// The handle is in use in another kernel.
+/// A task of another kernel is parked on the source.
 #[derive(Debug, thiserror::Error)]
 #[error("a task of another kernel is parked on this handle; it can move only while none is parked")]
 struct Elsewhere;

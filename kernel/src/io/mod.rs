@@ -3,7 +3,7 @@
 //! `net` is built on this alone, and so can sources of other crates be: any `mio::event::Source`
 //! with an operation that does not block.
 
-// `IoPoint`, `Side` and its types are for `net`, and stay hidden until their form is settled.
+// `IoPoint`, `Side` and its types are for `net`. They stay hidden while their interface may change.
 pub use self::point::IoPoint;
 pub use self::registration::{Io, Registration};
 pub use self::side::{Side, ToRead, ToWrite};

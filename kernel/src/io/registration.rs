@@ -1,12 +1,9 @@
-//! Registrations: a source of readiness, and the leaf that tries an operation on it.
+//! A source of readiness, and its registration with the reactor of a kernel.
 //!
-//! The operation is tried first (N1). Only if it would block does the leaf park; it is tried again
-//! after an event. A source is registered with the kernel of the first task that has to wait for
-//! it, and moves to another kernel when it is next used there (N2). There is at most one reader and
-//! one writer at a time (N3).
-//!
-//! `net` is built on this alone, and so can sources of other crates be: any `mio::event::Source`
-//! with an operation that does not block.
+//! A leaf tries its operation first (N1). It parks only if the operation would block, and tries
+//! again after an event. A source is registered with the kernel of the first task that has to wait
+//! for it. When a task of another kernel uses it later, it moves to that kernel (N2). There is at
+//! most one reader and one writer at a time (N3).
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::panic::Location;
@@ -27,30 +24,32 @@ use crate::task::waker::Message;
 
 /// A source of readiness, and its registration with a kernel's reactor.
 ///
-/// `Send` if the source is: it may move to another thread's kernel while no leaf is parked on it.
-/// It is not `Sync`; share it between the tasks of one kernel with `Rc`.
+/// It is `Send` if the source is, because it may move to a kernel on another thread while no leaf
+/// is parked on it. It is not `Sync`: share it between the tasks of one kernel with `Rc`.
 pub struct Registration<S: Source> {
     pub(super) source: RefCell<Option<S>>,
-    /// The reactor with which it is registered. `kernel` and `token` are valid for it while `BOUND`
-    /// is set.
+    /// The kernel with which the source is registered. `kernel` and `token` belong to it while
+    /// `BOUND` is set. `kernel` is also valid while a direction is `PARKED`.
     pub(super) home: Cell<Option<Arc<Home>>>,
     pub(super) kernel: Cell<u32>,
     pub(super) token: Cell<Token>,
     pub(super) flags: Cell<u8>,
 }
 
-/// The source is registered, with the kernel and the token.
+/// The source is registered; `home`, `kernel` and `token` are valid.
 pub(super) const BOUND: u8 = 1;
-/// The registration includes write events. The first leaf that has to wait for writing requests
-/// them.
+/// The registration includes write events. They are added for the first leaf that has to wait for
+/// writing.
 pub(super) const TELLS_ROOM: u8 = 1 << 1;
-/// A duplicate of the descriptor may exist, so closing this one does not deregister the source
-/// (N8).
+/// A duplicate of the descriptor may exist. Then closing this descriptor does not deregister the
+/// source (N8).
 pub(super) const DUPLICATED: u8 = 1 << 2;
-/// For each direction: the source may hold more than the last attempt took. Whoever tries consumes
-/// the events of the reactor, so this is exact until the next event.
+/// For each direction: the source may hold more than the last attempt took. If it is clear, the
+/// source was drained, and an attempt would block unless an event has come since. An event does not
+/// set it: a leaf sets it when it consumes the event from the reactor.
 pub(super) const MORE: [u8; 2] = [1 << 3, 1 << 4];
-/// For each direction: a leaf is parked on it (N3).
+/// For each direction: a leaf holds it (N3). The leaf is parked, or its budget was spent before it
+/// could try.
 pub(super) const PARKED: [u8; 2] = [1 << 5, 1 << 6];
 
 impl<S: Source> Registration<S> {
@@ -65,11 +64,11 @@ impl<S: Source> Registration<S> {
         }
     }
 
-    /// Runs `look` with the source.
+    /// Calls `look` with the source.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::NotConnected`] once it is closed.
+    /// That of `look`; [`io::ErrorKind::NotConnected`] once the source is closed.
     #[inline]
     pub fn with<R>(&self, look: impl FnOnce(&S) -> io::Result<R>) -> io::Result<R> {
         match &*self.source.borrow() {
@@ -78,15 +77,15 @@ impl<S: Source> Registration<S> {
         }
     }
 
-    /// A leaf that tries `operation` until it returns something other than
-    /// [`io::ErrorKind::WouldBlock`], and waits in between. `direction` is a [`Direction`]. `kind`
-    /// names the leaf in the monitor, together with the caller's file and line.
+    /// A leaf that tries `operation` until its result is not [`io::ErrorKind::WouldBlock`], and
+    /// waits for an event before each further attempt. `direction` is a [`Direction`]. The monitor
+    /// shows the leaf as `kind`, at the caller's file and line.
     ///
     /// # Errors of the leaf
     ///
     /// Those of `operation`; a cancellation, as an `io::Error` in which
     /// [`cancelled`](crate::cancelled) finds it; [`io::ErrorKind::ResourceBusy`] if another task
-    /// waits for the same direction; [`io::ErrorKind::NotConnected`] once it is closed.
+    /// waits for the same direction; [`io::ErrorKind::NotConnected`] once the source is closed.
     ///
     /// # Panics
     ///
@@ -115,15 +114,15 @@ impl<S: Source> Registration<S> {
         Io { point: IoPoint::new(self, direction, kind, site), operation }
     }
 
-    /// Declares that the last operation drained the source (a short read). The next one then parks
-    /// at once instead of making a system call that returns `WouldBlock`.
+    /// Declares that the last operation drained the source (a short read). The next leaf then parks
+    /// without a system call that would return `WouldBlock`.
     #[doc(hidden)]
     #[inline]
     pub fn drained(&self, direction: Direction) {
         self.clear(MORE[direction as usize]);
     }
 
-    /// Declares that a duplicate of the descriptor may exist elsewhere.
+    /// Declares that a duplicate of the descriptor may exist.
     #[doc(hidden)]
     pub fn may_be_duplicated(&self) {
         self.set(DUPLICATED);
@@ -140,7 +139,7 @@ impl<S: Source> Registration<S> {
     pub fn into_source(self) -> Option<S> {
         let mut source = self.source.borrow_mut().take()?;
         if let Some(binding) = self.take_binding() {
-            // If this fails, the poll no longer knows the source, which is just as good.
+            // An error is ignored: it means that the poll does not contain the source any more.
             let _ = source.deregister(&binding.home.registry);
             binding.forget();
         }
@@ -165,8 +164,8 @@ impl<S: Source> Registration<S> {
         self.home.take().map(|home| Binding { home, token: self.token.get() })
     }
 
-    /// Registers the source with this kernel, or moves it here from another. If it is registered
-    /// here already, adds write events if `direction` needs them.
+    /// Registers the source with this kernel, or moves it here from another kernel. If it is
+    /// registered here already, adds write events if `direction` needs them.
     #[inline(never)]
     pub(super) fn bind(&self, core: &Core, direction: Direction) -> io::Result<()> {
         let mut source = self.source.borrow_mut();
@@ -176,7 +175,7 @@ impl<S: Source> Registration<S> {
         let reading = Interest::READABLE;
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let reading = reading | Interest::PRIORITY;
-        // A write rarely has to wait, so most sources never need write events.
+        // Write events are added only when needed, because a write rarely has to wait.
         let (interest, told) = match direction {
             Direction::Read => (reading, 0),
             Direction::Write => (reading | Interest::WRITABLE, TELLS_ROOM),
@@ -204,8 +203,9 @@ impl<S: Source> Registration<S> {
         Ok(())
     }
 
-    /// Takes the direction for a leaf whose budget was spent before it could try. A leaf that comes
-    /// later is then refused (N3). Fails if the source must first move to this kernel.
+    /// Takes the direction for a leaf whose budget was spent before it could try, so that a later
+    /// leaf is refused (N3). Returns false if another leaf holds the direction, or if the source
+    /// must first move to this kernel.
     #[cold]
     pub(super) fn claim(&self, direction: Direction) -> bool {
         let free = !self.is(PARKED[direction as usize]);
@@ -222,7 +222,7 @@ impl<S: Source> Registration<S> {
         claimed
     }
 
-    /// Whether it is registered with this kernel.
+    /// Whether the source is registered with this kernel.
     #[inline]
     pub(super) fn is_here(&self, core: &Core) -> bool {
         self.is(BOUND) && self.kernel.get() == core.number
@@ -260,14 +260,14 @@ impl<S: Source> std::fmt::Debug for Registration<S> {
     }
 }
 
-/// A source's registration with a reactor, taken out of its `Registration`.
+/// The kernel and the token of a source, taken out of its `Registration`.
 pub(super) struct Binding {
     pub(super) home: Arc<Home>,
     pub(super) token: Token,
 }
 
 impl Binding {
-    /// Frees the entry in the reactor, from any thread.
+    /// Frees the entry in the reactor: at once if its kernel is current, otherwise by a message.
     fn forget(self) {
         let here = current::try_with(|core| {
             Arc::ptr_eq(core.remote(), &self.home.remote).then(|| core.clone())

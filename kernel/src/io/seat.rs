@@ -1,4 +1,5 @@
-//! The rare steps of a leaf on a source: registering it, parking with a waker, leaving the reactor.
+//! The rare steps of a leaf on a source: registering the source, parking with a foreign waker,
+//! leaving the reactor.
 use std::io;
 use std::panic::Location;
 use std::rc::Rc;
@@ -17,8 +18,8 @@ use crate::parts::waiter::LocalWaiter;
 use crate::task::waker::Message;
 
 impl<S: Source> Registration<S> {
-    /// Returns the error of an attempt, or `None` if the operation would block or was interrupted.
-    /// Such an attempt costs no budget.
+    /// Handles the error of an attempt. Returns `None` if the operation would block or was
+    /// interrupted; such an attempt uses no budget. Returns any other error.
     #[cold]
     pub(super) fn tried(&self, direction: Direction, error: io::Error) -> Option<io::Error> {
         match error.kind() {
@@ -34,7 +35,7 @@ impl<S: Source> Registration<S> {
     #[inline(never)]
     pub(super) fn next_away(&self, core: &Core, seat: &Seat<impl Side>, tried: bool) -> Next {
         let side = seat.direction.direction() as usize;
-        // `kernel` is kept while a leaf is parked, even if the registration was given up.
+        // `kernel` is valid while a leaf is parked, even if the source is not registered any more.
         if self.is(PARKED[0] | PARKED[1]) && self.kernel.get() != core.number {
             return Next::Elsewhere;
         }
@@ -42,8 +43,8 @@ impl<S: Source> Registration<S> {
             return Next::Busy;
         }
         if self.is(BOUND) {
-            // Readiness events that the other kernel received are not known here, so assume that
-            // both directions are ready.
+            // The other kernel may have received events that no leaf has consumed. So both
+            // directions are assumed to be ready.
             self.set(MORE[0] | MORE[1]);
         }
         if tried || !self.is(MORE[side]) { Next::Bind } else { Next::Try }
@@ -78,7 +79,7 @@ impl<S: Source> Registration<S> {
         }
     }
 
-    /// Parks when a waker must be kept or dropped.
+    /// Parks when a foreign waker must be stored, or dropped to replace it.
     #[cold]
     pub(super) fn park_slowly(&self, seat: &mut Seat<impl Side>, cx: &Context<'_>) {
         let task = current::with_own_task(cx.waker(), |cell| LocalWaiter::Task(cell.id()));
@@ -91,7 +92,7 @@ impl<S: Source> Registration<S> {
         self.park(seat);
     }
 
-    /// Removes the leaf's entry from the reactor, as no event has cleared it.
+    /// Removes the waiter of a leaf from the reactor, if no event has woken the leaf.
     #[cold]
     pub(super) fn unpark_unwoken(&self, direction: Direction) {
         if !self.is(BOUND) {
@@ -102,9 +103,9 @@ impl<S: Source> Registration<S> {
             let who = core.with_reactor(|reactor| reactor.unpark(self.token.get(), direction));
             drop(who);
         } else {
-            // The source's kernel is not running on this thread, so send it a message to drop the
-            // whole registration. That wakes a leaf that is parked on the other direction, and it
-            // registers again.
+            // The source's kernel is not running on this thread. A message makes it free the whole
+            // entry. That wakes a leaf that is parked on the other direction, and that leaf
+            // registers the source again.
             let mut source = self.source.borrow_mut();
             if let (Some(source), Some(binding)) = (source.as_mut(), self.take_binding()) {
                 let _ = source.deregister(&binding.home.registry);

@@ -2,7 +2,7 @@
 
 use crate::parts::reactor::Direction;
 
-/// A direction, known at compile time or not.
+/// A direction: a type if it is known at compile time, otherwise a [`Direction`].
 #[doc(hidden)]
 pub trait Side: Copy + sealed::Sealed {
     #[doc(hidden)]

@@ -13,7 +13,8 @@ pub(crate) const NEVER: u64 = u64::MAX;
 #[derive(Debug)]
 pub(crate) struct Clock {
     origin: Instant,
-    /// The same time on the clock of the system, or slightly later, so that nothing fires early.
+    /// `origin` as a value of [`system_nanos`]. It may be slightly later than `origin`, so that no
+    /// timer fires early.
     started: u64,
     /// None: the real clock.
     virtual_now: Option<Cell<u64>>,
@@ -30,7 +31,6 @@ impl Clock {
         self.virtual_now.is_some()
     }
 
-    /// The time now.
     pub(crate) fn now(&self) -> u64 {
         match &self.virtual_now {
             Some(now) => now.get(),
@@ -38,14 +38,14 @@ impl Clock {
         }
     }
 
-    /// Moves a virtual clock forward; it never goes back.
+    /// Moves a virtual clock forward. A time in the past changes nothing.
     pub(crate) fn jump(&self, to: u64) {
         if let Some(now) = &self.virtual_now {
             now.set(now.get().max(to));
         }
     }
 
-    /// Converts an instant to kernel time: 0 if it lies before the start of the kernel.
+    /// Converts an instant to kernel time: 0 if it is earlier than the start of the kernel.
     pub(crate) fn at(&self, instant: Instant) -> u64 {
         nanos(instant.saturating_duration_since(self.origin))
     }
@@ -65,7 +65,8 @@ impl Clock {
     }
 }
 
-/// The clock of the system. On Linux it is the clock of `Instant`, read without the conversion.
+/// The monotonic clock of the system in nanoseconds. On Linux, the clock behind `Instant` is read
+/// directly, without the conversion to an `Instant`. Elsewhere it is the time since `_origin`.
 #[cfg(target_os = "linux")]
 #[inline]
 fn system_nanos(_origin: Instant) -> u64 {

@@ -1,6 +1,6 @@
 //! A first-come, first-served list of waiters. Each of them is handed a value.
 //!
-//! It wakes nothing: the code that hands a value over receives the waiter and wakes it.
+//! The list wakes nothing: the code that hands a value over receives the waiter and wakes it.
 
 use std::cell::{Cell, RefCell};
 
@@ -30,9 +30,9 @@ pub(crate) struct List<W, T> {
     free: u32,
 }
 
-/// `enter` stores a waiter in the node; `hand_over` replaces the waiter by a value. The node is
-/// free, with neither, after the waiter has left or the value was taken. `waiting` counts the nodes
-/// with a waiter, which are the linked ones.
+/// A node is free, holds a waiter, or holds a value. `enter` stores a waiter in the node, and
+/// `hand_over` replaces the waiter by a value. The node is free again after the waiter has left or
+/// the value was taken. Only the nodes with a waiter are linked; `waiting` is their number.
 struct Node<W, T> {
     previous: u32,
     next: u32,
@@ -43,12 +43,12 @@ struct Node<W, T> {
 
 /// The position of one waiter in a queue. It belongs to one queue.
 ///
-/// It has no reference to the queue, so its owner must leave the queue before dropping it.
+/// The slot has no reference to the queue, so its owner must call `leave` before it drops the slot.
 #[derive(Debug)]
 pub struct WaitSlot(pub(crate) u32);
 
 impl Default for WaitSlot {
-    /// In no queue.
+    /// A slot that is in no queue.
     #[inline]
     fn default() -> Self {
         WaitSlot(NONE)
@@ -56,7 +56,7 @@ impl Default for WaitSlot {
 }
 
 impl WaitSlot {
-    /// Whether it is in no queue.
+    /// Whether the slot is in no queue.
     #[inline]
     pub(crate) fn is_out(&self) -> bool {
         self.0 == NONE
@@ -79,7 +79,7 @@ impl<W: Wakeable, T> Fifo<W, T> {
         self.len() == 0
     }
 
-    /// How many were handed something that they have not taken yet.
+    /// The number of waiters that were handed a value and have not taken it yet.
     pub(crate) fn handed(&self) -> usize {
         (self.list.borrow().used - self.waiting.get()) as usize
     }
@@ -95,14 +95,14 @@ impl<W: Wakeable, T> Fifo<W, T> {
         list.nodes.get(list.head as usize).map(|node| node.weight)
     }
 
-    /// Adds a waiter at the end; `seat` writes what to wake into its node.
+    /// Adds a waiter at the end. `seat` writes into its node what to wake.
     #[inline]
     pub(crate) fn enter(&self, slot: &mut WaitSlot, weight: usize, seat: impl FnOnce(&mut W)) {
         slot.0 = self.list.borrow_mut().push(weight, seat);
         self.waiting.set(self.waiting.get() + 1);
     }
 
-    /// Takes what was handed over to `slot`.
+    /// Takes the value that was handed over to `slot`.
     #[inline]
     pub(crate) fn take_handed(&self, slot: &mut WaitSlot) -> Option<T> {
         let handed = self.list.borrow_mut().take_if_handed(slot.0)?;
@@ -110,13 +110,13 @@ impl<W: Wakeable, T> Fifo<W, T> {
         Some(handed)
     }
 
-    /// Keeps `item` for the waiter as if it had been handed over; the slot is in no queue.
+    /// Stores `item` for a slot that is in no queue, as if the item had been handed over to it.
     pub(crate) fn keep(&self, slot: &mut WaitSlot, item: T) {
         debug_assert!(slot.is_out(), "a waiter is handed one thing");
         slot.0 = self.list.borrow_mut().keep(item);
     }
 
-    /// Whether something was handed over to `slot` and not taken yet.
+    /// Whether a value was handed over to `slot` and is not taken yet.
     pub(crate) fn is_handed(&self, slot: &WaitSlot) -> bool {
         let list = self.list.borrow();
         list.nodes.get(slot.0 as usize).is_some_and(|node| node.handed.is_some())
@@ -133,8 +133,8 @@ impl<W: Wakeable, T> Fifo<W, T> {
         Ok(self.list.borrow_mut().hand_over(value))
     }
 
-    /// Removes the waiter. Returns the value that it had been handed, which the caller must pass
-    /// on, and what it would have woken, which the caller drops where no borrow is held.
+    /// Removes the waiter. Returns the value that was handed to it, if any; the caller must pass it
+    /// on. Also returns what to wake, which the caller drops where no borrow is held.
     pub(crate) fn leave(&self, slot: &mut WaitSlot) -> (Option<T>, W) {
         let at = std::mem::replace(&mut slot.0, NONE);
         if at == NONE {
@@ -155,13 +155,13 @@ impl<W: Wakeable, T> Fifo<W, T> {
 }
 
 impl<W: Wakeable, T> List<W, T> {
-    /// What the node of a waiter wakes. Empty if a value was handed to it.
+    /// What the node of a waiter wakes. Empty if the waiter was handed a value.
     #[inline]
     pub(crate) fn who(&mut self, at: u32) -> &mut W {
         &mut self.nodes[at as usize].who
     }
 
-    /// Adds a node at the end; `seat` writes what to wake into it.
+    /// Adds a node at the end. `seat` writes into it what to wake.
     #[inline(always)]
     fn push(&mut self, weight: usize, seat: impl FnOnce(&mut W)) -> u32 {
         let at = if self.free == NONE { self.grow() } else { self.free };
@@ -219,7 +219,7 @@ impl<W: Wakeable, T> List<W, T> {
         self.freed();
     }
 
-    /// Counts one node as free. Releases the memory after a burst of waiters.
+    /// Counts one node as free. Releases the memory of a burst of waiters when all nodes are free.
     #[inline]
     fn freed(&mut self) {
         self.used -= 1;

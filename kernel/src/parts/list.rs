@@ -1,5 +1,5 @@
-//! Doubly linked lists through the entries of an arena. Insertion and removal are O(1) and allocate
-//! nothing.
+//! Intrusive doubly linked lists: the links are stored in the entries of an arena. Insertion and
+//! removal are O(1) and allocate nothing.
 
 use slab::Slab;
 
@@ -45,7 +45,8 @@ pub(crate) fn unlink<T: Linked>(arena: &mut Slab<T>, entry: u32) -> Option<u32> 
     None
 }
 
-/// Releases unused memory of an arena after its last entry, unless the arena is small.
+/// Releases the unused memory behind the last entry of an arena, if the arena is large and less
+/// than a quarter of it is in use.
 pub(crate) fn shrink_slab<T>(arena: &mut Slab<T>) {
     if arena.capacity() > KEEP && arena.len() < arena.capacity() / 4 {
         arena.shrink_to_fit();

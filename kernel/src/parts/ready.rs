@@ -6,10 +6,11 @@ use crate::parts::KEEP;
 
 /// The tasks that will be polled after those of the current batch.
 ///
-/// It contains only the slots of the tasks: a queued task keeps its slot.
+/// It stores slots without generations. That is enough, because the slot of a queued task is not
+/// reused.
 ///
-/// A batch is taken out as a whole and then belongs to the run loop alone (`tick.rs`), so polling a
-/// task of the batch needs no access to this queue.
+/// A batch is taken out as a whole and then belongs to the run loop alone (`run/tick.rs`), so
+/// polling a task of the batch needs no access to this queue.
 pub(crate) struct ReadyQueue {
     tasks: Vec<u32>,
     order: Order,
@@ -41,7 +42,7 @@ impl ReadyQueue {
         self.tasks.push(task);
     }
 
-    /// Takes the only task. Err: the number of tasks, if that is not one.
+    /// Takes the task if there is exactly one. Otherwise returns the number of tasks as an error.
     #[inline]
     fn pop_lone(&mut self) -> Result<u32, usize> {
         match self.tasks.len() {
@@ -51,8 +52,7 @@ impl ReadyQueue {
     }
 
     /// The first task of the next batch. The other tasks go into `batch`, which is empty before, in
-    /// reverse order. Unless the order is FIFO, the batch has only one
-    /// task.
+    /// reverse order. Unless the order is FIFO, the batch is one task.
     fn next_round(&mut self, batch: &mut Vec<u32>) -> Option<u32> {
         match &mut self.order {
             Order::Fifo => {
@@ -105,16 +105,17 @@ impl ReadyQueue {
     }
 }
 
-/// The tasks that were ready when the last task of the previous batch was taken.
+/// The tasks that were ready when the previous batch was used up.
 #[derive(Default)]
 pub(crate) struct Batch {
     /// The tasks that are polled before the run loop checks its other sources, in reverse order.
-    /// They are apart from `behind`, so that a turn makes one test, and not one for a task and one
-    /// for the limit.
+    /// They are separate from `behind`, so that taking a task needs one test (is `next` empty) and
+    /// no second test of the limit.
     next: Vec<u32>,
     /// The tasks after these, also in reverse order.
     behind: Vec<u32>,
-    /// The number of polls, beside those of `next`, before the run loop checks its other sources.
+    /// The number of polls that are still allowed before the run loop checks its other sources, not
+    /// counting those of `next`.
     left: usize,
 }
 
@@ -154,7 +155,7 @@ impl Batch {
         Some(first)
     }
 
-    /// Moves as many tasks to `next` as may be polled.
+    /// Moves tasks from `behind` to `next`, as many as may be polled.
     #[inline(never)]
     fn advance(&mut self) {
         let rest = self.behind.len().saturating_sub(self.left);
@@ -163,7 +164,7 @@ impl Batch {
         self.left -= self.next.len();
     }
 
-    /// Allows that number of polls, after the run loop has checked its other sources.
+    /// Allows that number of polls. Called when the run loop has checked its other sources.
     pub(crate) fn allow(&mut self, polls: u32) {
         debug_assert!(self.next.is_empty(), "they have theirs first");
         self.left = polls as usize;

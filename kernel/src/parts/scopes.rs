@@ -2,13 +2,12 @@
 //!
 //! Every task has a root scope (in its chunk). Every timeout, group body and shield that is being
 //! polled is a scope below it. A leaf that parks adds a record to its innermost scope: its kind,
-//! its place in the program, the time, and a foreign waker if it has one. Deliveries, the monitor
-//! and the deadlock report use this record. Only the first leaf of a plain task needs none: its
-//! record is in the slot of the task (`wait/point.rs`).
+//! its source location, the time, and a foreign waker if it has one. Deliveries, the monitor and
+//! the deadlock report use this record. One leaf of a task needs no [`Record`]: see [`Parked`].
 //!
-//! Records and children are attached to their scope, so an expiry visits only what is below its
-//! scope. This file wakes nothing, and returns what it removes, so that the caller drops it where
-//! no borrow is held (invariant *no user code under a kernel borrow*).
+//! Records and children are attached to their scope, so the expiry of a timeout visits only what is
+//! below its scope. This file wakes nothing, and returns what it removes, so that the caller drops
+//! it where no borrow is held (invariant *no user code under a kernel borrow*).
 
 use std::cell::Cell;
 use std::panic::Location;
@@ -33,16 +32,16 @@ pub(crate) struct Ambient {
 impl Ambient {
     pub(crate) const CLEAR: Ambient = Ambient { scope: NONE, cancel_seq: 0, pending: false };
 
-    /// Whether there is no inner scope and no cancellation was ever requested.
+    /// Whether there is no inner scope, and the cancellation of the task was never requested.
     #[inline]
     pub(crate) fn is_clear(&self) -> bool {
         self.scope == NONE && self.cancel_seq == 0
     }
 }
 
-/// The record of the first leaf that parks in a poll of its task, with the own waker of the task
-/// and outside any inner scope. A plain task has only this one. All other parked leaves have a
-/// [`Record`].
+/// The record of the first leaf that parks in a poll of its task with the task's own waker and
+/// outside any inner scope. It is in the slot of the task (`wait/point.rs`). Most tasks have only
+/// this one. All other parked leaves have a [`Record`].
 ///
 /// Each poll of the task clears the record, and a leaf that is still parked writes it again when it
 /// is polled. So a leaf that completes need not remove it. A leaf that the future of the task keeps
@@ -57,7 +56,7 @@ pub(crate) struct Parked {
 /// The purpose of a scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ScopeKind {
-    /// A timeout. It is cancelled by its deadline.
+    /// A timeout. It is cancelled at its deadline.
     Timeout,
     /// The body of a group. It is cancelled when a member fails.
     Body,
@@ -77,7 +76,7 @@ pub(crate) struct Scope {
     pub(crate) cancel_seq: u64,
     pub(crate) pending: bool,
     pub(crate) reason: CancelReason,
-    /// The counter when the scope was entered. It shows which deliveries happened inside.
+    /// The counter of cancellations when the scope was made. Later deliveries have a greater value.
     pub(crate) entered: u64,
     /// The counter when the cancellation of this scope was delivered; 0 if it was not.
     pub(crate) delivered: u64,
@@ -87,11 +86,10 @@ pub(crate) struct Scope {
     pub(crate) deadline: u64,
     pub(crate) first_record: u32,
     pub(crate) first_child: u32,
-    /// Whether a record here or below may have a foreign waker, not looking through a shield that
-    /// holds. If it is false here, it is false everywhere below, so a walk need not go further.
+    /// Whether a record in this scope or below it may have a foreign waker. Records inside an inner
+    /// shield do not count. If this is false, a walk for foreign wakers skips the scope.
     may_have_wakers: bool,
-    /// The stored ambient of this scope, and the `ambient_version` of the kernel for which it is
-    /// valid.
+    /// The cached ambient of this scope, and the `ambient_version` for which it is valid.
     pub(crate) known: (u64, Ambient),
     links: ListLinks,
 }
@@ -125,7 +123,7 @@ impl Scope {
 }
 
 impl Scope {
-    /// The ambient inside this scope, which has that key, given the ambient outside.
+    /// The ambient inside this scope. `key` is its key, `outer` the ambient around it.
     pub(crate) fn within(&self, key: u32, outer: Ambient) -> Ambient {
         match self.kind {
             ScopeKind::Shield => Ambient { scope: key, cancel_seq: 0, pending: false },
@@ -138,7 +136,7 @@ impl Scope {
     }
 }
 
-/// An `ambient_version` that no kernel reaches.
+/// An `ambient_version` that no kernel reaches: the cached ambient is not valid.
 const NEVER_KNOWN: u64 = u64::MAX;
 
 /// The record of a parked leaf.
@@ -211,19 +209,19 @@ impl Scopes {
         }
     }
 
-    /// Notes that `scope` may contain a foreign waker, in it and in the scopes around it, up to the
-    /// first in which it is already noted.
+    /// Sets `may_have_wakers` in `scope` and in the scopes around it, up to the first in which it
+    /// is already set.
     pub(crate) fn note_wakers(&mut self, mut scope: u32) {
         while let Some(entry) = self.scopes.get_mut(scope as usize) {
             if std::mem::replace(&mut entry.may_have_wakers, true) {
                 return;
             }
-            // No walk from outside passes a shield.
+            // A walk from outside does not enter a shield.
             scope = if entry.kind == ScopeKind::Shield { NONE } else { entry.parent };
         }
     }
 
-    /// Opens a shield: what is below it can be reached from outside now.
+    /// Ends the effect of a shield: a walk from outside now enters it.
     pub(crate) fn open_shield(&mut self, shield: u32) {
         let entry = &mut self.scopes[shield as usize];
         entry.kind = ScopeKind::SpentShield;
@@ -245,11 +243,11 @@ impl Scopes {
         }
     }
 
-    /// Removes a scope. What is still attached to it (a leaf that was moved out or leaked) is
-    /// attached to its parent.
+    /// Removes a scope. Records and scopes that are still attached to it (of a leaf that was moved
+    /// out or leaked) are attached to its parent.
     pub(crate) fn remove(&mut self, scope: u32, root: Option<&RootHeads<'_>>) -> Scope {
         self.detach(scope, root);
-        // The scope may have moved here from another task, together with what is below it.
+        // The scope may have moved to this task from another, together with what is below it.
         let Scope { parent, task, .. } = self.scopes[scope as usize];
         let lost = (Cell::new(NONE), Cell::new(NONE));
         let lost = RootHeads { record: &lost.0, child: &lost.1 };
@@ -302,13 +300,11 @@ impl Scopes {
         }
     }
 
-    /// Takes the foreign wakers of every record below these list heads, but not through a shield
-    /// that holds.
+    /// Takes the foreign wakers of every record below these list heads, but not inside a shield.
     ///
-    /// A record without its waker counts as one with the own waker of the task. Its leaf has been
-    /// woken, and stores a waker again when it is polled next.
-    /// Scopes without foreign wakers below are skipped, so cancelling nested scopes one after the
-    /// other costs no more than cancelling the first.
+    /// A record whose waker was taken looks like one with the task's own waker. Its leaf is woken,
+    /// and stores a waker again at its next poll. Scopes without foreign wakers are skipped, so
+    /// cancelling nested scopes one after the other costs no more than cancelling the first.
     pub(crate) fn take_wakers(&mut self, first_record: u32, first_child: u32) -> Vec<Waker> {
         let mut wakers = Vec::new();
         let mut lists = vec![(first_record, first_child)];
@@ -330,7 +326,7 @@ impl Scopes {
         wakers
     }
 
-    /// The same for the contents of one scope.
+    /// Takes the foreign wakers of the records in one scope and below.
     pub(crate) fn take_wakers_in(&mut self, scope: u32) -> Vec<Waker> {
         let entry = &mut self.scopes[scope as usize];
         if !std::mem::replace(&mut entry.may_have_wakers, false) {
@@ -374,7 +370,7 @@ impl Scopes {
         earliest
     }
 
-    /// Whether a scope in a list, or below, has a cancellation that is not delivered yet.
+    /// Whether a scope in a list of scopes, or below, has a cancellation that is not delivered yet.
     pub(crate) fn any_pending(&self, first_child: u32) -> bool {
         let mut pending = false;
         self.each(first_child, |scope| pending |= scope.pending);

@@ -1,12 +1,12 @@
 //! The timers of a kernel: a 4-ary heap, and in front of it a list of the timers that were armed
 //! since the kernel last checked.
 //!
-//! Most timers are timeouts, and most of those are disarmed before the kernel checks. Arming is a
-//! push. Disarming leaves a dead entry behind, or pops the entry if it is the latest. Only timers
-//! that are still armed when the kernel checks are moved into the heap. Dead entries are removed
-//! when they outnumber the live ones, so arming and disarming cost O(1), and memory stays
-//! proportional. Timers fire in order of deadline, then of arming. A hashed timing wheel would also
-//! make insertion O(1), but it rounds deadlines or cascades; this is exact.
+//! Most timers are timeouts, and most of those are disarmed before the kernel checks. Arming pushes
+//! an entry. Disarming pops the entry if it was armed last, and otherwise leaves a dead entry. Only
+//! timers that are still armed when the kernel checks are moved into the heap. Dead entries are
+//! removed when they outnumber the live ones. So arming and disarming cost O(1), and the memory is
+//! proportional to the number of armed timers. Timers fire in order of deadline, then of arming. A
+//! hashed timing wheel would also make insertion O(1), but it rounds deadlines or cascades.
 
 use std::task::Waker;
 
@@ -19,11 +19,11 @@ use crate::parts::waiter::LocalWaiter;
 /// What a timer does when it fires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Wakes a sleeping task of this kernel.
+    /// Wakes a task of this kernel that sleeps.
     Wake(TaskId),
-    /// Wakes any other sleeper: the foreign waker with that key.
+    /// Wakes the foreign waker with that key.
     WakeForeign(u32),
-    /// Cancels the scope of a timeout, or opens a shield.
+    /// Cancels the scope of a timeout, or ends a shield that has a time limit.
     Scope(u32),
     /// The grace period of the shutdown is over.
     Grace,
@@ -32,11 +32,12 @@ pub(crate) enum Action {
     /// Nothing: the timer has fired or the kernel has closed, and its owner has not disarmed it
     /// yet.
     Fired,
-    /// Nothing: the slot is free, and this is the next free one.
+    /// Nothing: the slot is free. The value is the next free slot.
     Free(u32),
 }
 
-/// Names an armed timer. The code that armed the timer owns the key until it disarms it.
+/// Identifies a timer. The code that armed the timer owns the key until it disarms the timer, also
+/// after the timer has fired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TimerKey(u32);
 
@@ -57,8 +58,8 @@ impl Entry {
 
 /// A timer: free, armed, or fired and not yet disarmed by its owner.
 struct Slot {
-    /// Distinguishes its entry from dead entries that used the slot earlier. 0 unless the timer is
-    /// armed.
+    /// The `order` of the entry of this timer. It distinguishes that entry from the dead entries of
+    /// earlier timers in the same slot. 0 unless the timer is armed.
     order: u64,
     action: Action,
 }
@@ -70,7 +71,7 @@ const SLACK: usize = 64;
 
 /// All armed timers.
 pub(crate) struct Timers {
-    /// Armed since the kernel last checked, in order of arming.
+    /// The timers that were armed since the kernel last checked, in order of arming.
     fresh: Vec<Entry>,
     heap: Vec<Entry>,
     slots: Vec<Slot>,
@@ -79,11 +80,13 @@ pub(crate) struct Timers {
     foreign: Slab<Waker>,
     /// The number of timers that were ever armed.
     armed: u64,
-    /// The number of timers that have fired or were disarmed. The number of armed timers is `armed`
-    /// − `gone`. A counter of its own next to `armed` would be written together with it in one
-    /// store, and a load of one of them would then stall on store forwarding (`task/state.rs`).
+    /// The number of timers that have fired or were disarmed before. The number of armed timers is
+    /// `armed` − `gone`. It has no counter of its own, because arming would change that counter
+    /// together with `armed`. The compiler would merge the two into one wide access, which stalls
+    /// on store forwarding (`task/state.rs`).
     gone: u64,
-    /// The number of timers that were disarmed. The others occupy slots.
+    /// The number of timers that were disarmed, before or after they fired. All others still occupy
+    /// a slot.
     disarmed: u64,
 }
 
@@ -169,8 +172,8 @@ impl Timers {
         at
     }
 
-    /// Replaces the waiter of a sleeper's timer, unless it has fired. The caller drops the returned
-    /// waker.
+    /// Replaces the waiter of a timer that wakes, unless the timer has fired. The caller drops the
+    /// returned waker.
     pub(crate) fn retarget(&mut self, key: TimerKey, who: LocalWaiter) -> Option<Waker> {
         let old = self.slots[key.0 as usize].action;
         if !matches!(old, Action::Wake(_) | Action::WakeForeign(_)) {
@@ -183,7 +186,7 @@ impl Timers {
         self.take_waker(old)
     }
 
-    /// Whether a sleeper's timer wakes that task, or else that waker. Also true if it has fired.
+    /// Whether a timer wakes `task`, or `waker` if `task` is `None`. Also true if it has fired.
     pub(crate) fn wakes(&self, key: TimerKey, task: Option<TaskId>, waker: &Waker) -> bool {
         match self.slots[key.0 as usize].action {
             Action::Wake(own) => task == Some(own),
@@ -205,7 +208,7 @@ impl Timers {
         Some((action, self.take_waker(action)))
     }
 
-    /// Takes the waker of an action that is no longer needed.
+    /// Takes the foreign waker of an action that was replaced.
     #[inline]
     fn take_waker(&mut self, action: Action) -> Option<Waker> {
         match action {
@@ -230,11 +233,11 @@ impl Timers {
     }
 
     fn is_living(slots: &[Slot], entry: &Entry) -> bool {
-        // The slot of a dead entry may have been released.
+        // `shrink` may have removed the slot of a dead entry.
         slots.get(entry.slot as usize).is_some_and(|slot| slot.order == entry.order)
     }
 
-    /// The first live entry, after moving all fresh entries into the heap.
+    /// Moves all fresh entries into the heap, and returns the first live entry.
     fn first(&mut self) -> Option<Entry> {
         for at in 0..self.fresh.len() {
             let entry = self.fresh[at];
@@ -271,7 +274,8 @@ impl Timers {
         }
     }
 
-    /// Releases the memory of the heap and of the free slots at the end, after a burst.
+    /// Releases unused memory after a burst: of the heap, and of the free slots behind the last
+    /// used slot.
     #[cold]
     pub(crate) fn shrink(&mut self) {
         let few = self.len().max(KEEP);

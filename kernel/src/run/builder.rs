@@ -19,65 +19,66 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Makes time virtual: it stands still while any task can run, and then jumps to the next
+    /// Makes the clock virtual: it stands still while any task can run, and then jumps to the next
     /// deadline.
     ///
-    /// I/O and threads stay real. The clock does not jump while a job runs on another thread. While
-    /// tasks are parked on sockets, it jumps only after the reactor has been silent for 10 ms.
+    /// I/O and threads stay real. The clock does not jump while a task waits for a job on another
+    /// thread. While tasks are parked on sockets, it jumps only after the reactor has reported no
+    /// event for 10 ms.
     pub fn virtual_clock(mut self) -> Self {
         self.settings.virtual_clock = true;
         self
     }
 
-    /// Ready tasks run in an order that depends only on this number, instead of first come, first
-    /// served.
+    /// Runs ready tasks in an order that depends only on this number, and not in the order in which
+    /// they became ready.
     pub fn seed(mut self, seed: u64) -> Self {
         self.settings.seed = Some(seed);
         self
     }
 
-    /// How long the shutdown waits before it aborts and reports the tasks that have not ended.
+    /// Sets how long the shutdown waits before it aborts and reports the tasks that have not ended.
     /// Without this it waits for ever.
     pub fn shutdown_grace(mut self, grace: Duration) -> Self {
         self.settings.shutdown_grace = Some(grace);
         self
     }
 
-    /// Reports every poll of a task that takes longer than this, as such a task blocks its thread.
-    /// Off by default, because it reads the clock twice for each poll.
+    /// Reports every poll of a task that takes longer than this, because such a poll blocks all
+    /// other tasks of the kernel. Off by default, because it reads the clock twice for each poll.
     pub fn report_long_polls(mut self, limit: Duration) -> Self {
         self.settings.long_poll = Some(limit);
         self
     }
 
-    /// Reports all tasks when nothing has run for this long although no timer is armed, no task
-    /// waits for a source or a job, and no [`Handle`](crate::Handle) exists. Then only a waker that
-    /// is held somewhere can end the wait.
+    /// Reports a hang: lists all tasks if no task has run for this long, no timer is armed, no task
+    /// waits for a source or a job, and no [`Handle`](crate::Handle) exists. Then only a clone of a
+    /// task's waker can end the wait.
     ///
-    /// Such a hang is not a certain deadlock, which would be a panic. A program in which another
-    /// thread holds a waker looks the same as one in which the parked tasks hold their own, in a
-    /// `FuturesUnordered`, a `join_all` of many or a `Shared`. So this is off by default. On a
-    /// virtual clock, the kernel gives up after five seconds even without it.
+    /// A hang may be a deadlock, but that is not certain; a certain deadlock is a panic. The kernel
+    /// cannot distinguish a waker that another thread holds from one that the parked task itself
+    /// holds, in a `FuturesUnordered`, a `join_all` of many or a `Shared`. So this is off by
+    /// default. On a virtual clock, a hang of five seconds is a panic, even without this setting.
     pub fn report_hangs(mut self, after: Duration) -> Self {
         self.settings.hang = Some(after);
         self
     }
 
-    /// How long an idle kernel looks for events before it sleeps. Zero by default: it sleeps at
-    /// once.
+    /// Sets how long an idle kernel polls for events before it sleeps. Zero by default: it sleeps
+    /// at once.
     ///
-    /// This is for a server that needs low latency and has a processor to itself. Waking a sleeping
-    /// thread takes longer than serving many a request; on a virtual machine, several times as long
-    /// (`curium-bench-tcp --only echo_latency` shows both kernels). Set it to a little more than
-    /// the usual time between two requests. If the next request comes later, the kernel is asleep
-    /// as before and the processor time was wasted. An idle kernel that a timer wakes each
-    /// millisecond spends the time each time.
+    /// This is for a server that needs low latency and has a processor of its own. Waking a
+    /// sleeping thread often takes longer than serving a request; on a virtual machine, several
+    /// times as long (`curium-bench-tcp --only echo_latency` measures it). Set the time to a little
+    /// more than the usual time between two requests. If the next request comes later, the kernel
+    /// is asleep by then, and the processor time was wasted. If a timer wakes an idle kernel each
+    /// millisecond, the kernel spends this processor time after each wake-up.
     pub fn spin_before_sleep(mut self, spin: Duration) -> Self {
         self.settings.spin = spin;
         self
     }
 
-    /// The sink for reports, instead of `tracing` or standard error.
+    /// Sets a function that receives the reports, instead of `tracing` or standard error.
     pub fn on_report(mut self, sink: impl Fn(&Report<'_>) + 'static) -> Self {
         self.settings.sink = Some(Box::new(sink));
         self

@@ -1,9 +1,8 @@
 //! The kernel: making, running and shutting it down.
 //!
-//! One kernel runs on a thread at a time. `run` polls its main future on its own stack, so that the
-//! future may borrow; all other tasks are in the table. The run loop is in `run/tick.rs`, the work
-//! between batches in `run/idle.rs`. Source: curio's `Kernel.run`, whose rules C24 to C27 this
-//! keeps.
+//! One kernel runs on a thread at a time. The main future is on the stack of `run`, so that it may
+//! borrow; all other tasks are in the table. The run loop is in `run/tick.rs`, the work between
+//! batches in `run/idle.rs`. Source: curio's `Kernel.run`, whose rules C24 to C27 this keeps.
 
 use std::any::Any;
 use std::fmt;
@@ -50,8 +49,8 @@ use crate::task::state::Flags;
 /// # Panics
 ///
 /// If the kernel cannot be made (the message contains the system's error; [`Kernel::new`] returns
-/// it instead), inside another kernel, and on a certain deadlock. A panic of `main` goes on here
-/// after the shutdown.
+/// it instead), inside another kernel, and if all tasks are parked and nothing can wake any of them
+/// (a deadlock). A panic of `main` is resumed after the shutdown.
 #[track_caller]
 pub fn run<T>(main: impl Main<T>) -> T {
     refuse_nesting("kernel::run");
@@ -99,11 +98,12 @@ impl Kernel {
         Builder::default()
     }
 
-    /// Runs `main` until it ends. The other tasks are not polled until the next run.
+    /// Runs `main` until it ends. Tasks that have not ended then are not polled until the next run.
     ///
     /// # Panics
     ///
-    /// Inside another kernel, and on a certain deadlock. A panic of `main` goes on here.
+    /// Inside another kernel, and if all tasks are parked and nothing can wake any of them (a
+    /// deadlock). A panic of `main` is resumed.
     #[track_caller]
     pub fn run<T>(&self, main: impl Main<T>) -> T {
         refuse_nesting("Kernel::run");
@@ -116,16 +116,16 @@ impl Kernel {
     /// Cancels every task at once, the youngest first, and runs until all have ended.
     ///
     /// If a grace period was set in the builder, tasks that are left after it are aborted and
-    /// reported. Without one, the tasks that hold up the shutdown are reported every five seconds.
-    /// An example is a task that has swallowed an earlier cancellation, which is not delivered
-    /// again.
+    /// reported. Without one, the tasks that delay the shutdown are reported every five seconds,
+    /// except on a virtual clock. An example is a task that has swallowed an earlier cancellation,
+    /// because it is not cancelled again.
     #[track_caller]
     pub fn shutdown(self) {
         refuse_nesting("Kernel::shutdown");
         self.finish();
     }
 
-    /// `run` and then `shutdown`, also when `main` panics.
+    /// `run` and then `shutdown`, which also happens if `main` panics.
     #[track_caller]
     pub(crate) fn run_to_the_end<T>(&self, main: impl Main<T>) -> T {
         let entered = Entered::new(&self.core);
@@ -150,7 +150,7 @@ impl Kernel {
         let core = &self.core;
         let cell = core.admit_main();
         let ended = {
-            // Made first, as `main` may panic before it returns its future.
+            // Made before `main` is called, because `main` may panic before it returns its future.
             let mut mine = MainCell { core, cell: &cell, ended: false };
             let mut future = pin!(Some(main()));
             let mut value = None;
@@ -169,7 +169,8 @@ impl Kernel {
                 watch::deadlock(core);
             }
             mine.ended = true;
-            // Drop the future first, while its leaves still find their kernel.
+            // The future is dropped while the kernel is current, because its leaves need the
+            // kernel.
             core.guarded(ProgramCode::Destructor, || future.set(None));
             match turned {
                 Ok(_) => Ok(value.expect("main is left when it has ended")),
@@ -183,7 +184,7 @@ impl Kernel {
         ended
     }
 
-    /// Runs the loop, with one `catch_unwind` around many polls. An error is the panic of main.
+    /// Runs the loop, with one `catch_unwind` around many polls. An error is the panic of `main`.
     fn turn_until(&self, main: &mut PollMain<'_>) -> Result<Turn, Box<dyn Any + Send>> {
         let core = &self.core;
         let mut run_loop = RunLoop::new(core);
@@ -219,7 +220,7 @@ impl Kernel {
             }
             core.stage.set(Stage::Closed);
             for cell in core.live_cells().iter().rev() {
-                // The end of a younger task may have ended this one too.
+                // Aborting a younger task may have ended this task too.
                 if cell.is_current() && !cell.is_ended() {
                     core.report_out_of_grace(cell);
                     core.abort(cell);
@@ -233,7 +234,7 @@ impl Kernel {
     }
 }
 
-/// Ends the task of main if the kernel itself panics.
+/// Ends the main task if `main` panics before it returns its future, or if the kernel panics.
 struct MainCell<'a> {
     core: &'a Rc<Core>,
     cell: &'a TaskRef,
@@ -255,7 +256,7 @@ impl Drop for Kernel {
         let entered = Entered::new(core);
         core.stage.set(Stage::Closed);
         loop {
-            // Repeat, because a destructor may have woken or moved other tasks.
+            // Repeated until no task is left, because destructors run here.
             let left = core.live_cells();
             if left.is_empty() {
                 break;
@@ -264,7 +265,7 @@ impl Drop for Kernel {
                 core.abort(cell);
             }
         }
-        // The cells of ended tasks that were still queued are freed.
+        // Frees the cells of ended tasks that are still queued.
         let queued = core.ready.borrow_mut().take();
         for index in queued {
             let cell = core.tasks.borrow().at(index);
@@ -272,8 +273,7 @@ impl Drop for Kernel {
             cell.flags.clear(Flags::QUEUED);
             core.release(&cell);
         }
-        // Messages that were not served: closures of other threads are dropped here, before they
-        // make their futures.
+        // Drops the messages that were not served. The closures of other threads are not called.
         for post in [core.post.take(), core.remote().close()] {
             post.into_messages().for_each(|message| core.discard(message));
         }
@@ -302,7 +302,8 @@ pub struct Leftovers {
     pub tasks: usize,
     /// Armed timers.
     pub timers: usize,
-    /// Records of parked leaves in the arena, not counting the one in each task's cell.
+    /// Records of parked leaves in the arena of the kernel. The record in the slot of a task does
+    /// not count.
     pub leaves: usize,
     /// Timeouts, group bodies and shields that are open.
     pub scopes: usize,
@@ -310,7 +311,7 @@ pub struct Leftovers {
     pub groups: usize,
     /// Registered sources.
     pub registrations: usize,
-    /// Jobs on other threads.
+    /// Unfinished jobs on other threads for which a task waits.
     pub jobs: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Messages and timers, which the kernel serves between polls, a limited number each time.
+//! Serving messages and timers between polls, a limited number each time.
 
 use crate::core::inspect::TaskState;
 use crate::core::report::{ProgramCode, Report};
@@ -11,10 +11,10 @@ use crate::run::watch;
 use crate::task::state::Flags;
 use crate::task::waker::Message;
 
-/// How many timers, and messages of each kind, are served at one time. Their sum is less than the
-/// number of polls until the next time, so the ready queue drains faster than they fill it.
-/// Otherwise a million of them at once would fill the queue, and every other task would wait behind
-/// them.
+/// How many timers, and messages of each part, are served at one time. Their sum is less than the
+/// number of polls until the next time, so the run loop empties the ready queue faster than timers
+/// and messages fill it. Otherwise every other task would wait behind a million tasks that become
+/// ready at once.
 const TIMERS: u32 = 24;
 const EVENTS: u32 = 24;
 const REQUESTS: u32 = 8;
@@ -22,7 +22,7 @@ const REQUESTS: u32 = 8;
 const _: () = assert!(TIMERS + EVENTS + REQUESTS < RunLoop::POLLS);
 
 impl RunLoop<'_> {
-    /// Serves some of the messages. True: there are more.
+    /// Serves some of the messages. Returns whether there are more.
     #[inline]
     pub(super) fn serve_mailbox(&self) -> bool {
         (self.core.remote().has_post() || self.core.post_left.get()) && self.serve_post()
@@ -43,14 +43,14 @@ impl RunLoop<'_> {
         self.core.post.borrow_mut().shrink();
         let left = !self.core.post.borrow().is_empty();
         self.core.post_left.set(left);
-        // The part that was not empty when the mailbox was taken may have more there.
+        // `take` fills only empty parts, so the mailbox may contain more messages.
         left || self.core.remote().has_post()
     }
 
     pub(super) fn serve(&self, message: Message) {
         match message {
             Message::Wake(waker) => self.core.wake(waker.received()),
-            // A panic of a closure from another thread is caught and reported; it ends no task.
+            // A panic of a closure from another thread is reported and ends no task.
             Message::Spawn(spawn) => self.core.guarded(ProgramCode::Spawn, spawn),
             Message::Cancel(task) => {
                 if let Some(cell) = self.core.find(task) {
@@ -62,8 +62,8 @@ impl RunLoop<'_> {
         }
     }
 
-    /// Serves some of the timers that are due. False: no timer is armed, and the clock was not
-    /// read.
+    /// Serves some of the timers that are due, and the watched tasks. Returns false if there are
+    /// neither timers nor watched tasks; then the clock was not read.
     pub(super) fn serve_timers(&self) -> bool {
         if self.core.timers.borrow().is_empty() && self.core.foreign.borrow().is_empty() {
             return false;
@@ -88,8 +88,10 @@ impl RunLoop<'_> {
         true
     }
 
-    /// Reports tasks that were cancelled a second ago and are still parked in a foreign future,
-    /// which no cancellation reaches.
+    /// Reports each watched task whose second is over, if it is still parked in a foreign future
+    /// and its cancellation is not delivered ([`Core::watch_foreign`]).
+    ///
+    /// [`Core::watch_foreign`]: crate::core::state::Core::watch_foreign
     pub(super) fn serve_foreign(&self, now: u64) {
         loop {
             let next = self.core.foreign.borrow().front().copied();

@@ -1,4 +1,4 @@
-//! Polls of tasks that are not plain, and the actions that follow any poll.
+//! Polls of tasks that are not plain (`run/tick.rs`), and the actions that follow any poll.
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -12,8 +12,8 @@ use crate::run::tick::{PollMain, Polled, RunLoop, TakenBody, spare_waker};
 use crate::task::cell::OwnWaker;
 use crate::task::state::Flags;
 
-/// The waker of the polled task, if it has its own, taken out of its cell. `Drop` puts it back,
-/// also when a panic unwinds.
+/// The polled task's own waker, taken out of its cold data; `None` if it has none. `Drop` puts the
+/// waker back, also when a panic unwinds.
 struct TakenWaker<'a> {
     task: &'a TaskRef,
     waker: Option<OwnWaker>,
@@ -34,7 +34,7 @@ impl Drop for TakenWaker<'_> {
 }
 
 impl RunLoop<'_> {
-    /// Polls a task that is not plain. True: the task was main and has ended.
+    /// Polls a task that is not plain. Returns whether it was the main task and has ended.
     #[inline(never)]
     pub(super) fn poll_special(&mut self, main: &mut PollMain<'_>) -> bool {
         let task = &self.task;
@@ -65,8 +65,7 @@ impl RunLoop<'_> {
         if let Some(started) = started {
             current::forget_poll();
             task.flags.set(marks.parked());
-            // The flag replaces the mark of the poll: the sink may drop the leaf, which clears only
-            // the flag.
+            // The flag replaces the mark: if the sink drops the leaf, only the flag is cleared.
             marks = marks.without_record();
             self.check_length(task, started);
         }
@@ -77,18 +76,21 @@ impl RunLoop<'_> {
         main_ended
     }
 
-    /// Acts on the result of a poll, for any task. True: the task was main and has ended.
+    /// Acts on the result of a poll, for any task. Returns whether it was the main task and has
+    /// ended.
     #[inline(never)]
     pub(super) fn polled(&mut self, polled: Polled) -> bool {
         let task = &self.task;
         if self.spare.is_out() {
-            // The task has cloned the spare waker and keeps it.
+            // The spare waker was cloned, so from now on it is the waker of this task.
             let kept = std::mem::replace(&mut self.spare, spare_waker(self.core));
             task.flags.set(Flags::WAKER);
             task.cold().waker.set(Some(kept));
         }
         let Polled { result, marks } = polled;
-        // The task may have cancelled itself, and its waker may have been cloned to any other code.
+        // The ambient may be pending, because the task may have cancelled itself. And code that
+        // runs from here on may hold a clone of the waker, which must not count as the waker of a
+        // polled task.
         current::forget_poll();
         task.flags.stop(marks.parked());
         match result {

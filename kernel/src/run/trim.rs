@@ -1,11 +1,11 @@
-//! Gives memory back: that of ended tasks while others run, the rest when the kernel is idle.
+//! Releases memory: that of ended tasks between polls, and other memory when the kernel is idle.
 
 use crate::parts::KEEP;
 use crate::parts::reactor::Reactor;
 use crate::run::tick::RunLoop;
 
 impl RunLoop<'_> {
-    /// Gives back some of the memory of ended tasks. True: there may be more.
+    /// Frees some of the chunks of ended tasks. Returns whether there may be more.
     #[inline]
     pub(super) fn trim(&self) -> bool {
         let surplus = self.core.tasks.borrow().has_surplus();
@@ -21,8 +21,8 @@ impl RunLoop<'_> {
         !chunks.is_empty() && self.core.tasks.borrow().has_surplus()
     }
 
-    /// Gives back the memory that a burst of tasks used outside its cells. An arena can shrink only
-    /// down to its last used slot, so this is tried several times, at growing intervals.
+    /// Releases the memory that a burst of tasks used outside the chunks. An arena can shrink only
+    /// down to its last used entry, so this is tried several times, at growing intervals.
     #[cold]
     pub(super) fn shrink(&mut self) {
         let since = self.core.idle_since_burst.get();

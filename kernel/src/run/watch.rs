@@ -1,4 +1,4 @@
-//! Reports of tasks that do not end, at a shutdown and in a deadlock.
+//! Reports of tasks that do not end, during the shutdown and in a deadlock.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ pub(super) fn report_stuck(core: &Core) {
     }
 }
 
-/// Arms the timer of the next report of tasks that hold up the shutdown. Not on a virtual clock:
-/// the repeated timer would advance the clock for ever.
+/// Arms the timer of the next report of tasks that delay the shutdown. Does nothing on a virtual
+/// clock, because the repeated timer would advance the clock for ever.
 pub(super) fn arm_report(core: &Core) {
     if !core.clock.is_virtual() {
         disarm_report(core);
@@ -31,7 +31,8 @@ pub(super) fn disarm_report(core: &Core) {
     }
 }
 
-/// Panics at the call that runs the kernel. The message lists every task and where it is parked.
+/// Panics with the location of the call that runs the kernel. The message lists the tasks and where
+/// each is parked.
 #[cold]
 #[track_caller]
 pub(super) fn deadlock(core: &Core) -> ! {

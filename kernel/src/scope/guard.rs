@@ -1,4 +1,4 @@
-//! The scope that a combinator owns: opening it, polling in it, closing it.
+//! The scope that a combinator owns: opening the scope, polling a future in it, closing it.
 
 use std::rc::Rc;
 
@@ -10,13 +10,14 @@ use crate::parts::scopes::Ambient;
 use crate::parts::scopes::{Scope, ScopeKind};
 use crate::parts::timers::{Action, TimerKey};
 
-/// A scope that a combinator owns: entered at its first poll, closed when dropped.
+/// A scope that a combinator owns: opened at the first poll of the combinator, closed when dropped.
 ///
-/// In a struct it is declared *after* the body, so that the body is dropped first.
+/// A struct declares it *after* the body, so that the body is dropped first.
 pub(crate) struct ScopeGuard {
     core: Rc<Core>,
     key: u32,
-    /// The timer that cancels the scope at its deadline, or ends it if it is a shield.
+    /// The timer that cancels the scope at its deadline. If the scope is a shield, the timer ends
+    /// the effect of the shield.
     timer: Option<TimerKey>,
 }
 
@@ -36,8 +37,8 @@ impl ScopeGuard {
         &self.core
     }
 
-    /// Runs `poll` inside the scope. If the future has moved to another kernel, `poll` simply runs,
-    /// as the scopes of one kernel are unknown in another.
+    /// Runs `poll` inside the scope. If the future has moved to another kernel, runs `poll` without
+    /// the scope, because a scope exists only in its own kernel.
     pub(crate) fn poll<R>(&self, poll: impl FnOnce() -> R) -> R {
         let core = &*self.core;
         if !current::is_current(core) {
@@ -53,7 +54,6 @@ impl ScopeGuard {
         poll()
     }
 
-    /// Runs `look` with the scope.
     pub(crate) fn with_scope<R>(&self, look: impl FnOnce(&Scope) -> R) -> R {
         look(&self.core.scopes.borrow().scopes[self.key as usize])
     }
@@ -69,11 +69,11 @@ impl ScopeGuard {
         }
     }
 
-    /// If the cancellation of the scope found no leaf of the kernel, watches the task, so that it
-    /// is reported if it stays parked (C9).
+    /// If a cancellation of the scope is pending and the task is parked in no leaf of Curium's,
+    /// watches the task. It is reported if it stays parked there (C9).
     pub(crate) fn watch_foreign(&self) {
-        // Only the outermost pending scope does this, as the check walks through all leaves of the
-        // task.
+        // Only the outermost pending scope does this, because the check walks over all leaves of
+        // the task.
         if !self.with_scope(|scope| scope.pending) || current::ambient().pending {
             return;
         }

@@ -1,4 +1,4 @@
-//! Cancel scopes as a combinator owns them: timeouts and shields.
+//! The combinators that own a cancel scope: timeouts and shields.
 
 pub(crate) mod guard;
 pub(crate) mod shield;

@@ -1,8 +1,8 @@
 //! Shields, and the adapter for futures that do not support cancellation.
 //!
 //! A shield is a scope inside which the cancellation of outer scopes is not visible
-//! (`core/cancel.rs`). A cancellation that it held back is delivered at the first leaf that would
-//! park after the outermost shield (C7).
+//! (`core/cancel.rs`). When the outermost shield has ended, the cancellation that it held back is
+//! delivered at the first leaf that would park (C7).
 
 use std::fmt;
 use std::pin::Pin;
@@ -27,12 +27,13 @@ use crate::wait::point::CancelPoint;
 ///
 /// # Cancellation
 ///
-/// Held back, and delivered at the first await point that would park after the outermost shield.
+/// Held back. When the outermost shield has ended, it is delivered at the first await point that
+/// would park.
 pub fn shield<F: Future>(body: F) -> Shield<F> {
     Shield { body, scope: None, limit: None }
 }
 
-/// [`shield()`] under the name that curio gives it.
+/// The same as [`shield()`], under the name that it has in curio.
 ///
 /// # Cancellation
 ///
@@ -41,7 +42,8 @@ pub fn disable_cancellation<F: Future>(body: F) -> Shield<F> {
     shield(body)
 }
 
-/// [`shield()`], but the shield ends `limit` after the first poll; `body` goes on.
+/// Like [`shield()`], but with a time limit, counted from the first poll. After it, `body`
+/// continues without the shield.
 ///
 /// # Cancellation
 ///
@@ -58,8 +60,9 @@ pub fn check_cancellation() -> Option<TaskCancelled> {
     current::try_with(|core| core.peek()).flatten()
 }
 
-/// Splits a cancellation of the caller from a real error, so that a loop that retries does not
-/// swallow the cancellation. `?` passes the cancellation on; what is left is the result without it.
+/// Separates a cancellation of the caller from a real error, so that a loop that retries does not
+/// swallow the cancellation. `?` on the outer result passes the cancellation on. The inner result
+/// is `result` without the cancellation.
 ///
 /// ```
 /// use std::{io, time::Duration};
@@ -86,15 +89,16 @@ pub fn check_cancellation() -> Option<TaskCancelled> {
 /// An error is the caller's cancellation if both are true:
 ///
 /// - A cancellation was delivered before this call: to the task that runs, or to a timeout or a
-///   group's body around the call. What was delivered outside a shield does not count inside it.
-/// - The error holds a [`TaskCancelled`], or its type cannot be looked into. Those that can are
+///   group's body around the call. A cancellation that was delivered outside a shield does not
+///   count inside it.
+/// - The error holds a [`TaskCancelled`], or the kernel cannot inspect its type. It can inspect
 ///   [`TaskCancelled`], [`TaskTimeout`](crate::TaskTimeout), [`io::Error`](std::io::Error) and
 ///   boxed errors.
 ///
-/// So the cancellation of another task, got by awaiting it, is a real error, unless the caller is
-/// being cancelled too. And in the cleanup of a cancelled task every error of a type that cannot be
-/// looked into, such as an enum of the program, counts as the cancellation, also a real one; in a
-/// [`shield()`] it does not. Outside a kernel nothing is cancelled.
+/// So the cancellation of another task, returned by awaiting that task, is a real error, unless the
+/// caller is cancelled too. In the cleanup of a cancelled task, every error of a type that the
+/// kernel cannot inspect, such as an enum of the program, counts as the cancellation, even a real
+/// error. Inside a [`shield()`] it does not. Outside a kernel nothing is cancelled.
 ///
 /// # Errors
 ///
@@ -127,7 +131,7 @@ pin_project! {
     }
 }
 
-/// A shield that is in force.
+/// The scope of a shield that has been polled.
 struct Raised(ScopeGuard);
 
 impl Raised {
@@ -139,8 +143,9 @@ impl Raised {
 
 impl Drop for Raised {
     fn drop(&mut self) {
-        // A cancellation that was delivered after the shield had ended belongs to the code around
-        // it.
+        // `true`: no outer timeout becomes pending again. The cancellation of an outer scope is
+        // delivered inside only after the time limit, and then belongs to the code around the
+        // shield.
         self.0.close(true);
     }
 }
@@ -172,7 +177,7 @@ impl<F> fmt::Debug for Shield<F> {
     }
 }
 
-/// Makes a foreign future a cancellation point: a cancellation that is due drops it.
+/// Makes a foreign future cancellable: a cancellation that is due drops the future.
 ///
 /// Use it for futures that lose nothing when they are dropped before they complete. If `future`
 /// completes, its value is returned even if a cancellation is due.
@@ -183,7 +188,7 @@ impl<F> fmt::Debug for Shield<F> {
 ///
 /// # Cancellation
 ///
-/// `future` is dropped before it completes. Its own documentation says what that loses.
+/// `future` is dropped before it completes. What is lost then depends on `future`.
 #[track_caller]
 pub fn cancellable<F: Future>(future: F) -> Cancellable<F> {
     Cancellable { future: Some(future), point: CancelPoint::new("FOREIGN_WAIT") }

@@ -1,10 +1,10 @@
 //! Timeouts: a scope with a deadline.
 //!
 //! On expiry the leaf where the body is parked returns the error, and the body is polled until it
-//! ends (T1). The body is never simply dropped, as a `select` would do. The scope, not the clock,
-//! decides which timeout expired: this call returns a [`TaskTimeout`] only if its own expiry was
-//! delivered inside and no cancellation from an outer scope was (T2, T3). Source: curio's
-//! `timeout_after`, with the cancel scopes of trio.
+//! ends (T1). Unlike in a `select`, the body is not dropped. The scope, not the clock, decides
+//! which timeout expired: this call returns a [`TaskTimeout`] only if its own expiry was delivered
+//! inside, and no cancellation of an outer scope was (T2, T3). Source: curio's `timeout_after`,
+//! with the cancel scopes of trio.
 
 use std::fmt;
 use std::panic::Location;
@@ -24,19 +24,19 @@ use crate::parts::scopes::ScopeKind;
 use crate::scope::guard::ScopeGuard;
 use crate::task::bounds::TimeoutOutput;
 
-/// Runs `body`, but for no longer than `limit`, counted from the first poll.
+/// Runs `body`, and cancels it when `limit` has passed, counted from the first poll.
 ///
-/// When the time is up, the await point where `body` is parked returns a
-/// [`TaskCancelled`](crate::TaskCancelled); the body cleans up, and this call returns when it has
-/// ended.
+/// When the time has run out, the await point where `body` is parked returns a
+/// [`TaskCancelled`](crate::TaskCancelled). The body cleans up, and this call returns when the body
+/// has ended.
 ///
 /// # Errors
 ///
 /// The outer error is [`TaskTimeout`]: the time of *this* call ran out, and the body ended in an
 /// error because of it. The inner errors are the body's own, among them an outer timeout or a
-/// cancellation of the task. A body that succeeds although its time was up has succeeded. A failure
-/// of its cleanup (an error that the kernel can look into, such as `io::Error`, and that holds no
-/// cancellation) is returned unchanged.
+/// cancellation of the task. If the body returns a value after its time has run out, this call
+/// returns the value. If its cleanup fails, the error is returned unchanged. The kernel recognises
+/// such an error if it can inspect the type, such as `io::Error`, and finds no cancellation in it.
 ///
 /// `Duration::MAX` means no limit. A limit of zero expires at the first await point that would
 /// park.
@@ -129,7 +129,7 @@ where
     Timeout::new(Limit::After(limit), body)
 }
 
-/// Runs `body`, but no longer than until `deadline`. Otherwise [`timeout_after`].
+/// Like [`timeout_after`], but cancels `body` at `deadline`.
 ///
 /// # Errors
 ///
@@ -151,7 +151,7 @@ where
     Timeout::new(Limit::At(deadline), body)
 }
 
-/// [`timeout_after`] for a body whose time may run out: `None` if it did.
+/// Like [`timeout_after`], but returns `None` if the time ran out.
 ///
 /// # Errors
 ///
@@ -199,7 +199,7 @@ impl<F> Timeout<F> {
     }
 }
 
-/// An entered timeout: its scope and its limit.
+/// The scope and the limit of a timeout that has been polled.
 struct Armed {
     scope: ScopeGuard,
     limit: Duration,
@@ -219,15 +219,15 @@ impl Armed {
         Some(Armed { scope, limit: Duration::from_nanos(deadline.saturating_sub(now)) })
     }
 
-    /// Closes the scope with the result of the body, and decides whether it is this call's timeout.
+    /// Closes the scope, and makes the result of this call from the result of the body.
     fn conclude<T, E: 'static>(mut self, result: Result<T, E>) -> Settled<T, E> {
         let (delivered, foreign, fired) = self
             .scope
             .with_scope(|scope| (scope.delivered != 0, scope.foreign, scope.cancel_seq != 0));
         match result {
             Ok(value) => {
-                // A body that never parked may be late although no timer was checked. With a limit
-                // of zero, only a body that parks is late.
+                // The clock is read as well, because the timer has not fired if the body never
+                // parked. A limit of zero is not reported: a body that does not park may exceed it.
                 if !self.limit.is_zero() && (fired || !self.overrun().is_zero()) {
                     self.report_overrun();
                 }

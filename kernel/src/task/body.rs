@@ -1,7 +1,7 @@
-//! A task's future and, after it ends, its output: one allocation behind one type-erased trait.
+//! A task's future and, after it ends, its output: one boxed value behind a type-erased trait.
 //!
 //! The box of an ended task may be used again for the next future of the same type. So a program
-//! that spawns the same kind of task repeatedly does not allocate for each.
+//! that repeatedly spawns futures of one type does not allocate for each.
 
 use std::any::Any;
 use std::fmt;
@@ -64,13 +64,15 @@ pub(crate) trait Body {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Verdict>;
     /// Moves the output into `out`, which is an `&mut Option<Result<T, E>>`.
     fn take_output(self: Pin<&mut Self>, out: &mut dyn Any);
-    /// Moves the error into `out`, which is an `&mut Option<E>`. A value stays.
+    /// Moves the error into `out`, which is an `&mut Option<E>`. If the output is a value, it stays
+    /// in the body.
     fn take_error(self: Pin<&mut Self>, out: &mut dyn Any);
     /// The error as text, for a report.
     fn error_text(self: Pin<&mut Self>) -> Option<String>;
     /// Drops the future or the output.
     fn clear(self: Pin<&mut Self>);
-    /// Takes the future out of `next`, an `&mut Option<F>`, if this box has that type.
+    /// Moves the future out of `next`, an `&mut Option<F>`, into this body, if the body was made
+    /// for futures of type `F`. Returns whether it was moved.
     fn refill(self: Pin<&mut Self>, next: &mut dyn Any) -> bool;
 }
 

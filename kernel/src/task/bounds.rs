@@ -48,7 +48,7 @@ impl<T: 'static, E: fmt::Debug + 'static> SpawnOutput for Result<T, E> {
     type Error = E;
 }
 
-/// `task.await` needs an error type, because its caller may be cancelled.
+/// The error type is [`TaskCancelled`], because the caller of `task.await` may be cancelled.
 impl SpawnOutput for () {
     type Error = TaskCancelled;
 }

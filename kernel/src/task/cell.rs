@@ -12,8 +12,8 @@
 //! A queued task is aborted like a parked one. A running task is aborted when its poll ends. The
 //! states are bits: see `task/state.rs`.
 //!
-//! Cells are reused together with their box. The name of a task (`TaskId`) contains the generation
-//! of the cell, so a handle, a waker or a timer of an earlier task never reaches a later one.
+//! A cell is reused together with the box of its body. The id of a task contains the generation of
+//! the cell, so a handle, a waker or a timer of an earlier task never affects a later one.
 
 use std::any::Any;
 use std::cell::{Cell, OnceCell};
@@ -59,13 +59,13 @@ pub(crate) struct CancelRequest {
     pub(crate) reason: CancelReason,
 }
 
-/// What the kernel stores for every task. What neighbouring cells share, and what only some tasks
-/// need, is in the chunk (`task/chunk.rs`).
+/// What the kernel stores for every task. Data that neighbouring cells share, and data that only
+/// some tasks need, is in the chunk (`task/chunk.rs`).
 pub(crate) struct TaskCell {
     /// None while the task is being polled, after it was aborted, and for the main task, whose
-    /// future is owned by `Kernel::run`. A free cell keeps its box if the box is small.
+    /// future is owned by `Kernel::run`. A free cell keeps the box of its last body if it is small.
     pub(crate) body: TakeCell<Pin<Box<dyn Body>>>,
-    /// Increases in the order of spawning: shutdown cancels the youngest task first.
+    /// Increases with each spawn. Gives the order in which the shutdown cancels: youngest first.
     pub(crate) serial: Cell<u64>,
     pub(crate) generation: Cell<u32>,
     pub(crate) flags: Flags,
@@ -79,7 +79,7 @@ const _: () = assert!(size_of::<TaskCell>() <= 40, "a million of them are many p
 /// The membership of a task in a group. Valid if `Flags::MEMBER` is set.
 pub(crate) struct Membership {
     pub(crate) group: Cell<GroupId>,
-    /// The list links among the members.
+    /// The links in the list of members.
     pub(crate) links: Cell<ListLinks>,
 }
 
@@ -94,7 +94,7 @@ pub(crate) struct ScopeRoot<K> {
     /// The records and scopes attached to the root scope (`parts/scopes.rs`).
     pub(crate) first_record: Cell<u32>,
     pub(crate) first_child: Cell<u32>,
-    /// A free cell keeps the box.
+    /// A free cell keeps this box for its next task.
     rare: OnceCell<Box<ColdData<K>>>,
 }
 
@@ -113,11 +113,13 @@ pub(crate) struct ColdData<K> {
     /// The waker of the task, once a leaf or a program has cloned it.
     pub(crate) waker: Cell<Option<OwnWaker>>,
     pub(crate) panic: Cell<Option<Panic>>,
-    /// Some if `Flags::CANCEL_REQUESTED` is set. May also be left over from an earlier task.
+    /// Valid if `Flags::CANCEL_REQUESTED` is set. Otherwise it may be left over from an earlier
+    /// task.
     asked: Cell<Option<CancelRequest>>,
-    /// The waiters for its end that are not stored as the single joiner in the chunk.
+    /// The waiters for the end of the task, except the one that is stored in the chunk
+    /// ([`TaskRef::joiner`]).
     pub(crate) joiners: Fifo<Waiter<K>, ()>,
-    /// The number of these waiters that are in `join`.
+    /// The number of waiters in `joiners` that are in a `join`.
     pub(crate) joining: Cell<u32>,
 }
 
@@ -133,7 +135,8 @@ impl<K> Default for ColdData<K> {
     }
 }
 
-/// A waker that names one task permanently.
+/// A waker that the run loop assigns to a task. Once it has been cloned, it is not assigned to
+/// another task.
 pub(crate) struct OwnWaker {
     pub(crate) inner: Arc<TaskWaker>,
     pub(crate) waker: Waker,
@@ -144,7 +147,7 @@ impl OwnWaker {
         OwnWaker { waker: Waker::from(inner.clone()), inner }
     }
 
-    /// Whether there is a reference beside the two that the kernel holds.
+    /// Whether the waker has been cloned: `inner` and `waker` are two of the references.
     pub(crate) fn is_out(&self) -> bool {
         Arc::strong_count(&self.inner) > 2
     }
@@ -162,8 +165,8 @@ impl TaskCell {
         }
     }
 
-    /// Prepares a free cell for a new task with one holder. The cell keeps its boxes. The caller
-    /// sets the flags once the body is in the cell.
+    /// Prepares a free cell for a new task with one holder. The cell keeps the boxes of earlier
+    /// tasks. The caller sets the flags once the body is in the cell.
     #[inline]
     pub(crate) fn begin(&self, serial: u64) {
         self.serial.set(serial);
@@ -218,13 +221,12 @@ impl<K> TaskRef<K> {
         if self.flags.any(Flags::CANCEL_REQUESTED) { self.any_cold()?.asked.get() } else { None }
     }
 
-    /// Whether its cancellation was requested and is not delivered yet.
+    /// Whether the cancellation of the task was requested and is not delivered yet.
     #[inline]
     pub(crate) fn is_pending(&self) -> bool {
         self.cancel_request().is_some_and(|asked| asked.pending)
     }
 
-    /// Requests its cancellation.
     pub(crate) fn ask(&self, cancel_seq: u64, reason: CancelReason) {
         self.flags.set(Flags::CANCEL_REQUESTED);
         let asked = CancelRequest { cancel_seq, pending: true, delivered: false, reason };
@@ -247,7 +249,7 @@ impl<K> TaskRef<K> {
         self.any_cold()?.panic.take()
     }
 
-    /// Whether something outside the kernel holds its waker.
+    /// Whether a clone of the task's waker exists outside the kernel.
     pub(crate) fn is_waker_out(&self) -> bool {
         let Some(rare) = self.any_cold() else { return false };
         let waker = rare.waker.take();

@@ -2,15 +2,15 @@
 //!
 //! ```text
 //! TaskRef ──▶ Chunk ─┬─ cells        what every task needs
-//!  (+ name)     │    ├─ origins      parent and type; made when they differ within the chunk
-//!               │    ├─ joiners      the task that joins it; made for the first join
+//!  (+ id)       │    ├─ origins      parent and type; made when they differ within the chunk
+//!               │    ├─ joiners      the task that waits for its end; made for the first join
 //!               │    ├─ records      the record of a parked leaf; made when the first leaf parks
 //!               ▼    ├─ memberships  group and list links; made for the first member of a group
 //!             Core   └─ extras       scopes and cold data; made when the first task needs one
 //! ```
 //!
-//! A task that only runs and ends needs its cell and its future. The other arrays are allocated
-//! when a task of the chunk first needs them.
+//! Each array has one value for each cell. A task that only runs and ends needs its cell and its
+//! future. The other arrays are allocated when a task of the chunk first needs them.
 
 use std::array;
 use std::cell::{Cell, OnceCell};
@@ -49,16 +49,16 @@ pub(crate) fn number_of(index: u32) -> u32 {
 
 /// Neighbouring cells, allocated and freed together.
 pub(crate) struct Chunk<K> {
-    /// The kernel. This is a reference cycle; the kernel breaks it by emptying its table when it
-    /// closes.
+    /// The kernel, which owns the chunk: a reference cycle. The kernel breaks it by emptying its
+    /// table when it closes.
     core: Rc<K>,
     /// The slot of the first cell.
     first: u32,
     /// One bit for each free cell.
     free: Cell<u64>,
-    /// Whether it stands in the table's list of empty chunks.
+    /// Whether the chunk is in the table's list of empty chunks.
     pub(crate) listed: Cell<bool>,
-    /// The list links among the chunks with free cells (`task/table.rs`).
+    /// The links in the list of chunks with free cells (`task/table.rs`).
     pub(crate) open: Cell<ListLinks>,
     /// The origin of all tasks in the chunk, as long as it is the same for all.
     origin: Cell<Origin>,
@@ -104,7 +104,7 @@ impl<K> Chunk<K> {
         self.at(self.first + free.trailing_zeros())
     }
 
-    /// Frees the cell of a slot. Returns whether it is now the only free one.
+    /// Frees the cell of a slot. Returns whether it is now the only free cell.
     #[inline]
     pub(crate) fn free(&self, index: u32) -> bool {
         let before = self.free.get();
@@ -132,7 +132,7 @@ impl<K> Chunk<K> {
         TaskRef { chunk: self.clone(), id: TaskId::new(index, generation) }
     }
 
-    /// The flags of the task with that name, if its slot has not been freed.
+    /// The flags of the task with that id, if its slot has not been freed.
     #[inline]
     pub(crate) fn flags(&self, id: TaskId) -> Option<&Flags> {
         let cell = &self.cells[id.index() as usize % CELLS];
@@ -150,8 +150,8 @@ impl<K> Chunk<K> {
         self.cells.iter().map(|cell| cell.generation.get()).max().unwrap_or(0)
     }
 
-    /// Records an origin that differs from the common one. If this task is the only one in the
-    /// chunk, its origin becomes the common one.
+    /// Stores an origin that differs from the common one. If its task is the only one in the chunk,
+    /// its origin becomes the common one. `at` is the position of its cell.
     #[inline(never)]
     fn tell_apart(&self, at: usize, origin: Origin) {
         if self.free.get() == !(1 << at) {
@@ -170,9 +170,10 @@ impl<K> Chunk<K> {
     }
 }
 
-/// Refers to a task: to its cell, and to the name of the task when the reference was made.
+/// Refers to a task: to the chunk that contains its cell, and to the id of the task. The cell may
+/// belong to a later task by now ([`is_current`](Self::is_current)).
 ///
-/// It is two words, and they are written and read as whole words because of store forwarding
+/// It is two words. They are written and read as whole words because of store forwarding
 /// (`task/state.rs`).
 pub(crate) struct TaskRef<K> {
     chunk: Rc<Chunk<K>>,
@@ -192,13 +193,13 @@ impl<K> TaskRef<K> {
         self.id
     }
 
-    /// Its slot in the table.
+    /// The slot of the task in the table.
     #[inline]
     pub(crate) fn index(&self) -> u32 {
         self.id.index()
     }
 
-    /// Its kernel.
+    /// The kernel of the task.
     #[inline]
     pub(crate) fn core(&self) -> &Rc<K> {
         &self.chunk.core
@@ -208,20 +209,19 @@ impl<K> TaskRef<K> {
         &self.chunk
     }
 
-    /// Makes a reference from a chunk and a name.
+    /// Makes a reference from a chunk and an id.
     #[inline]
     pub(crate) fn by(chunk: Rc<Chunk<K>>, id: TaskId) -> Self {
         TaskRef { chunk, id }
     }
 
-    /// Gives the chunk away.
     #[inline]
     pub(crate) fn into_chunk(self) -> Rc<Chunk<K>> {
         self.chunk
     }
 
-    /// Whether a slot is in the same chunk. Comparing the chunk numbers is enough: a chunk keeps
-    /// its number while a reference to it exists (`Table::trim`).
+    /// Whether a slot is in the chunk of this task. Comparing the chunk numbers is enough: while a
+    /// reference to a chunk exists, no other chunk gets its number (`Table::trim`).
     #[inline]
     pub(crate) fn is_in_chunk_of(&self, index: u32) -> bool {
         ((self.index() ^ index) as usize) < CELLS
@@ -268,30 +268,31 @@ impl<K> TaskRef<K> {
         }
     }
 
-    /// Its origin. None for the main task.
+    /// The origin of the task. None for the main task.
     pub(crate) fn origin(&self) -> Option<Origin> {
         let common = || self.chunk.origin.get();
         let origin = self.chunk.origins.get().map_or_else(common, |all| all[self.at()].get());
         (!self.flags.any(Flags::MAIN)).then_some(origin)
     }
 
-    /// The task that waits for its end, if that is a single task of this kernel that polls the
-    /// `join` with its own waker. All other waiters are in `ColdData::joiners`.
+    /// The task that waits for the end of this one, if it is a task of the same kernel that polls
+    /// the wait with its own waker, and was the first to wait. All other waiters are in
+    /// `ColdData::joiners`.
     #[inline]
     pub(crate) fn joiner(&self) -> Option<TaskId> {
         let joiners = self.chunk.joiners.get().filter(|_| self.flags.any(Flags::AWAITED));
         joiners.map(|joiners| joiners[self.at()].get())
     }
 
-    /// Stores the task that waits for its end. `Flags::AWAITED` says whether the stored value is
-    /// valid.
+    /// Stores the task that waits for the end of this one. The value is valid while
+    /// `Flags::AWAITED` is set.
     #[inline]
     pub(crate) fn set_joiner(&self, joiner: TaskId) {
         self.chunk.joiners.get_or_init(|| make(|| Cell::new(TaskId::NOBODY)))[self.at()]
             .set(joiner);
     }
 
-    /// The record in its slot, whether or not it is still valid.
+    /// The record in the slot of the task, whether or not it is still valid.
     pub(crate) fn record(&self) -> Option<Parked> {
         self.chunk.records.get().and_then(|records| records[self.at()].get())
     }
@@ -304,13 +305,13 @@ impl<K> TaskRef<K> {
         records[self.at()].set(Some(parked));
     }
 
-    /// Its membership in a group; allocates the array if needed.
+    /// The membership of the task in a group. Allocates the array if needed.
     #[inline]
     pub(crate) fn membership(&self) -> &Membership {
         &self.chunk.memberships.get_or_init(|| make(Membership::default))[self.at()]
     }
 
-    /// Its scope root and `ColdData`; allocates the array if needed.
+    /// The root scope and the cold data of the task. Allocates the array if needed.
     #[inline]
     pub(crate) fn extras(&self) -> &ScopeRoot<K> {
         &self.chunk.extras.get_or_init(|| make(ScopeRoot::default))[self.at()]

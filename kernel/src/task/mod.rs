@@ -1,4 +1,4 @@
-//! A task at rest: its state, its body, its cell, and the table of all of them.
+//! The stored form of a task: its state, its body, its cell, and the table of all tasks.
 
 pub(crate) mod body;
 pub(crate) mod bounds;

@@ -1,5 +1,5 @@
-//! The state of a task: one bit for each fact, so that a turn of the run loop answers several
-//! questions with one test.
+//! The state of a task: one bit for each fact, so that the run loop checks several facts with one
+//! test.
 //!
 //! ```text
 //!            admit              start               finish           release
@@ -8,9 +8,10 @@
 //!                        └──────────── (none: parked) ────────────┘ abort
 //! ```
 //!
-//! `QUEUED` also occurs together with other flags: with `RUNNING` if the task is woken during its
-//! own poll, and with `ENDED` if it then ends or is aborted. Such a cell becomes free only after it
-//! has left the ready queue.
+//! A parked task has none of these four flags. `QUEUED` also occurs together with other flags: with
+//! `RUNNING` if the task is woken during its own poll, and with `ENDED` if a queued task ends or is
+//! aborted. The cell of an ended task that is queued becomes free only when the run loop has taken
+//! it from the queue.
 //!
 //! # Store forwarding
 //!
@@ -24,7 +25,7 @@ use std::cell::Cell;
 
 use crate::task::cell::TaskEnd;
 
-/// A set of the constants below.
+/// The state of a task: a set of the constants below, and the [`TaskEnd`].
 pub(crate) struct Flags(Cell<u32>);
 
 impl Flags {
@@ -36,28 +37,30 @@ impl Flags {
     /// The task is being polled.
     pub(crate) const RUNNING: u32 = 1 << 2;
     pub(crate) const ENDED: u32 = 1 << 3;
-    /// The record of its parked leaf is in its slot. Set from the end of one poll to the start of
-    /// the next.
+    /// The record of a parked leaf is in the slot of the task ([`TaskRef::record`]). Set at the end
+    /// of a poll, and cleared at the start of the next.
+    ///
+    /// [`TaskRef::record`]: crate::task::chunk::TaskRef::record
     pub(crate) const PARKED: u32 = 1 << 4;
     /// The task has a waker of its own.
     pub(crate) const WAKER: u32 = 1 << 5;
-    /// Its cancellation was requested: its root scope has a `cancel_seq`.
+    /// The cancellation of the task was requested: its root scope has a `cancel_seq`.
     pub(crate) const CANCEL_REQUESTED: u32 = 1 << 6;
     /// The task is to be aborted when its poll ends.
     pub(crate) const ABORT: u32 = 1 << 7;
-    /// The outcome was given away: it was moved out, or a group will take it.
+    /// The outcome is no longer available: it was moved out, or a group will take it.
     pub(crate) const TAKEN: u32 = 1 << 8;
     /// The task ended in a failure that must be reported if no handle or group takes it (K6).
     pub(crate) const FAILURE: u32 = 1 << 9;
     pub(crate) const DAEMON: u32 = 1 << 10;
     /// The task was given a name.
     pub(crate) const NAMED: u32 = 1 << 11;
-    /// The task is on the list of cancelled tasks that are checked later for being still
-    /// unreachable.
+    /// The task is in `Core::foreign`, the list of cancelled tasks that were parked in a foreign
+    /// future. It is checked again a second later (C9).
     pub(crate) const WATCHED: u32 = 1 << 12;
     /// The task has `ColdData`: see `TaskRef::cold`.
     pub(crate) const COLD: u32 = 1 << 13;
-    /// Its body is too large for the box to be kept.
+    /// The box of the body is too large to be kept for another task.
     pub(crate) const LARGE: u32 = 1 << 14;
     /// The task is the future of `Kernel::run`.
     pub(crate) const MAIN: u32 = 1 << 15;
@@ -70,14 +73,14 @@ impl Flags {
     /// That joiner is parked in a `join`.
     pub(crate) const JOINED: u32 = 1 << 19;
 
-    /// The position of the `TaskEnd` of an ended task.
+    /// The lowest of the bits that contain the [`TaskEnd`] of an ended task.
     const END: u32 = 29;
 
-    /// The flags that the fast path of a turn does not handle.
+    /// A task with any of these flags is not polled on the fast path of the run loop.
     pub(crate) const SPECIAL: u32 = Flags::ENDED | Flags::WAKER | Flags::CANCEL_REQUESTED;
 
-    /// The flags that decide whether an ended task needs clearing. If `TAKEN` is the only one of
-    /// them that is set, there is nothing to clear.
+    /// The flags that decide whether an ended task needs clearing. There is nothing to clear if
+    /// `TAKEN` is set and the others are not.
     pub(crate) const LEFT: u32 =
         Flags::TAKEN | Flags::LARGE | Flags::COLD | Flags::NAMED | Flags::SCOPED;
 
@@ -110,7 +113,7 @@ impl Flags {
         self.0.set(self.0.get().wrapping_add(this));
     }
 
-    /// Clears a flag that is set, likewise.
+    /// Clears a flag that is set. It subtracts, for the same reason.
     #[inline]
     pub(crate) fn lower(&self, this: u32) {
         debug_assert!(self.are(this, this), "lowered twice");
@@ -176,8 +179,8 @@ impl Flags {
         goes
     }
 
-    /// The task leaves the queue to be polled. A leaf that is still parked sets `PARKED` again
-    /// during the poll. Returns the flags from before.
+    /// The task leaves the queue to be polled. Returns the flags from before. `PARKED` is set again
+    /// when the poll ends, if a leaf has left a record during the poll.
     #[inline]
     pub(crate) fn start(&self) -> u32 {
         let before = self.0.get();
@@ -191,8 +194,8 @@ impl Flags {
         self.0.set((self.0.get() & !Flags::RUNNING) | also);
     }
 
-    /// The same. Returns whether the caller must queue the task: `also` says so, and it was not
-    /// queued.
+    /// Like `stop`. Returns whether the caller must queue the task: `also` contains `QUEUED`, and
+    /// the task was not queued.
     #[inline]
     pub(crate) fn stop_or_queue(&self, also: u32) -> bool {
         let before = self.0.get();

@@ -13,13 +13,12 @@ use crate::task::state::Flags;
 /// each call of `trim`, because freeing all at once would take too long.
 const KEEP_FREE: usize = 4096;
 
-/// The number of a chunk that is in no table. All of these share their names. No program can
-/// compare the names, because the tasks end before a program gets a handle.
+/// The number of every chunk that is in no table. So tasks in different such chunks have equal ids.
+/// No program can compare them, because these tasks end before a program gets a handle.
 const NOWHERE: u32 = u32::MAX / CELLS as u32;
 
-/// The number of chunks that are allocated together once there are many. Then the cells of many
-/// tasks are contiguous in memory, and so are their futures, which suits the prefetch of the
-/// processor.
+/// The number of chunks that are allocated together once there are many chunks. Then the cells of
+/// many tasks are contiguous in memory, and so are their futures. The processor can prefetch them.
 const ROW: usize = 16;
 
 /// The number of chunks that one call of `trim` frees.
@@ -38,7 +37,7 @@ pub(crate) struct Table<K> {
     /// The numbers of chunks that were freed, and the generation of the next tasks there.
     vacant: Vec<(u32, u32)>,
     spawned: u64,
-    /// The kernel is closed: new cells get no slot in the table.
+    /// The kernel is closed: new chunks are not put into the table.
     gone: bool,
 }
 
@@ -55,7 +54,7 @@ impl<K> Table<K> {
         }
     }
 
-    /// Takes a cell for a new task, and a serial number. The caller sets the flags.
+    /// Takes a cell and a serial number for a new task. The caller sets the flags.
     #[inline]
     pub(crate) fn admit(&mut self, core: &Rc<K>) -> (TaskRef<K>, u64) {
         self.spawned += 1;
@@ -86,7 +85,7 @@ impl<K> Table<K> {
         self.first_open = self.chunk(next).cloned();
     }
 
-    /// Any chunk, for the run loop, which needs one to start with.
+    /// Any chunk. The run loop starts with a reference to it.
     pub(crate) fn some_chunk(&mut self, core: &Rc<K>) -> Rc<Chunk<K>> {
         match self.chunks.iter().flatten().next() {
             Some(chunk) => chunk.clone(),
@@ -98,7 +97,7 @@ impl<K> Table<K> {
     #[inline(never)]
     fn make(&mut self, core: &Rc<K>) -> TaskRef<K> {
         if self.gone {
-            // A slot in the table would keep a kernel alive that is never emptied again.
+            // The table is not emptied again, so a chunk in it would keep the kernel alive.
             return Chunk::new(core.clone(), NOWHERE, 0).take();
         }
         let more = (self.chunks.len() / 4).clamp(1, ROW);
@@ -122,14 +121,14 @@ impl<K> Table<K> {
         number
     }
 
-    /// The task of that name, if its slot has not been freed. A slot whose generations are used up
-    /// keeps its last name and is found although it is free.
+    /// The task with that id, if its slot has not been freed. A slot whose generations are used up
+    /// keeps its last id, so its last task is found although the slot is free.
     #[inline]
     pub(crate) fn get(&self, id: TaskId) -> Option<TaskRef<K>> {
         self.at(id.index()).filter(|task| task.id() == id)
     }
 
-    /// The flags of the task of that name, if its slot has not been freed.
+    /// The flags of the task with that id, if its slot has not been freed.
     #[inline]
     pub(crate) fn flags(&self, id: TaskId) -> Option<&Flags> {
         self.chunk_of(id.index())?.flags(id)
@@ -160,8 +159,8 @@ impl<K> Table<K> {
     /// Frees the slot of an ended task.
     #[inline]
     pub(crate) fn release(&mut self, task: &TaskRef<K>, cell: &TaskCell) {
-        // A slot whose generations are used up is never used again, so that no name has two
-        // meanings.
+        // A slot whose generations are used up is not used again, so that no two tasks have the
+        // same id.
         let Some(generation) = cell.generation.get().checked_add(1) else { return };
         cell.generation.set(generation);
         self.free += 1;
@@ -197,7 +196,7 @@ impl<K> Table<K> {
         }
     }
 
-    /// Sets the link from an open chunk to the one before it.
+    /// Sets the link from a chunk with free cells to the one before it.
     fn link(&self, number: u32, previous: u32) {
         if let Some(chunk) = self.chunk(number) {
             chunk.open.set(ListLinks { previous, ..chunk.open.get() });
@@ -210,9 +209,9 @@ impl<K> Table<K> {
         !self.empty.is_empty()
     }
 
-    /// Removes some of the empty chunks if there are too many, for the caller to drop. A chunk that
-    /// something refers to stays for now, because a new chunk with its number would be taken for
-    /// it. The run loop refers to the chunk of the task that it polled last.
+    /// Removes some of the empty chunks if there are too many; the caller drops them. A chunk with
+    /// another reference to it stays for now, because its number must not be given to a new chunk.
+    /// One such reference is in the run loop, to the chunk of the task that it polled last.
     pub(crate) fn trim(&mut self) -> Vec<Rc<Chunk<K>>> {
         let mut given_up = Vec::new();
         for _ in 0..self.empty.len().min(2 * TRIM) {
@@ -222,7 +221,7 @@ impl<K> Table<K> {
             let Some(number) = self.empty.pop_front() else { break };
             let chunk = self.chunk(number).inspect(|chunk| chunk.listed.set(false));
             let Some(chunk) = chunk.filter(|chunk| chunk.is_empty()) else {
-                // The chunk is in use again. It comes back when its tasks have ended.
+                // The chunk is in use again. It is listed again when its tasks have ended.
                 continue;
             };
             if self.is_spare(chunk) {
@@ -240,13 +239,13 @@ impl<K> Table<K> {
         given_up
     }
 
-    /// Whether nothing refers to that chunk.
+    /// Whether only the table refers to that chunk.
     fn is_spare(&self, chunk: &Rc<Chunk<K>>) -> bool {
         let first = self.first_open.as_ref().is_some_and(|first| Rc::ptr_eq(first, chunk));
         Rc::strong_count(chunk) == 1 + usize::from(first)
     }
 
-    /// Takes an empty chunk out of the table.
+    /// Removes an empty chunk from the table.
     fn give_up(&mut self, number: u32) -> Option<Rc<Chunk<K>>> {
         let chunk = self.chunks[number as usize].take()?;
         let ListLinks { previous, next } = chunk.open.get();
@@ -267,7 +266,7 @@ impl<K> Table<K> {
         std::mem::replace(self, Table { gone: true, spawned: self.spawned, ..Table::new() }).chunks
     }
 
-    /// Every task that occupies a cell, including ended tasks that are still held.
+    /// Every task that occupies a cell, including ended tasks that have holders.
     pub(crate) fn tenants(&self) -> impl Iterator<Item = TaskRef<K>> {
         self.chunks.iter().flatten().flat_map(Chunk::tenants)
     }
@@ -277,7 +276,7 @@ impl<K> Table<K> {
 mod tests {
     use super::*;
 
-    /// Admits and releases tasks.
+    /// A table, and the tasks in it.
     struct Tenancy {
         kernel: Rc<()>,
         table: Table<()>,

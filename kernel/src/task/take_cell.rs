@@ -1,4 +1,4 @@
-//! A cell for a value that is taken out while it is used.
+//! A cell whose value is taken out while it is used.
 
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
@@ -23,7 +23,7 @@ impl<T> TakeCell<T> {
         self.put_some(Some(thing));
     }
 
-    /// The same with an `Option`.
+    /// Like `put`, with an `Option`.
     #[inline]
     pub(crate) fn put_some(&self, thing: Option<T>) {
         self.0.set(ManuallyDrop::new(thing));

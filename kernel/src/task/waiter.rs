@@ -1,9 +1,9 @@
-//! What is woken when a task does something: another task, by its name, or anything else, by a
-//! clone of its waker.
+//! What a wait queue wakes: a task, by a reference to it, or any other waiter, by a clone of its
+//! waker.
 //!
-//! A leaf that is polled with the own waker of its task needs no clone of it: the name of the task
-//! is enough, and it contains a generation. Inside `join!`, `FuturesUnordered` or another executor
-//! the waker is foreign, and a clone is kept. Waking or dropping a foreign waker runs code of a
+//! A leaf that is polled with its task's own waker needs no clone of the waker: the [`TaskRef`] is
+//! enough, and it contains a generation. Inside `join!`, `FuturesUnordered` or another executor the
+//! waker is *foreign*, and a clone is kept. Waking or dropping a foreign waker runs code of a
 //! program, so both happen only where no borrow of the kernel is held.
 
 use std::task::Waker;
@@ -16,9 +16,9 @@ use crate::task::chunk::TaskRef;
 /// This is a struct and not an enum because of store forwarding (`task/state.rs`): a task, the most
 /// frequent waiter, is then written and read in the same pieces.
 pub(crate) struct Waiter<K> {
-    /// A task of a kernel,
+    /// Set for a task of any kernel on this thread.
     task: Option<TaskRef<K>>,
-    /// or anything else.
+    /// Set for a foreign waker. At most one of the two is set.
     foreign: Option<Waker>,
 }
 
@@ -38,13 +38,13 @@ impl<K> Waiter<K> {
         Waiter { task: None, foreign: Some(waker) }
     }
 
-    /// Sets the task. The waiter is empty before.
+    /// Sets the task. The waiter must be empty.
     #[inline]
     pub(crate) fn set_task(&mut self, task: &TaskRef<K>) {
         self.task = Some(task.clone());
     }
 
-    /// Whether waking this wakes that task.
+    /// Whether the waiter is that task.
     #[inline]
     pub(crate) fn is_task(&self, task: &TaskRef<K>) -> bool {
         self.task.as_ref().is_some_and(|own| own.is(task))

@@ -13,7 +13,7 @@ pub(crate) type Remote = mailbox::Remote<Message>;
 /// Messages taken from the mailbox of a kernel.
 pub(crate) type Post = mailbox::Post<Message>;
 
-/// What another thread may request of a kernel.
+/// A message from any thread to a kernel.
 pub(crate) enum Message {
     /// Make the task of this waker ready.
     Wake(Arc<TaskWaker>),
@@ -21,9 +21,10 @@ pub(crate) enum Message {
     Spawn(Box<dyn FnOnce() + Send>),
     /// Request the cancellation of a task.
     Cancel(TaskId),
-    /// A job on another thread has finished, and has woken its waiter.
+    /// A job on another thread has finished, and the task that waits for it has been woken.
     JobDone(u64),
-    /// A registration has moved away or was dropped on another thread: its entry can be freed.
+    /// A registration was given up where its kernel is not current, such as on another thread. The
+    /// kernel frees the entry.
     Unregister(mio::Token),
 }
 
@@ -36,12 +37,11 @@ impl Mail for Message {
     }
 }
 
-/// The waker of one task: the name of the task and the mailbox of its kernel.
+/// The waker of one task: the id of the task and the mailbox of its kernel.
 ///
-/// The kernel reads the reference count of the `Arc` to learn whether a program holds the waker
-/// (`OwnWaker::is_out`). The count is never too low too early: a wake keeps its reference until its
-/// message, which is another reference, is in the mailbox, and the message is kept until it is
-/// taken.
+/// The kernel reads the reference count of the `Arc` to find out whether a program holds the waker
+/// (`OwnWaker::is_out`). Until a wake has been handled, the count includes a reference for it: the
+/// waker that is being woken, then the message. The first is dropped only when the second exists.
 pub(crate) struct TaskWaker {
     remote: Arc<Remote>,
     task: AtomicU64,
@@ -53,7 +53,7 @@ impl TaskWaker {
         TaskWaker { remote, task: AtomicU64::new(u64::MAX), posted: AtomicBool::new(false) }
     }
 
-    /// Sets the task. Only while no reference exists outside the kernel.
+    /// Sets the task. Called only while no reference exists outside the kernel.
     pub(crate) fn assign(&self, task: TaskId) {
         self.task.store(task.to_bits(), Ordering::Relaxed);
     }
@@ -66,7 +66,7 @@ impl TaskWaker {
         TaskId::from_bits(self.task.load(Ordering::Relaxed))
     }
 
-    /// Posts the wake, unless one was posted since the kernel last took one. The mailbox of a
+    /// Posts the wake, unless the kernel has not handled an earlier one yet. The mailbox of a
     /// closed kernel refuses it: then there is no task to wake.
     pub(crate) fn post(self: &Arc<Self>) {
         if !self.posted.swap(true, Ordering::Release) {
@@ -74,8 +74,8 @@ impl TaskWaker {
         }
     }
 
-    /// Called when the message is taken from the mailbox. From here on the waker can be posted
-    /// again. Returns the task to wake.
+    /// Called when the kernel handles the message. From here on the waker can be posted again.
+    /// Returns the task to wake.
     pub(crate) fn received(&self) -> TaskId {
         // A swap, not a store: it must read the value written by the threads that found the flag
         // set, so that the poll that follows sees what they did before their wake.

@@ -1,5 +1,5 @@
-//! The test kit: the same kernel on a virtual clock, with a chosen order of tasks, and with a check
-//! for leftovers.
+//! The test kit: the kernel on a virtual clock, with a chosen order of tasks, and with a check that
+//! nothing is left behind.
 //!
 //! ```
 //! use curium::kernel::{TaskCancelled, sleep, spawn, testing};
@@ -51,7 +51,7 @@ pub fn run<T>(main: impl Main<T>) -> T {
     run_with(Kernel::builder(), main)
 }
 
-/// [`run`] with the settings of `builder`; the virtual clock is added to them.
+/// Like [`run`], with the settings of `builder` and a virtual clock.
 ///
 /// # Panics
 ///
@@ -101,10 +101,10 @@ impl Drop for NameSeed {
     }
 }
 
-/// Waits until nothing can run without time passing: every other task is parked, or has ended.
+/// Waits until every other task is parked or has ended, so that nothing happens before time passes.
 ///
-/// If tasks are parked on sockets, on a virtual clock the reactor must also have been silent for 10
-/// ms.
+/// On a virtual clock, while tasks are parked on sockets, the reactor must also have reported no
+/// event for 10 ms.
 ///
 /// # Errors
 ///
@@ -123,7 +123,7 @@ pub fn settle() -> impl Future<Output = Result<(), TaskCancelled>> {
     Wait::new("SETTLE", Settled { core })
 }
 
-/// Waits in the queue that the kernel wakes when nothing can run.
+/// A wait in the queue that the kernel wakes when no task can run.
 struct Settled {
     core: Rc<Core>,
 }
@@ -145,7 +145,7 @@ impl Handoff for Settled {
     fn pass_on(&mut self, (): ()) {}
 }
 
-/// Lets `duration` pass, with everything that is due in it, and then settles.
+/// Sleeps for `duration`, so that everything that is due in this time happens, and then settles.
 ///
 /// # Errors
 ///
@@ -153,7 +153,7 @@ impl Handoff for Settled {
 ///
 /// # Cancellation
 ///
-/// The rest of the time does not pass.
+/// The rest of the time is not waited for.
 ///
 /// # Panics
 ///

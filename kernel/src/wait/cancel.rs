@@ -10,7 +10,7 @@ use crate::wait::join::WaitEnd;
 ///
 /// # Cancellation
 ///
-/// Only the wait is abandoned: the task stays cancelled and goes on cleaning up.
+/// Only the wait is abandoned: the task stays cancelled and continues its cleanup.
 #[must_use = "nothing is cancelled before this is awaited; `request_cancel` asks without waiting"]
 pub struct Cancel {
     wait: WaitEnd,
@@ -33,8 +33,8 @@ impl Future for Cancel {
             let by = core.running_id();
             core.request(cell, CancelReason::Requested { by });
             if by == Some(cell.id()) {
-                // A task that waits for its own end would never end, shielded or not. So it gets
-                // the error at once (C5).
+                // A task that waits for its own end would wait for ever, also inside a shield. So
+                // the error is returned at once (C5).
                 return Poll::Ready(Err(core.deliver_to_oneself(cell)));
             }
         }

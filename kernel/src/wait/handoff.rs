@@ -9,10 +9,10 @@ use crate::core::queue::{WaitQueue, WaitSlot};
 use crate::error::TaskCancelled;
 use crate::wait::point::{CancelPoint, Pause, Quick};
 
-/// One way of waiting on a primitive: how to take the item at once, and how to make the output of
-/// it.
+/// One way of waiting on a primitive: how an item is taken at once, and how the output of the leaf
+/// is made from the item.
 ///
-/// [`Wait`] turns it into a leaf. See `sync::Lock` for the smallest use.
+/// [`Wait`] makes a leaf of it. See `sync::Lock` for the smallest use.
 pub trait Handoff {
     /// The item that the queue hands over.
     type Item;
@@ -29,14 +29,15 @@ pub trait Handoff {
     /// The output, if it is available without waiting: [`try_take`](Handoff::try_take) and then
     /// [`finish`](Handoff::finish).
     ///
-    /// An implementation that takes a shortcut must have the same effect, as both are used.
+    /// An implementation that takes a shortcut must have the same effect, because both ways are
+    /// used.
     #[inline]
     fn try_now(&mut self) -> Option<Self::Output> {
         let item = self.try_take()?;
         Some(self.finish(item))
     }
 
-    /// How much the waiter requests: see [`WaitQueue::oldest_weight`].
+    /// The amount that the waiter requests: see [`WaitQueue::oldest_weight`].
     fn weight(&self) -> usize {
         1
     }
@@ -44,12 +45,12 @@ pub trait Handoff {
     /// Makes the output from an item that was taken or handed over.
     fn finish(&mut self, item: Self::Item) -> Self::Output;
 
-    /// The waiter was handed `item` and was dropped before it took it: hand it to the next waiter,
-    /// or return it.
+    /// Called if the waiter was handed `item` and is dropped before it has taken the item. Hands
+    /// the item to the next waiter, or returns it to the primitive.
     fn pass_on(&mut self, item: Self::Item);
 
-    /// The waiter has left the queue without an item. If the service of later waiters depended on
-    /// its request, serve them now.
+    /// Called when the waiter has left the queue without an item. If its request held up later
+    /// waiters, hand over to those that can be served now.
     fn left(&mut self) {}
 }
 
@@ -68,7 +69,7 @@ pub struct Wait<H: Handoff> {
 }
 
 impl<H: Handoff> Wait<H> {
-    /// A wait that shows as `kind` at the caller's file and line.
+    /// A wait that the monitor shows as `kind`, at the caller's file and line.
     #[track_caller]
     pub fn new(kind: &'static str, handoff: H) -> Self {
         Wait::at(kind, Location::caller(), handoff)
@@ -80,7 +81,7 @@ impl<H: Handoff> Wait<H> {
     }
 }
 
-// No field is ever pinned.
+// No field is pinned.
 impl<H: Handoff> Unpin for Wait<H> {}
 
 impl<H: Handoff> Future for Wait<H> {
@@ -106,7 +107,7 @@ impl<H: Handoff> Future for Wait<H> {
 }
 
 impl<H: Handoff> Wait<H> {
-    /// No item was available. One unit of the budget was spent for the attempt.
+    /// Parks, because no item was available. One operation of the budget was spent for the attempt.
     #[inline(never)]
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<H::Output, TaskCancelled>> {
         let Wait { handoff, slot, point } = self;
@@ -123,9 +124,10 @@ impl<H: Handoff> Wait<H> {
         self.polled(polled)
     }
 
-    /// The budget is spent, so the wait does not complete in this poll. It begins in this poll,
-    /// though, so that a later waiter does not overtake it (Y2). An available item is kept for the
-    /// next poll as if it had been handed over; otherwise the waiter queues.
+    /// A poll in which the budget is spent, so that the wait must not complete. The wait still
+    /// begins in this poll, so that a later waiter does not overtake it (Y2): an item that is
+    /// available is kept for the next poll as if it had been handed over; without one, the waiter
+    /// is queued.
     #[cold]
     fn poll_spent(&mut self, cx: &mut Context<'_>) -> Poll<Result<H::Output, TaskCancelled>> {
         match self.point.pause() {
@@ -148,7 +150,7 @@ impl<H: Handoff> Wait<H> {
                     let parked = point.park_unpaid(cx).map(Err);
                     return self.polled(parked);
                 }
-                // Cloning the waker has run code that handed the item over.
+                // The item was handed over by code that ran when the waker was cloned.
                 Poll::Ready(item) => handoff.queue().fifo().keep(slot, item),
             }
         }
@@ -170,16 +172,18 @@ impl<H: Handoff> Wait<H> {
         }
     }
 
-    /// Cloning the waker has run code that handed the item over.
+    /// Completes the wait with an item that was handed over by code that ran when the waker was
+    /// cloned.
     #[cold]
     #[inline(never)]
     fn finish_late(&mut self, item: H::Item) -> Poll<Result<H::Output, TaskCancelled>> {
         Poll::Ready(Ok(self.handoff.finish(item)))
     }
 
-    /// Leaves the queue. An item that was handed over can be there only if this is dropped, or if
-    /// the budget was spent before the item could be taken. A leaf that would park has been handed
-    /// nothing.
+    /// Leaves the queue, and passes on an item that was handed over. There is such an item only if
+    /// the leaf is dropped, or if it is cancelled in a poll in which the budget was spent before
+    /// the item could be taken. In any other poll the leaf takes the item before it can be
+    /// cancelled.
     #[inline]
     fn leave(&mut self) {
         if !self.slot.is_out() {

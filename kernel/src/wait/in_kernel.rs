@@ -1,4 +1,5 @@
-//! A panic with the right location: where a future that needs a kernel is awaited outside one.
+//! A panic with the location of the `await`, if a future that needs a kernel is awaited outside
+//! one.
 
 use std::panic::Location;
 use std::pin::Pin;
@@ -9,8 +10,8 @@ use pin_project_lite::pin_project;
 use crate::core::current;
 
 pin_project! {
-    /// A future that only a task can poll. Elsewhere it panics with the location of the `await`,
-    /// which `track_caller` provides, but not through an async block.
+    /// A future that only a task can poll. Elsewhere it panics with the location of the `await`. It
+    /// wraps an async block, because `track_caller` has no effect on the poll of an async block.
     pub(crate) struct InKernel<F> {
         #[pin]
         future: F,

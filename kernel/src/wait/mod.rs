@@ -1,5 +1,5 @@
-//! Waiting: the cancel point on which every leaf is built, the wait queue, and the kernel's own
-//! leaves.
+//! Waiting: the cancel point on which every leaf is built, the wait on a queue, and the kernel's
+//! own leaves.
 
 pub(crate) mod cancel;
 pub(crate) mod handoff;

@@ -1,4 +1,4 @@
-//! The record of a parked leaf: in the cell of its task, or in the arena of the scopes.
+//! The record of a parked leaf: in the slot of its task, or in the arena of the scopes.
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -13,14 +13,14 @@ use crate::parts::scopes::Record;
 use crate::task::state::Flags;
 use crate::wait::point::{At, CancelPoint, SHIELDED};
 
-/// Identifies a record in the cell of a task.
+/// Identifies a record in the slot of a task.
 #[derive(Clone, Copy)]
 pub(super) struct InPlace {
     pub(super) task: TaskId,
     pub(super) kernel: u32,
-    /// The number of the poll in which the record was left.
+    /// The value of `TaskCell::cycles` in the poll in which the record was left.
     pub(super) cycle: u32,
-    /// When the leaf parked.
+    /// The time when the leaf parked.
     pub(super) since: u64,
 }
 
@@ -30,7 +30,7 @@ impl InPlace {
         self.task == cell.id() && self.kernel == cell.core().number
     }
 
-    /// Removes the record, if it is still the one in the cell.
+    /// Removes the record, if it is still the one in the slot.
     #[inline]
     pub(super) fn clear(self) {
         let here = current::has_recorded()
@@ -42,7 +42,7 @@ impl InPlace {
         }
     }
 
-    /// The leaf was dropped while its task is not being polled.
+    /// Removes the record of a leaf that is dropped while its task is not being polled.
     #[cold]
     fn clear_elsewhere(self) {
         current::try_with(|core| {
@@ -67,7 +67,7 @@ impl CancelPoint {
         };
         if self.since != SHIELDED {
             if self.since != 0 && self.was_parked_elsewhere(&core) {
-                // In its new task, the leaf counts as never parked before.
+                // The leaf has moved to this task from another. It counts as never parked.
                 self.since = 0;
             }
             if core.due(self.since) {
@@ -110,8 +110,8 @@ impl CancelPoint {
         Parked { kind: self.kind, site: self.site, since: core.tick_now() }
     }
 
-    /// Leaves a record in the arena, on the innermost scope. Clones and drops wakers outside any
-    /// borrow.
+    /// Leaves a record in the arena, attached to the innermost scope. Clones and drops wakers
+    /// outside any borrow.
     #[cold]
     pub(super) fn park_in_arena(&mut self, core: &Rc<Core>, cx: &Context<'_>) {
         let Some(task) = core.running_id() else {
@@ -124,7 +124,7 @@ impl CancelPoint {
                 return;
             }
         }
-        // Not `unpark`, which assumes that the leaf belongs to the task being polled.
+        // Not `unpark`, which assumes that the record is of the task that is being polled.
         self.take_record();
         let waker: Option<Waker> = if own { None } else { Some(cx.waker().clone()) };
         let key = core.put_record(Record::new(task, scope, waker, self.parked(core)));

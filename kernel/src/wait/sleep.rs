@@ -1,7 +1,7 @@
 //! Time: `sleep`, `sleep_until`, `interval`, `yield_now`, `now`.
 //!
-//! A sleep never ends early. A sleep of zero still yields and is a checkpoint; one of
-//! `Duration::MAX` never ends. A duration counts from the first poll of the future.
+//! A sleep never ends early. A sleep of zero still yields once and returns a cancellation that is
+//! due. A sleep of `Duration::MAX` never ends. A duration counts from the first poll of the future.
 
 use std::fmt;
 use std::panic::Location;
@@ -33,8 +33,8 @@ pub fn now() -> Instant {
 /// Waits for `duration`, counted from the first poll.
 ///
 /// It ends late rather than early. The delay is the time that the system takes to wake a thread,
-/// some tens of microseconds, and the polls of other tasks that come first. A kernel with nothing
-/// else to do sleeps for at least 50 µs on Linux, and for whole milliseconds elsewhere.
+/// some tens of microseconds, and the time of the polls of other tasks that come first. A kernel
+/// without ready tasks sleeps for at least 50 µs on Linux, and for whole milliseconds elsewhere.
 ///
 /// # Cancellation
 ///
@@ -66,15 +66,15 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 enum When {
     After(Duration),
     Until(Instant),
-    /// In the kernel's own time, computed at the first poll.
+    /// A deadline in kernel time (`parts/clock.rs`), computed at the first poll.
     At(u64),
 }
 
-/// `New` → `Due`, at once; or → `Armed`, until the timer fires.
+/// The state of a sleep. The first poll changes it from `New` to `Due` or `Armed`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     New,
-    /// The deadline had passed at the first poll; the sleep still yields once.
+    /// The deadline had passed at the first poll. The sleep yields once and then ends.
     Due,
     Armed,
 }
@@ -131,7 +131,8 @@ impl Future for Sleep {
 }
 
 impl Sleep {
-    /// The budget is spent. The sleep begins in this poll, but can complete only in the next one.
+    /// A poll in which the budget is spent. The sleep begins in this poll, but can complete only in
+    /// the next poll of the task.
     #[cold]
     fn poll_spent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TaskCancelled>> {
         match self.point.pause() {
@@ -148,14 +149,14 @@ impl Sleep {
     }
 }
 
-/// The result of a poll of a sleep.
+/// What a poll of a sleep does next.
 enum Step {
     Over,
     Yield,
     Until(u64),
 }
 
-/// The first poll, by the task itself: arms the timer.
+/// The first poll, with the task's own waker: arms the timer.
 #[inline]
 fn begin(task: &TaskRef, when: &mut When, state: &mut State, timer: &mut Timer) -> Quick<bool> {
     match step(task.core(), when, state) {
@@ -173,7 +174,7 @@ fn begin(task: &TaskRef, when: &mut When, state: &mut State, timer: &mut Timer) 
     }
 }
 
-/// Any poll. None: outside a kernel.
+/// Any other poll. Returns `None` outside a kernel.
 fn go_on(
     when: &mut When,
     timer: &mut Timer,
@@ -216,8 +217,8 @@ fn step(core: &Core, when: &mut When, state: &mut State) -> Step {
     }
 }
 
-/// The sleep has moved to another kernel of this thread: converts the deadline to an instant, which
-/// both kernels understand.
+/// Disarms the timer of a sleep that has moved to another kernel of this thread. Converts the
+/// deadline to an instant, because the two kernels count time from different origins.
 #[cold]
 fn leave_kernel(timer: &mut Timer, when: When) -> When {
     match (timer.take(), when) {
@@ -229,7 +230,7 @@ fn leave_kernel(timer: &mut Timer, when: When) -> When {
     }
 }
 
-/// Arms the timer, or makes an armed one wake the present waker.
+/// Arms the timer. If it is armed already, makes it wake the waker of `cx`.
 #[inline]
 fn arm(timer: &mut Timer, deadline: u64, cx: &Context<'_>) {
     let Some((owner, key)) = timer else {
@@ -248,7 +249,7 @@ fn arm(timer: &mut Timer, deadline: u64, cx: &Context<'_>) {
     }
 }
 
-/// The waiter for the present waker.
+/// The waiter for the waker of `cx`.
 fn sleeper(cx: &Context<'_>) -> LocalWaiter {
     match current::with_own_task(cx.waker(), TaskRef::id) {
         Some(task) => LocalWaiter::Task(task),
@@ -270,7 +271,7 @@ impl fmt::Debug for Sleep {
     }
 }
 
-/// Lets every other ready task run once. A checkpoint: a cancellation that is due is returned.
+/// Lets every other ready task run once. Returns a cancellation that is due.
 ///
 /// # Cancellation
 ///
@@ -296,7 +297,7 @@ impl Future for YieldNow {
         if current::ambient().pending {
             return Poll::Ready(Err(deliver()));
         }
-        // If the task polls this itself, queue it again without its waker.
+        // If the waker is the task's own, the task is queued again without a use of the waker.
         if !current::again(cx.waker()) {
             cx.waker().wake_by_ref();
         }
@@ -360,7 +361,8 @@ impl Interval {
                 let skip = u32::try_from(missed).unwrap_or(u32::MAX);
                 next = self.period.checked_mul(skip).and_then(|skip| past.checked_add(skip));
             }
-            // If the next tick is too far away for an `Instant`, use a time that never comes.
+            // If the next tick is too far away for an `Instant`, it is set to a time more than a
+            // hundred years away.
             self.next = next.or(Some(due + Duration::from_secs(u32::MAX.into())));
             Ok(due)
         })

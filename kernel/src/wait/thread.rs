@@ -1,9 +1,9 @@
-//! A job on another thread, for the few system calls that can only be done in this way, such as
-//! looking up a name.
+//! A job on another thread, for the few system calls that always block, such as a lookup of a host
+//! name.
 //!
-//! All kernels of the process share the threads, and their number is bounded. A call that hangs
-//! keeps its thread, and a thousand such calls must not use a thousand threads. Further jobs wait
-//! for a thread in the order in which they came. A thread ends when no job is left.
+//! All kernels of the process share the threads. The number of threads is bounded, because a call
+//! that hangs keeps its thread, and a thousand such calls must not use a thousand threads. Further
+//! jobs wait for a thread, first come, first served. A thread ends when no job waits.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -25,16 +25,16 @@ const THREADS: usize = 64;
 
 /// The jobs that wait for a thread, and the number of threads.
 ///
-/// Invariant: *a thread checks this queue before it ends*, so while a job waits, a thread runs that
-/// will take it. Threads start and end under this lock, so the count is exact. No code of the
-/// program runs under it: no job, no waker, no destructor.
+/// Invariant: *a thread checks this queue before it ends*. So while a job waits, at least one
+/// thread runs, and it takes the job later. Threads start and end under this lock, so the number is
+/// exact. No code of the program runs under the lock: no job, no waker, no destructor.
 static JOBS: Mutex<Jobs> =
     Mutex::new(Jobs { threads: 0, next_number: 0, waiting: BTreeMap::new() });
 
 struct Jobs {
     threads: usize,
     next_number: u64,
-    /// The keys are increasing numbers, so the order is that of arrival.
+    /// The keys are increasing numbers, so the map is in order of arrival.
     waiting: BTreeMap<u64, Job>,
 }
 
@@ -44,11 +44,11 @@ fn jobs() -> MutexGuard<'static, Jobs> {
     JOBS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A job that was queued. If this is dropped while the job still waits, the job is removed and
-/// dropped.
+/// A queued job. If this value is dropped while the job waits for a thread, the job is removed from
+/// the queue and dropped.
 struct Queued(u64);
 
-/// The system gave no thread, and no thread runs that could take the job.
+/// The system refused to start a thread, and no other thread runs that could take the job.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the system gives no thread for a job (raise its limit of threads, `ulimit -u` or the \
@@ -57,7 +57,7 @@ struct Queued(u64);
 struct NoThread(#[source] io::Error);
 
 impl Queued {
-    /// Queues a job, and starts a thread if there may be one more.
+    /// Queues a job, and starts a thread unless the largest number of threads is reached.
     fn new(job: Job) -> io::Result<Queued> {
         let mut jobs = jobs();
         let number = jobs.next_number;
@@ -70,11 +70,11 @@ impl Queued {
                     let job = jobs.waiting.remove(&number);
                     drop(jobs);
                     drop(job);
-                    // The kind of the system's error is `WouldBlock`, which would mislead the
-                    // caller.
+                    // The kind of the system's error is `WouldBlock`, which callers would take for
+                    // "not ready yet".
                     return Err(io::Error::other(NoThread(error)));
                 }
-                // A running thread will take the job.
+                // Another thread is running, and takes the job later.
                 Err(_) => {}
             }
         }
@@ -113,7 +113,7 @@ fn run_jobs() {
     }
 }
 
-/// The result of the job, and the waker of the task that waits for it.
+/// The result of a job, and the waker of the task that waits for it.
 struct Shared<T> {
     done: Mutex<Done<T>>,
 }
@@ -123,8 +123,8 @@ struct Done<T> {
     waker: Option<Waker>,
 }
 
-/// Counts a job while it runs or waits for a thread: a virtual clock does not jump, and there is no
-/// deadlock.
+/// Counts an unfinished job as long as a task waits for it. While the job counts, a virtual clock
+/// does not jump, and an idle kernel is not in a deadlock.
 struct Out(Rc<Core>, u64);
 
 impl Out {
@@ -153,16 +153,16 @@ impl Drop for Back {
 /// Runs `job` on another thread and waits for its value.
 ///
 /// At most 64 jobs run at one time in a process, for all its kernels together. Further jobs wait
-/// for a thread, first come, first served. So a job that waits for another job, or for an effect of
-/// a later job, may wait for ever: 64 such jobs leave no thread for the one that they wait for. A
-/// job that hangs keeps its thread. Several jobs may run on one thread, one after the other, and
-/// then see the same thread locals.
+/// for a thread, first come, first served. So a job that waits for a later job, or for an effect of
+/// one, may wait for ever: 64 such jobs leave no thread for the job that they wait for. A job that
+/// hangs keeps its thread. Several jobs may run on one thread, one after the other, and then see
+/// the same thread-locals.
 ///
 /// # Errors
 ///
-/// The outer error: this wait was cancelled. The inner error: the system gave no thread, and no job
-/// is running whose thread could take this one. Its kind is not one that means "not yet", such as
-/// `WouldBlock`.
+/// The outer error: this wait was cancelled. The inner error: the system refused to start a thread,
+/// and no other thread runs that could take the job. Its kind is never one that means "not ready
+/// yet", such as `WouldBlock`.
 ///
 /// # Cancellation
 ///
@@ -189,8 +189,8 @@ where
         let out = Out::new(core);
         let number = out.1;
         let job = move || {
-            // Dropped after the wake. From then on a virtual clock may jump, even if the value was
-            // not taken.
+            // Dropped after the wake. From then on a virtual clock may jump, even if the task has
+            // not taken the value yet.
             let _back = Back(remote, number);
             theirs.finish(catch_unwind(AssertUnwindSafe(job)).map_err(Panic::new));
         };

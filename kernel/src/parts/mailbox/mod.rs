@@ -1,9 +1,9 @@
 //! The mailbox of a kernel: the only code of the kernel that other threads run, through wakers and
 //! handles.
 //!
-//! A waker holds the name of its task and the mailbox, never the task itself. So a `!Send` future
-//! is polled and dropped only on the thread of its kernel, wherever its wakers go, and a waker that
-//! outlives its task or its kernel does nothing.
+//! A waker holds the id of its task and the mailbox, never the task. So a `!Send` future is polled
+//! and dropped only on the thread of its kernel, even if its wakers are used on other threads. A
+//! waker that outlives its task or its kernel does nothing.
 //!
 //! # The protocol
 //!
@@ -16,23 +16,23 @@
 //! | `POSTED` | there are messages; a sleeping kernel has been woken | kernel: `take` |
 //!
 //! A poster adds its message and swaps in `POSTED`, both under the lock. Only the poster that swaps
-//! out `ASLEEP` makes the system call, so there is one eventfd write for each sleep. The kernel
-//! announces its sleep and checks for messages in one step: it exchanges `AWAKE` for `ASLEEP`. If
-//! that fails, there are messages; a later poster finds `ASLEEP` and wakes the poll. The eventfd is
-//! written under the lock too, so a kernel that has closed its mailbox knows that no poster still
-//! uses its descriptors.
+//! out `ASLEEP` makes the system call, so there is at most one eventfd write for each sleep. The
+//! kernel announces its sleep and checks for messages in one step: it exchanges `AWAKE` for
+//! `ASLEEP`. If that fails, there are messages. If it succeeds, a later poster finds `ASLEEP` and
+//! wakes the poll. The eventfd is written under the lock too, so no poster still uses the
+//! descriptors of a kernel that has closed its mailbox.
 //!
 //! The waker of a task posts at most one message until the kernel takes it, and a job or a
 //! registration posts once. So the number of events is bounded by what the kernel holds. Requests
 //! of handles are bounded only by memory, because a poster never waits. The kernel handles a
 //! limited number of each part at a time, so that neither part delays the other or the rest of the
-//! kernel. A nudge announces messages without adding one: the last handle is gone, and the kernel
-//! may have been waiting for that.
+//! kernel. Dropping the last handle announces messages without adding one (`nudge`), because the
+//! kernel may be sleeping until no handle exists.
 //!
-//! Nothing here may run in a signal handler: all of it takes a lock, and a message is allocated.
+//! No function of this file may run in a signal handler: posting takes a lock and allocates.
 //!
-//! Loom checks this file with the models in `models.rs`, in every interleaving. Loom treats
-//! `SeqCst` as weaker than it is; nothing here needs `SeqCst`.
+//! Loom checks this file with the models in `models.rs`. Loom treats `SeqCst` as weaker than it is,
+//! but this file does not use `SeqCst`.
 
 use std::collections::VecDeque;
 use std::io;
@@ -65,8 +65,9 @@ struct Inbox<M> {
     poll_waker: Option<PollWaker>,
 }
 
-/// A message, which knows its part of the mailbox.
+/// A message that can be posted.
 pub(crate) trait Mail {
+    /// The part of the mailbox that the message is added to.
     fn part(&self) -> Part;
 }
 
@@ -103,7 +104,7 @@ impl<M: Mail> Post<M> {
         }
     }
 
-    /// Gives back the room that a burst took.
+    /// Releases the memory that a burst took.
     pub(crate) fn shrink(&mut self) {
         for part in [&mut self.events, &mut self.requests] {
             if part.is_empty() && part.capacity() > KEEP {
@@ -121,7 +122,7 @@ impl<M: Mail> Post<M> {
         self.events.into_iter().chain(self.requests)
     }
 
-    /// Swaps in each part of `other` whose own counterpart is empty, without copying messages.
+    /// Swaps each part that is empty here with the same part of `other`. Copies no messages.
     fn refill(&mut self, other: &mut Self) {
         if self.events.is_empty() {
             std::mem::swap(&mut self.events, &mut other.events);
@@ -165,7 +166,7 @@ impl<M: Mail> Remote<M> {
         Ok(())
     }
 
-    /// Makes the kernel check again what it waits for.
+    /// Makes the kernel check again whether it has a reason to wait.
     fn nudge(&self) {
         self.announce_post(&self.lock());
     }
@@ -186,8 +187,8 @@ impl<M: Mail> Remote<M> {
         self.state.load(Ordering::Relaxed) == POSTED
     }
 
-    /// Moves messages into `post`: fills each part of it that is empty. Messages that stay in the
-    /// mailbox stay announced. Only the kernel calls this.
+    /// Moves messages into the parts of `post` that are empty. While messages stay in the mailbox,
+    /// the state stays `POSTED`. Only the kernel calls this.
     pub(crate) fn take(&self, post: &mut Post<M>) {
         let mut inbox = self.lock();
         post.refill(&mut inbox.post);
@@ -196,16 +197,17 @@ impl<M: Mail> Remote<M> {
         }
     }
 
-    /// Announces that the kernel is about to sleep. False: there are messages, and it must not
-    /// sleep.
+    /// Announces that the kernel is about to sleep. Returns false if there are messages: then the
+    /// kernel must not sleep.
     pub(crate) fn announce_sleep(&self) -> bool {
-        // The state is still `ASLEEP` if the last sleep ended in a panic. Then the old announcement
-        // counts.
+        // The state is still `ASLEEP` if the last sleep ended in a panic. Then the kernel may sleep
+        // without a new announcement.
         self.state.compare_exchange(AWAKE, ASLEEP, Ordering::Relaxed, Ordering::Relaxed)
             != Err(POSTED)
     }
 
-    /// Announces that the kernel is awake. Messages that came meanwhile stay announced.
+    /// Announces that the kernel is awake. If messages came during the sleep, the state stays
+    /// `POSTED`.
     pub(crate) fn awake(&self) {
         let up = self.state.compare_exchange(ASLEEP, AWAKE, Ordering::Relaxed, Ordering::Relaxed);
         debug_assert!(matches!(up, Ok(_) | Err(POSTED)), "two threads run one kernel");
@@ -236,7 +238,8 @@ impl<M: Mail> Remote<M> {
     }
 
     pub(crate) fn drop_handle(&self) {
-        // A thread that sees this handle gone also sees what it posted.
+        // `Release`, so that a kernel that reads the smaller count also sees the messages that were
+        // posted through this handle.
         if self.handles.fetch_sub(1, Ordering::Release) == 1 {
             // The kernel may be sleeping only because this handle existed.
             self.nudge();

@@ -1,9 +1,9 @@
 //! Loom models of the protocol in `parts/mailbox`: every interleaving with up to four preemptions
 //! (`LOOM_MAX_PREEMPTIONS` changes the number), and every value that a load may return.
 //!
-//! `.ci/models` runs them. [`Model`] plays the part of the kernel, in the steps of `run/idle.rs`;
-//! posters, wakers and handles are the real ones. A lost wake shows as a deadlock of the model: the
-//! kernel sleeps, and nothing is left to wake it.
+//! `.ci/models` runs them. [`Model`] stands for the kernel, and takes the steps of `run/idle.rs`;
+//! posters, wakers and handles are the real ones. A lost wake appears as a deadlock of the model:
+//! the kernel sleeps, and no thread is left to wake it.
 
 use std::sync::{Arc, OnceLock};
 use std::task::Wake;
@@ -65,7 +65,7 @@ impl Model {
         }
     }
 
-    /// Takes the messages; without any, sleeps and returns none.
+    /// Takes the messages. Without any, sleeps once and returns none.
     fn look(&mut self) -> Vec<Message> {
         let post = self.take_post();
         if post.is_empty() {
@@ -227,8 +227,8 @@ fn post_that_meets_the_end_of_a_sleep_is_not_lost() {
     });
 }
 
-/// K7: after a sleep that a panic ended, for example of a foreign waker, the next sleep can still
-/// be woken.
+/// K7: if a panic has ended a sleep, for example the panic of a foreign waker, a post still wakes
+/// the next sleep.
 #[test]
 fn a_sleep_that_a_panic_ended_is_still_announced() {
     check(|| {
@@ -241,7 +241,7 @@ fn a_sleep_that_a_panic_ended_is_still_announced() {
     });
 }
 
-/// A thread that does its part with relaxed ordering, and then wakes the task.
+/// A thread that increments `parts` with relaxed ordering, and then wakes the task.
 fn contributor(parts: &Arc<Number>, waker: &Arc<TaskWaker>) -> thread::JoinHandle<()> {
     let (parts, waker) = (parts.clone(), waker.clone());
     thread::spawn(move || {

@@ -3,7 +3,7 @@
 //!
 //! Under `cfg(loom)` they are the types of loom. So the models in `models.rs` run the same source
 //! file that ships, in every interleaving and with every value that the memory model allows a load
-//! to return. Such a build only checks models.
+//! to return. Such a build can only run the models.
 //!
 //! `Arc` is always that of std, because `std::task::Wake` requires it. So loom checks the whole
 //! protocol, but not the reference counts below it. The kernel relies on one reference count; the
@@ -63,7 +63,7 @@ mod model {
             Ok(())
         }
 
-        /// The end on which the kernel sleeps.
+        /// The part of the eventfd on which the kernel sleeps.
         #[cfg(test)]
         pub(crate) fn poll(&self) -> Arc<Eventfd> {
             self.0.clone()

@@ -1,7 +1,8 @@
 //! Wakes the poll at a time that need not be a whole millisecond.
 //!
-//! The timeout of the poll itself is rounded up to milliseconds, so on Linux a timerfd in the poll
-//! is used. The portable version uses the timeout of the poll. Both are late rather than early.
+//! The timeout of a poll is rounded up to milliseconds. So on Linux, a timerfd that is registered
+//! with the poll is used instead. The portable version uses the timeout. Both fire late rather than
+//! early.
 
 use std::io;
 use std::time::Duration;
@@ -15,8 +16,8 @@ use mio::{Interest, Token};
 const TIMER: Token = Token(usize::MAX - 1);
 
 /// The shortest time for which an alarm is set. Going to sleep and waking up takes longer than this
-/// anyway, and timers that are a microsecond apart, each with its own alarm, would keep a processor
-/// busy with system calls.
+/// anyway. Without the limit, timers that are a microsecond apart would each set an alarm, and the
+/// system calls would keep a processor busy.
 #[cfg(all(target_os = "linux", not(curium_portable_timer)))]
 const NEAREST: Duration = Duration::from_micros(50);
 
@@ -39,7 +40,7 @@ impl Alarm {
         Ok(Alarm { timer, set_for: None })
     }
 
-    /// Sets the alarm. Returns the timeout that the poll still needs: none.
+    /// Sets the alarm. Returns `None`: the poll needs no timeout in addition.
     pub(super) fn set(
         &mut self,
         limit: Duration,
@@ -61,7 +62,7 @@ impl Alarm {
         Ok(None)
     }
 
-    /// Whether an event without a registration is not that of the alarm.
+    /// Whether an event without a registration comes from a source other than the alarm.
     #[cold]
     pub(super) fn is_other(&mut self, event: &Event) -> bool {
         let rang = event.token() == TIMER;
@@ -86,7 +87,7 @@ impl Alarm {
         limit: Duration,
         _deadline: Option<u64>,
     ) -> io::Result<Option<Duration>> {
-        // Rounds up to the next millisecond here, whatever the poll does: late, never early.
+        // Rounded up here and not left to the poll, so that the alarm is never early.
         let up = Duration::from_micros(999);
         let millis = limit.checked_add(up).unwrap_or(limit).as_millis();
         Ok(Some(Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))))

@@ -1,4 +1,4 @@
-//! What the reactor stores for a registration, and what an event says about it.
+//! What the reactor stores for a registration, and what an event means for each direction.
 
 use std::num::NonZeroU32;
 
@@ -15,18 +15,18 @@ pub(super) struct Entry {
     pub(super) who: [TaskId; 2],
 }
 
-/// An event came, and no attempt has taken it yet.
+/// An event has come, and no leaf has consumed it yet.
 pub(super) const READY: u8 = 1;
-/// This direction has ended or failed: an attempt is always worthwhile, because no further event
-/// reports it. Also set when urgent bytes came, because they end a read early although more bytes
-/// follow.
+/// This direction has ended or failed. From then on a leaf always attempts its operation, because
+/// no further event reports the end. Also set when urgent bytes came, because they end a read early
+/// although more bytes follow.
 pub(super) const ENDED: u8 = 1 << 1;
-/// A task is parked here, to be woken by its name.
+/// A task is parked here; `who` is its id.
 pub(super) const TASK: u8 = 1 << 2;
-/// A foreign waker is parked here; `who` contains its index.
+/// A foreign waker is parked here; `who` contains the index of the waker.
 pub(super) const FOREIGN: u8 = 1 << 3;
 
-/// What an event says about each direction.
+/// The flags that an event sets for each direction.
 #[inline]
 pub(super) fn news_of(event: &Event) -> [u8; 2] {
     let plain = !event.is_error()

@@ -32,7 +32,7 @@ fn a_heap_agrees_with_a_sorted_list_whatever_is_disarmed() {
         let deadline = (seed >> 33) % 500;
         keys.push((timers.arm(deadline, Action::Scope(name)), deadline, name));
         if seed >> 60 == 8 {
-            // The kernel checks: timers armed from here on are apart from those in the heap.
+            // The kernel checks. This moves the timers that were armed before into the heap.
             timers.next_deadline();
         }
         if seed >> 60 < 7 {

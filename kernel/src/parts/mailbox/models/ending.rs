@@ -1,8 +1,8 @@
-//! Models of what ends while other threads use it: the kernel, and the last handle.
+//! Models of an end during use by other threads: of the kernel, and of the last handle.
 
 use super::*;
 
-/// Notes when a message is dropped, to show where it went.
+/// Counts its drops, to show on which side a message was dropped.
 struct Letter {
     dropped: Arc<std::sync::atomic::AtomicUsize>,
 }
