@@ -7,10 +7,10 @@ use kernel::wait_queue::{Handoff, Wait, WaitQueue};
 
 use crate::lock::LockGuard;
 
-/// A place to wait, with a [`Lock`](crate::Lock), for a change of what the lock guards.
+/// Waits, together with a [`Lock`](crate::Lock), for a change of what the lock guards.
 ///
-/// `wait` takes the guard and gives a new one, so an interrupted wait has, by its type, given the
-/// lock up. Notifying nobody is harmless.
+/// `wait` consumes the guard and returns a new one, so the types show that an interrupted wait has
+/// released the lock. A notification without a waiter does nothing.
 ///
 /// ```
 /// use std::rc::Rc;
@@ -42,14 +42,14 @@ pub struct Condition {
 }
 
 impl Condition {
-    /// A condition that nobody waits for.
+    /// A condition without waiters.
     pub const fn new() -> Self {
         Condition { waiters: WaitQueue::new() }
     }
 
-    /// Gives the lock up, waits for a notification, and takes the lock again, behind those who wait
-    /// for it already. There are no spurious wake-ups, but what was notified may have changed
-    /// again: loop, or use [`wait_for`](Condition::wait_for).
+    /// Releases the lock, waits for a notification, and takes the lock again, behind the tasks that
+    /// already wait for it. There are no spurious wake-ups, but the value may have changed again
+    /// since the notification: loop, or use [`wait_for`](Condition::wait_for).
     ///
     /// # Errors
     ///
@@ -57,8 +57,8 @@ impl Condition {
     ///
     /// # Cancellation
     ///
-    /// The lock has been given up. A waiter that was notified and is cancelled or dropped before it
-    /// has the lock again passes the notification on.
+    /// The lock is released. A notified waiter that is cancelled or dropped before it has the lock
+    /// again passes the notification on.
     #[track_caller]
     pub fn wait<'a, T: ?Sized>(
         &'a self,
@@ -81,7 +81,8 @@ impl Condition {
         Ok(guard)
     }
 
-    /// Waits until `predicate` holds of what the lock guards; at once if it does.
+    /// Waits until `predicate` is true of what the lock guards. Returns at once if it is true
+    /// already.
     ///
     /// # Errors
     ///
@@ -105,8 +106,8 @@ impl Condition {
         }
     }
 
-    /// Wakes the `n` that have waited longest, or as many as there are. Neither blocks nor
-    /// switches.
+    /// Wakes the `n` oldest waiters, or all if there are fewer. Neither blocks nor switches to
+    /// another task.
     pub fn notify(&self, n: usize) {
         for _ in 0..n {
             if self.waiters.hand_over(()).is_err() {
@@ -115,13 +116,13 @@ impl Condition {
         }
     }
 
-    /// Wakes everybody who waits now. Neither blocks nor switches.
+    /// Wakes every task that waits now. Neither blocks nor switches to another task.
     pub fn notify_all(&self) {
         self.waiters.hand_over_all(|| ());
     }
 }
 
-/// Somebody who waits; still holding the lock before it queues.
+/// A wait for a notification. It holds the lock until it is queued.
 struct Waiting<'a, T: ?Sized> {
     condition: &'a Condition,
     guard: Option<LockGuard<'a, T>>,
@@ -135,7 +136,7 @@ impl<T: ?Sized> Handoff for Waiting<'_, T> {
         &self.condition.waiters
     }
 
-    /// Gives the lock up. It is queued in the same poll, so no notification can come in between.
+    /// Releases the lock. The waiter is queued in the same poll, so it misses no notification.
     fn try_take(&mut self) -> Option<()> {
         self.guard = None;
         None
@@ -148,7 +149,7 @@ impl<T: ?Sized> Handoff for Waiting<'_, T> {
     }
 }
 
-/// A notification that was received; passed on unless it is used.
+/// A received notification. Dropping it unused passes it on.
 struct Notified<'a> {
     condition: &'a Condition,
     used: bool,

@@ -5,10 +5,11 @@ use std::cell::Cell;
 use kernel::TaskCancelled;
 use kernel::wait_queue::{Handoff, Wait, WaitQueue};
 
-/// A flag that is set or not; tasks wait until it is set.
+/// A flag that is set or not. Tasks wait until it is set.
 ///
-/// `set` wakes everybody who waits, the oldest first; they return even if it is cleared before they
-/// run. For tasks of one thread; works under any executor, but is cancelled only by Curium's.
+/// `set` wakes all waiters, the oldest first. They return even if the event is cleared before they
+/// run. An event belongs to one thread. It works under any executor, but only a task of Curium is
+/// ever cancelled in it.
 ///
 /// ```
 /// use std::rc::Rc;
@@ -39,23 +40,23 @@ impl Event {
         Event { set: Cell::new(false), waiters: WaitQueue::new() }
     }
 
-    /// Sets it and wakes all waiters. Neither blocks nor switches.
+    /// Sets the event and wakes all waiters. Neither blocks nor switches to another task.
     pub fn set(&self) {
         self.set.set(true);
         self.waiters.hand_over_all(|| ());
     }
 
-    /// Clears it. Who was woken by an earlier `set` stays woken.
+    /// Clears the event. The waiters that an earlier `set` has woken still return.
     pub fn clear(&self) {
         self.set.set(false);
     }
 
-    /// Whether it is set.
+    /// Whether the event is set.
     pub fn is_set(&self) -> bool {
         self.set.get()
     }
 
-    /// Waits until it is set; at once if it is.
+    /// Waits until the event is set. Returns at once if it is set already.
     ///
     /// # Errors
     ///
@@ -63,14 +64,14 @@ impl Event {
     ///
     /// # Cancellation
     ///
-    /// Nothing is lost: the event is as it was.
+    /// The event stays unchanged.
     #[track_caller]
     pub fn wait(&self) -> impl Future<Output = Result<(), TaskCancelled>> + '_ {
         Wait::new("EVENT_WAIT", Waiting { event: self })
     }
 }
 
-/// Somebody who waits for an event.
+/// A wait for an event.
 struct Waiting<'a> {
     event: &'a Event,
 }
@@ -89,6 +90,6 @@ impl Handoff for Waiting<'_> {
 
     fn finish(&mut self, (): ()) {}
 
-    /// A pulse is for those who wait; there is nothing to pass on.
+    /// `set` has already woken every waiter, so there is nothing to pass on.
     fn pass_on(&mut self, (): ()) {}
 }

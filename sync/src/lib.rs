@@ -11,16 +11,16 @@
 //! What they have in common:
 //!
 //! - They belong to one thread: `!Send`, no atomics. Share them with `Rc`.
-//! - Waiters are served in order of arrival, and a release *hands over* to the oldest: nobody
-//!   barges in.
-//! - A waiter that was handed something and is then cancelled keeps it; one that is dropped passes
-//!   it on; one that was handed nothing leaves no trace.
-//! - What cannot block is a plain function: `set`, `release`, `notify`, `try_put`, `close`.
-//! - They work under any executor; only a task of Curium's is ever cancelled in them.
+//! - Waiters are served in order of arrival. A release *hands over* to the oldest waiter, so no
+//!   later task overtakes it.
+//! - A waiter that was handed something and is then cancelled keeps it. If it is dropped, it passes
+//!   it on. A waiter that was handed nothing leaves no trace.
+//! - What cannot block is a plain function: `set`, `notify`, `try_put`, `close`.
+//! - They work under any executor. Only a task of Curium is ever cancelled in them.
 //!
-//! All stand on [`kernel::wait_queue`], as yours can. Source: curio's `sync.py` and `queue.py`;
-//! unlike there, queues hand over, and a condition never leaves its block without saying whether it
-//! holds the lock.
+//! All are built on [`kernel::wait_queue`], which is public. The source is curio's `sync.py` and
+//! `queue.py`. Unlike in curio, queues hand over, and the type of a condition's result shows
+//! whether the lock is held.
 
 mod condition;
 mod event;

@@ -10,11 +10,11 @@ use kernel::wait_queue::{Handoff, Wait, WaitQueue};
 
 /// A lock round a value, to be held across await points.
 ///
-/// A release hands it to the oldest waiter at once: who comes later cannot take it first, and the
-/// releaser cannot take it back before the waiter ran. A guard that is dropped by a panic releases
-/// it like any other: the lock is not poisoned.
+/// A release hands the lock to the oldest waiter at once. A task that comes later cannot take it
+/// first, and the releaser cannot take it back before the waiter runs. A guard that is dropped by
+/// a panic releases the lock too: there is no poisoning.
 ///
-/// If it is never held across an await point, a `RefCell` does the same for less; between threads,
+/// For a value that is never held across an await point, a `RefCell` costs less. Between threads,
 /// use `std::sync::Mutex`.
 ///
 /// ```
@@ -37,12 +37,12 @@ pub struct Lock<T: ?Sized> {
 }
 
 impl<T> Lock<T> {
-    /// A lock that nobody holds.
+    /// A free lock.
     pub const fn new(value: T) -> Self {
         Lock { held: Cell::new(false), waiters: WaitQueue::new(), value: RefCell::new(value) }
     }
 
-    /// The value.
+    /// Returns the value.
     pub fn into_inner(self) -> T {
         self.value.into_inner()
     }
@@ -57,8 +57,8 @@ impl<T: ?Sized> Lock<T> {
     ///
     /// # Cancellation
     ///
-    /// A cancelled waiter leaves the queue. One that was given the lock before it was cancelled
-    /// gets the guard; one that is dropped then passes the lock on.
+    /// A cancelled waiter leaves the queue. A waiter that was handed the lock before the
+    /// cancellation gets the guard. If it is dropped instead, it passes the lock on.
     #[track_caller]
     pub fn acquire(&self) -> impl Future<Output = Result<LockGuard<'_, T>, TaskCancelled>> + '_ {
         Wait::new("LOCK_ACQUIRE", Acquire { lock: self })
@@ -71,17 +71,18 @@ impl<T: ?Sized> Lock<T> {
         Wait::at("LOCK_ACQUIRE", site, Acquire { lock: self })
     }
 
-    /// The lock, if nobody holds it. Whoever holds it may have been given it and not run yet.
+    /// Takes the lock if it is free. A lock that was handed to a waiter which has not run yet is
+    /// not free.
     pub fn try_acquire(&self) -> Option<LockGuard<'_, T>> {
         Acquire { lock: self }.try_take().map(|()| LockGuard::new(self))
     }
 
-    /// Whether somebody holds it.
+    /// Whether the lock is held.
     pub fn is_held(&self) -> bool {
         self.held.get()
     }
 
-    /// The value, which nobody can hold as this is the only reference.
+    /// The value. No guard exists, because this is the only reference to the lock.
     pub fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()
     }
@@ -102,7 +103,7 @@ impl<T: ?Sized> fmt::Debug for Lock<T> {
     }
 }
 
-/// Somebody who waits for the lock.
+/// A wait for the lock.
 struct Acquire<'a, T: ?Sized> {
     lock: &'a Lock<T>,
 }
@@ -128,10 +129,10 @@ impl<'a, T: ?Sized> Handoff for Acquire<'a, T> {
     }
 }
 
-/// Holds a [`Lock`]; gives the value, and releases when dropped.
+/// Holds a [`Lock`] and gives access to its value. Dropping it releases the lock.
 #[must_use = "dropped at once, it releases the lock at once"]
 pub struct LockGuard<'a, T: ?Sized> {
-    // In front of the release, so that the borrow ends first.
+    // Declared before the release, so that the borrow ends first.
     value: RefMut<'a, T>,
     lock: Release<'a, T>,
 }
@@ -149,7 +150,7 @@ impl<'a, T: ?Sized> LockGuard<'a, T> {
         LockGuard { value: lock.value.borrow_mut(), lock: Release(lock) }
     }
 
-    /// The lock that this holds.
+    /// The lock that this guard holds.
     pub fn lock(this: &Self) -> &'a Lock<T> {
         this.lock.0
     }

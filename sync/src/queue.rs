@@ -9,7 +9,7 @@ use kernel::wait_queue::{Wait, WaitQueue};
 
 pub use self::error::{Closed, NothingToFinish, TryPutError};
 use self::order::{KEEP, Ticketed};
-use self::waits::{Assigned, Get, Join, Next, Place, Put, PutUnlessClosed};
+use self::waits::{Assigned, Get, Join, Next, Put, PutUnlessClosed, Slot};
 
 mod error;
 mod order;
@@ -17,9 +17,9 @@ mod waits;
 
 /// Items in order, between tasks of one thread.
 ///
-/// An item is assigned to the oldest getter and a free place to the oldest putter, at once: nobody
-/// who comes later can take them first. [`join`](Queue::join) waits until every item that was put
-/// has been marked done with [`task_done`](Queue::task_done).
+/// An item is assigned to the oldest getter, and a free slot to the oldest putter, at once. A task
+/// that comes later cannot take them first. [`join`](Queue::join) waits until every item that was
+/// put has been marked done with [`task_done`](Queue::task_done).
 ///
 /// A queue that is never closed needs only [`put`](Queue::put) and [`get`](Queue::get). Where it
 /// may be [closed](Queue::close), [`put_unless_closed`](Queue::put_unless_closed) gives the item
@@ -54,33 +54,33 @@ mod waits;
 pub struct Queue<T> {
     /// The bound; `usize::MAX` for none.
     maxsize: usize,
-    /// The same while the queue is open, then zero.
+    /// `maxsize` while the queue is open, then zero.
     limit: Cell<usize>,
     stage: Cell<Stage>,
-    /// A getter that finds no item, but room for so many, looks closer: [`KEEP`] while the queue is
-    /// open, then zero.
-    look_from: Cell<usize>,
+    /// A getter that finds `items` empty takes the slow path if their capacity is at least this:
+    /// [`KEEP`] while the queue is open, then zero.
+    slow_from: Cell<usize>,
     items: RefCell<VecDeque<Ticketed<T>>>,
-    /// The next ticket: items stand in the queue in the order of their tickets.
+    /// The next ticket. Items are queued in the order of their tickets.
     next: Cell<u64>,
-    /// No item that was ever put into `items` has a ticket from here on.
+    /// One more than the highest ticket of any item that was ever in `items`.
     beyond: Cell<u64>,
-    /// Places that were given to putters which have not filled them yet.
+    /// Slots that were assigned to putters which have not filled them yet.
     promised: Cell<usize>,
     getters: WaitQueue<Assigned<T>>,
-    putters: WaitQueue<Place>,
+    putters: WaitQueue<Slot>,
     unfinished: Cell<usize>,
     joiners: WaitQueue,
 }
 
-/// How far a queue is on its way to the end.
+/// The state of a queue.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Open,
-    /// It takes nothing more.
+    /// It takes no further item.
     Closed,
-    /// And no item is there or can come: not one that a getter was assigned and may yet give back,
-    /// nor one of a putter that was promised a place.
+    /// Closed, and no item is left or can come: no getter can give an assigned item back, and no
+    /// putter has been promised a slot.
     Ended,
 }
 
@@ -94,13 +94,13 @@ impl<T> Queue<T> {
     pub const fn bounded(n: usize) -> Self {
         assert!(
             n > 0,
-            "a queue of 0 items never takes one; `Queue::bounded` wants 1 or more, and \
+            "a queue of 0 items never takes one; `Queue::bounded` takes 1 or more, and \
              `Queue::unbounded` has no bound"
         );
         Queue::with_maxsize(n)
     }
 
-    /// A queue of as many items as memory holds, so that no `put` ever waits.
+    /// A queue without a bound: no `put` ever waits.
     pub const fn unbounded() -> Self {
         Queue::with_maxsize(usize::MAX)
     }
@@ -110,7 +110,7 @@ impl<T> Queue<T> {
             maxsize,
             limit: Cell::new(maxsize),
             stage: Cell::new(Stage::Open),
-            look_from: Cell::new(KEEP),
+            slow_from: Cell::new(KEEP),
             items: RefCell::new(VecDeque::new()),
             next: Cell::new(0),
             beyond: Cell::new(0),
@@ -122,7 +122,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Puts an item at the end; waits for a place if the queue is full.
+    /// Puts an item at the end. Waits for a slot if the queue is full.
     ///
     /// # Errors
     ///
@@ -130,18 +130,18 @@ impl<T> Queue<T> {
     ///
     /// # Cancellation
     ///
-    /// A cancelled or dropped `put` leaves no trace: it never half-happens. The item is dropped
-    /// with it; to keep it, wait with a clone or put an `Rc`.
+    /// A cancelled or dropped `put` has no effect, and its item is dropped. To keep the item, put a
+    /// clone or an `Rc`.
     ///
     /// # Panics
     ///
-    /// If the queue is closed, before or while it waits, and it was promised no place by then.
+    /// If the queue is closed, before or during the wait, and no slot was promised by then.
     #[track_caller]
     pub fn put(&self, item: T) -> impl Future<Output = Result<(), TaskCancelled>> + '_ {
         Wait::new("QUEUE_PUT", Put::new(self, item))
     }
 
-    /// [`put`](Queue::put) where the queue may be closed: then the item comes back.
+    /// [`put`](Queue::put) for a queue that may be closed: a closed queue gives the item back.
     ///
     /// ```
     /// # use curium::kernel::{self, TaskCancelled};
@@ -173,7 +173,7 @@ impl<T> Queue<T> {
         Wait::new("QUEUE_PUT", PutUnlessClosed(Put::new(self, item)))
     }
 
-    /// Takes the first item; waits for one if the queue is empty.
+    /// Takes the first item. Waits for one if the queue is empty.
     ///
     /// # Errors
     ///
@@ -181,19 +181,20 @@ impl<T> Queue<T> {
     ///
     /// # Cancellation
     ///
-    /// No item is lost: one that was assigned before the cancellation is returned, and one assigned
-    /// to a `get` that is dropped goes to the next getter, or back to its place; the queue then
-    /// holds one more than its bound, if the place has been taken meanwhile.
+    /// No item is lost. An item that was assigned before the cancellation is returned. An item
+    /// that was assigned to a dropped `get` goes to the next getter, or back to its position in the
+    /// queue. The queue then holds one item more than its bound if its slot was taken meanwhile.
     ///
     /// # Panics
     ///
-    /// If the queue is closed, before or while it waits, and has no item left.
+    /// If the queue is closed, before or during the wait, and has no item left.
     #[track_caller]
     pub fn get(&self) -> impl Future<Output = Result<T, TaskCancelled>> + '_ {
         Wait::new("QUEUE_GET", Get { queue: self })
     }
 
-    /// [`get`](Queue::get) where the queue may be closed: `None` once it is and no item is left.
+    /// [`get`](Queue::get) for a queue that may be closed: `None` once it is closed and no item is
+    /// left.
     ///
     /// # Errors
     ///
@@ -207,30 +208,29 @@ impl<T> Queue<T> {
         Wait::new("QUEUE_GET", Next(Get { queue: self }))
     }
 
-    /// Closes the queue: it takes no further item, and is emptied by those who get.
+    /// Closes the queue: it takes no further item. The getters empty it.
     ///
-    /// A task that waits to put gets its item back, unless it was promised a place before. A task
-    /// that waits to get learns of the end when no item is left, nor can come back from a getter
-    /// that has not run yet or come from a putter that was promised its place. Closing twice is
-    /// harmless.
+    /// A waiting putter gets its item back, unless it was promised a slot before. A waiting getter
+    /// is notified of the end when no item is left and none can come, neither back from a getter
+    /// that has not run yet nor from a putter that was promised a slot. A second call does nothing.
     pub fn close(&self) {
         if self.is_closed() {
             return;
         }
         self.stage.set(Stage::Closed);
         self.limit.set(0);
-        self.look_from.set(0);
+        self.slow_from.set(0);
         self.putters.hand_over_all(|| None);
         self.ends();
     }
 
-    /// Whether [`close`](Queue::close) was called; items may be left.
+    /// Whether [`close`](Queue::close) was called. Items may be left.
     #[inline]
     pub fn is_closed(&self) -> bool {
         self.stage.get() != Stage::Open
     }
 
-    /// Puts an item at the end if there is a place and no task waits for it.
+    /// Puts an item at the end if there is a free slot and no putter waits for it.
     ///
     /// # Errors
     ///
@@ -249,11 +249,11 @@ impl<T> Queue<T> {
         self.take()?.map(|first| first.item)
     }
 
-    /// Says that an item that was got has been dealt with.
+    /// Marks an item that was taken as done.
     ///
     /// # Errors
     ///
-    /// [`NothingToFinish`], when it is called more often than items were put.
+    /// [`NothingToFinish`], if it is called more often than items were put.
     pub fn task_done(&self) -> Result<(), NothingToFinish> {
         let left = self.unfinished.get().checked_sub(1).ok_or(NothingToFinish)?;
         self.unfinished.set(left);
@@ -263,7 +263,7 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// Waits until every item that was put is done; at once if nothing is unfinished.
+    /// Waits until every item that was put is done. Returns at once if none is unfinished.
     ///
     /// # Errors
     ///
@@ -271,13 +271,13 @@ impl<T> Queue<T> {
     ///
     /// # Cancellation
     ///
-    /// Nothing is lost.
+    /// The queue stays unchanged.
     #[track_caller]
     pub fn join(&self) -> impl Future<Output = Result<(), TaskCancelled>> + '_ {
         Wait::new("QUEUE_JOIN", Join { queue: self })
     }
 
-    /// How many items are in the queue; what was assigned to a getter is not.
+    /// The number of items in the queue. An item that was assigned to a getter is not counted.
     pub fn len(&self) -> usize {
         self.items.borrow().len()
     }
@@ -292,7 +292,7 @@ impl<T> Queue<T> {
         (self.maxsize != usize::MAX).then_some(self.maxsize)
     }
 
-    /// How many items were put and are not done.
+    /// The number of items that were put and are not done.
     pub fn unfinished(&self) -> usize {
         self.unfinished.get()
     }

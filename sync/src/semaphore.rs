@@ -6,10 +6,10 @@ use std::fmt;
 use kernel::TaskCancelled;
 use kernel::wait_queue::{Handoff, Wait, WaitQueue};
 
-/// A number of permits; tasks acquire some and give them back.
+/// A number of permits that tasks acquire and give back.
 ///
-/// Waiters are served strictly in order, so one that asks for many is not overtaken by those that
-/// ask for few.
+/// Waiters are served strictly in order: requests for few permits never overtake an older request
+/// for many.
 ///
 /// ```
 /// use curium::kernel::{self, TaskCancelled};
@@ -34,7 +34,7 @@ pub struct Semaphore {
 }
 
 impl Semaphore {
-    /// A semaphore with so many permits.
+    /// A semaphore with `permits` permits.
     pub const fn new(permits: usize) -> Self {
         Semaphore { available: Cell::new(permits), waiters: WaitQueue::new() }
     }
@@ -55,8 +55,8 @@ impl Semaphore {
 
     /// Waits for `n` permits at once and holds them until the guard is dropped.
     ///
-    /// For more than there will ever be it waits until [`add_permits`](Semaphore::add_permits) made
-    /// them.
+    /// A request for more permits than exist waits until [`add_permits`](Semaphore::add_permits)
+    /// has added enough.
     ///
     /// # Errors
     ///
@@ -64,8 +64,8 @@ impl Semaphore {
     ///
     /// # Cancellation
     ///
-    /// A cancelled waiter leaves the queue and holds nothing. One that was given its permits before
-    /// it was cancelled gets the guard; one that is dropped then gives them to the next.
+    /// A cancelled waiter leaves the queue and holds nothing. A waiter that was handed its permits
+    /// before the cancellation gets the guard. If it is dropped instead, the next waiter gets them.
     #[track_caller]
     pub fn acquire_many(
         &self,
@@ -74,34 +74,34 @@ impl Semaphore {
         Wait::new("SEMAPHORE_ACQUIRE", Acquire { semaphore: self, n })
     }
 
-    /// One permit, if it is free and no task waits.
+    /// Takes one permit if it is free and no task waits.
     pub fn try_acquire(&self) -> Option<Permits<'_>> {
         self.try_acquire_many(1)
     }
 
-    /// `n` permits, if they are free and no task waits.
+    /// Takes `n` permits if they are free and no task waits.
     pub fn try_acquire_many(&self, n: usize) -> Option<Permits<'_>> {
         let mut acquire = Acquire { semaphore: self, n };
         acquire.try_take().map(|()| acquire.finish(()))
     }
 
-    /// Adds permits for good and serves who waits for them.
+    /// Adds permits permanently and serves the waiters.
     ///
     /// # Panics
     ///
-    /// If there are more than `usize::MAX` then.
+    /// If the number of free permits would exceed `usize::MAX`.
     pub fn add_permits(&self, n: usize) {
         let sum = self.available.get().checked_add(n);
         self.available.set(sum.expect("a semaphore holds at most usize::MAX permits"));
         self.serve();
     }
 
-    /// How many permits nobody holds.
+    /// The number of free permits.
     pub fn available(&self) -> usize {
         self.available.get()
     }
 
-    /// Hands permits to the oldest waiters, as far as they go.
+    /// Hands the free permits to the oldest waiters until the next request exceeds the rest.
     fn serve(&self) {
         while let Some(n) = self.waiters.oldest_weight() {
             let Some(rest) = self.available.get().checked_sub(n) else {
@@ -124,7 +124,7 @@ impl fmt::Debug for Semaphore {
     }
 }
 
-/// Somebody who waits for `n` permits.
+/// A wait for `n` permits.
 struct Acquire<'a> {
     semaphore: &'a Semaphore,
     n: usize,
@@ -159,13 +159,13 @@ impl<'a> Handoff for Acquire<'a> {
         self.semaphore.add_permits(self.n);
     }
 
-    /// It may have been the big one that kept smaller ones waiting.
+    /// The waiter that left may be a large request that kept smaller ones waiting.
     fn left(&mut self) {
         self.semaphore.serve();
     }
 }
 
-/// Permits of a [`Semaphore`]; given back when dropped.
+/// Permits of a [`Semaphore`]. Dropping them gives them back.
 #[derive(Debug)]
 #[must_use = "dropped at once, it gives the permits back at once"]
 pub struct Permits<'a> {
@@ -174,12 +174,12 @@ pub struct Permits<'a> {
 }
 
 impl Permits<'_> {
-    /// How many.
+    /// The number of permits.
     pub fn count(&self) -> usize {
         self.n
     }
 
-    /// Keeps them for good: the semaphore has so many fewer.
+    /// Removes these permits from the semaphore permanently.
     pub fn forget(mut self) {
         self.n = 0;
     }

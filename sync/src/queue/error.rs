@@ -1,8 +1,8 @@
-//! What a queue refuses, with the item that comes back.
+//! The errors of a queue. They return the refused item.
 
 use std::fmt;
 
-/// The queue was closed; the item comes back.
+/// The queue is closed. Holds the refused item.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the queue is closed")]
 pub struct Closed<T>(pub T);
@@ -13,19 +13,19 @@ impl<T> fmt::Debug for Closed<T> {
     }
 }
 
-/// Why [`Queue::try_put`](crate::Queue::try_put) did not take the item, which comes back.
+/// Why [`Queue::try_put`](crate::Queue::try_put) did not take the item. Holds the refused item.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TryPutError<T> {
-    /// There is no place now, or another task waits for the one that there is.
+    /// There is no free slot, or an older putter waits for it.
     #[error("the queue is full")]
     Full(T),
-    /// There never will be one.
+    /// The queue is closed and takes no further item.
     #[error("the queue is closed")]
     Closed(T),
 }
 
 impl<T> TryPutError<T> {
-    /// The item.
+    /// Returns the refused item.
     pub fn into_item(self) -> T {
         match self {
             TryPutError::Full(item) | TryPutError::Closed(item) => item,

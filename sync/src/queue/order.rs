@@ -1,30 +1,30 @@
-//! Who gets an item and who gets a place, and when a closed queue has ended.
+//! The order in which getters get items and putters get slots, and the end of a closed queue.
 
 use std::collections::VecDeque;
 
 use super::waits::Assigned;
 use super::{Queue, Stage};
 
-/// Room for fewer items is kept after a burst.
+/// An empty buffer with at least this capacity is freed.
 pub(super) const KEEP: usize = 1025;
 
-/// An item and its place in the order: a putter gets its ticket with its place, and an item that a
-/// dropped getter gives back goes to where it was.
+/// An item and its position in the order. A putter gets the ticket together with its slot. An item
+/// that a dropped getter gives back returns to its position.
 pub(super) struct Ticketed<T> {
     ticket: u64,
     pub(super) item: T,
 }
 
 impl<T> Queue<T> {
-    fn has_place(&self) -> bool {
+    fn has_slot(&self) -> bool {
         self.len() + self.promised.get() < self.limit.get()
     }
 
-    /// Whether an item may be put now: a place, and no task whose turn it is.
+    /// Whether an item may be put now: there is a free slot, and no putter is before it.
     pub(super) fn is_open(&self) -> bool {
         let first = self.promised.get() == 0 && self.putters.is_empty();
-        // While a getter waits, no item takes a place.
-        first && ((!self.getters.is_empty() && !self.is_closed()) || self.has_place())
+        // While a getter waits, an item goes to the getter and needs no slot.
+        first && ((!self.getters.is_empty() && !self.is_closed()) || self.has_slot())
     }
 
     pub(super) fn ticket(&self) -> u64 {
@@ -33,13 +33,13 @@ impl<T> Queue<T> {
         ticket
     }
 
-    /// An item is in.
+    /// Counts a new item as unfinished and places it.
     pub(super) fn accept(&self, ticket: u64, item: T) {
         self.unfinished.set(self.unfinished.get() + 1);
         self.place(Ticketed { ticket, item });
     }
 
-    /// To the oldest getter, or to its place in the order.
+    /// Gives an item to the oldest getter, or inserts it at its position.
     #[inline]
     pub(super) fn place(&self, item: Ticketed<T>) {
         if self.getters.is_empty() {
@@ -49,8 +49,9 @@ impl<T> Queue<T> {
         }
     }
 
-    /// To the oldest getter; no item means that none will come. In two parameters, which fit into
-    /// registers, and for both cases, so that the one call in it is inlined.
+    /// Hands an item, or the end of the queue (`None`), to the oldest getter. The ticket and the
+    /// item are two parameters, which fit into registers. One function serves both cases, so that
+    /// the call in it is inlined.
     #[inline(never)]
     fn hand_over(&self, ticket: u64, item: Option<T>) {
         let assigned = item.map(|item| Ticketed { ticket, item });
@@ -68,13 +69,13 @@ impl<T> Queue<T> {
         self.items.borrow_mut().push_back(item);
     }
 
-    /// Nobody waited for it after all.
+    /// Inserts an item that the wait queue did not take.
     #[cold]
     fn insert_late(&self, item: Ticketed<T>) {
         self.insert(item);
     }
 
-    /// One that was there before, or whose putter was overtaken.
+    /// Inserts an item that a getter gave back, or whose putter filled its slot late.
     #[cold]
     fn insert_between(&self, item: Ticketed<T>) {
         let mut items = self.items.borrow_mut();
@@ -82,7 +83,7 @@ impl<T> Queue<T> {
         items.insert(at, item);
     }
 
-    /// The first item; or nothing for a getter to wait for, as the queue has ended.
+    /// Takes the first item: `Some(None)` if the queue has ended, `None` if the getter must wait.
     pub(super) fn take(&self) -> Option<Assigned<T>> {
         let mut items = self.items.borrow_mut();
         match items.pop_front() {
@@ -91,8 +92,8 @@ impl<T> Queue<T> {
                 self.serve_putters();
                 Some(Some(first))
             }
-            // One comparison for two rare cases.
-            None if items.capacity() >= self.look_from.get() => {
+            // One comparison for two rare cases: an oversized buffer and a closed queue.
+            None if items.capacity() >= self.slow_from.get() => {
                 drop(items);
                 self.found_empty()
             }
@@ -104,24 +105,24 @@ impl<T> Queue<T> {
     fn found_empty(&self) -> Option<Assigned<T>> {
         let mut items = self.items.borrow_mut();
         if items.capacity() >= KEEP {
-            // After a burst its room is given back: it was drained, and more was asked for.
+            // Frees the memory of a burst now that its items are gone.
             *items = VecDeque::new();
         }
         drop(items);
         (self.is_closed() && self.ends()).then_some(None)
     }
 
-    /// Gives free places to the oldest putters.
+    /// Assigns free slots to the oldest putters.
     #[inline]
     pub(super) fn serve_putters(&self) {
         if !self.putters.is_empty() {
-            self.hand_places_over();
+            self.hand_slots_over();
         }
     }
 
     #[inline(never)]
-    fn hand_places_over(&self) {
-        while !self.putters.is_empty() && self.has_place() {
+    fn hand_slots_over(&self) {
+        while !self.putters.is_empty() && self.has_slot() {
             self.promised.set(self.promised.get() + 1);
             if self.putters.hand_over(Some(self.ticket())).is_err() {
                 self.promised.set(self.promised.get() - 1);
@@ -129,15 +130,15 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Ends a closed queue if no item is left, and tells the getters that wait. Whether it has
-    /// ended.
+    /// Ends a closed queue if no item is left or can come, and notifies the waiting getters.
+    /// Returns whether the queue has ended.
     #[cold]
     #[inline(never)]
     pub(super) fn ends(&self) -> bool {
         let out = self.promised.get() + self.getters.handed();
         if self.stage.get() == Stage::Closed && out == 0 && self.is_empty() {
             self.stage.set(Stage::Ended);
-            // Each once: what waking runs may wait again.
+            // Counts the getters first: code that a wake runs may add new ones.
             for _ in 0..self.getters.len() {
                 self.hand_over(0, None);
             }

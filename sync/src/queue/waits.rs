@@ -5,13 +5,13 @@ use kernel::wait_queue::{Handoff, WaitQueue};
 use super::order::Ticketed;
 use super::{Closed, Queue};
 
-/// What a putter is handed: the ticket of its place, or none because the queue was closed.
-pub(super) type Place = Option<u64>;
+/// What a putter is handed: the ticket of its slot, or `None` because the queue was closed.
+pub(super) type Slot = Option<u64>;
 
-/// What a getter is handed: an item, or none because the queue is closed and none will come.
+/// What a getter is handed: an item, or `None` because the queue has ended.
 pub(super) type Assigned<T> = Option<Ticketed<T>>;
 
-/// A task with an item.
+/// A wait for a slot, with the item to put.
 pub(super) struct Put<'a, T> {
     queue: &'a Queue<T>,
     item: Option<T>,
@@ -22,7 +22,7 @@ impl<'a, T> Put<'a, T> {
         Put { queue, item: Some(item) }
     }
 
-    fn place(&self) -> Option<Place> {
+    fn reserve(&self) -> Option<Slot> {
         let queue = self.queue;
         if queue.is_open() {
             queue.promised.set(queue.promised.get() + 1);
@@ -41,20 +41,21 @@ impl<'a, T> Put<'a, T> {
         if let Some(item) = self.item.take() {
             queue.accept(queue.ticket(), item);
         }
-        // No putter waited, and one that begins to while a getter is woken waits for a place that
-        // a task has or was promised, which will serve it.
+        // No putter is served here. None waited before, and a putter that starts to wait while
+        // this wakes a getter waits for a slot that is filled or promised. The release of that slot
+        // serves it.
         Some(Ok(()))
     }
 
-    fn put(&mut self, place: Place) -> Result<(), Closed<T>> {
-        let Some(ticket) = place else {
+    fn put(&mut self, slot: Slot) -> Result<(), Closed<T>> {
+        let Some(ticket) = slot else {
             return self.refuse().map_or(Ok(()), Err);
         };
         self.queue.promised.set(self.queue.promised.get() - 1);
         if let Some(item) = self.item.take() {
             self.queue.accept(ticket, item);
         }
-        // An item that went straight to a getter needed no place.
+        // If the item went straight to a getter, the slot is free again.
         self.queue.serve_putters();
         Ok(())
     }
@@ -64,8 +65,8 @@ impl<'a, T> Put<'a, T> {
         self.item.take().map(Closed)
     }
 
-    fn give_back(&self, place: Place) {
-        if place.is_some() {
+    fn give_back(&self, slot: Slot) {
+        if slot.is_some() {
             self.queue.promised.set(self.queue.promised.get() - 1);
             self.queue.serve_putters();
             self.queue.ends();
@@ -83,15 +84,15 @@ fn put_into_closed() -> ! {
 }
 
 impl<T> Handoff for Put<'_, T> {
-    type Item = Place;
+    type Item = Slot;
     type Output = ();
 
-    fn queue(&self) -> &WaitQueue<Place> {
+    fn queue(&self) -> &WaitQueue<Slot> {
         &self.queue.putters
     }
 
-    fn try_take(&mut self) -> Option<Place> {
-        self.place()
+    fn try_take(&mut self) -> Option<Slot> {
+        self.reserve()
     }
 
     #[inline(always)]
@@ -104,30 +105,30 @@ impl<T> Handoff for Put<'_, T> {
     }
 
     #[track_caller]
-    fn finish(&mut self, place: Place) {
-        if let Err(Closed(_)) = self.put(place) {
+    fn finish(&mut self, slot: Slot) {
+        if let Err(Closed(_)) = self.put(slot) {
             put_into_closed();
         }
     }
 
-    fn pass_on(&mut self, place: Place) {
-        self.give_back(place);
+    fn pass_on(&mut self, slot: Slot) {
+        self.give_back(slot);
     }
 }
 
-/// The same where the queue may be closed.
+/// [`Put`] for a queue that may be closed.
 pub(super) struct PutUnlessClosed<'a, T>(pub(super) Put<'a, T>);
 
 impl<T> Handoff for PutUnlessClosed<'_, T> {
-    type Item = Place;
+    type Item = Slot;
     type Output = Result<(), Closed<T>>;
 
-    fn queue(&self) -> &WaitQueue<Place> {
+    fn queue(&self) -> &WaitQueue<Slot> {
         &self.0.queue.putters
     }
 
-    fn try_take(&mut self) -> Option<Place> {
-        self.0.place()
+    fn try_take(&mut self) -> Option<Slot> {
+        self.0.reserve()
     }
 
     #[inline(always)]
@@ -135,16 +136,16 @@ impl<T> Handoff for PutUnlessClosed<'_, T> {
         self.0.put_now()
     }
 
-    fn finish(&mut self, place: Place) -> Self::Output {
-        self.0.put(place)
+    fn finish(&mut self, slot: Slot) -> Self::Output {
+        self.0.put(slot)
     }
 
-    fn pass_on(&mut self, place: Place) {
-        self.0.give_back(place);
+    fn pass_on(&mut self, slot: Slot) {
+        self.0.give_back(slot);
     }
 }
 
-/// A task that wants an item, of a queue that is open or has items left.
+/// A wait for an item of a queue that is open or has items left.
 pub(super) struct Get<'a, T> {
     pub(super) queue: &'a Queue<T>,
 }
@@ -152,7 +153,7 @@ pub(super) struct Get<'a, T> {
 impl<'a, T> Get<'a, T> {
     #[inline(always)]
     fn got(&self, item: Assigned<T>) -> Option<T> {
-        // Getters may wait for what becomes of an item that was assigned.
+        // Other getters may wait to learn whether this assigned item comes back.
         if self.queue.is_closed() {
             self.queue.ends();
         }
@@ -190,7 +191,7 @@ impl<T> Handoff for Get<'_, T> {
     #[inline(always)]
     #[track_caller]
     fn try_now(&mut self) -> Option<T> {
-        // No getter waits while there are items, so nobody is to be told of the end.
+        // No getter waits while there are items, so this need not check for the end.
         match self.queue.take()? {
             Some(item) => Some(item.item),
             None => get_from_ended(),
@@ -210,7 +211,7 @@ impl<T> Handoff for Get<'_, T> {
     }
 }
 
-/// The same where the queue may be closed.
+/// [`Get`] for a queue that may be closed.
 pub(super) struct Next<'a, T>(pub(super) Get<'a, T>);
 
 impl<T> Handoff for Next<'_, T> {
@@ -239,7 +240,7 @@ impl<T> Handoff for Next<'_, T> {
     }
 }
 
-/// A task that waits until nothing is unfinished.
+/// A wait until no item is unfinished.
 pub(super) struct Join<'a, T> {
     pub(super) queue: &'a Queue<T>,
 }
