@@ -1,4 +1,4 @@
-//! Addresses: given, or looked up by name.
+//! Addresses, given directly or looked up by name.
 
 use std::io;
 use std::net::ToSocketAddrs as _;
@@ -11,29 +11,29 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 /// `("fe80::1%eth0", 80)`. Anything else is looked up by the system on another thread, as the
 /// system's look-up blocks.
 ///
-/// A look-up that is cancelled or has timed out frees its caller at once. Its thread goes on until
-/// the system gives up. The threads are those of [`kernel::on_thread`], which are limited in
-/// number: while the look-ups of a silent name server have them all, further look-ups wait for one,
-/// and can be cancelled meanwhile.
+/// A look-up that is cancelled or times out returns to its caller at once. Its thread stays busy
+/// until the system gives up. The threads are those of [`kernel::on_thread`], whose number is
+/// limited. While look-ups at a silent name server occupy all of them, further look-ups wait for
+/// one and can be cancelled.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no address",
-    note = "give a `SocketAddr`, `\"host:port\"`, `(\"host\", port)` or `(ip, port)`"
+    message = "`{Self}` is not an address",
+    note = "pass a `SocketAddr`, `\"host:port\"`, `(\"host\", port)` or `(ip, port)`"
 )]
 pub trait ToSocketAddrs: sealed::Sealed {
     #[doc(hidden)]
     fn target(self) -> Target;
 }
 
-/// An address, or a question.
+/// An address, or a name to look up.
 #[derive(Debug)]
 pub enum Target {
-    /// Known.
+    /// An address.
     Known(SocketAddr),
-    /// To be looked up, as `host:port`.
+    /// A name to look up, as `host:port`.
     Name(String),
-    /// To be looked up.
+    /// A host to look up, and a port.
     Host(String, u16),
-    /// An address in a zone that is to be found.
+    /// An address in a zone whose number must be found.
     Zoned(Ipv6Addr, String, u16),
 }
 
@@ -85,7 +85,7 @@ impl ToSocketAddrs for (&str, u16) {
         if let Ok(ip) = host.parse::<IpAddr>() {
             return Target::Known((ip, port).into());
         }
-        // As a URL has it.
+        // A URL writes an IPv6 address in brackets.
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         if let Ok(ip) = bare.parse::<Ipv6Addr>() {
             return Target::Known((ip, port).into());
@@ -94,19 +94,19 @@ impl ToSocketAddrs for (&str, u16) {
     }
 }
 
-/// Text such as `[fe80::1%eth0]:80`.
+/// Parses text such as `[fe80::1%eth0]:80`.
 fn bracketed(text: &str) -> Option<Target> {
     let (host, port) = text.strip_prefix('[')?.rsplit_once("]:")?;
     zoned(host, port.parse().ok()?)
 }
 
-/// A host such as `fe80::1%eth0`.
+/// Parses a host such as `fe80::1%eth0`.
 fn zoned(host: &str, port: u16) -> Option<Target> {
     let (ip, zone) = host.split_once('%')?;
     Some(Target::Zoned(ip.parse().ok()?, zone.to_owned(), port))
 }
 
-/// The number of a zone, which is that of a network interface.
+/// The number of a zone, which is the index of a network interface.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn scope_of(zone: &str) -> io::Result<u32> {
     use rustix::io::Errno;
@@ -114,7 +114,7 @@ fn scope_of(zone: &str) -> io::Result<u32> {
     if let Ok(number) = zone.parse() {
         return Ok(number);
     }
-    // Any socket will do to ask by.
+    // The system call needs a socket, of any kind.
     let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
     rustix::net::netdevice::name_to_index(&socket, zone).map_err(|errno| match errno {
         Errno::NODEV => {
@@ -130,7 +130,7 @@ fn in_zone(ip: Ipv6Addr, zone: &str, port: u16) -> io::Result<Option<SocketAddr>
     Ok(Some(SocketAddrV6::new(ip, port, 0, scope_of(zone)?).into()))
 }
 
-/// Elsewhere the look-up knows the zones.
+/// On other systems the look-up resolves zones.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn in_zone(_ip: Ipv6Addr, _zone: &str, _port: u16) -> io::Result<Option<SocketAddr>> {
     Ok(None)
@@ -138,23 +138,21 @@ fn in_zone(_ip: Ipv6Addr, _zone: &str, _port: u16) -> io::Result<Option<SocketAd
 
 /// All addresses of a target, at least one.
 pub(crate) async fn resolve(target: Target) -> io::Result<Vec<SocketAddr>> {
-    let (named, question) = match target {
+    let (named, query) = match target {
         Target::Known(address) => return Ok(vec![address]),
-        Target::Name(name) => (name.clone(), Question::Name(name)),
-        Target::Host(host, port) => (format!("{host}:{port}"), Question::Host(host, port)),
+        Target::Name(name) => (name.clone(), Query::Name(name)),
+        Target::Host(host, port) => (format!("{host}:{port}"), Query::Host(host, port)),
         Target::Zoned(ip, zone, port) => {
             let named = format!("[{ip}%{zone}]:{port}");
             match in_zone(ip, &zone, port).map_err(|error| cannot_look_up(&named, &error))? {
                 Some(address) => return Ok(vec![address]),
-                None => (named, Question::Host(format!("{ip}%{zone}"), port)),
+                None => (named, Query::Host(format!("{ip}%{zone}"), port)),
             }
         }
     };
-    let looked_up = kernel::on_thread(move || match question {
-        Question::Name(name) => name.to_socket_addrs().map(Iterator::collect::<Vec<_>>),
-        Question::Host(host, port) => {
-            (host.as_str(), port).to_socket_addrs().map(Iterator::collect)
-        }
+    let looked_up = kernel::on_thread(move || match query {
+        Query::Name(name) => name.to_socket_addrs().map(Iterator::collect::<Vec<_>>),
+        Query::Host(host, port) => (host.as_str(), port).to_socket_addrs().map(Iterator::collect),
     });
     let found = looked_up.await?.and_then(|found| found);
     let addresses = found.map_err(|error| cannot_look_up(&named, &error))?;
@@ -170,9 +168,9 @@ fn cannot_look_up(named: &str, error: &io::Error) -> io::Error {
     io::Error::new(kind_of(error), format!("cannot look up {named:?}: {error}"))
 }
 
-/// The kind of an error that ends a call. The system has errors that say "later" or "once more"
-/// (`EAGAIN` of `connect` and of a look-up); a caller that took one for "not yet" would wait for an
-/// event that never comes.
+/// The kind of an error that ends a call. Some errors of the system mean "later" or "again"
+/// (`EAGAIN` of `connect` and of a look-up). A caller that read one as "not ready yet" would wait
+/// for an event that never comes.
 fn kind_of(error: &io::Error) -> io::ErrorKind {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => io::ErrorKind::Other,
@@ -180,14 +178,14 @@ fn kind_of(error: &io::Error) -> io::ErrorKind {
     }
 }
 
-/// The addresses that were tried in vain, each with its error.
+/// The addresses that failed, each with its error.
 pub(crate) struct Failures {
     text: String,
     kind: io::ErrorKind,
 }
 
 impl Failures {
-    /// None yet; `what` was tried, as in "cannot connect to".
+    /// An empty list. `what` is the operation, such as "connect to".
     pub(crate) fn new(what: &str) -> Self {
         Failures { text: format!("cannot {what} "), kind: io::ErrorKind::Other }
     }
@@ -199,13 +197,14 @@ impl Failures {
         self.kind = kind_of(error);
     }
 
-    /// One error for all, of the kind of the last.
+    /// One error that lists all failures. Its kind is that of the last one.
     pub(crate) fn into_error(self) -> io::Error {
         io::Error::new(self.kind, self.text)
     }
 }
 
-enum Question {
+/// What is looked up on another thread.
+enum Query {
     Name(String),
     Host(String, u16),
 }

@@ -1,4 +1,4 @@
-//! Connecting: to each address in turn until one answers.
+//! Connecting to each address in turn until one accepts.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,13 +10,13 @@ use crate::address::Failures;
 use crate::socket::{Socket, is_itself};
 use crate::stream::TcpStream;
 
-/// How often an address is tried that gives connections to itself. Each attempt gets another port
-/// of its own, so a second one in a row is rare already.
+/// How many attempts an address gets while they end in connections to themselves. Each attempt has
+/// a new local port, so even two in a row are rare.
 const TRIES: usize = 4;
 
-/// Nobody listens on the port, and the socket was given that very port as its own.
+/// No socket listens on the port, and each attempt got that port as its local port.
 #[derive(Debug, thiserror::Error)]
-#[error("nobody listens there: the socket was connected to itself, {TRIES} times")]
+#[error("no socket listens there: all {TRIES} attempts connected to themselves")]
 struct ToItself;
 
 /// Connects to the first of the addresses that answers.
@@ -45,8 +45,8 @@ async fn connect_one(
         if !to_itself {
             return Ok(stream);
         }
-        // A plain close would keep the port from a server for a minute. One that fails is one all
-        // the same.
+        // After a plain close, no server could bind the port for a minute. If this fails, the close
+        // is a plain one.
         let _ = stream.registration.with(Socket::close_abortively);
     }
     Err(io::Error::new(io::ErrorKind::ConnectionRefused, ToItself))
@@ -55,18 +55,18 @@ async fn connect_one(
 fn begin(address: SocketAddr) -> io::Result<TcpStream> {
     loop {
         match mio::net::TcpStream::connect(address) {
-            // Its socket is closed already: once more with another one.
+            // The interrupted socket is closed already, so try again with a new one.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             begun => return Ok(TcpStream::from_socket(Socket::own(begun?))),
         }
     }
 }
 
-/// Whether the connection that is up is one to itself; `WouldBlock` if it is not up.
+/// Whether an established connection is one to itself; `WouldBlock` if none is established.
 ///
-/// Of two sockets that connect to each other at the same time TCP makes one connection, and so it
-/// does if the two are the same one: a port of the range that source ports are taken from, on
-/// which nobody listens, "answers" when a socket is given that port.
+/// When two sockets connect to each other at the same time, TCP makes one connection of them. The
+/// same happens when both are one socket. A connect to a port without a listener therefore succeeds
+/// if the system chooses that port as the local port.
 fn connected(socket: &Socket) -> io::Result<bool> {
     if let Some(error) = socket.take_error()? {
         return Err(error);
@@ -88,7 +88,7 @@ mod tests {
 
     use super::*;
 
-    /// An address on which nobody listens as long as this is held, and the socket that has it.
+    /// A bound socket that does not listen, and its address. Connecting to it fails.
     fn dead() -> io::Result<(socket2::Socket, SocketAddr)> {
         let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
         socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;

@@ -5,7 +5,7 @@ use std::net::Shutdown;
 
 use crate::stream::{TcpStream, WriteAllError};
 
-/// The half of a stream that reads.
+/// The reading half of a stream.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadHalf<'a>(pub(crate) &'a TcpStream);
 
@@ -42,7 +42,7 @@ impl ReadHalf<'_> {
     }
 }
 
-/// The half of a stream that writes.
+/// The writing half of a stream.
 #[derive(Debug, Clone, Copy)]
 pub struct WriteHalf<'a>(pub(crate) &'a TcpStream);
 
@@ -69,7 +69,7 @@ impl WriteHalf<'_> {
     ///
     /// # Cancellation
     ///
-    /// What went out is in the error.
+    /// The error says how many bytes were written.
     #[track_caller]
     pub fn write_all<'b>(
         &'b self,
@@ -78,7 +78,7 @@ impl WriteHalf<'_> {
         self.0.write_all(buf)
     }
 
-    /// Ends the direction: the peer reads the end of the stream.
+    /// Shuts the writing direction down: the peer reads the end of the stream.
     ///
     /// # Errors
     ///

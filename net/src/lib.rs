@@ -1,13 +1,13 @@
 //! TCP for Curium.
 //!
-//! [`TcpListener`] and [`TcpStream`] work on `&self`, return `io::Error`, and every call that may
-//! wait is a cancellation point: the error then holds a `TaskCancelled`, which `kernel::cancelled`
-//! finds. A call that did something returns it, whatever else is due; so a cancelled read has
-//! consumed nothing.
+//! The methods of [`TcpListener`] and [`TcpStream`] take `&self` and return `io::Error`. Every call
+//! that may wait is a cancellation point: the error then holds a `TaskCancelled`, which
+//! `kernel::cancelled` finds. An operation that has completed returns its result even if a
+//! cancellation is pending, so a cancelled read has consumed nothing.
 //!
-//! One task reads and one writes on a socket at a time; another gets a clear error, and the first
-//! is unharmed. A socket moves to the kernel of another thread with the value, while nobody is
-//! parked on it.
+//! One task reads and one task writes on a socket at a time. A second reader or writer gets a busy
+//! error, and the first is not affected. A socket can move to the kernel of another thread while
+//! no task is parked on it.
 //!
 //! ```
 //! use std::io;
@@ -34,17 +34,17 @@
 //!
 //! # Descriptors and processes
 //!
-//! Every descriptor is closed in a program that is executed, so `std::process::Command` is safe. A
-//! child process that is forked and executes nothing (`fork` alone) is not: it shares the poll, the
-//! timer and the waker of its parent's kernel. A socket that is used, closed or dropped there may
-//! take the parent's out of the poll, whose tasks then wait for ever, and a kernel that goes on in
-//! the child takes events that were the parent's. Threads are not copied, so whatever one of them
-//! had locked stays locked, and a job that waits for one waits for ever. Such a child must leave
-//! everything of this library alone, destructors included: it executes a program or ends with
-//! `_exit`. Fork before the first kernel is made, where a fork is needed.
+//! Every descriptor is closed on `exec`, so `std::process::Command` is safe. A child process that
+//! is forked and does not call `exec` is not safe: it shares the poll, the timer and the waker of
+//! its parent's kernel. If the child uses, closes or drops a socket, it may remove the parent's
+//! socket from the poll, and the parent's tasks then wait for ever. A kernel that runs on in the
+//! child takes events of the parent. Threads are not copied, so a lock that one of them held stays
+//! locked, and a job that waits for a thread waits for ever. Such a child must not use anything of
+//! this library, not even a destructor: it calls `exec` or `_exit`. A program that must fork does so
+//! before it makes its first kernel.
 //!
-//! Source: curio's `io.py` and `socket.py`. Deliberately absent: `settimeout` (wrap the call in
-//! `timeout_after`), vectored and buffered I/O (later).
+//! The source is curio's `io.py` and `socket.py`. Deliberately absent is `settimeout`: wrap the
+//! call in `timeout_after`. Vectored and buffered I/O come later.
 
 mod address;
 mod connect;

@@ -23,19 +23,19 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A socket that accepts connections.
 pub struct TcpListener {
     registration: Registration<mio::net::TcpListener>,
-    /// A task waits in `accept` for an error to pass: it is the one accepter, though not parked on
-    /// the socket (N3).
+    /// The one accepter waits in `accept` for an error to pass, and so is not parked on the socket
+    /// (N3).
     pausing: Cell<bool>,
-    /// The program has or had the descriptor, whose options the accepted sockets inherit.
+    /// The program may have set options through the descriptor. Accepted sockets inherit them.
     taken_over: bool,
 }
 
-/// A second task wanted to accept while the first waits for an error to pass.
+/// A second task called `accept` while the first one waits for an error to pass.
 #[derive(Debug, thiserror::Error)]
 #[error("another task already waits to accept here; a listener has one accepter at a time")]
 struct Busy;
 
-/// While it lives, its listener is pausing.
+/// Marks the listener as pausing until it is dropped.
 struct Pause<'a>(&'a Cell<bool>);
 
 impl<'a> Pause<'a> {
@@ -56,12 +56,12 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// That of the look-up; or one that names every address that was tried, with its error, and is
-    /// of the kind of the last.
+    /// The error of the look-up, or one error that names every failed address with its own error.
+    /// Its kind is that of the last.
     ///
     /// # Cancellation
     ///
-    /// Only a look-up by name waits; nothing is bound then.
+    /// Only a look-up by name waits, and it is over before anything is bound.
     #[track_caller]
     pub fn bind(address: impl ToSocketAddrs) -> impl Future<Output = io::Result<TcpListener>> {
         let target = address.target();
@@ -69,7 +69,7 @@ impl TcpListener {
     }
 
     /// Takes over a listening socket, and makes it non-blocking. Duplicates of it may exist. The
-    /// streams it accepts have its options; of a linger [`TcpStream::as_fd`] says more.
+    /// accepted streams inherit its options; for a linger see [`TcpStream::as_fd`].
     ///
     /// # Errors
     ///
@@ -86,17 +86,18 @@ impl TcpListener {
         Ok(TcpListener { registration, pausing: Cell::new(false), taken_over })
     }
 
-    /// Waits for a connection; gives it and the peer's address.
+    /// Waits for a connection. Returns it and the peer's address.
     ///
     /// # Errors
     ///
-    /// A cancellation; `ResourceBusy` if another task is accepting here; `NotConnected` once it is
-    /// closed; and of the system's those that say that this is no listening socket (`EBADF`,
-    /// `EINVAL`, `ENOTSOCK`, `EFAULT`), and what the poll refuses for good. A connection that was
-    /// gone before it was accepted, or that the network failed, is no error: the next one is waited
-    /// for. Nor is anything else, such as a lack of descriptors or of memory, or a refusal by the
-    /// rules of a firewall: that is said once to `tracing`, and tried again every 100 ms, as no
-    /// event will tell when it is over.
+    /// A cancellation; `ResourceBusy` if another task is accepting here; `NotConnected` once the
+    /// listener is closed; an error of the system that says that this is not a listening socket
+    /// (`EBADF`, `EINVAL`, `ENOTSOCK`, `EFAULT`); and a lasting refusal by the poll.
+    ///
+    /// Every other error is retried. If a connection was gone before it was accepted, or the
+    /// network failed it, `accept` waits for the next one. After any other error, such as a lack of
+    /// descriptors or memory, or a refusal by a firewall, it warns once through `tracing` and tries
+    /// again every 100 ms, because no event reports the end of such a shortage.
     ///
     /// # Cancellation
     ///
@@ -113,17 +114,17 @@ impl TcpListener {
         if self.pausing.get() {
             return Err(io::Error::new(ErrorKind::ResourceBusy, Busy));
         }
-        let mut told = false;
+        let mut reported = false;
         loop {
             let error = match self.accept_once(site).await {
                 Ok(Ok(accepted)) => return Ok(accepted),
-                // Each is an attempt of its own, so that a row of them spends the budget.
+                // Each retry is a new operation, so that many of them in a row use up the budget.
                 Ok(Err(error)) if is_of_the_connection(&error) => continue,
                 Ok(Err(error)) if !is_of_the_listener(&error) => error,
                 Err(error) if is_lack_of_the_poll(&error) => error,
                 Ok(Err(error)) | Err(error) => return Err(error),
             };
-            if !std::mem::replace(&mut told, true) {
+            if !std::mem::replace(&mut reported, true) {
                 tracing::warn!(target: "curium", "accept waits, and is tried again: {error}");
             }
             let pause = Pause::begin(&self.pausing);
@@ -132,7 +133,7 @@ impl TcpListener {
         }
     }
 
-    /// One attempt. The inner error is that of `accept` itself; the outer one is that of the wait.
+    /// One attempt. The inner error is that of `accept` itself, the outer one that of the wait.
     fn accept_once(
         &self,
         site: &'static Location<'static>,
@@ -145,7 +146,7 @@ impl TcpListener {
                 }
                 Ok(Ok((TcpStream::from_socket(socket), peer)))
             }
-            // To wait for, or to try once more.
+            // The registration waits after the one error and retries after the other.
             Err(error)
                 if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
             {
@@ -155,7 +156,7 @@ impl TcpListener {
         })
     }
 
-    /// The address it listens on.
+    /// The address that it listens on.
     ///
     /// # Errors
     ///
@@ -164,7 +165,7 @@ impl TcpListener {
         self.registration.with(mio::net::TcpListener::local_addr)
     }
 
-    /// Whether it was closed.
+    /// Whether [`close`](TcpListener::close) was called.
     pub(crate) fn is_closed(&self) -> bool {
         self.registration.with(|_| Ok(())).is_err()
     }
@@ -181,13 +182,13 @@ impl fmt::Debug for TcpListener {
     }
 }
 
-/// Whether it is the listener that failed: no later attempt can do better. All other errors may
-/// pass; there are many, and no system says that its list is complete.
+/// Whether the listener itself failed, so that no later attempt can succeed. Every other error may
+/// pass. The test is for these few, because no system documents a complete list of the others.
 #[cfg(unix)]
 fn is_of_the_listener(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let lasting = [Errno::BADF, Errno::INVAL, Errno::NOTSOCK, Errno::FAULT];
-    // What is not the system's is a peer's address that cannot be read: no TCP listener.
+    // An error without a code means that the peer's address has no IP form: not a TCP listener.
     Errno::from_io_error(error).is_none_or(|errno| lasting.contains(&errno))
 }
 
@@ -197,7 +198,7 @@ fn is_of_the_listener(error: &io::Error) -> bool {
     error.raw_os_error().is_none_or(|code| [10009, 10014, 10022, 10038].contains(&code))
 }
 
-/// Whether the poll lacks the room to watch one more source, which others may give back.
+/// Whether the poll has no room for one more source. Room may become free later.
 #[cfg(unix)]
 fn is_lack_of_the_poll(error: &io::Error) -> bool {
     use rustix::io::Errno;
@@ -209,8 +210,8 @@ fn is_lack_of_the_poll(_error: &io::Error) -> bool {
     false
 }
 
-/// Whether it is not the listener that failed, but the connection that was next: gone, or with an
-/// error of the network, which Linux hands out here (accept(2)).
+/// Whether the next connection failed, not the listener: it is gone, or has an error of the
+/// network, which Linux returns from `accept` (see accept(2)).
 #[cfg(unix)]
 fn is_of_the_connection(error: &io::Error) -> bool {
     use rustix::io::Errno;
@@ -245,7 +246,7 @@ fn bind_any(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
 fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket =
         socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A server that restarts must not wait for the connections of the last one to fade.
+    // A restarted server must not wait until the old connections have left `TIME_WAIT`.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;

@@ -13,21 +13,21 @@ use crate::address::ToSocketAddrs;
 use crate::listener::TcpListener;
 use crate::stream::TcpStream;
 
-/// Whatever a handler fails with.
+/// The error of any handler.
 type Anything = Box<dyn Error + Send + Sync>;
 
-/// Listens on `address` and runs `handler` for each connection in a task of its own, until this is
+/// Listens on `address` and runs `handler` for each connection in its own task, until this call is
 /// cancelled.
 ///
-/// A handler's error or panic is reported and ends its own connection only. A handler that is a
-/// closure names the type of its error at its end: `Ok::<_, io::Error>(())`.
+/// A handler's error or panic is reported and ends only its own connection. A handler that is a
+/// closure must name its error type, for example with `Ok::<_, io::Error>(())` at its end.
 ///
 /// To know the port before the first connection comes, bind a [`TcpListener`] and call
 /// [`serve`](TcpListener::serve).
 ///
 /// # Errors
 ///
-/// That of binding, an error of `accept` itself, or the cancellation.
+/// The error of binding, a lasting error of `accept`, or the cancellation.
 ///
 /// # Cancellation
 ///
@@ -47,13 +47,13 @@ where
 }
 
 impl TcpListener {
-    /// Runs `handler` for each connection in a task of its own, until this is cancelled; see
+    /// Runs `handler` for each connection in its own task, until this call is cancelled. See
     /// [`tcp_server`].
     ///
     /// # Errors
     ///
-    /// An error of `accept` itself, or the cancellation. Closed by another task, it ends well: see
-    /// [`serve_shared`](TcpListener::serve_shared).
+    /// A lasting error of `accept`, or the cancellation. To end the server by closing its listener,
+    /// use [`serve_shared`](TcpListener::serve_shared).
     ///
     /// # Cancellation
     ///
@@ -67,9 +67,9 @@ impl TcpListener {
         serve_at(Box::new(self), handler, Location::caller())
     }
 
-    /// [`serve`](TcpListener::serve) for a listener that another task holds too, and may
-    /// [`close`](TcpListener::close): that ends the server well. Its handlers at work are cancelled
-    /// together and awaited.
+    /// [`serve`](TcpListener::serve) for a listener that another task shares. When that task
+    /// [closes](TcpListener::close) it, the server ends with `Ok`. The running handlers are
+    /// cancelled together and awaited.
     ///
     /// # Errors
     ///
@@ -100,22 +100,22 @@ where
 {
     let handler = Rc::new(handler);
     let served = TaskGroup::<Anything>::scope(async |group| {
-        // Moved in, so that it is closed before the handlers are awaited.
+        // Moved into the body, so that it is closed before the handlers are awaited.
         let listener = listener;
         loop {
             let connection = match listener.accept_at(site).await {
                 Ok(connection) => Box::new(connection),
-                // Closed by another task: the handlers at work end with the group.
+                // Another task has closed the listener. The running handlers end with the group.
                 Err(error) if kernel::cancelled(&error).is_none() && listener.is_closed() => {
                     return Ok(());
                 }
                 Err(error) => return Err(error.into()),
             };
             let handler = handler.clone();
-            // A daemon: nobody waits for its outcome, so its failure is reported and is its own.
+            // A daemon, so that its failure is reported and does not end the group.
             group.spawn_daemon(async move {
-                // Out of a box: what a task is given keeps its room as long as the task lives. And
-                // out of a block, or else the box would be kept as long.
+                // Boxed, because a captured value occupies space in the task as long as the task
+                // lives. Unboxed in a block, because the box would be kept as long otherwise.
                 let (stream, peer) = {
                     let connection = connection;
                     *connection

@@ -1,4 +1,4 @@
-//! The socket of a connection, and what must be done before it is closed.
+//! The socket of a connection, and the steps before its close.
 
 use std::cell::Cell;
 use std::io;
@@ -13,33 +13,33 @@ use socket2::SockRef;
 /// A connected socket, or one that is connecting.
 pub(crate) struct Socket {
     stream: mio::net::TcpStream,
-    /// The program has or had the descriptor, so it may have set options that matter here.
+    /// The program has or had the descriptor, so it may have set a linger.
     lent: Cell<bool>,
 }
 
 impl Socket {
-    /// A socket that only this library has had in its hands.
+    /// A socket whose descriptor only this library has used.
     pub(crate) fn own(stream: mio::net::TcpStream) -> Socket {
         Socket { stream, lent: Cell::new(false) }
     }
 
-    /// Says that the program may set options of the socket.
+    /// Records that the program may set options of the socket.
     pub(crate) fn set_lent(&self) {
         self.lent.set(true);
     }
 
-    /// Lets the close reset the connection.
+    /// Makes the close reset the connection.
     pub(crate) fn close_abortively(&self) -> io::Result<()> {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO))
     }
 
-    /// Clears a linger above zero: a close would block the thread for so long. Zero means to reset
-    /// the connection, which takes no time.
+    /// Clears a linger above zero, because the close would block the thread for up to that time.
+    /// A linger of zero resets the connection at once and is kept.
     #[cold]
     fn stop_lingering(&self) {
         let socket = SockRef::from(&self.stream);
         if socket.linger().is_ok_and(|linger| linger.is_some_and(|linger| !linger.is_zero())) {
-            // A socket of which the option was just read is there.
+            // Cannot fail: the option of this socket was just read.
             let _ = socket.set_linger(None);
         }
     }
@@ -48,7 +48,7 @@ impl Socket {
 impl Drop for Socket {
     #[inline]
     fn drop(&mut self) {
-        // Only these are asked: that is a system call for each.
+        // Not for every socket, because it costs a system call.
         if self.lent.get() {
             self.stop_lingering();
         }
@@ -80,7 +80,7 @@ impl Source for Socket {
 
 /// Whether these are the two addresses of a socket that is connected to itself.
 pub(crate) fn is_itself(local: SocketAddr, peer: SocketAddr) -> bool {
-    // Not the addresses whole: the zone and the flow of an IPv6 address may be told on one side
-    // alone.
+    // Not the whole addresses: the zone and the flow of an IPv6 address may be present on one side
+    // only.
     (local.ip(), local.port()) == (peer.ip(), peer.port())
 }

@@ -15,24 +15,23 @@ use crate::connect::connect_any;
 use crate::halves::{ReadHalf, WriteHalf};
 use crate::socket::Socket;
 
-/// A TCP connection. Every method takes `&self`, so one task may read while another writes; share
+/// A TCP connection. Every method takes `&self`, so one task can read while another writes. Share
 /// it with `Rc`, or [`split`](TcpStream::split) it.
 pub struct TcpStream {
-    /// Boxed: a connection is passed from one async function to the next, and each keeps room for
-    /// what it was given.
+    /// Boxed, because every async function that a stream is passed through keeps space for it.
     pub(crate) registration: Box<Registration<Socket>>,
 }
 
-/// `write_all` did not write everything: how much went out, and why no more.
+/// `write_all` did not write everything.
 #[derive(Debug, thiserror::Error)]
 #[error("{written} of {len} bytes were written: {source}")]
 #[non_exhaustive]
 pub struct WriteAllError {
-    /// Bytes that the peer will get, unless the connection breaks.
+    /// How many bytes were written. The peer gets them unless the connection breaks.
     pub written: usize,
-    /// Bytes that there were to write.
+    /// How many bytes there were to write.
     pub len: usize,
-    /// What stopped it; a cancellation is found in it by `kernel::cancelled`.
+    /// The error that ended the call. `kernel::cancelled` finds a cancellation in it.
     pub source: io::Error,
 }
 
@@ -43,19 +42,20 @@ impl From<WriteAllError> for io::Error {
 }
 
 impl TcpStream {
-    /// Connects to an address, or to the first address of a name that answers.
+    /// Connects to an address, or to the first address of a name that accepts.
     ///
-    /// A connection to itself, which the system may make when nobody listens on a port of this
-    /// machine that it also gives to those who connect, is dropped and tried again.
+    /// The system may connect a socket to itself when no socket listens on a local port of the
+    /// range for outgoing connections. Such a connection is dropped, and `connect` tries again.
     ///
     /// # Errors
     ///
-    /// That of the look-up; or one that names every address that was tried, with its error, and is
-    /// of the kind of the last. `ConnectionRefused` also if there were only connections to itself.
+    /// The error of the look-up, or one error that names every failed address with its own error.
+    /// Its kind is that of the last. `ConnectionRefused` also if the socket was only ever connected
+    /// to itself.
     ///
     /// # Cancellation
     ///
-    /// The half-open connection is closed; nothing is left behind.
+    /// The half-open connection is closed.
     #[track_caller]
     pub fn connect(address: impl ToSocketAddrs) -> impl Future<Output = io::Result<TcpStream>> {
         let target = address.target();
@@ -63,8 +63,8 @@ impl TcpStream {
         async move { connect_any(resolve(target).await?, site).await }
     }
 
-    /// Takes over a connected socket, and makes it non-blocking. Duplicates of it may exist; what
-    /// [`as_fd`](TcpStream::as_fd) says of its options holds for them.
+    /// Takes over a connected socket, and makes it non-blocking. Duplicates of it may exist. For
+    /// their options see [`as_fd`](TcpStream::as_fd).
     ///
     /// # Errors
     ///
@@ -82,16 +82,16 @@ impl TcpStream {
         TcpStream { registration: Box::new(Registration::new(socket)) }
     }
 
-    /// Reads what is there, at least one byte; waits if there is nothing. 0 is the end of the
+    /// Reads what has arrived, at least one byte. Waits if there is nothing. 0 is the end of the
     /// stream.
     ///
-    /// An empty `buf` gives 0 at once. That says nothing of the stream, as the socket is not asked:
-    /// it is not the end, and no error even if the stream is busy, broken or closed.
+    /// An empty `buf` gives 0 at once, without a look at the socket. This 0 is not the end of the
+    /// stream, and there is no error even if the stream is busy, broken or closed.
     ///
     /// # Errors
     ///
-    /// The system's; a cancellation; `ResourceBusy` if another task is reading; `NotConnected` once
-    /// it is closed.
+    /// An error of the system, a cancellation, `ResourceBusy` if another task is reading, or
+    /// `NotConnected` once the stream is closed.
     ///
     /// # Cancellation
     ///
@@ -114,8 +114,8 @@ impl TcpStream {
             let registration = point.registration();
             point.poll(cx, |socket| {
                 let n = (&**socket).read(buf)?;
-                // Less than there was room for: the next attempt would only be told to wait. The
-                // end of the stream is different, it stays readable.
+                // A short read has drained the socket, so that the next attempt would only return
+                // `WouldBlock`. The end of the stream is different: it stays readable.
                 if n > 0 && n < buf.len() {
                     registration.drained(Direction::Read);
                 }
@@ -124,7 +124,7 @@ impl TcpStream {
         })
     }
 
-    /// Reads until `buf` is full; at once if it is empty, as in [`read`](TcpStream::read).
+    /// Reads until `buf` is full. An empty `buf` returns at once, as in [`read`](TcpStream::read).
     ///
     /// # Errors
     ///
@@ -132,8 +132,8 @@ impl TcpStream {
     ///
     /// # Cancellation
     ///
-    /// What was read so far is at the front of `buf`, but the error does not say how much it was.
-    /// To go on after a cancellation, call [`read`](TcpStream::read) and count.
+    /// The bytes read so far are at the front of `buf`, but the error does not say how many.
+    /// To continue after a cancellation, call [`read`](TcpStream::read) and count.
     #[track_caller]
     pub fn read_exact<'a>(
         &'a self,
@@ -143,7 +143,7 @@ impl TcpStream {
         async move {
             let len = buf.len();
             let mut filled = 0;
-            // Also with nothing to fill: that is one read of nothing.
+            // With an empty `buf` there is one empty read, which counts against the budget (K2).
             loop {
                 match self.read_at(site, &mut buf[filled..]).await? {
                     0 if filled < len => {
@@ -159,8 +159,8 @@ impl TcpStream {
         }
     }
 
-    /// Looks at what is there without consuming it; waits if there is nothing. 0 is the end, unless
-    /// `buf` is empty, as in [`read`](TcpStream::read).
+    /// Reads what has arrived without consuming it. Waits if there is nothing. 0 is the end of the
+    /// stream, unless `buf` is empty, as in [`read`](TcpStream::read).
     ///
     /// # Errors
     ///
@@ -180,14 +180,15 @@ impl TcpStream {
         })
     }
 
-    /// Writes some bytes, at least one; waits if there is no room.
+    /// Writes some bytes, at least one. Waits if there is no room.
     ///
-    /// An empty `buf` gives 0 at once, and the socket is not asked.
+    /// An empty `buf` gives 0 at once, without a look at the socket.
     ///
     /// # Errors
     ///
-    /// The system's, a connection that the peer has closed among them (never a signal); a
-    /// cancellation; `ResourceBusy` if another task is writing; `NotConnected` once it is closed.
+    /// An error of the system, also if the peer has closed the connection (never a signal); a
+    /// cancellation; `ResourceBusy` if another task is writing; `NotConnected` once the stream is
+    /// closed.
     ///
     /// # Cancellation
     ///
@@ -211,16 +212,17 @@ impl TcpStream {
         })
     }
 
-    /// Writes everything; at once if there is nothing, as in [`write`](TcpStream::write).
+    /// Writes everything. An empty `buf` returns at once, as in [`write`](TcpStream::write).
     ///
     /// # Errors
     ///
-    /// [`WriteAllError`] says how much went out and what stopped it; it converts to `io::Error`.
+    /// [`WriteAllError`] says how many bytes were written and why it stopped. It converts to
+    /// `io::Error`.
     ///
     /// # Cancellation
     ///
-    /// What went out is in the error. A timeout round the call gives its own error instead, without
-    /// that number; to know it there, call [`write`](TcpStream::write) and count.
+    /// The error says how many bytes were written. A timeout round the call returns its own error
+    /// instead, without that number. To know it there, call [`write`](TcpStream::write) and count.
     #[track_caller]
     pub fn write_all<'a>(
         &'a self,
@@ -252,14 +254,15 @@ impl TcpStream {
         })
     }
 
-    /// Ends one direction, or both: the peer reads the end of the stream.
+    /// Shuts down one direction or both. After a shutdown of the writing direction the peer reads
+    /// the end of the stream.
     ///
-    /// A direction that is over already, after an earlier call or with the connection (the peer has
-    /// reset it, say), is no error: nothing more goes that way, as was asked.
+    /// It is `Ok` for a direction that is shut down already, by an earlier call or because the
+    /// connection is gone, for example after a reset by the peer.
     ///
     /// # Errors
     ///
-    /// The system's; `NotConnected` once it is closed by [`close`](TcpStream::close).
+    /// An error of the system, or `NotConnected` once [`close`](TcpStream::close) was called.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.registration.with(|socket| match socket.shutdown(how) {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
@@ -267,7 +270,7 @@ impl TcpStream {
         })
     }
 
-    /// Closes it. Tasks that are parked on it get an error.
+    /// Closes the connection. Tasks that are parked on it get an error.
     pub fn close(&self) {
         self.registration.close();
     }
@@ -281,7 +284,7 @@ impl TcpStream {
         self.registration.with(|socket| socket.peer_addr())
     }
 
-    /// Its own address.
+    /// The local address.
     ///
     /// # Errors
     ///
@@ -290,7 +293,8 @@ impl TcpStream {
         self.registration.with(|socket| socket.local_addr())
     }
 
-    /// Whether small writes go out at once instead of being gathered (Nagle's algorithm off).
+    /// Sets whether small writes are sent at once instead of being gathered (`TCP_NODELAY`, which
+    /// turns Nagle's algorithm off).
     ///
     /// # Errors
     ///
@@ -301,16 +305,16 @@ impl TcpStream {
 
     /// Lends the descriptor, for options that this type does not have.
     ///
-    /// Leave it non-blocking: that is an option of the socket, which duplicates share. A linger
-    /// (`SO_LINGER`) above zero is cleared before the socket is closed, dropped or not, as such a
-    /// close would block the thread, and with it every task of the kernel; duplicates lose it, too.
-    /// To know that the peer has everything, shut the direction down and read until the end of
-    /// the stream. A linger of zero is kept: the close then resets the connection, and what was not
-    /// sent yet is lost.
+    /// Leave it non-blocking, also through a duplicate, because duplicates share that option. A
+    /// linger (`SO_LINGER`) above zero is cleared before the socket is closed or dropped, because
+    /// such a close would block the thread and every task of the kernel. Duplicates lose it, too.
+    /// To know that the peer has read everything, shut the writing direction down and read until
+    /// the end of the stream. A linger of zero is kept: the close then resets the connection, and
+    /// unsent data is lost.
     ///
     /// # Errors
     ///
-    /// `NotConnected` once it is closed; and what `look` returns.
+    /// `NotConnected` once the stream is closed, and the error that `look` returns.
     #[cfg(unix)]
     pub fn as_fd<R>(
         &self,
@@ -324,7 +328,7 @@ impl TcpStream {
         })
     }
 
-    /// A half to read and a half to write, for two tasks' worth of code in one.
+    /// A reading half and a writing half, which one task can poll side by side.
     pub fn split(&self) -> (ReadHalf<'_>, WriteHalf<'_>) {
         (ReadHalf(self), WriteHalf(self))
     }
@@ -339,10 +343,10 @@ impl fmt::Debug for TcpStream {
     }
 }
 
-/// What a call comes to that has no bytes to move: 0, without a look at the socket. It is an
-/// operation of the budget all the same, or a loop of such calls would never yield (K2).
+/// The result of a call with an empty buffer: 0, without a look at the socket. It counts against
+/// the budget, because a loop of such calls would never yield otherwise (K2).
 #[cold]
 fn nothing(cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-    // It never parks, so nobody sees what the point is called.
+    // It never parks, so the name of the point never shows.
     CancelPoint::new("NOTHING").poll(cx, |_| Poll::Ready(0)).map_err(io::Error::from)
 }

@@ -1,6 +1,6 @@
 //! A port without a host.
-//~ contains: `u16` is no address
-//~ contains: give a `SocketAddr`, `"host:port"`, `("host", port)` or `(ip, port)`
+//~ contains: `u16` is not an address
+//~ contains: pass a `SocketAddr`, `"host:port"`, `("host", port)` or `(ip, port)`
 
 use curium::prelude::*;
 
