@@ -5,10 +5,10 @@ use std::io;
 use kernel::{TaskCancelled, TaskTimeout, cancelled};
 use net::WriteAllError;
 
-/// What everyday code can fail with: a cancellation, a timeout, or an error of the system.
+/// The error of a program: a cancellation, a timeout, or an error of the system.
 ///
-/// Opt-in, for programs: with it `??` works on a timeout round a call that may fail, whatever the
-/// call fails with. A library returns the error of its own calls instead.
+/// It is optional and meant for programs. With it, `??` works on a timeout round a call that fails
+/// with any of the three. A library returns the errors of its own calls instead.
 ///
 /// ```
 /// use curium::prelude::*;
@@ -20,18 +20,17 @@ use net::WriteAllError;
 /// }
 /// ```
 ///
-/// A cancellation or a timeout that an [`io::Error`] holds is found: it becomes the variant that it
-/// is.
+/// An [`io::Error`] that holds a cancellation or a timeout becomes `Cancelled` or `TimedOut`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The task was cancelled while it waited. Clean up, and pass it on.
+    /// The task was cancelled. Clean up, and pass the error on.
     #[error("{0}")]
     Cancelled(#[from] TaskCancelled),
-    /// The time that a call was given ran out.
+    /// A call timed out.
     #[error("{0}")]
     TimedOut(#[from] TaskTimeout),
-    /// The system's error.
+    /// An error of the system.
     #[error("{0}")]
     Io(#[source] io::Error),
 }
@@ -48,7 +47,7 @@ impl From<io::Error> for Error {
     }
 }
 
-/// The timeout that an [`io::Error`] holds, through others that it is wrapped in.
+/// The timeout that an [`io::Error`] holds, directly or through nested ones.
 fn timeout_in(error: &io::Error) -> Option<TaskTimeout> {
     let inner = error.get_ref()?;
     match inner.downcast_ref::<io::Error>() {

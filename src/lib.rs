@@ -1,8 +1,9 @@
 //! Curium: a structured-concurrency async runtime in the style of Python's curio.
 //!
-//! This crate only gathers the others: [`kernel`](mod@kernel) (tasks, cancellation, groups,
-//! timeouts; re-exported here whole), [`sync`] (what tasks share) and [`net`] (TCP). Start with the
-//! kernel's page; what is promised, rule by rule, is in `docs/semantics.md` of the repository.
+//! This crate only re-exports the others: [`kernel`](mod@kernel) (tasks, cancellation, groups,
+//! timeouts; also re-exported at the root of this crate), [`sync`] (synchronisation between tasks)
+//! and [`net`] (TCP). Start with the page of the kernel. `docs/semantics.md` in the repository
+//! states the rules.
 //!
 //! ```
 //! use curium::prelude::*;
@@ -27,8 +28,9 @@
 //! }
 //! ```
 //!
-//! A call that may time out gives two results, one inside the other: that of the time, and that of
-//! the call. A program that wants one error for both returns [`Error`], and writes `??`.
+//! A call under a timeout returns two nested results. The outer one is that of the timeout, the
+//! inner one that of the call. A program that wants one error for both returns [`Error`] and writes
+//! `??`.
 //!
 //! ```
 //! use curium::prelude::*;
@@ -47,9 +49,9 @@ pub use crate::error::Error;
 
 mod error;
 
-/// What the first ten programs need.
+/// The names that most programs need.
 ///
-/// `Result` is the everyday one: its error is [`TaskCancelled`] unless another is named.
+/// The error of `Result` is [`TaskCancelled`] unless another type is named.
 pub mod prelude {
     pub use std::time::Duration;
 
@@ -61,7 +63,7 @@ pub mod prelude {
     pub use sync::{Condition, Event, Lock, Queue, Semaphore};
 }
 
-// The program of the README is one of the tests.
+// Compiles and runs the programs of the README as doc tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
