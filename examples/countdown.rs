@@ -1,4 +1,4 @@
-//! An async function, called: it can be cancelled wherever it awaits, and `?` passes that on.
+//! A call of an async function. It can be cancelled at every await, and `?` passes that on.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! 500 clients at once, as tasks or with `--threads` as threads; the time goes to standard error.
+//! 500 clients at once, as tasks, or as threads with `--threads`. The time goes to standard error.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;

@@ -1,8 +1,8 @@
-//! A server that gives every line back in capitals, one task per connection.
+//! A server that returns every line in capitals, one task per connection.
 //!
-//! `echo_server 127.0.0.1:7777` serves until Ctrl-C, or for as long as `--for SECONDS` says.
-//! Without an address it serves a small client of its own and ends. Ctrl-C simply ends the process,
-//! without any cleanup: signals are not handled yet.
+//! `echo_server 127.0.0.1:7777` serves until Ctrl-C, or for the time of `--for SECONDS`. Without an
+//! address it serves one small client of its own and ends. Ctrl-C ends the process without any
+//! cleanup, because signals are not handled yet.
 
 use std::error::Error;
 use std::io;
@@ -14,7 +14,7 @@ use curium::net::{TcpListener, TcpStream};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Bytes need not come line by line; for capitals that does not matter.
+/// A read need not return whole lines, which does not matter for capitals.
 async fn echo(stream: TcpStream, _peer: SocketAddr) -> io::Result<()> {
     let mut buf = [0; 4096];
     loop {
@@ -42,7 +42,7 @@ async fn demo() -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     TaskGroup::scope(async |g| {
-        // A daemon: the group does not wait for it, and cancels it when the client is done.
+        // A daemon: the group does not wait for it and cancels it when the client has ended.
         g.spawn_daemon(listener.serve(echo));
         g.spawn(client(address)).await
     })

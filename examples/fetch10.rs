@@ -1,6 +1,6 @@
-//! Ten HTTP requests, one after another and at once, to a server that thinks for a second.
+//! Ten HTTP requests, one after another and at once, to a server that takes a second for each.
 //!
-//! The clock is virtual, so it takes no time; the sockets are real.
+//! The clock is virtual, so the program takes no time. The sockets are real.
 
 use std::io;
 use std::net::SocketAddr;

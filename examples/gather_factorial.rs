@@ -1,6 +1,6 @@
-//! Three computations at once, and their results in the order in which they were asked for.
+//! Three computations at once. Their results come in the order in which the tasks were spawned.
 //!
-//! On a virtual clock, so it takes no time.
+//! The clock is virtual, so the program takes no time.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! A graceful shutdown: a server is cancelled under load, and each connection finishes the line it
-//! is at and says goodbye. `cancel().await` is all there is to it: the listener is closed at once,
-//! the handlers are cancelled together, and the call returns when the last has cleaned up.
+//! A graceful shutdown: a server is cancelled under load, and each connection finishes its current
+//! line and says goodbye. One `cancel().await` does it: the listener is closed at once, the handlers
+//! are cancelled together, and the call returns when the last handler has cleaned up.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -14,17 +14,18 @@ const CLIENTS: usize = 100;
 async fn handler(stream: TcpStream, _peer: SocketAddr) -> io::Result<()> {
     let ended = converse(&stream).await;
     if ended.as_ref().is_err_and(|error| cancelled(error).is_some()) {
-        // It has been delivered, so awaiting works again. Nobody may hold this up for ever.
+        // The cancellation has been delivered, so cleanup may await. The timeout bounds it, because
+        // a silent client could delay it for ever.
         timeout_after(Duration::from_secs(5), say_goodbye(&stream)).await??;
     }
     ended
 }
 
-/// A question is short and comes in one piece here; others would have to be gathered.
+/// Here each question is short and arrives in one piece. Longer ones would need a buffer.
 async fn converse(stream: &TcpStream) -> io::Result<()> {
     let mut question = [0; 64];
     while stream.read(&mut question).await? > 0 {
-        // Half an answer is worse than none: a cancellation waits until it is whole.
+        // The shield holds a cancellation back until the answer is complete.
         shield(answer(stream)).await?;
     }
     Ok(())
@@ -39,12 +40,12 @@ async fn answer(stream: &TcpStream) -> io::Result<()> {
 async fn say_goodbye(stream: &TcpStream) -> io::Result<()> {
     stream.write_all(b"goodbye\n").await?;
     stream.shutdown(Shutdown::Write)?;
-    // Closing with a question unread would reset the connection before the goodbye was heard.
+    // A close with an unread question would reset the connection, and the goodbye could be lost.
     while stream.read(&mut [0; 64]).await? > 0 {}
     Ok(())
 }
 
-/// Asks once more after every answer. Gives all that it heard.
+/// Sends a new question after every answer. Returns everything that it received.
 async fn client(address: SocketAddr) -> io::Result<String> {
     let stream = TcpStream::connect(address).await?;
     let (mut heard, mut buf) = (String::new(), [0; 64]);

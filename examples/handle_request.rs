@@ -1,14 +1,14 @@
-//! A request that needs two things at once, and what happens when one of them fails.
+//! A request that needs two queries at once, and what happens when one of them fails.
 //!
-//! The members of a group end with it: the first failure cancels the others, all are awaited, and
-//! the failure comes out. On a virtual clock, so it takes no time.
+//! No member outlives its group: the first failure cancels the others, all members are awaited, and
+//! the group returns the failure. The clock is virtual, so the program takes no time.
 
 use std::fmt;
 use std::time::Duration;
 
 use curium::kernel::{Kernel, TaskCancelled, TaskGroup, sleep, unless_cancelled};
 
-/// With the crate thiserror, `Display` and `From` are an attribute each.
+/// With the crate thiserror, one attribute each replaces the `Display` and `From` below.
 #[derive(Debug)]
 enum RequestError {
     NoSuchOrder(u32),
@@ -76,7 +76,7 @@ fn main() -> Result<()> {
     Kernel::builder().virtual_clock().run(async || {
         for order in [7, 404] {
             println!("request for order {order}");
-            // A failed request is no reason to end; a cancellation of this loop is, by the `?`.
+            // A failed request does not end this loop. A cancellation does, through the `?`.
             match unless_cancelled(handle(1, order).await)? {
                 Ok(answer) => println!("answer: {answer}"),
                 Err(error) => println!("error: {error}"),

@@ -1,8 +1,7 @@
-//! Two tasks: a kid that plays, and a parent that counts down and then waits for the kid to be
-//! done.
+//! Two tasks: a kid that plays, and a parent that counts down and then waits for the kid to end.
 //!
-//! It runs on a virtual clock, so the thousand seconds of play take no time. With
-//! `kernel::run(parent)` they would take a thousand seconds.
+//! The clock is virtual, so the thousand seconds of play take no time. With `kernel::run(parent)`
+//! they would take a thousand seconds.
 
 use std::time::Duration;
 
@@ -35,8 +34,8 @@ async fn parent() -> Result<()> {
     countdown(10).await?;
 
     println!("We're leaving!");
-    // Parks until the kid has ended. An error of the kid, or a cancellation of the parent while it
-    // waits, comes out by the `?`.
+    // Parks until the kid has ended. The `?` passes on an error of the kid, or a cancellation of
+    // the parent.
     let answer = kid.await?;
     println!("Kid: {answer}");
     println!("Leaving, at last");

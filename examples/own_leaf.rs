@@ -1,4 +1,4 @@
-//! Leaves of one's own: futures that park by themselves and can be cancelled like the library's.
+//! Custom leaves: futures that park by themselves and can be cancelled like those of the library.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -8,7 +8,7 @@ use std::task::{Poll, Waker};
 use curium::kernel::wait_queue::{Handoff, Wait, WaitQueue};
 use curium::kernel::{self, CancelPoint, Result, spawn, yield_now};
 
-/// Everybody waits until `size` have come: a queue of waiters, so a `Handoff`.
+/// Every task waits until `size` tasks have arrived. It is a queue of waiters, hence a `Handoff`.
 struct Barrier {
     size: usize,
     waiters: WaitQueue,
@@ -24,7 +24,7 @@ impl Handoff for Arrival<'_> {
         &self.0.waiters
     }
 
-    /// The last to come lets all others go.
+    /// The last task to arrive releases all others.
     fn try_take(&mut self) -> Option<()> {
         let last = self.0.waiters.len() + 1 == self.0.size;
         last.then(|| self.0.waiters.hand_over_all(|| ()))
@@ -41,7 +41,7 @@ async fn runner(name: &'static str, barrier: Rc<Barrier>) -> Result<()> {
     Ok(())
 }
 
-/// A word for one reader: a bare `CancelPoint`.
+/// Holds a word for one reader, which waits with a bare `CancelPoint`.
 #[derive(Default)]
 struct Letterbox {
     letter: Cell<Option<&'static str>>,
@@ -51,7 +51,7 @@ struct Letterbox {
 async fn read(letters: Rc<Letterbox>) -> Result<()> {
     loop {
         let mut point = CancelPoint::new("LETTERBOX");
-        // Where the closure says `Pending`, the point gives the cancellation if one is due.
+        // If the closure returns `Pending`, the point returns a cancellation that is pending.
         let letter = poll_fn(|cx| {
             point.poll(cx, |cx| {
                 letters.reader.replace(Some(cx.waker().clone()));
@@ -75,6 +75,6 @@ fn main() -> Result<()> {
         letters.letter.set(Some("hello"));
         letters.reader.take().into_iter().for_each(Waker::wake);
         yield_now().await?;
-        reader.cancel().await // it waits for a second letter, which nobody writes
+        reader.cancel().await // it waits for a second letter, which never comes
     })
 }

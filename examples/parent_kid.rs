@@ -1,6 +1,6 @@
 //! The whole tutorial: events, groups, timeouts, and a cancellation that cleans up after itself.
 //!
-//! Ten times faster than life; `--real` runs it at its true pace.
+//! A second of the tutorial takes 100 ms; with `--real` it takes a second.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ async fn kid(start: Rc<Event>) -> Result<()> {
         friends.spawn(friend("Thomas"));
         if let Err(cancelled) = sleep(secs(1000)).await {
             println!("Fine. Saving my work.");
-            // Cleanup may wait: the cancellation comes only once.
+            // Cleanup may await, because the cancellation is delivered only once.
             sleep(secs(1)).await?;
             println!("Saved.");
             return Err(cancelled);
@@ -68,7 +68,7 @@ async fn parent() -> Result<()> {
     println!("We're leaving!");
     if let Err(TaskTimeout { .. }) = timeout_after(secs(10), kid.join()).await {
         println!("I warned you!");
-        // Back only when the kid has saved and all friends are home.
+        // Returns only when the kid has saved its work and all friends have ended.
         kid.cancel().await?;
     }
     println!("Leaving!");

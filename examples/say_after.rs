@@ -1,6 +1,6 @@
-//! Waiting one after another, and waiting together.
+//! Two waits, one after another and at once.
 //!
-//! On a virtual clock, so the seconds it prints are exact and take no time.
+//! The clock is virtual, so the printed seconds are exact and take no time.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! A limit on how long something may take. What runs out of time is told so, and may clean up.
+//! A time limit for a call. On expiry the call gets an error where it waits, and may clean up.
 //!
-//! On a virtual clock, so it takes no time.
+//! The clock is virtual, so the program takes no time.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ fn main() -> Result<()> {
             Ok(ended) => println!("{}", ended?),
             Err(TaskTimeout { .. }) => println!("timeout!"),
         }
-        // Where running out of time is as good an answer as any: `None`.
+        // `ignore_after` returns `None` on expiry instead of an error.
         println!("{:?}", ignore_after(secs(1), eternity()).await?);
         println!("took {} s", (now() - started).as_secs_f64());
         Ok(())
