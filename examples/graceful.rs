@@ -1,6 +1,6 @@
 //! A graceful shutdown: a server is cancelled under load, and each connection finishes its current
-//! line and says goodbye. One `cancel().await` does it: the listener is closed at once, the handlers
-//! are cancelled together, and the call returns when the last handler has cleaned up.
+//! line and says goodbye. One `cancel().await` does it: the listener is closed at once, the
+//! handlers are cancelled together, and the call returns when the last handler has cleaned up.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};

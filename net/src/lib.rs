@@ -40,8 +40,8 @@
 //! socket from the poll, and the parent's tasks then wait for ever. A kernel that runs on in the
 //! child takes events of the parent. Threads are not copied, so a lock that one of them held stays
 //! locked, and a job that waits for a thread waits for ever. Such a child must not use anything of
-//! this library, not even a destructor: it calls `exec` or `_exit`. A program that must fork does so
-//! before it makes its first kernel.
+//! this library, not even a destructor: it calls `exec` or `_exit`. A program that must fork does
+//! so before it makes its first kernel.
 //!
 //! The source is curio's `io.py` and `socket.py`. Deliberately absent is `settimeout`: wrap the
 //! call in `timeout_after`. Vectored and buffered I/O come later.
