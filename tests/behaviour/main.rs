@@ -5,7 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-/// The kernel itself: its turns, its clock, its end, and what it tells.
+/// The kernel: its turns, its clock, its shutdown, and its reports.
 mod kernel {
     mod budget_shared;
     mod clock;
@@ -31,7 +31,7 @@ mod kernel {
     mod wakers;
 }
 
-/// A cancellation: where it arrives, what holds it back, what bounds it.
+/// Cancellation: its delivery, shields, and the limits of a cleanup.
 mod cancel {
     mod cancel;
     mod cancel_delivery;

@@ -1,4 +1,4 @@
-//! What holds as in curio, and the page that says so.
+//! The behaviour that Curium shares with curio, and the page that lists it.
 
 #[path = "../support/mod.rs"]
 mod support;

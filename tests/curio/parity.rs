@@ -24,12 +24,12 @@ struct Row {
 }
 
 impl Row {
-    /// What the last cell begins with: held, differs, …
+    /// The status at the beginning of the last cell: held, differs, …
     fn status(&self) -> &str {
         self.curium.split([':', ',']).next().unwrap_or_default()
     }
 
-    /// What the last cell says after that.
+    /// The text of the last cell after its status.
     fn detail(&self) -> &str {
         self.curium[self.status().len()..].trim_start_matches([':', ',', ' '])
     }
@@ -99,7 +99,7 @@ fn every_rule_that_the_page_cites_is_stated() {
     assert_none(&faults, "cited, but not stated");
 }
 
-/// Each row says what belongs to its status.
+/// Each row has what its status requires.
 #[test]
 fn every_row_says_what_it_must() {
     let mut faults = Vec::new();
@@ -142,17 +142,17 @@ fn the_numbers_at_the_top_add_up() {
     assert_eq!(numbers[1..], counted);
     assert_eq!(numbers[0], counted.iter().sum::<usize>());
     assert_eq!(numbers[0], counts.values().sum::<usize>(), "{counts:?}");
-    assert!(top.contains(&format!("Listed are {} of", numbers[0])), "the text says otherwise");
+    assert!(top.contains(&format!("lists {} of", numbers[0])), "the text says otherwise");
 }
 
-/// A test of curio, of one of its files, stands in one place; the weaknesses are numbered.
+/// A test of curio, of one of its files, is listed once. The weaknesses are numbered.
 #[test]
 fn no_row_stands_twice() {
     let rows = rows(&page());
     let mut seen = BTreeSet::new();
     let mut faults = Vec::new();
     for row in &rows {
-        // Without the mark of the release that it is in.
+        // Without the mark of its release.
         let name = row.name.split(' ').next().unwrap_or_default();
         if !seen.insert((&row.section, name)) {
             faults.push(format!("{} {name}", row.section));
@@ -168,7 +168,7 @@ fn no_row_stands_twice() {
     assert_eq!(numbers, expected);
 }
 
-/// The page can be read where the repository is: all that it points to is in there.
+/// The page can be read inside the repository: every link points into it.
 #[test]
 fn the_page_points_at_what_is_there() {
     let page = page();

@@ -1,7 +1,7 @@
 //! What curio's tests of task groups check and no other file here does: empty groups under every
 //! policy, daemons that are joined by hand, `next_done` and then `cancel_remaining`.
 //!
-//! `docs/curio-parity.md` says which test of curio each of them answers.
+//! `docs/curio-parity.md` says to which test of curio each of them corresponds.
 
 use std::cell::RefCell;
 use std::io;
@@ -17,7 +17,7 @@ async fn wins(after: u64) -> io::Result<u64> {
     Ok(after)
 }
 
-/// G5: a group without members ends at once, whomever it would wait for.
+/// G5: a group without members ends at once, under every policy.
 #[test]
 fn an_empty_group_ends_at_once_under_every_policy() {
     testing::run(async || {
@@ -36,7 +36,7 @@ fn an_empty_group_ends_at_once_under_every_policy() {
     .unwrap();
 }
 
-/// G7: a daemon can be joined by hand, and gives its value; it still does not count.
+/// G7: a daemon can be joined by hand, and gives its value. It still does not count.
 #[test]
 fn a_daemon_can_be_joined_by_hand() {
     testing::run(async || {
@@ -45,18 +45,18 @@ fn a_daemon_can_be_joined_by_hand() {
         let daemon = group.spawn_daemon(wins(5));
         assert_eq!(group.len(), 2);
         assert_eq!(daemon.join().await?.unwrap(), 5);
-        let mut told = Vec::new();
+        let mut ended = Vec::new();
         while let Some(done) = group.next_done().await? {
-            told.push(done.id);
+            ended.push(done.id);
         }
-        assert_eq!(told, members.map(|member| member.id()));
+        assert_eq!(ended, members.map(|member| member.id()));
         group.join().await
     })
     .unwrap();
 }
 
-/// G7: in one group: daemons that end well, fail, or never end; the group waits for its members
-/// alone, takes no harm, and leaves no daemon.
+/// G7: a group with daemons that end well, fail, or never end waits only for its members, is not
+/// affected by a failing daemon, and leaves no daemon behind.
 #[test]
 fn daemons_of_every_kind_leave_the_members_alone() {
     let builder = kernel::Kernel::builder().on_report(|_| ());
@@ -83,16 +83,16 @@ fn daemons_of_every_kind_leave_the_members_alone() {
     .unwrap();
 }
 
-/// G6, C6: `next_done` tells of the first, its handle has the value; `cancel_remaining` ends the
-/// others, and the group ends well.
+/// G6, C6: `next_done` returns the first member, and its handle has the value. `cancel_remaining`
+/// cancels the others, and the group ends well.
 #[test]
 fn next_done_tells_of_the_first_and_cancel_remaining_ends_the_others() {
     testing::run(async || {
         let group = TaskGroup::<io::Error>::new();
         let first = group.spawn(wins(1));
         let others = [group.spawn(wins(1000)), group.spawn(wins(1000))];
-        let told = group.next_done().await?.expect("three are running");
-        assert_eq!((told.id, told.end), (first.id(), TaskEnd::Ok));
+        let done = group.next_done().await?.expect("three are running");
+        assert_eq!((done.id, done.end), (first.id(), TaskEnd::Ok));
         assert_eq!(first.join().await?.unwrap(), 1);
         group.cancel_remaining().await?;
         for other in &others {
@@ -103,7 +103,7 @@ fn next_done_tells_of_the_first_and_cancel_remaining_ends_the_others() {
     .unwrap();
 }
 
-/// G6: `cancel_remaining` works outside any block, with nobody in the group and with somebody.
+/// G6: `cancel_remaining` works outside any block, with and without members in the group.
 #[test]
 fn cancel_remaining_needs_no_members() {
     testing::run(async || {
@@ -117,8 +117,8 @@ fn cancel_remaining_needs_no_members() {
     .unwrap();
 }
 
-/// G6: members keep the order of their handles, whatever the order in which they end; before its
-/// end a member has no outcome to look at.
+/// G6: members keep the order of their handles, in whatever order they end. Before its end a member
+/// has no outcome.
 #[test]
 fn handles_give_the_values_in_the_order_of_spawning() {
     testing::run(async || {
@@ -136,15 +136,15 @@ fn handles_give_the_values_in_the_order_of_spawning() {
     .unwrap();
 }
 
-/// K1, Y2: whoever waits for the end of one task wakes in order of arrival, by `join`, `wait` or
-/// `cancel`.
+/// K1, Y2: the tasks that wait for the end of one task wake in order of arrival, by `join`, `wait`
+/// or `cancel`.
 #[test]
 fn who_waits_for_a_task_wakes_in_order_of_arrival() {
     testing::run(async || {
         let task = Rc::new(spawn(async {
-            let told = sleep(Duration::MAX).await;
+            let delivered = sleep(Duration::MAX).await;
             sleep(secs(1)).await?;
-            told
+            delivered
         }));
         let order = Rc::new(RefCell::new(Vec::new()));
         for n in 0..12 {

@@ -1,7 +1,7 @@
 //! What curio's tests of tasks and cancellation check and no other file here does: joining,
 //! cancelling without waiting, shields that are polled, chains of cleanups, the clock.
 //!
-//! `docs/curio-parity.md` says which test of curio each of them answers.
+//! `docs/curio-parity.md` says to which test of curio each of them corresponds.
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -21,7 +21,7 @@ use crate::support::time::secs;
 
 type Log = Rc<RefCell<Vec<&'static str>>>;
 
-/// K8: the kernel's own clock, the real one, only goes forward, by at least the time slept.
+/// K8: the kernel's real clock only goes forward, by at least the time slept.
 #[test]
 fn the_clock_of_the_kernel_goes_forward_by_at_least_the_time_slept() {
     kernel::run(async || {
@@ -37,7 +37,7 @@ fn the_clock_of_the_kernel_goes_forward_by_at_least_the_time_slept() {
     .unwrap();
 }
 
-/// C6: `join` gives the value, whether the task has ended before or is waited for.
+/// C6: `join` gives the value, whether the task has ended before or ends during the wait.
 #[test]
 fn join_gives_the_value_of_a_task() {
     testing::run(async || {
@@ -69,8 +69,8 @@ fn join_of_a_failed_task_has_its_error_as_the_source() {
     .unwrap();
 }
 
-/// C7, C5: in a shield a cancelled task finishes its sleep and sees the cancel by asking; its
-/// canceller is let go only when it has ended.
+/// C7, C5: in a shield a cancelled task finishes its sleep and finds the cancel with a check. Its
+/// canceller waits until it has ended.
 #[test]
 fn a_shielded_task_asks_for_its_cancel_and_its_canceller_waits() {
     testing::run(async || {
@@ -95,8 +95,8 @@ fn a_shielded_task_asks_for_its_cancel_and_its_canceller_waits() {
     .unwrap();
 }
 
-/// C2, C4, C5, K1: `request_cancel` returns before its target runs; the target awaits in its
-/// cleanup; a later `cancel` waits for that, and `join` says that the task was cancelled.
+/// C2, C4, C5, K1: `request_cancel` returns before its target runs. The target awaits in its
+/// cleanup. A later `cancel` waits for that, and `join` says that the task was cancelled.
 #[test]
 fn a_request_returns_before_its_target_runs_and_a_cancel_waits_for_the_cleanup() {
     testing::run(async || {
@@ -126,8 +126,8 @@ fn a_request_returns_before_its_target_runs_and_a_cancel_waits_for_the_cleanup()
     .unwrap();
 }
 
-/// C6: a task that a third one cancelled, while nobody joined it, can be joined later; the
-/// cancellation is the source of what `join` gives.
+/// C6: a task that a third task cancelled, while no task joined it, can be joined later. The
+/// cancellation is the source of the error of `join`.
 #[test]
 fn a_task_that_somebody_else_cancelled_can_be_joined_later() {
     testing::run(async || {
@@ -147,7 +147,7 @@ fn a_task_that_somebody_else_cancelled_can_be_joined_later() {
     .unwrap();
 }
 
-/// A task that sleeps, and when it is cancelled cancels its child first.
+/// A task that sleeps. When it is cancelled, it first cancels its child.
 async fn cancels(
     child: Option<kernel::Task<(), TaskCancelled>>,
     log: Log,
@@ -161,8 +161,8 @@ async fn cancels(
     Err(cancelled)
 }
 
-/// C4, C5: each cancels its child in its cleanup: they unwind from the innermost, and the outermost
-/// `cancel` returns last.
+/// C4, C5: each task cancels its child in its cleanup. They unwind from the innermost, and the
+/// outermost `cancel` returns last.
 #[test]
 fn a_chain_of_cleanups_unwinds_from_the_innermost() {
     testing::run(async || {
@@ -187,7 +187,7 @@ fn a_chain_of_cleanups_unwinds_from_the_innermost() {
     .unwrap();
 }
 
-/// Ten bytes there and ten back: one side begins, the other answers.
+/// Ten bytes in each direction: one side begins, the other answers.
 async fn plays(stream: TcpStream, begins: bool) -> io::Result<u32> {
     let mut byte = [0];
     let mut rounds = 0;
@@ -204,7 +204,7 @@ async fn plays(stream: TcpStream, begins: bool) -> io::Result<u32> {
     Ok(rounds)
 }
 
-/// K2, C2: a loop of sleeps of nothing starves no I/O, and can be cancelled.
+/// K2, C2: a loop of sleeps of zero starves no I/O, and can be cancelled.
 #[test]
 fn a_loop_of_sleeps_of_nothing_starves_no_io_and_can_be_cancelled() {
     testing::run(async || {
@@ -230,12 +230,12 @@ fn a_loop_of_sleeps_of_nothing_starves_no_io_and_can_be_cancelled() {
     .unwrap();
 }
 
-/// K4: running a kernel from one of its own tasks is a clear panic, and the run goes on.
+/// K4: running a kernel from one of its own tasks is a clear panic, and the run continues.
 #[test]
 fn running_a_kernel_from_its_own_task_is_a_clear_panic() {
     let kernel = Rc::new(Kernel::builder().virtual_clock().build().unwrap());
     let inner = kernel.clone();
-    let told = kernel.run(async || {
+    let panic = kernel.run(async || {
         let task = spawn(async move {
             let nested = catch_unwind(AssertUnwindSafe(|| inner.run(async || 1)));
             sleep(secs(1)).await?;
@@ -243,12 +243,12 @@ fn running_a_kernel_from_its_own_task_is_a_clear_panic() {
         });
         task.join().await.unwrap().unwrap()
     });
-    let told = told.downcast_ref::<String>().expect("a message");
-    assert!(told.contains("inside a running kernel"), "{told}");
+    let panic = panic.downcast_ref::<String>().expect("a message");
+    assert!(panic.contains("inside a running kernel"), "{panic}");
     assert_eq!(kernel.run(async || 7), 7);
 }
 
-/// Gives the error of an old cancellation back.
+/// Returns the error of an old cancellation.
 async fn old_cancellation() -> TaskCancelled {
     let task = spawn(sleep(Duration::MAX));
     task.request_cancel();
@@ -259,7 +259,7 @@ async fn old_cancellation() -> TaskCancelled {
 }
 
 /// C3, C7: an error that is returned from a shield is a value like any other: it leaves the inner
-/// shield at once, and nothing is pending for it.
+/// shield at once, and it is not pending.
 #[test]
 fn a_cancellation_returned_from_a_shield_is_only_a_value() {
     testing::run(async || {

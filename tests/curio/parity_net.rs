@@ -2,7 +2,7 @@
 //! order, bulk data piece by piece, two directions of one socket, a handler that ends with its
 //! client.
 //!
-//! `docs/curio-parity.md` says which test of curio each of them answers.
+//! `docs/curio-parity.md` says to which test of curio each of them corresponds.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, Write};
@@ -15,7 +15,7 @@ use crate::support::connections;
 
 type Log = Rc<RefCell<Vec<String>>>;
 
-/// Echoes until its client closes, and says what it does.
+/// Echoes until its client closes, and logs its steps.
 async fn echo(stream: TcpStream, log: Log) -> io::Result<()> {
     log.borrow_mut().push("handler begins".to_owned());
     let mut buf = [0; 64];
@@ -33,12 +33,12 @@ async fn echo(stream: TcpStream, log: Log) -> io::Result<()> {
     Ok(())
 }
 
-/// Says two things to an echo, and closes.
+/// Sends two messages to an echo server, and closes.
 async fn says_two_things(stream: TcpStream, log: Log) -> io::Result<()> {
     let mut buf = [0; 64];
     for text in ["one", "two"] {
         stream.write_all(text.as_bytes()).await?;
-        // The handler parks again before the client goes on.
+        // The handler parks again before the client continues.
         testing::settle().await?;
         let n = stream.read(&mut buf).await?;
         log.borrow_mut().push(format!("client got {}", String::from_utf8_lossy(&buf[..n])));
@@ -61,7 +61,8 @@ const TALK: [&str; 10] = [
     "handler done",
 ];
 
-/// N1, K1: accept, read, write and close of a server, its handler and a client come in one order.
+/// N1, K1: the steps of a server, its handler and a client (accept, read, write and close) come in
+/// one order.
 #[test]
 fn an_echo_by_hand_goes_in_a_known_order() {
     testing::run(async || {
@@ -90,8 +91,8 @@ fn an_echo_by_hand_goes_in_a_known_order() {
     .unwrap();
 }
 
-/// G1, C2: a server runs a handler for its client, which ends when the client closes; cancelling
-/// the server ends that.
+/// G1, C2: a server runs a handler for its client, which ends when the client closes. A cancel of
+/// the server ends the server.
 #[test]
 fn a_servers_handler_ends_with_its_client() {
     testing::run(async || {
@@ -104,7 +105,7 @@ fn a_servers_handler_ends_with_its_client() {
         let stream = TcpStream::connect(address).await?;
         testing::settle().await?;
         says_two_things(stream, log.clone()).await?;
-        // Until main and the server are left alone.
+        // Until only main and the server are left.
         while kernel::tasks().len() > 2 {
             yield_now().await?;
         }
@@ -118,7 +119,7 @@ fn a_servers_handler_ends_with_its_client() {
     .unwrap();
 }
 
-/// N1: four megabytes arrive whole in one buffer of the caller's, piece by piece.
+/// N1: four megabytes arrive in one buffer of the caller, piece by piece.
 #[test]
 fn four_megabytes_arrive_in_a_callers_buffer_piece_by_piece() {
     testing::run(async || {
@@ -161,8 +162,8 @@ fn writer(stream: &Rc<TcpStream>) -> Task<(), io::Error> {
     spawn(async move { Ok(stream.write_all(&vec![7; MUCH]).await?) })
 }
 
-/// N3: one task is parked reading and another writing the same socket; each goes on when its own
-/// direction can.
+/// N3: one task is parked in a read and another in a write on the same socket. Each continues when
+/// its own direction is ready.
 #[test]
 fn a_parked_reader_and_a_parked_writer_of_one_socket_both_go_on() {
     testing::run(async || {
@@ -192,7 +193,7 @@ fn a_parked_reader_and_a_parked_writer_of_one_socket_both_go_on() {
     .unwrap();
 }
 
-/// N3, C2: beside a parked reader and a parked writer a second writer is refused; the reader is
+/// N3, C2: beside a parked reader and a parked writer, a second writer is refused. The reader is
 /// still woken after the writer was cancelled, and the writer after the reader was.
 #[test]
 fn cancelling_one_direction_leaves_the_other_registered() {
@@ -223,8 +224,8 @@ fn cancelling_one_direction_leaves_the_other_registered() {
     .unwrap();
 }
 
-/// K2, C2: a task that reads what is always there starves nobody, and can be cancelled in the
-/// midst of it; no byte is lost.
+/// K2, C2: a task that reads from an always readable socket starves no other task, and can be
+/// cancelled in between. No byte is lost.
 #[test]
 fn a_reader_of_an_always_readable_socket_starves_nobody() {
     testing::run(async || {
@@ -267,7 +268,8 @@ fn a_reader_of_an_always_readable_socket_starves_nobody() {
     .unwrap();
 }
 
-/// N4, C6: a cancelled `write_all` says how much went out, and the peer gets exactly that.
+/// N4, C6: a cancelled `write_all` says how many bytes were written, and the peer gets exactly
+/// those.
 #[test]
 fn a_cancelled_write_all_says_what_the_peer_gets() {
     testing::run(async || {

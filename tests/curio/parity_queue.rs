@@ -1,6 +1,6 @@
 //! What curio's tests of its plain queue check and no other file here does.
 //!
-//! `docs/curio-parity.md` says which test of curio each of them answers.
+//! `docs/curio-parity.md` says to which test of curio each of them corresponds.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -11,7 +11,7 @@ use sync::Queue;
 
 type Log = Rc<RefCell<Vec<String>>>;
 
-/// Takes items and says so, until it gets none; each takes it some time to deal with.
+/// Takes items and logs them, until it gets `None`. Each item takes it some time.
 fn consumer(
     queue: &Rc<Queue<Option<u32>>>,
     log: &Log,
@@ -33,8 +33,8 @@ fn consumer(
     })
 }
 
-/// Y2, Y4: two that wait are served in turns, in the order in which they wait; `join` returns when
-/// every item is done.
+/// Y2, Y4: two waiting getters are served in turns, in order of arrival. `join` returns when every
+/// item is done.
 #[test]
 fn two_consumers_take_turns_and_join_waits_for_all_items() {
     testing::run(async || {
@@ -60,8 +60,8 @@ fn two_consumers_take_turns_and_join_waits_for_all_items() {
     .unwrap();
 }
 
-/// Y4, K1: a put into a queue without a bound neither parks nor switches: all are in before the
-/// consumer runs, although it waited already.
+/// Y4, K1: a put into a queue without a bound neither parks nor switches: all items are in the
+/// queue before the consumer runs, although it was waiting.
 #[test]
 fn puts_without_a_bound_are_all_done_before_the_consumer_runs() {
     testing::run(async || {
@@ -82,8 +82,8 @@ fn puts_without_a_bound_are_all_done_before_the_consumer_runs() {
     .unwrap();
 }
 
-/// Y2: a put into a full queue parks until there is room (the first item goes to the getter that
-/// waits and needs none); the order is always the same, and `join` outlasts the last item.
+/// Y2: a put into a full queue parks until there is room (the first item goes to the waiting getter
+/// and needs none). The order is always the same, and `join` returns after the last item is done.
 #[test]
 fn a_full_queue_holds_its_producer_back_always_in_the_same_way() {
     let run = || {
@@ -111,7 +111,7 @@ fn a_full_queue_holds_its_producer_back_always_in_the_same_way() {
     assert_eq!(run(), expected);
 }
 
-/// T4, Y3: a get can time out; it takes nothing, then or later.
+/// T4, Y3: a get can time out. It takes nothing, then or later.
 #[test]
 fn a_get_that_timed_out_takes_nothing() {
     testing::run(async || {
@@ -128,7 +128,7 @@ fn a_get_that_timed_out_takes_nothing() {
     .unwrap();
 }
 
-/// Y2: `len` counts what is in the queue, `unfinished` what is not done.
+/// Y2: `len` counts the items in the queue, `unfinished` those that are not done.
 #[test]
 fn a_queue_counts_its_items() {
     testing::run(async || {
@@ -147,7 +147,7 @@ fn a_queue_counts_its_items() {
     .unwrap();
 }
 
-/// Y2: who waits in `join` wakes in order of arrival.
+/// Y2: the tasks that wait in `join` wake in order of arrival.
 #[test]
 fn who_joins_a_queue_wakes_in_order_of_arrival() {
     testing::run(async || {

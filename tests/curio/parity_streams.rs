@@ -1,7 +1,7 @@
 //! What curio's tests of asynchronous generators check, with the streams that a program of Curium
-//! uses: those of the `futures` crate, with leaves inside.
+//! uses: those of the crate `futures`, with leaves inside.
 //!
-//! `docs/curio-parity.md` says which test of curio each of them answers.
+//! `docs/curio-parity.md` says to which test of curio each of them corresponds.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use kernel::{TaskCancelled, sleep, spawn, testing};
 
 type Log = Rc<RefCell<Vec<String>>>;
 
-/// Says when it is dropped.
+/// Logs when it is dropped.
 struct Cleanup(Log);
 
 impl Drop for Cleanup {
@@ -21,7 +21,7 @@ impl Drop for Cleanup {
     }
 }
 
-/// Counts down, a second a number, holding something that is to be cleaned up.
+/// Counts down, one number per second, and holds a value that must be cleaned up.
 fn countdown(from: u32, log: Log) -> impl stream::Stream<Item = Result<u32, TaskCancelled>> {
     stream::try_unfold((from, Cleanup(log)), async |(left, cleanup)| {
         if left == 0 {
@@ -32,8 +32,8 @@ fn countdown(from: u32, log: Log) -> impl stream::Stream<Item = Result<u32, Task
     })
 }
 
-/// C2, C9: what a stream holds is cleaned up when it is exhausted, before its consumer goes on;
-/// and as well when it is cancelled in the midst, which it yields as an item.
+/// C2, C9: the values of a stream are cleaned up when it is exhausted, before its consumer
+/// continues; also when it is cancelled in between, which it yields as an item.
 #[test]
 fn a_stream_cleans_up_when_it_is_exhausted_or_cancelled() {
     testing::run(async || {

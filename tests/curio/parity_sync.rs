@@ -1,6 +1,6 @@
 //! What curio's tests of events, locks and semaphores check and no other file here does.
 //!
-//! `docs/curio-parity.md` says which test of curio each of them answers.
+//! `docs/curio-parity.md` says to which test of curio each of them corresponds.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,8 +12,8 @@ use crate::support::time::secs;
 
 type Log = Rc<RefCell<Vec<String>>>;
 
-/// Y4, C1: a wait parks until another task sets the event; it stays set until it is cleared, and
-/// waiting for it then does not park.
+/// Y4, C1: a wait parks until another task sets the event. The event stays set until it is cleared,
+/// and a wait for it then does not park.
 #[test]
 fn an_event_stays_set_until_it_is_cleared() {
     testing::run(async || {
@@ -38,8 +38,8 @@ fn an_event_stays_set_until_it_is_cleared() {
     .unwrap();
 }
 
-/// T4, Y3: a wait that ended within its time leaves no timer behind: a later wait for the cleared
-/// event lasts beyond that time.
+/// T4, Y3: a wait that ended in time leaves no timer behind: a later wait for the cleared event
+/// lasts beyond that time.
 #[test]
 fn a_wait_in_time_leaves_no_timer_behind() {
     testing::run(async || {
@@ -61,7 +61,7 @@ fn a_wait_in_time_leaves_no_timer_behind() {
     .unwrap();
 }
 
-/// Enters with one permit, and leaves after some seconds.
+/// Acquires one permit, and gives it back after some seconds.
 fn visitor(
     semaphore: &Rc<Semaphore>,
     log: &Log,
@@ -79,7 +79,8 @@ fn visitor(
     })
 }
 
-/// Y2: a semaphore of one lets one in at a time, in order of asking; no permit is left meanwhile.
+/// Y2: a semaphore of one is held by one task at a time, in order of the requests. Meanwhile no
+/// permit is free.
 #[test]
 fn a_semaphore_of_one_serves_in_order_of_asking() {
     testing::run(async || {
@@ -96,7 +97,7 @@ fn a_semaphore_of_one_serves_in_order_of_asking() {
     .unwrap();
 }
 
-/// Y2: a semaphore of two lets two in; the third enters when the first has left.
+/// Y2: a semaphore of two is held by two tasks. The third acquires when the first releases.
 #[test]
 fn a_semaphore_of_two_lets_the_third_in_when_the_first_leaves() {
     testing::run(async || {
@@ -113,7 +114,7 @@ fn a_semaphore_of_two_lets_the_third_in_when_the_first_leaves() {
     .unwrap();
 }
 
-/// T4, Y3: a wait for a permit can time out; it takes none, and leaves none behind.
+/// T4, Y3: a wait for a permit can time out. It takes no permit, and leaves none behind.
 #[test]
 fn a_wait_for_a_permit_can_time_out() {
     testing::run(async || {
@@ -124,12 +125,12 @@ fn a_wait_for_a_permit_can_time_out() {
         assert_eq!(kernel::now() - started, secs(1));
         drop(held);
         assert_eq!(semaphore.available(), 1);
-        timeout_after(secs(1), semaphore.acquire()).await.expect("nobody holds it").map(drop)
+        timeout_after(secs(1), semaphore.acquire()).await.expect("it is free").map(drop)
     })
     .unwrap();
 }
 
-/// Y3: who is interrupted while it takes the lock again leaves the lock to its holder.
+/// Y3: a waiter that is interrupted while it takes the lock again leaves the lock to its holder.
 #[test]
 fn an_interrupted_retake_leaves_the_lock_to_its_holder() {
     testing::run(async || {
@@ -158,7 +159,7 @@ fn an_interrupted_retake_leaves_the_lock_to_its_holder() {
     .unwrap();
 }
 
-/// Y1, Y2: every primitive shows its state and how many wait for it.
+/// Y1, Y2: the debug form of every primitive shows its state and the number of its waiters.
 #[test]
 fn every_primitive_has_a_debug_form() {
     testing::run(async || {

@@ -1,7 +1,7 @@
 //! What curio's tests of timeouts check and no other file here does: handlers between two timeouts,
-//! three of them one in the other, a body that overruns without parking, no limit at all.
+//! three nested timeouts, a body that overruns without parking, no limit at all.
 //!
-//! `docs/curio-parity.md` says which test of curio each of them answers.
+//! `docs/curio-parity.md` says to which test of curio each of them corresponds.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -14,9 +14,9 @@ use kernel::{
 use crate::support::reports::overruns;
 use crate::support::time::secs;
 
-/// T3, T5: a handler round an inner call stands in the outer call's own body. It sees that the
-/// outer's time ran out, and not the inner's; what it swallows does not come again, and the outer
-/// call reports that its body was late.
+/// T3, T5: a handler round an inner call is part of the outer call's own body. It sees that the
+/// outer call expired, not the inner one. If it swallows the expiry, that is not delivered again,
+/// and the outer call reports that its body was late.
 #[test]
 fn a_handler_round_an_inner_call_has_taken_the_outer_expiry() {
     let ((), overran) = overruns(async || {
@@ -35,8 +35,8 @@ fn a_handler_round_an_inner_call_has_taken_the_outer_expiry() {
     assert_eq!(overran, [secs(1)]);
 }
 
-/// T3: three calls one in the other, written as blocks and as calls: the outermost's time runs out,
-/// both inner ones pass it on as a cancellation, and only the outermost returns its timeout.
+/// T3: three nested calls, written as blocks and as calls: the outermost expires, both inner ones
+/// pass that on as a cancellation, and only the outermost returns its timeout.
 #[test]
 fn an_outermost_expiry_passes_both_inner_calls() {
     testing::run(async || {
@@ -67,8 +67,8 @@ fn an_outermost_expiry_passes_both_inner_calls() {
     });
 }
 
-/// T2, T4: a body that overruns without parking ends well; a report says that it was late, and
-/// nothing comes afterwards.
+/// T2, T4: a body that overruns without parking ends well. A report says that it was late, and
+/// nothing is delivered afterwards.
 #[test]
 fn a_body_that_overruns_without_parking_ends_well_with_a_warning() {
     let overran = Rc::new(RefCell::new(0));
@@ -95,8 +95,8 @@ fn a_body_that_overruns_without_parking_ends_well_with_a_warning() {
     assert_eq!(overran.take(), 1);
 }
 
-/// T4, T7: without a limit a call returns what its body does; inner timeouts work in it, and outer
-/// ones stay in force.
+/// T4, T7: without a limit a call returns what its body does. Timeouts inside work, and timeouts
+/// outside stay in force.
 #[test]
 fn no_limit_at_all_leaves_inner_and_outer_timeouts_alone() {
     testing::run(async || {

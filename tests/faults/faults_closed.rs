@@ -169,8 +169,8 @@ fn a_close_tells_both_leaves_of_one_task() {
         });
         testing::settle().await?;
         stream.close();
-        let told = both.join().await?.unwrap();
-        assert_eq!(told, (ErrorKind::NotConnected, ErrorKind::NotConnected));
+        let error = both.join().await?.unwrap();
+        assert_eq!(error, (ErrorKind::NotConnected, ErrorKind::NotConnected));
         Ok::<(), io::Error>(())
     })
     .unwrap();
@@ -208,17 +208,17 @@ async fn a_place_changes_hands() -> io::Result<bool> {
     })?;
     testing::settle().await?;
     trigger.write_all(b"x")?;
-    second_peer.write_all(b"for the last tenant")?;
-    let tenant = killer.join().await?.unwrap();
+    second_peer.write_all(b"for the last occupant")?;
+    let occupant = killer.join().await?.unwrap();
     let read = told_or_first(victim.join().await?);
-    assert!(read.as_ref().is_none_or(|read| read == b"for the last tenant"), "{read:?}");
-    // What is late for the last tenant may find it closed.
+    assert!(read.as_ref().is_none_or(|read| read == b"for the last occupant"), "{read:?}");
+    // What is late for the last occupant may find it closed.
     let _ = second_peer.write_all(b"once more");
     testing::settle().await?;
-    assert_eq!(tenant.state(), TaskState::Parked("READ"));
-    assert_eq!(cycles(&tenant), 1);
+    assert_eq!(occupant.state(), TaskState::Parked("READ"));
+    assert_eq!(cycles(&occupant), 1);
     third_peer.write_all(b"mine")?;
-    assert_eq!(tenant.join().await?.unwrap(), b"mine");
+    assert_eq!(occupant.join().await?.unwrap(), b"mine");
     Ok(read.is_some())
 }
 

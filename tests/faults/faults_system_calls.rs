@@ -77,14 +77,15 @@ fn wake_in_step(steps: usize) {
     kernel::run(async || {
         TaskGroup::<TaskCancelled>::scope(async |group| {
             for _ in 0..THREADS {
-                let (asked, seen) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-                let mut thread = Some((asked.clone(), seen.clone()));
+                let (step_sent, seen) =
+                    (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+                let mut thread = Some((step_sent.clone(), seen.clone()));
                 group.spawn(poll_fn(move |cx| {
-                    if let Some((asked, seen)) = thread.take() {
+                    if let Some((step_sent, seen)) = thread.take() {
                         let waker = cx.waker().clone();
                         thread::spawn(move || {
                             for step in 1..=steps {
-                                asked.store(step, Ordering::SeqCst);
+                                step_sent.store(step, Ordering::SeqCst);
                                 waker.wake_by_ref();
                                 while seen.load(Ordering::SeqCst) != step {
                                     thread::yield_now();
@@ -92,7 +93,7 @@ fn wake_in_step(steps: usize) {
                             }
                         });
                     }
-                    let step = asked.load(Ordering::SeqCst);
+                    let step = step_sent.load(Ordering::SeqCst);
                     seen.store(step, Ordering::SeqCst);
                     if step == steps { Poll::Ready(Ok(())) } else { Poll::Pending }
                 }));

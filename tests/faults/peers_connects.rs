@@ -77,9 +77,9 @@ async fn unpolled(before: usize) -> io::Result<()> {
         aborted.abort();
         assert!(matches!(aborted.join().await?, Err(TaskError::Aborted)));
         assert_eq!(open_descriptors(), before + 1, "something was opened");
-        let asked = connect(address);
-        asked.request_cancel();
-        let ours = match asked.join().await? {
+        let connecting = connect(address);
+        connecting.request_cancel();
+        let ours = match connecting.join().await? {
             Ok(stream) => stream.local_addr()?,
             // The system took its time.
             Err(TaskError::Cancelled(error)) if cancelled(&error).is_some() => continue,
@@ -87,7 +87,7 @@ async fn unpolled(before: usize) -> io::Result<()> {
         };
         let (mut peer, theirs) = listener.accept()?;
         assert_eq!(theirs, ours, "a connection that nobody has");
-        drop(asked);
+        drop(connecting);
         assert_eq!(peer.read(&mut [0])?, 0);
     }
     Ok(())
@@ -135,9 +135,9 @@ async fn wait_for(mut is_so: impl FnMut() -> bool) -> io::Result<()> {
 /// The other side has each connection once, and reads its end.
 async fn woken(listener: &std::net::TcpListener, queued: Vec<TcpStream>) -> io::Result<()> {
     let address = listener.local_addr()?;
-    let asked = connect(address);
+    let connecting = connect(address);
     let mut dropped = tokio_test::task::spawn(TcpStream::connect(address));
-    assert!(waits(&asked).await?.is_none());
+    assert!(waits(&connecting).await?.is_none());
     assert!(dropped.poll().is_pending());
     for stream in &queued {
         assert_eq!(listener.accept()?.1, stream.local_addr()?);
@@ -145,9 +145,9 @@ async fn woken(listener: &std::net::TcpListener, queued: Vec<TcpStream>) -> io::
     drop(queued);
     let before = open_descriptors();
     // The system asks again after a second.
-    wait_for(|| is(&asked, "READY")).await?;
-    asked.request_cancel();
-    let ours = asked.join().await?.expect("it was up");
+    wait_for(|| is(&connecting, "READY")).await?;
+    connecting.request_cancel();
+    let ours = connecting.join().await?.expect("it was up");
     wait_for(|| dropped.is_woken()).await?;
     drop(dropped);
     assert_eq!(open_descriptors(), before - 1, "the dropped one is not closed");

@@ -137,14 +137,14 @@ fn a_stopped_peer_lets_time_outs_fire_and_goes_on_where_it_was() {
         let out = Rc::new(pattern(MUCH));
         let mut written = 0;
         for _ in 0..3 {
-            let mut told = 0;
+            let mut count = 0;
             let attempt = async {
                 let all = stream.write_all(&out[written..]).await;
-                told = all.as_ref().map_or_else(|error| error.written, |()| MUCH - written);
+                count = all.as_ref().map_or_else(|error| error.written, |()| MUCH - written);
                 all
             };
             assert!(timeout_after(SHORT, attempt).await.is_err(), "who takes all that?");
-            written += told;
+            written += count;
             let read = timeout_after(SHORT, stream.read(&mut [0; 64])).await;
             assert!(read.is_err(), "who answers? {read:?}");
         }

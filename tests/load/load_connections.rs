@@ -57,7 +57,7 @@ fn affordable() -> usize {
 }
 
 /// Who is connected, as the server sees it.
-struct Seats {
+struct Connections {
     wanted: usize,
     taken: Cell<usize>,
     /// Those who have had their first line back.
@@ -74,36 +74,36 @@ struct Seats {
 }
 
 /// A connection that counts.
-struct Seat(Rc<Seats>);
+struct Connection(Rc<Connections>);
 
-impl Seat {
-    fn take(seats: &Rc<Seats>) -> Self {
-        seats.taken.set(seats.taken.get() + 1);
-        Seat(seats.clone())
+impl Connection {
+    fn take(connections: &Rc<Connections>) -> Self {
+        connections.taken.set(connections.taken.get() + 1);
+        Connection(connections.clone())
     }
 
     /// Had its first line; the last of all to come opens the second round.
     fn greeted(&self) {
-        let seats = &self.0;
-        seats.greeted.set(seats.greeted.get() + 1);
-        if seats.greeted.get() == seats.wanted {
-            seats.at_once.set(seats.taken.get());
-            seats.memory.set(memory("VmRSS:"));
-            seats.full.set();
+        let connections = &self.0;
+        connections.greeted.set(connections.greeted.get() + 1);
+        if connections.greeted.get() == connections.wanted {
+            connections.at_once.set(connections.taken.get());
+            connections.memory.set(memory("VmRSS:"));
+            connections.full.set();
         }
     }
 
     /// Had its last line.
     fn through(&self) {
-        let seats = &self.0;
-        seats.through.set(seats.through.get() + 1);
-        if seats.through.get() == seats.wanted {
-            seats.over.set();
+        let connections = &self.0;
+        connections.through.set(connections.through.get() + 1);
+        if connections.through.get() == connections.wanted {
+            connections.over.set();
         }
     }
 }
 
-impl Drop for Seat {
+impl Drop for Connection {
     fn drop(&mut self) {
         self.0.taken.set(self.0.taken.get() - 1);
         if self.0.taken.get() == 0 {
@@ -113,9 +113,9 @@ impl Drop for Seat {
 }
 
 /// Serves until it is cancelled.
-async fn host(stream: TcpStream, seats: Rc<Seats>) -> io::Result<()> {
-    let seat = Seat::take(&seats);
-    let ended = rounds(&stream, &seat).await;
+async fn host(stream: TcpStream, connections: Rc<Connections>) -> io::Result<()> {
+    let connection = Connection::take(&connections);
+    let ended = rounds(&stream, &connection).await;
     if ended.as_ref().is_err_and(|error| cancelled(error).is_some()) {
         stream.write_all(b"goodbye").await?;
     }
@@ -123,18 +123,18 @@ async fn host(stream: TcpStream, seats: Rc<Seats>) -> io::Result<()> {
 }
 
 /// A first line back, a nod when everybody is there, and the other lines.
-async fn rounds(stream: &TcpStream, seat: &Seat) -> io::Result<()> {
+async fn rounds(stream: &TcpStream, connection: &Connection) -> io::Result<()> {
     let mut buf = [0; LINE];
     for n in 1..=ROUNDS {
         stream.read_exact(&mut buf).await?;
         stream.write_all(&buf).await?;
         if n == 1 {
-            seat.greeted();
-            seat.0.full.wait().await?;
+            connection.greeted();
+            connection.0.full.wait().await?;
             stream.write_all(b"!").await?;
         }
     }
-    seat.through();
+    connection.through();
     stream.read(&mut buf).await.map(drop)
 }
 
@@ -186,24 +186,24 @@ fn second_process(to_call: &str) -> io::Result<Output> {
     children::command(name, to_call).stdin(Stdio::null()).output()
 }
 
-async fn serve(seats: Rc<Seats>) -> io::Result<()> {
-    let (mut servers, mut to_call) = (Vec::new(), seats.wanted.to_string());
+async fn serve(connections: Rc<Connections>) -> io::Result<()> {
+    let (mut servers, mut to_call) = (Vec::new(), connections.wanted.to_string());
     for _ in 0..LISTENERS {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         to_call += &format!(" {}", listener.local_addr()?.port());
-        let seats = seats.clone();
-        let handler = async move |stream, _| host(stream, seats.clone()).await;
+        let connections = connections.clone();
+        let handler = async move |stream, _| host(stream, connections.clone()).await;
         servers.push(spawn(listener.serve(handler)));
     }
     let clients = spawn(on_thread(move || second_process(&to_call)));
-    timeout_after(LIMIT, seats.over.wait()).await??;
+    timeout_after(LIMIT, connections.over.wait()).await??;
     for server in servers {
         server.cancel().await?;
     }
-    assert_eq!(seats.taken.get(), 0, "C5: it returned before its handlers ended");
+    assert_eq!(connections.taken.get(), 0, "C5: it returned before its handlers ended");
     let output: Output = timeout_after(LIMIT, clients.join()).await??.unwrap()??;
-    let told = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into());
-    let [stdout, stderr]: [String; 2] = told;
+    let texts = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into());
+    let [stdout, stderr]: [String; 2] = texts;
     assert!(output.status.success(), "the clients failed:\n{stdout}\n{stderr}");
     assert_eq!(kernel::tasks().len(), 1, "{:?}", kernel::tasks());
     Ok(())
@@ -222,7 +222,7 @@ fn ten_thousand_connections_are_open_at_once() {
         return;
     }
     let wanted = affordable();
-    let seats = Rc::new(Seats {
+    let connections = Rc::new(Connections {
         wanted,
         taken: Cell::new(0),
         greeted: Cell::new(0),
@@ -235,15 +235,18 @@ fn ten_thousand_connections_are_open_at_once() {
     let descriptors = open_descriptors();
     let kernel = Kernel::new().unwrap();
     let before = memory("VmRSS:");
-    kernel.run(async || serve(seats.clone()).await).unwrap();
+    kernel.run(async || serve(connections.clone()).await).unwrap();
     let (peak, after) = (memory("VmHWM:"), memory("VmRSS:"));
-    assert_eq!((seats.at_once.get(), seats.through.get()), (wanted, wanted));
+    assert_eq!((connections.at_once.get(), connections.through.get()), (wanted, wanted));
     assert_eq!(kernel.leftovers(), Leftovers::default());
     kernel.shutdown();
     assert_eq!(open_descriptors(), descriptors);
 
     let each = |memory: usize| memory.saturating_sub(before) / wanted;
-    println!("resident: {before} bytes before, {} with {wanted} connections", seats.memory.get());
+    println!(
+        "resident: {before} bytes before, {} with {wanted} connections",
+        connections.memory.get()
+    );
     println!("peak {peak}, after {after}: {} bytes a connection at most", each(peak));
     assert!(each(peak) <= BYTES_A_CONNECTION, "{} bytes a connection", each(peak));
 }

@@ -238,9 +238,9 @@ async fn comes_and_goes(address: SocketAddr, id: usize, work: Rc<Work>) -> io::R
                 let _alive = Alive::new(&work.clients);
                 let stream = stream; // closed before that counts
                 let question = format!("{n} of {id}");
-                let asked = stream.write_all(format!("{question}\n").as_bytes()).await;
+                let sent = stream.write_all(format!("{question}\n").as_bytes()).await;
                 let mut rest = Vec::new();
-                if let (Ok(()), Ok(Some(heard))) = (asked, line(&stream, &mut rest).await) {
+                if let (Ok(()), Ok(Some(heard))) = (sent, line(&stream, &mut rest).await) {
                     assert_eq!(format!("{heard}\n"), answer(&question));
                 }
                 assert_eq!(String::from_utf8_lossy(&rest), "", "half a line");

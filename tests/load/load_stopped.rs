@@ -129,8 +129,8 @@ async fn second_process() -> io::Result<()> {
         seen.look();
         let fired = seen.fired.get();
         seen.all_through.wait().await?;
-        let told = [fired, seen.late.get()].map(|number| (number as u32).to_be_bytes());
-        other.write_all(&told.concat()).await?;
+        let counts = [fired, seen.late.get()].map(|number| (number as u32).to_be_bytes());
+        other.write_all(&counts.concat()).await?;
         Ok(())
     });
     timeout_after(LIMIT, work).await?
@@ -183,19 +183,19 @@ fn a_process_that_was_stopped_goes_on_without_a_storm() {
     let (mut other, mut stream) = Other::start().unwrap();
     stream.read_exact(&mut [0]).unwrap();
     other.signal(Signal::STOP).unwrap();
-    let asked = Instant::now();
+    let started = Instant::now();
     while !other.is_stopped() {
-        assert!(asked.elapsed() < LIMIT, "it does not stop");
+        assert!(started.elapsed() < LIMIT, "it does not stop");
         thread::sleep(Duration::from_millis(1));
     }
     stream.write_all(b"?").unwrap();
     thread::sleep(STOP);
     other.signal(Signal::CONT).unwrap();
 
-    let mut told = [0; 8];
-    stream.read_exact(&mut told).unwrap();
+    let mut counts = [0; 8];
+    stream.read_exact(&mut counts).unwrap();
     assert!(other.0.wait().unwrap().success());
-    let [fired, late] = [0, 4].map(|at| u32::from_be_bytes(told[at..at + 4].try_into().unwrap()));
+    let [fired, late] = [0, 4].map(|at| u32::from_be_bytes(counts[at..at + 4].try_into().unwrap()));
     println!("{fired} timers before the byte, {late} late ticks of an interval");
     assert!(fired as usize <= INTERVALS + TIMERS + LOOK, "{fired} timers before the byte");
     assert!((1..=2).contains(&late), "{late} late ticks");

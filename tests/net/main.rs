@@ -1,7 +1,7 @@
-//! Listeners and streams, and what peers do to them.
+//! Listeners and streams, and the behaviour of peers.
 //!
-//! No test here starts a process. Until a child has begun its program it holds a duplicate of every
-//! descriptor of this process, so a listener that another test closes meanwhile still answers.
+//! No test here starts a process. Until a child process has called `exec`, it holds a duplicate of
+//! every descriptor of this process, so that a listener which another test closes still answers.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,4 @@
-//! Reads into nothing and writes of nothing: they complete at once, whatever the socket is doing.
+//! Reads and writes with empty buffers complete at once, whatever the state of the socket.
 
 use std::io;
 
@@ -13,7 +13,7 @@ async fn pair() -> io::Result<(TcpStream, TcpStream)> {
     Ok((client, server))
 }
 
-/// All of them, each of which must complete without a park.
+/// All these calls, each of which must complete without parking.
 async fn all_of_nothing(stream: &TcpStream) -> io::Result<()> {
     assert_eq!(stream.read(&mut []).await?, 0);
     assert_eq!(stream.peek(&mut []).await?, 0);
@@ -28,19 +28,19 @@ async fn all_of_nothing(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Polls once; what parks is a failure.
+/// Polls once. A future that parks is a failure.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     use futures::FutureExt;
     future.now_or_never().expect("it completes at once")
 }
 
-/// N1: where nothing is to be read and there is no room to write, nothing is waited for.
+/// N1: on a socket that is neither readable nor writable, they do not wait.
 #[test]
 fn an_empty_buffer_waits_for_nothing() {
     testing::run(async || {
         let (client, server) = pair().await?;
         at_once(all_of_nothing(&client))?;
-        // Until there is no room left, and the stream knows it.
+        // Until there is no room left, and the stream has found that.
         let much = vec![7; 1 << 20];
         let write = async || client.write(&much).await;
         let mut sent = 0;
@@ -48,7 +48,7 @@ fn an_empty_buffer_waits_for_nothing() {
             sent += written?;
         }
         at_once(all_of_nothing(&client))?;
-        // None of it consumed a byte or the end of the stream.
+        // None of them consumed a byte or the end of the stream.
         drop(client);
         let mut buf = vec![0; 1 << 16];
         while sent > 0 {
@@ -61,8 +61,8 @@ fn an_empty_buffer_waits_for_nothing() {
     .unwrap();
 }
 
-/// N1, N3, N5: beside a parked reader and a parked writer, after a reset and after a close, too:
-/// the socket is not asked.
+/// N1, N3, N5: also beside a parked reader and a parked writer, after a reset and after a close,
+/// because they do not look at the socket.
 #[test]
 fn an_empty_buffer_does_not_ask_the_socket() {
     testing::run(async || {
@@ -79,7 +79,7 @@ fn an_empty_buffer_does_not_ask_the_socket() {
         testing::settle().await?;
         assert!(!reader.is_done() && !writer.is_done());
         at_once(all_of_nothing(&client))?;
-        // With bytes unread, so that this resets the connection.
+        // With bytes unread, so that the close resets the connection.
         drop(server);
         reader.join().await?.unwrap_err();
         writer.join().await?.unwrap_err();
@@ -90,7 +90,7 @@ fn an_empty_buffer_does_not_ask_the_socket() {
     .unwrap();
 }
 
-/// C1: a cancellation that is pending waits for a call that would park.
+/// C1: a pending cancellation waits for a call that would park.
 #[test]
 fn an_empty_buffer_leaves_a_pending_cancel_to_the_next_call() {
     testing::run(async || {
@@ -108,8 +108,7 @@ fn an_empty_buffer_leaves_a_pending_cancel_to_the_next_call() {
     .unwrap();
 }
 
-/// K2: calls with nothing to do that follow each other without end leave the others their turn,
-/// and end with a cancel.
+/// K2: an endless loop of calls with empty buffers lets other tasks run, and can be cancelled.
 #[test]
 fn empty_buffers_in_a_row_starve_nobody() {
     testing::run(async || {

@@ -1,4 +1,4 @@
-//! A leaf on a socket that is dropped, or polled on, where its kernel does not run.
+//! A leaf on a socket that is dropped or polled outside the run of its kernel.
 
 use std::future::poll_fn;
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use kernel::{Kernel, sleep};
 
 use crate::support::connections;
 
-/// On a virtual clock: it stands still while a leaf is parked on a socket that is silent.
+/// With a virtual clock, which stands still while a leaf is parked on a silent socket.
 fn virtual_kernel() -> Kernel {
     Kernel::builder().virtual_clock().build().unwrap()
 }
@@ -34,7 +34,7 @@ fn a_read_dropped_between_two_runs_leaves_nothing_behind() {
         kernel.run(async || park(read.as_mut()).await);
         assert_eq!(kernel.leftovers().registrations, 1);
         drop(read);
-        // Nobody is parked, so nothing is waited for, and what was left is cleared away.
+        // No task is parked, so the kernel waits for nothing, and the old record is removed.
         kernel.run(async || sleep(Duration::from_secs(3600)).await).unwrap();
         assert_eq!(kernel.leftovers().registrations, 0);
         theirs.write_all(b"x").unwrap();
@@ -42,8 +42,8 @@ fn a_read_dropped_between_two_runs_leaves_nothing_behind() {
     }
 }
 
-/// N2, N3: while a read is parked in one kernel, another kernel can neither read nor write on it;
-/// the read goes on in its own.
+/// N2, N3: while a read is parked in one kernel, another kernel can neither read nor write on it.
+/// The read continues in its own kernel.
 #[test]
 fn a_parked_read_keeps_its_stream_in_its_kernel() {
     let (one, other) = (virtual_kernel(), virtual_kernel());
@@ -58,7 +58,7 @@ fn a_parked_read_keeps_its_stream_in_its_kernel() {
     assert_eq!(other.run(async || stream.write(b"x").await).unwrap(), 1);
 }
 
-/// N2: a read that is parked in one kernel and polled on in another gets an error there, and the
+/// N2: a read that is parked in one kernel and polled in another gets an error there, and the
 /// stream is free afterwards.
 #[test]
 fn a_parked_read_that_is_polled_in_another_kernel_gets_an_error() {
@@ -75,8 +75,8 @@ fn a_parked_read_that_is_polled_in_another_kernel_gets_an_error() {
     assert_eq!(one.leftovers().registrations, 0);
 }
 
-/// N2, N3, N4, K8: the same for a stream that two leaves were parked on: the one that stays goes
-/// on in its kernel, and afterwards nobody is waited for.
+/// N2, N3, N4, K8: the same for a stream on which two leaves were parked: the leaf that stays
+/// continues in its kernel, and afterwards the kernel waits for nothing.
 #[test]
 fn one_of_two_parked_leaves_may_be_dropped_between_two_runs() {
     let (kernel, other) = (virtual_kernel(), virtual_kernel());

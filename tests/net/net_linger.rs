@@ -1,4 +1,4 @@
-//! Closing a stream never waits for its peer, whatever `SO_LINGER` says.
+//! The close of a stream never waits for its peer, whatever its `SO_LINGER`.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -20,7 +20,7 @@ async fn pair() -> io::Result<(TcpStream, std::net::TcpStream)> {
     Ok((server, client))
 }
 
-/// Sends more than the peer has room for, as it never reads: a close that lingers would wait.
+/// Sends more than the peer, which never reads, has room for. A close that lingers would wait.
 async fn fill(stream: &TcpStream) -> io::Result<()> {
     let much = vec![7; 1 << 26];
     assert!(stream.write(&much).await? < much.len());
@@ -31,7 +31,7 @@ fn linger(stream: &TcpStream, how_long: Duration) -> io::Result<()> {
     stream.as_fd(|fd| Ok(set_socket_linger(fd, Some(how_long))?))
 }
 
-/// Runs it where a hang is a failure.
+/// Runs it under a deadline, so that a hang is a failure.
 fn within(body: impl AsyncFnOnce() -> io::Result<()> + Send + 'static) {
     limits::within(move || testing::run(body).unwrap());
 }
@@ -53,7 +53,7 @@ fn a_lingering_stream_is_closed_without_a_wait() {
     });
 }
 
-/// N8: a stream that was taken over brings its linger along.
+/// N8: a stream that was taken over keeps its linger.
 #[test]
 fn a_lingering_stream_that_was_taken_over_is_closed_without_a_wait() {
     within(async || {
@@ -81,7 +81,7 @@ fn a_stream_of_a_lingering_listener_is_closed_without_a_wait() {
         let (stream, _) = listener.accept().await?;
         fill(&stream).await?;
         drop(stream);
-        // Nor does the listener wait, with a connection in its queue.
+        // Nor does the close of the listener wait, with a connection in its queue.
         let _queued = std::net::TcpStream::connect(listener.local_addr()?)?;
         drop(listener);
         Ok(())
@@ -107,7 +107,7 @@ fn a_lingering_stream_with_a_parked_writer_is_closed_without_a_wait() {
     });
 }
 
-/// N8: the linger of zero, which aborts the connection and waits for nothing, is kept, and so is
+/// N8: a linger of zero, which aborts the connection and waits for nothing, is kept, and so is
 /// every linger until the close.
 #[test]
 fn an_abortive_close_stays_one() {

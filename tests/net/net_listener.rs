@@ -1,5 +1,4 @@
-//! `net::TcpListener` and connecting: addresses, errors that name them, and waits that are cut
-//! short.
+//! `net::TcpListener` and connecting: addresses, errors that name them, and interrupted waits.
 
 use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
@@ -18,7 +17,7 @@ fn accepter(listener: &Rc<TcpListener>) -> Task<SocketAddr, io::Error> {
     spawn(async move { Ok(listener.accept().await?.1) })
 }
 
-/// A port where nobody listens.
+/// A port without a listener.
 fn deaf() -> io::Result<SocketAddr> {
     std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
@@ -64,8 +63,8 @@ fn a_cancelled_accept_leaves_the_connection_for_the_next_one() {
     .unwrap();
 }
 
-/// N4, C1: a connection that comes together with a cancellation is accepted once, now or by the
-/// next.
+/// N4, C1: a connection that comes together with a cancellation is accepted once, by this call or
+/// the next.
 #[test]
 fn an_accept_that_races_with_a_cancel_loses_no_connection() {
     for look_first in [true, false] {
@@ -107,7 +106,7 @@ fn an_accept_that_need_not_park_wins_over_a_pending_cancel() {
     .unwrap();
 }
 
-/// N5: closing wakes whoever accepts, and frees the address.
+/// N5: a close wakes the task that accepts, and frees the address.
 #[test]
 fn close_wakes_the_parked_accepter() {
     testing::run(async || {
@@ -127,7 +126,7 @@ fn close_wakes_the_parked_accepter() {
     .unwrap();
 }
 
-/// N3: a second accepter is refused, and the first is unharmed.
+/// N3: a second accepter is refused, and the first is not affected.
 #[test]
 fn a_second_accepter_is_refused_and_the_first_is_unharmed() {
     testing::run(async || {
@@ -142,8 +141,8 @@ fn a_second_accepter_is_refused_and_the_first_is_unharmed() {
     .unwrap();
 }
 
-/// N1: a connection that came, spoke and went before it was accepted is accepted, and read to its
-/// end.
+/// N1: a connection whose peer sent something and closed before the accept is still accepted, and
+/// read to its end.
 #[test]
 fn a_connection_that_is_over_before_it_is_accepted_can_still_be_read() {
     testing::run(async || {
@@ -201,8 +200,8 @@ fn errors_name_the_address() {
     .unwrap();
 }
 
-/// K8: a name is looked up on a thread of its own, and a virtual clock waits for that; the first of
-/// its addresses that answers is taken.
+/// K8: a name is looked up on another thread, and a virtual clock waits for that. The first address
+/// that accepts is used.
 #[test]
 fn a_name_is_looked_up() {
     testing::run(async || {
@@ -219,7 +218,7 @@ fn a_name_is_looked_up() {
     .unwrap();
 }
 
-/// How many sockets of this system have begun to connect to `port` and have no answer yet.
+/// How many sockets of this system wait for an answer to their connect to `port`.
 #[cfg(target_os = "linux")]
 fn half_open(port: u16) -> usize {
     const SYN_SENT: &str = "02";
@@ -235,7 +234,7 @@ fn half_open(port: u16) -> usize {
 #[test]
 fn a_cancelled_connect_leaks_nothing() {
     testing::run(async || {
-        // Nobody accepts here: when its backlog is full, further connects stay unanswered.
+        // No task accepts here: when the backlog is full, further connects stay unanswered.
         let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let mut queued = Vec::new();

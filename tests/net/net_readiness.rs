@@ -1,4 +1,4 @@
-//! When a socket is tried, and when a virtual clock waits for one.
+//! When an operation on a socket is tried, and when a virtual clock waits for a socket.
 
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ fn a_write_beside_a_parked_read_is_tried_at_once() {
     .unwrap();
 }
 
-/// C1, N1: a write that can be done is done, although a cancellation is pending.
+/// C1, N1: a write that need not park completes although a cancellation is pending.
 #[test]
 fn a_write_that_can_be_done_is_done_although_a_cancel_is_pending() {
     testing::run(async || {
@@ -41,31 +41,32 @@ fn a_write_that_can_be_done_is_done_although_a_cancel_is_pending() {
     .unwrap();
 }
 
-/// K8: with a socket parked, the clock does not jump before the reactor was silent: an event that
-/// wakes nobody breaks the silence too.
+/// K8: with a socket parked, the clock does not jump before the reactor was silent. An event that
+/// wakes no task also counts as activity.
 #[test]
 fn the_clock_does_not_jump_while_the_peer_is_about_to_answer() {
-    // A peer that a busy machine holds up for longer than the silence proves nothing: again.
+    // If a busy machine delays the peer for longer than the silence, the attempt proves nothing:
+    // try again.
     let answered = (0..200).filter(|_| answered_in_time()).take(5).count();
     assert_eq!(answered, 5, "the clock has always jumped");
 }
 
-/// One question and answer; false if it was silent for so long that the clock was right to jump.
+/// One question and answer. False if it was silent for so long that the clock was right to jump.
 fn answered_in_time() -> bool {
     testing::run(async || {
         let (stream, mut theirs) = connections::from_std().await?;
         let peer = std::thread::spawn(move || {
             let mut byte = [0];
             theirs.read_exact(&mut byte).unwrap();
-            // Real threads are the subject: an answer that takes a moment.
+            // Real threads are under test: the answer takes a moment.
             std::thread::sleep(Duration::from_millis(3));
             theirs.write_all(&byte).unwrap();
         });
-        let asked = Instant::now();
+        let started = Instant::now();
         stream.write_all(b"x").await?;
         let mut buf = [0; 8];
         let answer = timeout_after(Duration::from_secs(1), stream.read(&mut buf)).await;
-        let took = asked.elapsed();
+        let took = started.elapsed();
         peer.join().unwrap();
         let Ok(answer) = answer else {
             assert!(took >= Duration::from_millis(10), "the clock has jumped after {took:?}");

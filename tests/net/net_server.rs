@@ -24,7 +24,7 @@ where
     Ok((spawn(listener.serve(handler)), address))
 }
 
-/// Echoes; on `!` it fails, on `?` it panics.
+/// Echoes. It fails on `!` and panics on `?`.
 async fn moody(stream: TcpStream, _peer: SocketAddr) -> io::Result<()> {
     let mut buf = [0; 64];
     loop {
@@ -45,7 +45,7 @@ async fn asks(stream: &TcpStream, what: &[u8]) -> io::Result<Vec<u8>> {
     Ok(buf[..n].to_vec())
 }
 
-/// N3, G1: each connection has a task of its own; many are served at once.
+/// N3, G1: each connection has its own task, and many are served at once.
 #[test]
 fn connections_are_served_at_once() {
     testing::run(async || {
@@ -63,8 +63,8 @@ fn connections_are_served_at_once() {
     .unwrap();
 }
 
-/// G2, K3, K6: a handler's error or panic is reported and ends its own connection; others go on,
-/// and new ones are accepted.
+/// G2, K3, K6: a handler's error or panic is reported and ends only its own connection. Others
+/// continue, and new ones are accepted.
 #[test]
 fn a_failing_handler_ends_its_own_connection_only() {
     let reports = Rc::new(RefCell::new(Vec::new()));
@@ -80,9 +80,9 @@ fn a_failing_handler_ends_its_own_connection_only() {
             let client = TcpStream::connect(address).await?;
             assert_eq!(asks(&client, bad).await?, b"", "the connection was closed");
             testing::settle().await?;
-            let told = std::mem::take(&mut *reports.borrow_mut());
-            assert_eq!(told.len(), 1, "{told:?}");
-            assert!(told[0].contains(why), "{told:?}");
+            let texts = std::mem::take(&mut *reports.borrow_mut());
+            assert_eq!(texts.len(), 1, "{texts:?}");
+            assert!(texts[0].contains(why), "{texts:?}");
             assert_eq!(asks(&steady, b"after").await?, b"after");
         }
         let next = TcpStream::connect(address).await?;
@@ -95,7 +95,7 @@ fn a_failing_handler_ends_its_own_connection_only() {
     assert!(reports.borrow().is_empty(), "{reports:?}");
 }
 
-/// G1, C5: cancelling the server cancels the handlers and awaits their cleanup; the listener is
+/// G1, C5: a cancel of the server cancels the handlers and awaits their cleanup. The listener is
 /// closed before that.
 #[test]
 fn a_cancelled_server_awaits_the_cleanup_of_its_handlers() {
@@ -137,7 +137,7 @@ fn a_cancelled_server_awaits_the_cleanup_of_its_handlers() {
     .unwrap();
 }
 
-/// T1, G1: a server under a timeout ends with it, and its handlers with the server.
+/// T1, G1: a timeout round a server ends the server and its handlers.
 #[test]
 fn a_server_that_runs_out_of_time_ends_its_connections() {
     testing::run(async || {
@@ -155,8 +155,8 @@ fn a_server_that_runs_out_of_time_ends_its_connections() {
     .unwrap();
 }
 
-/// N5, G1: a server whose listener another task closes ends well; its handlers are cancelled and
-/// clean up.
+/// N5, G1: a server ends with `Ok` when another task closes its listener. Its handlers are
+/// cancelled and clean up.
 #[test]
 fn a_server_whose_listener_is_closed_ends_well() {
     testing::run(async || {
@@ -200,8 +200,8 @@ fn a_dropped_server_leaves_no_connection_open() {
     .unwrap();
 }
 
-/// A handler may be any async closure with an error that boxes; `tcp_server` says what it could not
-/// bind.
+/// A handler may be any async closure whose error converts into a boxed one. `tcp_server` names the
+/// address that it could not bind.
 #[test]
 fn tcp_server_names_the_address_that_it_could_not_bind() {
     testing::run(async || {
@@ -216,7 +216,7 @@ fn tcp_server_names_the_address_that_it_could_not_bind() {
     .unwrap();
 }
 
-/// C2, G1: `tcp_server` itself runs until it is cancelled.
+/// C2, G1: `tcp_server` runs until it is cancelled.
 #[test]
 fn tcp_server_runs_until_it_is_cancelled() {
     testing::run(async || {

@@ -1,4 +1,4 @@
-//! `shutdown` of a connection that is over already.
+//! `shutdown` of a connection that has already ended.
 
 use std::io;
 use std::net::Shutdown;
@@ -17,7 +17,7 @@ async fn pair() -> io::Result<(TcpStream, TcpStream)> {
     Ok((client, server))
 }
 
-/// Resets the connection, and lets the other end learn of it.
+/// Resets the connection, and waits until the other end knows.
 async fn reset(server: TcpStream, client: &TcpStream) -> io::Result<()> {
     server.as_fd(|fd| Ok(rustix::net::sockopt::set_socket_linger(fd, Some(Duration::ZERO))?))?;
     drop(server);
@@ -26,7 +26,7 @@ async fn reset(server: TcpStream, client: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// N7: what is over already can be ended: after the peer's reset.
+/// N7: after the peer's reset a shutdown is `Ok`.
 #[test]
 fn a_shutdown_after_the_peers_reset_is_well() {
     testing::run(async || {
@@ -42,7 +42,7 @@ fn a_shutdown_after_the_peers_reset_is_well() {
     .unwrap();
 }
 
-/// N7: and a second time, in whatever order, with the peer there or gone.
+/// N7: so is a second shutdown, in any order, with the peer connected or gone.
 #[test]
 fn a_second_shutdown_is_well() {
     testing::run(async || {
@@ -56,7 +56,7 @@ fn a_second_shutdown_is_well() {
                 }
                 server.shutdown(Shutdown::Both)?;
                 drop(server);
-                // Both directions are through by now.
+                // Both directions have ended by now.
                 assert_eq!(client.read(&mut [0]).await.unwrap_or(0), 0);
                 client.shutdown(first)?;
                 client.shutdown(second)?;
@@ -67,7 +67,7 @@ fn a_second_shutdown_is_well() {
     .unwrap();
 }
 
-/// N5, N7: of a stream that was closed here it is an error, as is every other use.
+/// N5, N7: on a stream that was closed here it is an error, like every other call.
 #[test]
 fn a_shutdown_after_ones_own_close_is_an_error() {
     testing::run(async || {

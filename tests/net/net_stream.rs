@@ -1,5 +1,5 @@
-//! `net::TcpStream`: reading, writing, ends of streams, and what a cancellation leaves behind.
-//! `net_stream_sharing.rs` has several users of one socket.
+//! `net::TcpStream`: reading, writing, ends of streams, and the effects of a cancellation.
+//! `net_stream_sharing.rs` tests several users of one socket.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, Read, Write};
@@ -12,7 +12,7 @@ use kernel::{TaskError, cancelled, sleep, spawn, testing, timeout_after};
 use crate::support::connections;
 use crate::support::time::SECOND;
 
-/// N1: a peer that sends five bytes and closes at once: a big buffer gets five bytes, then the end,
+/// N1: when a peer sends five bytes and closes at once, a big buffer gets five bytes, then the end,
 /// in whatever state the reader was when they came.
 #[test]
 fn no_end_of_stream_is_lost_after_a_short_read() {
@@ -71,7 +71,7 @@ fn an_end_of_stream_that_comes_later_wakes_the_reader() {
     .unwrap();
 }
 
-/// N1: what is there is read at the first attempt; more than fits stays readable without a new
+/// N1: the first attempt reads what has arrived. Bytes that do not fit stay readable without a new
 /// event.
 #[test]
 fn what_is_there_is_read_without_parking() {
@@ -91,16 +91,16 @@ fn what_is_there_is_read_without_parking() {
     .unwrap();
 }
 
-/// N1: closing one direction ends that one only.
+/// N1: a shutdown of one direction ends only that one.
 #[test]
 fn a_half_closed_connection_still_carries_the_other_direction() {
     testing::run(async || {
         let (stream, mut peer) = connections::to_std().await?;
         stream.write_all(b"question").await?;
         stream.shutdown(Shutdown::Write)?;
-        let mut asked = String::new();
-        peer.read_to_string(&mut asked)?;
-        assert_eq!(asked, "question");
+        let mut question = String::new();
+        peer.read_to_string(&mut question)?;
+        assert_eq!(question, "question");
         peer.write_all(b"answer")?;
         peer.shutdown(Shutdown::Write)?;
         let mut answer = [0; 6];
@@ -186,8 +186,7 @@ fn a_cancelled_read_leaves_the_bytes_for_the_next_one() {
     .unwrap();
 }
 
-/// N4, C1: a cancel that races with the bytes has exactly one outcome, and the bytes are there
-/// once.
+/// N4, C1: a cancel that races with the bytes has exactly one outcome, and the bytes are read once.
 #[test]
 fn a_cancel_that_races_with_the_bytes_loses_none() {
     for seed in 0..10 {
@@ -246,8 +245,8 @@ fn a_read_that_has_bytes_returns_them_and_the_cancel_stays() {
     .unwrap();
 }
 
-/// N4, T1: a `write_all` that runs out of time says how much went out, and the peer gets exactly
-/// that.
+/// N4, T1: a `write_all` that times out says how many bytes were written, and the peer gets exactly
+/// those.
 #[test]
 fn a_timed_out_write_all_says_how_much_went_out() {
     testing::run(async || {
@@ -275,7 +274,7 @@ fn a_timed_out_write_all_says_how_much_went_out() {
     .unwrap();
 }
 
-/// C6: as an `io::Error` a cancelled `write_all` still holds its count and its cancellation.
+/// C6: as an `io::Error`, a cancelled `write_all` still holds its count and its cancellation.
 #[test]
 fn a_cancelled_write_all_passes_through_an_io_error() {
     testing::run(async || {
@@ -297,7 +296,7 @@ fn a_cancelled_write_all_passes_through_an_io_error() {
     .unwrap();
 }
 
-/// N1: `read_exact` needs all it was asked for, and says how much there was; `peek` takes nothing.
+/// N1: `read_exact` fills its whole buffer, or says how much there was. `peek` consumes nothing.
 #[test]
 fn read_exact_reports_an_early_end_and_peek_consumes_nothing() {
     testing::run(async || {

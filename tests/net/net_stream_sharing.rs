@@ -1,5 +1,5 @@
-//! `net::TcpStream` used by several: two tasks, another thread's kernel, somebody who closes it,
-//! and the next socket in the same place.
+//! `net::TcpStream` with several users: two tasks, another thread's kernel, a task that closes it,
+//! and the next socket in the same slot.
 
 use std::io::{self, ErrorKind, Write};
 use std::rc::Rc;
@@ -43,7 +43,7 @@ fn a_stream_moves_to_another_threads_kernel() {
         assert_eq!(&back, b"over");
         let (there, stream) = elsewhere.join().await?.unwrap()??;
         assert_eq!(&there, b"over");
-        // And home again, after the other kernel is gone.
+        // And back again, after the other kernel is gone.
         peer.write_all(b"home").await?;
         stream.read_exact(&mut back).await?;
         assert_eq!(&back, b"home");
@@ -74,7 +74,7 @@ fn a_stream_outlives_its_kernel_and_works_in_the_next() {
     .unwrap();
 }
 
-/// N2: while somebody is parked on it in one kernel, another kernel gets a clear error.
+/// N2: while a task is parked on it in one kernel, another kernel gets a clear error.
 #[test]
 fn a_stream_with_somebody_parked_on_it_does_not_move() {
     let kernel = kernel::Kernel::new().unwrap();
@@ -83,7 +83,7 @@ fn a_stream_with_somebody_parked_on_it_does_not_move() {
         let buf = Box::leak(Box::new([0; 9]));
         let mut parked = Box::pin(stream.read(buf));
         assert!(futures::poll!(parked.as_mut()).is_pending());
-        // Leaked: it stays parked, and no longer borrows the stream.
+        // Leaked, so that it stays parked and no longer borrows the stream.
         Box::leak(Box::new(parked));
         drop(peer);
         Ok::<_, io::Error>(stream)
@@ -98,8 +98,8 @@ fn a_stream_with_somebody_parked_on_it_does_not_move() {
     assert!(error.to_string().contains("another kernel"), "{error}");
 }
 
-/// N3: a second reader gets a clear error, and the first one its bytes; reader and writer do not
-/// mind each other.
+/// N3: a second reader gets a clear error, and the first one its bytes. A reader and a writer do
+/// not conflict.
 #[test]
 fn a_second_reader_is_refused_and_the_first_is_unharmed() {
     testing::run(async || {
@@ -116,7 +116,7 @@ fn a_second_reader_is_refused_and_the_first_is_unharmed() {
         stream.write_all(b"while one reads").await?;
         peer.write_all(b"for the first").await?;
         assert_eq!(first.join().await?.unwrap(), b"for the first");
-        // The place is free again, also after a cancelled reader.
+        // A new reader is admitted again, also after a cancelled one.
         let third = reader(&stream);
         testing::settle().await?;
         third.cancel().await?;
@@ -153,7 +153,8 @@ fn a_second_writer_is_refused_and_the_first_is_unharmed() {
     .unwrap();
 }
 
-/// N3: one task reads while another writes, more than the system buffers, both ways at once.
+/// N3: one task reads while another writes, more than the system buffers, in both directions at
+/// once.
 #[test]
 fn both_directions_carry_at_once() {
     testing::run(async || {
@@ -177,7 +178,8 @@ fn both_directions_carry_at_once() {
     .unwrap();
 }
 
-/// N5: closing wakes whoever is parked on the stream, and every later call says that it is closed.
+/// N5: a close wakes the tasks that are parked on the stream, and every later call says that it is
+/// closed.
 #[test]
 fn close_wakes_the_parked_reader_and_writer() {
     testing::run(async || {
@@ -206,8 +208,8 @@ fn close_wakes_the_parked_reader_and_writer() {
     .unwrap();
 }
 
-/// N8: events for a descriptor whose handle is closed, but whose duplicate lives on, reach nobody:
-/// not the next socket in the same place either.
+/// N8: events for a descriptor whose handle is closed, but which has a duplicate, wake no task, nor
+/// the next socket in the same slot.
 #[test]
 fn events_of_a_closed_streams_duplicate_wake_nobody() {
     testing::run(async || {
@@ -232,8 +234,8 @@ fn events_of_a_closed_streams_duplicate_wake_nobody() {
     .unwrap();
 }
 
-/// N8: a socket closed by a task that an earlier event of the same batch woke; the one made in its
-/// place is left alone.
+/// N8: a task that an earlier event of the same batch woke closes a socket. The socket that is made
+/// in the same slot is not affected.
 #[test]
 fn a_socket_made_in_the_place_of_one_closed_in_the_same_batch_is_left_alone() {
     testing::run(async || {

@@ -15,7 +15,7 @@ async fn listener() -> Option<TcpListener> {
     listener
 }
 
-/// The number of the loopback interface, as the system has it.
+/// The index of the loopback interface in the system.
 fn loopback() -> u32 {
     let number = std::fs::read_to_string("/sys/class/net/lo/ifindex").unwrap();
     number.trim().parse().unwrap()
@@ -43,7 +43,7 @@ fn a_connect_finds_its_zone_by_name_and_by_number() {
     .unwrap();
 }
 
-/// N4: a listener is bound with a zone as well, and a link-local address is one of its zone alone.
+/// N4: a listener is bound with a zone, too, and a link-local address is valid only in its zone.
 #[test]
 fn a_bind_takes_a_zone() {
     testing::run(async || {
@@ -63,8 +63,8 @@ fn a_bind_takes_a_zone() {
     .unwrap();
 }
 
-/// N4: the link-local addresses that this machine has are reached with the name of their interface,
-/// and not without.
+/// N4: the link-local addresses of this machine are reached with the name of their interface, and
+/// not without it.
 #[test]
 fn a_link_local_address_is_reached_through_its_zone() {
     testing::run(async || {
@@ -79,7 +79,7 @@ fn a_link_local_address_is_reached_through_its_zone() {
             }
             let number = u32::from_str_radix(index, 16).unwrap();
             if std::net::TcpListener::bind(SocketAddrV6::new(ip, 0, 0, number)).is_err() {
-                // It may be tentative or gone.
+                // The address may be tentative or gone.
                 continue;
             }
             let listener = TcpListener::bind(format!("[{ip}%{name}]:0")).await?;
@@ -98,7 +98,7 @@ fn a_link_local_address_is_reached_through_its_zone() {
     .unwrap();
 }
 
-/// N4: a zone that is no interface is named in the error, at once.
+/// N4: the error names a zone that is not an interface, at once.
 #[test]
 fn a_zone_that_is_no_interface_is_named_in_the_error() {
     testing::run(async || {
@@ -109,9 +109,9 @@ fn a_zone_that_is_no_interface_is_named_in_the_error() {
                 TcpListener::bind(text).await.unwrap_err(),
             ] {
                 assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error}");
-                let told = error.to_string();
-                assert!(told.contains("interface") && told.contains(zone), "{told}");
-                assert!(told.contains(text), "{told}");
+                let message = error.to_string();
+                assert!(message.contains("interface") && message.contains(zone), "{message}");
+                assert!(message.contains(text), "{message}");
             }
         }
         let error = TcpStream::connect(("fe80::1%", 80)).await.unwrap_err();

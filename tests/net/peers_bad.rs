@@ -1,5 +1,5 @@
-//! Peers that behave badly: one that never reads, that trickles, that goes half way, that hangs up
-//! with bytes unread. Nothing is lost, nothing spins, and time-outs fire.
+//! Peers that behave badly: one that never reads, sends byte by byte, half-closes, or closes with
+//! bytes unread. No byte is lost, no task spins, and timeouts fire.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, Read, Write};
@@ -14,7 +14,7 @@ use crate::support::connections;
 use crate::support::tasks::cycles;
 use crate::support::time::SECOND;
 
-/// More than the system takes in for a peer that does not read.
+/// More than the system buffers for a peer that does not read.
 const MUCH: usize = 16_000_000;
 
 async fn pair() -> io::Result<(Rc<TcpStream>, std::net::TcpStream)> {
@@ -33,8 +33,8 @@ fn reset(peer: std::net::TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// N1, T1, C4: a peer that never reads parks the writer, once; each time-out fires and says how
-/// much went out; and whoever goes on from there writes a whole stream.
+/// N1, T1, C4: a peer that never reads parks the writer, once. Each timeout fires and says how many
+/// bytes were written, and a task that continues from there writes the complete stream.
 #[test]
 fn a_peer_that_never_reads_parks_the_writer_and_time_outs_fire() {
     testing::run(async || {
@@ -65,7 +65,7 @@ fn a_peer_that_never_reads_parks_the_writer_and_time_outs_fire() {
         assert_eq!(writer.state().to_string(), "WRITE");
         let taken = written.get();
         assert!(taken > 0 && taken < MUCH, "{taken} bytes went out");
-        // Ten time-outs: for each one poll to be told and to park anew, and few others.
+        // Ten timeouts: one poll each to get the error and to park again, and few others.
         assert!(cycles(&writer) < 100, "it was polled {} times", cycles(&writer));
         let reading = std::thread::spawn(move || {
             let mut got = vec![0; MUCH];
@@ -78,8 +78,8 @@ fn a_peer_that_never_reads_parks_the_writer_and_time_outs_fire() {
     .unwrap();
 }
 
-/// N1, T7: a peer that trickles: each byte wakes the reader once, a patient `read_exact` gets them
-/// all, and a time-out round it is counted for the whole, not for each byte.
+/// N1, T7: a peer that sends byte by byte: each byte wakes the reader once, a `read_exact` without
+/// a limit gets them all, and a timeout round it counts for the whole call, not for each byte.
 #[test]
 fn a_peer_that_trickles_gives_its_bytes_one_by_one_and_cannot_extend_a_time_out() {
     testing::run(async || {
@@ -121,8 +121,8 @@ fn a_peer_that_trickles_gives_its_bytes_one_by_one_and_cannot_extend_a_time_out(
     .unwrap();
 }
 
-/// N1: a peer that half-closes still reads what is written afterwards, however much; our end of its
-/// stream stays the end, for `read`, `peek` and `read_exact`, and none of them parks.
+/// N1: a peer that half-closes still reads everything that is written afterwards. Its end of the
+/// stream stays the end here, for `read`, `peek` and `read_exact`, and none of them parks.
 #[test]
 fn a_peer_that_half_closes_still_reads_and_its_end_stays_the_end() {
     testing::run(async || {
@@ -156,7 +156,7 @@ fn a_peer_that_half_closes_still_reads_and_its_end_stays_the_end() {
     .unwrap();
 }
 
-/// N1, N7: a reset wakes the parked reader and the parked writer, each with an error, once; later
+/// N1, N7: a reset wakes the parked reader and the parked writer, each with an error, once. Later
 /// calls fail or are at the end, and never park.
 #[test]
 fn a_reset_ends_a_parked_reader_and_a_parked_writer() {
@@ -175,18 +175,19 @@ fn a_reset_ends_a_parked_reader_and_a_parked_writer() {
         assert_eq!(states, ["READ", "WRITE"]);
         reset(peer)?;
         let gone = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
-        let mut told = Vec::new();
+        let mut kinds = Vec::new();
         match reader.join().await? {
-            // The system tells each error once; who comes second is told that it is over.
+            // The system reports each error once. The second call finds that the connection has
+            // ended.
             Ok(n) => assert_eq!(n, 0),
-            Err(TaskError::Failed(error)) => told.push(error.kind()),
+            Err(TaskError::Failed(error)) => kinds.push(error.kind()),
             Err(other) => panic!("{other:?}"),
         }
         let Err(TaskError::Failed(error)) = writer.join().await? else { panic!("it is gone") };
         assert!(error.written > 0 && error.written < MUCH, "{error}");
-        told.push(error.source.kind());
-        assert!(told.iter().all(|kind| gone.contains(kind)), "{told:?}");
-        assert!(told.contains(&ErrorKind::ConnectionReset), "{told:?}");
+        kinds.push(error.source.kind());
+        assert!(kinds.iter().all(|kind| gone.contains(kind)), "{kinds:?}");
+        assert!(kinds.contains(&ErrorKind::ConnectionReset), "{kinds:?}");
         for _ in 0..3 {
             assert_eq!(stream.read(&mut [0; 9]).await?, 0);
             let error = stream.write(b"anybody?").await.unwrap_err();
@@ -197,8 +198,8 @@ fn a_reset_ends_a_parked_reader_and_a_parked_writer() {
     .unwrap();
 }
 
-/// N1: what a peer had sent before it reset the connection is read first, and the error comes in
-/// its place behind it, also for `read_exact`.
+/// N1: what a peer had sent before it reset the connection is read first, and the error comes after
+/// it, also for `read_exact`.
 #[test]
 fn what_came_before_a_reset_is_read_before_the_error() {
     for parked in [false, true] {
@@ -227,8 +228,8 @@ fn what_came_before_a_reset_is_read_before_the_error() {
     }
 }
 
-/// C1, C3, N1: a reset and a cancel at once: the reader that was woken with the error returns it,
-/// and its cancel stays for the next await point.
+/// C1, C3, N1: with a reset and a cancel at once, the reader that was woken with the error returns
+/// it, and its cancel stays for the next await point.
 #[test]
 fn a_reset_that_was_delivered_wins_over_a_cancel() {
     testing::run(async || {
@@ -255,8 +256,8 @@ fn a_reset_that_was_delivered_wins_over_a_cancel() {
     .unwrap();
 }
 
-/// C9, N1: tasks parked on connections that have hung up, or that sit idle, cost no polls while
-/// others talk.
+/// C9, N1: tasks that are parked on idle connections, or on ones whose peer has closed, cost no
+/// polls while other connections are busy.
 #[test]
 fn a_hang_up_beside_others_that_talk_costs_no_polls() {
     testing::run(async || {

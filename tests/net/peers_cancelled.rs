@@ -33,14 +33,14 @@ enum How {
     Cancel,
     Timeout,
     Abort,
-    /// The future alone is dropped, the task goes on: a `select!` loser.
+    /// Only the future is dropped, and the task continues, as in a `select!`.
     Drop,
 }
 
 const POINTS: [Point; 4] = [Point::Unpolled, Point::Parked, Point::Woken, Point::Crossed];
 const HOWS: [How; 4] = [How::Cancel, How::Timeout, How::Abort, How::Drop];
 
-/// Interrupts operations, and knows which points were really met.
+/// Interrupts operations, and counts which points were really reached.
 #[derive(Default)]
 struct Driver {
     met: RefCell<BTreeSet<(Point, How)>>,
@@ -60,15 +60,15 @@ fn is_ready<T: 'static>(task: &Task<T, io::Error>) -> bool {
     task.state().to_string() == "READY"
 }
 
-/// How often it was polled, while it lives.
+/// How often it was polled, while it is alive.
 fn cycles<T: 'static>(task: &Task<T, io::Error>) -> Option<u64> {
     let tasks = kernel::tasks();
     tasks.iter().find(|info| info.id == task.id()).map(|info| info.cycles)
 }
 
 impl Driver {
-    /// Runs `body` and interrupts it; its value if it ended well nevertheless. `event` makes happen
-    /// what it waits for.
+    /// Runs `body` and interrupts it. Returns its value if it completed nevertheless. `event`
+    /// causes the event that it waits for.
     async fn interrupt<T: 'static>(
         &self,
         (point, how): (Point, How),
@@ -91,7 +91,7 @@ impl Driver {
         if point == Point::Woken {
             let before = cycles(&task);
             happen()?;
-            // Seen too late, if the order had it so: it has gone on already.
+            // In some orders this is too late, because the body has already continued.
             let woken = || is_ready(&task) || task.is_done() || cycles(&task) != before;
             until("woken", woken).await?;
         }
@@ -157,7 +157,7 @@ async fn limited<T>(limit: Duration, body: impl Future<Output = io::Result<T>>) 
     timeout_after(limit, body).await?
 }
 
-/// What the peer sends at each place of the stream; never [`FREE`].
+/// What the peer sends at each position of the stream, never [`FREE`].
 fn byte(at: usize) -> u8 {
     (at % 251) as u8
 }
@@ -172,7 +172,7 @@ enum Op {
     Peek,
 }
 
-/// One operation; what it consumed goes to the end of `got`, also if it was interrupted.
+/// One operation. What it consumed is appended to `got`, also if it was interrupted.
 async fn consume(
     stream: Rc<TcpStream>,
     op: Op,
@@ -187,7 +187,7 @@ async fn consume(
     };
     let n = buf.iter().position(|byte| *byte == FREE).unwrap_or(room);
     match &done {
-        Ok(told) => assert_eq!(*told, n, "{op:?}: another count than there are bytes"),
+        Ok(count) => assert_eq!(*count, n, "{op:?}: another count than there are bytes"),
         Err(_) => assert!(n == 0 || op == Op::ReadExact, "{op:?} failed and left {n} bytes"),
     }
     let mut got = got.borrow_mut();
@@ -210,7 +210,7 @@ async fn interrupted_reads(driver: &Driver, seed: u64) -> io::Result<()> {
     for _ in 0..30 {
         let op = [Op::Read, Op::ReadExact, Op::Peek][numbers.below(3)];
         let point = POINTS[numbers.below(4)];
-        // Of a `read_exact` that is simply gone nobody can tell how far it was.
+        // A dropped `read_exact` does not report how many bytes it has read.
         let how = HOWS[numbers.below(if op == Op::ReadExact { 2 } else { 4 })];
         let room = 1 + numbers.below(100);
         let unread = sent - got.borrow().len();
@@ -240,8 +240,8 @@ async fn interrupted_reads(driver: &Driver, seed: u64) -> io::Result<()> {
 }
 
 /// N4, C1, C2, C3, T1: whatever interrupts a `read`, a `read_exact` or a `peek`, and whenever: the
-/// bytes that were read and those that can still be read are what the peer sent; and one that found
-/// its bytes returns them.
+/// bytes that were read and those that can still be read are what the peer sent. An operation that
+/// found its bytes returns them.
 #[test]
 fn an_interrupted_read_loses_no_byte_at_any_point() {
     let driver = Driver::default();
@@ -250,8 +250,8 @@ fn an_interrupted_read_loses_no_byte_at_any_point() {
     driver.assert_all_met();
 }
 
-/// N4: what a `read_exact` had read before it was dropped is at the front of its buffer, and the
-/// rest is still to be read.
+/// N4: the bytes that a dropped `read_exact` had read are at the front of its buffer, and the rest
+/// can still be read.
 #[test]
 fn a_dropped_read_exact_leaves_what_it_read_in_the_buffer() {
     for woken in [false, true] {

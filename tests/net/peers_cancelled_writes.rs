@@ -1,5 +1,5 @@
-//! Writes that are interrupted at every point, in every way, over many seeds: the peer gets what
-//! the calls said went out, no more and no less.
+//! Writes that are interrupted at every point, in every way, over many seeds: the peer gets exactly
+//! what the calls reported as written.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, Read};
@@ -15,14 +15,14 @@ use crate::support::time::SECOND;
 
 const SEEDS: std::ops::Range<u64> = 0..10;
 
-/// More than the system takes in for a peer that does not read.
+/// More than the system buffers for a peer that does not read.
 const MUCH: usize = 16_000_000;
 
-/// After how many bytes the stream begins anew.
+/// After how many bytes the pattern of the stream repeats.
 const PERIOD: usize = 251;
 
-/// The stretch of the stream that begins at `from`: each byte is its place in the period. Copied
-/// in pieces, as these are many and nothing here is optimized.
+/// The part of the stream that begins at `from`: each byte is its position in the period. Copied in
+/// pieces, because there are many bytes and the test build is not optimized.
 fn stretch(from: usize, len: usize) -> Vec<u8> {
     let mut period: Vec<u8> = (0..PERIOD).map(|at| at as u8).collect();
     period.rotate_left(from % PERIOD);
@@ -31,7 +31,7 @@ fn stretch(from: usize, len: usize) -> Vec<u8> {
     stretch
 }
 
-/// The other end, which reads only when told to, and knows what it should get.
+/// The other end, which reads only on request, and knows what it should get.
 struct Peer {
     stream: std::net::TcpStream,
     got: usize,
@@ -39,7 +39,7 @@ struct Peer {
 }
 
 impl Peer {
-    /// Reads what is there; true if that was the end of the stream.
+    /// Reads what has arrived. True if that was the end of the stream.
     fn drain(&mut self) -> io::Result<bool> {
         loop {
             match self.stream.read(&mut self.buf) {
@@ -70,7 +70,7 @@ async fn pair() -> io::Result<(Rc<TcpStream>, Peer)> {
     Ok((Rc::new(stream), Peer { stream: peer, got: 0, buf: vec![0; 1 << 18] }))
 }
 
-/// Goes on until the peer has read so much that `is_so`.
+/// Continues until the peer has read enough for `is_so`.
 async fn drain_until(
     what: &str,
     peer: &mut Peer,
@@ -103,7 +103,7 @@ enum Op {
     WriteAll,
 }
 
-/// One operation; what it says went out is counted, also if it was interrupted.
+/// One operation. The bytes that it reports as written are counted, also if it was interrupted.
 async fn produce(
     stream: Rc<TcpStream>,
     op: Op,
@@ -132,7 +132,7 @@ async fn produce(
 enum Point {
     Unpolled,
     Parked,
-    /// There is room again, it has been told so, and it has not been polled since.
+    /// There is room again, the operation was notified, and it has not been polled since.
     Woken,
 }
 
@@ -148,7 +148,8 @@ fn is_ready(task: &Task<(), io::Error>) -> bool {
     task.state().to_string() == "READY"
 }
 
-/// Spawns the write, interrupts it at `point`; whether it had to go through, and whether it did.
+/// Spawns the write and interrupts it at `point`. Returns whether it had to complete, and whether
+/// it did.
 async fn interrupt(
     (point, how): (Point, How),
     body: impl Future<Output = io::Result<()>> + 'static,
@@ -197,7 +198,7 @@ async fn limited(limit: Duration, body: impl Future<Output = io::Result<()>>) ->
     timeout_after(limit, body).await?
 }
 
-/// How many writes were woken before they were interrupted, and how many did not go through.
+/// How many writes were woken before they were interrupted, and how many did not complete.
 async fn interrupted_writes(seed: u64) -> io::Result<[usize; 2]> {
     let (stream, mut peer) = pair().await?;
     let mut numbers = Numbers::new(seed);
@@ -206,7 +207,7 @@ async fn interrupted_writes(seed: u64) -> io::Result<[usize; 2]> {
     for _ in 0..12 {
         let op = [Op::Write, Op::WriteAll][numbers.below(2)];
         let point = [Point::Unpolled, Point::Parked, Point::Woken][numbers.below(3)];
-        // Of a `write_all` that is simply gone nobody can tell how far it was.
+        // A dropped `write_all` does not report how many bytes it has written.
         let hows = [How::Cancel, How::Timeout, How::Abort, How::Drop];
         let how = hows[numbers.below(if op == Op::WriteAll { 2 } else { 4 })];
         match numbers.below(4) {
@@ -226,8 +227,8 @@ async fn interrupted_writes(seed: u64) -> io::Result<[usize; 2]> {
     Ok(counts)
 }
 
-/// N4, C1, C3, T1: whatever interrupts a `write` or a `write_all`, and whenever: the peer gets just
-/// what the calls said went out; and a write that found room is done.
+/// N4, C1, C3, T1: whatever interrupts a `write` or a `write_all`, and whenever: the peer gets
+/// exactly what the calls reported as written. A write that found room completes.
 #[test]
 fn an_interrupted_write_says_what_the_peer_gets_at_any_point() {
     let mut counts =
@@ -239,8 +240,8 @@ fn an_interrupted_write_says_what_the_peer_gets_at_any_point() {
     }
 }
 
-/// N4: nobody can tell how far a `write_all` was that is dropped or aborted; but what the peer gets
-/// is a beginning of it, and then the end.
+/// N4: a `write_all` that is dropped or aborted does not report how many bytes it has written. The
+/// peer gets a prefix of the data, and then the end.
 #[test]
 fn a_dropped_write_all_leaves_the_stream_in_order() {
     for how in [How::Abort, How::Drop] {
@@ -260,23 +261,23 @@ fn a_dropped_write_all_leaves_the_stream_in_order() {
     }
 }
 
-/// C1, C4: ending a direction is no await point: a task that is asked to stop does it, and so does
-/// one that cleans up; the peer reads all that was written, and then the end.
+/// C1, C4: a shutdown is no await point: a task with a pending cancel does it, and so does one that
+/// cleans up. The peer reads all that was written, and then the end.
 #[test]
 fn a_cancelled_task_still_shuts_its_stream_down() {
     for asked_before in [true, false] {
         testing::run(async || {
             let (stream, mut peer) = pair().await?;
             let log = Rc::new(RefCell::new(Vec::new()));
-            let told = log.clone();
+            let theirs = log.clone();
             let task = spawn(async move {
                 stream.write_all(&stretch(0, 1000)).await?;
                 let slept = sleep(Duration::MAX).await;
-                told.borrow_mut().push(slept.is_err());
+                theirs.borrow_mut().push(slept.is_err());
                 stream.write_all(&stretch(1000, 1000)).await?;
                 stream.shutdown(Shutdown::Write)?;
                 let refused = stream.write(b"more").await.is_err();
-                told.borrow_mut().push(refused);
+                theirs.borrow_mut().push(refused);
                 Ok::<(), io::Error>(slept?)
             });
             if !asked_before {

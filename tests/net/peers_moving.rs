@@ -1,5 +1,5 @@
-//! A socket that moves between kernels in the middle of a conversation, back and forth, and what
-//! keeps it from moving.
+//! A socket that moves back and forth between kernels during a conversation, and what prevents the
+//! move.
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read, Write};
@@ -16,34 +16,34 @@ use sync::Event;
 use crate::support::proxy::{Numbers, Plan, Proxy};
 use crate::support::time::SECOND;
 
-/// Only so that a fault is a failure and no hang.
+/// A deadline, so that a fault is a failure and not a hang.
 const LONG: Duration = Duration::from_secs(100);
 
-/// A kernel on a thread of its own, which runs what its handle is given.
+/// A kernel on its own thread, which runs what its handle spawns.
 struct Elsewhere {
     handle: Option<Handle>,
     thread: thread::JoinHandle<()>,
 }
 
 thread_local! {
-    /// What ends this thread's kernel.
+    /// Ends the kernel of this thread.
     static END: RefCell<Option<Rc<Event>>> = const { RefCell::new(None) };
 }
 
 impl Elsewhere {
     fn start(seed: u64) -> Elsewhere {
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let thread = thread::spawn(move || {
             Kernel::builder().seed(seed).run(async || {
                 let end = Rc::new(Event::new());
                 END.set(Some(end.clone()));
-                tell.send(kernel::handle()).unwrap();
-                drop(tell);
+                sender.send(kernel::handle()).unwrap();
+                drop(sender);
                 end.wait().await.unwrap();
             });
             END.set(None);
         });
-        Elsewhere { handle: Some(told.recv().unwrap()), thread }
+        Elsewhere { handle: Some(receiver.recv().unwrap()), thread }
     }
 
     fn handle(&self) -> Handle {
@@ -60,7 +60,7 @@ impl Elsewhere {
     }
 }
 
-/// What travels: the socket, what it still has to hear, and what it has heard.
+/// What moves: the socket, the bytes that it still has to receive, and those that it has received.
 struct Traveller {
     stream: TcpStream,
     numbers: Numbers,
@@ -70,7 +70,7 @@ struct Traveller {
     done: mpsc::Sender<(Vec<u8>, usize)>,
 }
 
-/// One stay in a kernel: reads some, answers it, and goes on to the other kernel.
+/// One stay in a kernel: reads some bytes, answers them, and moves to the other kernel.
 async fn stay(mut traveller: Traveller, here: Handle, there: Handle) -> io::Result<()> {
     for _ in 0..traveller.numbers.below(4) {
         let room = 1 + traveller.numbers.below(600);
@@ -103,8 +103,9 @@ async fn stay(mut traveller: Traveller, here: Handle, there: Handle) -> io::Resu
     Ok(())
 }
 
-/// N2, N1: a socket that goes back and forth between two kernels, with bytes on their way, after
-/// reads that parked, that did not, and that timed out, hears every byte and answers it, in order.
+/// N2, N1: a socket that moves back and forth between two kernels, with bytes in transit, after
+/// reads that parked, that did not, and that timed out, receives every byte and answers it, in
+/// order.
 #[test]
 fn a_conversation_goes_on_while_its_socket_moves_back_and_forth() {
     for seed in 0..12 {
@@ -141,8 +142,8 @@ fn a_conversation_goes_on_while_its_socket_moves_back_and_forth() {
 }
 
 /// N2, N3: while a task of one kernel is parked on the socket, another kernel of the same thread is
-/// refused, for either direction, and the first is unharmed; when nobody is parked any more it
-/// moves, there and back.
+/// refused, for either direction, and the first is not affected. When no task is parked any more,
+/// the socket moves, there and back.
 #[test]
 fn a_socket_moves_only_when_nobody_is_parked_on_it_any_more() {
     let (one, two) = (Kernel::new().unwrap(), Kernel::new().unwrap());
@@ -194,8 +195,9 @@ fn a_socket_moves_only_when_nobody_is_parked_on_it_any_more() {
     }
 }
 
-/// N2: a read that was begun in one kernel and is polled in another counts as parked in the first:
-/// it is refused like anybody else, and is out of the way then. One that was not begun goes along.
+/// N2: a read that began in one kernel and is polled in another counts as parked in the first. It
+/// is refused like any other, and then no longer blocks. A read that was not begun moves with the
+/// socket.
 #[test]
 fn a_read_begun_in_one_kernel_is_refused_in_another() {
     let (one, two) = (Kernel::new().unwrap(), Kernel::new().unwrap());
@@ -219,8 +221,8 @@ fn a_read_begun_in_one_kernel_is_refused_in_another() {
     });
 }
 
-/// N2, C5: a reader that is cancelled, or whose kernel is dropped with it parked, lets the socket
-/// go; no byte is lost over it.
+/// N2, C5: a reader that is cancelled, or whose kernel is dropped with it parked, releases the
+/// socket. No byte is lost.
 #[test]
 fn a_socket_moves_after_its_reader_was_cancelled_or_its_kernel_dropped() {
     for cancelled in [true, false] {
@@ -244,7 +246,7 @@ fn a_socket_moves_after_its_reader_was_cancelled_or_its_kernel_dropped() {
             });
         }
         peer.write_all(b"for whoever comes").unwrap();
-        // Its task goes with it.
+        // Its task is dropped with it.
         drop(reader);
         drop(kernel);
         let stream = Rc::into_inner(stream).expect("the reader is gone");
@@ -259,8 +261,8 @@ fn a_socket_moves_after_its_reader_was_cancelled_or_its_kernel_dropped() {
     }
 }
 
-/// N2, N4, N5: a listener goes round three kernels while clients connect: each connection is
-/// accepted once, in order, and talks in the kernel that accepted it.
+/// N2, N4, N5: a listener moves through three kernels while clients connect: each connection is
+/// accepted once, in order, and works in the kernel that accepted it.
 #[test]
 fn a_listener_goes_round_and_accepts_each_connection_once() {
     let kernels = [(); 3].map(|()| Kernel::new().unwrap());
@@ -289,8 +291,9 @@ fn a_listener_goes_round_and_accepts_each_connection_once() {
     assert_eq!(accepted, expected);
 }
 
-/// N5, N8: a handle that is closed from another kernel of the thread, or from none, wakes whoever
-/// is parked on it at home; a socket made afterwards, in its place, is left alone.
+/// N5, N8: a handle that is closed from another kernel of the thread, or from none, wakes the tasks
+/// that are parked on it in their own kernel. A socket that is made afterwards in the same slot is
+/// not affected.
 #[test]
 fn a_close_from_elsewhere_wakes_who_is_parked_at_home() {
     for from_none in [true, false] {

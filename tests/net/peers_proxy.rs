@@ -1,5 +1,5 @@
-//! Conversations through a proxy that chops, delays and loses: every byte arrives in order, or an
-//! end or an error surfaces at the right place, and nothing hangs.
+//! Conversations through a proxy that splits, delays and loses data: every byte arrives in order,
+//! or an end or an error comes at the right position, and nothing hangs.
 
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr};
@@ -13,10 +13,10 @@ use crate::support::proxy::{Loss, Numbers, Plan, Proxy};
 
 const SEEDS: std::ops::Range<u64> = 0..20;
 
-/// Only so that a fault is a failure and no hang.
+/// A deadline, so that a fault is a failure and not a hang.
 const LONG: Duration = Duration::from_secs(100);
 
-/// Runs on the real clock, as there are threads on the other side; names the seed when it fails.
+/// Runs on the real clock, because there are threads on the other side. Names the seed if it fails.
 fn run_seed<T>(seed: u64, main: impl AsyncFnOnce() -> io::Result<T>) -> T {
     let kernel = Kernel::builder().seed(seed);
     let ended = kernel.run(async || timeout_after(LONG, main()).await);
@@ -43,7 +43,7 @@ where
     Ok((address, spawn(serving)))
 }
 
-/// Small writes go out at once, else the system gathers them and the tests take long.
+/// Small writes are sent at once. Otherwise the system gathers them and the tests take long.
 async fn client(proxy: &Proxy) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(proxy.address).await?;
     stream.set_nodelay(true)?;
@@ -78,7 +78,7 @@ fn lines(numbers: &mut Numbers, total: usize) -> Vec<u8> {
     text
 }
 
-/// Reads to the end of the stream, or to the error that took its place.
+/// Reads to the end of the stream, or to the error that replaced it.
 async fn rest(stream: &TcpStream) -> (Vec<u8>, Option<ErrorKind>) {
     let mut got = Vec::new();
     let mut buf = [0; 777];
@@ -93,17 +93,17 @@ async fn rest(stream: &TcpStream) -> (Vec<u8>, Option<ErrorKind>) {
 
 #[test]
 fn a_plan_follows_from_its_seed_alone() {
-    let told = |plan: &Plan| {
+    let listed = |plan: &Plan| {
         let ways = [&plan.up, &plan.down];
         ways.map(|way| (way.chops().take(500).collect::<Vec<_>>(), way.loss))
     };
     let mut losses = [0, 0];
     for seed in SEEDS {
-        let plan = told(&Plan::lossy(seed, 1000));
-        assert_eq!(plan, told(&Plan::lossy(seed, 1000)));
+        let plan = listed(&Plan::lossy(seed, 1000));
+        assert_eq!(plan, listed(&Plan::lossy(seed, 1000)));
         assert_ne!(plan[0].0, plan[1].0, "seed {seed}: both directions alike");
-        assert_ne!(plan, told(&Plan::lossy(seed + 1, 1000)));
-        let whole = told(&Plan::whole(seed));
+        assert_ne!(plan, listed(&Plan::lossy(seed + 1, 1000)));
+        let whole = listed(&Plan::whole(seed));
         assert_eq!((&whole[0].0, &whole[1].0), (&plan[0].0, &plan[1].0), "other chops");
         assert!(whole.iter().all(|way| way.1.is_none()));
         assert!(plan.iter().all(|way| way.0.iter().all(|chop| (1..=4096).contains(&chop.len))));
@@ -114,7 +114,7 @@ fn a_plan_follows_from_its_seed_alone() {
     assert!(losses.iter().all(|count| *count > 0), "one kind of loss only: {losses:?}");
 }
 
-/// N1, N3: lines that are echoed through the proxy come back whole and in order, while the two
+/// N1, N3: lines that are echoed through the proxy come back complete and in order, while the two
 /// halves of one stream write and read at once.
 #[test]
 fn every_line_comes_back_through_a_proxy_that_chops() {
@@ -151,7 +151,7 @@ fn every_line_comes_back_through_a_proxy_that_chops() {
     }
 }
 
-/// Messages, each behind its length.
+/// Messages, each after its length.
 fn messages(numbers: &mut Numbers) -> Vec<Vec<u8>> {
     let mut message = || {
         let most = [1, 10, 300, 4000][numbers.below(4)];
@@ -174,8 +174,8 @@ async fn receive(stream: &TcpStream) -> io::Result<Vec<u8>> {
     Ok(message)
 }
 
-/// N1: questions and answers behind their lengths, by `read_exact` and `write_all`, however the
-/// bytes are chopped; then the end, and it stays the end.
+/// N1: questions and answers with a length prefix, by `read_exact` and `write_all`, however the
+/// bytes are split. Then comes the end, and it stays the end.
 #[test]
 fn every_message_is_whole_through_a_proxy_that_chops() {
     for seed in SEEDS {
@@ -245,9 +245,9 @@ fn read_exact_says_where_the_proxy_ended_the_stream() {
     }
 }
 
-/// N1, N7: an exchange whose connection is lost somewhere ends on both sides, in the end of the
-/// stream or in an error that means just that; what arrived before is the beginning of what was
-/// sent, and `write_all` never says that more went out than there was.
+/// N1, N7: an exchange whose connection is lost ends on both sides, with the end of the stream or
+/// with an error that means just that. The data that arrived before is a prefix of what was sent,
+/// and `write_all` never reports more bytes than there were.
 #[test]
 fn a_lost_connection_surfaces_on_both_sides_at_the_right_place() {
     for seed in SEEDS {
@@ -265,7 +265,7 @@ fn a_lost_connection_surfaces_on_both_sides_at_the_right_place() {
             let stream = client(&proxy).await?;
             let (got, written) = join(rest(&stream), async {
                 let written = stream.write_all(&sent).await;
-                // Nothing to end if the connection is gone.
+                // Nothing to shut down if the connection is gone.
                 let _ = stream.shutdown(Shutdown::Write);
                 written
             })
@@ -298,7 +298,7 @@ fn a_lost_connection_surfaces_on_both_sides_at_the_right_place() {
     }
 }
 
-/// Errors that mean that the connection is no more.
+/// Errors that mean that the connection has ended.
 fn gone(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::NotConnected)
 }

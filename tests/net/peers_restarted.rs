@@ -1,5 +1,5 @@
 //! A connection that outlives its users: a reader and a writer that are cancelled, timed out or
-//! aborted, and started again where the last one was, hundreds of times.
+//! aborted, and restarted where the last one stopped, hundreds of times.
 
 use std::cell::Cell;
 use std::io;
@@ -12,16 +12,16 @@ use net::TcpStream;
 
 use crate::support::proxy::{Numbers, Plan, Proxy};
 
-/// Only so that a fault is a failure and no hang.
+/// A deadline, so that a fault is a failure and not a hang.
 const LONG: Duration = Duration::from_secs(100);
 
-/// What is sent at each place of the stream.
+/// What is sent at each position of the stream.
 const PERIOD: usize = 251;
 
-/// What is known of a connection, whoever uses it.
+/// The state of a connection, kept across its users.
 struct Line {
     stream: TcpStream,
-    /// Some periods of what is sent.
+    /// Some periods of the pattern that is sent.
     block: Vec<u8>,
     written: Cell<usize>,
     got: Cell<usize>,
@@ -34,7 +34,7 @@ impl Line {
         Line { stream, block, written: Cell::new(0), got: Cell::new(0) }
     }
 
-    /// Reads on, until it has read `total` bytes since the beginning.
+    /// Reads on, until `total` bytes have been read since the beginning.
     async fn read_on(&self, room: usize, total: usize) -> io::Result<()> {
         let mut buf = vec![0; room];
         while self.got.get() < total {
@@ -50,8 +50,8 @@ impl Line {
         Ok(())
     }
 
-    /// Writes on for ever, from where the last one was: in pieces that are counted, or much at
-    /// once, with the count in the error.
+    /// Writes on for ever, from where the last writer stopped: in pieces that are counted, or much
+    /// at once, with the count in the error.
     async fn write_on(&self, piece: Option<usize>) -> io::Result<()> {
         loop {
             let at = self.written.get();
@@ -70,7 +70,7 @@ impl Line {
     }
 }
 
-/// How a user of the line is ended.
+/// How a user of the connection is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum How {
     Cancel,
@@ -79,7 +79,7 @@ enum How {
     Abort,
 }
 
-/// Starts one, and gives what it ended in.
+/// Starts one, and returns its end.
 fn start(
     how: How,
     limit: Duration,
@@ -106,12 +106,12 @@ async fn end(how: How, task: &Task<(), io::Error>) -> io::Result<()> {
     }
 }
 
-/// Uses the line, by a new reader and a new writer each time; then reads what is still to come.
+/// Uses the connection, with a new reader and a new writer each time. Then reads the rest.
 async fn keep_restarting(line: &Rc<Line>, numbers: &mut Numbers, times: usize) -> io::Result<()> {
     for _ in 0..times {
         let hows = [How::Cancel, How::Request, How::Timeout, How::Abort];
         let (read, write) = (hows[numbers.below(4)], hows[numbers.below(4)]);
-        // Of a `write_all` that is simply gone nobody can tell how far it was.
+        // A dropped `write_all` does not report how many bytes it has written.
         let counted = write == How::Abort || numbers.below(2) == 0;
         let piece = counted.then(|| 1 + numbers.below(20_000));
         let room = 1 + numbers.below(20_000);
@@ -168,8 +168,8 @@ fn talk(seed: u64, times: usize, through: Option<Plan>) -> io::Result<()> {
     Ok(())
 }
 
-/// N3, N4, C1, C4, T1: however often the reader and the writer of a connection are ended and begun
-/// anew, each where the last one was, the streams stay whole both ways.
+/// N3, N4, C1, C4, T1: however often the reader and the writer of a connection are ended and
+/// restarted, each where the last one stopped, the streams stay complete in both directions.
 #[test]
 fn a_connection_outlives_its_readers_and_writers() {
     for seed in 0..8 {
@@ -177,7 +177,7 @@ fn a_connection_outlives_its_readers_and_writers() {
     }
 }
 
-/// N3, N4, C1, T1: the same through a proxy that chops and delays.
+/// N3, N4, C1, T1: the same through a proxy that splits and delays.
 #[test]
 fn a_connection_through_a_proxy_outlives_its_readers_and_writers() {
     for seed in 0..4 {

@@ -1,4 +1,4 @@
-//! Peers that use what TCP has beside the stream: urgent bytes, and a reset without more ado.
+//! Peers that use TCP features outside the stream: urgent bytes, and an immediate reset.
 
 use std::io::{self, ErrorKind, Write};
 use std::rc::Rc;
@@ -16,14 +16,14 @@ async fn pair() -> io::Result<(Rc<TcpStream>, std::net::TcpStream)> {
     Ok((Rc::new(stream), peer))
 }
 
-/// N1: an urgent byte, which is none of the stream, cuts a read short although there is more behind
-/// it; what is behind it is read all the same, without a further event.
+/// N1: an urgent byte, which is not part of the stream, cuts a read short although more bytes
+/// follow. Those are still read, without a further event.
 #[test]
 fn an_urgent_byte_in_the_middle_does_not_hide_what_comes_behind_it() {
     for parked in [false, true] {
         testing::run(async || {
             let (stream, mut peer) = pair().await?;
-            // Registered, as a socket that has parked once is.
+            // Registered, like a socket on which a task has parked once.
             assert!(timeout_after(SECOND, stream.read(&mut [0])).await.is_err());
             let reader = spawn({
                 let stream = stream.clone();
@@ -50,7 +50,7 @@ fn an_urgent_byte_in_the_middle_does_not_hide_what_comes_behind_it() {
     }
 }
 
-/// N1, N7: a peer that resets without a word, nothing unread: the parked reader gets the error,
+/// N1, N7: when a peer resets the connection with nothing unread, the parked reader gets the error,
 /// later reads are at the end, and a write fails.
 #[test]
 fn a_reset_without_more_ado_is_an_error_to_the_reader() {
@@ -75,8 +75,8 @@ fn a_reset_without_more_ado_is_an_error_to_the_reader() {
     .unwrap();
 }
 
-/// N1, N7: a connection that was reset while it was still queued: it is accepted, and the error is
-/// in its first read; the next one is as good as any.
+/// N1, N7: a connection that was reset while it was still queued is accepted, and its first read
+/// returns the error. The next connection works normally.
 #[test]
 fn a_connection_that_was_reset_in_the_queue_harms_no_other() {
     testing::run(async || {
@@ -100,7 +100,7 @@ fn a_connection_that_was_reset_in_the_queue_harms_no_other() {
             }
             reset += 1;
         }
-        // Some systems take it out of the queue.
+        // Some systems remove it from the queue.
         assert!(reset <= 1);
         Ok::<(), io::Error>(())
     })

@@ -74,7 +74,7 @@ struct World {
     /// How deep destructors are in destructors.
     depth: Cell<u32>,
     /// How many ends were waited for and told in time.
-    told: Cell<u32>,
+    notified: Cell<u32>,
 }
 
 /// Notes the end of a task, however it comes, and does mischief.
@@ -102,7 +102,7 @@ impl World {
             wakers: RefCell::default(),
             event: sync::Event::new(),
             depth: Cell::new(0),
-            told: Cell::new(0),
+            notified: Cell::new(0),
         })
     }
 
@@ -207,8 +207,8 @@ impl World {
                     // If it ended in an earlier run, all that can be said is that it had.
                     let since = if number == run.number { Some(ended) } else { run.begun };
                     let known = since.map_or(begun, |since| since.max(begun));
-                    assert_eq!(now, known, "{} was told late", kernel::current_task());
-                    self.told.set(self.told.get() + 1);
+                    assert_eq!(now, known, "{} was notified late", kernel::current_task());
+                    self.notified.set(self.notified.get() + 1);
                 }
             }
             Ok::<_, TaskCancelled>(())
@@ -371,7 +371,7 @@ fn program(seed: u64, mark: &Rc<()>) -> u32 {
         }),
     }
     world.clear();
-    world.told.get()
+    world.notified.get()
 }
 
 /// T6, C2, K5, K8: whatever wanders where, who waits is told in time, and nothing is left.
@@ -381,11 +381,11 @@ fn whatever_wanders_is_told_in_time_and_leaves_nothing() {
     let (first, programs) =
         (number("CURIUM_FROM").unwrap_or(0u64), number("CURIUM_SEEDS").unwrap_or(150));
     let mark = Rc::new(());
-    let mut told = 0;
+    let mut notified = 0;
     for seed in first..first + programs {
         let ran = catch_unwind(AssertUnwindSafe(|| program(seed, &mark)));
-        told += ran.unwrap_or_else(|_| panic!("the program of seed {seed}"));
+        notified += ran.unwrap_or_else(|_| panic!("the program of seed {seed}"));
         assert_eq!(Rc::strong_count(&mark), 1, "seed {seed}: a kernel is left");
     }
-    assert!(u64::from(told) >= programs, "hardly anybody waited: {told}");
+    assert!(u64::from(notified) >= programs, "too few waits: {notified}");
 }

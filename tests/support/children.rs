@@ -166,7 +166,8 @@ impl Running {
             // It may have ended in this very moment.
             let _ = kill_process_group(pid, Signal::KILL);
         }
-        let output = in_time.unwrap_or_else(|_| ended.recv().expect("who waits, tells"));
+        let output =
+            in_time.unwrap_or_else(|_| ended.recv().expect("the waiting thread sends the output"));
         let output = output.expect("a child can be waited for");
         drop(waiting.join());
         let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -209,7 +210,7 @@ impl Trace {
     /// itself heard before it was over.
     fn calls_of(&self, thread: &str) -> Vec<String> {
         let mut calls: Vec<String> = Vec::new();
-        for (_, line) in self.by_thread().filter(|(who, _)| *who == thread) {
+        for (_, line) in self.by_thread().filter(|(number, _)| *number == thread) {
             let rest = line.strip_prefix("<... ").and_then(|line| line.split_once(" resumed>"));
             match (rest, calls.last_mut()) {
                 (Some((_, rest)), Some(begun)) => begun.push_str(rest),

@@ -1,5 +1,5 @@
-//! A cancellation is an error at an await point: when it is delivered, how often, and what the
-//! task then ends in (C1 to C6).
+//! A cancellation is an error at an await point: when it is delivered, how often, and the outcome
+//! of the task (C1 to C6).
 
 use std::cell::RefCell;
 use std::io;
@@ -15,7 +15,8 @@ use sync::{Event, Queue, Semaphore};
 use crate::support::log::Log;
 use crate::support::time::secs;
 
-/// C1, C3: a leaf that need not park gives its value; the cancel waits for one that would.
+/// C1, C3: a leaf that need not park gives its value. The cancel stays pending for a leaf that
+/// would park.
 #[test]
 fn what_can_be_had_at_once_is_had_although_a_cancel_is_pending() {
     testing::run(async || {
@@ -42,7 +43,7 @@ fn what_can_be_had_at_once_is_had_although_a_cancel_is_pending() {
     });
 }
 
-/// What a parked task finds that is woken and cancelled in one tick: its leaf, and the next one.
+/// The results of a parked leaf that is woken and cancelled in one tick, and of the next leaf.
 async fn woken_and_cancelled(cancel_first: bool) -> (bool, bool) {
     let permits = Rc::new(Semaphore::new(0));
     let theirs = permits.clone();
@@ -64,19 +65,19 @@ async fn woken_and_cancelled(cancel_first: bool) -> (bool, bool) {
     found
 }
 
-/// C1, C3: woken and then cancelled in one tick, a leaf keeps what it was handed.
+/// C1, C3: a leaf that is woken and then cancelled in one tick keeps what it was handed.
 #[test]
 fn a_wake_before_the_cancel_in_one_tick_gives_the_value_and_keeps_the_cancel() {
     testing::run(async || assert_eq!(woken_and_cancelled(false).await, (true, true)));
 }
 
-/// C1, C3: cancelled and then woken in one tick, too.
+/// C1, C3: so does a leaf that is cancelled and then woken in one tick.
 #[test]
 fn a_wake_after_the_cancel_in_one_tick_gives_the_value_and_keeps_the_cancel() {
     testing::run(async || assert_eq!(woken_and_cancelled(true).await, (true, true)));
 }
 
-/// C2: a parked leaf returns the error, with the reason and the asking task in it.
+/// C2: a parked leaf returns the error, with the reason and the requesting task in it.
 #[test]
 fn a_parked_task_gets_the_error_where_it_waits() {
     testing::run(async || {
@@ -117,7 +118,7 @@ fn a_task_cancelled_before_its_first_poll_runs_up_to_its_first_await() {
     });
 }
 
-/// C2, C6: a task that never awaits anything never notices, and ends well.
+/// C2, C6: a task that never awaits gets no error, and ends well.
 #[test]
 fn a_task_that_never_parks_ends_well_although_it_was_cancelled() {
     testing::run(async || {
@@ -127,7 +128,7 @@ fn a_task_that_never_parks_ends_well_although_it_was_cancelled() {
     });
 }
 
-/// C2: a ready task, one that yielded, gets it at the next leaf that would park.
+/// C2: a ready task that has yielded gets the error at the next leaf that would park.
 #[test]
 fn a_ready_task_gets_the_error_at_its_next_await() {
     testing::run(async || {
@@ -157,7 +158,7 @@ fn a_yield_returns_a_pending_cancel_at_once() {
     });
 }
 
-/// C4: after the delivery leaves work as ever, so that cleanup may await.
+/// C4: after the delivery leaves work normally, so that cleanup may await.
 #[test]
 fn cleanup_may_await_after_the_delivery() {
     testing::run(async || {
@@ -180,7 +181,7 @@ fn cleanup_may_await_after_the_delivery() {
     });
 }
 
-/// C4: a second cancel delivers nothing more; it waits like the first.
+/// C4: a second cancel delivers nothing. It waits like the first.
 #[test]
 fn a_second_cancel_only_waits() {
     testing::run(async || {
@@ -214,7 +215,7 @@ fn a_second_cancel_only_waits() {
     });
 }
 
-/// C4, C6: a swallowed cancel does not come again, and a later one delivers nothing.
+/// C4, C6: a swallowed cancel is not delivered again, and a later one delivers nothing.
 #[test]
 fn a_swallowed_cancel_does_not_come_again() {
     testing::run(async || {
@@ -248,7 +249,7 @@ fn cancel_returns_when_the_cleanup_is_done() {
     });
 }
 
-/// C5: on an ended task it is nothing, at once, and the outcome stays.
+/// C5: on an ended task it returns at once, and the outcome stays.
 #[test]
 fn cancelling_an_ended_task_does_nothing() {
     testing::run(async || {
@@ -258,14 +259,14 @@ fn cancelling_an_ended_task_does_nothing() {
         let cycles = kernel::current_task().cycles;
         well.cancel().await.unwrap();
         badly.cancel().await.unwrap();
-        assert_eq!(kernel::current_task().cycles, cycles, "nobody had to wait");
+        assert_eq!(kernel::current_task().cycles, cycles, "no task waited");
         assert_eq!(well.join().await.unwrap().unwrap(), 1);
         assert!(matches!(badly.join().await.unwrap(), Err(TaskError::Failed(_))));
         assert!(kernel::tasks().iter().all(|task| !task.cancelled));
     });
 }
 
-/// C5: it cancels the target and nobody else: not the target's children, nor those that join it.
+/// C5: it cancels only the target, not the target's children, nor the tasks that join it.
 #[test]
 fn a_cancel_cancels_nobody_else() {
     testing::run(async || {
@@ -289,7 +290,7 @@ fn a_cancel_cancels_nobody_else() {
     });
 }
 
-/// C5: the wait is a leaf: a timeout abandons it, and the target goes on cleaning up.
+/// C5: the wait is a leaf: a timeout abandons it, and the target continues its cleanup.
 #[test]
 fn an_abandoned_cancel_leaves_the_target_unwinding() {
     testing::run(async || {
@@ -308,7 +309,7 @@ fn an_abandoned_cancel_leaves_the_target_unwinding() {
     });
 }
 
-/// C6: the outcome of every way to end, cancelled and not.
+/// C6: the outcome for every way to end, cancelled and not.
 #[test]
 fn the_outcome_says_what_really_happened() {
     testing::run(async || {
@@ -340,7 +341,7 @@ fn the_outcome_says_what_really_happened() {
         assert!(matches!(other, Err(TaskError::Cancelled(e)) if e.to_string().contains("disk")));
         let panicked = panicked.join().await.unwrap();
         assert!(matches!(panicked, Err(TaskError::Panicked(p)) if p.message() == "in the cleanup"));
-        // The cancel was asked for, but never delivered: a failure of its own.
+        // The cancel was requested but never delivered, so this is a failure of its own.
         assert!(matches!(failed_first.join().await.unwrap(), Err(TaskError::Failed(_))));
     });
 }

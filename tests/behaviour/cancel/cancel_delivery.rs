@@ -1,5 +1,5 @@
-//! A cancel reaches every parked leaf of a task, through combinators that know nothing of it, and
-//! is not lost there (C2, C3).
+//! A cancel reaches every parked leaf of a task through combinators that do not know of it, and is
+//! not lost there (C2, C3).
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -42,7 +42,7 @@ fn join_passes_a_cancel_to_all_its_arms() {
     });
 }
 
-/// C2: also when one arm's cleanup goes on while the others still have to be polled.
+/// C2: also while the cleanup of one arm runs and the others must still be polled.
 #[test]
 fn every_arm_gets_the_error_once_and_cleans_up() {
     testing::run(async || {
@@ -78,7 +78,7 @@ fn futures_unordered_passes_a_cancel_to_all_its_children() {
     });
 }
 
-/// C2: one inside the other, with a `select!` in between.
+/// C2: also for nested combinators, with a `select!` in between.
 #[test]
 fn a_cancel_reaches_through_nested_combinators() {
     testing::run(async || {
@@ -103,7 +103,7 @@ fn a_cancel_reaches_through_nested_combinators() {
     });
 }
 
-/// C2: a timeout's expiry goes the same way, and reaches the children of its body alone.
+/// C2: the expiry of a timeout is delivered in the same way, and only to the children of its body.
 #[test]
 fn an_expiry_reaches_the_children_inside_it_alone() {
     testing::run(async || {
@@ -125,7 +125,8 @@ fn an_expiry_reaches_the_children_inside_it_alone() {
     });
 }
 
-/// C2: of a `buffer_unordered` those in flight get the error; what it starts afterwards is new.
+/// C2: of a `buffer_unordered` the running items get the error. An item that it starts later does
+/// not.
 #[test]
 fn buffer_unordered_goes_on_with_new_items_unless_the_error_is_passed_on() {
     testing::run(async || {
@@ -160,7 +161,8 @@ fn buffer_unordered_goes_on_with_new_items_unless_the_error_is_passed_on() {
     });
 }
 
-/// C3: the arm of a `select!` that wins completed, the marked loser was dropped: the cancel stays.
+/// C3: the winning arm of a `select!` completed and the marked loser was dropped, so the cancel
+/// stays pending.
 #[test]
 fn a_marked_loser_of_a_select_does_not_lose_the_cancel() {
     testing::run(async || {
@@ -186,13 +188,13 @@ fn a_marked_loser_of_a_select_does_not_lose_the_cancel() {
     });
 }
 
-/// C3: nor does it lose the expiry of a timeout round it.
+/// C3: nor is the expiry of a timeout round it lost.
 #[test]
 fn a_marked_loser_of_a_select_does_not_lose_an_expiry() {
     testing::run(async || {
         let event = Rc::new(Event::new());
         let theirs = event.clone();
-        // Older than the timeout's timer, so the event is set in the tick of the expiry.
+        // Armed before the timeout's timer, so the event is set in the tick of the expiry.
         let setter = spawn(async move {
             sleep(secs(1)).await?;
             theirs.set();
@@ -212,7 +214,8 @@ fn a_marked_loser_of_a_select_does_not_lose_an_expiry() {
     });
 }
 
-/// T3, T5: an outer expiry passes every inner call of a `join!`; one that hid it changes nothing.
+/// T3, T5: an outer expiry passes every inner call of a `join!`. An inner call that hides it
+/// changes nothing.
 #[test]
 fn an_expiry_passes_every_inner_call_of_a_join() {
     testing::run(async || {
@@ -233,7 +236,8 @@ fn an_expiry_passes_every_inner_call_of_a_join() {
     });
 }
 
-/// A task in a `select!` of an event and a sleep; then two sleeps. Which of the three failed.
+/// A task in a `select!` of an event and a sleep, and then in two sleeps. Says which of the three
+/// failed.
 fn selecting(event: &Rc<Event>) -> Task<[bool; 3], TaskCancelled> {
     let event = event.clone();
     spawn(async move {
@@ -261,7 +265,8 @@ fn a_cancelled_select_delivers_it_exactly_once() {
             cancel_parked(&alone).await;
             assert_eq!(value(alone).await, [true, false, false]);
 
-            // `select!` polls its arms in a random order: whichever wins, none is lost.
+            // `select!` polls its arms in a random order. Whichever arm wins, the cancel is not
+            // lost.
             let raced = selecting(&event);
             cancel_parked(&raced).await;
             event.set();
@@ -271,7 +276,7 @@ fn a_cancelled_select_delivers_it_exactly_once() {
     }
 }
 
-/// C1, C3: if every marked leaf completed instead, the cancel is still there.
+/// C1, C3: if every marked leaf completed instead, the cancel stays pending.
 #[test]
 fn when_every_marked_leaf_completes_the_cancel_stays_pending() {
     testing::run(async || {
@@ -288,7 +293,8 @@ fn when_every_marked_leaf_completes_the_cancel_stays_pending() {
     });
 }
 
-/// C2: what one arm begins after its error is new, also while another arm has not been polled yet.
+/// C2: a leaf that an arm begins after its error does not get it, also while another arm has not
+/// been polled.
 #[test]
 fn leaves_made_after_the_delivery_are_new() {
     testing::run(async || {
@@ -310,7 +316,7 @@ fn leaves_made_after_the_delivery_are_new() {
     });
 }
 
-/// C2: a leaf that was polled by hand before, with a waker of its own, is woken by that.
+/// C2: a leaf that was polled by hand with its own waker is woken by that waker.
 #[test]
 fn a_leaf_parked_with_a_foreign_waker_is_woken_by_it() {
     testing::run(async || {
@@ -331,7 +337,7 @@ fn a_leaf_parked_with_a_foreign_waker_is_woken_by_it() {
     });
 }
 
-/// C2: a leaf that moves from the task into a combinator, and back, is found where it is.
+/// C2: a leaf that moves from the task into a combinator, and back, is still reached.
 #[test]
 fn a_leaf_that_moves_between_combinators_is_still_reached() {
     testing::run(async || {

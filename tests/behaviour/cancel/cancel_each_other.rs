@@ -1,4 +1,5 @@
-//! Cancelling oneself, each other, in circles and from destructors never deadlocks (C4, C5).
+//! Tasks that cancel themselves, each other, in circles and from destructors never deadlock (C4,
+//! C5).
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -29,7 +30,7 @@ async fn outcome<T: 'static>(task: &Handle<T>) -> Result<T, TaskError<TaskCancel
     task.get().unwrap().join().await.unwrap()
 }
 
-/// C5: on oneself it is the error, at once, and it counts as delivered.
+/// C5: a task that cancels itself gets the error at once, and it counts as delivered.
 #[test]
 fn cancelling_oneself_gives_the_error_at_once() {
     testing::run(async || {
@@ -46,7 +47,7 @@ fn cancelling_oneself_gives_the_error_at_once() {
     });
 }
 
-/// C5: under a shield, too: waiting for oneself would never end.
+/// C5: also under a shield, because the task would wait for itself for ever.
 #[test]
 fn cancelling_oneself_under_a_shield_gives_the_error_too() {
     testing::run(async || {
@@ -59,7 +60,7 @@ fn cancelling_oneself_under_a_shield_gives_the_error_too() {
     });
 }
 
-/// C5: again and again, also after a cancel was delivered.
+/// C5: also repeatedly, and after a cancel was delivered.
 #[test]
 fn cancelling_oneself_twice_is_no_deadlock() {
     testing::run(async || {
@@ -88,7 +89,7 @@ fn cancelling_oneself_reaches_the_leaves_beside_it() {
     });
 }
 
-/// C4: a request to oneself is delivered at the next leaf that would park, once.
+/// C4: a request of a task to cancel itself is delivered once, at the next leaf that would park.
 #[test]
 fn a_request_to_oneself_arrives_at_the_next_await() {
     testing::run(async || {
@@ -104,7 +105,8 @@ fn a_request_to_oneself_arrives_at_the_next_await() {
     });
 }
 
-/// T2, T3: a cancel of oneself in the cleanup of a timed-out body is not that timeout.
+/// T2, T3: if a task cancels itself in the cleanup of a timed-out body, that error is not the
+/// timeout.
 #[test]
 fn cancelling_oneself_after_a_timeout_is_not_the_timeout() {
     testing::run(async || {
@@ -144,8 +146,8 @@ async fn circle(length: usize, cleanup: Duration) -> Vec<Result<(), TaskError<Ta
     outcomes
 }
 
-/// C1, C5: the one that acts second gets the error out of its `cancel`, and ends; so the first one
-/// has seen its `cancel` complete.
+/// C1, C5: the second task gets the error out of its `cancel`, and ends. So the `cancel` of the
+/// first task completes.
 #[test]
 fn of_two_tasks_that_cancel_each_other_the_first_sees_the_other_end() {
     testing::run(async || {
@@ -154,7 +156,7 @@ fn of_two_tasks_that_cancel_each_other_the_first_sees_the_other_end() {
     });
 }
 
-/// C5: in a circle of any length, in any order, everybody gets the error and cleans up.
+/// C5: in a circle of any length, in any order, every task gets the error and cleans up.
 #[test]
 fn tasks_that_cancel_each_other_in_a_circle_all_end() {
     testing::run_seeds(0..20, async |seed| {
@@ -177,7 +179,7 @@ fn a_child_may_cancel_its_parent_that_waits_for_it() {
                 sleep(secs(5)).await
             });
             let joined = child.join().await;
-            // The child was not cancelled: it is waited for once more.
+            // The child was not cancelled, so wait for it once more.
             let child = child.join().await?;
             Ok((joined.is_err(), child.is_ok()))
         });
@@ -185,7 +187,7 @@ fn a_child_may_cancel_its_parent_that_waits_for_it() {
     });
 }
 
-/// Asks for a cancel when it is dropped.
+/// Requests a cancel when it is dropped.
 struct CancelOnDrop(Handle<bool>);
 
 impl Drop for CancelOnDrop {
@@ -194,7 +196,7 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// C4: a destructor may ask for a cancel: of another task, and of its own.
+/// C4: a destructor may request a cancel of another task and of its own.
 #[test]
 fn a_destructor_may_ask_for_a_cancel() {
     testing::run(async || {
@@ -212,7 +214,7 @@ fn a_destructor_may_ask_for_a_cancel() {
     });
 }
 
-/// C5: a canceller that is cancelled itself gives up its wait; its target goes on.
+/// C5: a canceller that is cancelled itself abandons its wait. Its target continues.
 #[test]
 fn a_cancelled_canceller_abandons_its_wait() {
     testing::run(async || {
@@ -231,7 +233,8 @@ fn a_cancelled_canceller_abandons_its_wait() {
     });
 }
 
-/// C2, C4: what a task asked of itself reaches no other task, in whatever poll it asked.
+/// C2, C4: a request of a task to cancel itself reaches no other task, whichever poll it was made
+/// in.
 #[test]
 fn a_request_to_oneself_does_not_reach_the_task_that_runs_next() {
     testing::run(async || {

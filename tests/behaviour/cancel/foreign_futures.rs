@@ -1,4 +1,4 @@
-//! Futures that know nothing of cancellation, and leaves that know nothing of a kernel (C9, C12).
+//! Futures that do not support cancellation, and leaves that do not need a kernel (C9, C12).
 
 use std::cell::{Cell, RefCell};
 use std::future::pending;
@@ -17,7 +17,7 @@ use sync::{Event, Lock, Queue, Semaphore};
 use crate::support::children;
 use crate::support::time::secs;
 
-/// Runs `main`, and gives the names of the tasks that were reported as out of reach.
+/// Runs `main`, and gives the names of the tasks that were reported as unreachable by a cancel.
 fn warnings(main: impl AsyncFnOnce(&RefCell<Vec<String>>)) -> Vec<String> {
     let names = Rc::new(RefCell::new(Vec::new()));
     let sink = names.clone();
@@ -64,7 +64,7 @@ fn cancellable_drops_the_foreign_future_on_a_cancel() {
     });
 }
 
-/// C1, C9: its completion wins over a cancel; a timeout ends it as it ends a leaf.
+/// C1, C9: its completion wins over a cancel. A timeout ends it like a leaf.
 #[test]
 fn cancellable_gives_the_value_that_is_there() {
     testing::run(async || {
@@ -82,7 +82,7 @@ fn cancellable_gives_the_value_that_is_there() {
     });
 }
 
-/// C9: a cancelled task in a foreign future is shown as such, and warned of after a second, once.
+/// C9: a cancelled task in a foreign future is shown as such, and reported once, after a second.
 #[test]
 fn a_cancelled_task_out_of_reach_is_warned_of_after_a_second() {
     let names = warnings(async |names| {
@@ -93,7 +93,7 @@ fn a_cancelled_task_out_of_reach_is_warned_of_after_a_second() {
         sleep(secs(5)).await.unwrap();
         assert_eq!(task.state(), TaskState::Foreign);
         assert_eq!(task.state().to_string(), "FOREIGN");
-        assert_eq!(*names.borrow(), [""; 0], "nobody cancelled it");
+        assert_eq!(*names.borrow(), [""; 0], "no task cancelled it");
         task.request_cancel();
         sleep(Duration::from_millis(900)).await.unwrap();
         assert_eq!(*names.borrow(), [""; 0], "not yet");
@@ -105,7 +105,7 @@ fn a_cancelled_task_out_of_reach_is_warned_of_after_a_second() {
     assert_eq!(names, ["out of reach"]);
 }
 
-/// C9: nobody is warned of who comes out in time, or is parked in a leaf of ours as well.
+/// C9: a task that ends in time, or is also parked in a leaf of Curium, is not reported.
 #[test]
 fn who_can_be_reached_is_not_warned_of() {
     let names = warnings(async |_| {
@@ -134,7 +134,7 @@ fn who_can_be_reached_is_not_warned_of() {
     assert_eq!(names, [""; 0]);
 }
 
-/// C9: a timed-out body out of reach is warned of, too.
+/// C9: a timed-out body in a foreign future is reported, too.
 #[test]
 fn a_timed_out_task_out_of_reach_is_warned_of() {
     let names = warnings(async |_| {
@@ -153,7 +153,7 @@ fn a_timed_out_task_out_of_reach_is_warned_of() {
     assert_eq!(names, ["timed out"]);
 }
 
-/// C9: also inside a combinator that polls a child only when its own waker was woken.
+/// C9: also inside a combinator that polls a child only if the child's own waker was woken.
 #[test]
 fn a_timed_out_child_out_of_reach_is_warned_of() {
     let names = warnings(async |_| {
@@ -174,7 +174,7 @@ fn a_timed_out_child_out_of_reach_is_warned_of() {
     assert_eq!(names, ["timed out"]);
 }
 
-/// C12: the primitives work under any executor, where nobody cancels.
+/// C12: the primitives work under any executor, and are not cancelled there.
 #[test]
 fn sync_primitives_work_under_a_foreign_executor() {
     tokio_test::block_on(async {
@@ -203,7 +203,7 @@ fn sync_primitives_work_under_a_foreign_executor() {
     });
 }
 
-/// C12: so do a yield, a shield and the door for foreign futures.
+/// C12: so do a yield, a shield and `cancellable`.
 #[test]
 fn leaves_that_need_no_kernel_work_without_one() {
     tokio_test::block_on(async {
@@ -217,7 +217,7 @@ fn leaves_that_need_no_kernel_work_without_one() {
     tokio_test::assert_ready_ok!(yielding.poll());
 }
 
-/// C12: one that is polled by hand inside a kernel task belongs to that task.
+/// C12: a leaf that is polled by hand inside a kernel task belongs to that task.
 #[test]
 fn a_leaf_under_another_executor_inside_a_task_is_cancelled_with_the_task() {
     testing::run(async || {
@@ -237,11 +237,11 @@ fn a_leaf_under_another_executor_inside_a_task_is_cancelled_with_the_task() {
 }
 
 thread_local! {
-    /// Where this thread panicked last, and with what.
+    /// The place and the message of this thread's last panic.
     static PANICKED: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// What the panic of `f` says, its place included. It sets the hook of the process.
+/// The place and the message of the panic of `f`. It sets the hook of the process.
 fn panic_of<T>(f: impl FnOnce() -> T) -> String {
     static HOOK: std::sync::Once = std::sync::Once::new();
     HOOK.call_once(|| {
@@ -263,7 +263,7 @@ fn assert_names(what: &str, text: &str, line: u32) {
     assert!(text.contains("outside a kernel"), "{what}: {text:?}");
 }
 
-/// C12: where a leaf needs a kernel, it panics and names the line that called it.
+/// C12: a leaf that needs a kernel panics without one, and names the line that called it.
 #[test]
 fn a_leaf_that_needs_a_kernel_names_its_call_site_without_one() {
     if children::ran_alone(children::this_test!()) {

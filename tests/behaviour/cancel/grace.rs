@@ -1,4 +1,4 @@
-//! Cleanup that takes too long: deadlines that hold, graces that end in an abort, and requests from
+//! Cleanup that takes too long: deadlines that hold, graces that end in an abort, and requests of
 //! other threads (C8, C10, C11).
 
 use std::cell::{Cell, RefCell};
@@ -14,7 +14,7 @@ use kernel::{
 
 use crate::support::time::secs;
 
-/// Says on which thread it was dropped.
+/// Records on which thread it was dropped.
 struct Guard(Rc<Cell<Option<ThreadId>>>);
 
 impl Drop for Guard {
@@ -23,7 +23,7 @@ impl Drop for Guard {
     }
 }
 
-/// Swallows its cancel, and every other error, for ever.
+/// Swallows its cancel and every other error for ever.
 async fn stubborn() -> Result<(), TaskCancelled> {
     loop {
         sleep(secs(7)).await.ok();
@@ -32,7 +32,7 @@ async fn stubborn() -> Result<(), TaskCancelled> {
 
 type Aborted = Rc<RefCell<Vec<TaskInfo>>>;
 
-/// A kernel that notes whom it aborted because a grace was over.
+/// A kernel that records which tasks it aborted because a grace was over.
 fn noting_aborts() -> (kernel::Builder, Aborted) {
     let aborted = Aborted::default();
     let sink = aborted.clone();
@@ -71,7 +71,7 @@ fn a_timeout_bounds_the_cleanup_of_a_cancelled_body() {
     });
 }
 
-/// C8: an `ignore_after` in which a task was cancelled still holds in its cleanup.
+/// C8: an `ignore_after` in which a task was cancelled still bounds its cleanup.
 #[test]
 fn an_ignored_timeout_bounds_the_cleanup_too() {
     testing::run(async || {
@@ -89,7 +89,7 @@ fn an_ignored_timeout_bounds_the_cleanup_too() {
     });
 }
 
-/// C8: a shield says that the cleanup must finish.
+/// C8: a shield lets the cleanup finish.
 #[test]
 fn a_shield_lets_the_cleanup_finish() {
     testing::run(async || {
@@ -106,7 +106,7 @@ fn a_shield_lets_the_cleanup_finish() {
     });
 }
 
-/// C8: at the edge of a group they end: its tear-down is bounded by the members' own timeouts.
+/// C8: they do not bound the tear-down of a group, which the members' own timeouts bound.
 #[test]
 fn the_tear_down_of_a_group_is_bounded_by_its_members_own_timeouts() {
     testing::run(async || {
@@ -127,8 +127,8 @@ fn the_tear_down_of_a_group_is_bounded_by_its_members_own_timeouts() {
     });
 }
 
-/// C10: a task that does not end within the grace is aborted, and the report says who, where it
-/// was parked, and on what.
+/// C10: a task that does not end within the grace is aborted. The report names it, the location
+/// where it was parked, and the operation.
 #[test]
 fn cancel_within_aborts_and_reports_who_does_not_end() {
     let (builder, aborted) = noting_aborts();
@@ -148,13 +148,13 @@ fn cancel_within_aborts_and_reports_who_does_not_end() {
         assert!(matches!(task.join().await.unwrap(), Err(TaskError::Aborted)));
     });
     assert_eq!(names(&aborted), ["stubborn"]);
-    let told = &aborted.borrow()[0];
-    assert_eq!(told.parked[0].kind, "SLEEP");
-    assert!(told.site().unwrap().file().ends_with("grace.rs"));
-    assert!(told.cancelled);
+    let report = &aborted.borrow()[0];
+    assert_eq!(report.parked[0].kind, "SLEEP");
+    assert!(report.site().unwrap().file().ends_with("grace.rs"));
+    assert!(report.cancelled);
 }
 
-/// C10: who ends in time is not aborted, and nobody hears of it.
+/// C10: a task that ends in time is neither aborted nor reported.
 #[test]
 fn cancel_within_lets_the_cleanup_end_in_time() {
     let (builder, aborted) = noting_aborts();
@@ -169,14 +169,14 @@ fn cancel_within_lets_the_cleanup_end_in_time() {
         task.cancel_within(secs(3)).await.unwrap();
         assert_eq!(kernel::now() - started, secs(2));
         assert_eq!(task.join().await.unwrap().unwrap(), "clean");
-        // On an ended task it is nothing, whatever the grace.
+        // On an ended task it does nothing, whatever the grace.
         task.cancel_within(Duration::ZERO).await.unwrap();
         sleep(secs(10)).await.unwrap();
     });
     assert_eq!(names(&aborted), [""; 0]);
 }
 
-/// C10: without any grace it is a cancel that is given no time at all.
+/// C10: with a grace of zero the task is aborted without any time for cleanup.
 #[test]
 fn a_grace_of_nothing_aborts_at_once() {
     let (builder, aborted) = noting_aborts();
@@ -194,7 +194,7 @@ fn a_grace_of_nothing_aborts_at_once() {
     assert_eq!(names(&aborted), ["foreign"]);
 }
 
-/// C10, T3: a timeout outside abandons the wait, and the abort with it; the request stands.
+/// C10, T3: a timeout outside abandons the wait, and the abort with it. The request stays.
 #[test]
 fn a_timeout_round_cancel_within_abandons_the_abort() {
     let (builder, aborted) = noting_aborts();
@@ -211,7 +211,7 @@ fn a_timeout_round_cancel_within_abandons_the_abort() {
     assert_eq!(names(&aborted), [""; 0]);
 }
 
-/// C10: the shutdown's grace ends in an abort of all that is left, each of them named.
+/// C10: the shutdown's grace ends in an abort of all tasks that are left, each named in a report.
 #[test]
 fn the_shutdown_grace_aborts_all_that_is_left() {
     let (builder, aborted) = noting_aborts();
@@ -238,12 +238,12 @@ fn the_shutdown_grace_aborts_all_that_is_left() {
     assert_eq!(value, "main's own");
     assert!(cleaned.get(), "it had ended in time");
     assert_eq!(dropped.get(), Some(thread::current().id()));
-    let mut told = names(&aborted);
-    told.sort_unstable();
-    assert_eq!(told, ["foreign", "stubborn"]);
+    let mut names_aborted = names(&aborted);
+    names_aborted.sort_unstable();
+    assert_eq!(names_aborted, ["foreign", "stubborn"]);
 }
 
-/// C10, C7: the grace goes over a shield, too.
+/// C10, C7: the grace overrides a shield, too.
 #[test]
 fn the_shutdown_grace_holds_against_a_shield() {
     let (builder, aborted) = noting_aborts();
@@ -273,7 +273,7 @@ fn without_a_grace_the_shutdown_waits() {
     assert_eq!(names(&aborted), [""; 0]);
 }
 
-/// C11: another thread asks; the future is polled and dropped on its kernel's thread.
+/// C11: another thread requests a cancel. The future is polled and dropped on its kernel's thread.
 #[test]
 fn another_thread_may_ask_for_a_cancel() {
     testing::run(async || {
@@ -296,7 +296,7 @@ fn another_thread_may_ask_for_a_cancel() {
     });
 }
 
-/// C2, C11: main can be asked for, too.
+/// C2, C11: main can be the target, too.
 #[test]
 fn main_can_be_cancelled_by_its_name() {
     testing::run(async || {
@@ -331,7 +331,7 @@ fn a_request_between_two_runs_is_delivered_in_the_next_one() {
     kernel.shutdown();
 }
 
-/// C11: a request for a task that has ended is nothing; the next tenant of its place lives on.
+/// C11: a request for an ended task does nothing. The next occupant of its slot is not affected.
 #[test]
 fn a_late_request_from_another_thread_hits_nobody() {
     testing::run(async || {
@@ -343,7 +343,7 @@ fn a_late_request_from_another_thread_hits_nobody() {
         testing::settle().await.unwrap();
         let handle = kernel::handle();
         thread::spawn(move || handle.request_cancel(id)).join().unwrap().unwrap();
-        next.join().await.unwrap().expect("nobody cancelled it");
+        next.join().await.unwrap().expect("no task cancelled it");
     });
 }
 
@@ -355,7 +355,7 @@ fn a_request_to_a_kernel_that_is_gone_is_refused() {
     assert_eq!(refused, Err(kernel::KernelGone));
 }
 
-/// C10: when the grace is over, those are reported that are aborted for it, and nobody else.
+/// C10: when the grace is over, only the tasks that are aborted for it are reported.
 #[test]
 fn who_ended_with_another_when_the_grace_was_over_is_not_reported() {
     struct Aborts(Task<(), TaskCancelled>);

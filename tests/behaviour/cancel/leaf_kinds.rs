@@ -1,7 +1,7 @@
 //! Every kind of leaf of the kernel, cancelled and dropped before its first poll, while it is
 //! parked, and after it was woken but not polled (C1 to C4).
 //!
-//! Whatever is left behind (a timer, a record, a job) fails the run at its end.
+//! Anything left behind (a timer, a record, a job) fails the run at its end.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -19,15 +19,15 @@ use crate::support::time::secs;
 
 type Leaf = Pin<Box<dyn Future<Output = Result<(), TaskCancelled>>>>;
 
-/// What completes a parked leaf, so that it is woken, without polling it.
+/// Completes a parked leaf, so that it is woken, without polling it.
 enum Wake {
     By(Box<dyn FnOnce()>),
-    /// When this one ends, that one has been woken, if this one was polled before it.
+    /// When this task ends, the leaf has been woken, if this task was polled before it.
     With(Leaf),
 }
 
 impl Wake {
-    /// Lets go of what would otherwise never end.
+    /// Releases a job that would never end otherwise.
     fn clean_up(self) {
         match self {
             Wake::By(wake) => wake(),
@@ -80,14 +80,14 @@ impl Rig {
     }
 }
 
-/// Tells when the thread that holds it is through with everything else.
+/// Sends a message when its thread has finished everything else.
 struct Bye(#[allow(dead_code)] mpsc::Sender<()>);
 
 thread_local! {
     static BYE: RefCell<Option<Bye>> = const { RefCell::new(None) };
 }
 
-/// A job that waits until it is let go; the wake returns when the thread has posted its result.
+/// A job that waits until it is released. The wake returns when the thread has posted its result.
 fn job() -> Rig {
     let (go, gate) = mpsc::channel::<()>();
     let (bye, through) = mpsc::channel();
@@ -97,7 +97,7 @@ fn job() -> Rig {
     });
     Rig::by(job, move || {
         drop(go);
-        // An error, as nothing is ever sent: the other end is gone with the thread.
+        // An error, because nothing is ever sent: the other end is dropped with the thread.
         assert!(through.recv().is_err());
     })
 }
@@ -152,7 +152,7 @@ const KINDS: [Kind; 12] = [
     Kind { name: "cancellable", polls: 1, make: foreign },
 ];
 
-/// Whether the leaf gave its value, and whether the next one does.
+/// Whether the leaf gave its value, and whether the next leaf does.
 type Seen = (bool, bool);
 const CANCELLED: Seen = (false, true);
 const COMPLETED: Seen = (true, false);
@@ -164,14 +164,14 @@ fn spawned(leaf: Leaf) -> Task<Seen, TaskCancelled> {
     })
 }
 
-/// Lets everybody else be polled so often.
+/// Lets all other tasks be polled so often.
 async fn let_run(polls: usize) {
     for _ in 0..polls {
         yield_now().await.unwrap();
     }
 }
 
-/// A task in `leaf` that has been woken and not been polled since.
+/// A task in `leaf` that was woken and not polled since.
 async fn spawned_and_woken(kind: &Kind) -> Task<Seen, TaskCancelled> {
     let Rig { leaf, wake } = (kind.make)();
     match wake {
@@ -190,7 +190,7 @@ async fn spawned_and_woken(kind: &Kind) -> Task<Seen, TaskCancelled> {
     }
 }
 
-/// Nobody but main is left, and main is parked nowhere.
+/// Only main is left, and main is not parked.
 fn assert_nothing_left(kind: &Kind) {
     let left: Vec<String> = kernel::tasks().iter().map(ToString::to_string).collect();
     assert_eq!(left.len(), 1, "{}: {left:?}", kind.name);
@@ -215,7 +215,7 @@ fn a_leaf_cancelled_before_its_first_poll_gives_the_error() {
 /// C2: cancelled while it is parked, it gives the error; the next leaf works (C4).
 #[test]
 fn a_leaf_cancelled_while_it_is_parked_gives_the_error() {
-    // A yield is never parked: it is ready from the start.
+    // A yield never parks, because it is ready from the start.
     for kind in KINDS.iter().filter(|kind| kind.name != "yield_now") {
         testing::run(async || {
             let Rig { leaf, wake } = (kind.make)();
@@ -249,8 +249,8 @@ fn expected_state(kind: &Kind) -> &'static str {
     if kind.name == "on_thread" { "THREAD_WAIT" } else { "READY" }
 }
 
-/// C3: dropped by the task that polls it, in each of the three states, it leaves nothing behind,
-/// and that task goes on undisturbed.
+/// C3: a leaf that the polling task drops, in each of the three states, leaves nothing behind, and
+/// that task continues undisturbed.
 #[test]
 fn a_dropped_leaf_leaves_nothing_behind() {
     for (kind, state) in KINDS.iter().flat_map(|kind| (0..3).map(move |state| (kind, state))) {
@@ -278,7 +278,7 @@ fn a_dropped_leaf_leaves_nothing_behind() {
     }
 }
 
-/// C10: aborted with its task, in each of the three states, it leaves nothing behind either.
+/// C10: so does a leaf whose task is aborted in each of the three states.
 #[test]
 fn a_leaf_of_an_aborted_task_leaves_nothing_behind() {
     for kind in &KINDS {
@@ -303,7 +303,7 @@ fn a_leaf_of_an_aborted_task_leaves_nothing_behind() {
     }
 }
 
-/// C3: a join that was woken and then dropped has taken nothing: the outcome is still there.
+/// C3: a join that was woken and then dropped has not taken the outcome.
 #[test]
 fn a_join_dropped_after_it_was_woken_leaves_the_outcome() {
     testing::run(async || {
@@ -319,7 +319,7 @@ fn a_join_dropped_after_it_was_woken_leaves_the_outcome() {
     });
 }
 
-/// C3: an ending told to a `next_done` that was then dropped is told to the next one.
+/// C3: an ending that a dropped `next_done` was handed goes to the next call.
 #[test]
 fn an_ending_told_to_a_dropped_next_done_is_told_again() {
     testing::run(async || {
@@ -329,13 +329,13 @@ fn an_ending_told_to_a_dropped_next_done_is_told_again() {
         assert!(futures::poll!(asking.as_mut()).is_pending());
         member.abort();
         drop(asking);
-        let told = group.next_done().await.unwrap().unwrap();
-        assert_eq!(told.id, member.id());
+        let done = group.next_done().await.unwrap().unwrap();
+        assert_eq!(done.id, member.id());
         group.join().await.unwrap();
     });
 }
 
-/// C4: a tick that was cancelled is not lost: the next call waits for the same one.
+/// C4: a cancelled tick is not lost: the next call waits for the same tick.
 #[test]
 fn a_cancelled_tick_is_not_lost() {
     testing::run(async || {

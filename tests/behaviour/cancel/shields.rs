@@ -1,4 +1,4 @@
-//! Shields hold back what comes from outside, all of it, and nothing else (C7).
+//! A shield holds back every cancellation from outside, and nothing else (C7).
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -14,7 +14,7 @@ use crate::support::time::secs;
 
 type Slept = Result<(), TaskCancelled>;
 
-/// Cancels a task after `seconds`, and gives what it returned, and when, in seconds.
+/// Cancels a task after `seconds`. Gives its result, and the time of its end in seconds.
 async fn cancelled_after<T: 'static>(
     seconds: u64,
     body: impl Future<Output = T> + 'static,
@@ -27,7 +27,8 @@ async fn cancelled_after<T: 'static>(
     (value, (kernel::now() - started).as_secs())
 }
 
-/// C7: inside nothing is delivered; the first leaf that would park after it gets the error, once.
+/// C7: inside nothing is delivered. The first leaf that would park after the shield gets the error,
+/// once.
 #[test]
 fn a_cancel_is_held_back_until_the_first_await_after_the_shield() {
     testing::run(async || {
@@ -59,7 +60,7 @@ fn a_cancel_that_is_pending_already_is_held_back_too() {
     });
 }
 
-/// C7: shields nest; leaving an inner one changes nothing.
+/// C7: shields nest. Leaving an inner one delivers nothing.
 #[test]
 fn only_leaving_the_outermost_shield_lets_it_through() {
     testing::run(async || {
@@ -77,7 +78,7 @@ fn only_leaving_the_outermost_shield_lets_it_through() {
     });
 }
 
-/// C7: a timeout outside is held back like a cancel; then it is that call's timeout.
+/// C7: a timeout outside is held back like a cancel. After the shield it ends its own call.
 #[test]
 fn a_timeout_outside_is_held_back() {
     testing::run(async || {
@@ -92,7 +93,7 @@ fn a_timeout_outside_is_held_back() {
     });
 }
 
-/// C7: a timeout begun inside works, and is that call's own.
+/// C7: a timeout that begins inside works, and its error is that of its own call.
 #[test]
 fn a_timeout_inside_works() {
     testing::run(async || {
@@ -103,7 +104,7 @@ fn a_timeout_inside_works() {
     });
 }
 
-/// C7: a timeout that runs out inside never takes the place of a cancel that is held back.
+/// C7: a timeout that expires inside never replaces a cancel that is held back.
 #[test]
 fn a_timeout_inside_does_not_overwrite_a_held_back_cancel() {
     testing::run(async || {
@@ -147,7 +148,7 @@ fn of_several_held_back_the_outermost_comes_first() {
     });
 }
 
-/// C7: a bounded shield counts from its entry, not from the cancel; its body goes on.
+/// C7: a bounded shield counts from its entry, not from the cancel. Its body continues.
 #[test]
 fn a_bounded_shield_ends_counted_from_its_entry() {
     testing::run(async || {
@@ -164,7 +165,7 @@ fn a_bounded_shield_ends_counted_from_its_entry() {
     });
 }
 
-/// C7: once its time is up it holds nothing back; before, it is a shield like any other.
+/// C7: once its time is up it holds nothing back. Before, it is a shield like any other.
 #[test]
 fn a_bounded_shield_that_ran_out_lets_a_later_cancel_through() {
     testing::run(async || {
@@ -184,7 +185,7 @@ fn the_end_of_a_bounded_shield_reaches_all_leaves_parked_in_it() {
     testing::run(async || {
         let body = async {
             let arm = async || {
-                // Parked anew after the cancel, and before the shield ends.
+                // Parked again after the cancel, and before the shield ends.
                 let before = sleep(secs(2)).await.is_ok();
                 [before, sleep(secs(100)).await.is_err()]
             };
@@ -194,7 +195,7 @@ fn the_end_of_a_bounded_shield_reaches_all_leaves_parked_in_it() {
     });
 }
 
-/// C7: without a limit, or inside another shield, the end of a bounded one lets nothing through.
+/// C7: without a limit, or inside another shield, the end of a bounded shield delivers nothing.
 #[test]
 fn a_bounded_shield_inside_another_one_ends_alone() {
     testing::run(async || {
@@ -209,7 +210,7 @@ fn a_bounded_shield_inside_another_one_ends_alone() {
     });
 }
 
-/// C7: an endless shield inside a bounded one holds on when that one ends.
+/// C7: an endless shield inside a bounded one still holds when the bounded one ends.
 #[test]
 fn a_shield_inside_a_bounded_one_outlives_it() {
     testing::run(async || {
@@ -238,21 +239,22 @@ fn children_do_not_inherit_a_shield() {
     });
 }
 
-/// C7: a shield covers its own body alone, not the arms beside it.
+/// C7: a shield covers only its own body, not the arms beside it.
 #[test]
 fn a_shield_covers_one_arm_of_a_join() {
     testing::run(async || {
         let body = async {
             let shielded = shield(sleep(secs(5)));
             let (shielded, beside) = futures::join!(shielded, sleep(secs(100)));
-            // It was delivered to the other arm: nothing is left.
+            // The cancel was delivered to the other arm, so nothing is pending.
             [shielded.is_ok(), beside.is_err(), sleep(secs(1)).await.is_ok()]
         };
         assert_eq!(cancelled_after(1, body).await, ([true; 3], 6));
     });
 }
 
-/// C7: a leaf parked inside a shield when the cancel came, then awaited outside, gets it once.
+/// C7: a leaf that was parked inside a shield when the cancel came, and is then awaited outside,
+/// gets it once.
 #[test]
 fn a_leaf_carried_out_of_a_shield_gets_the_error_once() {
     testing::run(async || {
@@ -285,7 +287,8 @@ fn a_leaf_carried_into_a_shield_is_held_back() {
     });
 }
 
-/// C7: the check sees what is held back, takes nothing away, and sees nothing after the delivery.
+/// C7: the check shows what is held back and leaves it pending. After the delivery it shows
+/// nothing.
 #[test]
 fn the_check_sees_a_pending_cancel_and_leaves_it() {
     testing::run(async || {
@@ -305,7 +308,7 @@ fn the_check_sees_a_pending_cancel_and_leaves_it() {
     });
 }
 
-/// C7: it sees a timeout that is held back, as long as one is inside it.
+/// C7: it shows a timeout that is held back, while the task is inside that timeout.
 #[test]
 fn the_check_sees_a_timeout_that_is_held_back() {
     testing::run(async || {
@@ -319,7 +322,7 @@ fn the_check_sees_a_timeout_that_is_held_back() {
     });
 }
 
-/// C7: a panic inside takes the shield down with it.
+/// C7: a panic inside ends the shield.
 #[test]
 fn a_panic_leaves_the_shield() {
     testing::run(async || {

@@ -1,4 +1,4 @@
-//! `unless_cancelled` tells a cancellation of the caller from a real error.
+//! `unless_cancelled` separates a cancellation of the caller from a real error.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -42,7 +42,7 @@ where
     Err(broken())
 }
 
-/// Tries again and again; a bound ends it well should it miss its cancellation.
+/// Retries again and again. A bound ends it with `Ok` if it misses its cancellation.
 async fn retry<E>(attempts: Rc<Cell<u32>>) -> Result<(), E>
 where
     E: From<TaskCancelled> + From<io::Error> + 'static,
@@ -56,7 +56,7 @@ where
     Ok(())
 }
 
-/// Cancels a loop whose attempt is parked, after three that have failed.
+/// Cancels a loop while its attempt is parked, after three failed attempts.
 async fn cancels_a_loop<E>()
 where
     E: From<TaskCancelled> + From<io::Error> + fmt::Debug + 'static,
@@ -71,7 +71,7 @@ where
     assert_eq!(attempts.get(), 3);
 }
 
-/// C19: a loop over fallible work tries again after a real error, and a cancel ends it at once.
+/// C19: a loop over fallible work retries after a real error, and a cancel ends it at once.
 #[test]
 fn a_retry_loop_ends_with_a_cancel_whatever_its_error_type() {
     testing::run(async || {
@@ -83,7 +83,7 @@ fn a_retry_loop_ends_with_a_cancel_whatever_its_error_type() {
     });
 }
 
-/// C19, T3: an enclosing timeout ends the loop, and is this timeout's own.
+/// C19, T3: an enclosing timeout ends the loop, and returns its own error.
 #[test]
 fn a_timeout_ends_a_retry_loop() {
     testing::run(async || {
@@ -101,7 +101,7 @@ fn a_timeout_ends_a_retry_loop() {
     });
 }
 
-/// C19: values and real errors pass through as they are, before anything was cancelled.
+/// C19: values and real errors pass through unchanged before a cancellation.
 #[test]
 fn what_is_no_cancellation_passes_through() {
     testing::run(async || {
@@ -110,14 +110,14 @@ fn what_is_no_cancellation_passes_through() {
         assert!(matches!(mine, Err(Mine::Broken)));
         let boxed = unless_cancelled(Err::<(), Box<dyn Error>>("broken".into())).unwrap();
         assert_eq!(boxed.unwrap_err().to_string(), "broken");
-        // A timeout of the attempt alone is a reason to try again.
+        // A timeout of the attempt alone is a reason to retry.
         let slow = timeout_after(secs(1), sleep(secs(9))).await;
         let slow: Result<Result<_, TaskTimeout>> = unless_cancelled(slow);
         assert!(slow.unwrap().is_err());
     });
 }
 
-/// C19: the cancellation comes out with its reason, also from within the error.
+/// C19: the cancellation is returned with its reason, also from within the error.
 #[test]
 fn the_cancellation_comes_out_with_its_reason() {
     testing::run(async || {
@@ -130,7 +130,7 @@ fn the_cancellation_comes_out_with_its_reason() {
             Ok::<_, TaskCancelled>(())
         };
         timeout_after(secs(1), held).await.unwrap().unwrap();
-        // That timeout was left: it counts no longer.
+        // That timeout has been left, so it does not count any more.
         assert!(unless_cancelled(Err::<(), _>(Mine::Broken)).is_ok());
     });
 }
@@ -147,7 +147,7 @@ fn the_cancellation_of_another_task_is_a_real_error() {
     });
 }
 
-/// C19: a cancellation that is asked for and not yet delivered makes no cancellation of an error.
+/// C19: an error does not count as a cancellation that is requested and not yet delivered.
 #[test]
 fn a_real_error_before_the_delivery_is_a_real_error() {
     testing::run(async || {
@@ -170,8 +170,8 @@ fn a_real_error_before_the_delivery_is_a_real_error() {
     });
 }
 
-/// C19, T2: in the cleanup, an error that can be looked into is told from the cancellation; one
-/// that cannot counts as it, except in a shield.
+/// C19, T2: in the cleanup an error that can be looked into is distinguished from the cancellation.
+/// One that cannot counts as the cancellation, except in a shield.
 #[test]
 fn an_error_in_the_cleanup_is_looked_into() {
     testing::run(async || {

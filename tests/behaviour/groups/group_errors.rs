@@ -1,4 +1,4 @@
-//! The errors that programs bring serve as the error of tasks, timeouts and groups (G3, C6, T2).
+//! Error types of programs serve as the errors of tasks, timeouts and groups (G3, C6, T2).
 
 use std::cell::{Cell, RefCell};
 use std::error::Error;
@@ -15,7 +15,7 @@ use kernel::{
 
 use crate::support::time::secs;
 
-/// An error of the program's own.
+/// An error type of the program.
 #[derive(Debug, thiserror::Error)]
 enum Own {
     #[error("cancelled")]
@@ -26,11 +26,11 @@ enum Own {
     Broken(String),
 }
 
-/// What the tests below ask of an error type.
+/// What the tests below need from an error type.
 trait Usable: From<TaskCancelled> + From<TaskTimeout> + fmt::Debug + 'static {
     fn broken(text: &str) -> Self;
     fn text(&self) -> String;
-    /// The cancellation that it passes on.
+    /// The cancellation that the error passes on.
     fn cancelled(&self) -> Option<TaskCancelled>;
 }
 
@@ -142,11 +142,11 @@ async fn timeouts<E: Usable>() {
     assert_eq!(timeout_after(secs(9), wins::<E>(1)).await.unwrap().unwrap(), 1);
     assert_eq!(ignore_after(secs(1), wins::<E>(9)).await.unwrap(), None);
     assert_eq!(ignore_after(secs(9), wins::<E>(1)).await.unwrap(), Some(1));
-    // Both errors of a call pass by `?`, and an inner timeout is an ordinary error outside.
+    // `?` passes both errors of a call on, and an inner timeout is an ordinary error outside.
     let question_marks = async || Ok::<u64, E>(timeout_after(secs(1), wins::<E>(9)).await??);
     let outer = timeout_after(secs(9), question_marks()).await.unwrap();
     assert!(outer.unwrap_err().text().contains("timed out"));
-    // An outer one passes an inner call as its body's error.
+    // An outer timeout passes an inner call as the error of its body.
     let inner = async || match timeout_after(secs(9), wins::<E>(9)).await {
         Ok(Err(error)) if error.cancelled().is_some() => Err(error),
         other => panic!("not the outer one's: {other:?}"),
@@ -239,29 +239,29 @@ fn a_boxed_error_serves_as_an_error() {
     serves::<Box<dyn Error>>();
 }
 
-/// G2, G3, T2, C6: and the one that may travel.
+/// G2, G3, T2, C6: so does a boxed error that is `Send` and `Sync`.
 #[test]
 fn a_boxed_error_that_is_send_serves_as_an_error() {
     serves::<Box<dyn Error + Send + Sync>>();
 }
 
-/// G2, G3, T2, C6: and `io::Error`.
+/// G2, G3, T2, C6: so does `io::Error`.
 #[test]
 fn an_io_error_serves_as_an_error() {
     serves::<io::Error>();
 }
 
-/// G2, G3, T2, C6: and an error of the program's own.
+/// G2, G3, T2, C6: so does an error type of the program.
 #[test]
 fn an_error_of_ones_own_serves_as_an_error() {
     serves::<Own>();
 }
 
-/// G3: a task's error passes into `anyhow`, its panic and its source included.
+/// G3: a task's error converts into `anyhow::Error`, its panic and its source included.
 #[test]
 fn what_a_join_gives_passes_into_anyhow() {
     testing::run(async || {
-        let asked = async {
+        let attempt = async {
             let task = spawn::<_, Result<(), Own>>(async {
                 sleep(secs(1)).await?;
                 panic!("of the task")
@@ -269,13 +269,13 @@ fn what_a_join_gives_passes_into_anyhow() {
             task.join().await??;
             Ok::<(), anyhow::Error>(())
         };
-        assert_eq!(asked.await.unwrap_err().to_string(), "the task panicked: of the task");
-        let asked = async {
+        assert_eq!(attempt.await.unwrap_err().to_string(), "the task panicked: of the task");
+        let attempt = async {
             let task: Task<u64, Own> = spawn(breaks(1, "broken"));
             task.join().await??;
             Ok::<(), anyhow::Error>(())
         };
-        let error = asked.await.unwrap_err();
+        let error = attempt.await.unwrap_err();
         let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
         assert_eq!(chain, ["the task failed", "broken"]);
     });
@@ -285,7 +285,7 @@ fn what_a_join_gives_passes_into_anyhow() {
 #[test]
 fn what_a_group_gives_passes_into_anyhow() {
     testing::run(async || {
-        let asked = async {
+        let attempt = async {
             TaskGroup::<Own>::scope_all(async |g| {
                 g.spawn(breaks(1, "broken"));
                 Ok(())
@@ -293,14 +293,14 @@ fn what_a_group_gives_passes_into_anyhow() {
             .await?;
             Ok::<(), anyhow::Error>(())
         };
-        let error = asked.await.unwrap_err();
+        let error = attempt.await.unwrap_err();
         let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
         assert_eq!(chain, ["one member of a group failed", "broken"]);
     });
 }
 
-/// G3, T2: an error that can be looked into and holds no cancellation is a real one, also after a
-/// cancel; the boxed ones can be.
+/// G3, T2: an error that can be looked into and holds no cancellation is a real error, also after a
+/// cancel. Boxed errors can be looked into.
 #[test]
 fn a_failed_cleanup_is_told_from_an_echo_in_boxed_errors() {
     async fn fails<E: Usable>() -> Result<(), E> {
@@ -330,7 +330,7 @@ fn a_failed_cleanup_is_told_from_an_echo_in_boxed_errors() {
     });
 }
 
-/// An error that joins its own task when it is shown, and counts how often one is dropped.
+/// An error that joins its own task when it is shown, and counts how many of them are dropped.
 struct Sly {
     task: Rc<RefCell<Option<Task<(), Sly>>>>,
     drops: Rc<Cell<u32>>,

@@ -1,4 +1,4 @@
-//! How a group is left, on every path, and what a failing member does to the others (G1, G2).
+//! The end of a group on every path, and the effect of a failing member on the others (G1, G2).
 
 use std::cell::RefCell;
 use std::io;
@@ -62,7 +62,7 @@ fn assert_nobody_else() {
 
 const TOGETHER: [&str; 4] = ["young asked", "old asked", "young clean", "old clean"];
 
-/// G1: left well, a scope has waited for all members, and gives the value of its body.
+/// G1: a scope whose body returns `Ok` waits for all members, and gives the value of the body.
 #[test]
 fn a_scope_waits_for_its_members_and_gives_the_value_of_its_body() {
     testing::run(async || {
@@ -127,13 +127,13 @@ fn an_error_of_the_body_cancels_the_members_together_and_awaits_their_cleanup() 
         .await;
         assert_eq!(ended.unwrap_err().to_string(), "the body");
         assert_eq!(log.take(), TOGETHER);
-        // Together: one cleanup long, not two.
+        // Together, so it takes the time of one cleanup, not of two.
         assert_eq!(kernel::now() - started, secs(11));
         assert_nobody_else();
     });
 }
 
-/// G1: a panic of the body is no way round the cleanup.
+/// G1: a panic of the body does not skip the cleanup of the members.
 #[test]
 fn a_panic_of_the_body_cancels_the_members_and_awaits_them_first() {
     testing::run(async || {
@@ -158,7 +158,7 @@ fn a_panic_of_the_body_cancels_the_members_and_awaits_them_first() {
     });
 }
 
-/// G1: a cancelled owner takes its members along, whether it is parked in the body or at the end.
+/// G1: a cancelled owner cancels its members, whether it is parked in the body or at the end.
 #[test]
 fn a_cancelled_owner_takes_its_members_along() {
     testing::run(async || {
@@ -196,7 +196,7 @@ fn a_timeout_round_a_group_cancels_its_members() {
     });
 }
 
-/// G1: a second cancellation in the middle of the tear-down leaves nobody behind.
+/// G1: a second cancellation during the tear-down leaves no member behind.
 #[test]
 fn a_second_cancel_during_the_tear_down_leaves_nobody_behind() {
     testing::run(async || {
@@ -217,7 +217,7 @@ fn a_second_cancel_during_the_tear_down_leaves_nobody_behind() {
     });
 }
 
-/// G1, C4: a timeout first and a cancel on top of it: the tear-down goes on, nothing is lost.
+/// G1, C4: a timeout first and then a cancel: the tear-down continues, and neither is lost.
 #[test]
 fn a_cancel_on_top_of_a_timeout_does_not_interrupt_the_tear_down() {
     testing::run(async || {
@@ -231,7 +231,7 @@ fn a_cancel_on_top_of_a_timeout_does_not_interrupt_the_tear_down() {
             });
             let timed_out = timeout_after(secs(1), group).await.is_err();
             theirs.push(format!("timed out: {timed_out}"));
-            // The cancel that came during the tear-down is still to be delivered.
+            // The cancel that came during the tear-down is still pending.
             sleep(secs(100)).await
         });
         testing::advance(secs(5)).await.unwrap();
@@ -272,7 +272,7 @@ fn a_shielded_group_runs_to_its_end() {
     });
 }
 
-/// G1: `join` of a group of its own waits for all, and does nothing a second time.
+/// G1: `join` of a `new()` group waits for all, and a second `join` does nothing.
 #[test]
 fn joining_a_group_of_its_own_leaves_nobody() {
     testing::run(async || {
@@ -298,7 +298,7 @@ fn joining_a_group_of_its_own_leaves_nobody() {
     });
 }
 
-/// G1: a cancel of whoever is parked in `join` cancels the members and awaits them.
+/// G1: a cancel of the task that is parked in `join` cancels the members and awaits them.
 #[test]
 fn a_cancelled_join_of_a_group_cancels_its_members() {
     testing::run(async || {
@@ -321,7 +321,7 @@ fn a_cancelled_join_of_a_group_cancels_its_members() {
     });
 }
 
-/// G2: the first failure cancels the siblings and the body, and the body is told why.
+/// G2: the first failure cancels the siblings and the body, and the body gets the reason.
 #[test]
 fn the_first_failure_cancels_the_siblings_and_the_body() {
     testing::run(async || {

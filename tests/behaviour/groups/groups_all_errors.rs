@@ -1,4 +1,4 @@
-//! No error of a group is silent: which is returned, in which order the others are (G3).
+//! No error of a group is silent: which one is returned, and the order of the others (G3).
 
 use std::cell::RefCell;
 use std::io;
@@ -38,7 +38,7 @@ async fn panics_when(event: Rc<Event>, text: &'static str) -> io::Result<()> {
     panic!("{text}")
 }
 
-/// Parked until cancelled; then its cleanup fails after `time`.
+/// Parked until it is cancelled. Then its cleanup fails after `time`.
 async fn bad_cleanup(time: Duration, text: &'static str) -> io::Result<()> {
     if sleep(Duration::MAX).await.is_err() {
         sleep(time).await?;
@@ -64,7 +64,7 @@ fn two_members_that_fail_in_one_tick_are_both_kept_in_order() {
     });
 }
 
-/// G3: the failed cleanup of a cancelled member is an error of the group, a mere echo is not.
+/// G3: the failed cleanup of a cancelled member is an error of the group. A mere echo is not.
 #[test]
 fn the_failed_cleanup_of_a_cancelled_member_is_kept() {
     testing::run(async || {
@@ -83,7 +83,7 @@ fn the_failed_cleanup_of_a_cancelled_member_is_kept() {
     });
 }
 
-/// G3: the body's own error stands where it came; its echo of a member's failure nowhere.
+/// G3: the body's own error is listed in order. Its echo of a member's failure is not listed.
 #[test]
 fn an_error_of_the_body_stands_in_its_place() {
     testing::run(async || {
@@ -100,8 +100,8 @@ fn an_error_of_the_body_stands_in_its_place() {
         let event = Rc::new(event);
         let after = TaskGroup::<io::Error>::scope_all(async |g| {
             g.spawn(fails_when(event.clone(), "a member"));
-            let told = sleep(Duration::MAX).await;
-            assert!(told.is_err());
+            let delivered = sleep(Duration::MAX).await;
+            assert!(delivered.is_err());
             Err::<(), _>(oops("the body's cleanup"))
         })
         .await;
@@ -118,8 +118,8 @@ fn an_error_of_the_body_stands_in_its_place() {
 
 type Ended = Result<(), GroupError<io::Error>>;
 
-/// An owner of a group with one member that fails when told; the owner is parked in the body if
-/// `in_body`, else at the end. Afterwards it says whether its own cancel is still to come.
+/// An owner of a group with one member that fails on request. The owner is parked in the body if
+/// `in_body`, otherwise at the end. It returns whether its own cancel is still pending afterwards.
 fn owner(event: &Rc<Event>, in_body: bool) -> Task<(Ended, bool), TaskCancelled> {
     let event = event.clone();
     spawn(async move {
@@ -153,8 +153,8 @@ fn a_member_that_fails_after_its_owner_was_cancelled_is_kept_second() {
     });
 }
 
-/// G3, C3: the member fails first and the owner is cancelled second, in one tick: the cancel is
-/// not lost, whether the group's end returned it or the next leaf does.
+/// G3, C3: the member fails first and the owner is cancelled second, in one tick: the cancel is not
+/// lost, whether the end of the group returned it or the next leaf does.
 #[test]
 fn a_member_that_fails_before_its_owner_is_cancelled_is_kept_first() {
     testing::run(async || {
@@ -165,8 +165,8 @@ fn a_member_that_fails_before_its_owner_is_cancelled_is_kept_first() {
             event.set();
             owner.request_cancel();
             let (ended, still_pending) = owner.join().await.unwrap().unwrap();
-            // Parked in the body, it was told of its own cancel; at the group's end the failure was
-            // what it waited for, and the cancel is still to come.
+            // Parked in the body, it got its own cancel. Parked at the end of the group, it waited
+            // for the failure, and the cancel is still pending.
             let (texts, in_order) = (texts(&ended.unwrap_err()), ["a member", "cancelled"]);
             assert_eq!(texts, in_order[..texts.len()]);
             assert_eq!((texts.len(), still_pending), if in_body { (2, false) } else { (1, true) });
@@ -198,7 +198,7 @@ fn what_a_scope_does_not_return_it_reports() {
     assert_eq!((has("two"), has("three"), has("the body")), (1, 1, 1), "{reports:?}");
 }
 
-/// G3: `join` of a group of its own likewise, and `join_all` has them all.
+/// G3: so in `join` of a `new()` group, and `join_all` returns them all.
 #[test]
 fn what_a_join_does_not_return_it_reports() {
     let fails = |n: u64, text| async move {
@@ -225,7 +225,7 @@ fn what_a_join_does_not_return_it_reports() {
     assert_eq!(reports, [] as [String; 0]);
 }
 
-/// G3, K6: the failure that the group returned is not reported as well, handle or not.
+/// G3, K6: the failure that the group returned is not reported as well, with or without a handle.
 #[test]
 fn what_a_group_returned_is_not_reported_too() {
     let (kept, reports) = reports::failures(async || {
@@ -238,14 +238,15 @@ fn what_a_group_returned_is_not_reported_too() {
         })
         .await;
         assert_eq!(ended.unwrap_err().to_string(), "one");
-        let told = kept.unwrap().join().await.unwrap().unwrap_err();
-        matches!(told, TaskError::Taken)
+        let error = kept.unwrap().join().await.unwrap().unwrap_err();
+        matches!(error, TaskError::Taken)
     });
     assert!(kept, "the group has taken it, so a handle cannot");
     assert_eq!(reports, [] as [String; 0]);
 }
 
-/// G3: a panic goes on in the owner when everybody has ended; what else went wrong is reported.
+/// G3: a panic is re-raised in the owner when all members have ended. The other errors are
+/// reported.
 #[test]
 fn a_panic_goes_on_in_the_owner_after_everybody_has_ended() {
     let (message, reports) = reports::failures(async || {
@@ -263,10 +264,10 @@ fn a_panic_goes_on_in_the_owner_after_everybody_has_ended() {
             })
             .await
         });
-        let told = owner.join().await.unwrap().unwrap_err();
+        let error = owner.join().await.unwrap().unwrap_err();
         let sibling = sibling.take().unwrap();
         assert_eq!(sibling.end(), Some(TaskEnd::Cancelled), "not everybody had ended");
-        match told {
+        match error {
             TaskError::Panicked(panic) => panic.message().to_owned(),
             other => other.to_string(),
         }
@@ -277,7 +278,7 @@ fn a_panic_goes_on_in_the_owner_after_everybody_has_ended() {
     assert_eq!(has("first panic"), 0, "{reports:?}");
 }
 
-/// G3: an earlier error does not swallow a panic, in `scope_all` neither.
+/// G3: an earlier error does not hide a panic, nor in `scope_all`.
 #[test]
 fn a_panic_weighs_more_than_an_error_before_it() {
     let (message, reports) = reports::failures(async || {
@@ -299,7 +300,7 @@ fn a_panic_weighs_more_than_an_error_before_it() {
     assert!(reports[0].contains("the error"), "{reports:?}");
 }
 
-/// G3: the errors of a group show how many they are, and the first is their source.
+/// G3: the errors of a group show their number, and the first is their source.
 #[test]
 fn the_errors_of_a_group_say_how_many_they_are() {
     let one = GroupError { first: oops("one"), others: Vec::new() };

@@ -1,4 +1,4 @@
-//! A group that is dropped in the middle takes its members along (G4).
+//! A group that is dropped before its end drops its members (G4).
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -13,7 +13,7 @@ use crate::support::log::Log;
 use crate::support::reports;
 use crate::support::time::secs;
 
-/// Says when it is dropped.
+/// Logs when it is dropped.
 struct Dropped {
     name: String,
     log: Log,
@@ -31,12 +31,13 @@ fn guard(log: &Log, name: impl Into<String>) -> Dropped {
 
 /// Parked with a guard; a cleanup, which a drop does not run, would show in the log.
 async fn parked(guard: Dropped) -> Result<(), TaskCancelled> {
-    let told = sleep(Duration::MAX).await;
+    let delivered = sleep(Duration::MAX).await;
     guard.log.push("a cleanup ran");
-    told
+    delivered
 }
 
-/// G4: a `select!` loser's members are gone when the drop returns, without their cleanup.
+/// G4: the members of a losing arm of `select!` are gone when the drop returns, without their
+/// cleanup.
 #[test]
 fn a_select_loser_takes_its_members_along() {
     testing::run(async || {
@@ -59,7 +60,7 @@ fn a_select_loser_takes_its_members_along() {
     });
 }
 
-/// G4: a group dropped while it waits for its members, or while it tears them down, likewise.
+/// G4: so are those of a group that is dropped while it waits for its members, or tears them down.
 #[test]
 fn a_group_dropped_at_its_end_takes_its_members_along() {
     testing::run(async || {
@@ -120,7 +121,7 @@ fn an_abort_empties_nested_groups() {
     });
 }
 
-/// G4: a member's end is `Aborted`, and whoever joins it is told.
+/// G4: the end of a member is `Aborted`, and a task that joins it gets that.
 #[test]
 fn who_joins_a_dropped_member_is_told() {
     testing::run(async || {
@@ -129,8 +130,8 @@ fn who_joins_a_dropped_member_is_told() {
         let member = Rc::new(group.spawn(parked(guard(&log, "member"))));
         let theirs = member.clone();
         let joiner = spawn(async move {
-            let told = theirs.join().await?;
-            Ok::<_, TaskCancelled>(told.unwrap_err().to_string())
+            let error = theirs.join().await?;
+            Ok::<_, TaskCancelled>(error.unwrap_err().to_string())
         });
         testing::settle().await.unwrap();
         drop(group);
@@ -153,7 +154,7 @@ fn a_member_that_never_ran_is_dropped_unpolled() {
     });
 }
 
-/// G4: a member that aborts its owner is running; it goes when its poll ends, and no later.
+/// G4: a member that aborts its owner is running. It is dropped when its poll ends, and not later.
 #[test]
 fn a_member_that_is_running_goes_when_its_poll_ends() {
     testing::run(async || {
@@ -185,7 +186,7 @@ fn a_member_that_is_running_goes_when_its_poll_ends() {
     });
 }
 
-/// G4: one that ends in that very poll has ended as it did.
+/// G4: a member that ends in that very poll keeps its own outcome.
 #[test]
 fn a_running_member_that_ends_in_its_poll_ends_well() {
     testing::run(async || {
@@ -201,7 +202,7 @@ fn a_running_member_that_ends_in_its_poll_ends_well() {
     });
 }
 
-/// G4, G7: a destructor of a member that spawns in the dropped group is refused.
+/// G4, G7: the destructor of a member cannot spawn in the dropped group.
 #[test]
 fn a_destructor_cannot_spawn_in_the_dropped_group() {
     struct Spawns(kernel::GroupRef<TaskCancelled>, Rc<Cell<Option<bool>>>);
@@ -225,7 +226,7 @@ fn a_destructor_cannot_spawn_in_the_dropped_group() {
     });
 }
 
-/// G4, G3: what a dropped group had kept is reported.
+/// G4, G3: the failures that a dropped group had kept are reported.
 #[test]
 fn a_dropped_group_reports_the_failures_that_it_had_kept() {
     let ((), reports) = reports::failures(async || {
@@ -238,7 +239,7 @@ fn a_dropped_group_reports_the_failures_that_it_had_kept() {
     assert!(reports[0].contains("kept"), "{reports:?}");
 }
 
-/// G4, K3: a member whose destructor panics does not keep the others.
+/// G4, K3: a member whose destructor panics does not keep the others alive.
 #[test]
 fn a_destructor_that_panics_does_not_keep_the_others() {
     struct Panics;
@@ -272,8 +273,8 @@ fn a_destructor_that_panics_does_not_keep_the_others() {
     assert_eq!(panics.get(), 1);
 }
 
-/// G4: a forgotten group is a leak and no more: the shutdown ends its members, and the exit report
-/// names it.
+/// G4: a forgotten group is only a leak: the shutdown ends its members, and the exit report names
+/// it.
 #[test]
 #[allow(clippy::mem_forget)]
 fn a_forgotten_group_is_a_leak_that_the_exit_report_names() {

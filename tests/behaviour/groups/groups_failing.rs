@@ -1,4 +1,4 @@
-//! What a failing member does to its siblings, to the body, and to whoever joins it (G2).
+//! The effect of a failing member on its siblings, on the body, and on a task that joins it (G2).
 
 use std::cell::RefCell;
 use std::io;
@@ -31,7 +31,7 @@ async fn parks() -> io::Result<()> {
     Ok(sleep(Duration::MAX).await?)
 }
 
-/// G2: a member that panics cancels siblings and body as one that fails does.
+/// G2: a member that panics cancels the siblings and the body, like one that fails.
 #[test]
 fn a_panicking_member_cancels_the_siblings_and_the_body() {
     testing::run(async || {
@@ -63,7 +63,7 @@ fn a_panicking_member_cancels_the_siblings_and_the_body() {
     });
 }
 
-/// G2, C1: a body that ends well although a member failed does not hide the failure.
+/// G2, C1: a body that returns `Ok` although a member failed does not hide the failure.
 #[test]
 fn a_body_that_ends_well_does_not_hide_a_failure() {
     testing::run(async || {
@@ -77,7 +77,7 @@ fn a_body_that_ends_well_does_not_hide_a_failure() {
     });
 }
 
-/// G2, C4: the body is cancelled once and may clean up, awaiting.
+/// G2, C4: the body is cancelled once, and its cleanup may await.
 #[test]
 fn the_body_may_clean_up_after_a_member_failed() {
     testing::run(async || {
@@ -97,8 +97,8 @@ fn the_body_may_clean_up_after_a_member_failed() {
     });
 }
 
-/// G2: nobody waits for a group of its own: its members are cancelled all the same, and the next
-/// `join` says so.
+/// G2: if no task waits for a `new()` group, a failure still cancels its members, and the next
+/// `join` returns it.
 #[test]
 fn the_next_join_of_a_group_tells_of_the_failure() {
     testing::run(async || {
@@ -107,60 +107,60 @@ fn the_next_join_of_a_group_tells_of_the_failure() {
         group.spawn(fails_after(secs(1), "a member"));
         testing::advance(secs(1)).await.unwrap();
         assert_eq!(sibling.end(), Some(TaskEnd::Cancelled));
-        // Its owner goes on until it asks.
+        // The owner continues until it calls `join`.
         sleep(secs(1)).await.unwrap();
         assert_eq!(group.join().await.unwrap_err().to_string(), "a member");
     });
 }
 
-/// G2: a member that fails while somebody is parked in its `join` fails to that one alone.
+/// G2: if a member fails while a task is parked in its `join`, only that task gets the failure.
 #[test]
 fn a_member_that_is_being_joined_fails_to_its_joiner() {
     testing::run(async || {
-        let told = TaskGroup::<io::Error>::scope(async |g| {
+        let outcome = TaskGroup::<io::Error>::scope(async |g| {
             let sibling = g.spawn(async {
                 sleep(secs(5)).await?;
                 Ok("well")
             });
             let failing = g.spawn(fails_after(secs(1), "to the joiner"));
-            let told = failing.join().await?.unwrap_err();
+            let outcome = failing.join().await?.unwrap_err();
             assert_eq!(sibling.join().await?.unwrap(), "well");
-            Ok(told)
+            Ok(outcome)
         })
         .await
         .unwrap();
-        let TaskError::Failed(error) = told else {
-            panic!("not a failure: {told:?}");
+        let TaskError::Failed(error) = outcome else {
+            panic!("not a failure: {outcome:?}");
         };
         assert_eq!(error.to_string(), "to the joiner");
     });
 }
 
-/// G2, K3: so does one that panics.
+/// G2, K3: so for a member that panics.
 #[test]
 fn a_member_that_is_being_joined_panics_to_its_joiner() {
     testing::run(async || {
-        let told = TaskGroup::<TaskCancelled>::scope(async |g| {
+        let outcome = TaskGroup::<TaskCancelled>::scope(async |g| {
             let failing = g.spawn(panics_after(secs(1), "to the joiner"));
             let sibling = g.spawn(sleep(secs(5)));
-            let told = failing.join().await?.unwrap_err();
+            let outcome = failing.join().await?.unwrap_err();
             sibling.join().await?.unwrap();
-            Ok(told.to_string())
+            Ok(outcome.to_string())
         })
         .await;
-        assert_eq!(told.unwrap(), "the task panicked: to the joiner");
+        assert_eq!(outcome.unwrap(), "the task panicked: to the joiner");
     });
 }
 
-/// G2: the group's owner need not be the one who joins.
+/// G2: the joiner need not be the owner of the group.
 #[test]
 fn a_member_that_joins_its_sibling_gets_its_failure() {
     testing::run(async || {
         TaskGroup::<io::Error>::scope(async |g| {
             let failing = g.spawn(fails_after(secs(1), "to the sibling"));
             let joiner = g.spawn(async move {
-                let told = failing.join().await?.unwrap_err();
-                Ok(matches!(told, TaskError::Failed(_)))
+                let error = failing.join().await?.unwrap_err();
+                Ok(matches!(error, TaskError::Failed(_)))
             });
             assert!(joiner.join().await?.unwrap());
             Ok(())
@@ -170,15 +170,16 @@ fn a_member_that_joins_its_sibling_gets_its_failure() {
     });
 }
 
-/// G2, G1: until it ends, a member that is being joined is a member: a failing sibling cancels it.
+/// G2, G1: until it ends, a member that is being joined stays a member: a failing sibling cancels
+/// it.
 #[test]
 fn a_member_that_is_being_joined_is_still_a_member() {
     testing::run(async || {
-        let told = Rc::new(RefCell::new(None));
-        let theirs = told.clone();
+        let outcome = Rc::new(RefCell::new(None));
+        let theirs = outcome.clone();
         let ended = TaskGroup::<io::Error>::scope(async |g| {
             let joined = g.spawn(parks());
-            // The joiner stands outside the group, so it is not cancelled with it.
+            // The joiner is outside the group, so it is not cancelled with it.
             spawn(async move {
                 *theirs.borrow_mut() = Some(joined.join().await?);
                 Ok::<_, TaskCancelled>(())
@@ -189,12 +190,12 @@ fn a_member_that_is_being_joined_is_still_a_member() {
         .await;
         assert_eq!(ended.unwrap_err().to_string(), "the sibling");
         testing::settle().await.unwrap();
-        let told = told.take();
-        assert!(matches!(told, Some(Err(TaskError::Cancelled(_)))), "{told:?}");
+        let outcome = outcome.take();
+        assert!(matches!(outcome, Some(Err(TaskError::Cancelled(_)))), "{outcome:?}");
     });
 }
 
-/// G2: a joiner that gave up before the member failed has not taken the failure over.
+/// G2: a joiner that abandoned its wait before the member failed has not taken the failure.
 #[test]
 fn an_abandoned_join_leaves_the_failure_to_the_group() {
     testing::run(async || {
@@ -209,7 +210,7 @@ fn an_abandoned_join_leaves_the_failure_to_the_group() {
     });
 }
 
-/// G2, C6: a member that somebody cancelled by hand is not a failure of its group.
+/// G2, C6: a member that was cancelled by hand is not a failure of its group.
 #[test]
 fn a_member_cancelled_by_hand_is_not_a_failure() {
     testing::run(async || {
@@ -221,8 +222,8 @@ fn a_member_cancelled_by_hand_is_not_a_failure() {
             });
             testing::settle().await?;
             one.cancel().await?;
-            let told = one.join().await?.unwrap_err();
-            assert!(matches!(&told, TaskError::Cancelled(e) if cancelled(e).is_some()), "{told}");
+            let error = one.join().await?.unwrap_err();
+            assert!(matches!(&error, TaskError::Cancelled(e) if cancelled(e).is_some()), "{error}");
             Ok(two.join().await?.unwrap())
         })
         .await;
@@ -230,7 +231,7 @@ fn a_member_cancelled_by_hand_is_not_a_failure() {
     });
 }
 
-/// G2, C6: nor is one that was aborted by hand.
+/// G2, C6: nor is a member that was aborted by hand.
 #[test]
 fn a_member_aborted_by_hand_is_not_a_failure() {
     testing::run(async || {
@@ -248,7 +249,8 @@ fn a_member_aborted_by_hand_is_not_a_failure() {
     });
 }
 
-/// G2, C2: a body that is not parked when a member fails gets it at the next leaf that would park.
+/// G2, C2: a body that is not parked when a member fails gets the error at the next leaf that would
+/// park.
 #[test]
 fn a_failure_while_the_body_is_ready_arrives_where_it_parks_next() {
     testing::run(async || {
@@ -261,7 +263,8 @@ fn a_failure_while_the_body_is_ready_arrives_where_it_parks_next() {
                 setter.set();
                 Ok::<_, TaskCancelled>(())
             });
-            // Failed first and set second, in one tick: the wait has what it waited for.
+            // The member fails first and the event is set second, in one tick, so the wait
+            // completes.
             event.wait().await?;
             *got.borrow_mut() += 1;
             sleep(secs(100)).await?;

@@ -22,24 +22,25 @@ async fn fails(after: u64, text: &'static str) -> io::Result<u64> {
     Err(io::Error::other(text))
 }
 
-/// G6: `next_done` tells in order of ending, and `None` when all have ended.
+/// G6: `next_done` gives the members in the order in which they end, and `None` when all have
+/// ended.
 #[test]
 fn next_done_tells_in_order_of_ending() {
     testing::run(async || {
         let group = TaskGroup::<io::Error>::new();
         let members = [3, 1, 2].map(|after| group.spawn(wins(after)));
-        let mut told = Vec::new();
+        let mut ended = Vec::new();
         while let Some(done) = group.next_done().await.unwrap() {
             assert_eq!(done.end, TaskEnd::Ok);
-            told.push(members.iter().position(|member| member.id() == done.id).unwrap());
+            ended.push(members.iter().position(|member| member.id() == done.id).unwrap());
         }
-        assert_eq!(told, [1, 2, 0]);
+        assert_eq!(ended, [1, 2, 0]);
         assert_eq!(group.next_done().await, Ok(None));
         group.join().await.unwrap();
     });
 }
 
-/// G6: values come by handle, also of members that `next_done` has told of.
+/// G6: handles give the values, also of members that `next_done` has returned.
 #[test]
 fn values_come_by_handle() {
     testing::run(async || {
@@ -55,7 +56,8 @@ fn values_come_by_handle() {
     });
 }
 
-/// G6: who ended before anybody asked is told of all the same, and so are later members.
+/// G6: `next_done` also returns members that ended before the call, and members that are spawned
+/// later.
 #[test]
 fn next_done_tells_of_what_ended_before_it_asked() {
     testing::run(async || {
@@ -72,7 +74,7 @@ fn next_done_tells_of_what_ended_before_it_asked() {
     });
 }
 
-/// G6: an abandoned `next_done` loses no ending; two who ask get one each.
+/// G6: an abandoned `next_done` loses no ending. Two callers get one each.
 #[test]
 fn next_done_loses_no_ending() {
     testing::run(async || {
@@ -91,8 +93,7 @@ fn next_done_loses_no_ending() {
     });
 }
 
-/// G6: of two who ask while one member is left, the first is told of it and the second that nobody
-/// is left.
+/// G6: if two tasks wait while one member is left, the first gets it and the second gets `None`.
 #[test]
 fn a_second_who_asks_is_told_when_nobody_is_left() {
     testing::run(async || {
@@ -102,15 +103,15 @@ fn a_second_who_asks_is_told_when_nobody_is_left() {
             let group = group.clone();
             spawn(async move { Ok::<_, TaskCancelled>(group.next_done().await?.map(|d| d.id)) })
         });
-        for (asker, told) in askers.iter().zip([Some(id), None]) {
-            assert_eq!(asker.join().await.unwrap().unwrap(), told);
+        for (waiter, expected) in askers.iter().zip([Some(id), None]) {
+            assert_eq!(waiter.join().await.unwrap().unwrap(), expected);
         }
         group.join().await.unwrap();
     });
 }
 
-/// G6, C1: cancelled in the tick in which a member ended, `next_done` still tells, or the next one
-/// does.
+/// G6, C1: if it is cancelled in the tick in which a member ended, this `next_done` or the next one
+/// returns the member.
 #[test]
 fn a_next_done_that_was_told_and_then_cancelled_keeps_it() {
     testing::run(async || {
@@ -118,9 +119,9 @@ fn a_next_done_that_was_told_and_then_cancelled_keeps_it() {
         let member = group.spawn(wins(9));
         let theirs = group.clone();
         let asker = spawn(async move {
-            let told = theirs.next_done().await?;
+            let ended = theirs.next_done().await?;
             let pending = sleep(secs(1)).await.is_err();
-            Ok::<_, TaskCancelled>((told.map(|done| done.id), pending))
+            Ok::<_, TaskCancelled>((ended.map(|done| done.id), pending))
         });
         testing::settle().await.unwrap();
         member.abort();
@@ -130,7 +131,7 @@ fn a_next_done_that_was_told_and_then_cancelled_keeps_it() {
     });
 }
 
-/// G6: a `select!` loser that had been told passes it on.
+/// G6: a losing arm of `select!` that was handed an ending passes it on.
 #[test]
 fn a_dropped_next_done_passes_on_what_it_was_told() {
     testing::run(async || {
@@ -153,24 +154,24 @@ fn a_dropped_next_done_passes_on_what_it_was_told() {
     });
 }
 
-/// G2: a member that fails while somebody is parked in `next_done` fails to that one.
+/// G2: if a member fails while a task is parked in `next_done`, that task gets the failure.
 #[test]
 fn a_failure_told_by_next_done_is_not_the_groups() {
     testing::run(async || {
         let group = TaskGroup::<io::Error>::new();
         let failing = group.spawn(fails(1, "told"));
         let sibling = group.spawn(wins(2));
-        let told = group.next_done().await.unwrap().unwrap();
-        assert_eq!((told.id, told.end), (failing.id(), TaskEnd::Failed));
-        let told = group.next_done().await.unwrap().unwrap();
-        assert_eq!((told.id, told.end), (sibling.id(), TaskEnd::Ok));
+        let done = group.next_done().await.unwrap().unwrap();
+        assert_eq!((done.id, done.end), (failing.id(), TaskEnd::Failed));
+        let done = group.next_done().await.unwrap().unwrap();
+        assert_eq!((done.id, done.end), (sibling.id(), TaskEnd::Ok));
         group.join().await.unwrap();
         assert_eq!(failing.join().await.unwrap().unwrap_err().to_string(), "the task failed");
     });
 }
 
-/// G2: one that fails while nobody is parked cancels its siblings; `next_done` tells of all, and
-/// `join` has the failure.
+/// G2: if no task is parked, a failing member cancels its siblings. `next_done` returns all of
+/// them, and `join` returns the failure.
 #[test]
 fn a_failure_that_nobody_waited_for_is_the_groups() {
     testing::run(async || {
@@ -178,16 +179,16 @@ fn a_failure_that_nobody_waited_for_is_the_groups() {
         let failing = group.spawn(fails(1, "the group's"));
         let sibling = group.spawn(wins(2));
         testing::advance(secs(1)).await.unwrap();
-        let told = group.next_done().await.unwrap().unwrap();
-        assert_eq!((told.id, told.end), (failing.id(), TaskEnd::Failed));
-        let told = group.next_done().await.unwrap().unwrap();
-        assert_eq!((told.id, told.end), (sibling.id(), TaskEnd::Cancelled));
+        let done = group.next_done().await.unwrap().unwrap();
+        assert_eq!((done.id, done.end), (failing.id(), TaskEnd::Failed));
+        let done = group.next_done().await.unwrap().unwrap();
+        assert_eq!((done.id, done.end), (sibling.id(), TaskEnd::Cancelled));
         assert_eq!(group.next_done().await, Ok(None));
         assert_eq!(group.join().await.unwrap_err().to_string(), "the group's");
     });
 }
 
-/// G2: a member whose handle is being joined is told to the joiner, not by `next_done`.
+/// G2: a member whose handle is being joined goes to the joiner, not to `next_done`.
 #[test]
 fn a_member_joined_by_hand_is_told_to_its_joiner() {
     testing::run(async || {
@@ -195,8 +196,8 @@ fn a_member_joined_by_hand_is_told_to_its_joiner() {
         let joined = group.spawn(fails(1, "to the joiner"));
         let other = group.spawn(wins(2));
         assert_eq!(group.len(), 2);
-        let told = joined.join().await.unwrap().unwrap_err();
-        assert_eq!(told.to_string(), "the task failed");
+        let error = joined.join().await.unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "the task failed");
         assert_eq!(group.len(), 1);
         assert_eq!(group.next_done().await.unwrap().map(|done| done.id), Some(other.id()));
         assert_eq!(group.next_done().await, Ok(None));
@@ -204,7 +205,7 @@ fn a_member_joined_by_hand_is_told_to_its_joiner() {
     });
 }
 
-/// G6, C6: `cancel_remaining` cancels together and waits for the cleanup; the group goes on.
+/// G6, C6: `cancel_remaining` cancels together and waits for the cleanup. The group stays usable.
 #[test]
 fn cancel_remaining_leaves_the_group_in_use() {
     testing::run(async || {
@@ -213,11 +214,11 @@ fn cancel_remaining_leaves_the_group_in_use() {
         for name in ["old", "young"] {
             let log = log.clone();
             group.spawn(async move {
-                let told = sleep(Duration::MAX).await.unwrap_err();
+                let delivered = sleep(Duration::MAX).await.unwrap_err();
                 log.borrow_mut().push(name);
                 sleep(secs(2)).await?;
                 log.borrow_mut().push("clean");
-                Err::<(), _>(told.into())
+                Err::<(), _>(delivered.into())
             });
         }
         let daemon = group.spawn_daemon(wins(1000));
@@ -240,9 +241,9 @@ fn an_abandoned_cancel_remaining_leaves_the_members_cancelled() {
     testing::run(async || {
         let group = TaskGroup::<io::Error>::new();
         let member = group.spawn(async {
-            let told = sleep(Duration::MAX).await.unwrap_err();
+            let delivered = sleep(Duration::MAX).await.unwrap_err();
             sleep(secs(9)).await?;
-            Err::<(), _>(told.into())
+            Err::<(), _>(delivered.into())
         });
         testing::settle().await.unwrap();
         assert!(timeout_after(secs(1), group.cancel_remaining()).await.is_err());
@@ -252,8 +253,8 @@ fn an_abandoned_cancel_remaining_leaves_the_members_cancelled() {
     });
 }
 
-/// G7: a daemon never counts, neither for `len` nor for `next_done`, and is cancelled at the end,
-/// cleanup included.
+/// G7: a daemon counts neither for `len` nor for `next_done`. It is cancelled at the end, and its
+/// cleanup awaited.
 #[test]
 fn a_daemon_never_counts_and_is_cancelled_at_the_end() {
     testing::run(async || {
@@ -262,10 +263,10 @@ fn a_daemon_never_counts_and_is_cancelled_at_the_end() {
         let started = kernel::now();
         TaskGroup::<io::Error>::scope(async |g| {
             g.spawn_daemon(async move {
-                let told = sleep(Duration::MAX).await.unwrap_err();
+                let delivered = sleep(Duration::MAX).await.unwrap_err();
                 sleep(secs(1)).await?;
-                *theirs.borrow_mut() = Some(told.reason());
-                Err::<(), _>(told.into())
+                *theirs.borrow_mut() = Some(delivered.reason());
+                Err::<(), _>(delivered.into())
             });
             g.spawn(wins(2));
             Ok(())
@@ -285,7 +286,7 @@ fn a_daemon_never_counts_and_is_cancelled_at_the_end() {
     });
 }
 
-/// G7, K6: a daemon's failure is reported and takes nobody down.
+/// G7, K6: a daemon's failure is reported and cancels no other member.
 #[test]
 fn a_failing_daemon_is_reported_and_takes_nobody_down() {
     let ((), reports) = reports::failures(async || {
@@ -301,7 +302,7 @@ fn a_failing_daemon_is_reported_and_takes_nobody_down() {
     assert!(reports[0].contains("the daemon"), "{reports:?}");
 }
 
-/// G7, G5: daemons alone do not satisfy `Any` or `FirstOk`, and are no reason to wait.
+/// G7, G5: daemons alone do not satisfy `Any` or `FirstOk`, and are not waited for.
 #[test]
 fn daemons_do_not_satisfy_a_policy() {
     testing::run(async || {

@@ -1,4 +1,4 @@
-//! For whom a group waits before it cancels the rest (G5).
+//! Which members a group waits for before it cancels the rest (G5).
 
 use std::cell::RefCell;
 use std::io;
@@ -60,7 +60,7 @@ fn any_waits_for_the_first() {
     });
 }
 
-/// G5: failure included.
+/// G5: also if that member fails.
 #[test]
 fn any_counts_a_failure_as_an_end() {
     testing::run(async || {
@@ -76,7 +76,8 @@ fn any_counts_a_failure_as_an_end() {
     });
 }
 
-/// G5: who ends while the body still runs counts; the others are cancelled when the body ends.
+/// G5: a member that ends while the body still runs counts. The others are cancelled when the body
+/// ends.
 #[test]
 fn any_is_satisfied_by_one_that_ended_during_the_body() {
     testing::run(async || {
@@ -95,7 +96,7 @@ fn any_is_satisfied_by_one_that_ended_during_the_body() {
     });
 }
 
-/// G5, G2: `FirstOk` takes the first success; failures before it cancel nobody.
+/// G5, G2: `FirstOk` takes the first success. Earlier failures cancel no task.
 #[test]
 fn first_ok_overlooks_failures() {
     testing::run(async || {
@@ -114,7 +115,7 @@ fn first_ok_overlooks_failures() {
     });
 }
 
-/// G5, G2: the body goes on too while others may still succeed.
+/// G5, G2: the body continues, too, while other members may still succeed.
 #[test]
 fn a_failure_under_first_ok_leaves_the_body_alone() {
     testing::run(async || {
@@ -129,7 +130,7 @@ fn a_failure_under_first_ok_leaves_the_body_alone() {
     });
 }
 
-/// G5, G2: if all fail, the first failure is returned; the last one takes the body down.
+/// G5, G2: if all fail, the first failure is returned. The last one cancels the body.
 #[test]
 fn first_ok_returns_the_first_failure_if_all_fail() {
     testing::run(async || {
@@ -146,9 +147,9 @@ fn first_ok_returns_the_first_failure_if_all_fail() {
         let ended = TaskGroup::<io::Error>::scope_with(WaitPolicy::FirstOk, async |g| {
             g.spawn(fails(1, "one"));
             g.spawn(fails(2, "two"));
-            let told = sleep(Duration::MAX).await.unwrap_err();
-            assert_eq!(told.reason(), CancelReason::GroupFailed);
-            Err::<(), _>(told.into())
+            let delivered = sleep(Duration::MAX).await.unwrap_err();
+            assert_eq!(delivered.reason(), CancelReason::GroupFailed);
+            Err::<(), _>(delivered.into())
         })
         .await;
         assert_eq!(ended.unwrap_err().to_string(), "one");
@@ -171,7 +172,7 @@ fn first_ok_is_content_with_an_early_success() {
     });
 }
 
-/// G5, G3: a panic is no failure to be overlooked.
+/// G5, G3: a panic is not overlooked like a failure.
 #[test]
 fn first_ok_does_not_overlook_a_panic() {
     testing::run(async || {
@@ -192,7 +193,7 @@ fn first_ok_does_not_overlook_a_panic() {
     });
 }
 
-/// G5: `None` waits for nobody, but for the cleanup of whom it cancels.
+/// G5: `None` waits for no member, except for the cleanup of those that it cancels.
 #[test]
 fn none_cancels_at_once_and_awaits_the_cleanup() {
     testing::run(async || {
@@ -236,7 +237,7 @@ fn none_lets_a_new_member_run_to_its_first_park() {
     });
 }
 
-/// G5: the same policies for a group of its own.
+/// G5: the same policies for a `new()` group.
 #[test]
 fn a_group_of_its_own_has_policies_too() {
     testing::run(async || {
@@ -262,7 +263,7 @@ fn a_group_of_its_own_has_policies_too() {
     });
 }
 
-/// G5, C6: under `Any` a member that was cancelled by hand has ended, and failed nobody.
+/// G5, C6: under `Any` a member that was cancelled by hand has ended, and is not a failure.
 #[test]
 fn a_member_cancelled_by_hand_satisfies_any() {
     testing::run(async || {
@@ -276,7 +277,7 @@ fn a_member_cancelled_by_hand_satisfies_any() {
         .await;
         let (one, two) = others.unwrap();
         assert_eq!((one.end(), two.end()), (Some(TaskEnd::Cancelled), Some(TaskEnd::Cancelled)));
-        let told = one.join().await.unwrap().unwrap_err();
-        assert!(cancelled(&told).is_some(), "{told:?}");
+        let error = one.join().await.unwrap().unwrap_err();
+        assert!(cancelled(&error).is_some(), "{error:?}");
     });
 }

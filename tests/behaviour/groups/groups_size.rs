@@ -1,4 +1,4 @@
-//! Large groups and deep ones: no stack overflow, and no member that costs more than the last (G8).
+//! Large groups and deep ones: no stack overflow, and the same cost for every member (G8).
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ type Ended = Result<(), TaskCancelled>;
 const DEEP: u32 = 10_000;
 const MANY: u32 = 100_000;
 
-/// Runs `f` on a thread with a stack that no recursion over tasks would fit in.
+/// Runs `f` on a thread whose stack is too small for a recursion over tasks.
 fn on_a_small_stack(f: impl FnOnce() + Send + 'static) {
     let thread = thread::Builder::new().stack_size(512 * 1024).spawn(f).unwrap();
     if let Err(payload) = thread.join() {
@@ -22,7 +22,7 @@ fn on_a_small_stack(f: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// Counts how many of it are alive.
+/// Counts how many of its instances are alive.
 struct Alive(Rc<Cell<u32>>);
 
 impl Alive {
@@ -53,7 +53,7 @@ fn nest(depth: u32, alive: Rc<Cell<u32>>, event: Rc<Event>) -> LocalBoxFuture<'s
     })
 }
 
-/// G8: ten thousand groups, each the member of the last, end well from the inside out.
+/// G8: ten thousand groups, each a member of the one before, end from the inside out.
 #[test]
 fn ten_thousand_nested_groups_end_without_a_stack() {
     on_a_small_stack(|| {
@@ -84,7 +84,7 @@ fn ten_thousand_nested_groups_are_cancelled_without_a_stack() {
     });
 }
 
-/// G8, G4: dropped, they are all gone when the outermost drop returns.
+/// G8, G4: if they are dropped, all are gone when the outermost drop returns.
 #[test]
 fn ten_thousand_nested_groups_are_dropped_without_a_stack() {
     on_a_small_stack(|| {
@@ -100,7 +100,7 @@ fn ten_thousand_nested_groups_are_dropped_without_a_stack() {
     });
 }
 
-/// G8, K5: left to the shutdown, and left to the drop of the kernel.
+/// G8, K5: the same in the shutdown, and in the drop of the kernel.
 #[test]
 fn ten_thousand_nested_groups_are_shut_down_without_a_stack() {
     on_a_small_stack(|| {
@@ -242,7 +242,7 @@ fn a_hundred_thousand_failures_are_kept() {
     });
 }
 
-/// G8, G6: `next_done` tells of a hundred thousand endings, in order.
+/// G8, G6: `next_done` returns a hundred thousand endings, in order.
 #[test]
 fn a_hundred_thousand_endings_are_told() {
     testing::run(async || {
@@ -281,7 +281,7 @@ fn a_join_chain_of_a_hundred_thousand_ends() {
     });
 }
 
-/// G8, K5: and a chain that nobody ends falls to the shutdown.
+/// G8, K5: the shutdown ends a chain that does not end by itself.
 #[test]
 fn a_join_chain_of_a_hundred_thousand_is_dropped_without_a_stack() {
     on_a_small_stack(|| {

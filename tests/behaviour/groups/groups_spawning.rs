@@ -1,4 +1,4 @@
-//! Who may be spawned in a group, when, and what becomes of those who come late (G7).
+//! Spawning in a group: by which tasks, when, and what happens to late spawns (G7).
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -46,7 +46,7 @@ fn boxed(
     Box::pin(splits(g, depth, leaves))
 }
 
-/// G7, G1: members spawn members by the `g` that they took along, and the group waits for all.
+/// G7, G1: members spawn members through the `g` that they captured, and the group waits for all.
 #[test]
 fn members_spawn_members_while_the_group_is_waited_for() {
     testing::run(async || {
@@ -62,7 +62,7 @@ fn members_spawn_members_while_the_group_is_waited_for() {
     });
 }
 
-/// G7: so in a group of its own, by name, while its owner is parked in `join`.
+/// G7: so in a `new()` group, by its name, while its owner is parked in `join`.
 #[test]
 fn a_group_of_its_own_takes_members_while_it_is_joined() {
     testing::run(async || {
@@ -82,7 +82,7 @@ fn a_group_of_its_own_takes_members_while_it_is_joined() {
     });
 }
 
-/// G7: after the end of the group `spawn` panics, at the place of the call.
+/// G7: after the end of the group `spawn` panics, at the line of the call.
 #[test]
 fn spawning_in_an_ended_group_panics_and_names_the_place() {
     if children::ran_alone(children::this_test!()) {
@@ -115,7 +115,7 @@ fn spawning_in_an_ended_group_panics_and_names_the_place() {
             let site = site();
             assert!(site.starts_with(&format!("{}:{line}:", file!())), "{site}, not {line}");
         }
-        assert_eq!(kernel::tasks().len(), 1, "somebody was spawned all the same");
+        assert_eq!(kernel::tasks().len(), 1, "a task was spawned");
     });
 }
 
@@ -147,7 +147,7 @@ fn try_spawn_says_that_the_group_has_ended() {
     });
 }
 
-/// G7: the place of an ended group may be let again; its name does not reach the next group.
+/// G7: the slot of an ended group may be reused. The old name does not reach the next group.
 #[test]
 fn the_name_of_an_ended_group_never_means_another() {
     testing::run(async || {
@@ -161,7 +161,7 @@ fn the_name_of_an_ended_group_never_means_another() {
     });
 }
 
-/// G7, G1: a task that is spawned during the tear-down is born cancelled, and awaited.
+/// G7, G1: a task that is spawned during the tear-down starts cancelled, and is awaited.
 #[test]
 fn a_member_spawned_during_the_tear_down_is_born_cancelled() {
     testing::run(async || {
@@ -169,18 +169,18 @@ fn a_member_spawned_during_the_tear_down_is_born_cancelled() {
         let theirs = log.clone();
         let ended: io::Result<()> = TaskGroup::<io::Error>::scope(async |g| {
             g.spawn(async move {
-                let told = sleep(Duration::MAX).await.unwrap_err();
+                let delivered = sleep(Duration::MAX).await.unwrap_err();
                 sleep(secs(1)).await?;
                 let late = theirs.clone();
                 g.spawn(async move {
                     late.borrow_mut().push("began".to_owned());
-                    let told = sleep(Duration::MAX).await.unwrap_err();
+                    let delivered = sleep(Duration::MAX).await.unwrap_err();
                     sleep(secs(5)).await?;
-                    late.borrow_mut().push(format!("{:?}", told.reason()));
-                    Err::<(), _>(told.into())
+                    late.borrow_mut().push(format!("{:?}", delivered.reason()));
+                    Err::<(), _>(delivered.into())
                 });
                 theirs.borrow_mut().push("spawned".to_owned());
-                Err::<(), _>(told.into())
+                Err::<(), _>(delivered.into())
             });
             testing::settle().await?;
             Err(io::Error::other("the body"))
@@ -192,7 +192,7 @@ fn a_member_spawned_during_the_tear_down_is_born_cancelled() {
     });
 }
 
-/// G7, G2: after a member has failed, new members are born cancelled, also while the body runs.
+/// G7, G2: after a member has failed, new members start cancelled, also while the body runs.
 #[test]
 fn a_member_spawned_after_a_failure_is_born_cancelled() {
     testing::run(async || {
@@ -200,15 +200,15 @@ fn a_member_spawned_after_a_failure_is_born_cancelled() {
         let theirs = reason.clone();
         let ended: io::Result<()> = TaskGroup::<io::Error>::scope(async |g| {
             g.spawn(async { Err::<(), _>(io::Error::other("a member")) });
-            let told = sleep(Duration::MAX).await.unwrap_err();
+            let delivered = sleep(Duration::MAX).await.unwrap_err();
             let late = g.spawn(async move {
-                let told = sleep(Duration::MAX).await.unwrap_err();
-                *theirs.borrow_mut() = Some(told.reason());
-                Err::<(), _>(told.into())
+                let delivered = sleep(Duration::MAX).await.unwrap_err();
+                *theirs.borrow_mut() = Some(delivered.reason());
+                Err::<(), _>(delivered.into())
             });
             let end = late.join().await?;
             assert!(matches!(end, Err(kernel::TaskError::Cancelled(_))), "{end:?}");
-            Err(told.into())
+            Err(delivered.into())
         })
         .await;
         assert_eq!(ended.unwrap_err().to_string(), "a member");
@@ -216,7 +216,7 @@ fn a_member_spawned_after_a_failure_is_born_cancelled() {
     });
 }
 
-/// G7, C1: born cancelled, a member that need not park ends well.
+/// G7, C1: a member that starts cancelled and need not park ends well.
 #[test]
 fn a_member_born_cancelled_that_need_not_park_ends_well() {
     testing::run(async || {
@@ -224,10 +224,10 @@ fn a_member_born_cancelled_that_need_not_park_ends_well() {
         let theirs = value.clone();
         let ended: io::Result<()> = TaskGroup::<io::Error>::scope(async |g| {
             g.spawn(async move {
-                let told = sleep(Duration::MAX).await.unwrap_err();
+                let delivered = sleep(Duration::MAX).await.unwrap_err();
                 let quick = g.spawn(async { Ok(42) });
                 theirs.set(quick.await?);
-                Err::<(), _>(told.into())
+                Err::<(), _>(delivered.into())
             });
             testing::settle().await?;
             Err(io::Error::other("the body"))
@@ -238,26 +238,26 @@ fn a_member_born_cancelled_that_need_not_park_ends_well() {
     });
 }
 
-/// G7, K5: during the shutdown a new member is born cancelled, and so is a new task.
+/// G7, K5: during the shutdown a new member starts cancelled, and so does a new task.
 #[test]
 fn a_task_spawned_during_the_shutdown_is_born_cancelled() {
     let seen = Rc::new(RefCell::new(Vec::new()));
     let late = |seen: &Rc<RefCell<Vec<_>>>, name: &'static str| {
         let seen = seen.clone();
         async move {
-            let told = sleep(Duration::MAX).await.unwrap_err();
-            seen.borrow_mut().push((name, told.reason()));
-            Err::<(), TaskCancelled>(told)
+            let delivered = sleep(Duration::MAX).await.unwrap_err();
+            seen.borrow_mut().push((name, delivered.reason()));
+            Err::<(), TaskCancelled>(delivered)
         }
     };
     testing::run(async || {
         let theirs = seen.clone();
         spawn(async move {
             TaskGroup::<TaskCancelled>::scope(async |g| {
-                let told = sleep(Duration::MAX).await.unwrap_err();
+                let delivered = sleep(Duration::MAX).await.unwrap_err();
                 g.spawn(late(&theirs, "member"));
                 spawn(late(&theirs, "task"));
-                Err::<(), _>(told)
+                Err::<(), _>(delivered)
             })
             .await
         });
@@ -267,7 +267,7 @@ fn a_task_spawned_during_the_shutdown_is_born_cancelled() {
     assert_eq!(seen.take(), [("member", shutdown), ("task", shutdown)]);
 }
 
-/// G7, C12: a group polled outside a task of a kernel says where that was.
+/// G7, C12: a group that is polled outside a task of a kernel panics with the line of the call.
 #[test]
 fn a_group_outside_a_kernel_names_the_place() {
     let line = line!() + 1;

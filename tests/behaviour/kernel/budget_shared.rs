@@ -1,5 +1,5 @@
-//! The budget of a poll, when several leaves share it, and what a wait that begins with it spent
-//! keeps.
+//! The budget of a poll, when several leaves share it, and the position of a wait that begins with
+//! the budget spent.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -14,7 +14,7 @@ use kernel::{Task, TaskCancelled, TaskError, spawn, testing, yield_now};
 use net::{TcpListener, TcpStream};
 use sync::{Condition, Event, Lock, Queue, Semaphore};
 
-/// Operations that may complete in one poll of a task (K2), with room for the leaves of one
+/// Operations that may complete in one poll of a task (K2), with a margin for the leaves of one
 /// combinator.
 const BOUND: usize = 200;
 
@@ -24,8 +24,8 @@ fn filled(items: usize) -> Rc<Queue<usize>> {
     queue
 }
 
-/// Runs `busy`, a task that never has to wait while `queues` hold items. Another task must have its
-/// turn, and a cancellation must arrive, long before they are empty.
+/// Runs `busy`, a task that never waits while `queues` hold items. Another task must run, and a
+/// cancellation must arrive, long before they are empty.
 fn nobody_is_starved<F>(busy: impl FnOnce(Rc<Queue<usize>>, Rc<Queue<usize>>) -> F)
 where
     F: Future<Output = Result<(), TaskCancelled>> + 'static,
@@ -64,7 +64,7 @@ fn a_select_over_two_ready_queues_starves_nobody() {
     });
 }
 
-/// K2, C2: `join!` of two loops, of which each alone would use the budget up.
+/// K2, C2: `join!` of two loops, each of which alone would use up the budget.
 #[test]
 fn two_loops_in_a_join_share_one_budget() {
     async fn drain(queue: Rc<Queue<usize>>) -> Result<(), TaskCancelled> {
@@ -132,7 +132,7 @@ fn many_loops_in_one_task_share_one_budget() {
     });
 }
 
-/// K2: one task that selects over two sockets with bytes to read does not keep the kernel.
+/// K2: one task that selects over two sockets with bytes to read lets other tasks run.
 #[test]
 fn a_select_over_two_busy_sockets_starves_nobody() {
     const BYTES: usize = 5_000;
@@ -179,7 +179,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// K2: an executor that a task runs inside itself cannot return to the kernel, so it gets on.
+/// K2: an executor that runs inside a task cannot return to the kernel, and still makes progress.
 #[test]
 fn an_executor_inside_a_task_gets_on_with_a_join_of_ready_leaves() {
     testing::run(async || {
@@ -208,14 +208,14 @@ async fn spend(count: usize) -> Result<(), TaskCancelled> {
 
 type Waiting = Pin<Box<dyn Future<Output = Result<(), TaskCancelled>>>>;
 
-/// A wait on some primitive, and what lets the waiters through, one after the other.
+/// A wait on a primitive, and what releases the waiters, one after the other.
 struct Case {
     wait: Box<dyn Fn() -> Waiting>,
     release: Box<dyn Fn()>,
 }
 
-/// The first of two tasks begins to wait after so many operations in the same poll; 128 are the
-/// whole budget. Whatever the number, it came first.
+/// The first of two tasks begins to wait after so many operations in the same poll. 128 are the
+/// whole budget. Whatever the number, the first task is served first.
 fn the_first_is_served_first(make: impl Fn() -> Case) {
     for spent in [0, 1, 126, 127, 128] {
         testing::run(async || {
@@ -281,7 +281,7 @@ fn an_item_goes_to_the_first_that_came_with_the_budget_spent() {
     });
 }
 
-/// Y2: places in a queue that is full.
+/// Y2: slots of a full queue.
 #[test]
 fn a_place_goes_to_the_first_that_came_with_the_budget_spent() {
     the_first_is_served_first(|| {
@@ -304,8 +304,8 @@ fn a_notification_goes_to_the_first_that_came_with_the_budget_spent() {
     });
 }
 
-/// Y2, Y3: a free lock that is asked for with the budget spent is not overtaken either; and if the
-/// one that asked is dropped before its next poll, the next one has it.
+/// Y2, Y3: a free lock that a task requests with its budget spent is not given to a later task
+/// either. If that request is dropped before its next poll, the next task gets the lock.
 #[test]
 fn a_free_lock_is_kept_for_the_one_that_came_with_the_budget_spent() {
     for dropped in [false, true] {
@@ -336,7 +336,7 @@ fn a_free_lock_is_kept_for_the_one_that_came_with_the_budget_spent() {
     }
 }
 
-/// C1, K2: with the budget spent a cancellation that is due comes before the operation is tried.
+/// C1, K2: with the budget spent, a pending cancellation comes before the operation is tried.
 #[test]
 fn with_the_budget_spent_a_cancellation_leaves_the_lock_free() {
     testing::run(async || {
@@ -356,7 +356,7 @@ fn with_the_budget_spent_a_cancellation_leaves_the_lock_free() {
     .unwrap();
 }
 
-/// N3: a reader that came with its budget spent is the first; one that comes meanwhile is refused.
+/// N3: a reader that begins with its budget spent is the first. One that comes later is refused.
 #[test]
 fn a_reader_with_its_budget_spent_keeps_its_direction() {
     for spent in [0, 127, 128] {

@@ -37,7 +37,7 @@ fn the_clock_jumps_to_the_next_deadline() {
     assert!(real.elapsed() < secs(86_400));
 }
 
-/// K8: it stands still while anything can run.
+/// K8: it stands still while a task can run.
 #[test]
 fn the_clock_stands_still_while_anything_can_run() {
     testing::run(async || {
@@ -51,7 +51,7 @@ fn the_clock_stands_still_while_anything_can_run() {
     });
 }
 
-/// K8: `settle` waits until nothing can run, and no time passes; `advance` lets it pass.
+/// K8: `settle` waits until no task can run, and no time passes. `advance` lets it pass.
 #[test]
 fn settle_takes_no_time_and_advance_does() {
     testing::run(async || {
@@ -104,13 +104,13 @@ fn a_million_timers_due_at_once_all_fire_in_order() {
         }
         testing::settle().await.unwrap();
         sleep_until(due).await.unwrap();
-        // Armed last and fired last; but a slice of timers is served before the next.
+        // Armed last and fired last. A slice of timers is served before the next.
         assert_eq!(next.get(), MANY);
         assert!(in_order.get());
     });
 }
 
-/// K2: while a million timers are due, who is ready runs in between.
+/// K2: while a million timers are due, ready tasks run in between.
 #[test]
 fn a_million_due_timers_are_served_in_slices() {
     const MANY: u32 = 1_000_000;
@@ -139,7 +139,7 @@ fn a_million_due_timers_are_served_in_slices() {
     });
 }
 
-/// K8, T7: `Duration::MAX` never ends and never panics, whoever takes it.
+/// K8, T7: `Duration::MAX` never ends and never panics, in whichever call.
 #[test]
 fn an_endless_time_never_ends() {
     testing::run(async || {
@@ -158,7 +158,7 @@ fn an_endless_time_never_ends() {
     });
 }
 
-/// K8, T7: nothing at all, and a deadline in the past, are still a switch and a checkpoint.
+/// K8, T7: a sleep of zero, or until a past deadline, is still a switch and a checkpoint.
 #[test]
 fn a_sleep_of_nothing_is_a_switch_and_a_checkpoint() {
     testing::run(async || {
@@ -181,26 +181,29 @@ fn a_sleep_of_nothing_is_a_switch_and_a_checkpoint() {
         assert_eq!(log.take(), ["other", "main"].repeat(3));
         assert_eq!(kernel::now(), started);
 
-        let told = spawn(async move {
+        let sleeper = spawn(async move {
             sleep(Duration::ZERO).await?;
             sleep_until(past).await
         });
-        told.cancel().await.unwrap();
-        let told = told.join().await.unwrap().unwrap_err();
-        assert_eq!(told.to_string(), "the task was cancelled");
+        sleeper.cancel().await.unwrap();
+        let error = sleeper.join().await.unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "the task was cancelled");
     });
 }
 
-/// T7: a timeout of nothing, or in the past, is expired at the first leaf that would park.
+/// T7: a timeout of zero, or in the past, expires at the first leaf that would park.
 #[test]
 fn a_timeout_in_the_past_has_expired() {
     testing::run(async || {
         let past = kernel::now();
         sleep(secs(5)).await.unwrap();
         let body = async || {
-            let told = sleep(Duration::MAX).await;
-            assert_eq!(told.map_err(|told| told.reason()), Err(CancelReason::Timeout));
-            told
+            let delivered = sleep(Duration::MAX).await;
+            assert_eq!(
+                delivered.map_err(|delivered| delivered.reason()),
+                Err(CancelReason::Timeout)
+            );
+            delivered
         };
         assert!(timeout_after(Duration::ZERO, body()).await.is_err());
         assert!(timeout_at(past, body()).await.is_err());
@@ -209,7 +212,7 @@ fn a_timeout_in_the_past_has_expired() {
     });
 }
 
-/// K8: an interval keeps to its grid, and skips what was missed.
+/// K8: an interval keeps to its grid, and skips missed ticks.
 #[test]
 fn an_interval_keeps_to_its_grid() {
     testing::run(async || {
@@ -220,7 +223,7 @@ fn an_interval_keeps_to_its_grid() {
             ticks.push((every.tick().await.unwrap() - started).as_secs());
             sleep(secs(pause)).await.unwrap();
         }
-        // 25 seconds after the third tick the fourth, of second 30, is late and comes at once.
+        // 25 seconds after the third tick, the fourth, due at second 30, is late and comes at once.
         assert_eq!(ticks, [0, 10, 20, 30]);
         assert_eq!((every.tick().await.unwrap() - started).as_secs(), 50);
         assert_eq!(kernel::now() - started, secs(50));
@@ -239,7 +242,7 @@ fn a_cancelled_tick_comes_again() {
     });
 }
 
-/// K8: nothing left that could wake anybody: the panic names every task and its place.
+/// K8: nothing is left that could wake a task: the panic names every task and its place.
 #[test]
 fn a_deadlock_names_every_task_and_its_place() {
     let lines = Cell::new((0, 0));
@@ -267,7 +270,7 @@ fn a_deadlock_names_every_task_and_its_place() {
     assert_eq!(text.matches(&at(main)).count(), 1, "{text}");
 }
 
-/// K8: on the real clock too, where it is certain.
+/// K8: on the real clock, too, when the deadlock is certain.
 #[test]
 fn a_certain_deadlock_on_the_real_clock_is_a_panic() {
     let text = panic_of(|| {
@@ -279,7 +282,7 @@ fn a_certain_deadlock_on_the_real_clock_is_a_panic() {
     assert!(text.starts_with("deadlock") && text.contains("EVENT_WAIT"), "{text}");
 }
 
-/// K8, K5: a cleanup that waits for ever is a deadlock of the shutdown, named too.
+/// K8, K5: a cleanup that waits for ever is a deadlock of the shutdown, and is named, too.
 #[test]
 fn a_shutdown_that_cannot_end_is_a_deadlock() {
     let text = panic_of(|| {
@@ -294,7 +297,7 @@ fn a_shutdown_that_cannot_end_is_a_deadlock() {
     assert!(text.starts_with("deadlock") && text.contains("never through"), "{text}");
 }
 
-/// K8: while a job is out on another thread the clock does not jump, and `settle` waits for it.
+/// K8: while a job runs on another thread the clock does not jump, and `settle` waits for it.
 #[test]
 fn the_clock_does_not_jump_while_a_job_is_out() {
     testing::run(async || {
@@ -302,7 +305,7 @@ fn the_clock_does_not_jump_while_a_job_is_out() {
         let (go, gone) = std::sync::mpsc::channel::<()>();
         let hour = spawn(sleep(secs(3600)));
         let job = spawn(on_thread(move || gone.recv().is_ok()));
-        // Another thread lets it go, in real time.
+        // Another thread releases the job, in real time.
         let releases = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(20));
             go.send(()).unwrap();
@@ -315,7 +318,7 @@ fn the_clock_does_not_jump_while_a_job_is_out() {
     });
 }
 
-/// K8: a timer that was disarmed does not hold the clock up or move it.
+/// K8: a disarmed timer neither delays the clock nor moves it.
 #[test]
 fn a_disarmed_timer_moves_nothing() {
     testing::run(async || {

@@ -1,4 +1,5 @@
-//! Corners of the kernel: moved and forgotten futures, post at the last moment, what outlives what.
+//! Corner cases of the kernel: moved and forgotten futures, late messages, and values that outlive
+//! others.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -19,7 +20,7 @@ use crate::support::time::secs;
 
 thread_local!(static DONE: Rc<Event> = Rc::new(Event::new()));
 
-/// K8: post that came at the last moment is no deadlock, although its sender is gone.
+/// K8: a message that came at the last moment prevents the deadlock, although its sender is gone.
 #[test]
 fn post_in_the_mailbox_is_no_deadlock() {
     struct Late(Mutex<Option<Handle>>);
@@ -43,7 +44,8 @@ fn post_in_the_mailbox_is_no_deadlock() {
     .unwrap();
 }
 
-/// K8: a job that has come back no longer holds the virtual clock, taken or not.
+/// K8: a job that has returned no longer stops the virtual clock, whether its value is taken or
+/// not.
 #[test]
 fn a_job_that_came_back_does_not_stop_the_virtual_clock() {
     limits::within(|| {
@@ -60,7 +62,7 @@ fn a_job_that_came_back_does_not_stop_the_virtual_clock() {
     });
 }
 
-/// K8, K7: the waker of an ended task wakes nobody, so it hides no deadlock.
+/// K8, K7: the waker of an ended task wakes no task, so it hides no deadlock.
 #[test]
 fn the_waker_of_an_ended_task_hides_no_deadlock() {
     let panicked = limits::within(|| {
@@ -88,8 +90,8 @@ fn the_waker_of_an_ended_task_hides_no_deadlock() {
     assert!(panicked);
 }
 
-/// C2, K9: a leaf that outlives the timeout it was parked in, in another task than it was begun in,
-/// leaves the tree of scopes whole.
+/// C2, K9: a leaf that outlives the timeout in which it was parked, in another task than its first,
+/// leaves the tree of scopes intact.
 #[test]
 fn a_leaf_that_outlives_a_moved_timeout_leaves_the_tree_whole() {
     type Shared<F> = Rc<RefCell<Pin<Box<F>>>>;
@@ -136,23 +138,23 @@ fn a_leaf_that_outlives_a_moved_timeout_leaves_the_tree_whole() {
     .unwrap();
 }
 
-/// G5: under `FirstOk`, a success that comes after everybody had failed and the body with them
-/// changes nothing: the first failure is returned.
+/// G5: under `FirstOk`, a success after all members and the body have failed changes nothing: the
+/// first failure is returned.
 #[test]
 fn a_winner_after_the_end_is_none() {
     testing::run(async || {
         let ended = TaskGroup::<std::io::Error>::scope_with(WaitPolicy::FirstOk, async |g| {
             g.spawn(async { Err::<(), _>(std::io::Error::other("the last to fail")) });
-            let told = sleep(secs(1)).await;
+            let delivered = sleep(secs(1)).await;
             g.spawn(async { Ok(()) });
-            Ok(told?)
+            Ok(delivered?)
         })
         .await;
         assert_eq!(ended.unwrap_err().to_string(), "the last to fail");
     });
 }
 
-/// G7: the name of a group means no group of another kernel, whatever they count from.
+/// G7: the name of a group refers to no group of another kernel.
 #[test]
 fn the_name_of_a_group_means_none_in_another_kernel() {
     let stale = testing::run(async || {
@@ -167,7 +169,7 @@ fn the_name_of_a_group_means_none_in_another_kernel() {
     });
 }
 
-/// G7, K5: a group that outlives its kernel takes nobody in, and keeps nothing alive.
+/// G7, K5: a group that outlives its kernel takes no members, and keeps nothing alive.
 #[test]
 fn a_group_of_a_dead_kernel_takes_nobody_in() {
     let mark = Rc::new(());
@@ -210,7 +212,7 @@ fn counting(seen: &Rc<Cell<Option<usize>>>) -> (Kernel, Task<(), TaskCancelled>)
     (kernel, task)
 }
 
-/// C11, G4: a destructor finds the kernel of its task, whoever aborts it and from wherever.
+/// C11, G4: a destructor finds the kernel of its task, whatever aborts the task and from wherever.
 #[test]
 fn a_destructor_finds_the_kernel_of_its_task() {
     let seen = Rc::default();
@@ -222,8 +224,8 @@ fn a_destructor_finds_the_kernel_of_its_task() {
     assert_eq!(seen.take(), Some(2), "aborted from another kernel");
 }
 
-/// K3: a foreign waker that panics is reported, and ends neither the kernel nor the wake-ups
-/// behind it.
+/// K3: a foreign waker that panics is reported, and ends neither the kernel nor the wakes behind
+/// it.
 #[test]
 fn a_waker_that_panics_ends_nobody_else() {
     struct Bad;
@@ -281,7 +283,7 @@ fn an_error_may_look_at_its_task_while_it_is_shown() {
 }
 
 /// G3: a body that learns of a failure by joining the sibling that was cancelled for it passes on
-/// an echo, also in an error type of its own: it is not reported as a failure of the body.
+/// an echo, also in an error type of its own: the echo is not reported as a failure of the body.
 #[test]
 fn an_echo_through_a_siblings_join_is_not_reported() {
     #[derive(Debug, thiserror::Error)]
@@ -306,10 +308,10 @@ fn an_echo_through_a_siblings_join_is_not_reported() {
     assert_eq!(reports, [""; 0]);
 }
 
-/// K8: what parks after the kernel has slept says so: since when it is parked counts from then.
+/// K8: a leaf that parks after the kernel has slept counts its parked time from then.
 #[test]
 fn a_leaf_that_parks_after_a_sleep_of_the_kernel_says_so() {
-    // A job that is done before a busy machine lets the kernel sleep proves nothing: again.
+    // If the job ends before the kernel sleeps, on a busy machine, it proves nothing: try again.
     assert!((0..50).any(|_| parks_after_a_sleep()), "it always parked before the job was done");
 }
 

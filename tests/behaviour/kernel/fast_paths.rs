@@ -1,4 +1,4 @@
-//! The short ways of a turn: what one poll uses must not be seen by the next one.
+//! The fast paths of a turn: the state of one poll must not leak into the next.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -21,7 +21,7 @@ use crate::support::time::secs;
 type Ended = Result<(), TaskCancelled>;
 type Kept = Rc<RefCell<Option<Waker>>>;
 
-/// A kernel whose reports nobody sees.
+/// A kernel whose reports are dropped.
 fn quiet() -> kernel::Builder {
     Kernel::builder().on_report(|_| ())
 }
@@ -35,7 +35,7 @@ fn panics_and_leaves_its_waker(kept: &Kept) -> Task<(), TaskCancelled> {
     }))
 }
 
-/// A task that counts its polls and parks for good.
+/// A task that counts its polls and parks for ever.
 fn counts(polls: &Rc<Cell<u32>>) -> Task<(), TaskCancelled> {
     let polls = polls.clone();
     let mut parked = Box::pin(sleep(Duration::MAX));
@@ -45,7 +45,7 @@ fn counts(polls: &Rc<Cell<u32>>) -> Task<(), TaskCancelled> {
     }))
 }
 
-/// K7, K3: the waker of a task that panicked wakes nobody, least of all the next one.
+/// K7, K3: the waker of a task that panicked wakes no task, in particular not the next one.
 #[test]
 fn the_waker_of_a_panicked_task_wakes_nobody_else() {
     testing::run_with(quiet(), async || {
@@ -61,7 +61,7 @@ fn the_waker_of_a_panicked_task_wakes_nobody_else() {
     });
 }
 
-/// K7, K3: nor does it take the place of the waker of a task that has one.
+/// K7, K3: nor does it replace the waker of a task that has one.
 #[test]
 fn a_task_keeps_its_waker_although_another_one_panicked_before_it() {
     testing::run_with(quiet(), async || {
@@ -74,7 +74,7 @@ fn a_task_keeps_its_waker_although_another_one_panicked_before_it() {
         }));
         testing::settle().await.unwrap();
         let failing = panics_and_leaves_its_waker(&panicked);
-        // Behind the one that panics, in the same round.
+        // Queued behind the task that panics, in the same round.
         let first = kept.borrow().clone().unwrap();
         first.wake();
         testing::settle().await.unwrap();
@@ -106,7 +106,7 @@ fn the_waker_of_a_panicked_task_hides_no_deadlock() {
     assert!(text.starts_with("deadlock"), "{text}");
 }
 
-/// C4, K3: what a task asked of itself goes with it when it panics.
+/// C4, K3: a request of a task to cancel itself is dropped when it panics.
 #[test]
 fn a_request_to_oneself_goes_with_a_panic() {
     testing::run_with(quiet(), async || {
@@ -129,8 +129,7 @@ fn a_request_to_oneself_goes_with_a_panic() {
     });
 }
 
-/// K3, K1: a turn that was asked for goes with a panic, too, also when a destructor asks for it
-/// after the poll.
+/// K3, K1: so is a requested turn, also if a destructor requests it after the poll.
 #[test]
 fn a_yield_goes_with_a_panic() {
     struct Yields(Kept);
@@ -181,8 +180,8 @@ impl Drop for DropsMark {
     }
 }
 
-/// G5: the failures that a winner makes void are dropped when the group ends, not when somebody
-/// moves into their place.
+/// G5: the failures that a success makes void are dropped when the group ends, not when its slot is
+/// reused.
 #[test]
 fn an_overlooked_failure_is_dropped_with_its_group() {
     testing::run(async || {
@@ -234,7 +233,7 @@ impl Drop for SpawnsInDrop {
     }
 }
 
-/// K9, K4: a task that comes too late is dropped where its destructor may drop another kernel.
+/// K9, K4: a task that is spawned too late is dropped where its destructor may drop another kernel.
 #[test]
 fn a_future_that_is_refused_may_drop_another_kernel() {
     let reports = Rc::new(RefCell::new(Vec::new()));
@@ -245,7 +244,7 @@ fn a_future_that_is_refused_may_drop_another_kernel() {
     let left = inner.run(async || spawn(sleep(Duration::MAX)));
     INNER.set(Some(inner));
     let guard = SpawnsInDrop;
-    // Post that nobody takes.
+    // Messages that are never read.
     let build = move || {
         let _guard = guard;
         async { Ok::<(), TaskCancelled>(()) }
@@ -260,7 +259,7 @@ impl Wake for DropsInner {
     fn wake(self: Arc<Self>) {}
 }
 
-/// K9, K4: and so may the waker that a sleep leaves behind when it moves to another kernel.
+/// K9, K4: so may the waker that a sleep leaves behind when it moves to another kernel.
 #[test]
 fn a_waker_that_a_sleep_leaves_behind_may_drop_another_kernel() {
     let (one, two, inner) = (quiet().build().unwrap(), quiet().build().unwrap(), quiet());
@@ -294,7 +293,7 @@ fn moves_to_another_kernel(leaf: impl Future<Output = Ended> + 'static) {
         assert!(poll_shared(&leaf).now_or_never().is_none());
     });
     two.run(async || {
-        // Others are at home in the places that the leaf and its scope have in their own kernel.
+        // Other tasks occupy the slots that the leaf and its scope have in their own kernel.
         let beside = spawn(timeout_after(secs(9), shield(sleep(secs(9)))));
         let slept = timeout_after(secs(5), sleep(secs(9)));
         let (moved, slept) = futures::join!(poll_shared(&leaf), slept);
@@ -310,13 +309,13 @@ fn moves_to_another_kernel(leaf: impl Future<Output = Ended> + 'static) {
     two.shutdown();
 }
 
-/// K8: a sleep that was polled with somebody else's waker moves to another kernel, too.
+/// K8: a sleep that was polled with the waker of another executor moves to another kernel, too.
 #[test]
 fn a_sleep_with_a_foreign_waker_moves_to_another_kernel() {
     moves_to_another_kernel(sleep(secs(1)));
 }
 
-/// T4, K8: a timeout that moves to another kernel bounds nothing there, and harms nobody.
+/// T4, K8: a timeout that moves to another kernel bounds nothing there, and affects no task there.
 #[test]
 fn a_timeout_that_moves_to_another_kernel_harms_nobody_there() {
     moves_to_another_kernel(async {

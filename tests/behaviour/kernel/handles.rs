@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use kernel::{Builder, Handle, Kernel, TaskCancelled, handle, spawn, testing};
 
-/// What a kernel whose tasks wait for nothing says in the end, while `hold` has its handle on
-/// another thread. Fails instead of hanging.
+/// The final panic of a kernel whose tasks wait for nothing, while `hold` has its handle on another
+/// thread. It fails instead of hanging.
 fn deadlock_of(
     builder: impl FnOnce() -> Builder + Send + 'static,
     hold: impl FnOnce(Handle) + Send + 'static,
@@ -32,14 +32,14 @@ fn deadlock_of(
     ended.recv_timeout(Duration::from_secs(20)).expect("it hangs, or has panicked elsewhere")
 }
 
-/// Where the system says how this thread fares.
+/// Where the system shows the state of this thread.
 fn this_thread() -> Option<std::path::PathBuf> {
     let thread = std::fs::read_link("/proc/thread-self").ok()?;
     Some(std::path::Path::new("/proc").join(thread).join("stat"))
 }
 
-/// Until that thread sleeps; most likely in the poll, where it is the harder to reach. Where the
-/// system does not say, at once.
+/// Returns once that thread sleeps, most likely in the poll, where a message must wake it. Returns
+/// at once if the system does not show it.
 fn until_asleep(thread: &Option<std::path::PathBuf>) {
     let Some(stat) = thread else { return };
     while std::fs::read_to_string(stat).is_ok_and(|stat| !stat.contains(") S ")) {
@@ -47,8 +47,8 @@ fn until_asleep(thread: &Option<std::path::PathBuf>) {
     }
 }
 
-/// K8: a kernel that sleeps because somebody holds a handle hears that the handle is gone, and then
-/// nothing is left that could wake anybody.
+/// K8: a kernel that sleeps because a handle is alive is notified when the handle is dropped, and
+/// then nothing is left that could wake a task.
 #[test]
 fn the_end_of_the_last_handle_is_heard() {
     let real = deadlock_of(Kernel::builder, drop);
@@ -57,16 +57,16 @@ fn the_end_of_the_last_handle_is_heard() {
     assert!(on_virtual_clock.contains("deadlock"), "{on_virtual_clock}");
 }
 
-/// K8: whichever of several goes last, and not before.
+/// K8: of several handles, the last one that is dropped notifies it, and no earlier one.
 #[test]
 fn the_end_of_one_of_several_handles_is_no_deadlock() {
-    let (told, heard) = mpsc::channel();
+    let (sender, heard) = mpsc::channel();
     let message = deadlock_of(Kernel::builder, move |first| {
         let second = first.clone();
         drop(first);
         // It still serves.
         let spawned = second.spawn(move || async move {
-            told.send(()).unwrap();
+            sender.send(()).unwrap();
             Ok::<(), TaskCancelled>(())
         });
         assert_eq!(spawned, Ok(()));
@@ -75,8 +75,8 @@ fn the_end_of_one_of_several_handles_is_no_deadlock() {
     assert!(message.contains("deadlock"), "{message}");
 }
 
-/// K8: handles that come and go in the kernel's own tasks are no post: nothing piles up, and the
-/// virtual clock goes on.
+/// K8: handles that come and go in the kernel's own tasks post no messages: nothing piles up, and
+/// the virtual clock goes on.
 #[test]
 fn handles_that_come_and_go_at_home_change_nothing() {
     testing::run(async || {

@@ -30,8 +30,8 @@ async fn uses_everything() {
     sleep(Duration::from_millis(1)).await.unwrap();
 }
 
-/// K5: after a shutdown, a mere drop, a panic of main, all are closed; also with a handle that
-/// outlives the kernel.
+/// K5: after a shutdown, a drop without one, and a panic of main, all are closed, also with a
+/// handle that outlives the kernel.
 #[test]
 fn a_kernel_gives_every_descriptor_back() {
     if children::ran_alone(children::this_test!()) {

@@ -1,4 +1,4 @@
-//! The drop of a kernel: what is left goes, whatever its destructors do (K5, K9).
+//! The drop of a kernel: all tasks are dropped, whatever their destructors do (K5, K9).
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -31,7 +31,7 @@ fn kernel() -> Kernel {
     Kernel::builder().virtual_clock().build().unwrap()
 }
 
-/// K5: a dropped kernel drops what is left, the youngest first, without its cleanup.
+/// K5: a dropped kernel drops the tasks that are left, the youngest first, without their cleanup.
 #[test]
 fn a_dropped_kernel_drops_what_is_left_the_youngest_first() {
     let log = Rc::new(RefCell::new(Vec::new()));
@@ -138,14 +138,14 @@ fn drop_with_respawns(left: u32) -> u32 {
     dropped.get()
 }
 
-/// K5: a destructor that spawns the next destructor: all of a finite chain are dropped.
+/// K5: a destructor that spawns the next destructor: all tasks of a finite chain are dropped.
 #[test]
 fn a_chain_of_destructors_that_spawn_ends() {
     assert_eq!(drop_with_respawns(0), 1);
     assert_eq!(drop_with_respawns(20), 21);
 }
 
-/// K5: a kernel in a thread-local goes with its thread, and so do its tasks.
+/// K5: a kernel in a thread-local is dropped with its thread, and so are its tasks.
 #[test]
 fn a_kernel_in_a_thread_local_goes_with_its_thread() {
     thread_local! {
@@ -168,7 +168,7 @@ fn a_kernel_in_a_thread_local_goes_with_its_thread() {
     assert_eq!(dropped.recv().unwrap(), id);
 }
 
-/// K5, K9: handles outlive their kernel and do no harm.
+/// K5, K9: handles that outlive their kernel are harmless.
 #[test]
 fn handles_outlive_their_kernel() {
     let kernel = kernel();
@@ -182,7 +182,7 @@ fn handles_outlive_their_kernel() {
     parked.request_cancel();
     parked.abort();
     assert_eq!(parked.parked_at(), None);
-    // A kernel is not needed to take what an ended task left.
+    // Taking the outcome of an ended task needs no kernel.
     let taken = tokio_test::block_on(value.join()).unwrap();
     assert_eq!(taken.unwrap(), "kept");
 }

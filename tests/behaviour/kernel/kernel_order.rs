@@ -1,4 +1,4 @@
-//! The order in which tasks run, with and without a seed, and that a spinner starves nobody
+//! The order in which tasks run, with and without a seed, and that a spinning task starves no other
 //! (K1, K2, K8).
 
 use std::cell::{Cell, RefCell};
@@ -54,8 +54,8 @@ fn spawn_does_not_switch() {
     });
 }
 
-/// K1: neither does a wake, nor a request to cancel; whom they make ready runs after those that
-/// were ready before.
+/// K1: neither does a wake, nor a request to cancel. The woken task runs after those that were
+/// ready before.
 #[test]
 fn a_wake_does_not_switch() {
     testing::run(async || {
@@ -69,9 +69,9 @@ fn a_wake_does_not_switch() {
         });
         let cancelled = log.clone();
         let parked = spawn(async move {
-            let told = sleep(Duration::MAX).await;
+            let delivered = sleep(Duration::MAX).await;
             cancelled.borrow_mut().push(4);
-            told
+            delivered
         });
         testing::settle().await.unwrap();
         spawn(says(log.clone(), 2, 1));
@@ -83,7 +83,7 @@ fn a_wake_does_not_switch() {
     });
 }
 
-/// K1: main stands in the same queue as everybody.
+/// K1: main is in the same queue as all other tasks.
 #[test]
 fn main_stands_in_the_same_queue() {
     testing::run(async || {
@@ -129,7 +129,7 @@ fn the_same_seed_gives_the_same_trace() {
     }
 }
 
-/// K8: different seeds give different ones: of three tasks, every order comes up.
+/// K8: different seeds give different traces: every order of three tasks occurs.
 #[test]
 fn different_seeds_give_different_traces() {
     let orders: BTreeSet<Vec<u32>> = testing::run_seeds(0..200, async |_| {
@@ -145,7 +145,7 @@ fn different_seeds_give_different_traces() {
     assert_eq!(orders.len(), 6, "{orders:?}");
 }
 
-/// K8: a seed changes the order alone: what must come before still does.
+/// K8: a seed changes only the order of ready tasks. A required order stays.
 #[test]
 fn a_seed_leaves_causes_before_their_effects() {
     testing::run_seeds(0..100, async |seed| {
@@ -172,7 +172,7 @@ async fn spins(event: Rc<Event>, turns: Rc<Cell<u64>>) -> Ended {
     }
 }
 
-/// K2: a leaf that is always ready yields by a budget, so others run, and it can be cancelled.
+/// K2: a leaf that is always ready yields by a budget, so other tasks run, and it can be cancelled.
 #[test]
 fn a_spinner_on_a_set_event_starves_nobody() {
     testing::run(async || {
@@ -189,8 +189,8 @@ fn a_spinner_on_a_set_event_starves_nobody() {
     });
 }
 
-/// K2: at that checkpoint a pending cancel comes before the operation: within one budget, and what
-/// was not taken is still there.
+/// K2: at that checkpoint a pending cancel comes before the operation, within one budget, and the
+/// items that were not taken are still there.
 #[test]
 fn a_cancel_comes_before_the_operation_when_the_budget_is_spent() {
     testing::run(async || {
@@ -215,7 +215,7 @@ fn a_cancel_comes_before_the_operation_when_the_budget_is_spent() {
     });
 }
 
-/// K2: a task that wakes itself in every poll starves nobody.
+/// K2: a task that wakes itself in every poll starves no other.
 #[test]
 fn a_self_waking_task_starves_nobody() {
     testing::run(async || {
@@ -236,7 +236,7 @@ fn a_self_waking_task_starves_nobody() {
     });
 }
 
-/// K2, C9: wrapped in `cancellable`, or with a leaf in its loop, it can be cancelled.
+/// K2, C9: it can be cancelled if it is wrapped in `cancellable`, or has a leaf in its loop.
 #[test]
 fn a_self_waking_task_can_be_cancelled() {
     testing::run(async || {
@@ -269,7 +269,7 @@ fn a_self_waking_task_can_be_cancelled() {
     });
 }
 
-/// K2: a ping-pong pair, which is never both parked, starves nobody.
+/// K2: a pair of tasks that wake each other, so that one is always ready, starves no other task.
 #[test]
 fn a_ping_pong_pair_starves_nobody() {
     testing::run(async || {
@@ -297,7 +297,7 @@ fn a_ping_pong_pair_starves_nobody() {
     });
 }
 
-/// K2: timers are looked at at the latest every 64 polls, whatever spins.
+/// K2: the kernel looks at timers at least every 64 polls, however many tasks spin.
 #[test]
 fn a_spinner_does_not_hold_up_timers() {
     kernel::run(async || {
@@ -312,7 +312,7 @@ fn a_spinner_does_not_hold_up_timers() {
     });
 }
 
-/// K2, K7: nor the post of other threads.
+/// K2, K7: so it does at the messages of other threads.
 #[test]
 fn a_spinner_does_not_hold_up_other_threads() {
     kernel::run(async || {
@@ -322,7 +322,7 @@ fn a_spinner_does_not_hold_up_other_threads() {
     });
 }
 
-/// K2, C2: a spinner is cancelled by its timeout too.
+/// K2, C2: a spinning task is cancelled by its timeout, too.
 #[test]
 fn a_timeout_reaches_a_spinner() {
     Kernel::builder().run(async || {
@@ -332,7 +332,8 @@ fn a_timeout_reaches_a_spinner() {
     });
 }
 
-/// K2: the budget is a task's for one poll, not the kernel's: others are not charged for a spinner.
+/// K2: the budget belongs to a task for one poll, not to the kernel: a spinning task uses up no
+/// other budget.
 #[test]
 fn a_spinner_does_not_spend_the_budget_of_others() {
     testing::run(async || {

@@ -1,5 +1,5 @@
-//! Cancel and completion in one tick, scopes that come due together, cleanups that never end
-//! (C1, C2, C3, C7, C10, T3).
+//! Cancel and completion in one tick, scopes that expire together, and cleanups that never end (C1,
+//! C2, C3, C7, C10, T3).
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -16,12 +16,12 @@ use sync::{Event, Lock, Queue, Semaphore};
 use crate::support::reports;
 use crate::support::time::secs;
 
-/// Where a task finds another one, itself included, that is spawned later.
+/// Where a task finds another task, or itself, that is spawned later.
 type Slot<T> = Rc<RefCell<Option<Rc<Task<T, TaskCancelled>>>>>;
 
 type Waiting = LocalBoxFuture<'static, Result<(), TaskCancelled>>;
 
-/// A parked leaf, and what hands it the thing that it waits for.
+/// A parked leaf, and a function that hands it what it waits for.
 type Case = (&'static str, Waiting, Box<dyn FnOnce()>);
 
 fn cases() -> Vec<Case> {
@@ -54,7 +54,7 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// A task in a leaf; it says whether the leaf completed and whether the cancel is still to come.
+/// A task in a leaf. It returns whether the leaf completed and whether the cancel is still pending.
 fn in_leaf(waiting: Waiting) -> Task<(bool, bool), TaskCancelled> {
     spawn(async move {
         let completed = waiting.await.is_ok();
@@ -73,14 +73,14 @@ fn handed_over_and_then_cancelled_completes_and_stays_pending() {
             testing::settle().await.unwrap();
             hand_over();
             task.request_cancel();
-            let told = task.join().await.unwrap().unwrap();
+            let error = task.join().await.unwrap().unwrap();
             let completes = name != "sleep";
-            assert_eq!(told, (completes, completes), "{name}");
+            assert_eq!(error, (completes, completes), "{name}");
         }
     });
 }
 
-/// C1, C3: and the other way round.
+/// C1, C3: and in the opposite order.
 #[test]
 fn cancelled_and_then_handed_over_completes_and_stays_pending() {
     testing::run(async || {
@@ -89,9 +89,9 @@ fn cancelled_and_then_handed_over_completes_and_stays_pending() {
             testing::settle().await.unwrap();
             task.request_cancel();
             hand_over();
-            let told = task.join().await.unwrap().unwrap();
+            let error = task.join().await.unwrap().unwrap();
             let completes = name != "sleep";
-            assert_eq!(told, (completes, completes), "{name}");
+            assert_eq!(error, (completes, completes), "{name}");
         }
     });
 }
@@ -115,7 +115,7 @@ fn a_join_of_a_task_that_ended_completes_although_cancelled() {
     });
 }
 
-/// C1: a sleep whose time has come although the task was cancelled in the same tick.
+/// C1: a sleep completes whose time is up although the task was cancelled in the same tick.
 #[test]
 fn a_sleep_that_is_over_completes_although_cancelled() {
     testing::run(async || {
@@ -137,15 +137,15 @@ fn a_sleep_that_is_over_completes_although_cancelled() {
     });
 }
 
-/// T3: nested timeouts that are due in one tick: the outermost is delivered, once.
+/// T3: of nested timeouts that expire in one tick, the outermost is delivered, once.
 #[test]
 fn of_timeouts_due_together_the_outermost_is_delivered_once() {
     testing::run(async || {
-        let told = Rc::new(Cell::new(0));
+        let deliveries = Rc::new(Cell::new(0));
         let body = async {
             let first = sleep(Duration::MAX).await.unwrap_err();
             assert_eq!(first.reason(), CancelReason::Timeout);
-            told.set(told.get() + 1);
+            deliveries.set(deliveries.get() + 1);
             Err::<(), _>(first)
         };
         let inner = async { timeout_after(secs(1), body).await };
@@ -157,24 +157,25 @@ fn of_timeouts_due_together_the_outermost_is_delivered_once() {
         })
         .await;
         assert!(matches!(ended, Err(TaskTimeout { .. })), "{ended:?}");
-        assert_eq!(told.get(), 1);
+        assert_eq!(deliveries.get(), 1);
         assert_eq!(sleep(secs(1)).await, Ok(()));
     });
 }
 
-/// C7, T3: a cancel and a timeout both outside a shield: the task's own comes first, and once.
+/// C7, T3: with a cancel and a timeout both pending outside a shield, the task's own comes first,
+/// and once.
 #[test]
 fn behind_a_shield_the_tasks_own_cancel_comes_before_the_timeout() {
     testing::run(async || {
         let task = spawn(async {
             let ended = timeout_after(secs(1), async {
                 shield(sleep(secs(5))).await?;
-                let told = sleep(Duration::MAX).await.unwrap_err();
-                Err::<(), _>(told)
+                let delivered = sleep(Duration::MAX).await.unwrap_err();
+                Err::<(), _>(delivered)
             })
             .await;
             match ended {
-                Ok(Err(told)) => Ok::<_, TaskCancelled>(told.reason()),
+                Ok(Err(error)) => Ok::<_, TaskCancelled>(error.reason()),
                 other => panic!("not the task's own: {other:?}"),
             }
         });
@@ -186,8 +187,8 @@ fn behind_a_shield_the_tasks_own_cancel_comes_before_the_timeout() {
     });
 }
 
-/// C10: a cleanup that never ends, and a loop that retries for ever, fall to the grace; the report
-/// says who and where.
+/// C10: a cleanup that never ends, and a loop that retries for ever, are aborted by the grace. The
+/// report names the task and the location.
 #[test]
 fn who_swallows_every_cancel_falls_to_the_grace() {
     let who = |report: &Report<'_>| match report {
@@ -215,7 +216,7 @@ fn who_swallows_every_cancel_falls_to_the_grace() {
     }
 }
 
-/// C3, Y3: a `select!` loser that held an item loses nothing.
+/// C3, Y3: the losing arm of a `select!` that held an item passes it on.
 #[test]
 fn a_select_loser_that_was_handed_an_item_passes_it_on() {
     testing::run(async || {
@@ -236,7 +237,8 @@ fn a_select_loser_that_was_handed_an_item_passes_it_on() {
     });
 }
 
-/// C5, C9: cancelling one's parent, each other, twice, and an ended task is no deadlock.
+/// C5, C9: a task may cancel its parent, two tasks each other, a task twice or an ended one,
+/// without a deadlock.
 #[test]
 fn who_cancels_whom_is_no_deadlock() {
     testing::run(async || {

@@ -1,4 +1,4 @@
-//! Panics, nested runs, running again, shutdown, and the drop of a kernel (K3, K4, K5, K9).
+//! Panics, nested runs, repeated runs, shutdown, and the drop of a kernel (K3, K4, K5, K9).
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -37,15 +37,15 @@ async fn panics(after: u64) -> Ended {
     panic!("of the task")
 }
 
-/// K3: a panic ends its task; siblings and kernel go on.
+/// K3: a panic ends its task. The siblings and the kernel continue.
 #[test]
 fn a_panic_ends_its_task_alone() {
     testing::run(async || {
         let failing = spawn(panics(1));
         let sibling = spawn(sleep(secs(2)));
-        let told = failing.join().await.unwrap().unwrap_err();
-        let TaskError::Panicked(panic) = told else {
-            panic!("not a panic: {told:?}");
+        let error = failing.join().await.unwrap().unwrap_err();
+        let TaskError::Panicked(panic) = error else {
+            panic!("not a panic: {error:?}");
         };
         assert_eq!(panic.message(), "of the task");
         assert_eq!(message(&*panic.into_payload()), "of the task");
@@ -53,7 +53,7 @@ fn a_panic_ends_its_task_alone() {
     });
 }
 
-/// K3: a payload that is no string comes out whole.
+/// K3: a payload that is not a string is passed on unchanged.
 #[test]
 fn any_payload_comes_out_whole() {
     testing::run(async || {
@@ -65,7 +65,7 @@ fn any_payload_comes_out_whole() {
     });
 }
 
-/// K3, K5: a panic of main goes on after the shutdown, cleanup included.
+/// K3, K5: a panic of main is re-raised after the shutdown, cleanup included.
 #[test]
 fn a_panic_of_main_goes_on_after_the_shutdown() {
     let log = Log::default();
@@ -73,10 +73,10 @@ fn a_panic_of_main_goes_on_after_the_shutdown() {
     let ran = catch_unwind(AssertUnwindSafe(|| {
         testing::run(async || {
             spawn(async move {
-                let told = sleep(Duration::MAX).await;
+                let delivered = sleep(Duration::MAX).await;
                 sleep(secs(1)).await?;
                 theirs.borrow_mut().push("clean");
-                told
+                delivered
             });
             testing::settle().await.unwrap();
             panic!("of main");
@@ -95,13 +95,13 @@ fn a_destructor_that_panics_at_the_end_is_the_tasks_panic() {
             let _guard = Panics;
             Ok(())
         });
-        let told = task.join().await.unwrap().unwrap_err();
-        assert_eq!(told.to_string(), "the task panicked: a destructor");
+        let error = task.join().await.unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "the task panicked: a destructor");
         assert!(sibling.join().await.unwrap().is_ok());
     });
 }
 
-/// Runs `main` and gives the panics in destructors that were reported.
+/// Runs `main`, and returns the panics in destructors that were reported.
 fn panics_in_drop(main: impl AsyncFnOnce()) -> Vec<String> {
     let message = |report: &Report<'_>| match report {
         Report::PanicOutsideTask { message, .. } => Some((*message).to_owned()),
@@ -110,7 +110,7 @@ fn panics_in_drop(main: impl AsyncFnOnce()) -> Vec<String> {
     reports::picked(Kernel::builder(), message, main).1
 }
 
-/// K3: one that panics when the task is aborted is reported, and the abort is done.
+/// K3: a destructor that panics when the task is aborted is reported, and the abort completes.
 #[test]
 fn a_destructor_that_panics_in_an_abort_is_reported() {
     let reports = panics_in_drop(async || {
@@ -126,7 +126,7 @@ fn a_destructor_that_panics_in_an_abort_is_reported() {
     assert_eq!(reports, ["a destructor"]);
 }
 
-/// K3: so is an output that nobody took and that panics when it is dropped.
+/// K3: so is an output that no task took and that panics when it is dropped.
 #[test]
 fn an_output_that_panics_when_dropped_is_reported() {
     let reports = panics_in_drop(async || {
@@ -136,7 +136,7 @@ fn an_output_that_panics_when_dropped_is_reported() {
     assert_eq!(reports, ["a destructor"]);
 }
 
-/// K3: and a panic payload whose own drop panics.
+/// K3: so is a panic payload whose own drop panics.
 #[test]
 fn a_payload_that_panics_when_dropped_is_reported() {
     let reports = panics_in_drop(async || {
@@ -146,7 +146,7 @@ fn a_payload_that_panics_when_dropped_is_reported() {
     assert_eq!(reports, ["a destructor"]);
 }
 
-/// K3: even one that panics with another of its kind, for ever.
+/// K3: even if that drop panics with another such payload, endlessly.
 #[test]
 #[allow(clippy::mem_forget)]
 fn a_payload_that_panics_with_its_like_ends_nobody_else() {
@@ -166,14 +166,14 @@ fn a_payload_that_panics_with_its_like_ends_nobody_else() {
     match ran {
         Ok(reports) => assert!(!reports.is_empty()),
         Err(payload) => {
-            // Never dropped, or it would go on in the harness.
+            // Never dropped, because the drop would go on endlessly in the harness.
             std::mem::forget(payload);
             panic!("the payload came through the kernel");
         }
     }
 }
 
-/// K4: a run inside a run is a clear panic, and the outer one is unharmed.
+/// K4: a run inside a run is a clear panic, and the outer run is not affected.
 #[test]
 fn a_run_inside_a_run_is_a_clear_panic() {
     testing::run(async || {
@@ -206,7 +206,7 @@ fn a_test_run_inside_a_run_is_a_clear_panic() {
     });
 }
 
-/// K4: a kernel that is merely made and dropped inside another one harms nobody.
+/// K4: a kernel that is only made and dropped inside another one does not affect it.
 #[test]
 fn a_kernel_dropped_inside_another_harms_nobody() {
     let inner = Kernel::builder().virtual_clock().build().unwrap();
@@ -219,7 +219,7 @@ fn a_kernel_dropped_inside_another_harms_nobody() {
     });
 }
 
-/// K5: a kernel runs again and again; what is left stays parked until the next run.
+/// K5: a kernel runs again and again. The remaining tasks stay parked until the next run.
 #[test]
 fn what_one_run_leaves_stays_parked_until_the_next() {
     let kernel = Kernel::builder().virtual_clock().build().unwrap();
@@ -248,7 +248,7 @@ fn what_one_run_leaves_stays_parked_until_the_next() {
     kernel.shutdown();
 }
 
-/// K5, K3: a run whose main panicked leaves the kernel in use.
+/// K5, K3: a run whose main panicked leaves the kernel usable.
 #[test]
 fn a_kernel_runs_again_after_a_panic_of_main() {
     let kernel = Kernel::builder().virtual_clock().build().unwrap();
@@ -264,7 +264,7 @@ fn a_kernel_runs_again_after_a_panic_of_main() {
     kernel.shutdown();
 }
 
-/// K5: the shutdown asks everybody at once, the youngest first, and awaits all.
+/// K5: the shutdown cancels all tasks at once, the youngest first, and awaits all.
 #[test]
 fn the_shutdown_asks_everybody_at_once_the_youngest_first() {
     let (log, ended) = (Log::default(), Rc::new(Cell::new(None)));
@@ -273,14 +273,14 @@ fn the_shutdown_asks_everybody_at_once_the_youngest_first() {
         for name in ["oldest", "middle", "youngest"] {
             let (log, at) = (theirs.clone(), at.clone());
             spawn(async move {
-                let told = sleep(Duration::MAX).await.unwrap_err();
-                assert_eq!(told.reason(), CancelReason::Shutdown);
-                let asked = kernel::now();
+                let delivered = sleep(Duration::MAX).await.unwrap_err();
+                assert_eq!(delivered.reason(), CancelReason::Shutdown);
+                let started = kernel::now();
                 log.borrow_mut().push(name);
                 sleep(secs(1)).await?;
                 log.borrow_mut().push("clean");
-                at.set(Some(kernel::now() - asked));
-                Err::<(), _>(told)
+                at.set(Some(kernel::now() - started));
+                Err::<(), _>(delivered)
             });
         }
         testing::settle().await.unwrap();
@@ -289,17 +289,17 @@ fn the_shutdown_asks_everybody_at_once_the_youngest_first() {
     assert_eq!(ended.get(), Some(secs(1)));
 }
 
-/// K5: an error of main comes out, and after the shutdown.
+/// K5: `run` returns an error of main after the shutdown.
 #[test]
 fn an_error_of_main_comes_out_after_the_shutdown() {
     let log = Log::default();
     let theirs = log.clone();
     let ended: Result<(), &str> = testing::run(async || {
         spawn(async move {
-            let told = sleep(Duration::MAX).await;
+            let delivered = sleep(Duration::MAX).await;
             sleep(secs(5)).await?;
             theirs.borrow_mut().push("clean");
-            told
+            delivered
         });
         testing::settle().await.unwrap();
         log.borrow_mut().push("main");
@@ -309,18 +309,18 @@ fn an_error_of_main_comes_out_after_the_shutdown() {
     assert_eq!(log.take(), ["main", "clean"]);
 }
 
-/// K5: a task spawned in somebody's cleanup is born cancelled, so the shutdown ends.
+/// K5: a task that is spawned in a cleanup starts cancelled, so the shutdown ends.
 #[test]
 fn the_shutdown_ends_although_cleanups_spawn() {
     let generations = Rc::new(Cell::new(0));
     fn respawns(generations: Rc<Cell<u32>>) -> futures::future::LocalBoxFuture<'static, Ended> {
         Box::pin(async move {
-            let told = sleep(Duration::MAX).await;
+            let delivered = sleep(Duration::MAX).await;
             generations.set(generations.get() + 1);
             if generations.get() < 1000 {
                 spawn(respawns(generations));
             }
-            told
+            delivered
         })
     }
     testing::run(async || drop(spawn(respawns(generations.clone()))));
@@ -337,7 +337,7 @@ fn a_main_that_panics_before_it_is_a_future_leaves_nothing() {
     assert!(ended.is_err());
     let left = kernel.leftovers();
     if left.tasks > 0 {
-        // Dropping it would never end, and the failure not be seen.
+        // Dropping it would never end, and the failure would not be seen.
         Box::leak(Box::new(kernel));
     }
     assert_eq!(left.tasks, 0);

@@ -1,4 +1,4 @@
-//! Futures of every size: what it takes of the stack to spawn one, and that nothing else differs.
+//! Futures of every size: the stack that a spawn needs, and that nothing else differs.
 
 use std::hint::black_box;
 use std::thread;
@@ -16,7 +16,7 @@ async fn large<const BYTES: usize>() -> Result<u8, TaskCancelled> {
     Ok(black_box(&bytes)[BYTES - 1])
 }
 
-/// Each in a function of its own, whose frame is gone when the next one begins.
+/// Each in its own function, so that its frame is gone when the next one begins.
 #[inline(never)]
 fn spawn_here() {
     drop(spawn(large::<SIZE>()));
@@ -59,8 +59,9 @@ fn spawn_in_every_way() {
     .unwrap();
 }
 
-/// G8: to spawn a large future takes little more than three times its size of the stack in an
-/// unoptimized build: the caller's, and two moves into its box. More ends the child with a signal.
+/// G8: spawning a large future takes little more than three times its size of the stack in an
+/// unoptimized build: the caller's copy, and two moves into its box. If it takes more, a signal
+/// ends the child.
 #[test]
 fn a_large_future_is_spawned_on_a_small_stack() {
     if children::role().is_some() {
@@ -71,8 +72,8 @@ fn a_large_future_is_spawned_on_a_small_stack() {
     children::run(children::this_test!(), "spawn");
 }
 
-/// G6, K3: futures of every size round the limit up to which boxes are kept, in turns, so that a
-/// box that is kept meets futures that fit and others that do not.
+/// G6, K3: futures of every size around the limit up to which boxes are reused, alternating, so
+/// that a reused box meets futures that fit and futures that do not.
 #[test]
 fn futures_of_every_size_give_their_values() {
     macro_rules! of_sizes {

@@ -1,5 +1,5 @@
-//! Where a leaf leaves its record, who waits for a task, and a wait queue under wakers that come
-//! back in.
+//! Where a leaf keeps its record, the waiters for a task, and a wait queue whose wakers call back
+//! into it.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -37,7 +37,7 @@ impl Wake for Count {
     }
 }
 
-/// C2: a parked leaf is reached by the foreign waker that it was polled with last.
+/// C2: a cancel wakes the foreign waker with which a parked leaf was polled last.
 #[test]
 fn a_cancellation_wakes_the_last_foreign_waker_of_a_leaf() {
     testing::run(async || {
@@ -47,7 +47,7 @@ fn a_cancellation_wakes_the_last_foreign_waker_of_a_leaf() {
             let mut leaf = Box::pin(sleep(Duration::MAX));
             let mut turn = 0;
             poll_fn(|cx| {
-                // The first polls change the waker; after that, only who was woken polls.
+                // The first polls change the waker. After that, only a woken leaf polls.
                 for count in theirs.iter().filter(|_| turn == 0) {
                     let waker = Waker::from(count.clone());
                     assert!(leaf.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
@@ -70,8 +70,8 @@ fn a_cancellation_wakes_the_last_foreign_waker_of_a_leaf() {
     .unwrap();
 }
 
-/// C2, C9: one leaf is one record, however often it is polled, and with whatever waker; and when it
-/// is gone, in the poll in which it parked, the record is gone.
+/// C2, C9: one leaf has one record, however often it is polled, and with whatever waker. When the
+/// leaf is dropped, in the poll in which it parked, the record is gone.
 #[test]
 fn a_leaf_polled_again_in_one_poll_is_one_record() {
     testing::run(async || {
@@ -109,19 +109,19 @@ fn a_leaf_polled_again_in_one_poll_is_one_record() {
 fn a_child_that_is_skipped_is_still_reached() {
     testing::run(async || {
         let mut children: Vec<Leaf> = (0..3).map(|_| sleep(Duration::MAX).boxed_local()).collect();
-        let (mut polls, mut told) = (0, Vec::new());
+        let (mut polls, mut notified) = (0, Vec::new());
         let task = spawn(poll_fn(move |cx| {
             polls += 1;
             let skipped = if polls == 1 { 3 } else { polls % 3 };
             for (at, child) in children.iter_mut().enumerate() {
-                if at != skipped && !told.contains(&at) {
+                if at != skipped && !notified.contains(&at) {
                     if let Poll::Ready(ended) = child.as_mut().poll(cx) {
                         assert!(ended.is_err());
-                        told.push(at);
+                        notified.push(at);
                     }
                 }
             }
-            if told.len() == 3 {
+            if notified.len() == 3 {
                 return Poll::Ready(Ok::<_, TaskCancelled>(polls));
             }
             if polls > 1 {
@@ -143,7 +143,7 @@ fn poll_shared(shared: &Shared) -> impl Future<Output = Ended> + use<> {
     poll_fn(move |cx| shared.borrow_mut().as_mut().poll(cx))
 }
 
-/// C9: a leaf that another task polls is parked there, and not where it was.
+/// C9: a leaf that another task polls is parked there, and not in its first task.
 #[test]
 fn a_leaf_that_another_task_polls_is_parked_there_alone() {
     testing::run(async || {
@@ -160,8 +160,8 @@ fn a_leaf_that_another_task_polls_is_parked_there_alone() {
     });
 }
 
-/// T6, C5: a wait for a task moves to another task, or under another waker, and is told there; the
-/// others are told too.
+/// T6, C5: a wait for a task that moves to another task, or to another waker, is notified there. So
+/// are the other waiters.
 #[test]
 fn a_wait_for_a_task_that_moves_is_told_where_it_is() {
     for foreign in [false, true] {
@@ -192,7 +192,7 @@ fn a_wait_for_a_task_that_moves_is_told_where_it_is() {
     }
 }
 
-/// Y2: who waits for a task is told in order of arrival, also when the first one leaves.
+/// Y2: the waiters for a task are notified in order of arrival, also when the first one leaves.
 #[test]
 fn who_waits_for_a_task_is_told_in_order() {
     testing::run(async || {
@@ -235,7 +235,7 @@ fn set_hooks(on_wake: impl Fn() + 'static, on_drop: impl Fn() + 'static) {
     ON_DROP.set(Some(Box::new(on_drop)));
 }
 
-/// A waker that runs what the test has put into the hooks, once.
+/// A waker that runs the functions in the hooks, once.
 struct Hooked;
 
 impl Wake for Hooked {
@@ -272,8 +272,8 @@ fn enter(queue: &WaitQueue<u32>, slot: &mut WaitSlot, waker: &Waker) -> Poll<u32
     queue.poll_enter(slot, 1, &Context::from_waker(waker))
 }
 
-/// K9, Y2: a waker that enters the queue again while it is woken stands behind the others, and
-/// everybody is counted.
+/// K9, Y2: a waker that enters the queue again while it is woken is queued behind the others, and
+/// every waiter is counted.
 #[test]
 fn a_waker_may_enter_the_queue_while_it_is_woken() {
     let queue: &'static WaitQueue<u32> = Box::leak(Box::new(WaitQueue::new()));
@@ -295,8 +295,8 @@ fn a_waker_may_enter_the_queue_while_it_is_woken() {
     assert!(queue.is_empty());
 }
 
-/// K9, Y3: a waker may hand something over while it is dropped: replaced by another one, or with a
-/// waiter that leaves.
+/// K9, Y3: a waker may hand something over while it is dropped, because another waker replaces it
+/// or its waiter leaves.
 #[test]
 fn a_waker_may_hand_over_while_it_is_dropped() {
     let queue: &'static WaitQueue<u32> = Box::leak(Box::new(WaitQueue::new()));
@@ -316,7 +316,7 @@ fn a_waker_may_hand_over_while_it_is_dropped() {
     assert_eq!((queue.len(), queue.leave(&mut slot)), (0, None));
 }
 
-/// Y3: a waker that panics, without a kernel that could report it, leaves the queue whole.
+/// Y3: a waker that panics, without a kernel that could report it, leaves the queue intact.
 #[test]
 fn a_queue_stays_whole_when_a_waker_panics() {
     let queue = WaitQueue::new();

@@ -1,4 +1,4 @@
-//! Floods of the mailbox: what other threads ask of a kernel faster than it can serve.
+//! Floods of the mailbox: other threads send requests faster than the kernel serves them.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -12,12 +12,12 @@ use kernel::{CancelPoint, Kernel, TaskCancelled, sleep, spawn, testing, yield_no
 
 const REQUESTS: usize = 100_000;
 
-/// Tasks that a flood may start before another task has its next turn: fewer than a look is apart
-/// from the next, and not more from turn to turn.
+/// The number of tasks that a flood may start before another task has its next turn: fewer than the
+/// polls between two looks, and constant over the turns.
 const SLICE: usize = 64;
 
-/// Has another thread post so many requests to spawn, and waits until they are all in the mailbox.
-/// Each counts the task that it starts.
+/// Lets another thread post so many requests to spawn, and waits until all are in the mailbox. Each
+/// counts the task that it starts.
 fn flood(requests: usize, started: &Arc<AtomicUsize>) {
     let (handle, started) = (kernel::handle(), started.clone());
     let poster = thread::spawn(move || {
@@ -33,7 +33,7 @@ fn flood(requests: usize, started: &Arc<AtomicUsize>) {
     poster.join().unwrap();
 }
 
-/// K2: between two turns of a task that yields, a slice of a flood is served and not all of it.
+/// K2: between two turns of a task that yields, only a slice of a flood is served.
 #[test]
 fn a_flood_of_spawns_is_served_in_slices() {
     testing::run(async || {
@@ -51,8 +51,8 @@ fn a_flood_of_spawns_is_served_in_slices() {
     .unwrap();
 }
 
-/// K2: a timer that is due fires while most of a flood is still to be served. On the real clock,
-/// because the virtual one stands still as long as a task can run.
+/// K2: a due timer fires while most of a flood is still unserved. On the real clock, because the
+/// virtual one stands still while a task can run.
 #[test]
 fn a_timer_is_not_late_by_a_flood() {
     kernel::run(async || {
@@ -98,7 +98,7 @@ fn a_wake_does_not_queue_behind_a_flood_of_spawns() {
     .unwrap();
 }
 
-/// K2, C11: requests to cancel are served in slices too, in the order in which they came.
+/// K2, C11: requests to cancel are served in slices, too, in order of arrival.
 #[test]
 fn a_flood_of_cancels_is_served_in_order_and_in_slices() {
     testing::run(async || {
@@ -124,7 +124,7 @@ fn a_flood_of_cancels_is_served_in_order_and_in_slices() {
     .unwrap();
 }
 
-/// K5: a kernel that ends in the middle of a flood drops what it has not come to, on its thread.
+/// K5: a kernel that ends during a flood drops the unserved requests, on its thread.
 #[test]
 fn a_kernel_that_goes_in_a_flood_drops_the_rest() {
     struct Letter(Arc<AtomicUsize>);
@@ -157,8 +157,8 @@ fn a_kernel_that_goes_in_a_flood_drops_the_rest() {
     assert_eq!(dropped.load(Ordering::Relaxed), 1_000);
 }
 
-/// K8, K2: post that had to wait for its slice comes before the clock jumps, and before a task that
-/// waits until nothing can run.
+/// K8, K2: messages that wait for their slice come before the clock jumps, and before `settle`
+/// returns.
 #[test]
 fn the_clock_does_not_jump_over_post_that_waits_for_its_slice() {
     testing::run(async || {
@@ -178,7 +178,7 @@ fn the_clock_does_not_jump_over_post_that_waits_for_its_slice() {
         handle
             .spawn(move || async move { again.spawn(second).map_err(|gone| gone.to_string()) })
             .unwrap();
-        // So many that one is left when the first task posts again.
+        // So many that one message is left when the first task posts again.
         for _ in 0..8 {
             handle.request_cancel(ended).unwrap();
         }

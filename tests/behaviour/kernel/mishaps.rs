@@ -1,4 +1,4 @@
-//! What programs do to themselves: panic with something in hand, block the thread, forget a future.
+//! Mistakes of programs: a panic while holding something, a blocked thread, a forgotten future.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,8 +14,8 @@ use sync::{Event, Lock, Queue, Semaphore};
 use crate::support::reports;
 use crate::support::time::secs;
 
-/// K3, Y3: a task that panics with a lock, a permit and an item in hand gives the lock and the
-/// permit back, and who waits for them goes on. The item is gone with its task, as any value is.
+/// K3, Y3: a task that panics while it holds a lock, a permit and an item releases the lock and the
+/// permit, and their waiters continue. The item is dropped with its task, like any value.
 #[test]
 fn a_panic_releases_what_the_task_held() {
     testing::run(async || {
@@ -46,8 +46,8 @@ fn a_panic_releases_what_the_task_held() {
     .unwrap();
 }
 
-/// K6: a poll that blocks the thread is reported with the name of its task, if somebody asked for
-/// it; the main task too.
+/// K6: a poll that blocks the thread is reported with the name of its task, if the builder enables
+/// this report. So is one of the main task.
 #[test]
 fn a_task_that_blocks_its_thread_is_named() {
     let builder = Kernel::builder().report_long_polls(Duration::from_millis(2));
@@ -65,8 +65,8 @@ fn a_task_that_blocks_its_thread_is_named() {
     assert!(reports[1].contains("main"), "{reports:?}");
 }
 
-/// K4: another executor's `block_on` inside a task blocks the thread, and nothing else: leaves that
-/// need no kernel turn work in it, however many.
+/// K4: another executor's `block_on` inside a task blocks only the thread: any number of leaves
+/// that need no kernel turn work in it.
 #[test]
 fn a_foreign_executor_inside_a_task_gets_its_turn() {
     testing::run(async || {
@@ -82,8 +82,8 @@ fn a_foreign_executor_inside_a_task_gets_its_turn() {
     .unwrap();
 }
 
-/// C3, Y3: a future that is forgotten while it is parked costs what it held and nothing else: the
-/// others go on, and the task ends.
+/// C3, Y3: a future that is forgotten while it is parked leaks only what it held: other tasks
+/// continue, and the task ends.
 #[test]
 #[allow(clippy::mem_forget)]
 fn a_forgotten_leaf_costs_only_itself() {
@@ -117,12 +117,12 @@ fn a_forgotten_leaf_costs_only_itself() {
         let after = spawn(sleep(secs(30)));
         after.join().await.unwrap().unwrap();
     });
-    // The leak is named: the forgotten timeout and its leaf.
+    // The report names the leak: the forgotten timeout and its leaf.
     let left = kernel.leftovers();
     assert_eq!((left.tasks, left.scopes), (0, 1));
 }
 
-/// Y2: a guard that is forgotten keeps its lock, as with any lock; the waiters can be cancelled.
+/// Y2: a forgotten guard keeps its lock. The waiters can be cancelled.
 #[test]
 #[allow(clippy::mem_forget)]
 fn a_forgotten_guard_keeps_the_lock_and_hangs_nobody_for_good() {
@@ -137,8 +137,8 @@ fn a_forgotten_guard_keeps_the_lock_and_hangs_nobody_for_good() {
     .unwrap();
 }
 
-/// K9: the sink of the reports may use the kernel, and one that panics is not asked again for the
-/// same report.
+/// K9: the sink of the reports may use the kernel. One that panics is not called again for the same
+/// report.
 #[test]
 fn a_sink_may_use_the_kernel_and_may_panic() {
     let seen = Rc::new(RefCell::new(Vec::new()));
@@ -164,12 +164,12 @@ fn a_sink_may_use_the_kernel_and_may_panic() {
 }
 
 /// G1, C7: a group inside a shield inside a timeout ends with the shield, and then the timeout is
-/// told.
+/// delivered.
 #[test]
 fn a_group_in_a_shield_ends_before_the_timeout_is_told() {
     testing::run(async || {
         let ended = Rc::new(RefCell::new(false));
-        let told = timeout_after(secs(1), async {
+        let outcome = timeout_after(secs(1), async {
             let ended = ended.clone();
             shield(TaskGroup::<TaskCancelled>::scope(async move |g| {
                 g.spawn(async move {
@@ -183,25 +183,28 @@ fn a_group_in_a_shield_ends_before_the_timeout_is_told() {
             sleep(secs(1)).await
         })
         .await;
-        assert!(told.is_err());
+        assert!(outcome.is_err());
         assert!(*ended.borrow());
     });
 }
 
-/// C6: a task that was asked to end, and failed before anything told it, has failed and was not
-/// cancelled; one that was told, and then failed, was cancelled.
+/// C6: a task that was requested to cancel, and failed before the delivery, has failed and was not
+/// cancelled. One that failed after the delivery was cancelled.
 #[test]
 fn a_failure_before_the_delivery_is_a_failure() {
     testing::run(async || {
         let unaware = spawn(async { Err::<(), _>("its own") });
         unaware.request_cancel();
         assert!(matches!(unaware.join().await?, Err(TaskError::Failed("its own"))));
-        let told = spawn(async {
+        let cancelled = spawn(async {
             let _told = sleep(secs(1)).await;
             Err::<(), _>("while it cleaned up")
         });
-        told.request_cancel();
-        assert!(matches!(told.join().await?, Err(TaskError::Cancelled("while it cleaned up"))));
+        cancelled.request_cancel();
+        assert!(matches!(
+            cancelled.join().await?,
+            Err(TaskError::Cancelled("while it cleaned up"))
+        ));
         Ok::<(), TaskCancelled>(())
     })
     .unwrap();

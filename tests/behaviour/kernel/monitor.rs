@@ -1,4 +1,5 @@
-//! Every parked task says where and on what: `tasks`, `current_task`, and the handle (C9, K8).
+//! Every parked task shows where and on what it is parked: `tasks`, `current_task`, and the handle
+//! (C9, K8).
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -50,7 +51,7 @@ fn a_parked_task_gives_the_callers_file_and_line() {
     });
 }
 
-/// C9: so inside combinators; a task in `join!` has several places.
+/// C9: so inside combinators. A task in `join!` is parked in several places.
 #[test]
 fn a_task_with_several_leaves_shows_them_all() {
     testing::run(async || {
@@ -76,7 +77,7 @@ fn a_task_with_several_leaves_shows_them_all() {
     });
 }
 
-/// K8: the tree: who spawned whom, members of groups too, in order of spawning.
+/// K8: the tree shows which task spawned which, members of groups too, in order of spawning.
 #[test]
 fn the_tree_says_who_spawned_whom() {
     async fn child() -> Ended {
@@ -103,7 +104,7 @@ fn the_tree_says_who_spawned_whom() {
     });
 }
 
-/// The tasks of [`each_task_is_shown_with_its_own_parent_and_type`]: what is known of each.
+/// The tasks of [`each_task_is_shown_with_its_own_parent_and_type`]: the expected facts of each.
 #[derive(Default)]
 struct Wood {
     known: RefCell<HashMap<TaskId, (TaskId, &'static str)>>,
@@ -116,7 +117,7 @@ impl Wood {
         self.standing.borrow_mut().push(task);
     }
 
-    /// An elm brings forth a sapling of its own.
+    /// An elm spawns its own sapling.
     fn plant(self: &Rc<Self>, elm: bool) {
         async fn sapling() -> Ended {
             sleep(Duration::MAX).await
@@ -134,7 +135,7 @@ impl Wood {
         }
     }
 
-    /// What the monitor shows is what is known.
+    /// Compares what the monitor shows with the expected facts.
     fn check(&self) {
         let tasks = kernel::tasks();
         assert_eq!(tasks.len(), 1 + self.standing.borrow().len());
@@ -147,18 +148,18 @@ impl Wood {
     }
 }
 
-/// K8: who has a place after others, or beside others, is shown with its own parent and type.
+/// K8: a task that reuses a slot, or has neighbours, is shown with its own parent and type.
 #[test]
 fn each_task_is_shown_with_its_own_parent_and_type() {
     testing::run(async || {
         let wood = Rc::new(Wood::default());
-        // Goes through all numbers below a hundred, in no order.
+        // Goes through all numbers below a hundred, in a mixed order.
         let mut number = 0;
         let mut next = || {
             number = (number * 61 + 17) % 100;
             number
         };
-        // Of elms in hundred, and how many are left in the end.
+        // The elms per hundred, and how many tasks are left.
         for (elms, left) in [(0, 300), (10, 150), (100, 100), (50, 0), (100, 0), (0, 10)] {
             for _ in 0..200 {
                 wood.plant(next() < elms);
@@ -198,7 +199,7 @@ fn a_task_goes_through_its_states() {
     });
 }
 
-/// C9: a task in no leaf of ours is shown as such.
+/// C9: a task that is parked in no leaf of Curium is shown as such.
 #[test]
 fn a_task_in_a_foreign_future_is_shown_as_such() {
     testing::run(async || {
@@ -210,7 +211,7 @@ fn a_task_in_a_foreign_future_is_shown_as_such() {
     });
 }
 
-/// K8: names: as given, else the type of the future.
+/// K8: names: the given name, or else the type of the future.
 #[test]
 fn a_task_has_a_name() {
     async fn brews_coffee() -> Ended {
@@ -227,7 +228,7 @@ fn a_task_has_a_name() {
         }
         named.wait().await.unwrap();
         assert_eq!(named.name(), "brewer 7");
-        // Its place is let again, its name is not.
+        // Its slot is reused, its name is not.
         drop(named);
         let next = spawn(brews_coffee());
         assert!(next.name().ends_with("brews_coffee"), "{}", next.name());
@@ -248,22 +249,22 @@ fn a_task_shows_its_earliest_deadline() {
         assert_eq!(find("bounded").deadline, Some(started + secs(5)));
         assert_eq!(find("free").deadline, None);
         assert_eq!(find("bounded").site().map(|site| site.file()), Some(file!()));
-        // Past it the task would fail its own unwrap.
+        // After it the task would fail its own unwrap.
         assert_eq!(kernel::now(), started);
         find("bounded");
     });
 }
 
-/// K8: how often it ran, how long it waits, and whether it was cancelled.
+/// K8: how many polls it had, how long it has been parked, and whether it was cancelled.
 #[test]
 fn a_task_shows_its_cycles_its_waiting_and_its_cancel() {
     testing::run(async || {
         let task = spawn_named("counted", async {
             yield_now().await?;
             yield_now().await?;
-            let told = sleep(Duration::MAX).await;
+            let delivered = sleep(Duration::MAX).await;
             sleep(secs(9)).await?;
-            told
+            delivered
         });
         testing::advance(secs(2)).await.unwrap();
         let info = find("counted");

@@ -1,4 +1,5 @@
-//! Panics of the kernel show the line of the program that made the mistake, not one of the kernel.
+//! Panics of the kernel show the line of the program that made the mistake, not a line of the
+//! kernel.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -109,7 +110,7 @@ fn outcomes_taken_twice() {
     shows_this_line("a second await", || testing::run(takes_twice).unwrap());
 }
 
-/// C12, C19, K8, Y5: in a process of its own, because the hook is the process's.
+/// C12, C19, K8, Y5: in its own process, because the hook belongs to the process.
 #[test]
 fn a_panic_shows_the_line_of_the_mistake() {
     if children::role().is_some() {

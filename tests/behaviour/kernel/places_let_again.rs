@@ -1,5 +1,5 @@
-//! Places of ended tasks are let again, in one kernel and with the same names in another: whoever
-//! meant the old tenant leaves the new one alone.
+//! Slots of ended tasks are reused, in one kernel and with the same names in another. A reference
+//! to the old occupant does not affect the new one.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -21,7 +21,7 @@ async fn a_few_turns() {
     }
 }
 
-/// C2: a join that parked in one kernel and went to the task of the same name in another is woken
+/// C2: a join that parked in one kernel and moved to the task of the same name in another is woken
 /// there.
 #[test]
 fn a_join_that_moves_to_its_namesake_in_another_kernel_is_woken() {
@@ -84,7 +84,7 @@ thread_local! {
     static CALLED_BY_WAKER: RefCell<Option<Calling>> = const { RefCell::new(None) };
 }
 
-/// A waker that drops what stands in `CALLED_BY_WAKER`.
+/// A waker that drops the content of `CALLED_BY_WAKER`.
 struct CallingWaker(ThreadId);
 
 impl Wake for CallingWaker {
@@ -101,7 +101,7 @@ fn nap(secs: u64) -> impl Future<Output = Outcome> {
 
 type Handle = Slot<Task<(), TaskCancelled>>;
 
-/// Ends `older`, whose place goes to a stranger.
+/// Ends `older`, whose slot goes to an unrelated task.
 fn evicting(older: &Handle, stranger: &Handle) -> Calling {
     let (older, stranger) = (older.clone(), stranger.clone());
     Calling(Some(Box::new(move || {
@@ -112,7 +112,7 @@ fn evicting(older: &Handle, stranger: &Handle) -> Calling {
     })))
 }
 
-/// G4: a group that is dropped aborts its members, and nobody who got a member's place meanwhile.
+/// G4: a group that is dropped aborts its members, and no task that reused a member's slot.
 #[test]
 fn a_dropped_group_spares_a_stranger_in_the_place_of_a_member() {
     testing::run(async || {
@@ -134,7 +134,7 @@ fn a_dropped_group_spares_a_stranger_in_the_place_of_a_member() {
     .unwrap();
 }
 
-/// G1: a group that is torn down cancels its members, and nobody who got a member's place.
+/// G1: a group that is torn down cancels its members, and no task that reused a member's slot.
 #[test]
 fn a_torn_down_group_spares_a_stranger_in_the_place_of_a_member() {
     testing::run(async || {
@@ -162,9 +162,10 @@ fn a_torn_down_group_spares_a_stranger_in_the_place_of_a_member() {
     .unwrap();
 }
 
-/// Polls the join in tasks of two kernels, first by the last bit of `who`; with so many tasks
-/// beside each, which moves their names. How often it was told of the end in the end.
-fn poll_in_turns(polls: u32, who: u32, beside: u32) -> u32 {
+/// Polls the join in tasks of two kernels, as the bits of `order` say, the last bit first. Each
+/// kernel has `beside` other tasks, which shifts the names. Returns how often the join was notified
+/// of the end.
+fn poll_in_turns(polls: u32, order: u32, beside: u32) -> u32 {
     let kernels = [(); 2].map(|()| Kernel::builder().virtual_clock().build().unwrap());
     let event = Rc::new(sync::Event::new());
     let until = event.clone();
@@ -174,10 +175,10 @@ fn poll_in_turns(polls: u32, who: u32, beside: u32) -> u32 {
         target
     });
     let join: Slot<_> = Rc::new(RefCell::new(Some(target.join())));
-    let told = Rc::new(Cell::new(0));
+    let notified = Rc::new(Cell::new(0));
     for poll in 0..polls {
-        let (join, told) = (join.clone(), told.clone());
-        kernels[(who >> poll & 1) as usize].run(async || {
+        let (join, notified) = (join.clone(), notified.clone());
+        kernels[(order >> poll & 1) as usize].run(async || {
             for _ in 0..beside {
                 spawn(sleep(Duration::MAX));
             }
@@ -185,7 +186,7 @@ fn poll_in_turns(polls: u32, who: u32, beside: u32) -> u32 {
                 let mut join = join.borrow_mut();
                 let Some(ours) = join.as_mut() else { return Poll::Ready(Outcome::Ok(())) };
                 ready!(Pin::new(ours).poll(cx)).unwrap().unwrap();
-                told.set(told.get() + 1);
+                notified.set(notified.get() + 1);
                 *join = None;
                 Poll::Ready(Ok(()))
             }));
@@ -196,17 +197,17 @@ fn poll_in_turns(polls: u32, who: u32, beside: u32) -> u32 {
     for kernel in [0, 1, 0] {
         kernels[kernel].run(async || a_few_turns().await);
     }
-    told.get()
+    notified.get()
 }
 
 /// C2: a join that tasks of two kernels poll in turn wakes the one that polled it last.
 #[test]
 fn a_join_wakes_who_polled_it_last_in_whichever_kernel() {
     for polls in 1..=4 {
-        for who in 0..1 << polls {
+        for order in 0..1 << polls {
             for beside in 0..3 {
-                let told = poll_in_turns(polls, who, beside);
-                assert_eq!(told, 1, "{polls} polls, in {who:b}, {beside} beside");
+                let notified = poll_in_turns(polls, order, beside);
+                assert_eq!(notified, 1, "{polls} polls, in {order:b}, {beside} beside");
             }
         }
     }

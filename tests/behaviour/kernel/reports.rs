@@ -1,4 +1,4 @@
-//! A failure that nobody took is reported, once; one that somebody took is not (K6).
+//! A failure that no task took is reported, once. A failure that was taken is not reported (K6).
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
@@ -33,7 +33,7 @@ async fn fails(text: &'static str) -> Result<(), String> {
     Err(text.to_owned())
 }
 
-/// K6: a failed task that nobody joined is reported once, when its last handle is gone.
+/// K6: a failed task that was not joined is reported once, when its last handle is gone.
 #[test]
 fn a_failure_that_nobody_joined_is_reported_once() {
     let reported = failures(async || {
@@ -43,7 +43,7 @@ fn a_failure_that_nobody_joined_is_reported_once() {
     assert_eq!(reported, [("lonely".to_owned(), false, "\"unheard\"".to_owned())]);
 }
 
-/// K6: as long as a handle lives, somebody may still join.
+/// K6: while a handle lives, a task may still join.
 #[test]
 fn a_failure_is_reported_when_its_last_handle_is_gone() {
     let sink = Rc::new(RefCell::new(0));
@@ -60,7 +60,7 @@ fn a_failure_is_reported_when_its_last_handle_is_gone() {
     assert_eq!(*sink.borrow(), 1);
 }
 
-/// K6: one that was joined is not, early or late.
+/// K6: a joined failure is not reported, whether it was joined before or after the end.
 #[test]
 fn a_failure_that_was_joined_is_not_reported() {
     let reported = failures(async || {
@@ -74,7 +74,7 @@ fn a_failure_that_was_joined_is_not_reported() {
     assert_eq!(reported, []);
 }
 
-/// K6: who gave up the join before the end has not heard it.
+/// K6: a join that was abandoned before the end has not taken the failure.
 #[test]
 fn a_failure_after_an_abandoned_join_is_reported() {
     let reported = failures(async || {
@@ -86,7 +86,7 @@ fn a_failure_after_an_abandoned_join_is_reported() {
     assert_eq!(reported.len(), 1, "{reported:?}");
 }
 
-/// K6, K3: a panic likewise, by its message.
+/// K6, K3: a panic is reported in the same way, with its message.
 #[test]
 fn a_panic_that_nobody_joined_is_reported_by_its_message() {
     let reported = failures(async || {
@@ -104,7 +104,7 @@ fn a_panic_that_nobody_joined_is_reported_by_its_message() {
     assert!(message.contains("one is not two"), "{message}");
 }
 
-/// K6, C6: the failed cleanup of a cancelled task is a failure; passing the cancel on is none.
+/// K6, C6: the failed cleanup of a cancelled task is a failure. Passing the cancel on is not.
 #[test]
 fn the_failed_cleanup_of_a_cancelled_task_is_reported() {
     let reported = failures(async || {
@@ -154,7 +154,7 @@ fn only_failures_are_reported() {
     assert_eq!(reported, []);
 }
 
-/// K6: a report shows who, how and what.
+/// K6: a report shows the task, the kind of failure, and the error.
 #[test]
 fn a_report_shows_who_how_and_what() {
     let ((), texts) = reports::texts(async || {
@@ -167,7 +167,7 @@ fn a_report_shows_who_how_and_what() {
     }
 }
 
-/// K6: a sink that panics takes nobody along.
+/// K6: a sink that panics ends no task and not the kernel.
 #[test]
 fn a_sink_that_panics_takes_nobody_along() {
     let builder = Kernel::builder().on_report(|_| panic!("of the sink"));
@@ -178,7 +178,7 @@ fn a_sink_that_panics_takes_nobody_along() {
     assert_eq!(value, Ok(7));
 }
 
-/// K6: without a sink, whoever listens to `tracing` is told.
+/// K6: without a sink, a subscriber of `tracing` gets the reports.
 #[test]
 fn without_a_sink_tracing_is_told() {
     let listener = Listener::default();
@@ -193,7 +193,7 @@ fn without_a_sink_tracing_is_told() {
     assert!(heard[0].starts_with("ERROR") && heard[0].contains("unheard"), "{heard:?}");
 }
 
-/// A kernel that reports every poll as a long one, to a sink that is told of nothing else.
+/// A kernel that reports every poll as a long one, and nothing else, to its sink.
 fn told_of_polls(sink: impl Fn() + 'static) -> Builder {
     Kernel::builder().report_long_polls(Duration::ZERO).on_report(move |report| {
         if let Report::LongPoll { .. } = report {
@@ -202,8 +202,8 @@ fn told_of_polls(sink: impl Fn() + 'static) -> Builder {
     })
 }
 
-/// K9: a sink that is told of a long poll is no part of the task that was polled: a leaf that it
-/// tries is not cancelled with it.
+/// K9: a sink that gets the report of a long poll is not part of the polled task: a leaf that it
+/// tries is not cancelled with that task.
 #[test]
 fn a_sink_that_hears_of_a_long_poll_is_not_cancelled_with_the_task() {
     let said = Rc::new(RefCell::new(Vec::new()));
@@ -215,7 +215,7 @@ fn a_sink_that_hears_of_a_long_poll_is_not_cancelled_with_the_task() {
         log.borrow_mut().push(matches!(leaf, Ok(Poll::Pending)));
     });
     testing::run_with(builder, async || {
-        // Parked in nothing of ours, so the request stays pending.
+        // Parked in no leaf of Curium, so the request stays pending.
         let task = spawn(pending::<Result<(), TaskCancelled>>());
         testing::settle().await.unwrap();
         task.request_cancel();
@@ -225,7 +225,7 @@ fn a_sink_that_hears_of_a_long_poll_is_not_cancelled_with_the_task() {
     assert!(said.borrow().iter().all(|well| *well), "{:?}", said.borrow());
 }
 
-/// K1, K9: a turn that a sink asks for with the waker of the task that was polled is not lost.
+/// K1, K9: a turn that a sink requests with the waker of the polled task is not lost.
 #[test]
 fn a_turn_that_a_sink_asks_for_is_not_lost() {
     let kept: Rc<RefCell<Option<Waker>>> = Rc::default();
@@ -254,7 +254,7 @@ fn a_turn_that_a_sink_asks_for_is_not_lost() {
     });
 }
 
-/// K9, C9: a leaf that the sink of a long poll drops is shown no more.
+/// K9, C9: a leaf that the sink of a long poll drops is not shown any more.
 #[test]
 fn a_leaf_that_dies_in_a_report_of_its_poll_is_not_shown() {
     let leaf: Rc<RefCell<Option<Pin<Box<kernel::future::Sleep>>>>> = Rc::default();

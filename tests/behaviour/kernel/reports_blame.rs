@@ -1,4 +1,4 @@
-//! Reports that say whose code panicked, and what is cut from long ones.
+//! Reports that name the code that panicked, and the limits of long reports.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -19,7 +19,7 @@ use sync::Event;
 
 type Result<T = ()> = std::result::Result<T, TaskCancelled>;
 
-/// A builder whose reports end up as text in the list.
+/// A builder whose reports are collected as text in the list.
 fn noting(reports: &Rc<RefCell<Vec<String>>>) -> Builder {
     let reports = reports.clone();
     Kernel::builder().on_report(move |report| {
@@ -38,7 +38,7 @@ fn reports(main: impl AsyncFnOnce() -> Result) -> Vec<String> {
     reports.take()
 }
 
-/// K6: the closure given to `Handle::spawn` panics: no destructor did.
+/// K6: a panic in the closure given to `Handle::spawn` is attributed to it, not to a destructor.
 #[test]
 fn a_closure_of_a_handle_that_panics_is_named() {
     let reported = reports(async || {
@@ -54,7 +54,7 @@ fn a_closure_of_a_handle_that_panics_is_named() {
     assert!(reported.ends_with("panicked: no future"), "{reported}");
 }
 
-/// An error that cannot be shown.
+/// An error whose `Debug` panics.
 struct Unshowable;
 
 impl fmt::Debug for Unshowable {
@@ -69,8 +69,8 @@ impl From<TaskCancelled> for Unshowable {
     }
 }
 
-/// K6, G3: an error whose `Debug` panics is reported all the same, and the `Debug` is blamed; also
-/// in a group, where it is one of several.
+/// K6, G3: an error whose `Debug` panics is still reported, and the report names the `Debug`; also
+/// in a group, as one of several errors.
 #[test]
 fn the_debug_of_an_error_that_panics_is_named() {
     let alone = reports(async || {
@@ -111,7 +111,7 @@ impl Drop for Fuse {
     }
 }
 
-/// K6: a foreign waker and a destructor are told apart.
+/// K6: reports distinguish a foreign waker from a destructor.
 #[test]
 fn wakers_and_destructors_that_panic_are_told_apart() {
     let reported = reports(async || {
@@ -173,15 +173,15 @@ fn of_many_tasks_in_a_deadlock_the_first_are_shown() {
     assert!(text.ends_with("and 81 more"), "{text}");
 }
 
-/// K8: on the real clock, tasks that wait behind wakers of their own are named after the time that
-/// was set, once for each time that they hang.
+/// K8: on the real clock, tasks that wait behind foreign wakers are reported after the configured
+/// time, once for each time that they hang.
 #[test]
 fn a_hang_behind_ones_own_wakers_is_named_on_the_real_clock() {
     let event = Rc::new(Event::new());
     let reports: Rc<RefCell<Vec<String>>> = Rc::default();
     let (ends, noted) = (event.clone(), reports.clone());
     let builder = Kernel::builder().report_hangs(Duration::from_millis(20));
-    // What reports a hang also ends it here.
+    // The sink that gets the report also ends the hang.
     let builder = builder.on_report(move |report| {
         noted.borrow_mut().push(report.to_string());
         ends.set();

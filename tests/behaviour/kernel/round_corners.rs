@@ -1,5 +1,5 @@
-//! A round of ready tasks that is not run to its end, and what a poll keeps for itself while
-//! another kernel is dropped in it.
+//! A round of ready tasks that does not run to its end, and the state of a poll in which another
+//! kernel is dropped.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -23,7 +23,7 @@ fn quiet() -> Kernel {
     Kernel::builder().virtual_clock().on_report(|_| ()).build().unwrap()
 }
 
-/// A task that says that it was polled, and ends.
+/// A task that logs its poll, and ends.
 fn says(log: &Log, n: u32) -> Task<(), TaskCancelled> {
     let log = log.clone();
     spawn(async move {
@@ -54,8 +54,8 @@ fn kernel_that(on_drop: impl FnMut() + 'static) -> Kernel {
     inner
 }
 
-/// K1, C10: a task that is aborted while it stands in the round is dropped at once and not polled,
-/// and whoever comes next is polled once.
+/// K1, C10: a task that is aborted while it is queued in the round is dropped at once and not
+/// polled, and the next task is polled once.
 #[test]
 fn a_task_aborted_in_the_round_is_not_polled() {
     testing::run(async || {
@@ -66,7 +66,7 @@ fn a_task_aborted_in_the_round_is_not_polled() {
         let killer = spawn(async move {
             place.take().unwrap().abort();
             assert_eq!(count.get(), 1, "dropped before `abort` returns");
-            // In its place, if that were free already.
+            // It would get the slot, if that were free already.
             let heirs = [1, 2, 3].map(|n| says(&theirs, n));
             for heir in heirs {
                 heir.wait().await?;
@@ -92,8 +92,8 @@ fn a_task_aborted_in_the_round_is_not_polled() {
     });
 }
 
-/// K1, K3: when main panics in the middle of a round, the rest of it runs first in the next run,
-/// each once and in its order.
+/// K1, K3: when main panics in the middle of a round, the next run starts with the rest of it, each
+/// task once and in order.
 #[test]
 fn a_round_that_main_breaks_off_goes_on_in_the_next_run() {
     for panics in [true, false] {
@@ -166,7 +166,7 @@ fn a_task_that_aborts_itself_and_yields_is_gone() {
     });
 }
 
-/// C2: a task that asks for its own cancellation after it has yielded has its turn, and the error
+/// C2: a task that requests its own cancellation after it has yielded gets its turn, and the error
 /// at the next leaf that would park.
 #[test]
 fn a_request_to_oneself_beside_a_yield_loses_neither() {
@@ -185,8 +185,8 @@ fn a_request_to_oneself_beside_a_yield_loses_neither() {
     });
 }
 
-/// K4, C2: a poll in which another kernel is dropped goes on as if nothing had been: its turn, its
-/// parked leaves and its cancellation are its own.
+/// K4, C2: a poll in which another kernel is dropped continues unaffected: it keeps its turn, its
+/// parked leaves and its cancellation.
 #[test]
 fn a_poll_keeps_what_it_has_while_another_kernel_is_dropped_in_it() {
     let me = Place::default();
@@ -204,7 +204,7 @@ fn a_poll_keeps_what_it_has_while_another_kernel_is_dropped_in_it() {
             assert_eq!(current_task().parked.len(), 1);
             drop(inner);
             assert_eq!(current_task().parked.len(), 1);
-            // The next leaf has the error at once, and so has the one that was parked.
+            // The next leaf gets the error at once, and so does the one that was parked.
             for ended in [yield_now().await, parked.await] {
                 let by = ended.unwrap_err().reason();
                 assert!(matches!(by, CancelReason::Requested { by: Some(_) }), "{by:?}");
@@ -217,7 +217,7 @@ fn a_poll_keeps_what_it_has_while_another_kernel_is_dropped_in_it() {
     });
 }
 
-/// K4, G4: a destructor in the other kernel aborts a task of the one that polls.
+/// K4, G4: a destructor in the other kernel aborts a task of the kernel that polls.
 #[test]
 fn a_destructor_of_another_kernel_aborts_a_task_here() {
     let victim = Place::default();

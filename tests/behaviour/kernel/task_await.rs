@@ -1,4 +1,4 @@
-//! `task.await`: the everyday form, with one error type for the task and for the wait.
+//! `task.await`: the short form of `join`, with one error type for the task and for the wait.
 
 use std::cell::Cell;
 use std::io;
@@ -28,7 +28,7 @@ async fn one_after(seconds: u64) -> Result<u32> {
     Ok(1)
 }
 
-/// C19: the value comes in one level; a reference keeps the handle.
+/// C19: the value comes in one level. Awaiting a reference keeps the handle.
 #[test]
 fn awaiting_a_task_gives_its_value() {
     testing::run(async || {
@@ -41,7 +41,8 @@ fn awaiting_a_task_gives_its_value() {
     });
 }
 
-/// C19: a task's own error comes as it is, whether it is of the program or of the library.
+/// C19: a task's own error is returned unchanged, whether its type is of the program or of the
+/// library.
 #[test]
 fn awaiting_a_failed_task_gives_its_own_error() {
     testing::run(async || {
@@ -52,8 +53,8 @@ fn awaiting_a_failed_task_gives_its_own_error() {
     });
 }
 
-/// C6, C19: a task that returns `()` ends well, cancelled or not; its error type is the everyday
-/// one, for the wait.
+/// C6, C19: a task that returns `()` ends well, cancelled or not. The error type of its await is
+/// `TaskCancelled`.
 #[test]
 fn a_task_that_cannot_fail_returns_nothing() {
     async fn notes(done: Rc<Cell<u32>>) {
@@ -73,16 +74,17 @@ fn a_task_that_cannot_fail_returns_nothing() {
     });
 }
 
-/// C6, C11: likewise from another thread.
+/// C6, C11: so does one that another thread spawned.
 #[test]
 fn a_handle_spawns_a_task_that_cannot_fail() {
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     testing::run(async || {
         let handle = handle();
-        let thread = on_thread(move || handle.spawn(move || async move { tell.send(7).unwrap() }));
+        let thread =
+            on_thread(move || handle.spawn(move || async move { sender.send(7).unwrap() }));
         thread.await.unwrap().unwrap().unwrap();
         testing::settle().await.unwrap();
-        assert_eq!(told.try_recv(), Ok(7));
+        assert_eq!(receiver.try_recv(), Ok(7));
     });
 }
 
@@ -116,7 +118,7 @@ fn awaiting_an_aborted_task_gives_a_cancellation_that_says_so() {
 }
 
 /// C19, T6: a cancellation or a timeout of the awaiting task comes as its own error type, and the
-/// awaited task goes on; its outcome stays with it.
+/// awaited task continues and keeps its outcome.
 #[test]
 fn a_cancelled_await_leaves_the_task_alone() {
     testing::run(async || {
@@ -132,8 +134,8 @@ fn a_cancelled_await_leaves_the_task_alone() {
     });
 }
 
-/// C19: a task that is awaited by value goes on when the await is cancelled, like any other whose
-/// handle is gone.
+/// C19: a task that is awaited by value continues when the await is cancelled, like any other
+/// without a handle.
 #[test]
 fn a_task_whose_await_took_its_handle_goes_on_when_that_is_cancelled() {
     testing::run(async || {
@@ -151,7 +153,7 @@ fn a_task_whose_await_took_its_handle_goes_on_when_that_is_cancelled() {
     });
 }
 
-/// C19, K3: a panic goes on in the awaiter, with its payload.
+/// C19, K3: a panic is re-raised in the awaiting task, with its payload.
 #[test]
 fn the_panic_of_an_awaited_task_goes_on() {
     testing::run(async || {

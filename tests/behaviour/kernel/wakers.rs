@@ -1,4 +1,4 @@
-//! Wakers work from any thread and at any time, also too late (K7, and wakes in odd places).
+//! Wakers work from any thread and at any time, also too late (K7, and wakes from unusual code).
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -52,7 +52,7 @@ fn a_wake_after_the_end_does_nothing() {
     });
 }
 
-/// K7: the next tenant of the place is not woken by the wakers of the last.
+/// K7: the wakers of the last occupant of a slot do not wake the next one.
 #[test]
 fn a_late_wake_does_not_reach_the_next_tenant() {
     testing::run(async || {
@@ -65,34 +65,34 @@ fn a_late_wake_does_not_reach_the_next_tenant() {
             ids.push(probe.task.id());
             probe.task.abort();
         }
-        let tenant = Probe::spawn();
+        let occupant = Probe::spawn();
         testing::settle().await.unwrap();
-        assert!(!ids.contains(&tenant.task.id()), "an id came again");
+        assert!(!ids.contains(&occupant.task.id()), "an id came again");
         for waker in &old {
             waker.wake_by_ref();
         }
         on_thread(move || old.into_iter().for_each(Waker::wake)).await.unwrap().unwrap();
         testing::settle().await.unwrap();
-        assert_eq!(tenant.polls.get(), 1);
-        tenant.task.abort();
+        assert_eq!(occupant.polls.get(), 1);
+        occupant.task.abort();
     });
 }
 
-/// K7: a post that was on its way when the task ended does not reach the next tenant either.
+/// K7: a message that was sent before the task ended does not reach the next occupant either.
 #[test]
 fn a_wake_on_its_way_does_not_reach_the_next_tenant() {
     testing::run(async || {
         let old = Probe::spawn();
         testing::settle().await.unwrap();
         let waker = old.waker();
-        // Posted now, and taken at the next look at the mailbox.
+        // Posted now, and read at the next look at the mailbox.
         thread::spawn(move || waker.wake()).join().unwrap();
         old.task.abort();
         drop(old);
-        let tenant = Probe::spawn();
+        let occupant = Probe::spawn();
         testing::settle().await.unwrap();
-        assert_eq!(tenant.polls.get(), 1);
-        tenant.task.abort();
+        assert_eq!(occupant.polls.get(), 1);
+        occupant.task.abort();
     });
 }
 
@@ -106,7 +106,7 @@ fn a_wake_after_the_kernel_is_gone_does_nothing() {
         probe
     });
     let waker = probe.waker();
-    // Between two runs it is still a wake.
+    // Between two runs it still wakes its task.
     waker.wake_by_ref();
     kernel.run(testing::settle).unwrap();
     assert_eq!(probe.polls.get(), 2);
@@ -116,7 +116,7 @@ fn a_wake_after_the_kernel_is_gone_does_nothing() {
     assert_eq!((probe.polls.get(), probe.task.end()), (2, Some(TaskEnd::Aborted)));
 }
 
-/// K7, C11: the future is dropped on its kernel's thread, whoever holds the last waker.
+/// K7, C11: the future is dropped on its kernel's thread, whichever thread holds the last waker.
 #[test]
 fn the_last_waker_elsewhere_drops_no_future_there() {
     struct Where(Arc<Mutex<Option<thread::ThreadId>>>);
@@ -147,7 +147,8 @@ fn the_last_waker_elsewhere_drops_no_future_there() {
     assert_eq!(*dropped.lock().unwrap(), Some(thread::current().id()));
 }
 
-/// K7: a wake during one's own poll is one more poll, without recursion; two wakes are one.
+/// K7: a wake during the task's own poll causes one more poll, without recursion. Two wakes cause
+/// one.
 #[test]
 fn a_wake_in_ones_own_poll_is_one_more_poll() {
     testing::run(async || {
@@ -172,7 +173,7 @@ fn a_wake_in_ones_own_poll_is_one_more_poll() {
     });
 }
 
-/// K7: a wake before the first poll is not a second one.
+/// K7: a wake before the first poll does not cause a second one.
 #[test]
 fn a_wake_before_the_first_poll_is_one_poll() {
     testing::run(async || {
@@ -222,7 +223,7 @@ fn a_wake_from_a_destructor_is_a_wake() {
     });
 }
 
-/// K7: a wake when the thread-locals of its thread are going is no panic.
+/// K7: a wake while the thread-locals of its thread are destroyed does not panic.
 #[test]
 fn a_wake_among_dying_thread_locals_is_no_panic() {
     struct Late(RefCell<Option<Waker>>);
@@ -261,28 +262,29 @@ fn no_wake_of_other_threads_is_lost() {
     });
 }
 
-/// A thread counts up, one at a time, and waits for this task to have seen each step before the
-/// next: one lost wake, and it would never end.
+/// A thread counts up and waits until this task has seen each step before the next. One lost wake
+/// would stop both for ever.
 async fn told_by_a_thread(wakes: usize) -> Ended {
     struct Shared {
-        told: AtomicUsize,
+        count: AtomicUsize,
         seen: AtomicUsize,
         waker: Mutex<Option<Waker>>,
     }
     let shared = Arc::new(Shared {
-        told: AtomicUsize::new(0),
+        count: AtomicUsize::new(0),
         seen: AtomicUsize::new(0),
         waker: Mutex::new(None),
     });
     let theirs = shared.clone();
     let thread = thread::spawn(move || {
         for n in 1..=wakes {
-            theirs.told.store(n, Ordering::SeqCst);
+            theirs.count.store(n, Ordering::SeqCst);
             let waker = theirs.waker.lock().unwrap().clone();
             if let Some(waker) = waker {
                 waker.wake();
             }
-            // Every so often in step, so that the kernel sleeps between; else as fast as it goes.
+            // Every sixteenth step it waits, so that the kernel sleeps in between. Otherwise it
+            // runs on.
             while n % 16 == 0 && theirs.seen.load(Ordering::SeqCst) < n {
                 thread::yield_now();
             }
@@ -290,9 +292,9 @@ async fn told_by_a_thread(wakes: usize) -> Ended {
     });
     poll_fn(|cx| {
         *shared.waker.lock().unwrap() = Some(cx.waker().clone());
-        let told = shared.told.load(Ordering::SeqCst);
-        shared.seen.store(told, Ordering::SeqCst);
-        if told == wakes { Poll::Ready(()) } else { Poll::Pending }
+        let count = shared.count.load(Ordering::SeqCst);
+        shared.seen.store(count, Ordering::SeqCst);
+        if count == wakes { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
     thread.join().unwrap();

@@ -27,7 +27,7 @@ fn waiter(shared: &Rc<Shared>, log: &Log, n: u32) -> Task<(), TaskCancelled> {
     })
 }
 
-/// Y2, Y4: `notify(n)` wakes the n that waited longest, in order, and does not switch.
+/// Y2, Y4: `notify(n)` wakes the n oldest waiters, in order, and does not switch.
 #[test]
 fn notify_wakes_the_oldest_in_order() {
     testing::run(async || {
@@ -49,7 +49,8 @@ fn notify_wakes_the_oldest_in_order() {
     .unwrap();
 }
 
-/// Y4: notifying nobody, or more than there are, is harmless and is not remembered.
+/// Y4: a notification without a waiter, or of more than there are, does nothing and is not
+/// remembered.
 #[test]
 fn notifying_nobody_is_harmless() {
     testing::run(async || {
@@ -66,7 +67,7 @@ fn notifying_nobody_is_harmless() {
     .unwrap();
 }
 
-/// Y2: `wait_for` holds the lock whenever it looks, and returns at once if the predicate holds.
+/// Y2: `wait_for` holds the lock whenever it checks, and returns at once if the predicate is true.
 #[test]
 fn wait_for_waits_until_the_predicate_holds() {
     testing::run(async || {
@@ -91,7 +92,7 @@ fn wait_for_waits_until_the_predicate_holds() {
     .unwrap();
 }
 
-/// C2, Y3: an interrupted wait has given the lock up, and left the queue.
+/// C2, Y3: an interrupted wait has released the lock, and left the queue.
 #[test]
 fn an_interrupted_wait_has_given_the_lock_up() {
     testing::run(async || {
@@ -113,7 +114,7 @@ fn an_interrupted_wait_has_given_the_lock_up() {
     .unwrap();
 }
 
-/// C1, C2, Y3: cancelled before the first poll of the wait: it never waits, and the lock is free.
+/// C1, C2, Y3: cancelled before its first poll, it never waits, and the lock is free.
 #[test]
 fn a_wait_that_begins_cancelled_gives_the_lock_up_at_once() {
     testing::run(async || {
@@ -121,8 +122,8 @@ fn a_wait_that_begins_cancelled_gives_the_lock_up_at_once() {
         let task = spawn({
             let shared = shared.clone();
             async move {
-                // The lock is free: taken in spite of the cancellation.
-                let guard = shared.lock.acquire().await.expect("nobody holds it");
+                // The lock is free, so it is taken in spite of the cancellation.
+                let guard = shared.lock.acquire().await.expect("it is free");
                 shared.changed.wait(guard).await.map(drop)
             }
         });
@@ -134,8 +135,8 @@ fn a_wait_that_begins_cancelled_gives_the_lock_up_at_once() {
     .unwrap();
 }
 
-/// C1, C3, Y3: notified and cancelled in one tick, in either order, the lock being free: the wait
-/// ends with the lock, and the cancellation is still to come.
+/// C1, C3, Y3: if it is notified and cancelled in one tick, in either order, while the lock is
+/// free, the wait ends with the lock, and the cancellation stays pending.
 #[test]
 fn notify_and_cancel_in_one_tick_give_the_lock_and_keep_the_cancel() {
     for notify_first in [true, false] {
@@ -166,8 +167,7 @@ fn notify_and_cancel_in_one_tick_give_the_lock_and_keep_the_cancel() {
     }
 }
 
-/// Y3: one that was notified and is cancelled while it waits for the lock passes the notification
-/// on.
+/// Y3: a notified waiter that is cancelled while it waits for the lock passes the notification on.
 #[test]
 fn a_notified_waiter_that_is_cancelled_before_it_has_the_lock_passes_it_on() {
     testing::run(async || {
@@ -188,8 +188,8 @@ fn a_notified_waiter_that_is_cancelled_before_it_has_the_lock_passes_it_on() {
     .unwrap();
 }
 
-/// Y3: one that was notified and is dropped, before it ran or when it had just been handed the
-/// lock, passes both on.
+/// Y3: a notified waiter that is dropped, before it ran or when it had just been handed the lock,
+/// passes both on.
 #[test]
 fn a_notified_waiter_that_is_dropped_passes_notification_and_lock_on() {
     for lock_handed_over in [true, false] {
@@ -217,7 +217,7 @@ fn a_notified_waiter_that_is_dropped_passes_notification_and_lock_on() {
     }
 }
 
-/// C12, Y3: without a kernel: the lock is given up at the first poll, or by dropping the wait
+/// C12, Y3: without a kernel the lock is released at the first poll, or when the wait is dropped
 /// before it.
 #[test]
 fn polled_by_hand_it_gives_the_lock_up_and_takes_it_again() {

@@ -1,4 +1,5 @@
-//! `sync::Event`: who is woken, in what order, and what a cancelled or dropped wait leaves behind.
+//! `sync::Event`: which waiters wake, in what order, and the effects of a cancelled or dropped
+//! wait.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -35,7 +36,8 @@ fn set_wakes_everybody_in_order_and_does_not_switch() {
     .unwrap();
 }
 
-/// Y3: who waited when the pulse came was handed it; who comes later waits for the next.
+/// Y3: a task that waited at a set-then-clear pulse gets it. A task that comes later waits for the
+/// next.
 #[test]
 fn a_set_then_clear_pulse_still_wakes_those_who_waited() {
     testing::run(async || {
@@ -102,7 +104,7 @@ fn a_cancelled_waiter_gets_the_error_and_the_others_are_untouched() {
     .unwrap();
 }
 
-/// C1, C3: woken and cancelled in one tick, in either order: the wait completes, and the
+/// C1, C3: if it is woken and cancelled in one tick, in either order, the wait completes, and the
 /// cancellation is delivered at the next await point that parks.
 #[test]
 fn wake_and_cancel_in_one_tick_complete_the_wait_and_keep_the_cancel() {
@@ -161,7 +163,7 @@ fn polled_by_hand_it_wakes_the_waiters_that_are_left() {
     drop(second);
     event.set();
     assert!(first.is_woken() && third.is_woken());
-    // Woken and dropped unpolled: there is nothing to pass on.
+    // Woken and dropped unpolled. An event has nothing to pass on.
     drop(first);
     event.clear();
     assert_ready_ok!(third.poll());
@@ -185,7 +187,7 @@ fn a_wait_that_moved_to_another_waker_wakes_that_one() {
     assert_ready_ok!(new.enter(|cx, _| wait.as_mut().poll(cx)));
 }
 
-/// Y3, Y4: a woken waiter that is aborted before it ran does no harm to the next one, which sets
+/// Y3, Y4: a woken waiter that is aborted before it ran does not affect the next one, which sets
 /// the event again while it runs.
 #[test]
 fn a_waiter_aborted_after_it_was_woken_harms_nobody() {
@@ -214,7 +216,7 @@ fn a_waiter_aborted_after_it_was_woken_harms_nobody() {
     .unwrap();
 }
 
-/// Y1: the primitives belong to one thread. Were one of them `Send`, `check` would be ambiguous
+/// Y1: the primitives belong to one thread. If one of them were `Send`, `check` would be ambiguous
 /// here.
 #[test]
 fn no_primitive_is_send() {

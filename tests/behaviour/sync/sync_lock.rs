@@ -10,8 +10,8 @@ use tokio_test::{assert_pending, assert_ready_ok};
 
 type Log = Rc<RefCell<Vec<u32>>>;
 
-/// A task that adds its number to the log once it has the lock, and holds the lock until it
-/// yielded.
+/// A task that adds its number to the log once it has the lock, and yields before it releases the
+/// lock.
 fn locker(lock: &Rc<Lock<()>>, log: &Log, n: u32) -> Task<(), TaskCancelled> {
     let (lock, log) = (lock.clone(), log.clone());
     spawn(async move {
@@ -42,8 +42,8 @@ fn waiters_get_the_lock_in_order_of_arrival() {
     .unwrap();
 }
 
-/// Y2, Y4: a release gives the lock to the oldest waiter without switching to it; neither the
-/// releaser nor anybody else can take it first.
+/// Y2, Y4: a release hands the lock to the oldest waiter without switching to it. No other task,
+/// the releaser included, can take it first.
 #[test]
 fn a_release_hands_over_and_nobody_barges_in() {
     testing::run(async || {
@@ -91,8 +91,8 @@ fn two_tasks_that_lock_in_a_loop_alternate() {
     .unwrap();
 }
 
-/// Y3, C2: cancelled before its first poll or while parked, a waiter leaves the queue without a
-/// trace.
+/// Y3, C2: a waiter that is cancelled before its first poll or while parked leaves the queue
+/// without a trace.
 #[test]
 fn a_cancelled_waiter_is_skipped() {
     testing::run(async || {
@@ -115,8 +115,8 @@ fn a_cancelled_waiter_is_skipped() {
     .unwrap();
 }
 
-/// C1, C3, Y3: handed the lock and cancelled in one tick, in either order: the waiter has the lock,
-/// and the cancellation comes at the next await point that parks.
+/// C1, C3, Y3: if it is handed the lock and cancelled in one tick, in either order, the waiter has
+/// the lock, and the cancellation is delivered at the next await point that parks.
 #[test]
 fn hand_over_and_cancel_in_one_tick_give_the_lock_and_keep_the_cancel() {
     for release_first in [true, false] {
@@ -164,7 +164,7 @@ fn a_dropped_waiter_passes_the_lock_on() {
         testing::settle().await?;
         drop(last);
         alone.abort();
-        assert!(!lock.is_held(), "with nobody left it is free");
+        assert!(!lock.is_held(), "without a waiter it is free");
         assert!(matches!(first.join().await?, Err(TaskError::Aborted)));
         assert!(matches!(alone.join().await?, Err(TaskError::Aborted)));
         Ok::<(), TaskCancelled>(())
@@ -198,7 +198,7 @@ fn a_panicking_holder_releases_the_lock() {
     .unwrap();
 }
 
-/// C4, Y3: a cancelled holder keeps the lock until its own cleanup lets go of it.
+/// C4, Y3: a cancelled holder keeps the lock until its own cleanup releases it.
 #[test]
 fn a_cancelled_holder_keeps_the_lock_while_it_cleans_up() {
     testing::run(async || {
@@ -251,8 +251,7 @@ fn polled_by_hand_it_hands_over_and_passes_on() {
     assert_eq!(*assert_ready_ok!(fourth.poll()), 1);
 }
 
-/// Y2: whatever the order in which ready tasks run, one at a time holds the lock and all come
-/// through.
+/// Y2: in any order of the ready tasks, one at a time holds the lock and all tasks finish.
 #[test]
 fn in_any_order_of_tasks_one_holds_the_lock_at_a_time() {
     testing::run_seeds(0..20, async |_seed| {

@@ -1,5 +1,5 @@
-//! `sync::Queue`: order, bounds, `join`, and how getters and putters share with each other.
-//! `sync_queue_leaving.rs` has those that are cancelled or dropped.
+//! `sync::Queue`: order, bounds, `join`, and the interplay of getters and putters.
+//! `sync_queue_leaving.rs` tests waiters that are cancelled or dropped.
 
 use std::cell::RefCell;
 use std::pin::pin;
@@ -87,8 +87,8 @@ fn the_oldest_getter_gets_the_first_item() {
     .unwrap();
 }
 
-/// Y2, Y4: a put assigns the item to the oldest getter; whoever comes before that one runs, the
-/// putter itself included, cannot rob it.
+/// Y2, Y4: a put assigns the item to the oldest getter. No task that runs before that getter, the
+/// putter included, can take it.
 #[test]
 fn an_item_is_assigned_to_the_oldest_getter_and_nobody_robs_it() {
     testing::run(async || {
@@ -115,7 +115,8 @@ fn an_item_is_assigned_to_the_oldest_getter_and_nobody_robs_it() {
     .unwrap();
 }
 
-/// Y2: a free place is given to the oldest putter; who comes before that one runs does not take it.
+/// Y2: a free slot is assigned to the oldest putter. No task that runs before that putter can take
+/// it.
 #[test]
 fn a_free_place_is_given_to_the_oldest_putter_and_nobody_takes_it() {
     testing::run(async || {
@@ -138,8 +139,8 @@ fn a_free_place_is_given_to_the_oldest_putter_and_nobody_takes_it() {
     .unwrap();
 }
 
-/// Y2: an item of a putter that waited stands in front of one that is put later, even when there is
-/// more than one free place.
+/// Y2: the item of a waiting putter is queued before one that is put later, even if there is more
+/// than one free slot.
 #[test]
 fn a_later_put_does_not_overtake_one_that_waited() {
     testing::run(async || {
@@ -150,7 +151,8 @@ fn a_later_put_does_not_overtake_one_that_waited() {
         testing::settle().await?;
         assert_eq!(queue.try_get(), Some(1));
         assert_eq!(queue.try_get(), Some(2));
-        // There are two places now, one of them for the putter that waited and has not run yet.
+        // Now there are two free slots. One is assigned to the waiting putter, which has not run
+        // yet.
         let late = match queue.try_put(4) {
             Ok(()) => None,
             Err(full) => Some(putter(&queue, full.into_item())),
@@ -222,7 +224,7 @@ fn task_done_without_an_item_is_an_error() {
     assert_eq!(queue.unfinished(), 0);
 }
 
-/// C12, Y2: without a kernel: an item goes to the oldest getter, a place to the oldest putter.
+/// C12, Y2: without a kernel an item goes to the oldest getter, and a slot to the oldest putter.
 #[test]
 fn polled_by_hand_it_hands_items_and_places_over() {
     let queue = Queue::bounded(1);
@@ -234,7 +236,7 @@ fn polled_by_hand_it_hands_items_and_places_over() {
     assert!(first.is_woken() && !second.is_woken());
     queue.try_put("b").unwrap();
     assert!(second.is_woken());
-    // The younger is polled first, and has its own item all the same.
+    // The younger waiter is polled first, and still gets its own item.
     assert_eq!(assert_ready_ok!(second.poll()), "b");
     assert_eq!(assert_ready_ok!(first.poll()), "a");
     queue.try_put("c").unwrap();
@@ -274,8 +276,8 @@ fn in_any_order_of_tasks_every_item_arrives_once_and_in_its_producers_order() {
     });
 }
 
-/// Y2: a put does not overtake one that was promised a place and has not run yet, even when there
-/// is a place for both: a getter that waits has the older one's item.
+/// Y2: a put does not overtake a putter that was promised a slot and has not run yet, even if there
+/// is a slot for both: a waiting getter gets the older item.
 #[test]
 fn a_put_does_not_overtake_one_that_was_promised_a_place() {
     let queue = Queue::bounded(2);
@@ -312,8 +314,8 @@ impl Wake for Puts {
     }
 }
 
-/// Y2: what is put by the waker of a getter does not overtake a putter that waits, whose place is
-/// free at that moment and not promised yet.
+/// Y2: what the waker of a getter puts does not overtake a waiting putter whose slot is free at
+/// that moment and not promised yet.
 #[test]
 fn a_put_in_a_wake_does_not_overtake_one_that_waits() {
     let queue = Rc::new(Queue::bounded(1));
@@ -327,7 +329,7 @@ fn a_put_in_a_wake_does_not_overtake_one_that_waits() {
     let waker = Waker::from(Arc::new(Puts));
     let cx = &mut Context::from_waker(&waker);
     assert_pending!(getter.as_mut().poll(cx));
-    assert_ready_ok!(second.poll(), "straight to the getter, whose waker finds the place free");
+    assert_ready_ok!(second.poll(), "straight to the getter, whose waker finds the slot free");
     let overtook = TRIED.take().map(|(_, had)| had);
     assert_eq!((overtook, third.is_woken()), (Some(false), true));
     assert_ready_ok!(third.poll());

@@ -1,4 +1,4 @@
-//! `sync::Queue`: closing it, and what becomes of those who wait and of what is in it.
+//! `sync::Queue`: the close, and its effect on the waiting tasks and on the items.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,8 +23,8 @@ fn putter(queue: &Rc<Queue<u32>>, item: u32) -> Task<Put, TaskCancelled> {
     spawn(async move { queue.put_unless_closed(item).await })
 }
 
-/// Y5, Y4: a close wakes every getter that waits, the oldest first, with the news that no item will
-/// come; it does not switch.
+/// Y5, Y4: a close wakes every waiting getter, the oldest first, and tells it that the queue has
+/// ended. It does not switch.
 #[test]
 fn a_close_wakes_the_parked_getters() {
     testing::run(async || {
@@ -51,7 +51,7 @@ fn a_close_wakes_the_parked_getters() {
     .unwrap();
 }
 
-/// Y5: a close wakes every putter that waits and gives its item back; a later put fails at once.
+/// Y5: a close wakes every waiting putter and gives its item back. A later put fails at once.
 #[test]
 fn a_close_wakes_the_parked_putters_with_their_items() {
     testing::run(async || {
@@ -72,7 +72,7 @@ fn a_close_wakes_the_parked_putters_with_their_items() {
     .unwrap();
 }
 
-/// Y5, Y3: what was put before the close is still got, in order, by every way to get.
+/// Y5, Y3: every way to get still returns the items that were put before the close, in order.
 #[test]
 fn items_put_before_the_close_are_still_got() {
     testing::run(async || {
@@ -92,7 +92,7 @@ fn items_put_before_the_close_are_still_got() {
     .unwrap();
 }
 
-/// Y5, Y3: a put that was promised a place before the close is done, and getters wait for its item.
+/// Y5, Y3: a put that was promised a slot before the close is done, and getters wait for its item.
 #[test]
 fn a_put_that_was_promised_a_place_before_the_close_is_done() {
     let queue = Queue::bounded(1);
@@ -115,7 +115,7 @@ fn a_put_that_was_promised_a_place_before_the_close_is_done() {
     assert_eq!(assert_ready_ok!(second.poll()), None);
 }
 
-/// Y5: a putter that is dropped with the place that it was promised ends the wait for its item.
+/// Y5: when a putter is dropped with its promised slot, the getters stop waiting for its item.
 #[test]
 fn a_promised_put_that_is_dropped_after_the_close_ends_the_wait_for_it() {
     let queue = Queue::bounded(1);
@@ -131,8 +131,8 @@ fn a_promised_put_that_is_dropped_after_the_close_ends_the_wait_for_it() {
     assert_eq!(assert_ready_ok!(getter.poll()), None);
 }
 
-/// Y5, Y3: an item that was assigned before the close, to a getter that is dropped before it ran,
-/// goes to a getter that waits: the end is not told before it is sure.
+/// Y5, Y3: if an item was assigned before the close to a getter that is dropped before it ran, it
+/// goes to a waiting getter. The end is reported only when it is certain.
 #[test]
 fn an_assigned_item_that_comes_back_after_the_close_is_got() {
     for dropped in [true, false] {
@@ -164,7 +164,7 @@ fn an_assigned_item_that_comes_back_after_the_close_is_got() {
     }
 }
 
-/// Y5: closing twice does what closing once does, also while items are left.
+/// Y5: a second close does nothing, also while items are left.
 #[test]
 fn closing_twice_is_harmless() {
     testing::run(async || {
@@ -192,8 +192,8 @@ impl Drop for Closer {
     }
 }
 
-/// Y5, K9: a destructor may close the queue: that of a producer that was aborted, or one in an item
-/// of the queue.
+/// Y5, K9: a destructor may close the queue: that of an aborted producer, or one in an item of the
+/// queue.
 #[test]
 fn a_destructor_may_close_the_queue() {
     testing::run(async || {
@@ -226,8 +226,9 @@ fn a_destructor_may_close_the_queue() {
     .unwrap();
 }
 
-/// Y5, C1, C3: a getter that learnt of the end and is cancelled in one tick returns the end, and
-/// the cancellation comes at the next await; one that was cancelled before is only cancelled.
+/// Y5, C1, C3: a getter that is notified of the end and cancelled in one tick returns the end, and
+/// the cancellation is delivered at the next await. One that was cancelled before returns the
+/// cancellation.
 #[test]
 fn a_close_and_a_cancel_in_one_tick_give_both() {
     testing::run(async || {
@@ -253,7 +254,7 @@ fn a_close_and_a_cancel_in_one_tick_give_both() {
     .unwrap();
 }
 
-/// Y5: `join` and `task_done` are about the items, closed or not.
+/// Y5: `join` and `task_done` count the items, whether the queue is closed or not.
 #[test]
 fn a_closed_queue_is_joined_when_its_items_are_done() {
     testing::run(async || {
@@ -272,7 +273,7 @@ fn a_closed_queue_is_joined_when_its_items_are_done() {
     .unwrap();
 }
 
-/// Y5, K2: a loop that asks an ended queue again and again starves no other task.
+/// Y5, K2: a loop that polls an ended queue again and again starves no other task.
 #[test]
 fn asking_an_ended_queue_spends_the_budget() {
     testing::run(async || {
@@ -304,7 +305,7 @@ impl Wake for Closes {
 }
 
 /// Y5, K9: a foreign waker may close the queue that wakes it: that of a getter which is handed an
-/// item, and that of a putter which is promised a place.
+/// item, and that of a putter which is promised a slot.
 #[test]
 fn a_waker_may_close_the_queue_that_wakes_it() {
     let waker = Waker::from(Arc::new(Closes));
@@ -338,8 +339,8 @@ fn message(panics: impl FnOnce()) -> String {
     panic.downcast_ref::<&str>().expect("a text without parameters").to_string()
 }
 
-/// Y5: `put` and `get` are for queues that stay open; on a closed one they panic and name the call
-/// that fits. So does a bound of nothing.
+/// Y5: `put` and `get` are for queues that stay open. On a closed one they panic and name the call
+/// to use instead. A bound of zero panics, too.
 #[test]
 fn the_panics_of_a_queue_say_what_to_write() {
     let queue = Queue::unbounded();

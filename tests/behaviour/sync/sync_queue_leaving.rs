@@ -1,4 +1,4 @@
-//! `sync::Queue`: getters and putters that are cancelled or dropped, in every state they can be in.
+//! `sync::Queue`: getters and putters that are cancelled or dropped in every state.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -40,8 +40,8 @@ fn a_cancelled_getter_takes_nothing() {
     .unwrap();
 }
 
-/// C1, C3, Y3: an item assigned and a cancellation in one tick, in either order: the item is
-/// returned, and the cancellation comes at the next await point that parks.
+/// C1, C3, Y3: if an item is assigned and the getter cancelled in one tick, in either order, the
+/// item is returned, and the cancellation is delivered at the next await point that parks.
 #[test]
 fn assign_and_cancel_in_one_tick_return_the_item_and_keep_the_cancel() {
     for put_first in [true, false] {
@@ -70,8 +70,8 @@ fn assign_and_cancel_in_one_tick_return_the_item_and_keep_the_cancel() {
     }
 }
 
-/// Y3: the item of a getter that is dropped before it ran goes to the next getter, else to the
-/// front.
+/// Y3: the item of a getter that is dropped before it ran goes to the next getter, or to the front
+/// of the queue.
 #[test]
 fn the_item_of_a_dropped_getter_is_passed_on() {
     testing::run(async || {
@@ -95,8 +95,8 @@ fn the_item_of_a_dropped_getter_is_passed_on() {
     .unwrap();
 }
 
-/// Y3, Y2: items that come back from several dropped getters are in order, whoever is dropped
-/// first.
+/// Y3, Y2: items that come back from several dropped getters are in order, whichever getter is
+/// dropped first.
 #[test]
 fn items_that_come_back_from_several_getters_keep_their_order() {
     for oldest_first in [false, true] {
@@ -120,7 +120,7 @@ fn items_that_come_back_from_several_getters_keep_their_order() {
     }
 }
 
-/// Y3: the loser of a `select!` that held an item loses nothing.
+/// Y3: the losing arm of a `select!` that held an item gives it back.
 #[test]
 fn a_select_loser_that_held_an_item_loses_nothing() {
     testing::run(async || {
@@ -138,7 +138,7 @@ fn a_select_loser_that_held_an_item_loses_nothing() {
             }
         });
         testing::settle().await?;
-        // Both are assigned before the chooser runs.
+        // Both items are assigned before the task with the `select!` runs.
         right.put(2).await?;
         left.put(1).await?;
         assert_eq!(chooser.join().await?.unwrap(), 1);
@@ -176,7 +176,8 @@ fn a_put_that_did_not_happen_leaves_no_trace() {
     .unwrap();
 }
 
-/// Y3: a putter that was given a place and is dropped before it ran gives it to the next.
+/// Y3: a putter that was assigned a slot and is dropped before it ran gives the slot to the next
+/// putter.
 #[test]
 fn the_place_of_a_dropped_putter_goes_to_the_next() {
     testing::run(async || {
@@ -201,7 +202,8 @@ fn the_place_of_a_dropped_putter_goes_to_the_next() {
     .unwrap();
 }
 
-/// C1, C3: a place given and a cancellation in one tick, in either order: the item is in.
+/// C1, C3: if a slot is assigned and the putter cancelled in one tick, in either order, the item is
+/// put.
 #[test]
 fn a_place_and_a_cancel_in_one_tick_put_the_item_and_keep_the_cancel() {
     for get_first in [true, false] {

@@ -20,7 +20,7 @@ fn taker(semaphore: &Rc<Semaphore>, log: &Log, n: usize) -> Task<(), TaskCancell
     })
 }
 
-/// Y2: served in order, so one that asks for many is not overtaken by those that ask for few.
+/// Y2: waiters are served in order, so a request for many is not overtaken by requests for few.
 #[test]
 fn a_big_request_is_not_overtaken_by_small_ones() {
     testing::run(async || {
@@ -41,7 +41,7 @@ fn a_big_request_is_not_overtaken_by_small_ones() {
     .unwrap();
 }
 
-/// Y2: permits that are there go to nobody who comes after one that waits for more.
+/// Y2: a task that comes later gets no free permits while an older one waits for more.
 #[test]
 fn a_newcomer_does_not_take_the_permits_that_the_oldest_gathers() {
     testing::run(async || {
@@ -63,7 +63,7 @@ fn a_newcomer_does_not_take_the_permits_that_the_oldest_gathers() {
     .unwrap();
 }
 
-/// Y3: a big waiter that is cancelled, or dropped, lets the smaller ones behind it through.
+/// Y3: a waiter for many that is cancelled or dropped lets the smaller requests behind it through.
 #[test]
 fn a_big_waiter_that_leaves_lets_smaller_ones_through() {
     for dropped in [true, false] {
@@ -126,8 +126,8 @@ fn a_waiter_cancelled_before_its_first_poll_holds_nothing() {
     .unwrap();
 }
 
-/// C1, C3, Y3: granted and cancelled in one tick, in either order: the permits are held, and the
-/// cancellation comes at the next await point that parks.
+/// C1, C3, Y3: if permits are granted and the waiter cancelled in one tick, in either order, the
+/// permits are held, and the cancellation is delivered at the next await point that parks.
 #[test]
 fn grant_and_cancel_in_one_tick_give_the_permits_and_keep_the_cancel() {
     for grant_first in [true, false] {
@@ -157,7 +157,7 @@ fn grant_and_cancel_in_one_tick_give_the_permits_and_keep_the_cancel() {
     }
 }
 
-/// Y3: permits that were granted to a waiter which is then dropped go to the next ones.
+/// Y3: permits that were granted to a waiter which is then dropped go to the next waiters.
 #[test]
 fn permits_of_a_dropped_waiter_go_to_the_next() {
     testing::run(async || {
@@ -216,10 +216,10 @@ fn polled_by_hand_it_serves_in_order_and_passes_on() {
     assert_eq!(semaphore.available(), 1);
     let permits = assert_ready_ok!(third.poll());
     permits.forget();
-    assert_eq!(semaphore.available(), 1, "forgotten for good");
+    assert_eq!(semaphore.available(), 1, "forgotten permanently");
 }
 
-/// Y4: asking for nothing never waits, unless somebody is in front.
+/// Y4: a request for zero permits never waits, unless an older waiter is queued.
 #[test]
 fn no_permits_at_all_are_there_at_once() {
     let semaphore = Semaphore::new(0);
@@ -234,7 +234,7 @@ fn no_permits_at_all_are_there_at_once() {
     assert_eq!(assert_ready_ok!(behind.poll()).count(), 0);
 }
 
-/// Y2, K8: `acquire` takes one permit, queues behind one that asks for more, and is shown at the
+/// Y2, K8: `acquire` takes one permit, queues behind an older request for more, and is shown at the
 /// line of its caller.
 #[test]
 fn acquire_takes_one_permit_and_is_shown_at_its_callers_line() {

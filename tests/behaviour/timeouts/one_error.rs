@@ -9,12 +9,12 @@ use net::{TcpListener, TcpStream};
 
 use crate::support::time::SECOND;
 
-/// Reads a byte, for so long.
+/// Reads a byte under a timeout.
 async fn read_within(stream: &TcpStream, limit: Duration) -> Result<usize, Error> {
     Ok(timeout_after(limit, stream.read(&mut [0])).await??)
 }
 
-/// T2, T3: a timeout, a cancellation and an error of the system are told apart behind `??`.
+/// T2, T3: `??` keeps a timeout, a cancellation and an error of the system apart.
 #[test]
 fn what_a_call_in_a_timeout_fails_with_keeps_its_kind() {
     testing::run(async || {
@@ -57,13 +57,13 @@ fn a_cancellation_is_found_in_the_one_error() {
     .unwrap();
 }
 
-/// A wrapper of an error as many libraries have it.
+/// A wrapper of an error, such as many libraries have.
 #[derive(Debug, thiserror::Error)]
 #[error("wrapped")]
 struct Wrapped(#[source] io::Error);
 
-/// T2: a timeout is found in an `io::Error`, however often that was put into another; the system's
-/// own time-out and any other failure are kept as they are, with their sources.
+/// T2: a timeout is found in an `io::Error`, however deeply nested. A timeout of the system and any
+/// other failure stay unchanged, with their sources.
 #[test]
 fn a_timeout_is_found_in_an_io_error_and_a_failure_is_kept() {
     testing::run(async || {

@@ -1,4 +1,5 @@
-//! One timeout: whose error it is, when it fires, and what it leaves alone (T1, T2, T4, T6, T7).
+//! One timeout: which error it returns, when it fires, and what it does not affect (T1, T2, T4, T6,
+//! T7).
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -15,7 +16,7 @@ use crate::support::time::secs;
 
 type Slept = Result<(), TaskCancelled>;
 
-/// T1: the error is injected, and the body polled on until it has cleaned up.
+/// T1: the leaf returns the error, and the body is polled until it has cleaned up.
 #[test]
 fn the_body_cleans_up_before_the_timeout_returns() {
     testing::run(async || {
@@ -36,7 +37,7 @@ fn the_body_cleans_up_before_the_timeout_returns() {
     });
 }
 
-/// T2: in time, the value or the error is the body's own.
+/// T2: in time, the call returns the body's own value or error.
 #[test]
 fn in_time_the_body_has_its_own_result() {
     let ((), reported) = overruns(async || {
@@ -51,7 +52,7 @@ fn in_time_the_body_has_its_own_result() {
     assert_eq!(reported, []);
 }
 
-/// T2: a body that ends well has ended well, however late; there is a warning that says how late.
+/// T2: a body that returns `Ok` late still succeeds, and a warning says by how much it is late.
 #[test]
 fn a_late_value_wins_with_a_warning() {
     let ((), reported) = overruns(async || {
@@ -65,11 +66,12 @@ fn a_late_value_wins_with_a_warning() {
     assert_eq!(reported, [secs(4)]);
 }
 
-/// T2: an error of its own, with nothing delivered, is the body's also in the tick of the expiry.
+/// T2: if nothing was delivered, an error stays the body's own, also in the tick of the expiry.
 #[test]
 fn an_error_in_the_tick_of_the_expiry_is_the_bodys_own() {
     testing::run(async || {
-        // The timeout's timer is the older one, so its expiry comes first; but the sleep completes.
+        // The timeout's timer is older, so its expiry comes first. The sleep completes
+        // nevertheless.
         let body = async {
             sleep(secs(1)).await.expect("it has completed");
             Err::<(), _>("broken")
@@ -78,7 +80,7 @@ fn an_error_in_the_tick_of_the_expiry_is_the_bodys_own() {
     });
 }
 
-/// T4: a timeout that was left never fires, whatever its body left behind.
+/// T4: a timeout that was left never fires, whatever is left of its body.
 #[test]
 fn a_timeout_that_was_left_never_fires() {
     testing::run(async || {
@@ -88,7 +90,7 @@ fn a_timeout_that_was_left_never_fires() {
     });
 }
 
-/// T4: also one whose time was up, undelivered, when its body ended.
+/// T4: also if its time was up, undelivered, when its body ended.
 #[test]
 fn an_expiry_that_nobody_took_is_gone_with_its_timeout() {
     let ((), reported) = overruns(async || {
@@ -105,7 +107,7 @@ fn an_expiry_that_nobody_took_is_gone_with_its_timeout() {
     assert!(reported.iter().all(Duration::is_zero), "it was not late: {reported:?}");
 }
 
-/// T4: nor does one that was dropped half-way.
+/// T4: nor does a timeout that was dropped before its end.
 #[test]
 fn a_timeout_that_was_dropped_never_fires() {
     testing::run(async || {
@@ -117,7 +119,7 @@ fn a_timeout_that_was_dropped_never_fires() {
     });
 }
 
-/// T6: round a `join` it abandons the wait; the task goes on, and its outcome stays.
+/// T6: round a `join` it abandons the wait. The task continues, and its outcome stays.
 #[test]
 fn a_timeout_round_join_leaves_the_task_alone() {
     testing::run(async || {
@@ -131,7 +133,7 @@ fn a_timeout_round_join_leaves_the_task_alone() {
     });
 }
 
-/// T6: round a `cancel`, too: the task stays cancelled and goes on cleaning up.
+/// T6: round a `cancel`, too: the task stays cancelled and continues its cleanup.
 #[test]
 fn a_timeout_round_cancel_leaves_the_cleanup_alone() {
     testing::run(async || {
@@ -147,7 +149,7 @@ fn a_timeout_round_cancel_leaves_the_cleanup_alone() {
     });
 }
 
-/// T6: round a job on a thread: the caller is free, the thread finishes on its own.
+/// T6: round a job on a thread, the caller returns, and the thread finishes on its own.
 #[test]
 fn a_timeout_round_a_thread_abandons_the_wait() {
     testing::run(async || {
@@ -159,10 +161,10 @@ fn a_timeout_round_a_thread_abandons_the_wait() {
             gate.recv().ok();
             done.send(()).unwrap();
         }));
-        // One that waits for a thread is not started any more.
+        // A job that waits for a thread is not started any more.
         assert!(futures::poll!(&mut job).is_pending());
         begun.recv().unwrap();
-        // Nothing expires while a job is out on a virtual clock, but what is up already is.
+        // While a job runs, the virtual clock stands still, but a time that is up has expired.
         assert!(timeout_after(Duration::ZERO, job).await.is_err());
         go.send(()).unwrap();
         finished.recv().unwrap();
@@ -212,7 +214,7 @@ fn the_greatest_duration_is_no_limit() {
     });
 }
 
-/// T7: zero has expired at the first leaf that would park, and not before.
+/// T7: zero expires at the first leaf that would park, and not before.
 #[test]
 fn zero_expires_at_the_first_await_that_would_park() {
     testing::run(async || {
@@ -248,7 +250,7 @@ fn a_body_that_need_not_park_is_not_late() {
     assert_eq!(reported, []);
 }
 
-/// T7: an instant in the past has expired like zero; one to come counts as it should.
+/// T7: an instant in the past expires like zero. A future one expires in time.
 #[test]
 fn a_deadline_in_the_past_has_expired() {
     testing::run(async || {
@@ -263,7 +265,7 @@ fn a_deadline_in_the_past_has_expired() {
     });
 }
 
-/// T1: the time counts from the first poll, not from the making.
+/// T1: the time counts from the first poll, not from the creation.
 #[test]
 fn the_time_counts_from_the_first_poll() {
     testing::run(async || {
@@ -273,7 +275,7 @@ fn the_time_counts_from_the_first_poll() {
     });
 }
 
-/// T2: `ignore_after` gives `None` for its own time, and the body's value or error otherwise.
+/// T2: `ignore_after` gives `None` for its own expiry, and the body's value or error otherwise.
 #[test]
 fn ignore_after_turns_its_own_timeout_into_none() {
     testing::run(async || {

@@ -1,5 +1,5 @@
-//! Very many timeouts round one leaf: what they cost together is linear in their number, which the
-//! unit tests of the scopes count; here, that all of them say what happened.
+//! Very many timeouts round one leaf. The unit tests of the scopes count that their cost is linear
+//! in their number. These tests check that every call returns the right result.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,8 +13,8 @@ const DEPTH: u32 = 2_000;
 
 type Body = Pin<Box<dyn Future<Output = Result<u32, TaskCancelled>>>>;
 
-/// `body` in so many timeouts. Each hands the number of those inside it that passed a cancellation
-/// on to the next; one whose own time ran out begins again at 0.
+/// `body` in so many timeouts. Each passes on how many of the timeouts inside it passed a
+/// cancellation on. One that expired itself starts again at 0.
 fn nested(depth: u32, limit: Duration, body: Body) -> Body {
     (0..depth).fold(body, |inner, _| {
         Box::pin(async move {
@@ -31,7 +31,7 @@ fn on_a_large_stack(test: impl FnOnce() + Send + 'static) {
     thread.join().unwrap();
 }
 
-/// T3, T4: all deadlines come at once; the outermost timeout alone is the one that ran out.
+/// T3, T4: all deadlines come at once, and only the outermost timeout expires.
 #[test]
 fn of_many_timeouts_that_expire_together_the_outermost_ran_out() {
     on_a_large_stack(|| {
@@ -50,7 +50,7 @@ fn of_many_timeouts_that_expire_together_the_outermost_ran_out() {
     });
 }
 
-/// C2, C8: a cancellation passes all of them, and the leaf is told once.
+/// C2, C8: a cancellation passes all of them, and the leaf gets it once.
 #[test]
 fn a_cancellation_passes_many_timeouts() {
     on_a_large_stack(|| {
@@ -70,8 +70,8 @@ async fn sleep_for_good() -> Result<u32, TaskCancelled> {
     sleep(Duration::MAX).await.map(|()| 0)
 }
 
-/// C7: a shield inside many timeouts that have run out holds each of them back; the first leaf
-/// behind it is told of the outermost.
+/// C7: a shield inside many expired timeouts holds each of them back. The first leaf after it gets
+/// the outermost.
 #[test]
 fn a_shield_inside_many_timeouts_that_ran_out_holds_them_back() {
     on_a_large_stack(|| {
@@ -94,7 +94,8 @@ fn a_shield_inside_many_timeouts_that_ran_out_holds_them_back() {
     });
 }
 
-/// T5, C2: foreign wakers between the timeouts: each leaf of a `join!` far inside is told.
+/// T5, C2: with foreign wakers between the timeouts, each leaf of a `join!` deep inside gets the
+/// error.
 #[test]
 fn two_leaves_of_a_join_inside_many_timeouts_are_both_told() {
     on_a_large_stack(|| {

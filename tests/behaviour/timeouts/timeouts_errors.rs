@@ -1,4 +1,4 @@
-//! What a timed-out body's error becomes, for every kind of error that users bring (T2, T3).
+//! What the error of a timed-out body becomes, for every kind of error type (T2, T3).
 
 use std::error::Error;
 use std::fmt;
@@ -23,7 +23,7 @@ enum Own {
     DiskFull,
 }
 
-/// An error that hides why it came.
+/// An error that hides its cause.
 #[derive(Debug, PartialEq)]
 struct Opaque(&'static str);
 
@@ -43,7 +43,7 @@ impl Error for Wrapped {
     }
 }
 
-/// A timeout of a second round a body that is parked, and then ends in what `cleanup` makes of it.
+/// A timeout of one second round a body that is parked, and then ends in the result of `cleanup`.
 async fn expired<E: 'static>(
     cleanup: impl FnOnce(TaskCancelled) -> E,
 ) -> Result<Result<(), E>, TaskTimeout> {
@@ -87,7 +87,8 @@ fn a_real_failure_of_the_cleanup_is_returned_as_it_is() {
     });
 }
 
-/// T2: one that the kernel cannot look into becomes the timeout: most often it is its echo.
+/// T2: an error that the kernel cannot look into becomes the timeout, because it is most often an
+/// echo.
 #[test]
 fn an_error_that_cannot_be_looked_into_becomes_the_timeout() {
     testing::run(async || {
@@ -111,7 +112,7 @@ fn without_a_delivery_an_opaque_error_is_the_bodys_own() {
     });
 }
 
-/// T3: an inner timeout is an ordinary error to the outer call, whatever holds it.
+/// T3: an inner timeout is an ordinary error to the outer call, in any error type.
 #[test]
 fn an_inner_timeout_in_an_error_of_ones_own_is_not_the_outers() {
     testing::run(async || {

@@ -18,8 +18,8 @@ async fn member(reasons: Reasons) -> Result<(), TaskCancelled> {
     Err(cancelled)
 }
 
-/// T5, T6: swallowed in the group's body, an outer expiry comes again where the group waits, and
-/// cancels the members.
+/// T5, T6: if the group's body swallows an outer expiry, it is delivered again where the group
+/// waits, and cancels the members.
 #[test]
 fn an_expiry_swallowed_in_a_groups_body_comes_again_at_its_end() {
     testing::run(async || {
@@ -38,7 +38,7 @@ fn an_expiry_swallowed_in_a_groups_body_comes_again_at_its_end() {
     });
 }
 
-/// T5: what ran out round a group that was left well comes again after it.
+/// T5: a timeout that expired round a group whose body returned `Ok` is delivered after it.
 #[test]
 fn an_expiry_swallowed_in_an_empty_groups_body_comes_again_after_it() {
     testing::run(async || {
@@ -56,7 +56,7 @@ fn an_expiry_swallowed_in_an_empty_groups_body_comes_again_after_it() {
     });
 }
 
-/// T3: a group's failure passes the timeouts in its body, also one whose time is up.
+/// T3: a group's failure passes the timeouts in its body, also one that has expired.
 #[test]
 fn a_failing_group_is_nobodys_timeout() {
     testing::run(async || {
@@ -83,7 +83,7 @@ fn a_failing_group_is_nobodys_timeout() {
     });
 }
 
-/// T6: a timeout in the body of a group is the body's own business: the members live on.
+/// T6: a timeout in the body of a group does not affect the members.
 #[test]
 fn a_timeout_in_the_body_leaves_the_members_alone() {
     testing::run(async || {
@@ -100,7 +100,7 @@ fn a_timeout_in_the_body_leaves_the_members_alone() {
     });
 }
 
-/// T3, T6: a timeout in a member is the member's alone.
+/// T3, T6: a timeout in a member does not affect the others.
 #[test]
 fn a_timeout_in_a_member_is_its_own() {
     testing::run(async || {
@@ -114,8 +114,8 @@ fn a_timeout_in_a_member_is_its_own() {
     });
 }
 
-/// C8, T6: members do not inherit the timeouts round their group: it is their owner that is
-/// cancelled, and they with it, for the group's end.
+/// C8, T6: members do not inherit the timeouts round their group. The expiry cancels their owner,
+/// and the end of the group cancels them.
 #[test]
 fn members_are_told_that_their_group_ended() {
     testing::run(async || {

@@ -13,9 +13,9 @@ use crate::support::time::secs;
 type Slept = Result<(), TaskCancelled>;
 type Timed = Pin<Box<dyn Future<Output = Result<Slept, TaskTimeout>>>>;
 
-/// C2, T1: a leaf that was parked before an expiry, then polled inside that timeout, gets the
-/// error: whoever is parked when a cancellation comes is reached by it, wherever it was made. It
-/// does so although the expiry was already delivered to another leaf.
+/// C2, T1: a leaf that was parked before an expiry, and is then polled inside that timeout, gets
+/// the error. A cancellation reaches every leaf that is parked when it comes, wherever the leaf was
+/// made. It does so although the expiry was already delivered to another leaf.
 #[test]
 fn a_leaf_parked_before_an_expiry_and_polled_inside_after_it_gets_the_error() {
     testing::run(async || {
@@ -32,7 +32,8 @@ fn a_leaf_parked_before_an_expiry_and_polled_inside_after_it_gets_the_error() {
     });
 }
 
-/// T4: a leaf parked inside a timeout and carried out of it before the expiry is left alone.
+/// T4: a leaf that is parked inside a timeout and carried out of it before the expiry is not
+/// affected.
 #[test]
 fn a_leaf_carried_out_of_a_timeout_is_left_alone() {
     testing::run(async || {
@@ -62,7 +63,7 @@ fn a_leaf_is_bounded_by_the_timeout_that_polls_it() {
     });
 }
 
-/// Polls `timed` once, in a task of its own, and gives it back.
+/// Polls `timed` once, in another task, and gives it back.
 async fn entered_elsewhere(mut timed: Timed) -> Timed {
     let task = spawn(async move {
         assert!(futures::poll!(timed.as_mut()).is_pending());
@@ -71,7 +72,7 @@ async fn entered_elsewhere(mut timed: Timed) -> Timed {
     task.join().await.unwrap().unwrap()
 }
 
-/// T1, T2: begun in one task and awaited in another, it fires there, when it should.
+/// T1, T2: a timeout that begins in one task and is awaited in another fires there, in time.
 #[test]
 fn a_timeout_that_moves_to_another_task_fires_there() {
     testing::run(async || {
@@ -83,7 +84,7 @@ fn a_timeout_that_moves_to_another_task_fires_there() {
     });
 }
 
-/// T1: also when it had run out on the way, while nobody polled it.
+/// T1: also if it expired in between, while it was not polled.
 #[test]
 fn a_timeout_that_runs_out_on_its_way_to_another_task_has_run_out() {
     testing::run(async || {
@@ -95,7 +96,7 @@ fn a_timeout_that_runs_out_on_its_way_to_another_task_has_run_out() {
     });
 }
 
-/// T3: moved into another timeout, it is inside that one, and no longer in the one it began in.
+/// T3: a timeout that moves into another one is inside that one, and no longer in the first.
 #[test]
 fn a_timeout_that_moves_is_inside_the_timeout_that_polls_it() {
     testing::run(async || {
@@ -105,13 +106,13 @@ fn a_timeout_that_moves_is_inside_the_timeout_that_polls_it() {
             sleep(Duration::MAX).await
         };
         assert!(timeout_after(secs(1), first).await.is_err());
-        // The expiry of the one it left is over; the one it comes into bounds it.
+        // The expiry of the first timeout is over. The second one bounds it.
         let second = async { timed.await.expect("the outer one's time") };
         assert_eq!(timeout_after(secs(2), second).await.unwrap_err().limit(), secs(2));
     });
 }
 
-/// C2: a cancel of the task that it came from does not touch it, one of the new task does.
+/// C2: a cancel of its first task does not affect it. A cancel of its new task does.
 #[test]
 fn a_timeout_that_moved_is_cancelled_with_the_task_that_polls_it() {
     testing::run(async || {
@@ -137,8 +138,8 @@ fn a_timeout_that_moved_is_cancelled_with_the_task_that_polls_it() {
     });
 }
 
-/// C4: a leaf that was parked in another task when this one was cancelled is new here: after the
-/// delivery it works as any later leaf does.
+/// C4: a leaf that was parked in another task when this one was cancelled is new here. After the
+/// delivery it works like any later leaf.
 #[test]
 fn a_leaf_from_another_task_is_new_to_a_cancelled_one() {
     testing::run(async || {
@@ -163,7 +164,8 @@ fn a_leaf_from_another_task_is_new_to_a_cancelled_one() {
     });
 }
 
-/// T4: dropped in another task than it was begun in, also after that one ended, it leaves nothing.
+/// T4: if it is dropped in another task than its first, also after that one ended, it leaves
+/// nothing behind.
 #[test]
 fn a_timeout_dropped_in_another_task_leaves_nothing_behind() {
     testing::run(async || {

@@ -1,4 +1,4 @@
-//! Timeouts inside timeouts: nobody mistakes another's for its own (T2 to T5, C4, C8).
+//! Nested timeouts: no call mistakes the expiry of another for its own (T2 to T5, C4, C8).
 
 use std::cell::Cell;
 use std::io;
@@ -16,14 +16,14 @@ use crate::support::time::secs;
 
 type Slept = Result<(), TaskCancelled>;
 
-/// How long `timed` takes, in seconds, and what it gives.
+/// How long `timed` takes, in seconds, and its result.
 async fn clocked<T>(timed: impl Future<Output = T>) -> (T, u64) {
     let started = kernel::now();
     let value = timed.await;
     (value, (kernel::now() - started).as_secs())
 }
 
-/// T3: an outer expiry passes an inner call as an error of its body, for the reason of a timeout.
+/// T3: an outer expiry passes an inner call as an error of its body, with the reason of a timeout.
 #[test]
 fn an_outer_expiry_is_not_the_inner_ones() {
     testing::run(async || {
@@ -41,7 +41,7 @@ fn an_outer_expiry_is_not_the_inner_ones() {
     });
 }
 
-/// T3: the inner one's own is caught inside, and the outer one goes on.
+/// T3: the inner call's own expiry is caught inside, and the outer call continues.
 #[test]
 fn an_inner_timeout_is_caught_inside() {
     testing::run(async || {
@@ -55,7 +55,7 @@ fn an_inner_timeout_is_caught_inside() {
     });
 }
 
-/// T3: passed on by `?`, an inner timeout is to the outer call an ordinary error of its body.
+/// T3: an inner timeout that `?` passes on is an ordinary error of the outer call's body.
 #[test]
 fn an_inner_timeout_passed_on_is_an_error_of_the_outer_body() {
     testing::run(async || {
@@ -76,7 +76,7 @@ async fn endless() -> io::Result<()> {
     Ok(sleep(Duration::MAX).await?)
 }
 
-/// T3: both due when a leaf would park: the outermost is delivered, and the inner call is not it.
+/// T3: if both are pending when a leaf would park, the outermost is delivered, not the inner one.
 #[test]
 fn of_two_that_run_out_together_the_outermost_is_delivered() {
     testing::run(async || {
@@ -109,7 +109,7 @@ fn two_deadlines_in_one_tick_are_the_outermosts() {
     });
 }
 
-/// T3, T4: an inner limit that is longer does not extend the outer one, nor delay it.
+/// T3, T4: a longer inner limit neither extends nor delays the outer one.
 #[test]
 fn an_inner_limit_cannot_extend_an_outer_one() {
     testing::run(async || {
@@ -121,7 +121,7 @@ fn an_inner_limit_cannot_extend_an_outer_one() {
     });
 }
 
-/// T3: an outer expiry in the cleanup of an inner one is the outer's, all the way out.
+/// T3: an outer expiry in the cleanup of an inner one stays that of the outer call.
 #[test]
 fn an_outer_expiry_in_the_cleanup_of_an_inner_one_is_the_outers() {
     testing::run(async || {
@@ -138,7 +138,7 @@ fn an_outer_expiry_in_the_cleanup_of_an_inner_one_is_the_outers() {
     });
 }
 
-/// T5: swallowed inside an inner call, an outer expiry comes again when that one is left.
+/// T5: an outer expiry that was swallowed inside an inner call is delivered again after that call.
 #[test]
 fn an_expiry_swallowed_in_an_inner_call_comes_again_after_it() {
     testing::run(async || {
@@ -146,7 +146,7 @@ fn an_expiry_swallowed_in_an_inner_call_comes_again_after_it() {
         let body = async {
             let inner = timeout_after(secs(50), async {
                 sleep(Duration::MAX).await.unwrap_err();
-                // Inside, its cleanup is left alone.
+                // Inside that call the cleanup is not interrupted.
                 sleep(secs(4)).await?;
                 steps.set(1);
                 Ok::<_, TaskCancelled>("swallowed")
@@ -160,7 +160,7 @@ fn an_expiry_swallowed_in_an_inner_call_comes_again_after_it() {
     });
 }
 
-/// T5: so also from two calls deep, through an error that hides it, and out of an `ignore_after`.
+/// T5: also from two calls deep, through an error that hides it, and out of an `ignore_after`.
 #[test]
 fn a_hidden_outer_expiry_comes_again_however_it_was_hidden() {
     testing::run(async || {
@@ -172,7 +172,8 @@ fn a_hidden_outer_expiry_comes_again_however_it_was_hidden() {
             let middle = timeout_after(secs(60), async {
                 let inner = timeout_after(secs(50), hide()).await;
                 assert_eq!(inner.unwrap().unwrap_err().to_string(), "hidden");
-                // It is left: so it comes in the middle already, and is swallowed there.
+                // The innermost call has returned, so the expiry is delivered again in the middle
+                // one, and swallowed there.
                 assert!(sleep(secs(9)).await.is_err());
                 Ok::<_, TaskCancelled>(())
             });
@@ -189,7 +190,7 @@ fn a_hidden_outer_expiry_comes_again_however_it_was_hidden() {
     });
 }
 
-/// T5: also out of an inner call that was dropped in the middle of its cleanup.
+/// T5: also out of an inner call that was dropped during its cleanup.
 #[test]
 fn an_outer_expiry_comes_again_when_the_inner_call_is_dropped() {
     testing::run(async || {
@@ -211,7 +212,7 @@ fn an_outer_expiry_comes_again_when_the_inner_call_is_dropped() {
     });
 }
 
-/// T5: swallowed in its own body, it does not come again, and bounds the cleanup no more.
+/// T5: swallowed in its own body, it is not delivered again, and does not bound the cleanup.
 #[test]
 fn an_expiry_swallowed_in_its_own_body_leaves_the_cleanup_alone() {
     testing::run(async || {
@@ -229,7 +230,7 @@ fn an_expiry_swallowed_in_its_own_body_leaves_the_cleanup_alone() {
     });
 }
 
-/// C4, T5: a task's own cancel, swallowed inside a timeout, does not come again.
+/// C4, T5: a task's own cancel that was swallowed inside a timeout is not delivered again.
 #[test]
 fn a_cancel_swallowed_in_a_timeout_does_not_come_again() {
     testing::run(async || {
@@ -247,7 +248,7 @@ fn a_cancel_swallowed_in_a_timeout_does_not_come_again() {
     });
 }
 
-/// C8, T2: a timeout in the cleanup of a cancelled task is its own.
+/// C8, T2: a timeout in the cleanup of a cancelled task returns its own error.
 #[test]
 fn a_timeout_in_the_cleanup_of_a_cancelled_task_is_its_own() {
     testing::run(async || {
@@ -265,7 +266,7 @@ fn a_timeout_in_the_cleanup_of_a_cancelled_task_is_its_own() {
     });
 }
 
-/// T3: a cancel of the task passes all its timeouts, those whose time was up as well.
+/// T3: a cancel of the task passes all its timeouts, also those that have expired.
 #[test]
 fn a_cancel_of_the_task_is_nobodys_timeout() {
     testing::run(async || {
@@ -289,7 +290,7 @@ fn a_cancel_of_the_task_is_nobodys_timeout() {
     });
 }
 
-/// T3: `ignore_after` inside anything, anything inside `ignore_after`: `None` is its own alone.
+/// T3: `ignore_after` inside other calls, and other calls inside it: `None` is only its own expiry.
 #[test]
 fn ignore_after_gives_none_for_its_own_time_at_every_nesting() {
     testing::run(async || {
@@ -325,7 +326,7 @@ fn counted<F: Future>(polls: Rc<Cell<usize>>, body: F) -> impl Future<Output = F
     })
 }
 
-/// T1, C2: ten thousand timeouts in one `FuturesUnordered`: each expiry wakes its own body alone.
+/// T1, C2: ten thousand timeouts in one `FuturesUnordered`: each expiry wakes only its own body.
 #[test]
 fn ten_thousand_timeouts_of_one_task_each_wake_their_own_body() {
     const MANY: u64 = 10_000;
@@ -343,7 +344,7 @@ fn ten_thousand_timeouts_of_one_task_each_wake_their_own_body() {
             next += 1;
         }
         assert_eq!(next, MANY);
-        // Once to park and once to end; a spent budget makes one in a hundred yield first.
+        // Once to park and once to end. The budget makes one in a hundred yield first.
         let polls = polls.get() as u64;
         assert!((2 * MANY..2 * MANY + MANY / 50).contains(&polls), "{polls} polls");
     });

@@ -105,7 +105,7 @@ impl Turns {
     /// then all that were ready came first.
     pub(crate) fn had_in_time(
         &self,
-        oneself: &TaskModel,
+        running: &TaskModel,
         since: Woken,
         tasks: usize,
     ) -> Result<(), String> {
@@ -114,7 +114,7 @@ impl Turns {
         if polls <= allowed || !self.in_order.get() {
             return Ok(());
         }
-        let name = oneself.name();
+        let name = running.name();
         Err(format!("K2, K7: another thread woke {name}, and {polls} polls came first"))
     }
 
@@ -127,11 +127,11 @@ impl Turns {
     /// A task that was queued has its turn: what came before it.
     pub(crate) fn had(
         &self,
-        oneself: &TaskModel,
+        running: &TaskModel,
         since: &Queued,
         tasks: &[Rc<TaskModel>],
     ) -> Result<(), String> {
-        let name = oneself.name();
+        let name = running.name();
         let looks = (self.polls.get() - since.polls) / POLLS + 2;
         let served = self.served.get() - since.served;
         if served > looks * SLICE {
@@ -140,7 +140,7 @@ impl Turns {
         if !self.in_order.get() {
             return Ok(());
         }
-        for other in tasks.iter().filter(|other| other.number != oneself.number) {
+        for other in tasks.iter().filter(|other| other.number != running.number) {
             // Those that are queued have one turn; those that were born later have none.
             let (before, allowed) = match since.of_each.get(other.number) {
                 Some(before) => (*before, 1),

@@ -109,8 +109,8 @@ impl Drop for Letter {
 /// C11: a request that was posted has come.
 fn check_asked(world: &World, target: &TaskModel) {
     let id = target.id.get();
-    let told = kernel::tasks().iter().any(|task| Some(task.id) == id && task.cancelled);
-    world.check(told || !target.live.get(), || {
+    let requested = kernel::tasks().iter().any(|task| Some(task.id) == id && task.cancelled);
+    world.check(requested || !target.live.get(), || {
         format!("C11: {} is not cancelled, but what was posted later is served", target.name())
     });
 }

@@ -213,7 +213,7 @@ impl Generator {
 
     fn pick(&mut self) -> Pick {
         match self.random.below(8) {
-            0 => Pick::Oneself,
+            0 => Pick::Running,
             1 => Pick::Parent,
             2..=4 => Pick::Newest,
             _ => Pick::Any(self.random.below(16)),

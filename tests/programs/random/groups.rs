@@ -141,9 +141,9 @@ impl<F: Future> Future for Leaving<F> {
             let due = frame.scope.parks(Some(group.parked()), frame.world.now()).is_err();
             let failed = group.stage.get() == Stage::Leaving(false);
             let tasks = kernel::tasks();
-            let told = |id| tasks.iter().any(|task| Some(task.id) == id && task.cancelled);
-            let untold = group.living().into_iter().find(|member| !told(member.id.get()));
-            if let Some(member) = untold.filter(|_| due || failed) {
+            let requested = |id| tasks.iter().any(|task| Some(task.id) == id && task.cancelled);
+            let missed = group.living().into_iter().find(|member| !requested(member.id.get()));
+            if let Some(member) = missed.filter(|_| due || failed) {
                 let name = member.name();
                 frame.world.fault(&format!("G1: {name} is not cancelled with its group"));
             }
@@ -232,7 +232,7 @@ fn check_errors(frame: &Frame, group: &GroupModel, errors: &[Fault]) -> bool {
 /// `scope_all` gives every failure (G3).
 fn check_complete(frame: &Frame, group: &GroupModel, errors: &[Fault]) {
     let tags = || errors.iter().filter_map(|error| error.downcast_ref::<Tagged>());
-    let told: BTreeSet<usize> = tags().filter_map(|tag| tag.task).collect();
+    let listed: BTreeSet<usize> = tags().filter_map(|tag| tag.task).collect();
     let own = tags().any(|tag| tag.task.is_none());
     let expected = match &*group.body.borrow() {
         Some((_, Left::Error(Some(false)))) => Some(true),
@@ -250,7 +250,7 @@ fn check_complete(frame: &Frame, group: &GroupModel, errors: &[Fault]) {
             && !root.is_delivered()
             && !member.daemon
             && member.to_group.get();
-        frame.world.check(!failed || group.own || told.contains(&member.number), || {
+        frame.world.check(!failed || group.own || listed.contains(&member.number), || {
             format!("G3: the failure of {} is silent", member.name())
         });
     }
@@ -272,8 +272,8 @@ pub(crate) fn member(frame: &Frame, daemon: bool, size: usize, body: &Body) {
     let Ok(handle) = handle else { return };
     world.keep(&task, handle);
     if group.failing.get() == Sure::Yes || group.stage.get() == Stage::Leaving(false) {
-        let told = |info: kernel::TaskInfo| Some(info.id) == task.id.get() && info.cancelled;
-        world.check(kernel::tasks().into_iter().any(told), || {
+        let requested = |info: kernel::TaskInfo| Some(info.id) == task.id.get() && info.cancelled;
+        world.check(kernel::tasks().into_iter().any(requested), || {
             format!("G7: {} is born in a group that is torn down, and lives", task.name())
         });
     }
@@ -284,15 +284,15 @@ pub(crate) async fn next_done(frame: &Frame) -> Flow {
     let traits = Traits::of(Gate::Unknown);
     let next = watch(frame, "next_done", traits, group.next_done()).await?;
     let world = &frame.world;
-    let Some(told) = next else {
+    let Some(done) = next else {
         let left = model.living().iter().filter(|member| !member.daemon).count();
         world.check(left == 0, || format!("G6: {left} live, and nobody is left to ask for"));
         return Ok(());
     };
     let members = model.members.borrow();
-    let member = members.iter().find(|member| member.id.get() == Some(told.id));
-    world.check(member.is_some_and(|member| member.allows(told.end)), || {
-        format!("C6, G6: {told:?} of group {}", model.number)
+    let member = members.iter().find(|member| member.id.get() == Some(done.id));
+    world.check(member.is_some_and(|member| member.allows(done.end)), || {
+        format!("C6, G6: {done:?} of group {}", model.number)
     });
     Ok(())
 }

@@ -37,7 +37,7 @@ pub(crate) fn run_to_deadlock(program: &Program, order: u64) -> Outcome {
 fn run_with(program: &Program, order: u64, reaped: bool) -> Outcome {
     let world = World::new();
     let _here = Here::new(&world);
-    let told = world.clone();
+    let faults = world.clone();
     world.plain.set(program.plain);
     world.turns.in_order.set(order == 0);
     let builder = match order {
@@ -46,7 +46,7 @@ fn run_with(program: &Program, order: u64, reaped: bool) -> Outcome {
     };
     let builder = builder.on_report(move |report| {
         if matches!(report, Report::PanicOutsideTask { .. }) {
-            told.fault(&format!("K9: {report}"));
+            faults.fault(&format!("K9: {report}"));
         }
     });
     let main = async || {
@@ -107,7 +107,7 @@ async fn reap(world: Rc<World>) -> Result<(), TaskCancelled> {
                     world.check(!live, || format!("G4: {} was aborted and lives", task.name()));
                     world.check_dropped();
                 } else if round > 2 {
-                    world.say(&format!("{} is asked to end", task.name()));
+                    world.say(&format!("{} is requested to end", task.name()));
                     world.asks(&task);
                     handle.request_cancel();
                 }

@@ -166,9 +166,9 @@ impl<F> Watched<F> {
         let world = self.frame.world.clone();
         let (now, reason) = (world.now(), cancelled.reason());
         world.say(&format!("{} cancelled at {now} ms: {reason}", self.name()));
-        let oneself = self.traits.asks.as_ref();
-        let oneself = oneself.is_some_and(|target| target.number == self.frame.task.number);
-        if oneself {
+        let itself = self.traits.asks.as_ref();
+        let itself = itself.is_some_and(|target| target.number == self.frame.task.number);
+        if itself {
             self.state.scope.deliver_to_oneself(world.next());
         } else {
             // With the budget spent the cancellation comes first.

@@ -86,7 +86,7 @@ pub(crate) struct TaskModel {
     pub(crate) daemon: bool,
     pub(crate) live: Cell<bool>,
     /// When it was seen that its cancellation had been asked for; 0: not.
-    pub(crate) asked: Cell<u64>,
+    pub(crate) cancelled_at: Cell<u64>,
     /// And it was a step of the program that asked first.
     pub(crate) requested: Cell<bool>,
     pub(crate) ended: Cell<Option<Ended>>,
@@ -124,7 +124,7 @@ impl TaskModel {
             group,
             daemon,
             live: Cell::new(true),
-            asked: Cell::new(0),
+            cancelled_at: Cell::new(0),
             requested: Cell::new(false),
             ended: Cell::new(None),
             ended_at: Cell::new(0),

@@ -14,7 +14,7 @@ pub(crate) type Ms = u64;
 /// Which task a step means.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Pick {
-    Oneself,
+    Running,
     Parent,
     Newest,
     /// Of those spawned so far, this one, counted round.

@@ -62,7 +62,7 @@ impl Frame {
             }
             _ => true,
         };
-        self.world.check(holds, || format!("G2, G5, K5: {} was told {reason}", self.task.name()));
+        self.world.check(holds, || format!("G2, G5, K5: {} was given {reason}", self.task.name()));
     }
 }
 

@@ -101,7 +101,7 @@ impl Scope {
     /// Whether it has been cancelled.
     fn fired(&self, now: Ms) -> Sure {
         match &self.kind {
-            Kind::Task(task) if task.asked.get() != 0 => Sure::Yes,
+            Kind::Task(task) if task.cancelled_at.get() != 0 => Sure::Yes,
             Kind::Timeout(Some(deadline)) if *deadline <= now => Sure::Yes,
             Kind::Body(group) => group.failing.get(),
             _ => Sure::No,
@@ -120,7 +120,7 @@ impl Scope {
     fn came_after(&self, leaf: Option<Parked>, now: Ms) -> bool {
         let Some(leaf) = leaf else { return false };
         match &self.kind {
-            Kind::Task(task) => task.asked.get() > leaf.seq,
+            Kind::Task(task) => task.cancelled_at.get() > leaf.seq,
             Kind::Timeout(Some(deadline)) => leaf.at < *deadline && *deadline <= now,
             Kind::Body(group) => {
                 group.failing.get() != Sure::No && group.failed_at.get() > leaf.seq
@@ -133,7 +133,7 @@ impl Scope {
     fn came_before(&self, leaf: Option<Parked>) -> bool {
         let Some((seq, at)) = leaf.and_then(|leaf| leaf.as_of) else { return true };
         match &self.kind {
-            Kind::Task(task) => task.asked.get() < seq,
+            Kind::Task(task) => task.cancelled_at.get() < seq,
             Kind::Timeout(Some(deadline)) => *deadline <= at,
             Kind::Body(group) => group.failed_at.get() < seq,
             _ => true,
@@ -148,7 +148,7 @@ impl Scope {
     /// When it was cancelled, among the events; timeouts are not, and give none.
     fn fired_at(&self) -> Option<u64> {
         match &self.kind {
-            Kind::Task(task) => Some(task.asked.get()),
+            Kind::Task(task) => Some(task.cancelled_at.get()),
             Kind::Body(group) => Some(group.failed_at.get()),
             _ => None,
         }

@@ -197,7 +197,7 @@ async fn shared(frame: &Frame, step: &Step) -> Flow {
             let item = watch(frame, "get", unknown, queue.real.get()).await?;
             world.got(queue, item);
         }
-        _ => unreachable!("asked of shared things only"),
+        _ => unreachable!("only shared things are passed"),
     }
     Ok(())
 }
@@ -216,9 +216,9 @@ async fn of_task(frame: &Frame, step: &Step) -> Flow {
     };
     let Some(target) = world.pick(&frame.task, *pick) else { return Ok(()) };
     let Some(handle) = target.handle.borrow().clone() else { return Ok(()) };
-    let oneself = target.number == frame.task.number;
+    let itself = target.number == frame.task.number;
     world.say(&format!("{} {step:?}: {}", frame.task.name(), target.name()));
-    let end = if oneself { Gate::Unknown } else { Gate::End(target.clone()) };
+    let end = if itself { Gate::Unknown } else { Gate::End(target.clone()) };
     let mut traits = Traits::of(end);
     match step {
         Step::Join(_) => {
@@ -246,7 +246,7 @@ async fn of_task(frame: &Frame, step: &Step) -> Flow {
         }
         _ => {
             handle.abort();
-            if !oneself {
+            if !itself {
                 has_ended(frame, &target);
             }
             world.check_dropped();
@@ -265,7 +265,7 @@ fn joined(frame: &Frame, target: &TaskModel, outcome: Result<usize, TaskError<Fa
     let (end, error) = match outcome {
         Ok(number) => {
             let right = number == target.number;
-            frame.world.check(right, || "G6: somebody else's value".to_owned());
+            frame.world.check(right, || "G6: the value of another task".to_owned());
             (TaskEnd::Ok, None)
         }
         Err(TaskError::Failed(error)) => (TaskEnd::Failed, Some(error)),

@@ -217,10 +217,10 @@ impl World {
     /// Looks whether the running task was asked to end, and whether it should have been (G2).
     pub(crate) fn observe(&self, task: &TaskModel) {
         let asked = kernel::current_task().cancelled;
-        if asked && task.asked.get() == 0 {
-            task.asked.set(self.next());
+        if asked && task.cancelled_at.get() == 0 {
+            task.cancelled_at.set(self.next());
         }
-        self.check(asked || task.asked.get() == 0, || {
+        self.check(asked || task.cancelled_at.get() == 0, || {
             format!("C3: the request to cancel {} is lost", task.name())
         });
         let failing = task.group.as_ref().filter(|group| group.failing.get() == Sure::Yes);
@@ -233,20 +233,20 @@ impl World {
     pub(crate) fn asks(&self, task: &TaskModel) {
         let unseen = || {
             let tasks = kernel::tasks();
-            tasks.iter().any(|told| Some(told.id) == task.id.get() && told.cancelled)
+            tasks.iter().any(|info| Some(info.id) == task.id.get() && info.cancelled)
         };
-        if task.live.get() && task.asked.get() == 0 {
+        if task.live.get() && task.cancelled_at.get() == 0 {
             task.requested.set(!unseen());
-            task.asked.set(self.next());
+            task.cancelled_at.set(self.next());
         }
     }
 
     /// The task that a step means; never main, which has no handle.
-    pub(crate) fn pick(&self, oneself: &Rc<TaskModel>, pick: Pick) -> Option<Rc<TaskModel>> {
+    pub(crate) fn pick(&self, running: &Rc<TaskModel>, pick: Pick) -> Option<Rc<TaskModel>> {
         let tasks = self.tasks.borrow();
         let picked = match pick {
-            Pick::Oneself => Some(oneself.clone()),
-            Pick::Parent => oneself.parent.clone(),
+            Pick::Running => Some(running.clone()),
+            Pick::Parent => running.parent.clone(),
             Pick::Newest => tasks.last().cloned(),
             Pick::Any(n) => tasks.get(n % tasks.len()).cloned(),
         };
