@@ -1,7 +1,7 @@
-//! What the compiler says of mistakes that newcomers make, and what must not be one.
+//! The compiler's messages for mistakes that newcomers make, and programs that must compile.
 //!
-//! Each file in `tests/messages` is a program with one mistake, and says at its top what the errors
-//! for it contain, and what they lack. One `cargo check` compiles all of them.
+//! Each file in `tests/messages` is a program with one mistake. Its top lists what its errors
+//! contain and do not contain. One `cargo check` compiles all of them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -39,7 +39,7 @@ fn package(mistakes: &BTreeMap<String, PathBuf>) -> PathBuf {
     path
 }
 
-/// All that the compiler says of the programs.
+/// The compiler's output for all programs.
 fn compile(manifest: &Path) -> String {
     let checked = Command::new(env!("CARGO"))
         .args(["check", "--offline", "--keep-going", "--bins", "--quiet", "--color", "never"])
@@ -47,7 +47,7 @@ fn compile(manifest: &Path) -> String {
         .arg(manifest)
         .arg("--target-dir")
         .arg(manifest.with_file_name("target"))
-        // Flags for the tests, of a sanitizer say, are not for this compilation.
+        // Flags for the tests, for example of a sanitizer, do not apply to this compilation.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .output()
@@ -55,11 +55,11 @@ fn compile(manifest: &Path) -> String {
     String::from_utf8_lossy(&checked.stderr).into_owned()
 }
 
-/// The errors of each program: those whose first place is in its file.
+/// The errors of each program: those whose first location is in its file.
 fn errors_by_program(said: &str) -> BTreeMap<String, String> {
     let mut errors: BTreeMap<String, String> = BTreeMap::new();
     let mut text = String::new();
-    // One line more, to end the last error.
+    // An extra line ends the last error.
     for line in said.lines().chain(["error"]) {
         if line.starts_with("error") || line.starts_with("warning") {
             if let Some(program) = program_of(&text).filter(|_| text.starts_with("error")) {
@@ -79,7 +79,7 @@ fn program_of(error: &str) -> Option<String> {
     Some(Path::new(file).file_stem()?.to_string_lossy().into_owned())
 }
 
-/// What is wrong with the errors of a program.
+/// The faults in the errors of a program.
 fn faults(name: &str, source: &str, errors: Option<&String>) -> Vec<String> {
     let Some(errors) = errors else {
         return vec![format!("{name} compiles")];
@@ -128,8 +128,8 @@ async fn parent() -> Result<i32> {
     Ok(1)
 }
 
-/// K5: `run` in each of its forms takes a function, an async closure that borrows, a closure that
-/// returns a future, and what a generic function passes on.
+/// K5: every form of `run` takes a function, an async closure that borrows, a closure that returns
+/// a future, and a function that a generic function passes on.
 #[test]
 fn run_takes_every_kind_of_async_function() {
     fn passed_on<T>(main: impl AsyncFnOnce() -> T) -> T {

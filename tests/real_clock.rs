@@ -1,13 +1,13 @@
 //! The real clock: never early, finer than a millisecond, not disturbed by signals or idle time.
 //!
-//! CI runs this file twice: with the timerfd of Linux, and with the portable timer. Nothing here
-//! says how late a sleep may be, only that it is not early, and that it ends.
+//! CI runs this file twice: with the timerfd of Linux, and with the portable timer. The tests do
+//! not check how late a sleep is, only that it is not early, and that it ends.
 
 use std::time::{Duration, Instant};
 
 use kernel::{Kernel, TaskCancelled, TaskGroup, interval, now, sleep, sleep_until, timeout_after};
 
-/// K8: on the real clock, a sleep of whatever length is over at its time or later, never before.
+/// K8: on the real clock, a sleep of any length ends at its time or later, never before.
 #[test]
 fn a_sleep_is_never_early() {
     kernel::run(async || {
@@ -25,7 +25,7 @@ fn a_sleep_is_never_early() {
     .unwrap();
 }
 
-/// K8, K1: sleepers wake in the order of their deadlines, whatever the order in which they began.
+/// K8, K1: sleepers wake in the order of their deadlines, in whatever order they began.
 #[test]
 fn sleepers_wake_in_order_of_their_deadlines() {
     kernel::run(async || {
@@ -60,7 +60,7 @@ fn a_timeout_ends_a_sleep_without_end() {
     });
 }
 
-/// K8: the ticks of an interval are on the grid that the first began, and none comes early.
+/// K8: the ticks of an interval are on the grid that starts with the first, and none comes early.
 #[test]
 fn an_interval_keeps_to_its_grid() {
     kernel::run(async || {
@@ -77,7 +77,7 @@ fn an_interval_keeps_to_its_grid() {
     .unwrap();
 }
 
-/// K7: post from another thread ends a sleep of the kernel that has no limit, again and again.
+/// K7: messages from another thread end a sleep of the kernel without a limit, again and again.
 #[test]
 fn a_request_from_another_thread_ends_an_idle_kernel() {
     kernel::run(async || {
@@ -93,7 +93,7 @@ fn a_request_from_another_thread_ends_an_idle_kernel() {
     .unwrap();
 }
 
-/// K2: a task that is always ready does not keep timers from firing.
+/// K2: a task that is always ready does not prevent timers from firing.
 #[test]
 fn a_spinner_does_not_starve_a_timer() {
     kernel::run(async || {

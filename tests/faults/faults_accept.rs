@@ -1,5 +1,5 @@
-//! `accept` when the system fails it: errors that `strace` makes, in a child process. What is
-//! passed over must leave nobody unserved, and what stays must leave the server cancellable.
+//! `accept` when the system fails it: errors that `strace` injects, in a child process. After an
+//! error that may pass every client must be served, and the server must stay cancellable.
 
 #![cfg(target_os = "linux")]
 
@@ -43,7 +43,7 @@ fn serve_all() {
     .unwrap();
 }
 
-/// Lets calls of `accept` fail with this error, as `when` says, in a server with clients.
+/// Makes calls of `accept` fail with this error, as `when` says, in a server with clients.
 fn all_are_served_in_spite_of(test: &str, error: &str, when: &str) {
     let inject = format!("inject=accept4:error={error}:when={when}");
     let role = format!("{error}-{when}");
@@ -53,7 +53,7 @@ fn all_are_served_in_spite_of(test: &str, error: &str, when: &str) {
     }
 }
 
-/// N6: a lack of descriptors, of buffers, of memory ends no server, whenever it comes.
+/// N6: a lack of descriptors, of buffers or of memory never ends a server.
 #[test]
 fn a_server_outlives_every_lack() {
     if children::role().is_some() {
@@ -79,8 +79,8 @@ fn a_server_passes_over_a_connection_that_is_gone() {
     }
 }
 
-/// N6: nor does an error of the network that belongs to a new connection; Linux hands those out
-/// through `accept`.
+/// N6: nor does an error of the network that belongs to a new connection. Linux returns those from
+/// `accept`.
 #[test]
 fn a_server_passes_over_a_connection_that_the_network_failed() {
     if children::role().is_some() {
@@ -96,7 +96,7 @@ fn a_server_passes_over_a_connection_that_the_network_failed() {
     }
 }
 
-/// N6: the poll has no memory for one more source: that is a lack like any other.
+/// N6: if the poll has no memory for one more source, that is a lack like any other.
 #[test]
 fn a_server_outlives_a_poll_without_memory() {
     let name = children::this_test!();
@@ -105,7 +105,7 @@ fn a_server_outlives_a_poll_without_memory() {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let address = listener.local_addr()?;
             let server = spawn(async move { listener.accept().await.map(drop) });
-            // The server waits by now, so that the next to be registered is not refused.
+            // The server waits by now, so that the next source to be registered is not refused.
             testing::settle().await?;
             testing::advance(std::time::Duration::from_secs(1)).await?;
             drop(TcpStream::connect(address).await?);
@@ -123,7 +123,8 @@ fn a_server_outlives_a_poll_without_memory() {
     }
 }
 
-/// N6, K2: errors in an endless row neither block the others nor make the server deaf to a cancel.
+/// N6, K2: an endless series of errors neither starves other tasks nor makes the server
+/// uncancellable.
 #[test]
 fn an_endless_row_of_errors_leaves_the_server_cancellable() {
     let name = children::this_test!();
@@ -143,7 +144,7 @@ fn an_endless_row_of_errors_leaves_the_server_cancellable() {
         .unwrap();
         return;
     }
-    // Not really endless, so that the trace of a failure is not either.
+    // Not really endless, so that the trace of a failure is finite.
     let many = 20_000;
     for error in ["ECONNABORTED", "EMFILE"] {
         let inject = format!("inject=accept4:error={error}:when=1..{many}");

@@ -1,5 +1,5 @@
-//! Sockets that are closed in the very turn in which an event for them arrives, whose place is
-//! taken by another, or whose file lives on in a duplicate.
+//! Sockets that are closed in the very turn in which an event for them arrives, whose slot is
+//! reused, or which have a duplicate.
 
 #![cfg(target_os = "linux")]
 
@@ -17,14 +17,14 @@ use crate::support::time::SECOND;
 
 const SEEDS: std::ops::Range<u64> = 0..64;
 
-/// A connection of the system's, both ends.
+/// A connection of plain sockets, both ends.
 fn ends() -> io::Result<(StdStream, StdStream)> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     let there = StdStream::connect(listener.local_addr()?)?;
     Ok((listener.accept()?.0, there))
 }
 
-/// Our end, and the system's other.
+/// One end as a stream of Curium, the other as a plain socket.
 fn pair() -> io::Result<(Rc<TcpStream>, StdStream)> {
     let (here, there) = ends()?;
     Ok((Rc::new(TcpStream::from_std(here)?), there))
@@ -39,7 +39,7 @@ fn reader(stream: &Rc<TcpStream>) -> Task<Vec<u8>, io::Error> {
     })
 }
 
-/// A task that does something once a byte comes on a connection of its own; and the other end.
+/// A task that acts when a byte comes on its own connection, and the other end of that.
 fn when_a_byte_comes<T: 'static>(
     act: impl AsyncFnOnce() -> io::Result<T> + 'static,
 ) -> io::Result<(Task<T, io::Error>, StdStream)> {
@@ -51,7 +51,8 @@ fn when_a_byte_comes<T: 'static>(
     Ok((task, there))
 }
 
-/// Runs a race once for each seed, which says whether the waiter came first; it must go both ways.
+/// Runs a race once for each seed. The race returns whether the waiter came first. Both orders must
+/// occur.
 fn race(name: &str, mut once: impl AsyncFnMut() -> io::Result<bool>) {
     let mut first = 0;
     for seed in SEEDS {
@@ -60,7 +61,8 @@ fn race(name: &str, mut once: impl AsyncFnMut() -> io::Result<bool>) {
     assert!(first > 0 && first < SEEDS.end, "{name}: first {first} times of {}", SEEDS.end);
 }
 
-/// What became of a waiter whose handle was closed as its event came: it was first, or was told.
+/// The outcome of a waiter whose handle was closed as its event came: it was first, or got the
+/// error.
 fn told_or_first<T>(ended: Result<T, TaskError<io::Error>>) -> Option<T> {
     match ended {
         Ok(value) => Some(value),
@@ -69,7 +71,8 @@ fn told_or_first<T>(ended: Result<T, TaskError<io::Error>>) -> Option<T> {
     }
 }
 
-/// N5: closed in the turn in which its bytes come, a stream gives its reader the bytes or an error.
+/// N5: a stream that is closed in the turn in which its bytes come gives its reader the bytes or an
+/// error.
 #[test]
 fn a_stream_closed_as_its_bytes_come_leaves_no_reader_behind() {
     if children::ran_alone(children::this_test!()) {
@@ -92,7 +95,7 @@ fn a_stream_closed_as_its_bytes_come_leaves_no_reader_behind() {
     });
 }
 
-/// N5: the same for a writer for whom room comes.
+/// N5: so a writer when room comes.
 #[test]
 fn a_stream_closed_as_room_comes_leaves_no_writer_behind() {
     if children::ran_alone(children::this_test!()) {
@@ -102,7 +105,7 @@ fn a_stream_closed_as_room_comes_leaves_no_writer_behind() {
         let (stream, mut peer) = pair()?;
         peer.set_nonblocking(true)?;
         let full = vec![0; 1 << 20];
-        // Until nothing more goes out, and all that did has arrived.
+        // Until nothing more can be sent, and everything sent has arrived.
         while timeout_after(SECOND, stream.write_all(&full)).await.is_ok() {}
         let waiter = spawn({
             let stream = stream.clone();
@@ -122,7 +125,7 @@ fn a_stream_closed_as_room_comes_leaves_no_writer_behind() {
     });
 }
 
-/// N5: the same for an accepter to whom a connection comes.
+/// N5: so an accepter when a connection comes.
 #[test]
 fn a_listener_closed_as_a_connection_comes_leaves_no_accepter_behind() {
     if children::ran_alone(children::this_test!()) {
@@ -150,7 +153,7 @@ fn a_listener_closed_as_a_connection_comes_leaves_no_accepter_behind() {
     });
 }
 
-/// N5, C2: one task that reads and writes at once is told in both.
+/// N5, C2: a task that reads and writes at once gets the error in both.
 #[test]
 fn a_close_tells_both_leaves_of_one_task() {
     if children::ran_alone(children::this_test!()) {
@@ -176,8 +179,8 @@ fn a_close_tells_both_leaves_of_one_task() {
     .unwrap();
 }
 
-/// N8: two sockets are ready in one batch; who is woken by the first closes the second and waits on
-/// a new one, which takes its place. The new one is neither woken nor thought to be ready.
+/// N8: two sockets are ready in one batch. The task that the first event wakes closes the second
+/// socket and waits on a new one in the same slot. The new one is neither woken nor taken as ready.
 #[test]
 fn a_place_that_is_taken_within_a_batch_keeps_nothing_of_the_last_tenant() {
     if children::ran_alone(children::this_test!()) {
@@ -212,7 +215,7 @@ async fn a_place_changes_hands() -> io::Result<bool> {
     let occupant = killer.join().await?.unwrap();
     let read = told_or_first(victim.join().await?);
     assert!(read.as_ref().is_none_or(|read| read == b"for the last occupant"), "{read:?}");
-    // What is late for the last occupant may find it closed.
+    // A late event for the last occupant may find its socket closed.
     let _ = second_peer.write_all(b"once more");
     testing::settle().await?;
     assert_eq!(occupant.state(), TaskState::Parked("READ"));
@@ -222,15 +225,15 @@ async fn a_place_changes_hands() -> io::Result<bool> {
     Ok(read.is_some())
 }
 
-/// Runs a body alone in a child, so that nobody else takes a number that becomes free.
+/// Runs a body alone in a child, so that no other code takes a number that becomes free.
 fn alone(name: &str, body: impl AsyncFnOnce() -> io::Result<()>) {
     if !children::ran_alone(name) {
         testing::run(body).unwrap();
     }
 }
 
-/// N8: a stream whose file lives on in a duplicate leaves the poll when it is closed: the same file
-/// can come back under the same number.
+/// N8: a stream that has a duplicate leaves the poll when it is closed. The same file can be
+/// registered again under the same number.
 #[test]
 fn a_stream_comes_back_from_its_duplicate() {
     alone(children::this_test!(), async || {
@@ -247,7 +250,7 @@ fn a_stream_comes_back_from_its_duplicate() {
     });
 }
 
-/// N8: and so does a stream that has lent its descriptor.
+/// N8: so does a stream that has lent its descriptor.
 #[test]
 fn a_stream_that_lent_its_descriptor_comes_back_from_a_duplicate() {
     alone(children::this_test!(), async || {
@@ -269,7 +272,7 @@ fn a_stream_that_lent_its_descriptor_comes_back_from_a_duplicate() {
     });
 }
 
-/// N8: a listener too.
+/// N8: so does a listener.
 #[test]
 fn a_listener_comes_back_from_its_duplicate() {
     alone(children::this_test!(), async || {
@@ -289,7 +292,7 @@ fn a_listener_comes_back_from_its_duplicate() {
     });
 }
 
-/// N8, K2: what happens to the duplicates of closed sockets does not wake the kernel.
+/// N8, K2: events on the duplicates of closed sockets do not wake the kernel.
 #[test]
 fn the_duplicates_of_closed_sockets_do_not_wake_the_kernel() {
     let name = children::this_test!();
@@ -299,14 +302,14 @@ fn the_duplicates_of_closed_sockets_do_not_wake_the_kernel() {
             let (here, mut there) = ends()?;
             let listener = TcpListener::from_std(theirs.try_clone()?)?;
             let stream = TcpStream::from_std(here.try_clone()?)?;
-            // Both registered, as both had to wait.
+            // Both are registered, because both had to wait.
             let millisecond = Duration::from_millis(1);
             assert!(timeout_after(millisecond, listener.accept()).await.is_err());
             assert!(timeout_after(millisecond, stream.read(&mut [0])).await.is_err());
             listener.close();
             drop(stream);
             kernel::on_thread(move || {
-                // The kernel waits for this thread, and for nothing else.
+                // The kernel waits only for this thread.
                 for _ in 0..500 {
                     drop(StdStream::connect(theirs.local_addr().unwrap()).unwrap());
                     theirs.accept().unwrap();

@@ -1,6 +1,6 @@
 //! System calls that are interrupted: one by one, as `strace` makes them fail, and in a storm of
-//! stops and continuations, which on Linux interrupt a wait although no handler runs. Nobody
-//! notices.
+//! stops and continuations, which on Linux interrupt a wait although no handler runs. They must
+//! have no effect.
 
 #![cfg(target_os = "linux")]
 
@@ -18,7 +18,7 @@ use crate::support::connections;
 
 const WAITS: &str = "?epoll_wait,?epoll_pwait,?epoll_pwait2";
 
-/// Two tasks that send each other a number, which each of them raises, over a connection.
+/// Two tasks that exchange a number over a connection. Each of them increments it.
 async fn count_up(to: u8) -> io::Result<()> {
     let (client, server) = connections::ours().await?;
     let raise = async move |stream: TcpStream| {
@@ -60,7 +60,7 @@ fn interrupted_reads_and_writes_are_tried_again() {
     interrupted(children::this_test!(), "recvfrom,sendto");
 }
 
-/// K2, K8: an interrupted wait for events goes on, on the real clock and on the virtual one.
+/// K2, K8: an interrupted wait for events continues, on the real clock and on the virtual one.
 #[test]
 fn an_interrupted_wait_for_events_goes_on() {
     if children::role().is_some() {
@@ -80,7 +80,7 @@ fn an_interrupted_wait_for_events_goes_on() {
     interrupted(children::this_test!(), WAITS);
 }
 
-/// N1: a connect that is interrupted goes on.
+/// N1: a connect that is interrupted continues.
 #[test]
 fn an_interrupted_connect_goes_on() {
     if children::role().is_some() {
@@ -89,7 +89,7 @@ fn an_interrupted_connect_goes_on() {
     interrupted(children::this_test!(), "connect");
 }
 
-/// N1: a connect that is refused says by whom.
+/// N1: the error of a refused connect names the address.
 #[test]
 fn a_refused_connect_says_by_whom() {
     let name = children::this_test!();
@@ -100,7 +100,7 @@ fn a_refused_connect_says_by_whom() {
             let refused = TcpStream::connect(address).await.unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
             assert!(refused.to_string().contains(&address.to_string()), "{refused}");
-            // And nothing of it is left in the way of the next.
+            // The next connect is not affected.
             TcpStream::connect(address).await.map(drop)
         })
         .unwrap();
@@ -118,7 +118,7 @@ fn an_interrupted_wake_is_not_lost() {
     let name = children::this_test!();
     if children::role().is_some() {
         kernel::run(async || {
-            // A task that no other thing wakes: the kernel sleeps until somebody rings.
+            // Only that thread wakes this task, so the kernel sleeps until then.
             for _ in 0..5 {
                 let (handle, ended) = (handle(), Rc::new(sync::Event::new()));
                 let waiting = ended.clone();
@@ -155,7 +155,7 @@ fn in_a_storm(name: &str) {
         }
         kill_process(pid, Signal::CONT).unwrap();
         stops += 1;
-        // Time to come to its next wait. Real signals are the subject.
+        // Time to reach its next wait. Real signals are under test.
         std::thread::sleep(Duration::from_micros(500));
     }
     let outlived = state(pid) == 'Z';
@@ -165,7 +165,7 @@ fn in_a_storm(name: &str) {
 }
 
 /// K2, K7: in a storm of interruptions every timer fires, in order and not early, and the sockets
-/// carry on.
+/// work.
 #[test]
 fn a_storm_of_interruptions_is_invisible() {
     if children::role().is_none() {
@@ -196,7 +196,7 @@ fn a_storm_of_interruptions_is_invisible() {
     .unwrap();
 }
 
-/// K8: an interruption is no event: a virtual clock jumps in spite of a storm.
+/// K8: an interruption is not an event: a virtual clock jumps during a storm.
 #[test]
 fn a_virtual_clock_jumps_in_a_storm_of_interruptions() {
     if children::role().is_none() {

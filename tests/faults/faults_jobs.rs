@@ -1,5 +1,5 @@
-//! Jobs on other threads when there are more of them than threads. The threads are those of a
-//! process, so each test runs in a child of its own.
+//! Jobs on other threads when there are more jobs than threads. The threads belong to a process, so
+//! each test runs in its own child.
 
 use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use crate::support::children;
 /// How many jobs run at one time.
 const THREADS: usize = 64;
 
-/// Runs the test's own body in a child, or is that child.
+/// Runs the test's body in a child, or is that child.
 fn alone(name: &str, body: impl AsyncFnOnce() -> io::Result<()>) {
     match children::role() {
         Some(_) => testing::run(body).unwrap(),
@@ -23,7 +23,7 @@ fn alone(name: &str, body: impl AsyncFnOnce() -> io::Result<()>) {
     }
 }
 
-/// Where jobs wait until they are let go.
+/// A gate at which jobs wait until it opens.
 #[derive(Clone, Default)]
 struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
@@ -51,7 +51,7 @@ async fn value<T: 'static>(job: Job<T>) -> io::Result<T> {
     job.join().await?.unwrap()
 }
 
-/// Occupies every thread; gives the jobs that do, each with its gate.
+/// Occupies every thread. Returns the jobs that do, each with its gate.
 async fn occupy() -> io::Result<Vec<(Job<()>, Gate)>> {
     let (started, starts) = mpsc::channel();
     let mut held = Vec::new();
@@ -101,7 +101,7 @@ fn many_jobs_run_on_a_bounded_number_of_threads() {
             }));
         }
         yield_now().await?;
-        // All have been begun that can be.
+        // All jobs that can start have started.
         (0..THREADS).for_each(|_| starts.recv().unwrap());
         gate.open();
         for (number, job) in jobs.into_iter().enumerate() {
@@ -112,7 +112,7 @@ fn many_jobs_run_on_a_bounded_number_of_threads() {
     });
 }
 
-/// K1: the jobs that wait for a thread get it in the order in which they came.
+/// K1: the jobs that wait for a thread get it in order of arrival.
 #[test]
 fn jobs_that_wait_for_a_thread_run_first_come_first_served() {
     alone(children::this_test!(), async || {
@@ -124,7 +124,7 @@ fn jobs_that_wait_for_a_thread_run_first_come_first_served() {
             jobs.push(start(move || order.lock().unwrap().push(number)));
             yield_now().await?;
         }
-        // One thread for all of them; one of those that wait goes.
+        // One thread for all of them. One of the waiting jobs is dropped.
         jobs.remove(7).cancel().await?;
         held[0].1.open();
         for job in jobs {
@@ -136,7 +136,7 @@ fn jobs_that_wait_for_a_thread_run_first_come_first_served() {
     });
 }
 
-/// Says on which thread it was dropped.
+/// Records on which thread it was dropped.
 struct Dropped(Arc<Mutex<Vec<ThreadId>>>);
 
 impl Drop for Dropped {
@@ -145,8 +145,8 @@ impl Drop for Dropped {
     }
 }
 
-/// N4, C11: a job whose waiter is gone before it got a thread is never started: it is dropped with
-/// the waiter, on the same thread.
+/// N4, C11: a job whose waiter is dropped before the job gets a thread is never started. It is
+/// dropped with the waiter, on the same thread.
 #[test]
 fn a_job_whose_waiter_is_gone_is_not_started() {
     alone(children::this_test!(), async || {
@@ -180,8 +180,8 @@ fn a_job_whose_waiter_is_gone_is_not_started() {
     });
 }
 
-/// C2, N4: look-ups that wait for a thread can be cancelled, and leave nothing behind that would
-/// hold up the next one.
+/// C2, N4: look-ups that wait for a thread can be cancelled, and leave nothing behind that delays
+/// the next one.
 #[test]
 fn a_thousand_look_ups_behind_hung_ones_can_be_cancelled() {
     alone(children::this_test!(), async || {
@@ -207,8 +207,8 @@ fn a_thousand_look_ups_behind_hung_ones_can_be_cancelled() {
     });
 }
 
-/// K8: the virtual clock waits for a job that waits for a thread, and not for one that was given
-/// up, started or not.
+/// K8: the virtual clock waits for a job that waits for a thread, and not for one that was
+/// abandoned, started or not.
 #[test]
 fn the_virtual_clock_waits_for_a_job_without_a_thread() {
     alone(children::this_test!(), async || {
@@ -223,7 +223,7 @@ fn the_virtual_clock_waits_for_a_job_without_a_thread() {
         let begun = kernel::now();
         sleep(hour).await?;
         assert_eq!(kernel::now() - begun, hour);
-        // One more, with nobody else waiting but the clock.
+        // One more, and only the clock waits for it.
         let late = spawn(sleep(hour));
         let job = start(kernel_thread);
         let releases = thread::spawn(move || {
@@ -251,8 +251,8 @@ impl Drop for Bomb {
     }
 }
 
-/// K3: what panics on a thread, be it a job or a value that nobody took, leaves the thread to the
-/// jobs that follow.
+/// K3: a panic on a thread, of a job or of a value that no task took, leaves the thread to the jobs
+/// that follow.
 #[test]
 fn a_panic_of_a_job_or_of_its_value_costs_no_thread() {
     alone(children::this_test!(), async || {
@@ -271,7 +271,7 @@ fn a_panic_of_a_job_or_of_its_value_costs_no_thread() {
             let panicked = start(|| panic!("a job that panics"));
             assert!(panicked.join().await?.is_err());
         }
-        // As many as ever run together, or else they wait here for ever.
+        // As many as ever run together. With fewer, they would wait here for ever.
         let together = Arc::new(Barrier::new(THREADS));
         let jobs: Vec<_> = (0..THREADS)
             .map(|_| {
@@ -295,13 +295,13 @@ fn without_threads(name: &str, when: &str) {
     }
 }
 
-/// C1: where the system gives no thread and none runs, that is an error which no caller takes for
-/// "not yet", and the job is dropped; the next one is tried anew.
+/// C1: if the system gives no thread and none runs, the call returns an error whose kind never
+/// means "not yet", and the job is dropped. The next job is tried again.
 #[test]
 fn that_there_is_no_thread_is_an_error_of_its_own_kind() {
     let name = children::this_test!();
     if children::role().is_none() {
-        // Of each thread that starts some; the harness is one, and does without.
+        // `when` counts for each thread that starts others. The harness is one, and needs none.
         return without_threads(name, "1..4");
     }
     testing::run(async || {

@@ -16,7 +16,7 @@ use crate::support::children;
 use crate::support::process::open_descriptors;
 use crate::support::traces::Listener;
 
-/// Lowers the limit so that `left` further descriptors are to be had; gives the old one.
+/// Lowers the limit so that `left` further descriptors are available. Returns the old limit.
 fn leave(left: u64) -> Rlimit {
     let old = getrlimit(Resource::Nofile);
     // The lowest free number is the first that must be refused.
@@ -36,7 +36,7 @@ async fn second() -> io::Result<()> {
     Ok(kernel::sleep(Duration::from_secs(1)).await?)
 }
 
-/// Runs the test's own body in a child, or is that child.
+/// Runs the test's body in a child, or is that child.
 fn alone(name: &str, body: impl AsyncFnOnce() -> io::Result<()>) {
     if !children::ran_alone(name) {
         testing::run(body).unwrap();
@@ -44,7 +44,7 @@ fn alone(name: &str, body: impl AsyncFnOnce() -> io::Result<()>) {
 }
 
 /// N6, N1: several clients whose one event came while there was no descriptor are all served once
-/// there are some again, and the lack is named once, however often it was met meanwhile.
+/// descriptors are free again, and the lack is reported once, however often it occurred.
 #[test]
 fn all_who_queued_in_a_shortage_are_served_after_it_and_it_is_named_once() {
     let said = Listener::default();
@@ -55,7 +55,7 @@ fn all_who_queued_in_a_shortage_are_served_after_it_and_it_is_named_once() {
         let server = spawn(listener.serve(async |stream: TcpStream, peer: SocketAddr| {
             Ok::<(), io::Error>(stream.write_all(&peer.port().to_be_bytes()).await?)
         }));
-        // Parked, and so registered: from now on the poll tells of changes only.
+        // Parked, and so registered: from now on the poll reports only changes.
         testing::settle().await?;
         let clients: Vec<_> = (0..6).map(|_| client(address)).collect();
         let old = leave(0);
@@ -81,7 +81,7 @@ fn all_who_queued_in_a_shortage_are_served_after_it_and_it_is_named_once() {
     drop(listening);
 }
 
-/// N6: with room for two connections at a time, six clients are served as others leave.
+/// N6: with room for two connections at a time, six clients are served as others close.
 #[test]
 fn a_server_with_few_descriptors_serves_many_one_after_the_other() {
     alone(children::this_test!(), async || {
@@ -99,7 +99,7 @@ fn a_server_with_few_descriptors_serves_many_one_after_the_other() {
         for client in clients {
             let mut welcome = [0; 7];
             client.read_exact(&mut welcome).await?;
-            // Its end frees the descriptor that the server had for it.
+            // Its end frees the descriptor that the server held for it.
             client.shutdown(std::net::Shutdown::Write)?;
             assert_eq!(client.read(&mut [0]).await?, 0);
         }
@@ -126,7 +126,8 @@ fn a_server_in_a_shortage_can_be_cancelled() {
     });
 }
 
-/// N5, N6: closed while an accept waits for descriptors, the listener gives it an error.
+/// N5, N6: if the listener is closed while an accept waits for descriptors, the accept gets an
+/// error.
 #[test]
 fn a_listener_closed_in_a_shortage_tells_its_accepter() {
     alone(children::this_test!(), async || {
@@ -148,7 +149,7 @@ fn a_listener_closed_in_a_shortage_tells_its_accepter() {
     });
 }
 
-/// N3, N6: an accept that waits for descriptors is still the one accepter: an intruder is refused,
+/// N3, N6: an accept that waits for descriptors is still the one accepter: a second one is refused,
 /// and the first gets its connection.
 #[test]
 fn an_intruder_in_a_shortage_is_refused_and_the_first_is_unharmed() {
@@ -175,7 +176,8 @@ fn an_intruder_in_a_shortage_is_refused_and_the_first_is_unharmed() {
     });
 }
 
-/// N4, K5: connecting, binding and making a kernel fail at once without descriptors, and keep none.
+/// N4, K5: without descriptors, connecting, binding and making a kernel fail at once, and leak
+/// none.
 #[test]
 fn what_needs_a_descriptor_fails_at_once_and_keeps_none() {
     alone(children::this_test!(), async || {
@@ -189,7 +191,7 @@ fn what_needs_a_descriptor_fails_at_once_and_keeps_none() {
         let text = connected.unwrap_err().to_string();
         assert!(text.contains(&address.to_string()) && text.contains("Too many"), "{text}");
         assert!(bound.unwrap_err().to_string().contains("Too many"));
-        // A kernel needs several: each of them may be the one too many.
+        // A kernel needs several, and each of them may be the one that is missing.
         let mut left = 0;
         loop {
             let limit = leave(left);

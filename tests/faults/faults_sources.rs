@@ -1,5 +1,5 @@
-//! Sources that the poll cannot watch, and descriptors that are closed or replaced behind the
-//! reactor's back: an error at once, or a wait that can still be cancelled; no busy loop.
+//! Sources that the poll cannot watch, and descriptors that are closed or replaced without the
+//! reactor: an error at once, or a wait that can be cancelled, and no busy loop.
 
 #![cfg(target_os = "linux")]
 
@@ -19,7 +19,7 @@ use mio::{Interest, Registry, Token};
 use crate::support::children;
 use crate::support::tasks::cycles;
 
-/// A descriptor that the test can take away from the reactor without a word.
+/// A descriptor that the test can close without the reactor.
 #[derive(Clone)]
 struct Loose(Rc<RefCell<Option<OwnedFd>>>);
 
@@ -33,7 +33,7 @@ impl Loose {
         fd.as_ref().map(AsRawFd::as_raw_fd).ok_or_else(|| io::Error::other("it is gone"))
     }
 
-    /// Reads as a socket does, by a duplicate, so that nothing of the source is borrowed.
+    /// Reads through a duplicate, as a socket does, so that nothing of the source is borrowed.
     fn read(&self) -> io::Result<Vec<u8>> {
         let fd = self.0.borrow();
         let fd = fd.as_ref().ok_or_else(|| io::Error::other("it is gone"))?;
@@ -58,7 +58,7 @@ impl mio::event::Source for Loose {
     }
 }
 
-/// Two ends that do not block.
+/// Two non-blocking ends.
 fn ends() -> (UnixStream, UnixStream) {
     let (here, there) = UnixStream::pair().unwrap();
     here.set_nonblocking(true).unwrap();
@@ -72,7 +72,8 @@ fn reader(loose: &Loose) -> Task<Vec<u8>, io::Error> {
     spawn(async move { registration.io(Direction::Read, "READ", Loose::read).await })
 }
 
-/// N1: what the poll cannot watch is refused at once, in both directions, and again; nobody waits.
+/// N1: a source that the poll cannot watch is refused at once, in both directions, and again. No
+/// task waits.
 #[test]
 fn what_cannot_be_waited_for_is_an_error_at_once() {
     if children::ran_alone(children::this_test!()) {
@@ -84,14 +85,14 @@ fn what_cannot_be_waited_for_is_an_error_at_once() {
         for path in [plain.clone(), folder.clone(), "/dev/null".into(), "/proc/self/stat".into()] {
             let opened = Registration::new(Loose::new(File::open(&path).unwrap()));
             for direction in [Direction::Read, Direction::Write, Direction::Read] {
-                // Whatever it might do at once: it says that it must wait.
+                // The operation itself returns that it must wait.
                 let waiting = opened
                     .io(direction, "WAIT", |_| Err::<(), _>(io::ErrorKind::WouldBlock.into()));
                 let refused = timeout_after(Duration::from_secs(3600), waiting).await;
                 let refused = refused.expect("it waits").unwrap_err();
                 assert_eq!(refused.raw_os_error(), Some(1), "{}: {refused}", path.display());
             }
-            // And yet it can be used, as long as it does not have to wait.
+            // It can still be used while it does not have to wait.
             let used = opened.io(Direction::Read, "LOOK", |file| file.raw()).await;
             assert!(used.is_ok(), "{}: {used:?}", path.display());
         }
@@ -100,11 +101,11 @@ fn what_cannot_be_waited_for_is_an_error_at_once() {
     .unwrap();
 }
 
-/// N4, C5: closed behind the reactor's back, a descriptor leaves its reader parked, without a busy
-/// loop; the reader can be cancelled, and its number serves another source.
+/// N4, C5: if a descriptor is closed without the reactor, its reader stays parked, without a busy
+/// loop. The reader can be cancelled, and the number serves another source.
 #[test]
 fn a_descriptor_closed_behind_our_back_leaves_the_wait_cancellable() {
-    // So that nobody else takes the number.
+    // So that no other code takes the number.
     if children::ran_alone(children::this_test!()) {
         return;
     }
@@ -116,7 +117,7 @@ fn a_descriptor_closed_behind_our_back_leaves_the_wait_cancellable() {
         let before = cycles(&reader);
         let number = loose.raw()?;
         drop(loose.0.take());
-        // Its next tenant is watched like any other.
+        // Its next occupant is watched like any other.
         let (next, mut next_end) = ends();
         let next = Loose::new(next);
         assert_eq!(next.raw()?, number, "the number was free");
@@ -135,7 +136,7 @@ fn a_descriptor_closed_behind_our_back_leaves_the_wait_cancellable() {
     .unwrap();
 }
 
-/// N4, C5: the same when another file is put in its place.
+/// N4, C5: the same if another file takes its number.
 #[test]
 fn a_descriptor_replaced_behind_our_back_leaves_the_wait_cancellable() {
     if children::ran_alone(children::this_test!()) {
@@ -161,8 +162,9 @@ fn a_descriptor_replaced_behind_our_back_leaves_the_wait_cancellable() {
     .unwrap();
 }
 
-/// N5, K2: closed behind our back while a duplicate keeps the file and its events alive, the reader
-/// is woken by the first of them and told what it finds; later ones reach nobody.
+/// N5, K2: if a descriptor is closed without the reactor while a duplicate keeps the file and its
+/// events alive, the first event wakes the reader, which gets what it finds. Later events wake no
+/// task.
 #[test]
 fn a_descriptor_closed_behind_our_back_with_a_duplicate_is_no_busy_loop() {
     if children::ran_alone(children::this_test!()) {
@@ -197,7 +199,7 @@ fn a_descriptor_closed_behind_our_back_with_a_duplicate_is_no_busy_loop() {
     .unwrap();
 }
 
-/// K2: a file that stays readable behind the reactor's back, under a closed descriptor, makes the
+/// K2: a file that stays readable under a descriptor that was closed without the reactor makes the
 /// kernel neither poll nor wait in a loop.
 #[test]
 fn a_stale_readable_file_is_no_busy_loop() {
@@ -211,7 +213,7 @@ fn a_stale_readable_file_is_no_busy_loop() {
             sleep(Duration::from_millis(1)).await?;
             drop(loose.0.take());
             reader.cancel().await?;
-            // Never read: it is readable for good.
+            // Never read, so it stays readable.
             there.write_all(b"for the duplicate")?;
             for _ in 0..20 {
                 sleep(Duration::from_millis(5)).await?;
@@ -224,6 +226,6 @@ fn a_stale_readable_file_is_no_busy_loop() {
     }
     let options = ["-e", "trace=?epoll_wait,?epoll_pwait,?epoll_pwait2"];
     let Some(trace) = children::traced(name, "child", &options) else { return };
-    // One or two for each of the 21 sleeps, and some for the rest.
+    // One or two for each of the 21 sleeps, and a few others.
     assert!(trace.lines().count() < 100, "{}", trace.text());
 }

@@ -1,5 +1,5 @@
-//! Which system calls a kernel makes: none while it has work alone, one write per sleep for wakes
-//! from other threads, and no write that could raise a signal. Counted by `strace`.
+//! The system calls of a kernel: none while tasks can run, one write per sleep for wakes from other
+//! threads, and no write that could raise a signal. `strace` counts them.
 
 #![cfg(target_os = "linux")]
 
@@ -23,8 +23,8 @@ use crate::support::children;
 const WAITS: [&str; 3] = ["epoll_wait", "epoll_pwait", "epoll_pwait2"];
 const THREADS: usize = 8;
 
-/// So many wakes by each of eight threads, of eight tasks in turn; a task ends when it has seen
-/// that every thread was through with it.
+/// Eight threads each wake eight tasks in turn, so many times. A task ends when it has seen that
+/// every thread has finished.
 fn wake_in_crowds(wakes: usize) {
     let through: Arc<Vec<AtomicUsize>> =
         Arc::new((0..THREADS).map(|_| AtomicUsize::new(0)).collect());
@@ -40,7 +40,7 @@ fn wake_in_crowds(wakes: usize) {
                     if let Some(sender) = sender.take() {
                         sender.send(cx.waker().clone()).unwrap();
                     }
-                    // Of the last wake, no word but the wake: who misses it stays for ever.
+                    // Only the wake announces the last step. A task that misses it waits for ever.
                     if through[me].load(Ordering::SeqCst) == THREADS {
                         return Poll::Ready(Ok(()));
                     }
@@ -71,8 +71,8 @@ fn wake_in_crowds(wakes: usize) {
     assert!(polls <= THREADS * (wakes + 1), "{polls} polls are more than there were wakes");
 }
 
-/// Eight threads wake a task each, step by step: the next wake only when the last was seen, so that
-/// the kernel sleeps, or is about to, when many of them come.
+/// Eight threads each wake a task, step by step: the next wake comes only when the last was seen,
+/// so that the kernel sleeps, or is about to, when many of them come.
 fn wake_in_step(steps: usize) {
     kernel::run(async || {
         TaskGroup::<TaskCancelled>::scope(async |group| {
@@ -123,7 +123,7 @@ fn the_kernel_is_rung_at_most_once_per_sleep() {
     }
     let options = ["-e", "trace=write,?epoll_wait,?epoll_pwait,?epoll_pwait2"];
     let Some(trace) = children::traced(name, "child", &options) else { return };
-    // Nothing is registered, so that every wait is a sleep.
+    // Nothing is registered, so every wait is a sleep.
     let sleeps = trace.calls(&WAITS).count();
     let rings = trace.calls(&["write"]).filter(|call| call.contains("eventfd")).count();
     println!("{rings} rings, {sleeps} sleeps");
@@ -131,7 +131,7 @@ fn the_kernel_is_rung_at_most_once_per_sleep() {
     assert!(rings <= sleeps, "{rings} writes for {sleeps} sleeps");
 }
 
-/// Says a word that the trace shows.
+/// Writes a word that the trace shows.
 fn say(word: &str) {
     let mut nowhere = std::fs::OpenOptions::new().append(true).open("/dev/null").unwrap();
     nowhere.write_all(word.as_bytes()).unwrap();
@@ -164,7 +164,7 @@ fn a_kernel_with_work_alone_makes_no_system_call() {
         .unwrap();
         return;
     }
-    // Reading the clock is a system call on machines that cannot do it without.
+    // Reading the clock is a system call on some machines.
     let options = ["-e", "trace=!clock_gettime"];
     let Some(trace) = children::traced(name, "child", &options) else { return };
     let mut calls = trace.between("<begin>", "<end>");
@@ -173,7 +173,8 @@ fn a_kernel_with_work_alone_makes_no_system_call() {
     assert!(calls.is_empty(), "{calls:#?}");
 }
 
-/// A trace of all threads of a test: who waits for its end is none of the kernel's.
+/// A trace of all threads of a test. The thread that waits for its end does not belong to the
+/// kernel.
 #[test]
 fn between_two_words_a_trace_shows_the_calls_of_their_thread_alone() {
     let trace = children::Trace::of(
@@ -193,7 +194,7 @@ fn between_two_words_a_trace_shows_the_calls_of_their_thread_alone() {
     assert_eq!(calls, [close, "epoll_wait(4, [], 8, 0)           = 0"]);
 }
 
-/// The time that a line of the trace sets an alarm for, in nanoseconds from then.
+/// The time until the alarm that a line of the trace sets, in nanoseconds.
 fn alarm(call: &str) -> u64 {
     let value = call.split("it_value={").nth(1).expect("a timer is set to a value");
     let mut numbers = value.split(|c: char| !c.is_ascii_digit()).filter(|word| !word.is_empty());
@@ -201,8 +202,8 @@ fn alarm(call: &str) -> u64 {
     next() * 1_000_000_000 + next()
 }
 
-/// K2: timers close together share an alarm: none is set for less than 50 µs ahead, so a row of
-/// them a microsecond apart is no row of system calls.
+/// K2: timers close together share an alarm: none is set for less than 50 µs ahead, so timers a
+/// microsecond apart do not each cost a system call.
 #[test]
 fn timers_close_together_share_an_alarm() {
     let name = children::this_test!();
@@ -228,7 +229,7 @@ fn timers_close_together_share_an_alarm() {
     assert!(alarms.iter().all(|ahead| *ahead >= 50_000), "{alarms:?}");
 }
 
-/// Waits for a timer, for another thread, and for a peer, under a kernel that spins so long.
+/// Waits for a timer, for another thread, and for a peer, under a kernel that spins for this time.
 fn wait_for_everything(spin: Duration) -> io::Result<()> {
     Kernel::builder().spin_before_sleep(spin).run(async || {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -249,15 +250,15 @@ fn wait_for_everything(spin: Duration) -> io::Result<()> {
     })
 }
 
-/// A kernel that is told to spin looks for events as long as that, whatever they are, and only then
-/// sleeps; a timer that is due earlier ends it.
+/// A kernel with `spin_before_sleep` looks for events of any kind for that time, and only then
+/// sleeps. A timer that is due earlier ends it.
 #[test]
 fn who_spins_before_it_sleeps_sleeps_when_that_was_in_vain() {
     let name = children::this_test!();
     if let Some(role) = children::role() {
         return wait_for_everything(Duration::from_millis(role.parse().unwrap())).unwrap();
     }
-    // Milliseconds, and whether it looks without waiting, and waits.
+    // The timeout in milliseconds, and the counts of looks without waiting and of waits.
     for (spin, looks, sleeps) in [("3600000", true, false), ("5", true, true), ("0", false, true)] {
         let calls = ["write", "timerfd_settime", "?epoll_wait", "?epoll_pwait", "?epoll_pwait2"];
         let options = ["-e", &format!("trace={}", calls.join(","))];
@@ -267,15 +268,15 @@ fn who_spins_before_it_sleeps_sleeps_when_that_was_in_vain() {
         let at_once = |call: &&String| call.contains(", 0) ") || call.contains(", 0, NULL");
         let (at_once, long): (Vec<_>, Vec<_>) = waits.partition(at_once);
         assert_eq!((at_once.len() > 9, !long.is_empty()), (looks, sleeps), "{}", trace.text());
-        // What was spent is not slept as well.
+        // The time of the spinning is not slept as well.
         let spent = if sleeps { spin.parse::<u64>().unwrap() } else { 0 };
         let alarms = calls.iter().filter(|call| call.starts_with("timerfd_settime"));
         assert!(alarms.map(|call| alarm(call)).all(|left| left <= (20 - spent) * 1_000_000));
     }
 }
 
-/// A write that does raise the signal, which a Rust program ignores: to a pipe of a program that
-/// has ended.
+/// A write that raises the signal, which a Rust program ignores: to a pipe of a program that has
+/// ended.
 fn write_with_a_signal() {
     let mut program = Command::new("true").stdin(Stdio::piped()).spawn().unwrap();
     let mut pipe = program.stdin.take().unwrap();
@@ -284,7 +285,7 @@ fn write_with_a_signal() {
     assert_eq!(failed.kind(), ErrorKind::BrokenPipe);
 }
 
-/// Writes that find nobody: in a direction that was ended, and to a peer that is gone.
+/// Writes that fail: in a direction that was shut down, and to a peer that is gone.
 async fn write_to_nobody() -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
@@ -296,7 +297,7 @@ async fn write_to_nobody() -> io::Result<()> {
     assert_eq!(failed.source.kind(), ErrorKind::BrokenPipe);
     drop(listener.accept().await?);
     drop(listener.accept().await?);
-    // The first may still find a peer that answers with a reset; no later one does.
+    // The first write may still reach a peer that answers with a reset. No later one does.
     while gone.write_all(b"anybody there?").await.is_ok() {
         testing::settle().await?;
     }
@@ -305,7 +306,7 @@ async fn write_to_nobody() -> io::Result<()> {
     Ok(())
 }
 
-/// N7: no write to a socket raises `SIGPIPE`, whatever the program has made of that signal.
+/// N7: no write to a socket raises `SIGPIPE`, whatever the program does with that signal.
 #[test]
 fn no_write_to_a_socket_raises_a_signal() {
     let name = children::this_test!();

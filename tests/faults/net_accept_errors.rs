@@ -1,5 +1,5 @@
-//! Which errors of `accept` end it, and which it waits out: errors that `strace` makes, in a child
-//! process.
+//! Which errors of `accept` end it, and after which it retries: errors that `strace` injects, in a
+//! child process.
 
 use std::io;
 use std::time::Duration;
@@ -46,7 +46,7 @@ fn failing(name: &str, call: &str, error: &str, when: &str) {
     }
 }
 
-/// N6: an error that says nothing of the listener itself ends no server, known or not.
+/// N6: an error that is not about the listener itself ends no server, known or not.
 #[test]
 fn a_server_waits_out_every_error_that_is_not_its_listeners() {
     let name = children::this_test!();
@@ -61,8 +61,8 @@ fn a_server_waits_out_every_error_that_is_not_its_listeners() {
     }
 }
 
-/// N6: the errors that say that there is no listener, or that it is none, end `accept` and the
-/// server, as no later call could do better.
+/// N6: errors that say that this is not a listening socket end `accept` and the server, because no
+/// later call could succeed.
 #[test]
 fn an_error_of_the_listener_itself_ends_the_server() {
     let name = children::this_test!();
@@ -85,7 +85,7 @@ fn an_error_of_the_listener_itself_ends_the_server() {
     .unwrap();
 }
 
-/// N6: that the poll has no room for one more source is a lack like any other.
+/// N6: if the poll has no room for one more source, that is a lack like any other.
 #[test]
 fn a_server_outlives_a_poll_without_room() {
     let name = children::this_test!();
@@ -100,7 +100,7 @@ async fn accept_one_late() -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let server = spawn(async move { listener.accept().await.map(drop) });
-    // The server waits by now, so that the next to be registered is not refused.
+    // The server waits by now, so that the next source to be registered is not refused.
     testing::settle().await?;
     testing::advance(Duration::from_secs(1)).await?;
     drop(TcpStream::connect(address).await?);
@@ -108,7 +108,7 @@ async fn accept_one_late() -> io::Result<()> {
     Ok(())
 }
 
-/// N6: what the poll refuses for good ends `accept`: no later call could do better.
+/// N6: a lasting refusal by the poll ends `accept`, because no later call could succeed.
 #[test]
 fn a_listener_that_the_poll_refuses_ends_accept() {
     let name = children::this_test!();
@@ -124,13 +124,13 @@ fn a_listener_that_the_poll_refuses_ends_accept() {
     .unwrap();
 }
 
-/// N6, K2: an unknown error in an endless row is said once, is no busy loop, and leaves the server
-/// cancellable.
+/// N6, K2: an endless series of an unknown error is reported once, is no busy loop, and leaves the
+/// server cancellable.
 #[test]
 fn an_endless_row_of_one_error_is_said_once_and_leaves_the_server_cancellable() {
     let name = children::this_test!();
     if children::role().is_none() {
-        // Not really endless, so that the trace of a failure is not either.
+        // Not really endless, so that the trace of a failure is finite.
         return failing(name, "accept4", "EPERM", "1..20000");
     }
     let said = Listener::default();

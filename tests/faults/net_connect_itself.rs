@@ -1,5 +1,5 @@
-//! Connections of a socket to itself: a loopback port in the range that the system chooses source
-//! ports from, on which nobody listens, may be met by a connect that was given that very port.
+//! Connections of a socket to itself: a connect to a loopback port without a listener succeeds if
+//! the system chooses that port as the local port.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -9,11 +9,11 @@ use net::{TcpListener, TcpStream};
 
 use crate::support::children;
 
-/// A port that the system gives to those who connect; nobody uses it now.
+/// An unused port from the range for outgoing connections.
 fn dead_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    // Both ends are aborted, so that the port does not stay taken for a minute.
+    // Both ends are aborted, so that the port is not blocked for a minute.
     let (server, _) = listener.accept().unwrap();
     rustix::net::sockopt::set_socket_linger(&client, Some(std::time::Duration::ZERO)).unwrap();
     let port = client.local_addr().unwrap().port();
@@ -21,8 +21,8 @@ fn dead_port() -> u16 {
     port
 }
 
-/// N4: however often a dead port is tried, nothing but an error comes of it. The system meets the
-/// port itself about once in as many tries as it has ports.
+/// N4: every attempt to connect to a port without a listener is an error. The system chooses that
+/// very port about once in as many attempts as it has ports.
 #[test]
 fn a_connect_to_a_dead_port_is_refused_however_often_it_is_tried() {
     testing::run(async || {
@@ -39,11 +39,11 @@ fn a_connect_to_a_dead_port_is_refused_however_often_it_is_tried() {
     .unwrap();
 }
 
-/// The address that both ends of a connection have, as `strace` writes it over what the system
-/// said: 127.0.0.1:1234.
+/// The address of both ends of a connection, in the form in which `strace` replaces the result:
+/// 127.0.0.1:1234.
 const SAME: &str = "020004d27f0000010000000000000000";
 
-/// Lets the system say that a connection is one to itself: at the second and every further call of
+/// Makes the system report a connection to itself: at the second and every further call of
 /// `getsockname`, or at the second alone. The first is the listener's.
 fn to_itself(name: &str, role: &str, when: &str) -> Option<children::Trace> {
     let local = format!("inject=getsockname:poke_exit=@arg2={SAME}:when={when}");
@@ -56,7 +56,7 @@ fn connects(trace: &children::Trace) -> usize {
     trace.calls(&["connect"]).filter(|call| call.contains("AF_INET")).count()
 }
 
-/// N4: a connection to itself is dropped, and the next attempt is the one that counts.
+/// N4: a connection to itself is dropped, and the next attempt is returned.
 #[test]
 fn a_connection_to_itself_is_dropped_and_tried_again() {
     let name = children::this_test!();
@@ -65,7 +65,7 @@ fn a_connection_to_itself_is_dropped_and_tried_again() {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let address = listener.local_addr()?;
             let client = TcpStream::connect(address).await?;
-            // The one that was dropped is ahead in the queue.
+            // The dropped connection is ahead in the queue.
             let (first, _) = listener.accept().await?;
             let gone = first.read(&mut [0]).await;
             assert_eq!(gone.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
@@ -81,7 +81,7 @@ fn a_connection_to_itself_is_dropped_and_tried_again() {
     }
 }
 
-/// N4: a port that gives nothing but connections to itself is refused in the end.
+/// N4: a port that gives only connections to itself is refused in the end.
 #[test]
 fn a_connect_that_always_meets_itself_is_refused() {
     let name = children::this_test!();
@@ -103,8 +103,8 @@ fn a_connect_that_always_meets_itself_is_refused() {
     }
 }
 
-/// N4: an error of the system that says "later" does not come out of a call that has waited: a
-/// caller that takes it for "not yet" would wait for ever.
+/// N4: after a wait, a call never returns an error whose kind means "not yet", because a caller
+/// that retries on it would wait for ever.
 #[test]
 fn a_connect_never_fails_with_would_block() {
     let name = children::this_test!();

@@ -1,4 +1,4 @@
-//! A server that runs out of descriptors. It lowers the limit of a process of its own.
+//! A server that runs out of descriptors. It lowers the limit of its own process.
 
 use std::io;
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::children;
 
-/// Lowers the limit so that no further descriptor is to be had; gives the old one.
+/// Lowers the limit so that no further descriptor is available. Returns the old limit.
 fn exhaust() -> Rlimit {
     let old = getrlimit(Resource::Nofile);
     // The lowest free number is the first that must be refused.
@@ -22,8 +22,8 @@ fn exhaust() -> Rlimit {
     old
 }
 
-/// N6, N1: an accept that meets the limit waits, can be timed out meanwhile, and goes on when there
-/// are descriptors again, although no further event comes.
+/// N6, N1: an accept that meets the limit waits, can time out, and continues when there are
+/// descriptors again, although no further event comes.
 #[test]
 fn an_accept_outlives_a_lack_of_descriptors() {
     if children::ran_alone(children::this_test!()) {
@@ -53,7 +53,7 @@ fn an_accept_outlives_a_lack_of_descriptors() {
 }
 
 /// C6, N5, N6: a server that waits for descriptors, and is closed and cancelled meanwhile, ends in
-/// the cancellation that it was told of.
+/// the cancellation that was delivered to it.
 #[test]
 fn a_server_closed_and_cancelled_in_a_shortage_passes_the_cancellation_on() {
     if children::ran_alone(children::this_test!()) {

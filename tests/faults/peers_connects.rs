@@ -1,6 +1,6 @@
-//! Connects that are interrupted at every point, in every way: no descriptor is left, no connection
-//! is there that nobody has, and one that failed says why. It counts the
-//! descriptors of a process of its own.
+//! Connects that are interrupted at every point, in every way: no descriptor leaks, no connection
+//! stays without an owner, and a failed connect says why. The test counts the descriptors of its
+//! own process.
 
 #![cfg(target_os = "linux")]
 
@@ -14,10 +14,10 @@ use net::TcpStream;
 use crate::support::children;
 use crate::support::process::open_descriptors;
 
-/// Only so that a fault is a failure and no hang.
+/// A deadline, so that a fault is a failure and not a hang.
 const LONG: Duration = Duration::from_secs(100);
 
-/// Long enough for a time-out to fire while nobody answers.
+/// Long enough for a timeout to fire while no answer comes.
 const SHORT: Duration = Duration::from_millis(20);
 
 type Connect = Task<TcpStream, io::Error>;
@@ -30,7 +30,7 @@ fn is(task: &Connect, state: &str) -> bool {
     task.state().to_string() == state
 }
 
-/// Lets a connect run until it waits for an answer; its stream if it need not.
+/// Runs a connect until it waits for an answer. Returns its stream if it need not wait.
 async fn waits(task: &Connect) -> io::Result<Option<TcpStream>> {
     while is(task, "READY") {
         yield_now().await?;
@@ -41,7 +41,8 @@ async fn waits(task: &Connect) -> io::Result<Option<TcpStream>> {
     Ok(Some(task.join().await?.expect("it could connect")))
 }
 
-/// A listener whose backlog is full, so that further connects stay unanswered, and who is in it.
+/// A listener whose backlog is full, so that further connects stay unanswered, and the clients in
+/// it.
 async fn full() -> io::Result<(std::net::TcpListener, Vec<TcpStream>)> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
@@ -51,7 +52,7 @@ async fn full() -> io::Result<(std::net::TcpListener, Vec<TcpStream>)> {
         match waits(&next).await? {
             Some(stream) => queued.push(stream),
             None => {
-                // It may only be slow to be answered.
+                // The answer may only be slow.
                 match timeout_after(SHORT, next.wait()).await {
                     Ok(_) => queued.push(next.join().await?.expect("it could connect")),
                     Err(_) => {
@@ -65,8 +66,8 @@ async fn full() -> io::Result<(std::net::TcpListener, Vec<TcpStream>)> {
     }
 }
 
-/// Before the first poll: the connect runs to where it would wait, so here it succeeds; what is
-/// dropped unpolled has opened nothing.
+/// Before the first poll: the connect runs to its first wait, so here it succeeds. A connect that
+/// is dropped unpolled has opened nothing.
 async fn unpolled(before: usize) -> io::Result<()> {
     for _ in 0..20 {
         let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
@@ -81,7 +82,7 @@ async fn unpolled(before: usize) -> io::Result<()> {
         connecting.request_cancel();
         let ours = match connecting.join().await? {
             Ok(stream) => stream.local_addr()?,
-            // The system took its time.
+            // The system took longer.
             Err(TaskError::Cancelled(error)) if cancelled(&error).is_some() => continue,
             Err(other) => panic!("{other:?}"),
         };
@@ -93,7 +94,7 @@ async fn unpolled(before: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Parked: whatever ends the wait, the socket is closed when the call has come back.
+/// Parked: whatever ends the wait, the socket is closed when the call has returned.
 async fn parked(address: SocketAddr) -> io::Result<()> {
     let before = open_descriptors();
     for _ in 0..20 {
@@ -122,7 +123,7 @@ async fn parked(address: SocketAddr) -> io::Result<()> {
     Ok(())
 }
 
-/// Looks after each turn of the kernel, and lets the processor go meanwhile.
+/// Checks after each turn of the kernel, and yields the processor meanwhile.
 async fn wait_for(mut is_so: impl FnMut() -> bool) -> io::Result<()> {
     while !is_so() {
         std::thread::sleep(Duration::from_millis(1));
@@ -131,8 +132,8 @@ async fn wait_for(mut is_so: impl FnMut() -> bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Woken and not polled since: a cancelled connect that is up is returned, a dropped one is closed.
-/// The other side has each connection once, and reads its end.
+/// Woken and not polled since: a cancelled connect that is established is returned, a dropped one
+/// is closed. The other side has each connection once, and reads its end.
 async fn woken(listener: &std::net::TcpListener, queued: Vec<TcpStream>) -> io::Result<()> {
     let address = listener.local_addr()?;
     let connecting = connect(address);
@@ -144,7 +145,7 @@ async fn woken(listener: &std::net::TcpListener, queued: Vec<TcpStream>) -> io::
     }
     drop(queued);
     let before = open_descriptors();
-    // The system asks again after a second.
+    // The system tries again after a second.
     wait_for(|| is(&connecting, "READY")).await?;
     connecting.request_cancel();
     let ours = connecting.join().await?.expect("it was up");
@@ -158,7 +159,7 @@ async fn woken(listener: &std::net::TcpListener, queued: Vec<TcpStream>) -> io::
     Ok(())
 }
 
-/// Parked and then refused: the listener goes, and the system says so when it asks again.
+/// Parked and then refused: the listener is closed, and the system reports it when it tries again.
 async fn refused() -> io::Result<()> {
     let (listener, queued) = full().await?;
     let address = listener.local_addr()?;
@@ -172,8 +173,9 @@ async fn refused() -> io::Result<()> {
     Ok(())
 }
 
-/// N4, C1, C2, C3: of an interrupted connect nothing is left, whenever and however; one that is up
-/// when the cancel comes is returned; and one that was refused while it waited says so.
+/// N4, C1, C2, C3: an interrupted connect leaves nothing behind, whenever and however it is
+/// interrupted. A connect that is established when the cancel comes is returned. One that was
+/// refused while it waited says so.
 #[test]
 fn an_interrupted_connect_leaves_nothing_at_any_point() {
     if children::ran_alone(children::this_test!()) {

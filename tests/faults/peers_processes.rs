@@ -16,20 +16,20 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::children;
 
-/// Where the peer connects to, and what it does then.
+/// Where the peer connects to, and what it does afterwards.
 const ADDRESS: &str = "CURIUM_PEER_ADDRESS";
 const MANNER: &str = "CURIUM_PEER_MANNER";
 
-/// Only so that a fault is a failure and no hang.
+/// A deadline, so that a fault is a failure and not a hang.
 const LONG: Duration = Duration::from_secs(100);
 
-/// Long enough for a time-out to fire while the peer does nothing.
+/// Long enough for a timeout to fire while the peer does nothing.
 const SHORT: Duration = Duration::from_millis(20);
 
-/// More than the system takes in for a peer that does not read.
+/// More than the system buffers for a peer that does not read.
 const MUCH: usize = 16_000_000;
 
-/// The peer itself; nothing where nobody asks for it.
+/// The peer itself. It does nothing unless a test starts it.
 #[test]
 fn the_peer() {
     let Ok(address) = std::env::var(ADDRESS) else { return };
@@ -44,7 +44,7 @@ fn the_peer() {
             }
         }
     }
-    // Until it is killed, or the test is gone.
+    // Until it is killed, or the test has ended.
     io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
@@ -63,7 +63,7 @@ impl Peer {
         Ok(kill_process(Pid::from_child(&self.0), signal)?)
     }
 
-    /// Stops it, and comes back when all of it stands still.
+    /// Stops it, and returns when all its threads are stopped.
     fn stop(&self) -> io::Result<()> {
         self.signal(Signal::STOP)?;
         let tasks = format!("/proc/{}/task", self.0.id());
@@ -76,13 +76,13 @@ impl Peer {
             if still {
                 return Ok(());
             }
-            // Another process is the subject: there is no event to wait for.
+            // Another process is under test: there is no event to wait for.
             std::thread::sleep(Duration::from_millis(1));
         }
         panic!("it does not stop");
     }
 
-    /// Kills it, and comes back when it is gone, its sockets too.
+    /// Kills it, and returns when it is gone, its sockets too.
     fn kill(mut self) -> io::Result<()> {
         self.0.kill()?;
         self.0.wait().map(drop)
@@ -107,7 +107,7 @@ async fn peer(manner: &str) -> io::Result<(Rc<TcpStream>, Peer)> {
     Ok((Rc::new(stream), peer))
 }
 
-/// Runs on the real clock, which is the only one that other processes know.
+/// Runs on the real clock, which other processes share.
 fn run(main: impl AsyncFnOnce() -> io::Result<()>) {
     kernel::run(async || timeout_after(LONG, main()).await).expect("it hangs").unwrap();
 }
@@ -124,8 +124,9 @@ async fn parked<T: 'static, E: 'static>(task: &Task<T, E>, kind: &str) -> io::Re
     Ok(())
 }
 
-/// N1, N4, T1: while the peer is stopped, reads and writes time out and lose nothing; a writer that
-/// goes on from the count it was told, and the echo after the peer goes on, make a whole stream.
+/// N1, N4, T1: while the peer is stopped, reads and writes time out and lose nothing. A writer that
+/// continues from the reported count, and the echo after the peer continues, make a complete
+/// stream.
 #[test]
 fn a_stopped_peer_lets_time_outs_fire_and_goes_on_where_it_was() {
     if children::ran_alone(children::this_test!()) {
@@ -162,8 +163,8 @@ fn a_stopped_peer_lets_time_outs_fire_and_goes_on_where_it_was() {
     });
 }
 
-/// N1, N5: a stopped peer holds nobody up: what is parked on its connection can be cancelled, and
-/// the connection closed.
+/// N1, N5: a stopped peer delays no task: a task that is parked on its connection can be cancelled,
+/// and the connection closed.
 #[test]
 fn a_stopped_peer_holds_up_neither_a_cancel_nor_a_close() {
     if children::ran_alone(children::this_test!()) {
@@ -193,7 +194,7 @@ fn a_stopped_peer_holds_up_neither_a_cancel_nor_a_close() {
 }
 
 /// N1, N7: a peer that is killed with bytes unread resets the connection: the parked reader and the
-/// parked writer get an error, and the writer's says how much went out.
+/// parked writer get an error, and the writer's says how many bytes were written.
 #[test]
 fn a_peer_killed_with_bytes_unread_ends_the_parked_reader_and_writer() {
     if children::ran_alone(children::this_test!()) {
@@ -231,8 +232,8 @@ fn a_peer_killed_with_bytes_unread_ends_the_parked_reader_and_writer() {
     });
 }
 
-/// N1, N7: a peer that is killed with nothing unread is an end of the stream, and writing to it
-/// fails soon, without a signal.
+/// N1, N7: when a peer is killed with nothing unread, the stream ends, and a write to it fails
+/// soon, without a signal.
 #[test]
 fn a_killed_peer_with_nothing_unread_is_the_end_of_the_stream() {
     if children::ran_alone(children::this_test!()) {
@@ -256,7 +257,7 @@ fn a_killed_peer_with_nothing_unread_is_the_end_of_the_stream() {
             }
             peer.kill()?;
             assert_eq!(reader.join().await?.unwrap(), [0; 3]);
-            // The first one may still go out, and provokes the reset.
+            // The first write may still be sent, and provokes the reset.
             let error = loop {
                 if let Err(error) = stream.write_all(b"anybody?").await {
                     break error;
@@ -270,7 +271,7 @@ fn a_killed_peer_with_nothing_unread_is_the_end_of_the_stream() {
     }
 }
 
-/// N1: what the peer had said before it was stopped and killed is read, and then the end.
+/// N1: what the peer had sent before it was stopped and killed is read, and then the end.
 #[test]
 fn the_last_words_of_a_killed_peer_are_read() {
     if children::ran_alone(children::this_test!()) {
@@ -279,7 +280,7 @@ fn the_last_words_of_a_killed_peer_are_read() {
     run(async || {
         let (stream, peer) = peer("echo").await?;
         stream.write_all(b"echo me").await?;
-        // Seen, so that it is no longer on its way to the peer.
+        // It was peeked, so it is no longer in transit to the peer.
         let mut words = [0; 7];
         while stream.peek(&mut words).await? < 7 {
             kernel::yield_now().await?;

@@ -1,6 +1,7 @@
-//! The rules of the house, checked: sizes, directions, documentation, a test for every promise.
+//! Checks of the house rules: sizes, directions of dependencies, documentation, a test for every
+//! rule.
 //!
-//! Limits only tighten.
+//! Limits are only ever tightened.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -42,7 +43,7 @@ fn sources(folders: &[&str]) -> Vec<(String, String)> {
     files(folders, |path| path.extension().is_some_and(|extension| extension == "rs"))
 }
 
-/// All that the repository holds: code, pages, manifests, and what CI runs.
+/// The whole repository: code, pages, manifests, and the scripts of CI.
 fn of_the_project() -> Vec<&'static str> {
     let others = ["README.md", "CHANGELOG.md", "Cargo.toml", "rustfmt.toml", "docs", ".ci"];
     [ALL.as_slice(), &others].concat()
@@ -77,7 +78,7 @@ fn lines_files_and_functions_are_short() {
     assert_none(&faults, "too long");
 }
 
-/// How many lines the function has that begins on the first of `lines`; 0 if none does.
+/// The number of lines of the function that begins on the first of `lines`, or 0.
 fn function_length(lines: &[&str]) -> usize {
     let code = lines[0].trim_start();
     let modifiers = ["pub", "pub(crate)", "pub(super)", "const", "async"];
@@ -115,7 +116,8 @@ fn imports_go_one_way() {
                     faults.push(format!("{name} uses {other}"));
                 }
             }
-            // What follows is for the tests, where the examples in the documentation are.
+            // The rest is for the tests of the crate, which contain the examples of the
+            // documentation.
             let text = manifest(package);
             let shipped = text.split("[dev-dependencies]").next().unwrap_or_default();
             if shipped.lines().any(|line| line.starts_with(&format!("{other} ="))) {
@@ -126,7 +128,7 @@ fn imports_go_one_way() {
     assert_none(&faults, "wrong direction");
 }
 
-/// A program has the facade as its dependency and knows the other crates by it alone.
+/// A program depends on the facade, and uses the other crates only through it.
 #[test]
 fn examples_name_the_facade() {
     let mut faults = Vec::new();
@@ -177,7 +179,8 @@ fn what_can_be_awaited_says_what_a_cancellation_keeps() {
     assert_none(&faults, "no `# Cancellation` section");
 }
 
-/// Whether the function that begins here gives a future: by its type, or one of our leaves.
+/// Whether the function that begins here returns a future: by its type, or one of the leaves of
+/// Curium.
 fn is_awaitable(lines: &[&str]) -> bool {
     let end = lines.iter().position(|line| line.ends_with('{')).unwrap_or(0);
     let signature = lines[..=end].join(" ");
@@ -327,8 +330,8 @@ fn tests_of(text: &str) -> BTreeSet<String> {
     tests
 }
 
-/// The tests that a page cites in code quotes, as `module::a_sentence_with_underscores`. What is
-/// quoted like this and begins with the name of a crate is a function of that crate.
+/// The tests that a page cites in code quotes, as `module::a_sentence_with_underscores`. A quote of
+/// this form that begins with the name of a crate is a function of that crate.
 fn cited_tests(page: &str) -> Vec<(&str, &str)> {
     let snake = |text: &str| text.chars().all(|c| c == '_' || c.is_ascii_lowercase());
     let sentence = |text: &str| {
@@ -366,7 +369,7 @@ fn every_test_that_the_page_of_curio_names_exists() {
 #[test]
 fn the_repository_speaks_of_the_project_alone() {
     let mut faults = Vec::new();
-    // In two halves, so that this file does not find itself.
+    // In two halves, so that this file does not match.
     let paths = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/")];
     for (name, text) in files(&of_the_project(), |_| true) {
         for (at, line) in text.lines().enumerate() {

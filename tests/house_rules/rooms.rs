@@ -1,10 +1,10 @@
-//! The rooms of the kernel: arrows go upward in this list, and only `core` adds to the kernel's
-//! state.
+//! The rooms of the kernel: a room uses only rooms above it in this list, and only `core` adds to
+//! the kernel's state.
 
 use super::{assert_none, sources};
 
-/// Rooms and single files of `kernel/src` by rank. A file may use those of a lower rank and its own
-/// room; `lib.rs` gathers all of them.
+/// Rooms and single files of `kernel/src` by rank. A file may use rooms of a lower rank and its own
+/// room. `lib.rs` uses all of them.
 const RANKS: [&[&str]; 11] = [
     &["id", "error"],
     &["parts"],
@@ -29,7 +29,7 @@ fn files() -> Vec<(String, String, String)> {
     for (name, text) in sources(&["kernel/src"]) {
         let path = name.strip_prefix("kernel/src/").expect("a file of the kernel");
         let room = path.split(['/', '.']).next().expect("a name").to_owned();
-        // Models and unit tests are above what they test.
+        // Models and unit tests rank above the code that they test.
         if room == "lib" || path.contains("/models") || path.ends_with("tests.rs") {
             continue;
         }
@@ -64,8 +64,8 @@ fn arrows_between_rooms_go_upward() {
     assert_none(&faults, "an arrow downward");
 }
 
-/// Imports alone do not show method calls: a method that a room adds to the type of a room above it
-/// can be called there. So the types that all rooms share get theirs where they are at home.
+/// Imports alone do not show method calls: a method that a room adds to a type of another room can
+/// be called there. So the types that all rooms share get methods only in their own room.
 #[test]
 fn only_core_adds_methods_to_the_kernel_and_its_tasks() {
     let mut faults = Vec::new();
@@ -84,7 +84,7 @@ fn only_core_adds_methods_to_the_kernel_and_its_tasks() {
     assert_none(&faults, "methods of another room's type");
 }
 
-/// What `wait` adds to a task is for `wait` alone.
+/// Only `wait` may use what it adds to a task.
 #[test]
 fn what_a_room_adds_to_a_task_is_private_to_it() {
     let mut faults = Vec::new();

@@ -1,5 +1,5 @@
 //! Twenty thousand short connections, two hundred at a time and one after the other: descriptors
-//! and memory stay flat. The test measures a process of its own.
+//! and memory stay constant. The test measures its own process.
 
 #![cfg(target_os = "linux")]
 
@@ -15,11 +15,11 @@ use sync::Event;
 use crate::support::children;
 use crate::support::process::{memory, open_descriptors};
 
-/// Connections after which everything is counted; four times as many come each way.
+/// Connections before the first count. Four times as many come in each way.
 const BATCH: usize = 5000;
 
-/// What the process may grow by from the first count to the last: 15,000 connections on, 50 bytes
-/// for each would show. Measured: nothing, or some pages.
+/// The permitted growth of the process from the first count to the last, over 15,000 connections:
+/// 50 bytes for each would show. Measured: nothing, or some pages.
 const GROWTH: usize = 700_000;
 
 /// How many were served, and how many are wanted.
@@ -30,7 +30,7 @@ struct Served {
     all: Event,
 }
 
-/// Counts when the handler is gone, its stream with it.
+/// Counts when the handler and its stream are dropped.
 struct Ended(Rc<Served>);
 
 impl Drop for Ended {
@@ -43,7 +43,8 @@ impl Drop for Ended {
     }
 }
 
-/// One question, one answer, and the server hangs up: so it is the server's port that lingers.
+/// One question and one answer. Then the server closes, so that the server's port is in
+/// `TIME_WAIT`.
 async fn handler(served: Rc<Served>, stream: TcpStream) -> io::Result<()> {
     let _ended = Ended(served);
     let stream = stream; // closed before that counts
@@ -88,7 +89,7 @@ async fn server(served: Rc<Served>) -> io::Result<(Server, SocketAddr)> {
     Ok((spawn(listener.serve(async move |s, _| handler(served.clone(), s).await)), address))
 }
 
-/// Twenty thousand connections; gives what was resident after each quarter.
+/// Twenty thousand connections. Returns the resident memory after each quarter.
 async fn churn(at_a_time: usize) -> io::Result<Vec<usize>> {
     let mut sizes = Vec::new();
     let mut descriptors = Vec::new();
@@ -112,7 +113,7 @@ async fn churn(at_a_time: usize) -> io::Result<Vec<usize>> {
 }
 
 /// K7, N8, G8: after twenty thousand connections there are as many descriptors and as much memory
-/// as after five thousand: places in the tables are let again.
+/// as after five thousand, because slots in the tables are reused.
 #[test]
 fn twenty_thousand_short_connections_leave_nothing_behind() {
     if children::ran_alone(children::this_test!()) {

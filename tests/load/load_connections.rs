@@ -1,6 +1,6 @@
 //! Ten thousand connections open at once, with the clients in a second process: what they cost, and
-//! that all hear goodbye and nothing of them is left when the server is cancelled. The test
-//! measures the memory and counts the descriptors of a process of its own.
+//! that all of them get a goodbye and are gone when the server is cancelled. The test measures the
+//! memory and counts the descriptors of its own process.
 
 #![cfg(target_os = "linux")]
 
@@ -21,25 +21,26 @@ use crate::support::process::{memory, open_descriptors};
 
 const CONNECTIONS: usize = 10_000;
 
-/// Each has its own 28,000 ports on the side of the clients.
+/// Each listener has its own 28,000 client ports.
 const LISTENERS: usize = 4;
 
-/// Clients that connect at once: fewer than a listener's backlog, so that nobody has to call twice.
+/// Clients that connect at once: fewer than a listener's backlog, so that no client has to connect
+/// twice.
 const CONNECTING: usize = 200;
 
 const ROUNDS: usize = 5;
 const LINE: usize = 32;
 
 /// What a connection may cost the server, in bytes of resident memory. Measured in a test build: a
-/// thousand, of which some 400 are the future of the handler; the rest is its task, its places in
-/// the group and in the reactor, and the room that tables keep for growing. Three times as much is
+/// thousand, of which some 400 are the future of the handler. The rest is its task, its slots in
+/// the group and in the reactor, and the spare capacity of the tables. Three times as much is
 /// allowed.
 const BYTES_A_CONNECTION: usize = 3000;
 
-/// Only to fail instead of hanging; the clients give up first.
+/// A deadline, so that a hang is a failure. The clients time out first.
 const LIMIT: Duration = Duration::from_secs(50);
 
-/// How many connections the limit of descriptors allows, raised as far as it goes.
+/// How many connections the limit of descriptors allows, raised as far as possible.
 fn affordable() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let wanted = CONNECTIONS as u64 + 200;
@@ -56,24 +57,24 @@ fn affordable() -> usize {
     connections
 }
 
-/// Who is connected, as the server sees it.
+/// The connections, as the server sees them.
 struct Connections {
     wanted: usize,
     taken: Cell<usize>,
-    /// Those who have had their first line back.
+    /// Those that have got their first line back.
     greeted: Cell<usize>,
-    /// Those who were there when the second round was opened.
+    /// Those that were open when the second round began.
     at_once: Cell<usize>,
     full: Event,
-    /// Those who have said all their lines.
+    /// Those that have sent all their lines.
     through: Cell<usize>,
-    /// All have, or all have left.
+    /// Set when all have sent them, or all are gone.
     over: Event,
-    /// Memory when all were there.
+    /// Memory when all were open.
     memory: Cell<usize>,
 }
 
-/// A connection that counts.
+/// A connection that is counted.
 struct Connection(Rc<Connections>);
 
 impl Connection {
@@ -82,7 +83,7 @@ impl Connection {
         Connection(connections.clone())
     }
 
-    /// Had its first line; the last of all to come opens the second round.
+    /// It got its first line. The last connection that gets here starts the second round.
     fn greeted(&self) {
         let connections = &self.0;
         connections.greeted.set(connections.greeted.get() + 1);
@@ -93,7 +94,7 @@ impl Connection {
         }
     }
 
-    /// Had its last line.
+    /// It got its last line.
     fn through(&self) {
         let connections = &self.0;
         connections.through.set(connections.through.get() + 1);
@@ -122,7 +123,7 @@ async fn host(stream: TcpStream, connections: Rc<Connections>) -> io::Result<()>
     ended
 }
 
-/// A first line back, a nod when everybody is there, and the other lines.
+/// Returns a first line, a mark when all connections are open, and the other lines.
 async fn rounds(stream: &TcpStream, connection: &Connection) -> io::Result<()> {
     let mut buf = [0; LINE];
     for n in 1..=ROUNDS {
@@ -138,7 +139,7 @@ async fn rounds(stream: &TcpStream, connection: &Connection) -> io::Result<()> {
     stream.read(&mut buf).await.map(drop)
 }
 
-/// The second process; its role says whom to call: how many connections, and the ports.
+/// The second process. Its role says what to connect to: how many connections, and the ports.
 fn call(to_call: &str) -> io::Result<()> {
     let mut numbers = to_call.split(' ').map(|number| number.parse::<usize>().unwrap());
     let connections = numbers.next().unwrap();
@@ -180,7 +181,7 @@ async fn round(stream: &TcpStream, id: usize, n: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// This test once more, as the clients.
+/// Runs this test once more, as the clients.
 fn second_process(to_call: &str) -> io::Result<Output> {
     let name = children::path_of(ten_thousand_connections_are_open_at_once);
     children::command(name, to_call).stdin(Stdio::null()).output()
@@ -209,9 +210,9 @@ async fn serve(connections: Rc<Connections>) -> io::Result<()> {
     Ok(())
 }
 
-/// G1, G8, C5, K5: ten thousand connections are open at once, each says several lines, and the
-/// memory for them is bounded. Then the servers are cancelled: everybody hears goodbye, and in the
-/// end there is no descriptor, no task and no registration more than before.
+/// G1, G8, C5, K5: ten thousand connections are open at once, each sends several lines, and the
+/// memory for them is bounded. Then the servers are cancelled: every client gets a goodbye, and no
+/// descriptor, task or registration is left.
 #[test]
 fn ten_thousand_connections_are_open_at_once() {
     if let Some(to_call) = children::role().filter(|role| role != children::ALONE) {

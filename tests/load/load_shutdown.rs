@@ -1,5 +1,5 @@
-//! A server that is cancelled in the middle of its work, with a thousand clients: lines are
-//! answered whole or not at all, and when the cancel returns nobody is left.
+//! A server that is cancelled while it works, with a thousand clients: lines are answered
+//! completely or not at all, and when the cancel returns no handler is left.
 
 #![cfg(target_os = "linux")]
 
@@ -19,10 +19,10 @@ use crate::support::process::open_descriptors;
 
 const CLIENTS: usize = 1000;
 
-/// Answers after which the server is cancelled, if every client has had one.
+/// Answers after which the server is cancelled, if every client has got one.
 const LOAD: usize = 5000;
 
-/// Sees to it that there are descriptors for both ends of everybody.
+/// Makes sure that there are descriptors for both ends of every connection.
 fn raise_the_limit() {
     let (limit, wanted) = (getrlimit(Resource::Nofile), 2 * CLIENTS as u64 + 100);
     if limit.current.is_some_and(|current| current < wanted) {
@@ -47,13 +47,13 @@ impl Drop for Alive {
     }
 }
 
-/// What the test knows of its server and its clients.
+/// What the test counts of its server and its clients.
 #[derive(Default)]
 struct Work {
     handlers: Rc<Cell<usize>>,
     clients: Rc<Cell<usize>>,
     answered: Cell<usize>,
-    /// Clients that have had an answer.
+    /// Clients that have got an answer.
     greeted: Cell<usize>,
     under_load: Event,
 }
@@ -68,7 +68,7 @@ impl Work {
     }
 }
 
-/// The next line, without its end; none at the end of the stream.
+/// The next line, without its newline. `None` at the end of the stream.
 async fn line(stream: &TcpStream, rest: &mut Vec<u8>) -> io::Result<Option<String>> {
     loop {
         if let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
@@ -87,7 +87,7 @@ fn answer(question: &str) -> String {
     format!("{question} is a good question\n")
 }
 
-/// Answers line by line, without a thought for its end.
+/// Answers line by line, without any cleanup.
 async fn curt(stream: TcpStream, work: Rc<Work>) -> io::Result<()> {
     let _alive = Alive::new(&work.handlers);
     let (mut rest, mut new) = (Vec::new(), true);
@@ -98,8 +98,8 @@ async fn curt(stream: TcpStream, work: Rc<Work>) -> io::Result<()> {
     Ok(())
 }
 
-/// Answers in two halves, and others run in between; cancelled, it says goodbye and waits until the
-/// client has heard it.
+/// Answers in two halves, and other tasks run in between. When it is cancelled, it says goodbye and
+/// waits until the client has read it.
 async fn polite(stream: TcpStream, work: Rc<Work>) -> io::Result<()> {
     let _alive = Alive::new(&work.handlers);
     let ended = converse(&stream, &work).await;
@@ -129,8 +129,8 @@ async fn converse(stream: &TcpStream, work: &Work) -> io::Result<()> {
     Ok(())
 }
 
-/// Asks and asks. Gives what it heard in the end, and how many answers there had been before; half
-/// a line, or a wrong one, is a panic.
+/// Asks again and again. Returns what it received at the end, and how many answers came before.
+/// Half a line, or a wrong one, is a panic.
 async fn asks(address: SocketAddr, id: usize, work: Rc<Work>) -> io::Result<(Heard, usize)> {
     let stream = TcpStream::connect(address).await?;
     let _alive = Alive::new(&work.clients);
@@ -148,7 +148,7 @@ async fn asks(address: SocketAddr, id: usize, work: Rc<Work>) -> io::Result<(Hea
                 Heard::Goodbye
             }
             Ok(None) => Heard::End,
-            // The question was never read: TCP says so with a reset.
+            // The question was never read, so TCP reports a reset.
             Err(error) if error.kind() == ErrorKind::ConnectionReset => Heard::Reset,
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Heard::Reset,
             Err(error) => return Err(error),
@@ -166,7 +166,7 @@ enum Heard {
     Reset,
 }
 
-/// Runs a server under load, cancels it, and gives what each client heard.
+/// Runs a server under load, cancels it, and returns what each client received.
 fn cancelled_under_load<H>(handler: H) -> Vec<Heard>
 where
     H: AsyncFn(TcpStream, Rc<Work>) -> io::Result<()> + 'static,
@@ -203,9 +203,9 @@ where
     .unwrap()
 }
 
-/// C5, C7, G1: a server of a thousand busy connections is cancelled: each ends the line it is at,
-/// in a shield, and says goodbye, which takes some time; when the cancel returns no handler is
-/// alive, and no descriptor of theirs is open.
+/// C5, C7, G1: a server with a thousand busy connections is cancelled. Each handler ends its
+/// current line, in a shield, and says goodbye, which takes some time. When the cancel returns, no
+/// handler is alive, and no descriptor of theirs is open.
 #[test]
 fn a_server_that_is_cancelled_under_load_says_goodbye_to_everybody() {
     if children::ran_alone(children::this_test!()) {
@@ -215,8 +215,8 @@ fn a_server_that_is_cancelled_under_load_says_goodbye_to_everybody() {
     assert_eq!(heard, [Heard::Goodbye; CLIENTS]);
 }
 
-/// C1, C5, G1: handlers without any cleanup: each client has had whole lines only, then the end, or
-/// a reset if its question was never read.
+/// C1, C5, G1: with handlers without any cleanup, each client has got complete lines only, then the
+/// end, or a reset if its question was never read.
 #[test]
 fn a_server_that_is_cancelled_under_load_leaves_no_half_line() {
     if children::ran_alone(children::this_test!()) {
@@ -226,7 +226,7 @@ fn a_server_that_is_cancelled_under_load_leaves_no_half_line() {
     assert!(heard.iter().all(|heard| matches!(heard, Heard::End | Heard::Reset)), "{heard:?}");
 }
 
-/// Connects, asks once, and hangs up, again and again, until nobody listens any more.
+/// Connects, asks once, and closes, again and again, until the listener is closed.
 async fn comes_and_goes(address: SocketAddr, id: usize, work: Rc<Work>) -> io::Result<usize> {
     for n in 0.. {
         match TcpStream::connect(address).await {
@@ -250,7 +250,7 @@ async fn comes_and_goes(address: SocketAddr, id: usize, work: Rc<Work>) -> io::R
     unreachable!("the loop has no end")
 }
 
-/// C1, C5, G7: a server that is cancelled while connections come and go: those that were queued,
+/// C1, C5, G7: a server is cancelled while connections come and go. Those that were queued,
 /// accepted, or handed to a handler that never ran are all closed, so no client waits for ever.
 #[test]
 fn a_server_that_is_cancelled_while_connections_come_loses_none_of_them() {
@@ -283,8 +283,8 @@ fn a_server_that_is_cancelled_while_connections_come_loses_none_of_them() {
     }
 }
 
-/// C1, C4, G1: a line that is half written when the cancel comes, to a client that does not read,
-/// is written to its end by the cleanup: the error says how much is missing.
+/// C1, C4, G1: if the cancel comes while a line is half written, to a client that does not read,
+/// the cleanup writes the rest: the error says how much is missing.
 #[test]
 fn a_cleanup_writes_the_rest_of_a_half_written_line() {
     if children::ran_alone(children::this_test!()) {

@@ -1,5 +1,5 @@
-//! A process that is stopped for a second while hundreds of timers and intervals run: when it goes
-//! on, all are due at once, and that is no storm. One test; what is stopped is a second process.
+//! A process that is stopped for a second while hundreds of timers and intervals run. When it
+//! continues, all are due at once, and they do not cause a storm. A second process is stopped.
 
 #![cfg(target_os = "linux")]
 
@@ -26,29 +26,29 @@ const PERIOD: Duration = Duration::from_millis(10);
 /// How long the process is stopped: a hundred periods.
 const STOP: Duration = Duration::from_secs(1);
 
-/// Nothing happened for so long: the process was stopped.
+/// After so long without any tick, the process was stopped.
 const GAP: Duration = Duration::from_millis(500);
 
-/// Ticks of each interval that are looked at after the gap.
+/// Ticks of each interval that are checked after the gap.
 const TICKS: usize = 10;
 
 /// Polls between two looks of the kernel at its timers and sockets.
 const LOOK: usize = 64;
 
-/// Only to fail instead of hanging.
+/// A deadline, so that a hang is a failure.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// What the second process sees of its timers.
 struct Seen {
-    /// Intervals that have ticked twice; all of them.
+    /// Intervals that have ticked twice, and whether all have.
     started: Cell<usize>,
     all_started: Event,
     last: Cell<Instant>,
-    /// It was stopped, and goes on.
+    /// It was stopped, and has continued.
     resumed: Cell<bool>,
     /// Timers and ticks since then.
     fired: Cell<usize>,
-    /// Of one interval: the most ticks that were late by more than the gap.
+    /// For one interval: the greatest number of ticks that were late by more than the gap.
     late: Cell<usize>,
     through: Cell<usize>,
     all_through: Event,
@@ -68,7 +68,7 @@ impl Seen {
         })
     }
 
-    /// Something happens: is it the first after the gap?
+    /// Counts an event. Is it the first after the gap?
     fn look(&self) {
         let now = Instant::now();
         if now - self.last.replace(now) > GAP {
@@ -112,7 +112,8 @@ async fn fires(seen: Rc<Seen>, n: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// The process that is stopped: says when everything runs, and answers a byte with what it saw.
+/// The process that is stopped. It reports when everything runs, and answers a byte with its
+/// counts.
 async fn second_process() -> io::Result<()> {
     let other = io::stdin().as_fd().try_clone_to_owned()?;
     let (other, seen) = (TcpStream::from_std(other.into())?, Seen::new());
@@ -136,7 +137,7 @@ async fn second_process() -> io::Result<()> {
     timeout_after(LIMIT, work).await?
 }
 
-/// Killed at the latest with the test, stopped or not.
+/// Killed with the test at the latest, stopped or not.
 struct Other(Child);
 
 impl Other {
@@ -153,7 +154,7 @@ impl Other {
         Ok(kill_process(Pid::from_child(&self.0), signal)?)
     }
 
-    /// Whether each of its threads is: they do not stop in one moment.
+    /// Whether each of its threads is stopped. They do not stop at the same moment.
     fn is_stopped(&self) -> bool {
         let threads = std::fs::read_dir(format!("/proc/{}/task", self.0.id())).unwrap();
         threads.into_iter().all(|thread| {
@@ -173,7 +174,7 @@ impl Drop for Other {
 
 /// K2: after a second in which the process was stopped, three hundred intervals have missed a
 /// hundred ticks each, and three hundred timers are due. A byte that came meanwhile is read after
-/// each of them fired once at most, and of the ticks that were missed each interval makes up one.
+/// each of them has fired once at most. Each interval makes up one of its missed ticks.
 #[test]
 fn a_process_that_was_stopped_goes_on_without_a_storm() {
     if children::role().is_some() {

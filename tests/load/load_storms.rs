@@ -1,7 +1,7 @@
-//! Tasks that are always ready, sockets that are always readable, timers that are all due at once:
-//! who waits for a timer or for a socket beside them is late by a bounded number of polls.
+//! Tasks that are always ready, sockets that are always readable, and timers that are due together:
+//! a task that waits for a timer or a socket beside them is late by a bounded number of polls.
 //!
-//! Counted in polls, not in time, so that a busy machine changes nothing.
+//! Counted in polls, not in time, so that a busy machine has no influence.
 
 #![cfg(unix)]
 
@@ -24,14 +24,14 @@ use sync::Event;
 /// Polls between two looks at timers and sockets.
 const LOOK: u64 = 64;
 
-/// A pair of sockets: what one end writes can be read at the other when the write returns, which
-/// TCP does not promise. `TcpStream` reads and writes any socket.
+/// A pair of sockets: what one end writes is readable at the other when the write returns, which
+/// TCP does not guarantee. `TcpStream` reads and writes any socket.
 fn pair() -> io::Result<(TcpStream, UnixStream)> {
     let (one, other) = UnixStream::pair()?;
     Ok((TcpStream::from_std(OwnedFd::from(one).into())?, other))
 }
 
-/// Counts polls, and notes at which of them a moment was over.
+/// Counts polls, and records in which of them a given moment had passed.
 #[derive(Default)]
 struct Watch {
     polls: Cell<u64>,
@@ -54,12 +54,12 @@ impl Watch {
         self.moment.set(Some(moment));
     }
 
-    /// The polls since somebody could have seen that it was over.
+    /// The polls since a task could have seen that the moment had passed.
     fn late(&self) -> u64 {
         self.over_at.get().map_or(0, |over| self.polls.get() - over)
     }
 
-    /// The same future, whose polls are counted.
+    /// The same future, with its polls counted.
     async fn counted<F: Future>(self: Rc<Self>, future: F) -> F::Output {
         let mut future = pin!(future);
         poll_fn(|cx| {
@@ -102,7 +102,7 @@ async fn yields() -> Endless {
     }
 }
 
-/// A byte that is looked at and never taken.
+/// A byte that is peeked and never read.
 async fn always_readable() -> Endless {
     let (stream, mut other) = pair()?;
     other.write_all(b"!")?;
@@ -120,7 +120,7 @@ async fn at_the_end() -> Endless {
     }
 }
 
-/// Two of them throw a byte to each other through the reactor.
+/// Two tasks that send each other a byte through the reactor.
 async fn throws(ends: Rc<[TcpStream; 2]>, mine: usize) -> Endless {
     loop {
         ends[mine].write_all(b"!").await?;
@@ -128,7 +128,7 @@ async fn throws(ends: Rc<[TcpStream; 2]>, mine: usize) -> Endless {
     }
 }
 
-/// Each of them, some times; gives how many tasks that are.
+/// Some tasks of each kind. Returns how many tasks there are.
 fn spinners(g: GroupRef<io::Error>, watch: &Rc<Watch>, times: usize) -> io::Result<u64> {
     let before = kernel::tasks().len();
     for _ in 0..times {
@@ -150,7 +150,7 @@ fn spinners(g: GroupRef<io::Error>, watch: &Rc<Watch>, times: usize) -> io::Resu
     Ok((kernel::tasks().len() - before) as u64)
 }
 
-/// K2, K1: beside tasks and sockets that are always ready a timer is late by at most 64 polls,
+/// K2, K1: beside tasks and sockets that are always ready, a timer is late by at most 64 polls,
 /// until the kernel looks at it, and one poll of each task that was ready then.
 #[test]
 fn a_timer_beside_spinners_is_late_by_a_bounded_number_of_polls() {
@@ -208,7 +208,7 @@ fn a_reader_beside_spinners_is_late_by_a_bounded_number_of_polls() {
 }
 
 /// K2: while very many timers are due, sockets are served in between: a byte that comes in the
-/// middle is read after the polls between two looks at most twice.
+/// middle is read after at most twice the polls between two looks.
 #[test]
 fn a_reader_is_served_while_very_many_timers_are_due() {
     const MANY: u64 = 300_000;

@@ -1,4 +1,4 @@
-//! Many connections, storms of events, and a process that is stopped: under load the rules hold.
+//! The rules hold under load: many connections, storms of events, and a process that is stopped.
 
 #[path = "../support/mod.rs"]
 mod support;

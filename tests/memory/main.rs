@@ -1,4 +1,4 @@
-//! What tasks and connections cost in memory, counted by the allocator.
+//! What tasks and connections cost in memory, as the allocator counts it.
 
 use std::alloc::System;
 use std::sync::{Mutex, MutexGuard};
@@ -18,7 +18,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// One test at a time: the allocator counts for the whole process.
+/// One test at a time, because the allocator counts for the whole process.
 fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

@@ -1,4 +1,4 @@
-//! What a burst of tasks, waiters or items takes is given back when they have ended.
+//! The memory of a burst of tasks, waiters or items is freed when they have ended.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -16,8 +16,8 @@ fn live_bytes() -> isize {
 
 type Result<T = ()> = std::result::Result<T, TaskCancelled>;
 
-/// Runs `burst`, which calls what it is given where most memory is in use. When all of it has ended
-/// and the kernel has had nothing to do for a moment, less than a tenth of it is left.
+/// Runs `burst`, which calls its argument when most memory is in use. When the burst has ended and
+/// the kernel has been idle for a moment, less than a tenth of it is left.
 async fn is_given_back(name: &str, burst: impl AsyncFnOnce(&dyn Fn()) -> Result) -> Result {
     let pause = async || {
         for _ in 0..20 {
@@ -35,7 +35,7 @@ async fn is_given_back(name: &str, burst: impl AsyncFnOnce(&dyn Fn()) -> Result)
     Ok(())
 }
 
-/// K14: tasks that nobody holds, one burst after the other.
+/// K14: tasks without handles, one burst after the other.
 #[test]
 fn what_bursts_of_tasks_take_is_given_back() {
     let _alone = crate::alone();
@@ -78,7 +78,7 @@ fn what_bursts_of_tasks_take_is_given_back() {
     .unwrap();
 }
 
-/// K14: the same of what has a name, is waited for, or waits for what stays.
+/// K14: the same for tasks that have a name, are awaited, or wait for a task that stays.
 #[test]
 fn what_names_and_waiters_take_is_given_back() {
     let _alone = crate::alone();

@@ -1,4 +1,4 @@
-//! A million tasks at once: they fit, they end, and each costs little (K5, G8).
+//! A million tasks at once: they all fit and end, and each costs little (K5, G8).
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -12,10 +12,10 @@ use crate::{alone, bytes_in_use};
 
 const MILLION: usize = 1_000_000;
 
-/// What an idle task may cost beyond its future, in bytes.
+/// What an idle task may cost besides its future, in bytes.
 const OVERHEAD: usize = 210;
 
-/// Runs `f` alone, on a thread with a stack that no recursion over tasks would fit in.
+/// Runs `f` alone, on a thread whose stack is too small for a recursion over tasks.
 fn alone_on_a_small_stack(f: impl FnOnce() + Send + 'static) {
     let _alone = alone();
     let thread = thread::Builder::new().stack_size(256 * 1024).spawn(f).unwrap();
@@ -79,7 +79,7 @@ fn a_million_parked_tasks_are_dropped() {
     });
 }
 
-/// G8: a group of a million members: woken together, and one error cancels the rest.
+/// G8: a group of a million members: they are woken together, and one error cancels the rest.
 #[test]
 fn a_group_of_a_million_members_ends() {
     alone_on_a_small_stack(|| {
@@ -108,7 +108,7 @@ fn a_group_of_a_million_members_ends() {
     });
 }
 
-/// K7: a million tasks one after the other leave nothing behind: places are let again.
+/// K7: a million tasks one after the other leave nothing behind, because slots are reused.
 #[test]
 fn a_million_tasks_one_after_the_other_take_no_more_room() {
     alone_on_a_small_stack(|| {
@@ -127,8 +127,8 @@ fn a_million_tasks_one_after_the_other_take_no_more_room() {
     });
 }
 
-/// What each of `tasks` parked tasks costs beyond its future, in bytes: parked for ever, so without
-/// a timer or a place in a queue.
+/// What each of `tasks` parked tasks costs besides its future, in bytes. They are parked for ever,
+/// so without a timer or an entry in a queue.
 fn bytes_beyond_the_future(tasks: usize) -> usize {
     let future = size_of_val(&sleep(Duration::MAX));
     testing::run(async || {
@@ -141,7 +141,8 @@ fn bytes_beyond_the_future(tasks: usize) -> usize {
     })
 }
 
-/// K5, G8: an idle task costs at most 210 bytes beyond its future, what its tables keep included.
+/// K5, G8: an idle task costs at most 210 bytes besides its future, the share of the tables
+/// included.
 #[test]
 fn an_idle_task_costs_at_most_210_bytes_beyond_its_future() {
     alone_on_a_small_stack(|| {
@@ -151,8 +152,8 @@ fn an_idle_task_costs_at_most_210_bytes_beyond_its_future() {
     });
 }
 
-/// K5: the memory of tasks that have ended is given back while the kernel goes on, soon if not at
-/// once; what stays is a store for some thousand tasks to come.
+/// K5: the memory of ended tasks is freed while the kernel runs, soon if not at once. What stays is
+/// a reserve for some thousand new tasks.
 #[test]
 fn a_kernel_that_goes_on_gives_the_memory_of_ended_tasks_back() {
     alone_on_a_small_stack(|| {
@@ -170,7 +171,7 @@ fn a_kernel_that_goes_on_gives_the_memory_of_ended_tasks_back() {
     });
 }
 
-/// K5: the memory of a million tasks is given back when they have ended.
+/// K5: the memory of a million tasks is freed when they have ended.
 #[test]
 fn the_memory_of_a_million_tasks_is_given_back() {
     alone_on_a_small_stack(|| {

@@ -1,4 +1,4 @@
-//! What a connection costs while nothing is said on it.
+//! What a silent connection costs.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use crate::{alone, blocks_in_use};
 
 const CONNECTIONS: usize = 512;
 
-/// Says one byte, and is then silent.
+/// Sends one byte, and is then silent.
 async fn client(at: std::net::SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(at).await?;
     stream.write_all(b"x").await?;
@@ -17,8 +17,8 @@ async fn client(at: std::net::SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// N1: a connection of a server keeps its handler's task and its registration, and nothing of how
-/// it was accepted.
+/// N1: a connection of a server holds its handler's task and its registration, and nothing from its
+/// accept.
 #[test]
 fn an_idle_connection_keeps_two_blocks() {
     let _alone = alone();

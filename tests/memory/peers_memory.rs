@@ -1,4 +1,4 @@
-//! A peer that never reads costs no memory, however long and however often one writes to it.
+//! A peer that never reads costs no memory, however long and however often data is written to it.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use net::{TcpListener, TcpStream};
 use crate::support::time::SECOND;
 use crate::{alone, bytes_in_use};
 
-/// Writes into the connection until the time is up; once alone, once beside a read, and once in a
+/// Writes into the connection until the time is up: once alone, once beside a read, and once in a
 /// task that is cancelled.
 async fn attempts(stream: &std::rc::Rc<TcpStream>, out: &'static [u8]) -> io::Result<()> {
     assert!(timeout_after(SECOND, stream.write_all(out)).await.is_err());
@@ -31,7 +31,7 @@ async fn attempts(stream: &std::rc::Rc<TcpStream>, out: &'static [u8]) -> io::Re
 }
 
 /// N1, N4, T1: three hundred writes that a peer never reads, timed out and cancelled, leave the
-/// process as big as thirty did: nothing is buffered here, nothing is kept of those who gave up.
+/// process as big as thirty did: nothing is buffered here, and nothing is left of the ended writes.
 #[test]
 fn a_peer_that_never_reads_costs_no_memory() {
     let _alone = alone();
@@ -49,7 +49,7 @@ fn a_peer_that_never_reads_costs_no_memory() {
             attempts(&stream, out).await?;
         }
         let grown = bytes_in_use().saturating_sub(before);
-        // The harness itself may allocate a little beside.
+        // The harness may also allocate a little.
         assert!(grown < 16_000, "{grown} bytes more");
         Ok::<(), io::Error>(())
     })

@@ -1,4 +1,4 @@
-//! A task that never ends, whose type nothing tells.
+//! A task that never ends, whose output type cannot be inferred.
 //~ contains: a task returns a `Result` or `()`, and this future gives `!`
 //~ contains: needs its type: `spawn::<_, Result<(), TaskCancelled>>(..)`
 

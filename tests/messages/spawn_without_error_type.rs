@@ -1,4 +1,4 @@
-//! A task whose error type nothing tells.
+//! A task whose error type cannot be inferred.
 //~ contains: cannot infer type of the type parameter `E` declared on the enum `Result`
 //~ contains: Ok::<i32, E>(1)
 //~ lacks: Debug

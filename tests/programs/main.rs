@@ -1,4 +1,4 @@
-//! Programs that are made from a seed, on the virtual clock.
+//! Programs that are generated from a seed, on the virtual clock.
 
 use std::alloc::System;
 

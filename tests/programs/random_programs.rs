@@ -1,7 +1,7 @@
 //! Random programs on the virtual clock, checked against a model of the rules.
 //!
-//! `CURIUM_SEEDS=<count>` runs so many, `CURIUM_FROM=<n>` begins there, `CURIUM_SEED=<n>` runs one
-//! and shows it. `.ci/soak` runs many.
+//! `CURIUM_SEEDS=<count>` sets the number of programs, `CURIUM_FROM=<n>` the first seed.
+//! `CURIUM_SEED=<n>` runs one program and prints it. `.ci/soak` runs many.
 
 use std::env;
 
@@ -17,7 +17,7 @@ fn number(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
 }
 
-/// The seeds to run: the one that was asked for, or the first ones.
+/// The seeds to run: the requested one, or the first ones.
 pub(crate) fn seeds(default: u64) -> Vec<u64> {
     match number("CURIUM_SEED") {
         Some(seed) => vec![seed],
@@ -28,7 +28,7 @@ pub(crate) fn seeds(default: u64) -> Vec<u64> {
     }
 }
 
-/// Runs programs in some orders; those that broke a rule are shown.
+/// Runs programs in some orders, and prints those that broke a rule.
 fn check(
     seeds: &[u64],
     make: impl Fn(u64) -> Program,
@@ -67,7 +67,7 @@ fn check(
 }
 
 /// C1, C2, C3, C4, C5, C6, C7, C11, T2, T3, T4, T5, T7, G1, G2, G3, G4, G7, K1, K2, K5, K7, Y2, Y3:
-/// whatever tasks do to each other, what they see is what the rules allow.
+/// whatever tasks do to each other, they see only what the rules allow.
 #[test]
 fn random_programs_keep_the_rules() {
     check(&seeds(300), generate::program, harness::run, "random_programs_keep_the_rules");

@@ -1,4 +1,4 @@
-//! Random programs with futures of every size, beside the same ones with none but small ones.
+//! Random programs with futures of every size, compared with the same programs with small ones.
 
 use crate::random::generate;
 use crate::random::harness;
@@ -6,14 +6,14 @@ use crate::random::program::Program;
 use crate::random_programs::{ORDERS, seeds};
 use crate::support::children;
 
-/// A task may leave its box to the next one, up to this size, with what belongs to the box.
+/// Up to this size, an ended task may leave its box to the next one, with the header of the box.
 const KEPT: usize = 1_100;
 
 fn plain(seed: u64) -> Program {
     Program { plain: true, ..generate::program(seed) }
 }
 
-/// K1, K8: whatever size the futures have, a program runs the same way.
+/// K1, K8: a program runs in the same way, whatever the size of its futures.
 #[test]
 fn the_sizes_of_futures_change_nothing() {
     for seed in seeds(50) {
@@ -25,14 +25,14 @@ fn the_sizes_of_futures_change_nothing() {
     }
 }
 
-/// Bytes that the kernel kept when the tasks of a program had ended, and how many there had been.
+/// The bytes that the kernel kept when the tasks of a program had ended, and the number of tasks.
 struct Kept {
     bytes: usize,
     tasks: usize,
 }
 
-/// Runs a program after which as much memory must be in use as before. Again if it is not so: what
-/// the process itself allocates at some time, it allocates once.
+/// Runs a program, after which as much memory must be in use as before. If it is not, runs it
+/// again, because the process itself allocates some memory once.
 fn gives_all_back(program: &Program, order: u64) -> Result<Kept, isize> {
     let mut more = 0;
     for _ in 0..4 {
@@ -48,14 +48,14 @@ fn gives_all_back(program: &Program, order: u64) -> Result<Kept, isize> {
     Err(more)
 }
 
-/// K5, K14: a program gives all its memory back; what its kernel keeps of large futures, when all
-/// tasks have ended, is no more than small boxes.
+/// K5, K14: a program frees all its memory. When all tasks have ended, its kernel keeps only small
+/// boxes, whatever the size of the futures.
 #[test]
 fn a_random_program_leaves_no_memory_behind() {
     if children::ran_alone(children::this_test!()) {
         return;
     }
-    // Not so many that the child process is taken for one that hangs.
+    // Few enough that the child process does not reach its deadline.
     for seed in seeds(50).into_iter().take(100) {
         for order in 0..ORDERS {
             let all_back = |program| {

@@ -1,12 +1,12 @@
-//! Random programs in which everything wanders: joins, waits, cancels and sleeps that were begun
-//! in one task go on in another, or in another kernel of the thread; wakers are kept and used
-//! anywhere; destructors abort, cancel and join whom they find.
+//! Random programs in which futures move: joins, waits, cancels and sleeps that began in one task
+//! continue in another, or in another kernel of the thread. Wakers are kept and used anywhere.
+//! Destructors abort, cancel and join the tasks that they find.
 //!
-//! What must hold whatever happens: who waits for a task that has ended is told at that very
-//! moment of the virtual clock; no program hangs or breaks an invariant of the kernel (its debug
-//! assertions are on); and in the end nothing keeps a kernel alive.
+//! What must always hold: a task that waits for an ended task is notified at that very moment of
+//! the virtual clock; no program hangs or breaks an invariant of the kernel (its debug assertions
+//! are on); and at the end nothing keeps a kernel alive.
 //!
-//! `CURIUM_FROM` and `CURIUM_SEEDS` say from which seed on, and how many programs.
+//! `CURIUM_FROM` sets the first seed, and `CURIUM_SEEDS` the number of programs.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use kernel::{Kernel, Task, TaskCancelled, TaskGroup, sleep, spawn, timeout_after, yield_now};
 
-/// With how a task ends now and then.
+/// Some tasks end with this.
 const PANIC: &str = "one of ours";
 
 type Outcome = Result<u32, TaskCancelled>;
@@ -57,7 +57,8 @@ impl Deref for Known {
     }
 }
 
-/// A future that was begun somewhere. True: what it waits for has come. And whose end it waits for.
+/// A future that began in some task, and the task whose end it waits for. It returns true if what
+/// it waits for has happened.
 struct Wanderer {
     future: Pin<Box<dyn Future<Output = bool>>>,
     of: Option<Rc<Life>>,
@@ -71,19 +72,19 @@ struct World {
     wanderers: RefCell<Vec<Wanderer>>,
     wakers: RefCell<Vec<Waker>>,
     event: sync::Event,
-    /// How deep destructors are in destructors.
+    /// The nesting depth of destructors.
     depth: Cell<u32>,
-    /// How many ends were waited for and told in time.
+    /// How many waits for an end were notified in time.
     notified: Cell<u32>,
 }
 
-/// Notes the end of a task, however it comes, and does mischief.
+/// Records the end of a task, however it ends, and causes disturbances.
 struct Ending(Rc<World>, Rc<Life>);
 
 impl Drop for Ending {
     fn drop(&mut self) {
         let Ending(world, life) = self;
-        // Its kernel may not be running; then nobody is told before it does.
+        // Its kernel may not be running. Then the waiters are notified when it runs.
         let run = world.run.get();
         if (life.run ^ run.number) & 1 == 0 && run.begun.is_some() {
             life.ended.set(Some((run.number, kernel::now())));
@@ -116,7 +117,7 @@ impl World {
         self.any(n) == 0
     }
 
-    /// Any one out of a list.
+    /// A random entry of a list.
     fn take<T>(&self, from: &RefCell<Vec<T>>) -> Option<T> {
         let len = from.borrow().len();
         (len > 0).then(|| {
@@ -125,7 +126,7 @@ impl World {
         })
     }
 
-    /// A task goes back to the others.
+    /// Puts a task back into the list.
     fn keep(&self, task: Known) {
         self.tasks.borrow_mut().push(task);
     }
@@ -138,7 +139,7 @@ impl World {
         self.wanderers.borrow_mut().push(Wanderer { future, of });
     }
 
-    /// What needs no await. Bounded, as destructors do it, too.
+    /// Actions that need no await. Bounded, because destructors run them, too.
     fn meddle(self: &Rc<Self>) {
         if self.depth.get() > 3 {
             return;
@@ -174,7 +175,7 @@ impl World {
         self.keep(task);
     }
 
-    /// Wakes whoever it is for, and polls something with it.
+    /// Wakes the owner of a kept waker, and polls a future with that waker.
     fn use_a_waker(&self) {
         let Some(waker) = self.take(&self.wakers) else { return };
         waker.wake_by_ref();
@@ -185,7 +186,7 @@ impl World {
         }
     }
 
-    /// Polls something once, as itself.
+    /// Polls a future once, with the waker of the running task.
     async fn poll_one(&self) {
         if let Some(mut wanderer) = self.take(&self.wanderers) {
             let polled = poll_fn(|cx| Poll::Ready(wanderer.future.as_mut().poll(cx))).await;
@@ -195,7 +196,7 @@ impl World {
         }
     }
 
-    /// Goes on with something to its end, if that comes soon, and sees whether it came in time.
+    /// Polls a future to its end, if that comes soon, and checks whether it came in time.
     async fn finish_one(&self, soon: Duration) {
         let Some(wanderer) = self.take(&self.wanderers) else { return };
         let begun = kernel::now();
@@ -204,7 +205,8 @@ impl World {
             let (run, now) = (self.run.get(), kernel::now());
             if let (true, Some(life)) = (come, wanderer.of) {
                 if let Some((number, ended)) = life.ended.get() {
-                    // If it ended in an earlier run, all that can be said is that it had.
+                    // If it ended in an earlier run, only the fact that it has ended can be
+                    // checked.
                     let since = if number == run.number { Some(ended) } else { run.begun };
                     let known = since.map_or(begun, |since| since.max(begun));
                     assert_eq!(now, known, "{} was notified late", kernel::current_task());
@@ -213,13 +215,13 @@ impl World {
             }
             Ok::<_, TaskCancelled>(())
         });
-        // In time or not: it is gone.
+        // In time or not, the future is gone.
         let _ = waited.await;
     }
 
     async fn spend_the_budget(&self) {
         for _ in 0..127 + self.any(3) {
-            // At once, in a cancelled task too.
+            // Returns at once, also in a cancelled task.
             let _ = sync::Semaphore::new(1).acquire().await;
         }
     }
@@ -231,7 +233,7 @@ impl World {
             2 | 3 => self.poll_one().await,
             4 => self.finish_one(millis(3)).await,
             5 => self.finish_one(millis(9)).await,
-            // To be over in a later run.
+            // Ends in a later run.
             12 => self.finish_one(millis(60)).await,
             13 => sleep(millis(40)).await?,
             6 => {
@@ -291,7 +293,7 @@ impl World {
             for _ in 0..steps {
                 self.step().await?;
                 if self.one_in(60) {
-                    // Not a panic that the hook would print: there are many.
+                    // Not a panic that the hook would print, because there are many.
                     resume_unwind(Box::new(PANIC));
                 }
             }
@@ -299,7 +301,8 @@ impl World {
         })
     }
 
-    /// Runs a kernel for a while. A group hands the panic of a member on, which may reach us.
+    /// Runs a kernel for a while. A group re-raises the panic of a member, which may reach this
+    /// function.
     fn run(self: &Rc<Self>, kernel: &Kernel) {
         let number = self.run.get().number + 1;
         self.run.set(Run { number, begun: None });
@@ -322,7 +325,7 @@ impl World {
         }
     }
 
-    /// Whatever is left; a destructor may bring more.
+    /// Drops what is left. A destructor may add more.
     fn clear(&self) {
         for _ in 0..3 {
             drop(self.wanderers.take());
@@ -332,7 +335,7 @@ impl World {
     }
 }
 
-/// A kernel that holds `mark` as long as it is there.
+/// A kernel that holds `mark` while it exists.
 fn kernel(seed: u64, mark: &Rc<()>) -> Kernel {
     let mark = mark.clone();
     let mut builder = Kernel::builder().virtual_clock().on_report(move |report| {
@@ -347,7 +350,8 @@ fn kernel(seed: u64, mark: &Rc<()>) -> Kernel {
     builder.build().expect("a kernel can be made")
 }
 
-/// One program: two kernels that take turns, three ways to end. How many ends were told in time.
+/// One program: two kernels that run alternately, and three ways to end. Returns how many waits
+/// were notified in time.
 fn program(seed: u64, mark: &Rc<()>) -> u32 {
     let (one, other) = (kernel(seed, mark), kernel(seed + 1, mark));
     let world = World::new(seed);
@@ -374,7 +378,7 @@ fn program(seed: u64, mark: &Rc<()>) -> u32 {
     world.notified.get()
 }
 
-/// T6, C2, K5, K8: whatever wanders where, who waits is told in time, and nothing is left.
+/// T6, C2, K5, K8: wherever futures move, the waiters are notified in time, and nothing is left.
 #[test]
 fn whatever_wanders_is_told_in_time_and_leaves_nothing() {
     let number = |name| std::env::var(name).ok().map(|text| text.parse().expect(name));

@@ -1,9 +1,9 @@
 //! A test that runs itself once more in a child process: alone there, under a deadline, and on
-//! request under `strace`, which makes system calls fail and writes down which there were.
+//! request under `strace`, which makes system calls fail and records them.
 //!
-//! The test is both: asked for its [`role`] it knows that it is the child.
+//! The test is both processes: its [`role`] says that it is the child.
 
-// Every test file that takes part uses some of this.
+// Every test file uses a part of this.
 #![allow(dead_code, unused_macros, unused_imports)]
 
 use std::os::unix::process::CommandExt;
@@ -16,21 +16,21 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 const ROLE: &str = "CURIUM_TEST_ROLE";
-/// Set where a tool that is missing must not be passed over in silence.
+/// If it is set, a missing tool is a failure.
 const REQUIRE_TOOLS: &str = "CURIUM_REQUIRE_TOOLS";
-/// Only so that a hang is a failure.
+/// A deadline, so that a hang is a failure.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What this process is to do, if it is the child of a test.
+/// The role of this process, if it is the child of a test.
 pub(crate) fn role() -> Option<String> {
     std::env::var(ROLE).ok()
 }
 
-/// The role of a child that is only to be alone in its process.
+/// The role of a child that only has to be alone in its process.
 pub(crate) const ALONE: &str = "alone";
 
 /// Whether the test has just run, alone in a child process; if not, this is that process. For a
-/// test that changes what belongs to the whole process, or counts it, and which begins with
+/// test that changes or counts a property of the whole process, and which begins with
 ///
 /// ```ignore
 /// if children::ran_alone(children::this_test!()) {
@@ -45,7 +45,7 @@ pub(crate) fn ran_alone(name: &str) -> bool {
     in_parent
 }
 
-/// The path of the test that this stands in, as `--exact` wants it.
+/// The path of the test that contains this call, as `--exact` expects it.
 macro_rules! this_test {
     () => {{
         fn here() {}
@@ -54,11 +54,11 @@ macro_rules! this_test {
 }
 pub(crate) use this_test;
 
-/// The path of a test of this binary, as `--exact` wants it: its modules and its name.
+/// The path of a test of this binary, as `--exact` expects it: its modules and its name.
 pub(crate) fn path_of<F: Fn()>(_test: F) -> &'static str {
     let path = std::any::type_name::<F>();
     let path = path.strip_suffix("::here").unwrap_or(path);
-    // Of a closure in a test it is the test.
+    // For a closure in a test it is the path of the test.
     let path = path.split("::{{closure}}").next().unwrap_or(path);
     path.split_once("::").expect("a test is in a crate").1
 }
@@ -73,12 +73,12 @@ fn of_this_test(mut command: Command, name: &str, role: &str) -> Command {
     command
 }
 
-/// Runs the test `name` of this binary in a child with that role; gives what it printed.
+/// Runs the test `name` of this binary in a child with that role, and returns what it printed.
 pub(crate) fn run(name: &str, role: &str) -> String {
     Running::start(Command::new(this_binary()), name, role).end()
 }
 
-/// The same under `strace` with these options; none, and a word about it, without `strace`.
+/// The same under `strace` with these options. Without `strace` it returns none, and prints that.
 pub(crate) fn traced(name: &str, role: &str, options: &[&str]) -> Option<Trace> {
     if !has_strace() {
         return None;
@@ -88,7 +88,7 @@ pub(crate) fn traced(name: &str, role: &str, options: &[&str]) -> Option<Trace> 
     let mut strace = Command::new("strace");
     strace.args(["-f", "-y", "--seccomp-bpf", "-s", "200", "-o"]).arg(&file);
     strace.args(options).arg("--").arg(this_binary());
-    // Who is traced already cannot look for leaks as well.
+    // A traced process cannot also look for leaks.
     strace.env("ASAN_OPTIONS", "detect_leaks=0");
     let ended = catch_unwind(AssertUnwindSafe(|| Running::start(strace, name, role).end()));
     let text = std::fs::read(&file);
@@ -124,7 +124,7 @@ fn has_strace() -> bool {
     works
 }
 
-/// A child that runs.
+/// A running child.
 pub(crate) struct Running {
     child: Child,
     what: String,
@@ -137,7 +137,8 @@ impl Running {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Of its own, so that the deadline reaches whom it has started, too.
+            // In its own process group, so that the deadline also ends the processes that it has
+            // started.
             .process_group(0)
             .spawn()
             .expect("a child can be started");
@@ -149,12 +150,12 @@ impl Running {
         Running::start(Command::new(this_binary()), name, role)
     }
 
-    /// Its number stays its own until [`end`](Running::end) is called.
+    /// The process keeps this number until [`end`](Running::end) is called.
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 
-    /// Waits for its end, and gives what it printed.
+    /// Waits for its end, and returns what it printed.
     pub(crate) fn end(self) -> String {
         let Running { child, what } = self;
         let pid = Pid::from_child(&child);
@@ -163,7 +164,7 @@ impl Running {
         let in_time = ended.recv_timeout(DEADLINE);
         let hangs = in_time.is_err();
         if hangs {
-            // It may have ended in this very moment.
+            // It may have ended at this very moment.
             let _ = kill_process_group(pid, Signal::KILL);
         }
         let output =
@@ -179,7 +180,7 @@ impl Running {
     }
 }
 
-/// What `strace` saw.
+/// The trace of `strace`.
 pub(crate) struct Trace {
     lines: Vec<String>,
 }
@@ -189,8 +190,9 @@ impl Trace {
         Trace { lines: text.lines().map(str::to_owned).collect() }
     }
 
-    /// What the thread that `write`s the word `begin` did from then until it wrote the word `end`.
-    /// Other threads, such as the one that waits for a test to end, go their own way meanwhile.
+    /// The calls of the thread that `write`s the word `begin`, from then until it writes the word
+    /// `end`. Those of other threads, such as the one that waits for the end of the test, are left
+    /// out.
     pub(crate) fn between(&self, begin: &str, end: &str) -> Vec<String> {
         let said = self.by_thread().find(|(_, call)| call.contains(begin));
         let (thread, _) = said.unwrap_or_else(|| panic!("no {begin}:\n{}", self.text()));
@@ -206,8 +208,8 @@ impl Trace {
         }
     }
 
-    /// The calls of a thread, each in one piece: in the trace it is in two if another thread made
-    /// itself heard before it was over.
+    /// The complete calls of a thread. The trace splits a call in two if another thread's call
+    /// comes before its end.
     fn calls_of(&self, thread: &str) -> Vec<String> {
         let mut calls: Vec<String> = Vec::new();
         for (_, line) in self.by_thread().filter(|(number, _)| *number == thread) {
@@ -220,7 +222,7 @@ impl Trace {
         calls
     }
 
-    /// What each thread did, in order, without the number of the thread.
+    /// The calls of all threads, in order, without the number of the thread.
     pub(crate) fn lines(&self) -> impl Iterator<Item = &str> {
         self.by_thread().map(|(_, line)| line)
     }
@@ -239,7 +241,7 @@ impl Trace {
         })
     }
 
-    /// How often a call failed with this error because it was made to.
+    /// How often a call failed with this error because it was injected.
     pub(crate) fn injected(&self, error: &str) -> usize {
         let failed = format!("= -1 {error} ");
         let made_to = |line: &&str| line.contains(&failed) && line.ends_with("(INJECTED)");

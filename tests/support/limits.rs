@@ -1,9 +1,9 @@
-//! For tests that would hang if they failed.
+//! For tests that hang if they fail.
 
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// Runs what may hang in a thread of its own, and says so if it does.
+/// Runs a function that may hang on its own thread, and panics if it does.
 pub(crate) fn within<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, ended) = mpsc::channel();
     std::thread::spawn(move || done.send(run()));

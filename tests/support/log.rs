@@ -1,9 +1,9 @@
-//! What happened, in order.
+//! A log of events, in order.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// Lines that tasks and guards write, and the test takes.
+/// Lines that tasks and guards write, and the test reads.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
 

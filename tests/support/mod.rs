@@ -1,6 +1,6 @@
-//! What the tests share.
+//! Helpers that the tests share.
 
-// Each test binary uses its own part of this.
+// Each test binary uses a part of this.
 #![allow(dead_code, unused_macros, unused_imports)]
 
 pub(crate) mod children;

@@ -1,5 +1,5 @@
-//! What the system says of this process. That counts all that happens in it, so a test that asks is
-//! alone in it: see [`children::ran_alone`](super::children::ran_alone).
+//! Figures of the system about this process. They cover the whole process, so a test that reads
+//! them runs alone in it: see [`children::ran_alone`](super::children::ran_alone).
 
 use std::fs;
 

@@ -1,8 +1,8 @@
-//! A proxy between a kernel under test and its peer, which chops, delays and loses what passes.
+//! A proxy between a kernel under test and its peer, which splits, delays and loses data.
 //!
-//! It runs on plain threads and shares nothing with the kernel. What it does is a plan, and the
-//! plan is a pure function of a seed: how many bytes at once, after what pause, and where a
-//! direction ends. Only how the system then schedules the threads is left to chance.
+//! It runs on plain threads and shares nothing with the kernel. It follows a plan, which is a pure
+//! function of a seed: how many bytes at once, after what pause, and where a direction ends. Only
+//! the scheduling of the threads is random.
 
 #![allow(dead_code, reason = "each file of tests uses its own part")]
 
@@ -11,7 +11,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// Numbers that look random and follow from the seed (splitmix64).
+/// Pseudo-random numbers from the seed (splitmix64).
 #[derive(Debug, Clone)]
 pub(crate) struct Numbers(u64);
 
@@ -37,30 +37,30 @@ impl Numbers {
 /// How a direction is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Loss {
-    /// The receiver is told that the stream ends; what comes after is swallowed.
+    /// The receiver gets the end of the stream. What comes after is dropped.
     End,
-    /// The whole connection is dropped, both ways.
+    /// The whole connection is dropped, in both directions.
     Cut,
 }
 
-/// What happens next to the bytes of one direction.
+/// The next step for the bytes of one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Chop {
     /// At most so many bytes are passed on at once.
     pub(crate) len: usize,
-    /// Before that.
+    /// The pause before that.
     pub(crate) pause: Duration,
 }
 
-/// What happens to one direction.
+/// The plan for one direction.
 #[derive(Debug, Clone)]
 pub(crate) struct Way {
     numbers: Numbers,
-    /// After how many bytes it is lost, if ever.
+    /// The number of bytes after which it is lost, if ever.
     pub(crate) loss: Option<(usize, Loss)>,
 }
 
-/// What happens to a connection.
+/// The plan for a connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     /// From the client to the server.
@@ -70,14 +70,14 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Chops and delays, and loses nothing.
+    /// Splits and delays, and loses nothing.
     pub(crate) fn whole(seed: u64) -> Plan {
         let mut numbers = Numbers::new(seed);
         let mut way = || Way { numbers: Numbers::new(numbers.next()), loss: None };
         Plan { up: way(), down: way() }
     }
 
-    /// Chops, delays, and loses one direction, or all, within the first `within` bytes.
+    /// Splits, delays, and loses one direction, or both, within the first `within` bytes.
     pub(crate) fn lossy(seed: u64, within: usize) -> Plan {
         let mut plan = Plan::whole(seed);
         let mut numbers = Numbers::new(!seed);
@@ -92,7 +92,7 @@ impl Plan {
 }
 
 impl Way {
-    /// Mostly crumbs, now and then a piece, seldom a pause.
+    /// Mostly a few bytes, sometimes a larger piece, rarely a pause.
     pub(crate) fn chops(&self) -> impl Iterator<Item = Chop> + use<> {
         let mut numbers = self.numbers.clone();
         std::iter::from_fn(move || {
@@ -109,13 +109,13 @@ impl Way {
 
 /// A proxy for one connection.
 pub(crate) struct Proxy {
-    /// Where the client connects to.
+    /// The address that the client connects to.
     pub(crate) address: SocketAddr,
     thread: JoinHandle<io::Result<[usize; 2]>>,
 }
 
 impl Proxy {
-    /// Stands before `server`.
+    /// A proxy in front of `server`.
     pub(crate) fn before(server: SocketAddr, plan: Plan) -> io::Result<Proxy> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
@@ -131,13 +131,13 @@ impl Proxy {
         Ok(Proxy { address, thread })
     }
 
-    /// Waits until both directions have ended; gives how many bytes passed up, and down.
+    /// Waits until both directions have ended. Returns how many bytes passed up, and down.
     pub(crate) fn passed(self) -> io::Result<[usize; 2]> {
         self.thread.join().expect("the proxy panicked")
     }
 }
 
-/// Passes one direction on until it ends or is lost; gives how many bytes went on.
+/// Forwards one direction until it ends or is lost. Returns how many bytes it forwarded.
 fn pass(mut from: TcpStream, mut to: TcpStream, way: &Way) -> io::Result<usize> {
     to.set_nodelay(true)?;
     let mut buf = [0; 4096];
@@ -154,7 +154,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, way: &Way) -> io::Result<usize> 
         if !chop.pause.is_zero() {
             thread::sleep(chop.pause);
         }
-        // An error here is a side that has gone: that ends both, as a router that died would.
+        // An error means that one side is gone. It ends both sides, like a router that fails.
         match from.read(&mut buf[..room]) {
             Ok(0) => break,
             Ok(n) if to.write_all(&buf[..n]).is_ok() => passed += n,
@@ -164,7 +164,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, way: &Way) -> io::Result<usize> 
             }
         }
     }
-    // It may have gone meanwhile, which is not ours to report.
+    // The side may be gone meanwhile, which needs no report.
     let _ = to.shutdown(Shutdown::Write);
     Ok(passed)
 }

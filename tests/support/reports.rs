@@ -1,4 +1,4 @@
-//! What a kernel reports.
+//! The reports of a kernel.
 
 use std::cell::RefCell;
 use std::rc::Rc;

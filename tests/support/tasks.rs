@@ -1,4 +1,4 @@
-//! What a task can be asked only through the list of all.
+//! Facts about a task that only the list of all tasks shows.
 
 use kernel::{Task, tasks};
 

@@ -8,24 +8,24 @@ use super::model::TaskModel;
 /// Operations that may complete in one poll of a task.
 const BUDGET: u32 = 128;
 
-/// Messages of other threads that the kernel may serve with no poll of a task between them.
+/// Messages of other threads that the kernel may serve without a poll of a task in between.
 const SLICE: u64 = 63;
 
 /// Polls between two looks at the mailbox.
 const POLLS: u64 = 64;
 
-/// What a leaf takes out of the budget: at least, and at most.
+/// What a leaf uses of the budget: at least, and at most.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cost(pub(crate) u32, pub(crate) u32);
 
 impl Cost {
     pub(crate) const NOTHING: Cost = Cost(0, 0);
     pub(crate) const ONE: Cost = Cost(1, 1);
-    /// Of several leaves, of which the model sees the whole alone.
+    /// The cost of a combinator of several leaves, which the model sees only as a whole.
     pub(crate) const UNSEEN: Cost = Cost(0, 3);
 }
 
-/// What the poll that goes on has spent, of all leaves of the task together.
+/// What the current poll has spent, over all leaves of the task.
 #[derive(Default)]
 pub(crate) struct Budget {
     least: Cell<u32>,
@@ -54,7 +54,7 @@ impl Budget {
     }
 }
 
-/// What the kernel has done so far.
+/// The kernel's steps so far.
 #[derive(Default)]
 pub(crate) struct Turns {
     /// Without a seed the ready queue is first come, first served.
@@ -96,13 +96,13 @@ impl Turns {
         }
     }
 
-    /// Another thread wakes a task, beside so many that are not of the program.
+    /// Another thread wakes a task, besides so many that do not belong to the program.
     pub(crate) fn woken(&self, others: u64) -> Woken {
         Woken { polls: self.polls.get(), others }
     }
 
     /// A task that another thread woke has its turn: the kernel had to look at the mailbox, and
-    /// then all that were ready came first.
+    /// then all tasks that were ready came first.
     pub(crate) fn had_in_time(
         &self,
         running: &TaskModel,
@@ -124,7 +124,7 @@ impl Turns {
         Queued { polls: self.polls.get(), served: self.served.get(), of_each }
     }
 
-    /// A task that was queued has its turn: what came before it.
+    /// A queued task has its turn. Checks which tasks came before it.
     pub(crate) fn had(
         &self,
         running: &TaskModel,
@@ -141,7 +141,7 @@ impl Turns {
             return Ok(());
         }
         for other in tasks.iter().filter(|other| other.number != running.number) {
-            // Those that are queued have one turn; those that were born later have none.
+            // Queued tasks have one turn. Tasks that were spawned later have none.
             let (before, allowed) = match since.of_each.get(other.number) {
                 Some(before) => (*before, 1),
                 None => (0, 0),

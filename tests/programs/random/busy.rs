@@ -1,4 +1,4 @@
-//! Leaves that are ready, again and again: the steps that spend the budget of a poll.
+//! Leaves that are ready again and again: the steps that spend the budget of a poll.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -15,11 +15,11 @@ use super::world::{Guarded, World};
 /// More than all leaves of a program can hold at once.
 const PLENTY: usize = 1 << 10;
 
-/// Things that are always to be had.
+/// Things that are always available.
 pub(crate) struct Always {
     set: Event,
     stock: Guarded<Queue<u64>>,
-    /// Items that are taken out of the stock.
+    /// Items that were taken out of the stock.
     out: RefCell<BTreeSet<u64>>,
     permits: Guarded<Semaphore>,
 }
@@ -37,7 +37,7 @@ impl Always {
         }
     }
 
-    /// What must hold when the kernel is gone.
+    /// Checks what must hold when the kernel is gone.
     pub(crate) fn check_end(&self, world: &World) {
         let mut left: Vec<u64> = std::iter::from_fn(|| self.stock.real.try_get()).collect();
         left.sort_unstable();
@@ -92,7 +92,7 @@ async fn permit(frame: &Frame) -> Flow {
     Ok(())
 }
 
-/// A lock for which others queue: it may be had at once, or not.
+/// A lock for which other tasks queue. It may be available at once.
 async fn lock(frame: &Frame) -> Flow {
     let Guarded { real, model } = &frame.world.locks[0];
     let traits = quiet(Gate::Permits(model.clone(), 1));

@@ -1,7 +1,7 @@
-//! Floods: another thread posts letters, requests to cancel and wakes faster than they are served.
+//! Floods: another thread posts spawns, cancels and wakes faster than they are served.
 //!
-//! The step joins that thread before it ends, so all of it is in the mailbox by then and the order
-//! is the same in each run. The kernel serves it in slices afterwards (K2).
+//! The step joins that thread before it ends, so all messages are in the mailbox by then and their
+//! order is the same in each run. The kernel serves them in slices afterwards (K2).
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -19,18 +19,18 @@ use super::run::Frame;
 use super::sized::Padded;
 use super::world::{World, here};
 
-/// Wakers that are used in one flood: so few that the kernel serves their wakes in one look.
+/// Wakers that are used in one flood, few enough for the kernel to serve their wakes in one look.
 const WAKERS: usize = 16;
 
-/// What was posted, and what became of it.
+/// The posted messages, and their effects.
 #[derive(Default)]
 pub(crate) struct Mail {
     posted: Cell<u64>,
     served: Cell<u64>,
-    /// Letters that were dropped unopened.
+    /// Requests to spawn ("letters") that were dropped before they ran.
     unused: Cell<u64>,
     ended: Cell<u64>,
-    /// Requests to cancel, each with the number of the letter behind it.
+    /// Requests to cancel, each with the number of the letter after it.
     cancels: RefCell<VecDeque<(u64, Rc<TaskModel>)>>,
     wakers: RefCell<Vec<Exposed>>,
 }
@@ -52,7 +52,7 @@ impl Mail {
         self.served.get() - self.ended.get()
     }
 
-    /// What must hold when the kernel is gone.
+    /// Checks what must hold when the kernel is gone.
     pub(crate) fn check_end(&self, world: &World) {
         let (posted, served, unused) = (self.posted.get(), self.served.get(), self.unused.get());
         world.check(posted == served + unused, || {
@@ -68,14 +68,15 @@ impl Mail {
     }
 }
 
-/// Asks for a task of its own, once.
+/// Requests a task, once.
 struct Letter {
     number: u64,
     opened: bool,
 }
 
 impl Letter {
-    /// It is served: in the order of posting (K2), so what was posted before it is, too.
+    /// The letter is served, in the order of posting (K2), so all that was posted before it is
+    /// served, too.
     fn open(mut self) -> LetterRun {
         self.opened = true;
         here(|world| {
@@ -106,7 +107,7 @@ impl Drop for Letter {
     }
 }
 
-/// C11: a request that was posted has come.
+/// C11: a posted request to cancel has arrived.
 fn check_asked(world: &World, target: &TaskModel) {
     let id = target.id.get();
     let requested = kernel::tasks().iter().any(|task| Some(task.id) == id && task.cancelled);
@@ -115,12 +116,12 @@ fn check_asked(world: &World, target: &TaskModel) {
     });
 }
 
-/// The task of a letter: one byte. It yields so often, and ends.
+/// The task of a letter: one byte. It yields a number of times, and ends.
 struct LetterRun {
     left: u8,
 }
 
-/// In place of `left`: it has ended.
+/// A value of `left`: it has ended.
 const ENDED: u8 = u8::MAX;
 
 impl Future for LetterRun {
@@ -157,7 +158,7 @@ pub(crate) async fn expose(frame: &Frame) {
     frame.world.mail.wakers.borrow_mut().push(Exposed { waker, task, own });
 }
 
-/// Has another thread post all of it, and waits for that thread.
+/// Lets another thread post all of it, and waits for that thread.
 pub(crate) fn flood(frame: &Frame, flood: &Flood) {
     let world = &frame.world;
     let mail = &world.mail;
@@ -193,7 +194,7 @@ pub(crate) fn flood(frame: &Frame, flood: &Flood) {
     world.check(matches!(posted, Ok(Ok(()))), || format!("K7: {name} could not post"));
 }
 
-/// What the other thread does.
+/// The messages that the other thread posts.
 struct Posting {
     handle: Handle,
     first: u64,

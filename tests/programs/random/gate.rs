@@ -1,7 +1,7 @@
-//! When a leaf must be ready: an exact model of each thing that is waited for.
+//! When a leaf must be ready: an exact model of everything that a leaf can wait for.
 //!
 //! A gate says at every poll whether the operation can complete. If it can, the leaf must return it
-//! (C1), if it cannot, the leaf must not (Y2).
+//! (C1). If it cannot, the leaf must not (Y2).
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -13,13 +13,13 @@ use super::program::Ms;
 /// What the leaf with this number waits for.
 #[derive(Clone)]
 pub(crate) enum Gate {
-    /// Nothing that the model knows.
+    /// Something that the model does not know.
     Unknown,
-    /// Nothing: it is always there.
+    /// Nothing: it is always ready.
     Open,
     /// The second poll.
     Again,
-    /// A time, but never the first poll.
+    /// A time, but never at the first poll.
     Time(Option<Ms>),
     /// The end of a task.
     End(Rc<TaskModel>),
@@ -29,7 +29,7 @@ pub(crate) enum Gate {
 }
 
 impl Gate {
-    /// Whether the leaf completes in this poll; `None`: nobody knows.
+    /// Whether the leaf completes in this poll. `None` if the model does not know.
     pub(crate) fn opens(&self, leaf: u64, first: bool, now: Ms) -> Option<bool> {
         match self {
             Gate::Unknown => None,
@@ -51,7 +51,7 @@ impl Gate {
         }
     }
 
-    /// The leaf goes without.
+    /// The leaf ends without it.
     pub(crate) fn left(&self, leaf: u64) {
         match self {
             Gate::Permits(turnstile, _) => turnstile.leave(leaf),
@@ -65,7 +65,7 @@ impl Gate {
 pub(crate) struct Turnstile {
     pub(crate) free: Cell<usize>,
     queue: RefCell<VecDeque<(u64, usize)>>,
-    /// Who was given some and has not looked.
+    /// The waiters that were granted permits and have not been polled.
     granted: RefCell<BTreeMap<u64, usize>>,
 }
 
@@ -106,7 +106,7 @@ impl Turnstile {
     }
 }
 
-/// An event: a pulse reaches all who wait.
+/// An event: a pulse reaches all waiters.
 pub(crate) struct Flag {
     pub(crate) set: Cell<bool>,
     waiting: RefCell<Vec<u64>>,

@@ -1,6 +1,7 @@
-//! Makes a program from a seed.
+//! Generates a program from a seed.
 //!
-//! Few different times, so that deadlines meet; few tasks, locks and events, so that tasks meet.
+//! It uses few different times, so that deadlines coincide, and few tasks, locks and events, so
+//! that tasks interact.
 
 use std::rc::Rc;
 
@@ -51,15 +52,15 @@ const POLICIES: [WaitPolicy; 6] = [
     WaitPolicy::None,
 ];
 
-/// Where a step will stand.
+/// The position of a step.
 #[derive(Clone, Copy)]
 struct Place {
     depth: usize,
-    /// In main, which nobody cancels: whatever may wait for ever gets a timeout.
+    /// In main, which no task cancels: a step that may wait for ever gets a timeout.
     main: bool,
     /// In a group, or in one of its members.
     group: bool,
-    /// In the body of a group of its own, where `next_done` can be asked.
+    /// In the body of a `new()` group, where `next_done` can be called.
     owner: bool,
 }
 
@@ -76,7 +77,7 @@ impl Place {
 struct Generator {
     random: Random,
     fuel: usize,
-    /// Whether the tasks meet at locks, permits and queues more than elsewhere.
+    /// Whether the tasks use locks, permits and queues more than in other programs.
     contended: bool,
     /// Without timeouts and bounded times: such programs may deadlock.
     deadlocks: bool,
@@ -110,7 +111,7 @@ fn make(seed: u64, deadlocks: bool) -> Program {
         let step = generator.step(place);
         main.push(step);
     }
-    // Time for the others, most often, before the shutdown.
+    // Usually time for the other tasks before the shutdown.
     if generator.random.below(4) > 0 {
         main.push(Step::Sleep(1 + generator.random.of(&TIMES) * 3));
     }
@@ -155,10 +156,10 @@ impl Generator {
             7 => self.mishap(place),
             8 => self.in_group(place),
             9 => self.of_tasks(place),
-            // A thread for each flood is slow where many tests run.
+            // A thread for each flood is slow while many tests run.
             10 => match self.random.below(5) {
                 0 | 1 => Step::Flood(self.flood()),
-                // Its waker is kept: the kernel waits seconds before it gives up.
+                // Its waker is kept, so the kernel waits for seconds before it reports a deadlock.
                 2 | 3 if !self.deadlocks => Step::Expose,
                 _ => self.wait(place),
             },
@@ -186,7 +187,7 @@ impl Generator {
         }
     }
 
-    /// What may wait for ever.
+    /// A step that may wait for ever.
     fn wait_long(&mut self, place: Place) -> Step {
         let step = match self.random.below(7) {
             0 => Step::SleepForever,
@@ -202,7 +203,7 @@ impl Generator {
         }
     }
 
-    /// Main gets a timeout round it; others often.
+    /// Main gets a timeout round it. Other tasks often do.
     fn bounded(&mut self, place: Place, step: Step) -> Step {
         if self.deadlocks || !(place.main || self.random.one_in(4)) {
             return step;
@@ -289,7 +290,7 @@ impl Generator {
         Step::Timeout(limit, opaque, pass, body)
     }
 
-    /// A sleep in a timeout of its own that ignores whatever comes.
+    /// A sleep in its own timeout, which ignores every error.
     fn swallowed(&mut self) -> Step {
         let (limit, time) = (self.random.of(&TIMES), self.random.of(&TIMES));
         let sleep = Rc::new(vec![Step::Sleep(time)]);
@@ -308,7 +309,7 @@ impl Generator {
             }
         }
         if self.random.one_in(3) {
-            // Whoever is being joined fails to who joins it.
+            // A failure of a member that is being joined goes to the joiner.
             steps.push(self.bounded(inside, Step::Join(Pick::Newest)));
         }
         steps.extend(self.body(inside).iter().cloned());
@@ -342,7 +343,7 @@ impl Generator {
         self.bounded(place, step)
     }
 
-    /// Few things, and many who want them, some of whom go in the middle.
+    /// Few things and many tasks that want them, some of which leave in between.
     fn contend(&mut self, place: Place) -> Step {
         let time = self.random.of(&[0, 1, 1, 2]);
         let inside = Rc::new(vec![self.random.pick_one(Step::Yield, Step::Sleep(time))]);
@@ -380,7 +381,8 @@ impl Generator {
         let inside = place.deeper();
         match self.random.below(3) {
             0 => Step::All(self.bodies(inside)),
-            // Its wakers outlive a task's polls: the kernel waits seconds before it gives up.
+            // Its wakers outlive a task's polls, so the kernel waits for seconds before it reports
+            // a deadlock.
             1 if self.deadlocks => Step::All(self.bodies(inside)),
             1 => Step::Unordered(self.bodies(inside)),
             _ => Step::Race(self.body(inside), self.body(inside)),

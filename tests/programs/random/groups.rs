@@ -1,4 +1,4 @@
-//! Groups of a program, and what must hold when one is left.
+//! The groups of a program, and the checks when one is left.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -17,7 +17,7 @@ use super::run::{Flow, Frame, TaskRun, exec, left_with};
 use super::scope::{Kind, Left, Parked};
 use super::sized::{self, Member};
 
-/// Notes that a group's future is gone.
+/// Records that a group's future is gone.
 struct Gone(Frame, Rc<GroupModel>);
 
 impl Drop for Gone {
@@ -46,7 +46,7 @@ fn open(frame: &Frame, wait: WaitPolicy, own: bool) -> (Rc<GroupModel>, Gone) {
 }
 
 impl GroupModel {
-    /// The body is through, and the group is being left.
+    /// The body has ended, and the group is being left.
     fn leaves(&self, frame: &Frame, well: bool) {
         self.stage.set(Stage::Leaving(well));
         self.leaving.set((frame.world.next(), frame.world.now()));
@@ -87,7 +87,7 @@ pub(crate) async fn scope(frame: &Frame, wait: WaitPolicy, all: bool, body: &Bod
     result
 }
 
-/// A group made by `new`, and ended as the program says.
+/// A group made by `new`, and ended in the way that the program says.
 pub(crate) async fn group(frame: &Frame, wait: WaitPolicy, ending: Ending, body: &Body) -> Flow {
     let (model, gone) = open(frame, wait, true);
     let group = Rc::new(TaskGroup::<Fault>::with(wait));
@@ -189,20 +189,20 @@ fn left(frame: &Frame, group: &GroupModel, all: bool, outcome: Result<(), Vec<Fa
     if all {
         check_complete(frame, group, &errors);
     } else if well && !waited {
-        // The owner may have been cancelled, and its error is behind another.
+        // The owner may have been cancelled, and its error may come after another.
         frame.scope.lose_track(world.now());
     }
     Err(errors.into_iter().next().expect("an error of a group"))
 }
 
-/// Every error comes from somewhere, in order. True: one says that the wait was cancelled.
+/// Every error has a source, and they are in order. True if one says that the wait was cancelled.
 fn check_errors(frame: &Frame, group: &GroupModel, errors: &[Fault]) -> bool {
     let world = &frame.world;
     let mut waited = false;
     let mut last = 0;
     for error in errors {
         if let Some(cancelled) = error.downcast_ref::<TaskCancelled>() {
-            // Seen only now, though it came while the group was waiting.
+            // Seen only now, although it came while the group was waiting.
             let lost = group.lost_at.get();
             let as_of = (lost.0 != 0).then_some(lost);
             waited = true;

@@ -1,4 +1,4 @@
-//! Runs one program in one order, and says what was wrong.
+//! Runs one program in one order, and reports the faults.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -11,20 +11,20 @@ use super::program::Program;
 use super::run::TaskRun;
 use super::world::{Here, World};
 
-/// What came of a run.
+/// The result of a run.
 pub(crate) struct Outcome {
     pub(crate) faults: Vec<String>,
     pub(crate) trace: String,
-    /// The program came to a standstill.
+    /// The program deadlocked.
     pub(crate) deadlock: bool,
-    /// Bytes that were in use when all tasks had ended and nothing held them, if that was in time;
-    /// and how many tasks there had been.
+    /// The bytes in use when all tasks had ended and nothing held them, if that was in time, and
+    /// the number of tasks.
     pub(crate) kept: usize,
     pub(crate) tasks: usize,
 }
 
-/// Runs a program in an order; 0 is first come, first served. In the end, what waits for ever is
-/// cancelled, and then aborted.
+/// Runs a program in an order, where 0 is first come, first served. At the end, tasks that wait for
+/// ever are cancelled, and then aborted.
 pub(crate) fn run(program: &Program, order: u64) -> Outcome {
     run_with(program, order, true)
 }
@@ -55,7 +55,7 @@ fn run_with(program: &Program, order: u64, reaped: bool) -> Outcome {
             kernel::spawn(reap(world.clone()));
         }
         let (_, run) = TaskRun::new(&world, None, None, &program.main);
-        // An error of main is the program's own business.
+        // The program may return an error from main.
         run.await.is_ok()
     };
     let ended = catch_unwind(AssertUnwindSafe(|| testing::run_with(builder, main)));
@@ -83,7 +83,7 @@ fn run_with(program: &Program, order: u64, reaped: bool) -> Outcome {
     outcome
 }
 
-/// Ends what does not end by itself.
+/// Ends the tasks that do not end by themselves.
 async fn reap(world: Rc<World>) -> Result<(), TaskCancelled> {
     shield(async {
         for round in 0..200 {
@@ -92,7 +92,7 @@ async fn reap(world: Rc<World>) -> Result<(), TaskCancelled> {
             if living.is_empty() {
                 drop(living);
                 world.let_go();
-                // Nothing to do: the kernel gives back what it can.
+                // Idle time, in which the kernel frees what it can.
                 sleep(Duration::from_millis(1)).await?;
                 world.kept.set(crate::bytes_in_use());
                 return Ok(());

@@ -1,4 +1,4 @@
-//! A leaf under watch: everything that it returns is told to the model, which may object.
+//! A watched leaf: it reports everything that it returns to the model, which checks it.
 
 use std::cell::Cell;
 use std::panic::resume_unwind;
@@ -14,30 +14,30 @@ use super::model::{PlannedPanic, TaskModel};
 use super::run::Frame;
 use super::scope::{Parked, Scope};
 
-/// A leaf that is being polled, as others may see it.
+/// A leaf that is being polled, as other tasks may see it.
 pub(crate) struct LeafState {
     pub(crate) number: u64,
     pub(crate) kind: &'static str,
     pub(crate) task: Rc<TaskModel>,
     pub(crate) scope: Rc<Scope>,
     pub(crate) parked: Cell<Option<Parked>>,
-    /// How often its task was polled since it was due, and it was not.
+    /// How often its task was polled without it, since it was ready.
     pub(crate) overlooked: Cell<u32>,
 }
 
-/// What is special about a leaf.
+/// The special properties of a leaf.
 #[derive(Clone)]
 pub(crate) struct Traits {
     pub(crate) gate: Gate,
     /// Made of several leaves.
     pub(crate) composite: bool,
-    /// Whom its first poll asks to end.
+    /// The task that its first poll requests to cancel.
     pub(crate) asks: Option<Rc<TaskModel>>,
-    /// Whose outcome it joins.
+    /// The task whose outcome it joins.
     pub(crate) joins: Option<Rc<TaskModel>>,
-    /// What its completion takes out of the budget.
+    /// What its completion uses of the budget.
     pub(crate) cost: Cost,
-    /// One of very many: not in the trace, unless something becomes of it.
+    /// One of very many: not in the trace, unless something happens to it.
     pub(crate) quiet: bool,
 }
 
@@ -47,7 +47,7 @@ impl Traits {
         Traits { gate, composite: false, asks, joins, cost, quiet: false }
     }
 
-    /// Of a leaf that is made of several.
+    /// The traits of a combinator of several leaves.
     pub(crate) fn of_several() -> Self {
         Traits { composite: true, cost: Cost::UNSEEN, ..Traits::of(Gate::Unknown) }
     }
@@ -171,7 +171,7 @@ impl<F> Watched<F> {
         if itself {
             self.state.scope.deliver_to_oneself(world.next());
         } else {
-            // With the budget spent the cancellation comes first.
+            // With the budget spent, the cancellation comes first.
             if opens == Some(true) && !world.budget.may_be_spent() {
                 self.fault("C1: cancelled though it could complete");
             }

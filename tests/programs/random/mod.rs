@@ -1,8 +1,8 @@
-//! Random programs: made from a seed, run on the virtual clock, checked against a model.
+//! Random programs: generated from a seed, run on the virtual clock, checked against a model.
 //!
-//! `program` is what a program is, `generate` makes one, `run` and `groups` carry it out, each leaf
-//! inside a `leaf::Watched` that tells the model (`scope`, `model`, `gate`, `budget`) what it saw;
-//! `harness` runs one seed and says what was wrong.
+//! `program` defines a program, `generate` makes one, `run` and `groups` run it. Each leaf is
+//! inside a `leaf::Watched`, which reports what it saw to the model (`scope`, `model`, `gate`,
+//! `budget`). `harness` runs one seed and reports the faults.
 
 pub(crate) mod budget;
 pub(crate) mod busy;

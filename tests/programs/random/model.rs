@@ -1,4 +1,4 @@
-//! The model of tasks and groups: who lives, who was asked to end, how each ended.
+//! The model of tasks and groups: which are alive, which are cancelled, and how each ended.
 
 use std::cell::{Cell, RefCell};
 use std::error::Error;
@@ -26,7 +26,7 @@ impl fmt::Display for Planned {
 
 impl Error for Planned {}
 
-/// The panic that the program planned, and so nobody else's.
+/// The payload of the panic that the program planned.
 pub(crate) struct PlannedPanic;
 
 /// An error that a member of a group ended in, or the body of one (then `task` is none).
@@ -62,7 +62,7 @@ impl Error for Tagged {
 #[derive(Debug)]
 pub(crate) struct Opaque(pub(crate) Fault);
 
-/// How far the model knows something.
+/// How certain the model is of something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sure {
     No,
@@ -70,7 +70,7 @@ pub(crate) enum Sure {
     Yes,
 }
 
-/// How a task's future ended.
+/// How the future of a task ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
     Ok,
@@ -85,22 +85,22 @@ pub(crate) struct TaskModel {
     pub(crate) group: Option<Rc<GroupModel>>,
     pub(crate) daemon: bool,
     pub(crate) live: Cell<bool>,
-    /// When it was seen that its cancellation had been asked for; 0: not.
+    /// The number of the event at which its request to cancel was seen; 0 if there is none.
     pub(crate) cancelled_at: Cell<u64>,
-    /// And it was a step of the program that asked first.
+    /// A step of the program made the first request.
     pub(crate) requested: Cell<bool>,
     pub(crate) ended: Cell<Option<Ended>>,
     pub(crate) ended_at: Cell<u64>,
-    /// How many are parked in its `join`.
+    /// How many tasks are parked in its `join`.
     pub(crate) joining: Cell<usize>,
-    /// Nobody was parked there when it ended: its failure is its group's.
+    /// No task was parked in its `join` when it ended, so its failure goes to its group.
     pub(crate) to_group: Cell<bool>,
-    /// Somebody has taken its outcome.
+    /// A task has taken its outcome.
     pub(crate) taken: Cell<bool>,
     pub(crate) polls: Cell<u64>,
-    /// In this poll one of its leaves has asked for the next one.
+    /// In this poll one of its leaves has requested the next one.
     pub(crate) goes_again: Cell<bool>,
-    /// What asks for the next poll in this one may find the wake of a combinator used up.
+    /// A request for the next poll in this one may find the wake of a combinator used up.
     pub(crate) out_woken: Cell<bool>,
     /// Set while it is certainly in the ready queue, and since when.
     pub(crate) queued: RefCell<Option<Queued>>,
@@ -146,7 +146,7 @@ impl TaskModel {
         self.root.borrow().clone().expect("a task has its scope from the start")
     }
 
-    /// The end that the kernel must show, or one of two where the model has lost track (C6).
+    /// The end that the kernel must show, or one of two where the model is uncertain (C6).
     pub(crate) fn allows(&self, end: TaskEnd) -> bool {
         let root = self.root();
         match self.ended.get() {
@@ -167,11 +167,11 @@ impl TaskModel {
     }
 }
 
-/// Where the life of a group stands.
+/// The state of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
     Body,
-    /// The body has ended: well, or not.
+    /// The body has ended, with `Ok` or with an error.
     Leaving(bool),
     Left,
     /// Its future was dropped.
@@ -185,7 +185,7 @@ pub(crate) struct GroupModel {
     /// The scope around the group, and the body's own with how it was left.
     pub(crate) around: Rc<Scope>,
     pub(crate) body: RefCell<Option<(Rc<Scope>, Left)>>,
-    /// Made by `new`: it has no scope of its own, and may be asked `next_done`.
+    /// Made by `new`: it has no scope of its own, and supports `next_done`.
     pub(crate) own: bool,
     pub(crate) members: RefCell<Vec<Rc<TaskModel>>>,
     pub(crate) stage: Cell<Stage>,
@@ -194,8 +194,8 @@ pub(crate) struct GroupModel {
     /// A member has failed to the group.
     pub(crate) failing: Cell<Sure>,
     pub(crate) failed_at: Cell<u64>,
-    /// A cancellation of the owner was due while it waited for the members: what it may have taken,
-    /// and when.
+    /// A cancellation of the owner was due while it waited for the members: which one the wait may
+    /// have taken, and when.
     pub(crate) lost: RefCell<Vec<(Rc<Scope>, u64)>>,
     pub(crate) lost_at: Cell<(u64, Ms)>,
     /// It has parked in the wait for its members.
@@ -236,7 +236,7 @@ impl GroupModel {
         self.members.borrow().iter().filter(|member| member.live.get()).cloned().collect()
     }
 
-    /// Whether members may be told that the group has ended (G5).
+    /// Whether members may be cancelled because the group has ended (G5).
     pub(crate) fn may_end(&self, now: Ms) -> bool {
         if self.stage.get() != Stage::Leaving(true) {
             return self.stage.get() != Stage::Body;
@@ -257,7 +257,7 @@ impl GroupModel {
         }
     }
 
-    /// A member has ended: does it take the group down (G2)?
+    /// A member has ended: does its failure cancel the group (G2)?
     pub(crate) fn member_ended(&self, member: &TaskModel, how: Ended, seq: u64) {
         let root = member.root();
         let failed = match how {
@@ -265,7 +265,7 @@ impl GroupModel {
             Ended::Error => root.unsure.get() || !root.is_delivered(),
             Ended::Ok | Ended::Dropped => false,
         };
-        // One that is being joined fails to who joins it.
+        // The failure of a member that is being joined goes to its joiner.
         let to_group = !member.daemon && member.joining.get() == 0;
         if !failed || !to_group || self.failing.get() == Sure::Yes {
             return;

@@ -1,4 +1,4 @@
-//! What a random program is: a tree of steps that can be printed, read and run again.
+//! A random program: a tree of steps that can be printed, read and run again.
 
 use std::fmt;
 use std::rc::Rc;
@@ -11,17 +11,17 @@ pub(crate) type Body = Rc<Vec<Step>>;
 /// Milliseconds.
 pub(crate) type Ms = u64;
 
-/// Which task a step means.
+/// The task that a step refers to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Pick {
     Running,
     Parent,
     Newest,
-    /// Of those spawned so far, this one, counted round.
+    /// Of those spawned so far, the one with this number, modulo their count.
     Any(usize),
 }
 
-/// What is ready at once, again and again, or mostly.
+/// A leaf that is ready at once, again and again, or mostly.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Ready {
     Event,
@@ -32,7 +32,7 @@ pub(crate) enum Ready {
     Ended,
 }
 
-/// How a timeout is asked for.
+/// The form in which a timeout is written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Limit {
     After(Ms),
@@ -50,7 +50,7 @@ pub(crate) enum Then {
     Replace,
 }
 
-/// How a group of its own is ended.
+/// How a `new()` group is ended.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Ending {
     Join,
@@ -66,7 +66,7 @@ pub(crate) struct Flood {
     pub(crate) size: usize,
     /// Tasks to cancel.
     pub(crate) cancels: Vec<Pick>,
-    /// How often each waker that it has is used, before the letters and after them.
+    /// How often each of its wakers is used, before the letters and after them.
     pub(crate) wakes: u32,
 }
 
@@ -116,7 +116,7 @@ pub(crate) enum Step {
     Busy(Ready, u32),
     Repeat(u32, Body),
     Flood(Flood),
-    /// Others may wake this task from now on.
+    /// Other threads may wake this task from now on.
     Expose,
 }
 
@@ -171,7 +171,7 @@ impl Step {
     }
 }
 
-/// A program: what main does.
+/// A program: the steps of main.
 pub(crate) struct Program {
     pub(crate) seed: u64,
     /// Every future has its own size, whatever the steps say.

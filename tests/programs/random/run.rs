@@ -1,4 +1,4 @@
-//! Carries a program out: tasks, and the steps that hold other steps.
+//! Runs a program: tasks, and the steps that contain other steps.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -25,7 +25,7 @@ use super::world::World;
 
 pub(crate) type Flow = Result<(), Fault>;
 
-/// Where a step runs.
+/// The context in which a step runs.
 #[derive(Clone)]
 pub(crate) struct Frame {
     pub(crate) world: Rc<World>,
@@ -43,7 +43,7 @@ impl Frame {
         (Frame { scope, ..self.clone() }, entered)
     }
 
-    /// Whether that reason can be true.
+    /// Whether that reason is possible.
     pub(crate) fn check_reason(&self, reason: CancelReason) {
         let holds = match reason {
             CancelReason::Shutdown => self.world.main_ended.get(),
@@ -66,7 +66,7 @@ impl Frame {
     }
 }
 
-/// A scope of the model that is open; dropped, it is closed as the kernel's is.
+/// An open scope of the model. Dropping it closes it, as the kernel closes its own.
 pub(crate) struct Entered {
     frame: Frame,
     pub(crate) scope: Rc<Scope>,
@@ -91,7 +91,7 @@ impl Drop for Entered {
             }
             _ => false,
         };
-        // Where no task runs there is no time either, and nobody left to be told.
+        // Without a running task there is no time, and no task to get the error.
         if !self.left && !body && self.frame.task.live.get() {
             self.scope.close(Left::Dropped, self.frame.world.now());
         }
@@ -106,7 +106,7 @@ pub(crate) fn left_with(result: &Flow) -> Left {
     }
 }
 
-/// A task of the program: tells the model when it ends, and how.
+/// A task of the program. It reports its end to the model.
 pub(crate) struct TaskRun {
     world: Rc<World>,
     task: Rc<TaskModel>,
@@ -277,7 +277,7 @@ fn spawn(frame: &Frame, named: bool, size: usize, body: &Body) {
 type Note = Rc<RefCell<Option<(Rc<Scope>, Left)>>>;
 type Running = Pin<Box<dyn Future<Output = Flow>>>;
 
-/// Runs a body in a scope of the model, and notes how it was left.
+/// Runs a body in a scope of the model, and records how it was left.
 fn inside(
     frame: &Frame,
     body: &Body,
@@ -333,7 +333,7 @@ async fn timeout(frame: &Frame, limit: Limit, opaque: bool, pass: bool, body: &B
     }
 }
 
-/// The kernel's own call; an error is a timeout.
+/// The kernel's own call. An error is a timeout.
 async fn call<E: 'static>(
     frame: &Frame,
     limit: Limit,

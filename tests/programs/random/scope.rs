@@ -1,7 +1,7 @@
-//! The model of cancellation: scopes, what is pending in them, and who may be told.
+//! The model of cancellation: scopes, their pending cancellations, and which leaves may get them.
 //!
-//! Every task, timeout, group body and shield of a program is one `Scope` here. The model is told
-//! by the leaves what they returned, and says whether the rules allow it.
+//! Every task, timeout, group body and shield of a program is one `Scope` here. The leaves report
+//! what they returned to the model, which checks it against the rules.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -19,20 +19,20 @@ pub(crate) enum Kind {
     Shield(Option<Ms>),
 }
 
-/// A place that a cancellation is addressed to.
+/// A target of a cancellation.
 pub(crate) struct Scope {
     pub(crate) kind: Kind,
     parent: Option<Rc<Scope>>,
     entered: u64,
-    /// When its cancellation was returned by a leaf; 0: not yet.
+    /// When a leaf returned its cancellation; 0 if none has.
     delivered: Cell<u64>,
-    /// Swallowed in an inner call, it comes again (T5).
+    /// Swallowed in an inner call, it is delivered again (T5).
     again: Cell<bool>,
     /// The cancellation of an outer scope was returned by a leaf inside.
     foreign: Cell<bool>,
-    /// More than one may have been told unseen.
+    /// More than one may have been delivered unseen.
     contested: Cell<bool>,
-    /// The model has lost track, where the kernel has told nobody; nothing is checked.
+    /// The model is uncertain where the kernel has delivered nothing, and checks nothing.
     pub(crate) unsure: Cell<bool>,
 }
 
@@ -41,9 +41,9 @@ pub(crate) struct Scope {
 pub(crate) struct Parked {
     pub(crate) seq: u64,
     pub(crate) at: Ms,
-    /// Made of several leaves: it may be newer than it looks.
+    /// A combinator of several leaves: some may be newer than it.
     pub(crate) composite: bool,
-    /// When it was cancelled, if that is long ago and only its end was seen.
+    /// When it was cancelled, if that was earlier and only its end was seen.
     pub(crate) as_of: Option<(u64, Ms)>,
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct Parked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Left {
     Well,
-    /// With an error, and whether that passes a cancellation on, if it can be told.
+    /// With an error, and whether that passes a cancellation on, if known.
     Error(Option<bool>),
     Dropped,
 }
@@ -74,7 +74,8 @@ impl Scope {
         self.delivered.get() != 0
     }
 
-    /// From here outward to the shield that holds, or to the task; and whether there is a shield.
+    /// The scopes from here outward to the shield that holds, or to the task, and whether there is
+    /// a shield.
     fn path(self: &Rc<Self>, now: Ms) -> (Vec<Rc<Scope>>, bool) {
         let mut path = Vec::new();
         let mut at = Some(self.clone());
@@ -88,7 +89,7 @@ impl Scope {
         (path, false)
     }
 
-    /// All the way to the task.
+    /// All the scopes up to the task.
     pub(crate) fn all(self: &Rc<Self>) -> Vec<Rc<Scope>> {
         let outer = |scope: &Rc<Scope>| scope.parent.clone();
         std::iter::successors(Some(self.clone()), outer).collect()
@@ -145,7 +146,7 @@ impl Scope {
         matches!((self.fired_at(), other.fired_at()), (Some(one), Some(two)) if one < two)
     }
 
-    /// When it was cancelled, among the events; timeouts are not, and give none.
+    /// When it was cancelled, among the events. Timeouts are not events, and give none.
     fn fired_at(&self) -> Option<u64> {
         match &self.kind {
             Kind::Task(task) => Some(task.cancelled_at.get()),
@@ -154,7 +155,7 @@ impl Scope {
         }
     }
 
-    /// Whether a shield that held back what this scope had has ended since the leaf parked.
+    /// Whether a shield that held this scope's cancellation back has ended since the leaf parked.
     fn let_through(&self, path: &[Rc<Scope>], leaf: Option<Parked>) -> bool {
         leaf.is_some_and(|leaf| {
             let ended = |scope: &Rc<Scope>| {
@@ -189,7 +190,7 @@ impl Scope {
         }
     }
 
-    /// The leaf in this scope has parked: says what should have been returned instead.
+    /// The leaf in this scope has parked. Returns what it should have returned instead.
     pub(crate) fn parks(self: &Rc<Self>, leaf: Option<Parked>, now: Ms) -> Result<(), String> {
         let (path, _) = self.path(now);
         for scope in &path {
@@ -228,7 +229,8 @@ impl Scope {
         };
         let as_of = leaf.and_then(|leaf| leaf.as_of);
         let farther = |scope: &&Rc<Scope>| {
-            // What was only seen at the end may have been given before the farther one came.
+            // A cancellation that was only seen at the end may have been returned before the outer
+            // one came.
             let first = as_of.is_none() || scope.fired_before(&path[at]);
             scope.is_certain(now) && scope.came_before(leaf) && first
         };
@@ -252,7 +254,7 @@ impl Scope {
         Ok(())
     }
 
-    /// A task awaited its own end: the error at once, whatever shields there are (C5).
+    /// A task awaited its own end: it gets the error at once, whatever shields there are (C5).
     pub(crate) fn deliver_to_oneself(self: &Rc<Self>, seq: u64) {
         for scope in self.all() {
             match scope.kind {
@@ -262,8 +264,8 @@ impl Scope {
         }
     }
 
-    /// Somewhere here a cancellation may have been delivered, and nobody saw which. Gives those of
-    /// which the model was sure.
+    /// A cancellation may have been delivered here unseen. Returns those that the model was sure
+    /// of.
     pub(crate) fn lose_track(self: &Rc<Self>, now: Ms) -> Vec<(Rc<Scope>, u64)> {
         let mut path = self.path(now).0;
         if path.iter().all(|scope| scope.fired(now) == Sure::No) {
@@ -273,14 +275,14 @@ impl Scope {
         path.into_iter().map(|scope| (scope.clone(), scope.delivered.get())).collect()
     }
 
-    /// It was seen after all what was delivered.
+    /// The delivered cancellation was seen later.
     pub(crate) fn regain_track(self: &Rc<Self>, delivered: u64) {
         if self.delivered.get() == delivered && !self.contested.get() {
             self.unsure.set(false);
         }
     }
 
-    /// Another may have been told, of what the model has lost track already.
+    /// Another one may have been delivered, about which the model is uncertain already.
     pub(crate) fn contest(self: &Rc<Self>, now: Ms) {
         for scope in self.path(now).0 {
             scope.contested.set(scope.contested.get() || scope.unsure.get());
@@ -291,12 +293,12 @@ impl Scope {
         self.unsure.get() || self.fired(now) != Sure::No
     }
 
-    /// Whether the model cannot tell if it is cancelled.
+    /// Whether the model does not know if it is cancelled.
     fn is_vague(&self, now: Ms) -> bool {
         self.unsure.get() || self.fired(now) == Sure::Maybe
     }
 
-    /// What `check_cancellation` must say, if that can be told.
+    /// What `check_cancellation` must return, if known.
     pub(crate) fn sees_pending(self: &Rc<Self>, now: Ms) -> Option<bool> {
         let all = self.all();
         match all.iter().any(|scope| scope.is_vague(now)) {
@@ -320,7 +322,7 @@ impl Scope {
         }
     }
 
-    /// Whether a timeout with this scope gives `TaskTimeout`, if that can be told (T2, T3).
+    /// Whether a timeout with this scope returns `TaskTimeout`, if known (T2, T3).
     pub(crate) fn times_out(&self, left: Left) -> Option<bool> {
         if self.unsure.get() {
             return None;
@@ -329,7 +331,7 @@ impl Scope {
         Some(echo && self.is_delivered() && !self.foreign.get())
     }
 
-    /// Whether a body that passed a cancellation on only echoes its group's, if that can be told.
+    /// Whether a body that passed a cancellation on only echoes its group's, if known.
     pub(crate) fn echoes(&self) -> Option<bool> {
         match (self.unsure.get(), self.foreign.get()) {
             (true, _) => None,

@@ -1,4 +1,4 @@
-//! Futures of every size: what a task holds across an await changes nothing else.
+//! Futures of every size: the bytes that a task holds across an await have no other effect.
 
 use std::future::Future;
 use std::hint::black_box;
@@ -11,11 +11,11 @@ use super::model::Fault;
 use super::run::TaskRun;
 use super::world::here;
 
-/// Bytes that a future holds beside its own. The kernel keeps the box of an ended task for the next
-/// one of its type up to 1 KiB.
+/// Bytes that a future holds besides its own. The kernel reuses the box of an ended task for the
+/// next one of its type, up to 1 KiB.
 pub(crate) const SIZES: [usize; 9] = [0, 1, 64, 600, 960, 990, 1_024, 20_000, 102_400];
 
-/// A future that holds `N` bytes, and looks that they stay as they are.
+/// A future that holds `N` bytes, and checks that they do not change.
 pub(crate) struct Padded<F, const N: usize> {
     inner: F,
     mark: u8,
@@ -73,7 +73,7 @@ pub(crate) fn start<S: Start>(how: S, size: usize, mark: usize, run: TaskRun) ->
     }
 }
 
-/// A function of its own, as an unoptimized one has room on its stack for all its branches.
+/// A separate function, because an unoptimized function reserves stack for all its branches.
 fn padded<S: Start, const N: usize>(how: S, mark: usize, run: TaskRun) -> S::Task {
     how.start(Padded::<_, N>::new(run, mark as u8))
 }

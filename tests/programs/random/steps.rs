@@ -71,7 +71,7 @@ pub(crate) async fn plain(frame: &Frame, step: &Step) -> Flow {
     }
 }
 
-/// Not one of Curium's: pending so often, and always woken.
+/// Not a future of Curium: pending so often, and always woken.
 struct Foreign(u32);
 
 impl Future for Foreign {
@@ -87,7 +87,7 @@ impl Future for Foreign {
     }
 }
 
-/// A turn for the others costs nothing.
+/// A yield uses none of the budget.
 fn yielding() -> Traits {
     Traits { cost: Cost::NOTHING, ..Traits::of(Gate::Again) }
 }
@@ -150,7 +150,7 @@ async fn permits(frame: &Frame, which: usize, n: usize, body: &Body) -> Flow {
     result
 }
 
-/// Inside a lock: nobody else is.
+/// Inside a lock. Checks that no other task is.
 struct Inside<'a>(&'a World);
 
 impl<'a> Inside<'a> {
@@ -260,7 +260,7 @@ fn has_ended(frame: &Frame, target: &TaskModel) {
     frame.world.check(!live, || format!("C5: {} lives on after its cancel", target.name()));
 }
 
-/// What `join` gave, against what the model knows (C6). Every other task's error is passed on.
+/// Checks what `join` returned against the model (C6). The error of another task is passed on.
 fn joined(frame: &Frame, target: &TaskModel, outcome: Result<usize, TaskError<Fault>>) -> Flow {
     let (end, error) = match outcome {
         Ok(number) => {

@@ -1,4 +1,4 @@
-//! The steps that run bodies beside each other, or again and again.
+//! The steps that run bodies side by side, or repeatedly.
 
 use futures::StreamExt;
 use futures::future::{Either, join_all, select};
@@ -7,12 +7,12 @@ use futures::stream::FuturesUnordered;
 use super::program::Body;
 use super::run::{Flow, Frame, exec};
 
-/// All of them to their end; then the first error.
+/// Runs all to their end, and then returns the first error.
 pub(crate) async fn all(frame: &Frame, bodies: &[Body]) -> Flow {
     join_all(bodies.iter().map(|body| exec(frame, body))).await.into_iter().collect()
 }
 
-/// Until the first error; then the others are dropped.
+/// Runs until the first error. The others are then dropped.
 pub(crate) async fn unordered(frame: &Frame, bodies: &[Body]) -> Flow {
     let mut running: FuturesUnordered<_> = bodies.iter().map(|body| exec(frame, body)).collect();
     let mut result = Ok(());

@@ -1,4 +1,4 @@
-//! What the tasks of one program share: the log, the faults found, the primitives, the tasks.
+//! What the tasks of one program share: the log, the faults, the primitives, the tasks.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ pub(crate) struct Guarded<T> {
     pub(crate) model: Rc<Turnstile>,
 }
 
-/// A queue, and what went in and came out.
+/// A queue, and the items that went in and came out.
 pub(crate) struct Counted {
     pub(crate) real: Queue<u64>,
     pub(crate) put: RefCell<BTreeSet<u64>>,
@@ -67,12 +67,12 @@ pub(crate) struct World {
     /// Some task is being polled.
     pub(crate) polling: Cell<bool>,
     pub(crate) main_ended: Cell<bool>,
-    /// Who was alive when the kernel gave up.
+    /// The tasks that were alive when the kernel reported a deadlock.
     pub(crate) stuck: RefCell<Vec<(usize, TaskId)>>,
 }
 
 thread_local! {
-    /// The world of the program that this thread runs, for what cannot hold it.
+    /// The world of the program that this thread runs, for code that cannot hold it.
     static HERE: RefCell<Option<Rc<World>>> = const { RefCell::new(None) };
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn here<R>(f: impl FnOnce(&World) -> R) -> R {
     f(&world.expect("C11: it is polled and dropped on the thread of its kernel"))
 }
 
-/// While this lives, its world is that of the program that this thread runs.
+/// While this is alive, its world is that of the program that this thread runs.
 pub(crate) struct Here;
 
 impl Here {
@@ -184,7 +184,7 @@ impl World {
         self.tasks.borrow().iter().filter(|task| task.live.get()).cloned().collect()
     }
 
-    /// A task of the program is polled: it has a budget anew, and has not waited for too long.
+    /// A task of the program is polled: it has a new budget, and has not waited too long.
     pub(crate) fn begins_turn(&self, task: &TaskModel, waker: &Waker) {
         self.running.set(task.number);
         self.own_waker.set(waker.data());
@@ -202,7 +202,7 @@ impl World {
         }
     }
 
-    /// Whether that is the waker of the task that is polled.
+    /// Whether that is the waker of the running task.
     pub(crate) fn is_own_waker(&self, waker: &Waker) -> bool {
         std::ptr::eq(self.own_waker.get(), waker.data())
     }
@@ -214,7 +214,7 @@ impl World {
         }
     }
 
-    /// Looks whether the running task was asked to end, and whether it should have been (G2).
+    /// Checks whether the running task is cancelled, and whether it should be (G2).
     pub(crate) fn observe(&self, task: &TaskModel) {
         let asked = kernel::current_task().cancelled;
         if asked && task.cancelled_at.get() == 0 {
@@ -229,7 +229,7 @@ impl World {
         });
     }
 
-    /// Somebody asks for the cancellation of a task. Its group may have done so, unseen, before.
+    /// A step requests the cancellation of a task. Its group may have done so, unseen, before.
     pub(crate) fn asks(&self, task: &TaskModel) {
         let unseen = || {
             let tasks = kernel::tasks();
@@ -241,7 +241,7 @@ impl World {
         }
     }
 
-    /// The task that a step means; never main, which has no handle.
+    /// The task that a step refers to. Never main, which has no handle.
     pub(crate) fn pick(&self, running: &Rc<TaskModel>, pick: Pick) -> Option<Rc<TaskModel>> {
         let tasks = self.tasks.borrow();
         let picked = match pick {
@@ -253,7 +253,7 @@ impl World {
         picked.filter(|task| task.number != 0)
     }
 
-    /// After a future was dropped in a running task: whoever it owned is gone (G4).
+    /// After a future was dropped in a running task: the tasks that it owned are gone (G4).
     pub(crate) fn check_dropped(&self) {
         for group in self.groups.borrow().iter() {
             if group.stage.get() != Stage::Dropped {
@@ -272,7 +272,7 @@ impl World {
         if self.plain.get() { 0 } else { size }
     }
 
-    /// Lets go of the tasks, all of which have ended as the model says.
+    /// Drops the handles of the tasks, all of which have ended as the model says.
     pub(crate) fn let_go(&self) {
         let tasks = self.tasks.borrow().clone();
         for task in tasks {
@@ -285,7 +285,7 @@ impl World {
         }
     }
 
-    /// What must hold when the kernel is gone.
+    /// Checks what must hold when the kernel is gone.
     pub(crate) fn check_end(&self) {
         self.let_go();
         for task in self.tasks.borrow().iter() {
@@ -316,12 +316,12 @@ impl World {
         self.check(known && fresh, || format!("Y3: got item {item}, put {known}, new {fresh}"));
     }
 
-    /// The future of a task is through.
+    /// The future of a task has ended.
     pub(crate) fn ended(&self, task: &TaskModel, how: Ended) {
         if !task.live.get() {
             return;
         }
-        // The kernel gave up, and now drops everybody.
+        // The kernel reported a deadlock, and now drops all tasks.
         let given_up = std::thread::panicking() && !self.polling.get() && how == Ended::Dropped;
         if given_up && self.stuck.borrow().is_empty() {
             let named = |task: &Rc<TaskModel>| task.id.get().map(|id| (task.number, id));
@@ -338,7 +338,7 @@ impl World {
         }
     }
 
-    /// In the end: the model is full of circles.
+    /// At the end, because the model is full of reference cycles.
     pub(crate) fn clear(&self) {
         for task in self.tasks.borrow_mut().drain(..) {
             task.handle.take();

@@ -6,7 +6,7 @@ use super::{Generator, Place};
 use crate::random::program::{Body, Flood, Pick, Ready, Step};
 use crate::random::world::{EVENTS, QUEUES};
 
-/// Operations in a row: about as many as a budget has, or far fewer, or more.
+/// Operations in a row: about a budget, far fewer, or more.
 const OPERATIONS: [u32; 10] = [1, 2, 5, 60, 126, 127, 128, 129, 200, 300];
 
 const READY: [Ready; 6] =
@@ -34,13 +34,13 @@ impl Generator {
             _ => self.random.of(&[0, 1, 8, 9, 63, 64, 65, 100, 300]),
         };
         let size = self.random.of(&[0, 0, 1, 64, 1_024, 102_400]);
-        // Of large ones not so many that they are a matter of memory.
+        // Fewer large ones, to limit the memory.
         let letters = if size > 1_024 { letters.min(20) } else { letters };
         let cancels = (0..self.random.of(&[0, 0, 1, 3, 40])).map(|_| self.pick()).collect();
         Flood { letters, size, cancels, wakes: self.random.of(&[0, 1, 2, 100]) }
     }
 
-    /// Most of a budget is spent, or all of it, when that step begins.
+    /// Spends most or all of a budget before that step begins.
     pub(super) fn after_many(&mut self, step: Step) -> Body {
         let ready = self.random.pick_one(Ready::Event, Ready::Item);
         let operations = self.random.of(&[126, 127, 128, 128, 129, 255, 256]);
@@ -77,7 +77,7 @@ impl Generator {
         if unordered { Step::Unordered(arms) } else { Step::All(arms) }
     }
 
-    /// One that is ready so often, or one that becomes ready, or asks for an end.
+    /// A leaf that is ready so often, one that becomes ready later, or one that requests a cancel.
     fn arm(&mut self, place: Place, operations: u32) -> Body {
         let step = match self.random.below(12) {
             0 => Step::Yield,
