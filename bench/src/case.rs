@@ -1,7 +1,8 @@
-//! What the table runs: workloads with their sizes, each sample in a process of its own.
+//! The cases of the table: workloads with their sizes. Each sample runs in its own process.
 //!
-//! A process each, so that no runtime's heap, threads or caches are the next one's; the rounds go
-//! round robin over the runtimes, so that a slow minute of the machine is everybody's.
+//! Separate processes, so that no runtime inherits the heap, threads or caches of another. The
+//! rounds go round robin over the runtimes, so that a slow minute of the machine affects all of
+//! them.
 
 use std::env;
 use std::error::Error;
@@ -12,13 +13,13 @@ use std::time::Duration;
 use crate::load::{Load, Sample, Workload};
 use crate::runtimes;
 
-/// Errors of the runner: only ever printed.
+/// Errors of the runner, which are only printed.
 pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// The numbers of tasks at which growth is looked at.
+/// The numbers of tasks for which growth is measured.
 pub const SIZES: [u64; 4] = [1_000, 10_000, 100_000, 1_000_000];
 
-/// What is looked at as it grows: the name, the workload, how many operations.
+/// The workloads whose growth is measured: the name, the workload, how many operations.
 const GROWING: [(&str, Workload, u64); 4] = [
     ("grow_spawn", Workload::SpawnJoinAll, 1_000_000),
     ("grow_wake", Workload::TurnsAlone, 2_000_000),
@@ -26,7 +27,7 @@ const GROWING: [(&str, Workload, u64); 4] = [
     ("grow_timer", Workload::TimerInsertCancel, 500_000),
 ];
 
-/// Whose growth: Curium's, and that of the floor, which has the same caches to miss.
+/// The runtimes whose growth is measured: Curium, and the floor, which has the same cache misses.
 const GROWERS: [&str; 2] = ["curium", "floor_rc"];
 
 /// One line of the plan.
@@ -40,7 +41,7 @@ pub struct Case {
     pub load: Load,
 }
 
-/// A number that a sample brought.
+/// A figure of a sample.
 #[derive(Clone, Debug)]
 pub struct Figure {
     /// The row of the table.
@@ -72,7 +73,7 @@ pub fn all(quick: bool) -> Vec<Case> {
 }
 
 impl Case {
-    /// Whether it is one of those that show growth.
+    /// Whether it measures growth.
     pub fn grows(&self) -> bool {
         self.name.starts_with("grow_")
     }
@@ -82,14 +83,14 @@ impl Case {
         matches!(self.workload, Workload::HoldIdle | Workload::HoldSleeping)
     }
 
-    /// The runtimes that it is asked of.
+    /// The runtimes that run it.
     pub fn runtimes(&self) -> impl Iterator<Item = &'static str> + use<> {
         let grows = self.grows();
         let names = runtimes::ALL.into_iter().map(|(name, _)| name);
         names.filter(move |name| !grows || GROWERS.contains(name))
     }
 
-    /// Runs it once, in a process of its own; nothing if the runtime has no such workload.
+    /// Runs it once, in its own process. `None` if the runtime has no such workload.
     pub fn sample(&self, runtime: &str) -> Result<Vec<Figure>> {
         let program = env::current_exe()?;
         let mut child = if self.counts_bytes() {
@@ -130,7 +131,7 @@ impl Case {
     }
 }
 
-/// The child's side: runs a workload, after a little of the same to warm up, and prints figures.
+/// The child's side: runs a workload, after a short warm-up with the same one, and prints figures.
 pub fn print_one(runtime: &str, workload: Workload, load: Load) -> Option<()> {
     let run = runtimes::named(runtime)?;
     let warms = !matches!(
@@ -174,7 +175,7 @@ fn figures(workload: Workload, mut sample: Sample) -> Vec<Figure> {
     vec![figure("", "ns", wall * 1e9)]
 }
 
-/// Makes sure that the program that counts bytes is there, and is of these sources.
+/// Makes sure that the program that counts bytes exists, and is built from these sources.
 pub fn build_the_counter_of_bytes() -> Result<PathBuf> {
     let program = env::current_exe()?.with_file_name("bytes");
     if let Some(cargo) = env::var_os("CARGO") {

@@ -2,10 +2,10 @@
 //!
 //! Each file of `runtimes/` is a *shim*: the few functions and macros that a workload needs, as
 //! that runtime's own page advises. The files of `workloads/` are compiled once per shim, as
-//! modules of it, so that every runtime runs the same source with its own types and nothing
-//! between: no trait objects, no wrapped futures. See the README beside this crate.
+//! modules of it, so that every runtime runs the same source with its own types, without trait
+//! objects or wrapped futures in between. See the README beside this crate.
 
-// The same file in several modules is how a workload is written once.
+// Loading the same file in several modules writes a workload once.
 #![allow(clippy::duplicate_mod)]
 // `done!(())` is `()` for some runtimes and a `Result` for Curium.
 #![allow(clippy::semicolon_if_nothing_returned, clippy::unused_unit)]

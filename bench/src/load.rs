@@ -1,10 +1,10 @@
-//! What is run, how much of it, and what came out.
+//! What is run, how much of it, and the result.
 
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// A workload; they are written in `workloads/`.
+/// A workload. They are implemented in `workloads/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Workload {
     /// Spawn a batch, join it in order.
@@ -15,13 +15,13 @@ pub enum Workload {
     SpawnJoinOne,
     /// Tasks that take turns.
     Yield,
-    /// The same without what spawning and joining cost; for queues that are first in, first out.
+    /// The same without the cost of spawning and joining, for FIFO ready queues.
     TurnsAlone,
-    /// Two channels of one place: an item there and back.
+    /// Two channels of capacity 1: an item there and back.
     ChanPingpong,
-    /// A channel of 128 places, one sender, one receiver.
+    /// A channel of capacity 128, one sender, one receiver.
     ChanThroughput,
-    /// Tasks that want one lock, and yield while they have it.
+    /// Tasks that contend for one lock, and yield while they hold it.
     LockContended,
     /// Make a sleep, poll it once, drop it, while others sleep.
     TimerInsertCancel,
@@ -29,9 +29,9 @@ pub enum Workload {
     Cancel,
     /// Many sleep; cancel one after the other, and wait for each.
     CancelMany,
-    /// Spawn a batch of members of a group, and leave the group; Curium alone.
+    /// Spawn a batch of members of a group, and leave the group. Curium only.
     GroupMember,
-    /// Nested timeouts round one sleep, all left by one cancellation; Curium alone.
+    /// Nested timeouts round one sleep, all left by one cancellation. Curium only.
     TimeoutNested,
     /// Many sleep once, for 1 to 100 ms; processor time.
     TimerFire,
@@ -100,7 +100,7 @@ impl Workload {
 pub struct Load {
     /// Operations, over all tasks.
     pub ops: u64,
-    /// How many tasks take part: a batch, those that take turns, those that sleep meanwhile.
+    /// How many tasks take part: a batch, those that take turns, or those that sleep meanwhile.
     pub size: u64,
 }
 
@@ -111,7 +111,7 @@ impl Load {
     }
 }
 
-/// What a run took.
+/// The result of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Sample {
     /// Operations done between start and stop.
@@ -139,7 +139,7 @@ impl Meter {
         Meter { cpu: None, wall: Instant::now() }
     }
 
-    /// Begins to measure processor time too, which takes a system call.
+    /// Begins to measure processor time too, which costs a system call.
     pub fn start_with_cpu() -> Self {
         Meter { cpu: Some(process_time()), wall: Instant::now() }
     }
@@ -158,7 +158,7 @@ fn process_time() -> Duration {
     Duration::new(used.tv_sec.unsigned_abs(), u32::try_from(used.tv_nsec).unwrap_or(0))
 }
 
-/// Numbers that look random and are the same in every run (a linear congruence of Knuth's).
+/// Pseudo-random numbers that are the same in every run (a linear congruence of Knuth's).
 #[derive(Debug)]
 pub struct Numbers(u64);
 
@@ -168,7 +168,7 @@ impl Numbers {
         Numbers(1)
     }
 
-    /// An instant to sleep for that never comes in a run: 100 to 200 seconds.
+    /// An instant to sleep until that never comes in a run: 100 to 200 seconds.
     pub fn far(&mut self) -> Duration {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

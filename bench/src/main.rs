@@ -1,7 +1,7 @@
-//! The table of times: Curium, and by how much each peer takes more or less.
+//! The table of times: Curium, and the ratio of each peer to it.
 //!
-//! Children of this program do the work, one sample each; this process only waits. Everything is
-//! pinned to one core.
+//! Child processes of this program do the work, one sample each. This process only waits.
+//! Everything is pinned to one core.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What a child does: one sample.
+/// The work of a child: one sample.
 fn one(words: &[String]) -> Option<()> {
     let [runtime, workload, ops, size] = words else { return None };
     let load = Load::new(ops.parse().ok()?, size.parse().ok()?);
@@ -110,7 +110,7 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(format!("{stem}-growth.svg"))
 }
 
-/// Keeps this process and its children on one core: the last that it may use.
+/// Pins this process and its children to one core: the last that it may use.
 fn pin() -> Result<()> {
     let allowed = sched_getaffinity(None)?;
     let last = (0..CpuSet::MAX_CPU).rev().find(|core| allowed.is_set(*core));

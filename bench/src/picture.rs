@@ -1,11 +1,11 @@
-//! Pictures of a table: bars for the README, and how the cost of one grows with their number.
+//! Pictures of a table: bars for the README, and how the cost per operation grows with the number.
 
 use std::fmt::Write as _;
 
 use crate::runtimes;
 use crate::table::{Row, Table};
 
-/// One colour a runtime, in the order of [`runtimes::ALL`].
+/// One colour per runtime, in the order of [`runtimes::ALL`].
 const COLOURS: [&str; 7] =
     ["#c0392b", "#2471a3", "#5dade2", "#239b56", "#b9770e", "#d5d8dc", FLOOR];
 
@@ -13,7 +13,7 @@ const LABELS: f64 = 170.0;
 const BARS: f64 = 480.0;
 const WIDTH: f64 = 720.0;
 const BAR: f64 = 11.0;
-/// How wide and how high the lines of one thing that grows are, and what is free beside them.
+/// The width and height of a panel of lines, and the margins around it.
 const PANEL: (f64, f64) = (150.0, 120.0);
 const GAP: f64 = 25.0;
 /// The line of the floor, which is compared with Curium's.
@@ -48,7 +48,7 @@ fn legend<'a>(text: &mut String, shown: impl Iterator<Item = (&'a str, &'a str)>
     }
 }
 
-/// Bars: for each row in nanoseconds what each runtime takes, the slowest being the longest.
+/// Bars: for each row in nanoseconds the time of each runtime. The slowest has the longest bar.
 pub fn bars(table: &Table) -> String {
     let drawn = |row: &&Row| row.unit == "ns" && !row.name.starts_with("grow_");
     let rows: Vec<&Row> = table.rows.iter().filter(drawn).collect();
@@ -79,7 +79,7 @@ pub fn bars(table: &Table) -> String {
     text + "</svg>\n"
 }
 
-/// What one costs, over how many there are; flat is good.
+/// The cost of one, over how many there are. Flat is good.
 #[derive(Clone, Debug)]
 pub struct Panel {
     /// What grows.
@@ -88,7 +88,7 @@ pub struct Panel {
     pub unit: &'static str,
     /// How many there are, step by step.
     pub sizes: Vec<u64>,
-    /// What one costs at each step, for each of those that are compared.
+    /// The cost of one at each step, for each runtime that is compared.
     pub costs: Vec<Vec<f64>>,
 }
 
@@ -105,7 +105,7 @@ pub fn growth(table: &Table) -> String {
     lines(&shown.map(|at| runtimes::ALL[at].0), &panels)
 }
 
-/// Lines, a panel for each thing that grows. The names are those of all panels' costs.
+/// Lines, one panel for each row that grows. The names are those of the costs in all panels.
 pub fn lines(names: &[&str], panels: &[Panel]) -> String {
     let mut text = String::new();
     let width = 20.0 + panels.len() as f64 * (PANEL.0 + GAP);
@@ -143,7 +143,7 @@ pub fn lines(names: &[&str], panels: &[Panel]) -> String {
     text + "</svg>\n"
 }
 
-/// A number, as briefly as it goes.
+/// A number, as short as possible.
 fn short(size: u64) -> String {
     match size {
         1_000_000.. => format!("{}M", size / 1_000_000),

@@ -1,29 +1,29 @@
-//! What the rounds brought: medians, ratios within a round, the table, JSON.
+//! The results of the rounds: medians, ratios within a round, the table, JSON.
 
 use std::fmt::Write as _;
 
 use crate::case::Figure;
 use crate::runtimes;
 
-/// A row: what each runtime took, round by round.
+/// A row: the figures of each runtime, round by round.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// The workload, or a part of it.
     pub name: String,
     /// `ns`, `µs` or `bytes`.
     pub unit: String,
-    /// By runtime, in the order of [`runtimes::ALL`]; empty where a runtime has no such workload.
+    /// By runtime, in the order of [`runtimes::ALL`]. Empty if a runtime has no such workload.
     pub rounds: Vec<Vec<f64>>,
 }
 
 /// All rows.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
-    /// In the order in which they came.
+    /// In order of arrival.
     pub rows: Vec<Row>,
 }
 
-/// The middle of some numbers; nothing of none.
+/// The median of some numbers. `None` if there are none.
 pub fn median(numbers: &[f64]) -> Option<f64> {
     let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -35,7 +35,7 @@ pub fn median(numbers: &[f64]) -> Option<f64> {
 }
 
 impl Row {
-    /// The median of a runtime, by its place.
+    /// The median of a runtime, by its index.
     pub fn median(&self, runtime: usize) -> Option<f64> {
         median(self.rounds.get(runtime)?)
     }
@@ -48,7 +48,7 @@ impl Row {
 }
 
 impl Table {
-    /// Adds what one sample of one runtime brought.
+    /// Adds the figures of one sample of one runtime.
     pub fn add(&mut self, runtime: &str, figures: Vec<Figure>) {
         let Some(at) = runtimes::ALL.iter().position(|(name, _)| *name == runtime) else { return };
         for figure in figures {
@@ -64,7 +64,7 @@ impl Table {
         &mut self.rows[at]
     }
 
-    /// The table: Curium's medians, and by what each peer's are greater or less.
+    /// The table: Curium's medians, and the ratios of the peers.
     pub fn text(&self) -> String {
         let mut text = format!("{:<28}{:>12}", "", runtimes::ALL[0].0);
         for (runtime, _) in &runtimes::ALL[1..] {
@@ -81,7 +81,7 @@ impl Table {
         text
     }
 
-    /// Of the rows that show growth: nanoseconds at each size, and the last to the first.
+    /// The rows that show growth: nanoseconds at each size, and the ratio of the last to the first.
     pub fn growth(&self) -> String {
         let mut text = String::new();
         for (name, rows) in self.growing() {

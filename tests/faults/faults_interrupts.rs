@@ -138,7 +138,7 @@ fn an_interrupted_wake_is_not_lost() {
 /// The state of a process, as the letter in its status.
 fn state(pid: Pid) -> char {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-    let stat = stat.expect("a child that nobody has waited for is there");
+    let stat = stat.expect("a child that was not waited for exists");
     let (_, rest) = stat.rsplit_once(')').expect("the name is in brackets");
     rest.trim_start().chars().next().expect("the state follows the name")
 }

@@ -127,7 +127,7 @@ fn the_kernel_is_rung_at_most_once_per_sleep() {
     let sleeps = trace.calls(&WAITS).count();
     let rings = trace.calls(&["write"]).filter(|call| call.contains("eventfd")).count();
     println!("{rings} rings, {sleeps} sleeps");
-    assert!(rings > 0, "nobody rang, so nothing was counted");
+    assert!(rings > 0, "no thread woke the kernel, so nothing was counted");
     assert!(rings <= sleeps, "{rings} writes for {sleeps} sleeps");
 }
 
@@ -225,7 +225,7 @@ fn timers_close_together_share_an_alarm() {
     let Some(trace) = children::traced(name, "child", &options) else { return };
     let alarms: Vec<u64> = trace.calls(&["timerfd_settime"]).map(alarm).collect();
     println!("{alarms:?}");
-    assert!(!alarms.is_empty(), "nobody slept, so nothing was seen:\n{}", trace.text());
+    assert!(!alarms.is_empty(), "no task slept, so nothing was seen:\n{}", trace.text());
     assert!(alarms.iter().all(|ahead| *ahead >= 50_000), "{alarms:?}");
 }
 

@@ -87,7 +87,7 @@ async fn unpolled(before: usize) -> io::Result<()> {
             Err(other) => panic!("{other:?}"),
         };
         let (mut peer, theirs) = listener.accept()?;
-        assert_eq!(theirs, ours, "a connection that nobody has");
+        assert_eq!(theirs, ours, "a connection without an owner");
         drop(connecting);
         assert_eq!(peer.read(&mut [0])?, 0);
     }
@@ -166,7 +166,7 @@ async fn refused() -> io::Result<()> {
     let task = connect(address);
     assert!(waits(&task).await?.is_none());
     drop(listener);
-    let Err(TaskError::Failed(error)) = task.join().await? else { panic!("nobody listens") };
+    let Err(TaskError::Failed(error)) = task.join().await? else { panic!("no socket listens") };
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}");
     assert!(error.to_string().contains(&address.to_string()), "{error}");
     drop(queued);

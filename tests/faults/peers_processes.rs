@@ -144,10 +144,10 @@ fn a_stopped_peer_lets_time_outs_fire_and_goes_on_where_it_was() {
                 count = all.as_ref().map_or_else(|error| error.written, |()| MUCH - written);
                 all
             };
-            assert!(timeout_after(SHORT, attempt).await.is_err(), "who takes all that?");
+            assert!(timeout_after(SHORT, attempt).await.is_err(), "a stopped peer reads nothing");
             written += count;
             let read = timeout_after(SHORT, stream.read(&mut [0; 64])).await;
-            assert!(read.is_err(), "who answers? {read:?}");
+            assert!(read.is_err(), "a stopped peer does not answer: {read:?}");
         }
         assert!(written > 0 && written < MUCH, "{written} bytes went out");
         peer.signal(Signal::CONT)?;

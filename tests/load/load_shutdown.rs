@@ -301,7 +301,7 @@ fn a_cleanup_writes_the_rest_of_a_half_written_line() {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let server = spawn(listener.serve(async move |stream: TcpStream, _| {
-            let stopped = stream.write_all(&theirs).await.expect_err("nobody reads");
+            let stopped = stream.write_all(&theirs).await.expect_err("the client does not read");
             halves.set(halves.get() + usize::from(stopped.written > 0 && stopped.written < LEN));
             stream.write_all(&theirs[stopped.written..]).await?;
             Err(io::Error::from(stopped))

@@ -262,7 +262,7 @@ fn a_timed_out_write_all_says_how_much_went_out() {
             result
         };
         assert!(timeout_after(SECOND, write).await.is_err());
-        let (written, len) = written.get().expect("nobody read, so it cannot all have gone out");
+        let (written, len) = written.get().expect("the peer read nothing, so it is incomplete");
         assert_eq!(len, sent.len());
         drop(stream);
         let mut got = Vec::new();

@@ -245,7 +245,7 @@ fn a_socket_moves_after_its_reader_was_cancelled_or_its_kernel_dropped() {
                 assert!(matches!(reader.join().await.unwrap(), Err(TaskError::Cancelled(_))));
             });
         }
-        peer.write_all(b"for whoever comes").unwrap();
+        peer.write_all(b"for the next reader").unwrap();
         // Its task is dropped with it.
         drop(reader);
         drop(kernel);
@@ -257,7 +257,7 @@ fn a_socket_moves_after_its_reader_was_cancelled_or_its_kernel_dropped() {
                 Ok::<_, io::Error>(buf)
             })
         });
-        assert_eq!(&got.join().unwrap().unwrap(), b"for whoever comes");
+        assert_eq!(&got.join().unwrap().unwrap(), b"for the next reader");
     }
 }
 
@@ -285,7 +285,7 @@ fn a_listener_goes_round_and_accepts_each_connection_once() {
                 client.read_exact(&mut [0; 7]).unwrap();
             }
             let more = timeout_after(SECOND / 1000, listener.accept()).await;
-            assert!(more.is_err(), "a connection that nobody opened");
+            assert!(more.is_err(), "a connection that was never opened");
         });
     }
     assert_eq!(accepted, expected);

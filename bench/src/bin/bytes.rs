@@ -1,6 +1,6 @@
 //! What a parked task costs in bytes: `bytes RUNTIME WORKLOAD TASKS`.
 //!
-//! A program of its own, because an allocator that counts makes every allocation slower.
+//! A separate program, because a counting allocator makes every allocation slower.
 
 use std::alloc::System;
 use std::process::ExitCode;
@@ -13,15 +13,15 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Two numbers that are taken at the two looks: before the tasks, and with them.
+/// Two numbers that are read at the two looks: before the tasks, and with them.
 struct Looks {
     before: AtomicUsize,
     with: AtomicUsize,
 }
 
-/// What is asked of the allocator.
+/// The bytes that are requested from the allocator.
 static ASKED: Looks = Looks::new();
-/// What the process really has in memory.
+/// The resident memory of the process.
 static RESIDENT: Looks = Looks::new();
 
 impl Looks {

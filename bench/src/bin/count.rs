@@ -1,4 +1,4 @@
-//! Runs one workload of one runtime, and nothing else: a program to run under valgrind.
+//! Runs only one workload of one runtime, to be run under valgrind.
 //!
 //! `count RUNTIME WORKLOAD OPERATIONS [TASKS]`
 

@@ -1,8 +1,8 @@
-//! Instructions per operation, under valgrind, beside those that were kept; fails when one grew.
+//! Instructions per operation, under valgrind, compared with the kept counts. Fails if one grew.
 //!
-//! Instructions repeat where times do not, so this is what can be checked on any machine. Each
-//! workload runs twice, with few operations and with more; the difference, per operation, is free
-//! of what starting and ending cost. Run it as `.ci/counts`.
+//! Instructions repeat where times do not, so they can be checked on any machine. Each workload
+//! runs twice, with few operations and with more. The difference, per operation, is free of the
+//! cost of starting and ending. Run it as `.ci/counts`.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -16,7 +16,7 @@ use bench::runtimes;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// What is counted: of times, nothing can be said here.
+/// The workloads that are counted. Those that measure time are not.
 const WORKLOADS: [Workload; 10] = [
     Workload::SpawnJoin,
     Workload::SpawnJoinOne,
@@ -30,12 +30,12 @@ const WORKLOADS: [Workload; 10] = [
     Workload::TimeoutNested,
 ];
 
-/// Those that end by a cancellation, if only of what still sleeps: without records, never.
+/// Workloads that end by a cancellation, which never comes in a build without records.
 const CANCELLING: [Workload; 3] =
     [Workload::TimerInsertCancel, Workload::Cancel, Workload::TimeoutNested];
 
-/// What is kept of the TCP servers: the name here, that of the figure there, and of how many
-/// requests.
+/// The kept figures of the TCP servers: the name here, the name of the figure there, and per how
+/// many requests.
 const SERVED: [(&str, &str, f64); 4] = [
     ("echo_64", "echo_throughput, user instructions a request", 1.0),
     ("echo_64_calls_of_100", "echo_throughput, system calls a request", 100.0),
@@ -47,13 +47,13 @@ const SERVED: [(&str, &str, f64); 4] = [
 const FEW: u64 = 10_000;
 const MORE: u64 = 30_000;
 
-/// By how much a count may grow. How many events one look at the poll finds is a matter of time, so
-/// of system calls a tenth more; one more a request would be a third.
+/// By how much a count may grow. How many events one look at the poll finds depends on timing, so
+/// system calls may grow by a tenth. One more per request would be a third.
 fn tolerance(name: &str) -> f64 {
     if name.ends_with("calls_of_100") { 1.10 } else { 1.03 }
 }
 
-/// Runs of the servers at most, to find one that a busy machine has not disturbed.
+/// The most runs of the servers, to find one that a busy machine has not disturbed.
 const ATTEMPTS: usize = 3;
 
 fn has_grown(kept: Option<&Table>, name: &str, now: u64) -> bool {
@@ -149,7 +149,7 @@ fn peers() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The least that a request was seen to cost: a machine that is busy only adds to it.
+/// The least cost of a request that was measured, because a busy machine only adds to it.
 fn served_at_best(kept: Option<&Table>) -> Result<Vec<(&'static str, u64)>> {
     let mut least = served()?;
     for _ in 1..ATTEMPTS {
@@ -163,7 +163,7 @@ fn served_at_best(kept: Option<&Table>) -> Result<Vec<(&'static str, u64)>> {
     Ok(least)
 }
 
-/// What a request costs the echo server, as the benchmark of servers counts it.
+/// The cost of a request for the echo server, as the benchmark of servers counts it.
 fn served() -> Result<Vec<(&'static str, u64)>> {
     let program = env::current_exe()?.with_file_name("curium-bench-tcp");
     let run = Command::new(program)
@@ -185,7 +185,7 @@ fn served() -> Result<Vec<(&'static str, u64)>> {
     Ok(counts)
 }
 
-/// Instructions per operation; nothing if the runtime has no such workload.
+/// Instructions per operation. `None` if the runtime has no such workload.
 fn count(runtime: &str, workload: Workload) -> Result<Option<u64>> {
     let Some(few) = collected(runtime, workload, FEW)? else { return Ok(None) };
     let more = collected(runtime, workload, MORE)?.ok_or("it ran with fewer operations")?;
@@ -211,12 +211,12 @@ fn collected(runtime: &str, workload: Workload, ops: u64) -> Result<Option<u64>>
     Ok(Some(total.trim().parse()?))
 }
 
-/// The program that is counted stands beside this one.
+/// The program that is counted is in the folder of this one.
 fn count_program() -> Result<PathBuf> {
     Ok(env::current_exe()?.with_file_name("count"))
 }
 
-/// What the counts depend on, beside Curium itself.
+/// What the counts depend on, besides Curium itself.
 fn key() -> Result<String> {
     let mut parts = vec![
         said_by("rustc", "-V")?.split_whitespace().take(2).collect::<Vec<_>>().join(" "),
@@ -251,7 +251,7 @@ fn said_by(program: &str, argument: &str) -> Result<String> {
 /// Numbers by name.
 type Table = BTreeMap<String, u64>;
 
-/// The tables of the kept file, by their headings: as much of TOML as it has.
+/// The tables of the kept file, by their headings. It parses only the TOML that the file uses.
 fn parse(text: &str) -> BTreeMap<String, Table> {
     let mut tables: BTreeMap<String, Table> = BTreeMap::new();
     let mut heading = String::new();
@@ -267,7 +267,7 @@ fn parse(text: &str) -> BTreeMap<String, Table> {
     tables
 }
 
-/// Puts a table into the kept file, in place of the one of the same key if there is one.
+/// Puts a table into the kept file. It replaces the table with the same key, if there is one.
 fn keep(key: &str, counts: &[(&str, u64)]) -> Result<()> {
     let heading = format!("[\"{key}\"]");
     let mut kept = String::new();

@@ -1,4 +1,4 @@
-//! A bounded channel of the floor: one sender, one receiver, neither of whom goes away.
+//! A bounded channel of the floor: one sender and one receiver, neither of which is dropped early.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -14,7 +14,7 @@ pub(crate) struct Channel<T> {
     receiver: Cell<Option<Waker>>,
 }
 
-/// A channel of so many places.
+/// A channel with this capacity.
 pub(crate) fn channel<T>(places: usize) -> Rc<Channel<T>> {
     Rc::new(Channel {
         places,
@@ -31,7 +31,7 @@ fn wake(parked: &Cell<Option<Waker>>) {
 }
 
 impl<T> Channel<T> {
-    /// Puts an item in, when there is a place.
+    /// Puts an item in when there is a free slot.
     pub(crate) fn send(&self, item: T) -> impl Future<Output = ()> + '_ {
         let mut item = Some(item);
         poll_fn(move |cx| {
@@ -46,7 +46,7 @@ impl<T> Channel<T> {
         })
     }
 
-    /// Takes an item out, when there is one.
+    /// Takes an item out when there is one.
     pub(crate) fn recv(&self) -> impl Future<Output = T> + '_ {
         poll_fn(move |cx| match self.items.borrow_mut().pop_front() {
             Some(item) => {

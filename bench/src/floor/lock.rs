@@ -1,4 +1,4 @@
-//! A fair lock of the floor: tickets, served in order; nobody leaves the line.
+//! A fair lock of the floor: tickets, served in order. No waiter leaves the queue.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -13,11 +13,11 @@ pub(crate) struct Lock {
     line: RefCell<VecDeque<Waker>>,
 }
 
-/// The lock is held as long as this lives.
+/// The lock is held while this is alive.
 pub(crate) struct Guard<'a>(&'a Lock);
 
 impl Lock {
-    /// Draws a ticket, and waits until it is served.
+    /// Takes a ticket, and waits until it is served.
     pub(crate) fn acquire(&self) -> impl Future<Output = Guard<'_>> {
         let mut ticket = None;
         poll_fn(move |cx| {

@@ -1,6 +1,6 @@
-//! The floor: the least that runs the workloads, to see how far from it a runtime is.
+//! The floor: the least code that runs the workloads, to compare a runtime with it.
 //!
-//! Neither is of use to anybody: no reactor, no threads, no panics caught, no fairness.
+//! Neither is a usable runtime: no reactor, no threads, no panics caught, no fairness.
 
 pub(crate) mod bare;
 pub(crate) mod channel;

@@ -1,8 +1,8 @@
-//! The smallest executor with wakers that safe Rust allows: a table of boxed futures and a queue
-//! of ids, both in thread-local cells; one allocation a task.
+//! The smallest executor with wakers in safe Rust: a table of boxed futures and a queue of ids,
+//! both in thread-local cells, with one allocation per task.
 //!
-//! A waker must be `Send`, so it is an `Arc` of a place's number; it stays with the place and
-//! serves later tenants too (who may thus be polled once for nothing). It must be used on its own
+//! A waker must be `Send`, so it is an `Arc` of a slot's number. It stays with the slot and serves
+//! later occupants, too, which may thus be polled once for nothing. It must be used on its own
 //! thread: elsewhere it would write into that thread's queue.
 
 use std::any::Any;
@@ -21,23 +21,23 @@ use super::timer;
 
 /// The main future's number.
 const MAIN: usize = usize::MAX;
-/// Nobody's number.
-const NOBODY: usize = usize::MAX - 1;
-/// After so many polls the timers are looked at, though tasks are ready.
+/// The number of no task.
+const NO_TASK: usize = usize::MAX - 1;
+/// After so many polls the timers are checked, even if tasks are ready.
 const POLLS: u32 = 64;
 
 thread_local! {
     static READY: RefCell<VecDeque<usize>> = const { RefCell::new(VecDeque::new()) };
-    static PLACES: RefCell<Places> = const { RefCell::new(Places::new()) };
+    static SLOTS: RefCell<Slots> = const { RefCell::new(Slots::new()) };
     static CURRENT: Cell<usize> = const { Cell::new(MAIN) };
 }
 
-struct Places {
-    all: Vec<Place>,
+struct Slots {
+    all: Vec<Slot>,
     free: Vec<usize>,
 }
 
-struct Place {
+struct Slot {
     body: Option<Pin<Box<dyn Body>>>,
     waker: Option<Waker>,
     link: Arc<Link>,
@@ -45,22 +45,22 @@ struct Place {
     done: bool,
 }
 
-impl Places {
+impl Slots {
     const fn new() -> Self {
-        Places { all: Vec::new(), free: Vec::new() }
+        Slots { all: Vec::new(), free: Vec::new() }
     }
 
     fn admit(&mut self, body: Pin<Box<dyn Body>>) -> usize {
         if let Some(id) = self.free.pop() {
-            let place = &mut self.all[id];
-            place.body = Some(body);
-            place.done = false;
+            let slot = &mut self.all[id];
+            slot.body = Some(body);
+            slot.done = false;
             return id;
         }
         let id = self.all.len();
         let link = Arc::new(Link { id, queued: AtomicBool::new(false) });
         let waker = Some(Waker::from(link.clone()));
-        self.all.push(Place { body: Some(body), waker, link, joiner: NOBODY, done: false });
+        self.all.push(Slot { body: Some(body), waker, link, joiner: NO_TASK, done: false });
         id
     }
 
@@ -138,13 +138,13 @@ impl<T: 'static> Future for Task<T> {
     type Output = T;
 
     fn poll(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<T> {
-        let body = PLACES.with_borrow_mut(|places| {
-            let place = &mut places.all[self.id];
-            if !place.done {
-                place.joiner = CURRENT.get();
+        let body = SLOTS.with_borrow_mut(|slots| {
+            let slot = &mut slots.all[self.id];
+            if !slot.done {
+                slot.joiner = CURRENT.get();
                 return None;
             }
-            places.free(self.id)
+            slots.free(self.id)
         });
         let Some(mut body) = body else { return Poll::Pending };
         let mut output: Option<T> = None;
@@ -156,16 +156,16 @@ impl<T: 'static> Future for Task<T> {
 impl<T> Task<T> {
     /// Drops the future; then the task has ended.
     pub(crate) fn cancel(self) {
-        drop(PLACES.with_borrow_mut(|places| places.free(self.id)));
+        drop(SLOTS.with_borrow_mut(|slots| slots.free(self.id)));
     }
 }
 
 /// Makes a task and queues it.
 pub(crate) fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> Task<F::Output> {
     let body = Box::pin(State::Running { future });
-    let id = PLACES.with_borrow_mut(|places| {
-        let id = places.admit(body);
-        places.all[id].link.queue();
+    let id = SLOTS.with_borrow_mut(|slots| {
+        let id = slots.admit(body);
+        slots.all[id].link.queue();
         id
     });
     Task { id, output: PhantomData }
@@ -200,33 +200,33 @@ pub(crate) fn block_on<F: Future>(main: F) -> F::Output {
     }
 }
 
-/// Drops what still lives, while the timers are still there.
+/// Drops the tasks that are left, while the timers still exist.
 fn drop_the_rest() {
     READY.with_borrow_mut(VecDeque::clear);
-    drop(PLACES.with_borrow_mut(|places| std::mem::replace(places, Places::new())));
+    drop(SLOTS.with_borrow_mut(|slots| std::mem::replace(slots, Slots::new())));
 }
 
 fn poll(id: usize, main: &Link) {
-    let taken = PLACES.with_borrow_mut(|places| {
-        let place = &mut places.all[id];
-        place.link.queued.store(false, Relaxed);
-        if place.done {
+    let taken = SLOTS.with_borrow_mut(|slots| {
+        let slot = &mut slots.all[id];
+        slot.link.queued.store(false, Relaxed);
+        if slot.done {
             return None;
         }
-        place.body.take().zip(place.waker.take())
+        slot.body.take().zip(slot.waker.take())
     });
     let Some((mut body, waker)) = taken else { return };
     let done = body.as_mut().poll(&mut Context::from_waker(&waker));
-    PLACES.with_borrow_mut(|places| {
-        let place = &mut places.all[id];
-        place.body = Some(body);
-        place.waker = Some(waker);
+    SLOTS.with_borrow_mut(|slots| {
+        let slot = &mut slots.all[id];
+        slot.body = Some(body);
+        slot.waker = Some(waker);
         if done {
-            place.done = true;
-            match std::mem::replace(&mut place.joiner, NOBODY) {
-                NOBODY => {}
+            slot.done = true;
+            match std::mem::replace(&mut slot.joiner, NO_TASK) {
+                NO_TASK => {}
                 MAIN => main.queue(),
-                joiner => places.all[joiner].link.queue(),
+                joiner => slots.all[joiner].link.queue(),
             }
         }
     });

@@ -1,4 +1,4 @@
-//! Timers of the floor: a binary heap whose entries know their places, on this thread.
+//! Timers of the floor: a binary heap whose entries know their positions, on this thread.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -11,13 +11,13 @@ thread_local! {
     static TIMERS: RefCell<Timers> = const { RefCell::new(Timers::new()) };
 }
 
-/// No place in the heap: the timer has fired.
+/// No position in the heap: the timer has fired.
 const FIRED: usize = usize::MAX;
 
 struct Timers {
-    /// Deadlines, the first on top; and whose each is.
+    /// Deadlines, the first on top, each with its timer.
     heap: Vec<(Instant, usize)>,
-    /// Of each timer its place in the heap, and whom to wake.
+    /// For each timer, its position in the heap and its waker.
     armed: Vec<(usize, Option<Waker>)>,
     free: Vec<usize>,
 }
@@ -91,7 +91,7 @@ impl Timers {
         }
     }
 
-    /// Takes out the first, if it is due.
+    /// Takes the first timer out, if it is due.
     fn fire(&mut self, now: Instant) -> Option<Waker> {
         let (deadline, timer) = *self.heap.first()?;
         if deadline > now {
@@ -138,7 +138,7 @@ impl Drop for Sleep {
     }
 }
 
-/// Wakes whoever is due; looks at the clock only if somebody sleeps.
+/// Wakes the due sleepers. Reads the clock only if there is a sleeper.
 pub(super) fn fire() {
     if TIMERS.with_borrow(|timers| timers.heap.is_empty()) {
         return;
@@ -149,10 +149,10 @@ pub(super) fn fire() {
     }
 }
 
-/// Nobody is ready: sleeps until somebody is due.
+/// No task is ready: sleeps until a timer is due.
 pub(super) fn wait() {
     let first = TIMERS.with_borrow(|timers| timers.heap.first().copied());
-    let (deadline, _) = first.expect("somebody sleeps, or nothing will ever happen");
+    let (deadline, _) = first.expect("without a sleeper and a ready task this is a deadlock");
     thread::sleep(deadline.saturating_duration_since(Instant::now()));
     fire();
 }

@@ -66,7 +66,7 @@ pub(super) fn run(workload: Workload, load: Load, look: fn()) -> Option<Sample> 
 }
 
 fn block_on(main: impl AsyncFnOnce() -> Outcome<Sample>) -> Sample {
-    kernel::run(main).expect("nobody cancels the main task")
+    kernel::run(main).expect("no task cancels the main task")
 }
 
 fn channel<T>(places: usize) -> (Rc<sync::Queue<T>>, Rc<sync::Queue<T>>) {

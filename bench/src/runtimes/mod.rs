@@ -1,10 +1,10 @@
 //! The runtimes, each behind a shim: `Outcome`, `Shared`, `block_on`, `spawn`, `yield_now`,
 //! `channel`, `new_lock`, `sleep`, `sleeper`, `idle`, and the macros `go!` (await), `done!` (the
-//! value that a body ends with), `join!`, `send!`, `recv!`, `lock!`, `cancel!`.
+//! value at the end of a body), `join!`, `send!`, `recv!`, `lock!`, `cancel!`.
 //!
-//! They are macros where the runtimes differ in kind: a wrapping `async fn` would itself be
+//! They are macros where the runtimes differ in kind, because a wrapping `async fn` would itself be
 //! measured. A workload always runs as a task: in several runtimes the future given to `block_on`
-//! is something apart, and slower to wake.
+//! is a special case, and slower to wake.
 
 #[macro_use]
 mod plain;
@@ -19,8 +19,8 @@ mod tokio_local;
 
 use crate::load::{Load, Sample, Workload};
 
-/// Runs a workload, or says that the runtime has no such thing; the function is called where a
-/// workload wants to be looked at.
+/// Runs a workload, or says that the runtime has no such workload. The function is called when a
+/// workload requests a look.
 pub type Run = fn(Workload, Load, fn()) -> Option<Sample>;
 
 /// Each runtime by its name; Curium first, the floors last.

@@ -1,6 +1,6 @@
-//! monoio on its epoll driver, with timers; local-sync's bounded channel and `Semaphore`, which
-//! its page names. It has no cancel of a task: the sleeper selects between the sleep and a
-//! one-shot channel of local-sync's. It has no yield: a future that wakes itself once.
+//! monoio on its epoll driver, with timers; local-sync's bounded channel and `Semaphore`, which its
+//! page names. It has no cancel of a task: the sleeper selects between the sleep and a one-shot
+//! channel of local-sync. It has no yield: the shim uses a future that wakes itself once.
 
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
@@ -16,7 +16,7 @@ use crate::load::{Load, Sample, Workload};
 
 macro_rules! lock {
     ($lock:expr) => {
-        $lock.acquire().await.expect("nobody closes the lock")
+        $lock.acquire().await.expect("the lock is never closed")
     };
 }
 macro_rules! cancel {
@@ -41,7 +41,7 @@ use std::future::pending as idle;
 type Outcome<T> = T;
 type Shared<T> = Rc<T>;
 
-/// A task that can be told to end.
+/// A task that can be stopped by a message.
 struct Sleeper {
     cancel: oneshot::Sender<()>,
     task: JoinHandle<()>,

@@ -1,5 +1,5 @@
 //! The macros of most shims: an await that cannot fail, a handle that is awaited for its value, a
-//! channel of two ends. A shim defines anew what differs.
+//! channel of two ends. A shim redefines those that differ.
 
 macro_rules! done {
     ($value:expr) => {
@@ -18,12 +18,12 @@ macro_rules! join {
 }
 macro_rules! send {
     ($sender:expr, $item:expr) => {
-        $sender.send($item).await.expect("somebody receives")
+        $sender.send($item).await.expect("the receiver exists")
     };
 }
 macro_rules! recv {
     ($receiver:expr) => {
-        $receiver.recv().await.expect("somebody sends")
+        $receiver.recv().await.expect("a sender exists")
     };
 }
 macro_rules! lock {

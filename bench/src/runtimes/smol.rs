@@ -1,6 +1,6 @@
 //! smol's parts: `LocalExecutor` under async-io's `block_on` and `Timer`; async-channel's
-//! `bounded`, async-lock's `Mutex` (which lets newcomers in first, until one has waited for
-//! half a millisecond).
+//! `bounded`, and async-lock's `Mutex` (in which newcomers overtake waiters until one has waited
+//! for half a millisecond).
 
 use std::future::Future;
 use std::rc::Rc;

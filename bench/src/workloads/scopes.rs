@@ -1,4 +1,4 @@
-//! Groups and nested timeouts: what only Curium has.
+//! Groups and nested timeouts, which only Curium has.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -15,7 +15,7 @@ pub(super) fn run(workload: Workload, load: Load) -> Option<Sample> {
     })
 }
 
-/// Two channels of one place; an operation is an item there and back.
+/// Two channels of capacity 1. An operation is an item there and back.
 #[allow(unused_mut)] // Some receivers are `mut`.
 async fn chan_pingpong(load: Load) -> Outcome<Sample> {
     let (there, mut at_echo) = channel::<u64>(1);
@@ -36,7 +36,7 @@ async fn chan_pingpong(load: Load) -> Outcome<Sample> {
     done!(meter.stop(load.ops))
 }
 
-/// A channel of 128 places, one sender, one receiver; an operation is an item.
+/// A channel of capacity 128, one sender, one receiver. An operation is an item.
 #[allow(unused_mut)] // Some receivers are `mut`.
 async fn chan_throughput(load: Load) -> Outcome<Sample> {
     let (sender, mut receiver) = channel::<u64>(128);
@@ -54,7 +54,7 @@ async fn chan_throughput(load: Load) -> Outcome<Sample> {
     done!(meter.stop(load.ops))
 }
 
-/// `size` tasks that want one lock, and yield while they have it.
+/// `size` tasks that contend for one lock, and yield while they hold it.
 async fn lock_contended(load: Load) -> Outcome<Sample> {
     let lock = Shared::new(new_lock());
     let turns = load.ops / load.size;

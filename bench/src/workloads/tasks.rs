@@ -41,7 +41,7 @@ async fn spawn_join_1(load: Load) -> Outcome<Sample> {
     done!(meter.stop(load.ops))
 }
 
-/// `size` tasks that do nothing but yield, until they have done it `ops` times together.
+/// `size` tasks that only yield, until they have done it `ops` times in total.
 async fn turns(load: Load) -> Outcome<Sample> {
     let turns = load.ops / load.size;
     let mut tasks = Vec::new();
@@ -60,8 +60,8 @@ async fn turns(load: Load) -> Outcome<Sample> {
     done!(meter.stop(load.ops))
 }
 
-/// The same, measured only while all of them take turns: this task takes turns with them, so when
-/// it has had its own, each has.
+/// The same, measured only while all of them take turns. This task takes turns with them, so when
+/// it has finished its own, each of them has.
 async fn turns_alone(load: Load) -> Outcome<Sample> {
     let turns = load.ops / load.size;
     let mut tasks = Vec::new();

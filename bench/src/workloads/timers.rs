@@ -1,4 +1,4 @@
-//! Timers, and cancelling what sleeps.
+//! Timers, and the cancel of sleeping tasks.
 
 use std::future::{Future, poll_fn};
 use std::hint::black_box;
@@ -24,7 +24,7 @@ pub(super) fn run(workload: Workload, load: Load, look: fn()) -> Option<Sample> 
     })
 }
 
-/// Lets every one of `size` new tasks run until it parks; some runtimes come back sooner.
+/// Lets every one of `size` new tasks run until it parks. On some runtimes it returns earlier.
 async fn settle(size: u64) -> Outcome<()> {
     for _ in 0..size / 32 + 2 {
         go!(yield_now());
@@ -103,7 +103,7 @@ async fn late(load: Load, duration: Duration) -> Outcome<Sample> {
     done!(sample)
 }
 
-/// `size` tasks wait for what never comes; `look` is called without them and with them.
+/// `size` tasks wait for an event that never comes. `look` is called without them and with them.
 async fn hold_idle(load: Load, look: fn()) -> Outcome<Sample> {
     let mut future_bytes = 0;
     let mut tasks = Vec::new();
@@ -123,7 +123,7 @@ async fn hold_idle(load: Load, look: fn()) -> Outcome<Sample> {
     done!(Sample { future_bytes, ..Sample::default() })
 }
 
-/// `size` tasks sleep; `look` is called without them and with them.
+/// `size` tasks sleep. `look` is called without them and with them.
 async fn hold_sleeping(load: Load, look: fn()) -> Outcome<Sample> {
     let mut numbers = Numbers::new();
     let mut future_bytes = 0;

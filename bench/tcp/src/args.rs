@@ -8,10 +8,10 @@ use lexopt::{Arg, Parser, ValueExt};
 use crate::growth;
 use crate::serve::Runtime;
 
-/// What to do.
+/// The mode of the program.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Be a server, on a core of its own if one is named.
+    /// Run a server, pinned to a core if one is named.
     Serve { runtime: Runtime, core: Option<usize> },
     /// Measure time and memory.
     Measure(Options),
@@ -25,7 +25,7 @@ pub(crate) struct Options {
     pub(crate) workloads: Vec<Workload>,
     pub(crate) runtimes: Vec<Runtime>,
     pub(crate) rounds: usize,
-    /// A tenth of the work: to see that it runs, not to compare.
+    /// A tenth of the work, to see that it runs, not to compare.
     pub(crate) quick: bool,
     pub(crate) json: bool,
     /// Where the picture of growth goes.
@@ -41,9 +41,9 @@ pub(crate) enum Workload {
     EchoThroughput,
     /// Connect, a byte there and back, close.
     AcceptRate,
-    /// Thousands of connections that are open and say nothing.
+    /// Thousands of connections that are open and silent.
     Idle,
-    /// As [`AcceptRate`](Workload::AcceptRate), beside more and more of the silent ones.
+    /// As [`AcceptRate`](Workload::AcceptRate), beside more and more silent connections.
     GrowAccept,
     /// The same on a server that has had more and more of them.
     GrowAccepted,
@@ -70,22 +70,23 @@ impl Workload {
         }
     }
 
-    /// Whether it is done when nobody names it: a million connections take minutes.
+    /// Whether it runs if it is not named. A million connections take minutes.
     fn is_brief(self) -> bool {
         self != Workload::GrowAccepted
     }
 
-    /// Whether it is looked at how the cost of one grows.
+    /// Whether it measures how the cost of one grows.
     fn grows(self) -> bool {
         matches!(self, Workload::GrowAccept | Workload::GrowAccepted)
     }
 
-    /// Growth is Curium's and that of mio by hand, for whom the system's tables grow as well.
+    /// Growth is measured for Curium and for mio by hand, for which the system's tables grow as
+    /// well.
     pub(crate) fn is_asked_of(self, runtime: Runtime) -> bool {
         !self.grows() || growth::RUNTIMES.contains(&runtime)
     }
 
-    /// What is counted by the piece; nothing where there is no such thing.
+    /// What is counted per piece. `None` if it has no such count.
     pub(crate) fn piece(self) -> Option<&'static str> {
         match self {
             Workload::EchoLatency | Workload::EchoThroughput => Some("request"),
@@ -95,8 +96,8 @@ impl Workload {
     }
 }
 
-/// Several may be meant: the one of this name, or every one whose name begins with `part`, but for
-/// the one that takes minutes.
+/// A name may select several workloads: the one with this name, or every one whose name begins with
+/// `part`, except the one that takes minutes.
 fn workloads(part: &str) -> Result<Vec<Workload>, String> {
     let named = |workload: &Workload| workload.name() == part;
     if let Some(one) = Workload::ALL.into_iter().find(named) {
@@ -154,7 +155,7 @@ pub(crate) fn parse() -> Result<Command, lexopt::Error> {
 }
 
 impl Options {
-    /// Whether something comes of it, and a picture if one is wanted.
+    /// Whether the arguments select any work, and a picture if one is requested.
     fn check(&self, counting: bool) -> Result<(), String> {
         let mut workloads = self.workloads.iter();
         if counting {
@@ -166,14 +167,14 @@ impl Options {
                 false => Err("count needs echo_latency, echo_throughput or accept_rate".to_owned()),
             };
         }
-        let asked = |workload: &Workload| {
+        let selected = |workload: &Workload| {
             self.runtimes.iter().any(|&runtime| workload.is_asked_of(runtime))
         };
         let on_whom = growth::RUNTIMES.map(Runtime::name).join(" and ");
-        if self.svg.is_some() && !workloads.any(|workload| workload.grows() && asked(workload)) {
+        if self.svg.is_some() && !workloads.any(|workload| workload.grows() && selected(workload)) {
             return Err(format!("--svg draws grow_accept and grow_accepted, on {on_whom}"));
         }
-        match self.workloads.iter().any(asked) {
+        match self.workloads.iter().any(selected) {
             true => Ok(()),
             false => Err(format!("growth is measured on {on_whom}: --runtimes names neither")),
         }

@@ -1,11 +1,11 @@
-//! Counting: instructions and system calls a request, which do not move with the machine's mood.
+//! Instructions and system calls per request, which do not depend on the load of the machine.
 //!
-//! The server runs under valgrind or strace, the load outside. Two runs, one with more work: what
-//! starting and ending cost is in both, and the difference is the work's alone. A server under
-//! either is slow, so the load waits until it sleeps: else it would find the next message each time
-//! it looks, which a server in earnest does not. Where there are many connections it is stopped
-//! while they all send, so that it sees them together, as a busy server does: that costs it one
-//! interrupted call a step.
+//! The server runs under valgrind or strace, and the load outside. Two runs, one with more work:
+//! both contain the cost of starting and ending, so the difference is the cost of the work alone. A
+//! watched server is slow, so the load waits until it sleeps. Otherwise it would find the next
+//! message at each look, which an unwatched server does not. With many connections the server is
+//! stopped while they all send, so that it sees them together, as a busy server does. That costs it
+//! one interrupted call per step.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -68,7 +68,7 @@ fn drive(
         Workload::EchoLatency => {
             load::in_step(at, 1, SMALL, count, || server.until_asleep(), || Ok(()))?;
         }
-        // Slower still than valgrind, and what is traced does not stop for others.
+        // Slower than valgrind, and nothing else can stop a traced process.
         Workload::EchoThroughput if traced => {
             load::in_step(at, ECHOING, LARGE, count, || server.until_asleep(), || Ok(()))?;
         }
@@ -81,7 +81,7 @@ fn drive(
     Ok(())
 }
 
-/// Runs the load against a server that `watcher` looks at, and gives the file it wrote.
+/// Runs the load against a server under `watcher`, and returns the file that the watcher wrote.
 fn watched(
     watcher: &[&str],
     file: PathBuf,
@@ -135,7 +135,7 @@ fn system_calls(
     Ok(more.into_iter().map(each).collect())
 }
 
-/// A line of strace's summary: the name of a system call, and how many there were.
+/// A line of strace's summary: the name of a system call, and its count.
 fn calls_in(line: &str) -> Option<(String, f64)> {
     let mut words = line.split_whitespace();
     let (name, calls) = (words.next()?, words.next()?.parse().ok()?);

@@ -1,4 +1,4 @@
-//! Growth: what a connection costs a server that has many, and one that has had many.
+//! Growth: the cost of a connection for a server that has many, and for one that has had many.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -12,13 +12,13 @@ use crate::rounds::{ACCEPTING, each};
 use crate::serve::Runtime;
 use crate::server::Server;
 
-/// Whose growth is looked at.
+/// The runtimes whose growth is measured.
 pub(crate) const RUNTIMES: [Runtime; 2] = [Runtime::Curium, Runtime::ByHand];
 
 /// The numbers of connections at which one more is measured.
 pub(crate) struct Steps {
-    /// Open ones. Each takes a descriptor of the server and one of the load generator, of which
-    /// many systems give a process no more than 20,000.
+    /// Open ones. Each takes a descriptor of the server and one of the load generator. Many systems
+    /// give a process at most 20,000.
     open: &'static [usize],
     /// Closed ones.
     before: &'static [usize],
@@ -45,8 +45,8 @@ fn metric(workload: Workload, step: usize) -> String {
     format!("{}, server CPU us a connection, {step} {what}", workload.name())
 }
 
-/// Adds the cost of a connection at each step, of one server: the mean of those that follow, after
-/// a tenth of as many to warm up.
+/// Adds the cost of a connection at each step, for one server: the mean of those that follow, after
+/// a warm-up with a tenth of as many.
 pub(crate) fn measure(
     workload: Workload,
     server: &Server,
@@ -87,7 +87,7 @@ fn panels(figures: &Figures, steps: &Steps) -> Vec<Panel> {
     both.into_iter().map(panel).filter(measured).collect()
 }
 
-/// A line for each runtime and thing that grows: the last cost to the first.
+/// A line for each runtime and each kind of growth: the ratio of the last cost to the first.
 pub(crate) fn text(figures: &Figures, steps: &Steps) -> String {
     let mut text = String::new();
     for panel in panels(figures, steps) {

@@ -1,4 +1,4 @@
-//! The load generator: one for all servers, and none of their code.
+//! The load generator: the same for all servers, and without their code.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -8,21 +8,20 @@ use std::time::{Duration, Instant};
 use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Longer than anything here takes: a server that stops answering is an error, not a hang.
+/// Longer than any step takes: a server that stops answering is an error, not a hang.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Connects, from an address and a port that no other connection had.
-///
-/// Were the choice the system's, it would look longer and longer for a port where thousands are
-/// taken, and what comes in bursts to one server would come one by one to the next.
+/// Connects, from an address and a port that no other connection had. If the system chose them, it
+/// would search longer and longer for a free port among thousands, and connections that come in
+/// bursts to one server would come one by one to the next.
 fn connect(server: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
-    // Another run of this program may have had it a moment ago.
+    // Another run of this program may have used it a moment ago.
     socket.set_reuse_address(true)?;
     loop {
         match socket.bind(&source().into()) {
             Ok(()) => break,
-            // Somebody listens there, on all addresses.
+            // Another socket listens there, on all addresses.
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
             Err(error) => return Err(error),
         }
@@ -34,7 +33,7 @@ fn connect(server: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// The next of the machine's addresses for itself, with a port.
+/// The next of the machine's addresses, with a port.
 fn source() -> SocketAddr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     const PORTS: u32 = 8_000;
@@ -58,10 +57,9 @@ pub(crate) fn latencies(server: SocketAddr, len: usize, trips: usize) -> io::Res
     Ok(latencies)
 }
 
-/// The same messages in step: `before`, all connections send, `after`, all hear.
-///
-/// What a server needs for a request depends on whether the next message is there before it looks,
-/// and on how many are. For counting, all are sent when it has gone to sleep.
+/// The same messages in step: after `before`, all connections send, and after `after`, all receive.
+/// The cost of a request depends on whether the next message is there before the server looks, and
+/// on how many are. For counting, all are sent when the server sleeps.
 pub(crate) fn in_step(
     server: SocketAddr,
     connections: usize,
@@ -100,7 +98,7 @@ fn next(poll: &mut Poll, events: &mut Events) -> io::Result<()> {
     }
 }
 
-/// `connections`, each with one message of `len` bytes under way, until `requests` came back.
+/// `connections`, each with one message of `len` bytes in transit, until `requests` were answered.
 pub(crate) fn echoes(
     server: SocketAddr,
     connections: usize,
@@ -119,7 +117,7 @@ pub(crate) fn echoes(
         poll.registry().register(&mut stream, Token(place), Interest::READABLE)?;
         streams.push((stream, 0));
     }
-    // Of a server that has not accepted yet, too, the first message fits into the socket.
+    // The first message fits into the socket, even if the server has not accepted yet.
     for (stream, _) in streams.iter_mut().take(requests) {
         stream.write_all(&message)?;
     }
@@ -191,7 +189,7 @@ pub(crate) fn connections(server: SocketAddr, at_once: usize, total: usize) -> i
     Ok(())
 }
 
-/// Opens `count` connections that the server has answered on, and which then say nothing.
+/// Opens `count` connections that the server has answered on, and which are then silent.
 pub(crate) fn idle(server: SocketAddr, count: usize) -> io::Result<Vec<TcpStream>> {
     let answered = |_| {
         let mut stream = connect(server)?;

@@ -1,4 +1,4 @@
-//! Figures: kept by round, shown as medians and as ratios within a round.
+//! Figures: stored by round, shown as medians and as ratios within a round.
 
 use crate::serve::Runtime;
 
@@ -22,21 +22,21 @@ impl Figures {
     }
 
     pub(crate) fn add(&mut self, metric: &str, runtime: Runtime, value: f64) {
-        let place = self.runtimes.iter().position(|&known| known == runtime);
-        let place = place.expect("only what was asked for is measured");
+        let index = self.runtimes.iter().position(|&known| known == runtime);
+        let index = index.expect("only selected metrics are measured");
         if let Some(row) = self.rows.iter_mut().find(|row| row.metric == metric) {
-            row.values[place].push(value);
+            row.values[index].push(value);
             return;
         }
         let mut values = vec![Vec::new(); self.runtimes.len()];
-        values[place].push(value);
+        values[index].push(value);
         self.rows.push(Row { metric: metric.to_owned(), values });
     }
 
     /// The median of a metric on a runtime.
     pub(crate) fn median(&self, metric: &str, runtime: Runtime) -> Option<f64> {
-        let place = self.runtimes.iter().position(|&known| known == runtime)?;
-        median(&self.rows.iter().find(|row| row.metric == metric)?.values[place])
+        let index = self.runtimes.iter().position(|&known| known == runtime)?;
+        median(&self.rows.iter().find(|row| row.metric == metric)?.values[index])
     }
 }
 
@@ -54,7 +54,7 @@ fn ratio(ours: &[f64], theirs: &[f64]) -> Option<f64> {
     median(&ratios)
 }
 
-/// Medians, and below them what Curium's figure is of each of the others'.
+/// Medians, and below them the ratios of Curium's figure to each of the others.
 pub(crate) fn table(figures: &Figures) {
     let heads: String =
         figures.runtimes.iter().map(|runtime| format!(" | {runtime:>11}")).collect();
@@ -89,7 +89,7 @@ pub(crate) fn json(figures: &Figures) {
             let Some(median) = median(values) else {
                 continue;
             };
-            // Names and numbers only: nothing here needs escaping.
+            // Names and numbers only, so nothing needs escaping.
             let metric = &row.metric;
             objects.push(format!(
                 "  {{\"metric\": \"{metric}\", \"runtime\": \"{runtime}\", \"median\": {median}, \

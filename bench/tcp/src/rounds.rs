@@ -1,5 +1,5 @@
-//! Measuring: rounds over all servers, one after the other, so that what changes on the machine
-//! changes for all.
+//! Measuring: rounds over all servers, one after the other, so that a change on the machine affects
+//! all of them.
 
 use std::error::Error;
 use std::fs::File;
@@ -14,7 +14,7 @@ use crate::report::{self, Figures};
 use crate::serve::{self, Runtime};
 use crate::server::Server;
 
-/// How much work one measurement is.
+/// The amount of work of one measurement.
 struct Sizes {
     trips: usize,
     requests: usize,
@@ -57,7 +57,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     for round in 0..options.rounds {
         eprintln!("round {} of {}", round + 1, options.rounds);
         for &workload in &options.workloads {
-            // Not always the same one after the same one.
+            // Another order in each round.
             let mut order = options.runtimes.clone();
             let len = order.len();
             order.rotate_left(round % len);
@@ -79,7 +79,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Before the rounds: better now than after them.
+/// Before the rounds: an error should come now rather than after them.
 fn create(path: &Path) -> Result<File, String> {
     File::create(path).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
@@ -131,8 +131,8 @@ fn measure(
             add("accept_rate, server CPU us a connection", cpu);
         }
         Workload::Idle => {
-            // First the code and the tables that every server needs sooner or later. They stay
-            // open, so that nothing of theirs is used again.
+            // First the code and the tables that every server needs sooner or later. These
+            // connections stay open, so that nothing of theirs is reused.
             let _first = load::idle(at, 200)?;
             let before = server.resident()?;
             let open = load::idle(at, sizes.idle)?;

@@ -1,7 +1,8 @@
 //! The servers: the same echo on each runtime, one task a connection.
 //!
-//! Alike in all: the listening socket and its backlog, `TCP_NODELAY`, a buffer of [`BUFFER`] bytes
-//! on the heap for each connection, one thread. Each is written as the runtime's own pages advise.
+//! They have in common the listening socket and its backlog, `TCP_NODELAY`, a buffer of [`BUFFER`]
+//! bytes on the heap for each connection, and one thread. Each is written as the runtime's own
+//! pages advise.
 
 mod by_hand;
 mod on_curium;
@@ -19,7 +20,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// The buffer of a connection: a message of any workload is a short read.
+/// The buffer of a connection. A message of any workload is a short read.
 pub(crate) const BUFFER: usize = 2048;
 
 const BACKLOG: i32 = 4096;
@@ -27,19 +28,19 @@ const BACKLOG: i32 = 4096;
 /// A little more than the time between two requests of one connection.
 const SPIN: Duration = Duration::from_micros(50);
 
-/// Who serves.
+/// The implementation of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Runtime {
     /// The floor: an edge-triggered loop and a slab of connections.
     ByHand,
     Curium,
-    /// The same with `spin_before_sleep`, for so long as [`SPIN`].
+    /// Curium with `spin_before_sleep`, for [`SPIN`].
     CuriumSpinning,
     /// `current_thread`.
     Tokio,
     /// `LocalExecutor`.
     Smol,
-    /// The driver that stands on epoll.
+    /// The driver that uses epoll.
     Monoio,
 }
 
@@ -82,9 +83,9 @@ impl FromStr for Runtime {
     }
 }
 
-/// Serves until it is killed. Says on standard output where it listens, and which process it is.
+/// Serves until it is killed. Prints on standard output its address and its process id.
 pub(crate) fn run(runtime: Runtime, core: Option<usize>) -> Result<(), Box<dyn Error>> {
-    // Nobody stops it when the load generator was killed.
+    // If the load generator was killed, nothing stops this process.
     rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
     if let Some(core) = core {
         pin(core)?;
@@ -112,7 +113,7 @@ fn listen() -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Keeps this process, and the threads it makes, on one core.
+/// Pins this process, and the threads that it makes, to one core.
 pub(crate) fn pin(core: usize) -> io::Result<()> {
     let mut set = rustix::thread::CpuSet::new();
     set.set(core);
@@ -120,7 +121,7 @@ pub(crate) fn pin(core: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// As many descriptors as the system lets this process have.
+/// Raises the limit of descriptors as far as the system allows.
 pub(crate) fn raise_descriptor_limit() -> io::Result<()> {
     let most = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most })?;

@@ -1,4 +1,4 @@
-//! A server as a child process, and what the system knows about it.
+//! A server as a child process, and the system's figures about it.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -10,11 +10,11 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::serve::Runtime;
 
-/// A running server; it is stopped when this is dropped.
+/// A running server. Dropping this stops it.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
-    /// The server itself, which is not the child when another program runs it.
+    /// The process id of the server, which is not the child when another program runs it.
     process: u32,
     pub(crate) address: SocketAddr,
 }
@@ -48,7 +48,7 @@ impl Server {
             let program = command.get_program().to_string_lossy().into_owned();
             io::Error::new(error.kind(), format!("cannot start {program}: {error}"))
         })?;
-        let stdout = child.stdout.take().expect("it was asked for");
+        let stdout = child.stdout.take().expect("it is piped");
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
         let unclear = || io::Error::other(format!("{runtime} does not say where: {line:?}"));
@@ -58,10 +58,8 @@ impl Server {
         Ok(Server { child, process, address: (Ipv4Addr::LOCALHOST, port).into() })
     }
 
-    /// CPU time of all its threads so far, user and system.
-    ///
-    /// The scheduler counts it to the nanosecond and brings it up to date when a thread goes to
-    /// sleep, hence the pause.
+    /// CPU time of all its threads so far, user and system. The scheduler counts it in nanoseconds
+    /// and updates it when a thread goes to sleep, hence the pause.
     pub(crate) fn cpu(&self) -> io::Result<Duration> {
         std::thread::sleep(Duration::from_millis(5));
         let mut sum = 0;
@@ -73,7 +71,7 @@ impl Server {
         Ok(Duration::from_nanos(sum))
     }
 
-    /// Waits until its main thread sleeps: it has done all that there was to do.
+    /// Waits until its main thread sleeps, so that it has done all its work.
     pub(crate) fn until_asleep(&self) -> io::Result<()> {
         self.until('S')
     }
@@ -115,7 +113,7 @@ impl Server {
         Ok(kib.ok_or_else(|| io::Error::other("no VmRSS"))? * 1024)
     }
 
-    /// Asks it to end and waits until it has, so that who watches it has written all down.
+    /// Requests its end and waits for it, so that a watching program has written all its output.
     pub(crate) fn stop(mut self) -> io::Result<()> {
         self.end()
     }
@@ -131,7 +129,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may be gone already; there is nobody to tell.
+        // It may have ended already, which needs no report.
         let _ = self.end();
     }
 }

@@ -266,7 +266,7 @@ fn a_panic_goes_on_in_the_owner_after_everybody_has_ended() {
         });
         let error = owner.join().await.unwrap().unwrap_err();
         let sibling = sibling.take().unwrap();
-        assert_eq!(sibling.end(), Some(TaskEnd::Cancelled), "not everybody had ended");
+        assert_eq!(sibling.end(), Some(TaskEnd::Cancelled), "a member had not ended");
         match error {
             TaskError::Panicked(panic) => panic.message().to_owned(),
             other => other.to_string(),

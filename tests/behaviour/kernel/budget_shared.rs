@@ -375,7 +375,7 @@ fn a_reader_with_its_budget_spent_keeps_its_direction() {
             testing::settle().await?;
             client.write_all(b"x").await?;
             let refused: Result<usize, TaskError<io::Error>> = second.join().await?;
-            let Err(TaskError::Failed(refused)) = refused else { panic!("it was let in") };
+            let Err(TaskError::Failed(refused)) = refused else { panic!("it was not refused") };
             assert_eq!(refused.kind(), io::ErrorKind::ResourceBusy, "after {spent} operations");
             assert_eq!(first.join().await?.unwrap(), 1);
             Ok::<(), io::Error>(())

@@ -320,7 +320,7 @@ fn a_sleep_with_a_foreign_waker_moves_to_another_kernel() {
 fn a_timeout_that_moves_to_another_kernel_harms_nobody_there() {
     moves_to_another_kernel(async {
         let slept = timeout_after(secs(5), sleep(secs(1))).await;
-        slept.expect("nobody looks at the clock that bounds it")
+        slept.expect("the clock that bounds it does not run")
     });
 }
 

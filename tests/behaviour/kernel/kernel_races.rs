@@ -191,12 +191,12 @@ fn behind_a_shield_the_tasks_own_cancel_comes_before_the_timeout() {
 /// report names the task and the location.
 #[test]
 fn who_swallows_every_cancel_falls_to_the_grace() {
-    let who = |report: &Report<'_>| match report {
+    let pick = |report: &Report<'_>| match report {
         Report::OutOfGrace(task) => Some(task.to_string()),
         _ => None,
     };
     let builder = Kernel::builder().shutdown_grace(secs(10));
-    let ((), reports) = reports::picked(builder, who, async || {
+    let ((), reports) = reports::picked(builder, pick, async || {
         let retries = spawn_named("retries", async {
             while sleep(secs(3600)).await.is_err() {}
             Ok::<_, TaskCancelled>(())

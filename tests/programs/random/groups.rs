@@ -286,7 +286,7 @@ pub(crate) async fn next_done(frame: &Frame) -> Flow {
     let world = &frame.world;
     let Some(done) = next else {
         let left = model.living().iter().filter(|member| !member.daemon).count();
-        world.check(left == 0, || format!("G6: {left} live, and nobody is left to ask for"));
+        world.check(left == 0, || format!("G6: {left} live, and no member is left"));
         return Ok(());
     };
     let members = model.members.borrow();

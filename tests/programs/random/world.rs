@@ -216,15 +216,15 @@ impl World {
 
     /// Checks whether the running task is cancelled, and whether it should be (G2).
     pub(crate) fn observe(&self, task: &TaskModel) {
-        let asked = kernel::current_task().cancelled;
-        if asked && task.cancelled_at.get() == 0 {
+        let cancelled = kernel::current_task().cancelled;
+        if cancelled && task.cancelled_at.get() == 0 {
             task.cancelled_at.set(self.next());
         }
-        self.check(asked || task.cancelled_at.get() == 0, || {
+        self.check(cancelled || task.cancelled_at.get() == 0, || {
             format!("C3: the request to cancel {} is lost", task.name())
         });
         let failing = task.group.as_ref().filter(|group| group.failing.get() == Sure::Yes);
-        self.check(asked || failing.is_none(), || {
+        self.check(cancelled || failing.is_none(), || {
             format!("G2: a sibling of {} has failed, and it was not cancelled", task.name())
         });
     }

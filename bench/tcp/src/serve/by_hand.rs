@@ -1,7 +1,7 @@
-//! The echo server on mio alone: the least that an edge-triggered server does.
+//! The echo server on mio alone: the least work of an edge-triggered server.
 //!
-//! No allocation and no registration after a connection is accepted; a short read has taken all
-//! there was, so it is not followed by another; closing takes a socket out of the poll.
+//! No allocation and no registration after a connection is accepted. A short read has taken all
+//! bytes, so no other read follows it. Closing takes a socket out of the poll.
 
 use std::io::{self, Read, Write};
 use std::net;
@@ -19,9 +19,9 @@ const LISTENER: Token = Token(usize::MAX);
 struct Connection {
     stream: TcpStream,
     buffer: Box<[u8]>,
-    /// What was read and has not gone out.
+    /// What was read and has not been written.
     unsent: Range<usize>,
-    /// The poll tells when there is room to write: asked for at the first write that finds none.
+    /// Registered for write events, at the first write that would block.
     tells_room: bool,
 }
 
@@ -73,7 +73,7 @@ fn accept(
 }
 
 impl Connection {
-    /// Moves what can be moved; false at the end of the stream.
+    /// Moves the bytes that can be moved. False at the end of the stream.
     fn serve(&mut self, event: &Event, registry: &Registry) -> io::Result<bool> {
         let token = event.token();
         loop {
@@ -89,7 +89,7 @@ impl Connection {
                 Ok(0) => return Ok(false),
                 Ok(n) => {
                     self.unsent = 0..n;
-                    // Nothing more will be told about a stream whose end has come already.
+                    // No further event comes for a stream that has already ended.
                     if n < BUFFER && !event.is_read_closed() && self.send()? {
                         return Ok(true);
                     }
@@ -100,7 +100,7 @@ impl Connection {
         }
     }
 
-    /// True: everything has gone out.
+    /// True if everything has been written.
     fn send(&mut self) -> io::Result<bool> {
         while !self.unsent.is_empty() {
             match self.stream.write(&self.buffer[self.unsent.clone()]) {

@@ -1,4 +1,4 @@
-//! The echo server on monoio, with the driver that stands on epoll.
+//! The echo server on monoio, with the driver that uses epoll.
 
 use std::io;
 use std::net;
@@ -22,7 +22,7 @@ pub(super) fn serve(listener: net::TcpListener) -> io::Result<()> {
 
 async fn echo(mut stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    // A read fills the capacity of the buffer it is lent.
+    // A read fills the whole capacity of the buffer.
     let mut buffer = Vec::with_capacity(BUFFER);
     loop {
         let (read, filled) = stream.read(buffer).await;
