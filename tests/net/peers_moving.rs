@@ -245,7 +245,7 @@ fn a_socket_moves_after_its_reader_was_cancelled_or_its_kernel_dropped() {
                 assert!(matches!(reader.join().await.unwrap(), Err(TaskError::Cancelled(_))));
             });
         }
-        peer.write_all(b"for the next reader").unwrap();
+        peer.write_all(b"for the next task").unwrap();
         // Its task is dropped with it.
         drop(reader);
         drop(kernel);
@@ -257,7 +257,7 @@ fn a_socket_moves_after_its_reader_was_cancelled_or_its_kernel_dropped() {
                 Ok::<_, io::Error>(buf)
             })
         });
-        assert_eq!(&got.join().unwrap().unwrap(), b"for the next reader");
+        assert_eq!(&got.join().unwrap().unwrap(), b"for the next task");
     }
 }
 
