@@ -6,7 +6,7 @@ use crate::random::program::Program;
 use crate::random_programs::{ORDERS, seeds};
 use crate::support::children;
 
-/// Up to this size, an ended task may leave its box to the next one, including the overhead of the box.
+/// Up to this size, overhead included, an ended task may leave its box to the next one.
 const KEPT: usize = 1_100;
 
 fn plain(seed: u64) -> Program {
