@@ -16,7 +16,7 @@ const TRIES: usize = 4;
 
 /// No socket listens on the port, and each attempt got that port as its local port.
 #[derive(Debug, thiserror::Error)]
-#[error("no socket listens there: all {TRIES} attempts connected to themselves")]
+#[error("no socket listens there: in all {TRIES} attempts the socket connected to itself")]
 struct ToItself;
 
 /// Connects to the first of the addresses that answers.
