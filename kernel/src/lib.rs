@@ -166,5 +166,6 @@ mod run;
 mod scope;
 mod spawn;
 mod task;
+mod task_handle;
 pub mod testing;
 mod wait;

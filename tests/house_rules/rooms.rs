@@ -14,7 +14,7 @@ const RANKS: [&[&str]; 11] = [
     &["wait"],
     &["scope"],
     &["io"],
-    &["spawn"],
+    &["spawn", "task_handle"],
     &["group"],
     &["handle", "testing"],
 ];

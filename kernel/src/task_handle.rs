@@ -1,0 +1,160 @@
+//! What can be done with the handle of a task other than `task.await` and `join`: wait for its end,
+//! cancel it, abort it, inspect it, and await it without giving the handle away.
+//!
+//! It is apart from `spawn.rs`, which has the handle itself, so that `spawn.rs` holds only what
+//! every task passes: its start, and the join.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::panic::Location;
+use std::time::Duration;
+
+use crate::core::inspect::TaskState;
+use crate::core::outcome::Hold;
+use crate::error::{CancelReason, TaskCancelled};
+use crate::id::TaskId;
+use crate::scope::timeout::timeout_after;
+use crate::spawn::Task;
+use crate::task::cell::TaskEnd;
+use crate::task::state::Flags;
+use crate::wait::cancel::Cancel;
+use crate::wait::join::{TaskFuture, WaitEnd};
+
+impl<T: 'static, E: 'static> Task<T, E> {
+    /// Waits for the task to end and does not take its outcome. Any number of tasks may wait.
+    ///
+    /// # Cancellation
+    ///
+    /// Only the wait is abandoned.
+    #[track_caller]
+    pub fn wait(&self) -> WaitEnd {
+        WaitEnd::new("WAIT", Location::caller(), &self.cell)
+    }
+
+    /// Requests the task's cancellation, at the first poll, and waits until the task has ended,
+    /// including its cleanup. If the task has ended, this does nothing. A task that cancels itself
+    /// gets the error at once.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskCancelled`]: this wait was cancelled. For the outcome of the task, use `join`.
+    ///
+    /// # Cancellation
+    ///
+    /// Only the wait is abandoned: the task stays cancelled and goes on cleaning up.
+    #[track_caller]
+    pub fn cancel(&self) -> Cancel {
+        Cancel::new(WaitEnd::new("CANCEL", Location::caller(), &self.cell))
+    }
+
+    /// [`cancel`](Task::cancel), but a task that has not ended after `grace` is aborted, and
+    /// reported with the location where it was parked.
+    ///
+    /// # Errors
+    ///
+    /// As [`cancel`](Task::cancel).
+    ///
+    /// # Cancellation
+    ///
+    /// The wait is abandoned, and with it the abort. The request stays in force.
+    #[track_caller]
+    #[must_use = "futures do nothing unless you `.await` or poll them"]
+    pub fn cancel_within(
+        &self,
+        grace: Duration,
+    ) -> impl Future<Output = Result<(), TaskCancelled>> + use<T, E> {
+        let cancel = self.cancel();
+        let task = Hold::new(&self.cell);
+        async move {
+            match timeout_after(grace, cancel).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    task.core().report_out_of_grace(task.cell());
+                    task.core().abort(task.cell());
+                    Ok(())
+                }
+            }
+        }
+    }
+
+    /// Requests the task's cancellation and does not wait. The caller continues; the task does not
+    /// run before this returns.
+    pub fn request_cancel(&self) {
+        let by = self.cell.core().running_id();
+        self.cell.core().request(&self.cell, CancelReason::Requested { by });
+    }
+
+    /// Drops the task's future before this returns, without a chance to clean up. If a task aborts
+    /// itself, its future is dropped when the current poll ends.
+    pub fn abort(&self) {
+        self.cell.core().abort(&self.cell);
+    }
+
+    /// The task's id in the kernel.
+    pub fn id(&self) -> TaskId {
+        self.cell.id()
+    }
+
+    /// The name that was given to the task, or else the type of its future.
+    pub fn name(&self) -> String {
+        self.cell.core().name_of(&self.cell)
+    }
+
+    /// The present state of the task.
+    pub fn state(&self) -> TaskState {
+        self.cell.core().state(&self.cell)
+    }
+
+    /// The file and line where the task is parked. If it is parked at several points, this is one
+    /// of them.
+    pub fn parked_at(&self) -> Option<&'static Location<'static>> {
+        self.cell.core().leaves(&self.cell).first().map(|leaf| leaf.site)
+    }
+
+    /// Whether it has ended.
+    pub fn is_done(&self) -> bool {
+        self.cell.is_ended()
+    }
+
+    /// How it ended, if it has.
+    pub fn end(&self) -> Option<TaskEnd> {
+        self.cell.end()
+    }
+
+    pub(crate) fn set_name(&self, name: Cow<'static, str>) {
+        self.cell.flags.set(Flags::NAMED);
+        let old = self.cell.core().names.borrow_mut().insert(self.cell.index(), name);
+        drop(old);
+    }
+}
+
+impl<T: 'static, E: From<TaskCancelled> + 'static> IntoFuture for &Task<T, E> {
+    type Output = Result<T, E>;
+    type IntoFuture = TaskFuture<T, E>;
+
+    /// Like awaiting the task itself, but the handle is kept.
+    ///
+    /// # Cancellation
+    ///
+    /// Only the wait is abandoned: the task goes on, and its outcome stays with it.
+    #[track_caller]
+    fn into_future(self) -> TaskFuture<T, E> {
+        TaskFuture::new(self.join())
+    }
+}
+
+impl<T, E> Drop for Task<T, E> {
+    fn drop(&mut self) {
+        self.cell.core().drop_holder(&self.cell);
+    }
+}
+
+impl<T, E> fmt::Debug for Task<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task")
+            .field("id", &self.cell.id())
+            .field("name", &self.cell.core().name_of(&self.cell))
+            .field("state", &self.cell.core().state(&self.cell))
+            .finish()
+    }
+}
