@@ -15,18 +15,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
-use std::panic::Location;
 use std::rc::Rc;
 use std::task::{RawWakerVTable, Waker};
 
-use crate::core::state::Core;
-use crate::core::state::{Chunk, TaskRef};
+use crate::core::state::{Chunk, Core, TaskRef};
 use crate::id::TaskId;
 use crate::parts::scopes::Ambient;
 use crate::task::cell::TaskCell;
-use crate::task::state::Flags;
 
-pub(crate) use super::enter::{Entered, is_current};
+pub(crate) use super::budget::{allow_one, refuse, renew_budget, spend, survey_budget, unspend};
+pub(crate) use super::enter::{Entered, is_current, outside, outside_at, with};
+pub(crate) use super::marks::{Marks, again, end_poll, go_again, has_recorded, set_recorded};
 
 pub(super) struct ThreadContext {
     /// `ManuallyDrop` removes the destructor; [`Entered`] empties the cell instead.
@@ -45,23 +44,11 @@ pub(super) struct ThreadContext {
     /// The number of operations that may still complete in this poll of the task (K2). Below zero
     /// it counts the operations that were refused because the budget was spent.
     pub(super) budget: Cell<i32>,
-    /// [`AGAIN`] and [`RECORDED`].
+    /// What the leaves of the poll have noted: see `marks.rs`.
     pub(super) marks: Cell<u32>,
     /// The state of the scopes around the leaf. Clear between polls.
     pub(super) ambient: Cell<Ambient>,
 }
-
-/// The task is to be queued again when this poll ends. The same bit as the flag of the task.
-const AGAIN: u32 = Flags::QUEUED;
-/// A leaf has put its record into the slot of the task in this poll. The same bit as the flag of
-/// the task.
-const RECORDED: u32 = Flags::PARKED;
-
-/// After this number of refusals in one poll, the kernel assumes that an executor inside the task
-/// polls its leaves in a loop. A combinator polls each of its leaves about once.
-const REFUSALS: i32 = 1024;
-
-const _: () = assert!((AGAIN | RECORDED) <= u8::MAX as u32, "see `end_poll`");
 
 /// The address of a waker. All clones of the waker of a task have the same address.
 pub(super) type Address = (*const (), *const RawWakerVTable);
@@ -97,40 +84,6 @@ thread_local! {
 #[inline]
 pub(crate) fn try_with<R>(f: impl FnOnce(&Rc<Core>) -> R) -> Option<R> {
     CONTEXT.with(|context| context.kernel.borrow().as_ref().map(f))
-}
-
-/// Runs `f` with the kernel of this thread.
-///
-/// # Panics
-///
-/// Panics if no kernel is running. The message contains `what`, the name of the call, and the
-/// location is that of the caller.
-#[track_caller]
-#[inline]
-pub(crate) fn with<R>(what: &str, f: impl FnOnce(&Rc<Core>) -> R) -> R {
-    match try_with(f) {
-        Some(value) => value,
-        None => outside(what),
-    }
-}
-
-#[cold]
-#[track_caller]
-pub(crate) fn outside(what: &str) -> ! {
-    panic!(
-        "{what} was called outside a kernel; call it in a task, that is inside \
-         `kernel::run(async || ...)`"
-    );
-}
-
-/// The same for a future that was made at `site`. The location of the panic is where it is awaited.
-#[cold]
-#[track_caller]
-pub(crate) fn outside_at(what: &str, site: &Location<'_>) -> ! {
-    panic!(
-        "{what} at {site} was polled outside a kernel; await it in a task, that is inside \
-         `kernel::run(async || ...)`"
-    );
 }
 
 /// Whether `waker` is the waker of the task that is being polled. Always false between polls.
@@ -180,86 +133,6 @@ fn with_last_task<R>(f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
     })
 }
 
-/// Queues the task that is being polled again when its poll ends, if `waker` is its own.
-#[inline]
-pub(crate) fn again(waker: &Waker) -> bool {
-    let own = is_own(waker);
-    if own {
-        go_again();
-    }
-    own
-}
-
-/// Queues the task that is being polled again when its poll ends.
-#[inline]
-pub(crate) fn go_again() {
-    CONTEXT.with(|context| context.marks.set(context.marks.get() | AGAIN));
-}
-
-/// Spends one operation of the budget of this poll. Returns false if none is left.
-#[inline]
-pub(crate) fn spend() -> bool {
-    CONTEXT.with(|context| {
-        let budget = context.budget.get();
-        if budget > 0 {
-            context.budget.set(budget - 1);
-        }
-        budget > 0
-    })
-}
-
-/// Gives one operation back: only operations that complete count.
-#[inline]
-pub(crate) fn unspend() {
-    CONTEXT.with(|context| context.budget.set(context.budget.get() + 1));
-}
-
-/// Refuses an operation because the budget of this poll is spent. The budget stays spent until the
-/// poll of the task ends, also inside a combinator; otherwise the next leaf of the combinator would
-/// continue with a full budget. But an executor that runs inside the task polls its leaves again
-/// and again without returning to the kernel. After [`REFUSALS`] refusals the budget is renewed for
-/// it.
-#[cold]
-pub(crate) fn refuse() {
-    CONTEXT.with(|context| {
-        let budget = context.budget.get() - 1;
-        context.budget.set(if budget > -REFUSALS { budget } else { Core::BUDGET });
-    });
-}
-
-/// Renews the budget outside the poll of a task.
-#[cold]
-pub(crate) fn renew_budget() {
-    CONTEXT.with(|context| context.budget.set(Core::BUDGET));
-}
-
-/// Makes the next attempt of a leaf find the budget spent, so that the test kit sees it.
-#[cold]
-pub(crate) fn survey_budget() {
-    CONTEXT.with(|context| context.budget.set(0));
-}
-
-/// Lets the attempt that the test kit has seen go on.
-#[cold]
-pub(crate) fn allow_one() {
-    CONTEXT.with(|context| context.budget.set(1));
-}
-
-/// Whether a leaf has put its record into the slot of the task in this poll.
-#[inline]
-pub(crate) fn has_recorded() -> bool {
-    CONTEXT.with(|context| context.marks.get() & RECORDED != 0)
-}
-
-/// Notes that a leaf has put its record into the slot of the task, or has removed it.
-#[inline]
-pub(crate) fn set_recorded(recorded: bool) {
-    CONTEXT.with(|context| {
-        let others = context.marks.get() & !RECORDED;
-        context.marks.set(if recorded { others | RECORDED } else { others });
-    });
-}
-
 #[inline]
 pub(crate) fn ambient() -> Ambient {
     CONTEXT.with(|context| context.ambient.get())
@@ -293,43 +166,6 @@ pub(crate) fn begin_poll(name: TaskId, cell: &TaskCell) {
 pub(crate) fn set_chunk(chunk: Option<Rc<Chunk>>) {
     let before = CONTEXT.with(|context| context.chunk.replace(ManuallyDrop::new(chunk)));
     drop(ManuallyDrop::into_inner(before));
-}
-
-/// The marks that the leaves of a poll have set.
-#[derive(Clone, Copy)]
-pub(crate) struct Marks(u8);
-
-impl Marks {
-    /// Whether the task is to be queued again.
-    #[inline]
-    pub(crate) fn again(self) -> bool {
-        self.flags() & AGAIN != 0
-    }
-
-    /// The same marks without the record, which has been moved to another place.
-    pub(crate) fn without_record(self) -> Self {
-        Marks(self.0 & !(RECORDED as u8))
-    }
-
-    /// `Flags::PARKED` if a leaf has left its record.
-    #[inline]
-    pub(crate) fn parked(self) -> u32 {
-        self.flags() & RECORDED
-    }
-
-    /// The same, and `Flags::QUEUED` if the task is to be queued again.
-    #[inline]
-    pub(crate) fn flags(self) -> u32 {
-        self.0.into()
-    }
-}
-
-/// Ends the poll and returns its marks.
-#[inline]
-pub(crate) fn end_poll() -> Marks {
-    // A load of one byte, because the compiler stores one byte when a mark is set: see store
-    // forwarding in `task/state.rs`.
-    CONTEXT.with(|context| Marks(context.marks.get() as u8))
 }
 
 /// Ends the running of a task whose poll has panicked.

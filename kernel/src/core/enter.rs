@@ -1,4 +1,9 @@
-//! The current kernel of the thread.
+//! Which kernel is the current one of a thread, and the panics of calls where none is.
+//!
+//! It is apart from `current.rs` because a kernel becomes current once for a whole run, and the
+//! panics show a fault of the program.
+
+use std::panic::Location;
 use std::rc::Rc;
 
 use crate::core::current::{Address, CONTEXT, NO_WAKER, try_with};
@@ -54,4 +59,38 @@ pub(crate) fn is_current(core: &Core) -> bool {
 
 fn swap(next: Option<Rc<Core>>) -> Option<Rc<Core>> {
     CONTEXT.with(|context| std::mem::replace(&mut **context.kernel.borrow_mut(), next))
+}
+
+/// Runs `f` with the kernel of this thread.
+///
+/// # Panics
+///
+/// Panics if no kernel is running. The message contains `what`, the name of the call, and the
+/// location is that of the caller.
+#[track_caller]
+#[inline]
+pub(crate) fn with<R>(what: &str, f: impl FnOnce(&Rc<Core>) -> R) -> R {
+    match try_with(f) {
+        Some(value) => value,
+        None => outside(what),
+    }
+}
+
+#[cold]
+#[track_caller]
+pub(crate) fn outside(what: &str) -> ! {
+    panic!(
+        "{what} was called outside a kernel; call it in a task, that is inside \
+         `kernel::run(async || ...)`"
+    );
+}
+
+/// The same for a future that was made at `site`. The location of the panic is where it is awaited.
+#[cold]
+#[track_caller]
+pub(crate) fn outside_at(what: &str, site: &Location<'_>) -> ! {
+    panic!(
+        "{what} at {site} was polled outside a kernel; await it in a task, that is inside \
+         `kernel::run(async || ...)`"
+    );
 }

@@ -1,11 +1,13 @@
 //! The state of a kernel, and the small operations on it.
 
+mod budget;
 pub(crate) mod cancel;
 mod clear;
 pub(crate) mod current;
 mod enter;
 pub(crate) mod inspect;
 pub(crate) mod life;
+mod marks;
 pub(crate) mod outcome;
 pub(crate) mod owner;
 pub(crate) mod probe;

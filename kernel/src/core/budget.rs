@@ -1,0 +1,60 @@
+//! The budget of a poll: how many operations of a task may complete before it must yield (K2).
+//!
+//! The count is a cell of the thread's context, and each poll begins with a full one. It is apart
+//! from `current.rs` because only leaves use it.
+
+use crate::core::current::CONTEXT;
+use crate::core::state::Core;
+
+/// After this number of refusals in one poll, the kernel assumes that an executor inside the task
+/// polls its leaves in a loop. A combinator polls each of its leaves about once.
+const REFUSALS: i32 = 1024;
+
+/// Spends one operation of the budget of this poll. Returns false if none is left.
+#[inline]
+pub(crate) fn spend() -> bool {
+    CONTEXT.with(|context| {
+        let budget = context.budget.get();
+        if budget > 0 {
+            context.budget.set(budget - 1);
+        }
+        budget > 0
+    })
+}
+
+/// Gives one operation back: only operations that complete count.
+#[inline]
+pub(crate) fn unspend() {
+    CONTEXT.with(|context| context.budget.set(context.budget.get() + 1));
+}
+
+/// Refuses an operation because the budget of this poll is spent. The budget stays spent until the
+/// poll of the task ends, also inside a combinator; otherwise the next leaf of the combinator would
+/// continue with a full budget. But an executor that runs inside the task polls its leaves again
+/// and again without returning to the kernel. After [`REFUSALS`] refusals the budget is renewed for
+/// it.
+#[cold]
+pub(crate) fn refuse() {
+    CONTEXT.with(|context| {
+        let budget = context.budget.get() - 1;
+        context.budget.set(if budget > -REFUSALS { budget } else { Core::BUDGET });
+    });
+}
+
+/// Renews the budget outside the poll of a task.
+#[cold]
+pub(crate) fn renew_budget() {
+    CONTEXT.with(|context| context.budget.set(Core::BUDGET));
+}
+
+/// Makes the next attempt of a leaf find the budget spent, so that the test kit sees it.
+#[cold]
+pub(crate) fn survey_budget() {
+    CONTEXT.with(|context| context.budget.set(0));
+}
+
+/// Lets the attempt that the test kit has seen go on.
+#[cold]
+pub(crate) fn allow_one() {
+    CONTEXT.with(|context| context.budget.set(1));
+}

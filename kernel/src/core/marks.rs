@@ -1,0 +1,85 @@
+//! The marks of a poll: what its leaves have noted for the time when it ends.
+//!
+//! The marks are a cell of the thread's context. They are apart from `current.rs` because they say
+//! nothing about who is running, only what the run loop must do when the poll returns.
+
+use std::task::Waker;
+
+use crate::core::current::{CONTEXT, is_own};
+use crate::task::state::Flags;
+
+/// The task is to be queued again when this poll ends. The same bit as the flag of the task.
+const AGAIN: u32 = Flags::QUEUED;
+/// A leaf has put its record into the slot of the task in this poll. The same bit as the flag of
+/// the task.
+const RECORDED: u32 = Flags::PARKED;
+
+const _: () = assert!((AGAIN | RECORDED) <= u8::MAX as u32, "see `end_poll`");
+
+/// Queues the task that is being polled again when its poll ends, if `waker` is its own.
+#[inline]
+pub(crate) fn again(waker: &Waker) -> bool {
+    let own = is_own(waker);
+    if own {
+        go_again();
+    }
+    own
+}
+
+/// Queues the task that is being polled again when its poll ends.
+#[inline]
+pub(crate) fn go_again() {
+    CONTEXT.with(|context| context.marks.set(context.marks.get() | AGAIN));
+}
+
+/// Whether a leaf has put its record into the slot of the task in this poll.
+#[inline]
+pub(crate) fn has_recorded() -> bool {
+    CONTEXT.with(|context| context.marks.get() & RECORDED != 0)
+}
+
+/// Notes that a leaf has put its record into the slot of the task, or has removed it.
+#[inline]
+pub(crate) fn set_recorded(recorded: bool) {
+    CONTEXT.with(|context| {
+        let others = context.marks.get() & !RECORDED;
+        context.marks.set(if recorded { others | RECORDED } else { others });
+    });
+}
+
+/// The marks that the leaves of a poll have set.
+#[derive(Clone, Copy)]
+pub(crate) struct Marks(u8);
+
+impl Marks {
+    /// Whether the task is to be queued again.
+    #[inline]
+    pub(crate) fn again(self) -> bool {
+        self.flags() & AGAIN != 0
+    }
+
+    /// The same marks without the record, which has been moved to another place.
+    pub(crate) fn without_record(self) -> Self {
+        Marks(self.0 & !(RECORDED as u8))
+    }
+
+    /// `Flags::PARKED` if a leaf has left its record.
+    #[inline]
+    pub(crate) fn parked(self) -> u32 {
+        self.flags() & RECORDED
+    }
+
+    /// The same, and `Flags::QUEUED` if the task is to be queued again.
+    #[inline]
+    pub(crate) fn flags(self) -> u32 {
+        self.0.into()
+    }
+}
+
+/// Ends the poll and returns its marks.
+#[inline]
+pub(crate) fn end_poll() -> Marks {
+    // A load of one byte, because the compiler stores one byte when a mark is set: see store
+    // forwarding in `task/state.rs`.
+    CONTEXT.with(|context| Marks(context.marks.get() as u8))
+}
