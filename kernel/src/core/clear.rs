@@ -12,6 +12,16 @@ use crate::task::body::Body;
 use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
 
+impl TaskRef {
+    /// Drops the future of a new task if its kernel is closed. No borrow of the kernel may be held.
+    #[inline]
+    pub(crate) fn refuse_if_closed(&self) {
+        if !self.flags.any(Flags::QUEUED) {
+            self.core().refuse(self);
+        }
+    }
+}
+
 impl Core {
     /// Ends a new task before its first poll, because the kernel is closed.
     #[cold]

@@ -5,8 +5,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use crate::core::owner::Owner;
-use crate::core::state::TaskRef;
-use crate::core::state::{Core, Stage};
+use crate::core::state::{Core, Stage, TaskRef};
 use crate::error::{CancelReason, CarriesCancel};
 use crate::task::body::{Body, Slot, TaskOutput, Verdict};
 use crate::task::cell::{TaskCell, TaskEnd};
@@ -196,15 +195,5 @@ impl Core {
         }
         cell.flags.become_free();
         self.tasks.borrow_mut().release(task, cell);
-    }
-}
-
-impl TaskRef {
-    /// Drops the future of a new task if its kernel is closed. No borrow of the kernel may be held.
-    #[inline]
-    pub(crate) fn refuse_if_closed(&self) {
-        if !self.flags.any(Flags::QUEUED) {
-            self.core().refuse(self);
-        }
     }
 }
