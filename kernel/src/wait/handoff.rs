@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 use crate::core::current;
 use crate::core::queue::{WaitQueue, WaitSlot};
 use crate::error::TaskCancelled;
-use crate::wait::point::{CancelPoint, Pause, Quick};
+use crate::wait::deliver::Pause;
+use crate::wait::point::{CancelPoint, Quick};
 
 /// One way of waiting on a primitive: how an item is taken at once, and how the output of the leaf
 /// is made from the item.

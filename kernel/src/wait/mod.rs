@@ -2,6 +2,7 @@
 //! own leaves.
 
 pub(crate) mod cancel;
+pub(crate) mod deliver;
 pub(crate) mod handoff;
 pub(crate) mod in_kernel;
 pub(crate) mod join;

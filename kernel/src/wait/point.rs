@@ -3,22 +3,16 @@
 //! A *leaf* is a future that parks by itself instead of polling another future. Every leaf, of
 //! Curium or of another crate, holds one [`CancelPoint`] and polls its operation through it. The
 //! point spends the budget, tries the operation first (C1), and returns the cancellation when the
-//! operation would park (C2). Otherwise it leaves the record that the monitor reads.
-//!
-//! The first leaf that parks in a poll leaves its record in the cell of its task, provided that no
-//! inner scope is open and the waker is the task's own. Any other leaf leaves its record in the
-//! arena, attached to its scope, where a delivery finds its waker.
+//! operation would park (C2, `deliver.rs`). Otherwise it leaves a record (`record.rs`).
 
 use std::panic::Location;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crate::core::current;
-use crate::core::state::Core;
 use crate::core::state::TaskRef;
 use crate::error::TaskCancelled;
-use crate::parts::scopes::Parked;
-use crate::wait::record::InPlace;
+use crate::wait::deliver::Pause;
+use crate::wait::record::At;
 
 /// A point where a task may park and be cancelled.
 ///
@@ -60,25 +54,6 @@ pub struct CancelPoint {
 
 /// A value of `since`: the leaf parks but is never cancelled.
 pub(super) const SHIELDED: u64 = u64::MAX;
-
-/// Where the record of the parked leaf is.
-pub(super) enum At {
-    Nowhere,
-    /// In the task's cell. Valid until the task is polled again.
-    TakeCell(InPlace),
-    /// In the arena of the scopes, under this key.
-    Arena(Rc<Core>, u32),
-}
-
-/// What a leaf does when the budget is spent.
-pub(crate) enum Pause {
-    /// The operation is not tried: a cancellation is due.
-    Cancelled(TaskCancelled),
-    /// The operation may not complete in this poll of the task.
-    Yield,
-    /// No task is polled here, so there is no budget.
-    GoOn,
-}
 
 /// The result of the quick attempt of a leaf that its task polls itself.
 pub(crate) enum Quick<T> {
@@ -217,102 +192,6 @@ impl CancelPoint {
             // of that task.
             At::TakeCell(_) if !current::has_recorded() => self.at = At::Nowhere,
             _ => self.take_record(),
-        }
-    }
-
-    /// The budget is spent: returns a cancellation that is due; otherwise the task must yield to
-    /// the other tasks (K2).
-    #[cold]
-    pub(crate) fn pause(&mut self) -> Pause {
-        if self.is_surveyed() {
-            current::allow_one();
-            return Pause::GoOn;
-        }
-        let cancelled = current::try_with(|core| {
-            core.running_id()?;
-            let due = self.since != SHIELDED && core.due(self.since);
-            Some(due.then(|| core.deliver(self.since)))
-        });
-        match cancelled.flatten() {
-            None => {
-                current::renew_budget();
-                Pause::GoOn
-            }
-            Some(None) => {
-                current::refuse();
-                Pause::Yield
-            }
-            Some(Some(cancelled)) => {
-                self.unpark();
-                Pause::Cancelled(cancelled)
-            }
-        }
-    }
-
-    /// Shows the attempt to the test kit. True: the test kit spends the budget, and some is left.
-    fn is_surveyed(&self) -> bool {
-        let tried = current::try_with(|core| {
-            let probe = core.settings.probe.clone()?;
-            core.with_running(|task| probe.surveys(task)).filter(|surveyed| *surveyed)?;
-            Some(probe.tries(self.kind, self.site))
-        });
-        tried.flatten() == Some(true)
-    }
-
-    /// Ends a poll whose budget is spent. The task is queued again, and the leaf is parked
-    /// meanwhile, so that a cancellation reaches it (C2).
-    #[cold]
-    pub(crate) fn yield_turn(&mut self, cx: &Context<'_>) -> Poll<TaskCancelled> {
-        cx.waker().wake_by_ref();
-        self.park_unpaid(cx)
-    }
-
-    /// Leaves the record in the task's cell. The caller has checked that no inner scope is open.
-    /// False if the waker is not the task's own or another leaf has already recorded itself.
-    #[inline(always)]
-    pub(super) fn park_in_place(&mut self, cx: &Context<'_>) -> bool {
-        current::with_own_task(cx.waker(), |cell| self.record_in(cell)) == Some(true)
-    }
-
-    #[inline(always)]
-    pub(super) fn record_in(&mut self, cell: &TaskRef) -> bool {
-        if cfg!(curium_no_records) {
-            return true;
-        }
-        let mut since = None;
-        match &self.at {
-            At::Nowhere => {}
-            At::TakeCell(record) if record.is_of(cell) => since = Some(record.since),
-            _ => return false,
-        }
-        if current::has_recorded() {
-            // A leaf has recorded itself in this poll. It is this leaf only if the record is of the
-            // same cycle: the leaf is then polled twice in one poll of the task.
-            let cycle = cell.cycles.get();
-            return matches!(&self.at, At::TakeCell(record) if record.cycle == cycle);
-        }
-        if self.since == 0 {
-            self.since = cell.core().cancel_seq();
-        }
-        let since = since.unwrap_or_else(|| cell.core().tick_now());
-        cell.set_parked(Parked { kind: self.kind, site: self.site, since });
-        current::set_recorded(true);
-        self.at = At::TakeCell(InPlace {
-            task: cell.id(),
-            kernel: cell.core().number,
-            cycle: cell.cycles.get(),
-            since,
-        });
-        true
-    }
-}
-
-impl Drop for CancelPoint {
-    #[inline]
-    fn drop(&mut self) {
-        // Not `unpark`, which assumes that the leaf's task is being polled.
-        if !matches!(self.at, At::Nowhere) {
-            self.take_record();
         }
     }
 }

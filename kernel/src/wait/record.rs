@@ -1,17 +1,30 @@
-//! The record of a parked leaf: in the slot of its task, or in the arena of the scopes.
+//! The record of a parked leaf: in the slot of its task, or in the arena of the scopes. The monitor
+//! shows it, and a cancellation finds the leaf by it; the operation of the leaf does not need it.
+//!
+//! The first leaf that parks in a poll leaves its record in the cell of its task, provided that no
+//! inner scope is open and the waker is the task's own. Any other leaf leaves its record in the
+//! arena, attached to its scope, where a delivery finds its waker.
+
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use crate::core::current;
 use crate::core::state::Core;
 use crate::core::state::TaskRef;
-use crate::error::TaskCancelled;
 use crate::id::TaskId;
-use crate::parts::list::NONE;
 use crate::parts::scopes::Parked;
 use crate::parts::scopes::Record;
 use crate::task::state::Flags;
-use crate::wait::point::{At, CancelPoint, SHIELDED};
+use crate::wait::point::CancelPoint;
+
+/// Where the record of the parked leaf is.
+pub(super) enum At {
+    Nowhere,
+    /// In the task's cell. Valid until the task is polled again.
+    TakeCell(InPlace),
+    /// In the arena of the scopes, under this key.
+    Arena(Rc<Core>, u32),
+}
 
 /// Identifies a record in the slot of a task.
 #[derive(Clone, Copy)]
@@ -59,31 +72,43 @@ impl InPlace {
 }
 
 impl CancelPoint {
-    #[inline(never)]
-    pub(super) fn park_anywhere(&mut self, cx: &Context<'_>) -> Poll<TaskCancelled> {
-        let Some(core) = current::try_with(Rc::clone) else {
-            // Outside a kernel nothing is ever cancelled.
-            return Poll::Pending;
-        };
-        if self.since != SHIELDED {
-            if self.since != 0 && self.was_parked_elsewhere(&core) {
-                // The leaf has moved to this task from another. It counts as never parked.
-                self.since = 0;
-            }
-            if core.due(self.since) {
-                let cancelled = core.deliver(self.since);
-                self.unpark();
-                return Poll::Ready(cancelled);
-            }
+    /// Leaves the record in the task's cell. The caller has checked that no inner scope is open.
+    /// False if the waker is not the task's own or another leaf has already recorded itself.
+    #[inline(always)]
+    pub(super) fn park_in_place(&mut self, cx: &Context<'_>) -> bool {
+        current::with_own_task(cx.waker(), |cell| self.record_in(cell)) == Some(true)
+    }
+
+    #[inline(always)]
+    pub(super) fn record_in(&mut self, cell: &TaskRef) -> bool {
+        if cfg!(curium_no_records) {
+            return true;
+        }
+        let mut since = None;
+        match &self.at {
+            At::Nowhere => {}
+            At::TakeCell(record) if record.is_of(cell) => since = Some(record.since),
+            _ => return false,
+        }
+        if current::has_recorded() {
+            // A leaf has recorded itself in this poll. It is this leaf only if the record is of the
+            // same cycle: the leaf is then polled twice in one poll of the task.
+            let cycle = cell.cycles.get();
+            return matches!(&self.at, At::TakeCell(record) if record.cycle == cycle);
         }
         if self.since == 0 {
-            self.since = core.cancel_seq();
+            self.since = cell.core().cancel_seq();
         }
-        let root = current::ambient().scope == NONE;
-        if !(root && self.park_in_place(cx)) {
-            self.park_in_arena(&core, cx);
-        }
-        Poll::Pending
+        let since = since.unwrap_or_else(|| cell.core().tick_now());
+        cell.set_parked(Parked { kind: self.kind, site: self.site, since });
+        current::set_recorded(true);
+        self.at = At::TakeCell(InPlace {
+            task: cell.id(),
+            kernel: cell.core().number,
+            cycle: cell.cycles.get(),
+            since,
+        });
+        true
     }
 
     #[inline]
@@ -92,17 +117,6 @@ impl CancelPoint {
             At::Nowhere => {}
             At::TakeCell(record) => record.clear(),
             At::Arena(core, key) => leave_arena(&core, key),
-        }
-    }
-
-    pub(super) fn was_parked_elsewhere(&self, core: &Rc<Core>) -> bool {
-        match &self.at {
-            At::Nowhere => false,
-            At::TakeCell(record) => core.with_running(|cell| record.is_of(cell)) != Some(true),
-            At::Arena(owner, key) => {
-                let task = owner.scopes.borrow().records[*key as usize].task;
-                !Rc::ptr_eq(owner, core) || core.running_id() != Some(task)
-            }
         }
     }
 
@@ -129,6 +143,16 @@ impl CancelPoint {
         let waker: Option<Waker> = if own { None } else { Some(cx.waker().clone()) };
         let key = core.put_record(Record::new(task, scope, waker, self.parked(core)));
         self.at = At::Arena(core.clone(), key);
+    }
+}
+
+impl Drop for CancelPoint {
+    #[inline]
+    fn drop(&mut self) {
+        // Not `unpark`, which assumes that the leaf's task is being polled.
+        if !matches!(self.at, At::Nowhere) {
+            self.take_record();
+        }
     }
 }
 

@@ -17,8 +17,9 @@ use crate::error::TaskCancelled;
 use crate::parts::clock::{Clock, NEVER};
 use crate::parts::timers::TimerKey;
 use crate::parts::waiter::LocalWaiter;
+use crate::wait::deliver::Pause;
 use crate::wait::in_kernel::InKernel;
-use crate::wait::point::{CancelPoint, Pause, Quick};
+use crate::wait::point::{CancelPoint, Quick};
 
 /// The time of this kernel's clock, which is virtual in a test.
 ///
