@@ -11,93 +11,10 @@ use std::task::{Context, Poll};
 
 use crate::core::current;
 use crate::core::outcome::{Hold, take_outcome};
-use crate::core::queue::WaitSlot;
 use crate::core::state::TaskRef;
 use crate::error::{CancelReason, TaskCancelled, TaskError};
-use crate::task::state::Flags;
-use crate::wait::point::{CancelPoint, Quick};
-
-/// Where a task that waits for the end of another is registered.
-enum JoinSlot {
-    Out,
-    /// In the joiner field next to the awaited task's cell. Only for the first waiter, and only if
-    /// its task polls the wait itself.
-    Beside,
-    More(WaitSlot),
-}
-
-/// The flags of an awaited task while its joiner field is in use.
-#[inline]
-fn awaited(joins: bool) -> u32 {
-    if joins { Flags::AWAITED | Flags::JOINED } else { Flags::AWAITED }
-}
-
-/// The tasks that wait for the end of this one, in `join`, `wait` or `cancel`, in order of arrival.
-/// `joins` is true for a `join`.
-impl TaskRef {
-    fn enter_waiters(&self, slot: &mut JoinSlot, joins: bool, cx: &Context<'_>) -> Poll<()> {
-        let entered =
-            current::with_own_task(cx.waker(), |waiter| self.enter_waiter(slot, joins, waiter));
-        if let Some(Quick::Parked) = entered {
-            return Poll::Pending;
-        }
-        if !matches!(slot, JoinSlot::More(_)) {
-            self.leave_waiters(slot, joins);
-            *slot = JoinSlot::More(WaitSlot::default());
-            self.count_joins(joins, 1);
-        }
-        if let JoinSlot::More(slot) = slot {
-            // A wake-up before the end of the task is spurious: queue again.
-            while self.cold().joiners.poll_enter(slot, 1, cx).is_ready() {}
-        }
-        // Cloning the waker may run code of the program, which may have ended the task.
-        if self.is_ended() { Poll::Ready(()) } else { Poll::Pending }
-    }
-
-    /// Registers a task that polls the wait itself in the joiner field, if there is no other
-    /// waiter.
-    #[inline]
-    fn enter_waiter(&self, slot: &mut JoinSlot, joins: bool, waiter: &TaskRef) -> Quick<()> {
-        let stays = match slot {
-            JoinSlot::More(_) => false,
-            JoinSlot::Out => {
-                let first = waiter.is_neighbour(self) && !self.has_waiters();
-                if first {
-                    self.set_joiner(waiter.id());
-                    self.flags.raise(awaited(joins));
-                    *slot = JoinSlot::Beside;
-                }
-                first
-            }
-            JoinSlot::Beside => waiter.is_neighbour(self) && self.joiner() == Some(waiter.id()),
-        };
-        if stays { Quick::Parked } else { Quick::Unsure }
-    }
-
-    #[inline]
-    fn leave_waiters(&self, slot: &mut JoinSlot, joins: bool) {
-        match slot {
-            JoinSlot::Out => return,
-            JoinSlot::Beside => self.flags.lower(awaited(joins)),
-            JoinSlot::More(slot) => self.leave_queue(slot, joins),
-        }
-        *slot = JoinSlot::Out;
-    }
-
-    #[inline(never)]
-    fn leave_queue(&self, slot: &mut WaitSlot, joins: bool) {
-        self.count_joins(joins, -1);
-        self.cold().joiners.leave(slot);
-    }
-
-    /// Updates the number of queued waiters that are in a `join`.
-    fn count_joins(&self, joins: bool, by: i32) {
-        if joins {
-            let joining = &self.cold().joining;
-            joining.set(joining.get().wrapping_add_signed(by));
-        }
-    }
-}
+use crate::wait::joiners::JoinSlot;
+use crate::wait::point::CancelPoint;
 
 /// Waits until a task has ended. Made by [`Task::wait`](crate::Task::wait).
 ///
@@ -154,8 +71,8 @@ impl WaitEnd {
         let polled = point.park_by(
             cx,
             slot,
-            |slot, waiter| cell.enter_waiter(slot, joins, waiter),
-            |slot, cx| cell.enter_waiters(slot, joins, cx),
+            |slot, waiter| slot.enter_beside(cell, joins, waiter),
+            |slot, cx| slot.enter(cell, joins, cx),
         );
         self.polled(polled)
     }
@@ -166,7 +83,7 @@ impl WaitEnd {
         let WaitEnd { task, slot, point, joins } = self;
         let mut enter = |cx: &Context<'_>| match task.cell().is_ended() {
             true => Poll::Ready(()),
-            false => task.cell().enter_waiters(slot, *joins, cx),
+            false => slot.enter(task.cell(), *joins, cx),
         };
         // Queue even when only yielding, so that a failure meanwhile goes to this joiner (G2).
         // Queueing twice is harmless.
@@ -181,21 +98,15 @@ impl WaitEnd {
         polled: Poll<Result<(), TaskCancelled>>,
     ) -> Poll<Result<(), TaskCancelled>> {
         if let Poll::Ready(Err(_)) = polled {
-            self.leave();
+            self.slot.leave(self.task.cell(), self.joins);
         }
         polled
-    }
-
-    /// Withdraws from the waiters of the task.
-    #[inline]
-    fn leave(&mut self) {
-        self.task.cell().leave_waiters(&mut self.slot, self.joins);
     }
 }
 
 impl Drop for WaitEnd {
     fn drop(&mut self) {
-        self.leave();
+        self.slot.leave(self.task.cell(), self.joins);
     }
 }
 

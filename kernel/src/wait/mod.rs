@@ -6,6 +6,7 @@ pub(crate) mod deliver;
 pub(crate) mod handoff;
 pub(crate) mod in_kernel;
 pub(crate) mod join;
+mod joiners;
 pub(crate) mod point;
 pub(crate) mod record;
 pub(crate) mod sleep;
