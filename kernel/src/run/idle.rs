@@ -1,14 +1,14 @@
 //! The sources that the kernel checks between polls: mailbox, timers, reactor. If no task is ready,
-//! the kernel sleeps, advances the virtual clock, or detects a deadlock.
+//! the kernel sleeps, advances the virtual clock, or finds a deadlock (`hope.rs`).
 //!
 //! Nothing here polls a task.
 
 use std::io;
 use std::time::Duration;
 
-use crate::core::report::Report;
 use crate::core::state::Stage;
 use crate::parts::reactor::{EventsSeen, Reactor};
+use crate::run::hope::Hope;
 use crate::run::tick::RunLoop;
 
 /// How long sockets must be silent before a virtual clock jumps (K8).
@@ -77,19 +77,6 @@ impl RunLoop<'_> {
         first.into_iter().chain(watched).min()
     }
 
-    /// Only a waker can end the sleep. Reports the hang once, after the time that was set.
-    #[cold]
-    fn sleep_in_a_hang(&self) {
-        let patience = self.core.settings.hang.filter(|_| !self.core.hang_told.get());
-        let mut came = self.sleep(patience, None);
-        if !came && patience.is_some() {
-            self.core.report(&Report::Hang(&self.core.infos()));
-            // The sink may have woken a task.
-            came = !self.core.ready.borrow().is_empty();
-        }
-        self.core.hang_told.set(!came);
-    }
-
     fn idle_virtual(&self) -> bool {
         let parked = self.core.with_reactor(|reactor| reactor.parked()).unwrap_or(0);
         if !self.core.jobs.borrow().is_empty() {
@@ -131,7 +118,7 @@ impl RunLoop<'_> {
 
     /// Sleeps until an event, a message from another thread, or the limit. True: an event or a
     /// message came, or a task is ready.
-    fn sleep(&self, limit: Option<Duration>, deadline: Option<u64>) -> bool {
+    pub(super) fn sleep(&self, limit: Option<Duration>, deadline: Option<u64>) -> bool {
         let mut came = false;
         if self.core.remote().announce_sleep() {
             came = self.wait_events(limit, deadline);
@@ -173,38 +160,4 @@ impl RunLoop<'_> {
         left.drain(..).for_each(|waiter| self.core.wake_waiter(waiter));
         self.core.with_reactor(|reactor| reactor.take_back(left));
     }
-
-    /// What could still wake a task when none is ready and no timer is armed.
-    #[inline]
-    fn hope(&self) -> Hope {
-        let parked = self.core.with_reactor(|reactor| reactor.parked()).unwrap_or(0);
-        if parked > 0 { Hope::Some } else { self.hope_without_sources() }
-    }
-
-    #[inline(never)]
-    fn hope_without_sources(&self) -> Hope {
-        if !self.core.jobs.borrow().is_empty() || self.core.remote().handles() > 0 {
-            return Hope::Some;
-        }
-        // Check the mailbox after the handles: a thread posts before it drops the last handle.
-        if self.core.remote().has_post() {
-            return Hope::Some;
-        }
-        // The waker of an ended task can wake nothing.
-        let tasks = self.core.tasks.borrow();
-        match tasks.tenants().any(|cell| !cell.is_ended() && cell.is_waker_out()) {
-            true => Hope::Wakers,
-            false => Hope::None,
-        }
-    }
-}
-
-/// See [`RunLoop::hope`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hope {
-    None,
-    /// Only wakers that are held somewhere: by another thread, or by a parked task itself.
-    Wakers,
-    /// A source, a job, a handle, or a message.
-    Some,
 }
