@@ -1,10 +1,23 @@
-//! What the reactor stores for a registration, and what an event means for each direction.
+//! What the reactor stores for a registration: its readiness, and the waiters that are parked on
+//! it. And what an event means for each direction.
 
 use std::num::NonZeroU32;
 
+use mio::Token;
 use mio::event::Event;
 
+use super::{HALF, Reactor};
 use crate::id::TaskId;
+use crate::parts::waiter::LocalWaiter;
+
+/// The direction of a transfer. A source has one set of readiness for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Data, a connection, or the end of the stream to read.
+    Read,
+    /// Room to write, or a connection that is up.
+    Write,
+}
 
 /// A registration. It is small, because every idle connection has one.
 pub(super) struct Entry {
@@ -50,4 +63,64 @@ pub(super) fn news_of(event: &Event) -> [u8; 2] {
         news[1] = if failed || write_closed { READY | ENDED } else { READY };
     }
     news
+}
+
+impl Reactor {
+    /// Parks any waiter. Returns the waiter that was parked there before, or `who` if the
+    /// registration is gone.
+    pub(crate) fn park_waiter(
+        &mut self,
+        token: Token,
+        direction: Direction,
+        who: LocalWaiter,
+    ) -> Option<LocalWaiter> {
+        let before = self.unpark(token, direction);
+        let place = token.0 & (usize::MAX >> HALF);
+        if self.entry(token).is_none() {
+            return Some(who);
+        }
+        let (bit, who) = match who {
+            LocalWaiter::Task(task) => (TASK, task),
+            LocalWaiter::Foreign(waker) => {
+                let index = self.foreign.insert(waker);
+                let index = u32::try_from(index).expect("fewer than 2^32 wakers");
+                (FOREIGN, TaskId::new(index, 0))
+            }
+        };
+        let entry = &mut self.entries[place];
+        entry.state[direction as usize] |= bit;
+        entry.who[direction as usize] = who;
+        self.parked += 1;
+        before
+    }
+
+    /// Removes the waiter that is parked there, and returns it.
+    pub(crate) fn unpark(&mut self, token: Token, direction: Direction) -> Option<LocalWaiter> {
+        let entry = self.entry(token)?;
+        let state = entry.state[direction as usize];
+        let who = entry.who[direction as usize];
+        entry.state[direction as usize] = state & !(TASK | FOREIGN);
+        self.take(state, who)
+    }
+
+    pub(super) fn take(&mut self, state: u8, who: TaskId) -> Option<LocalWaiter> {
+        let who = match state & (TASK | FOREIGN) {
+            0 => return None,
+            TASK => LocalWaiter::Task(who),
+            _ => LocalWaiter::Foreign(self.foreign.remove(who.index() as usize)),
+        };
+        self.parked -= 1;
+        Some(who)
+    }
+
+    /// The waiters that [`dispatch`](Reactor::dispatch) has not woken. The caller returns the
+    /// vector empty.
+    pub(crate) fn lend(&mut self) -> Vec<LocalWaiter> {
+        std::mem::take(&mut self.woken)
+    }
+
+    pub(crate) fn take_back(&mut self, woken: Vec<LocalWaiter>) {
+        debug_assert!(woken.is_empty(), "whoever was woken is not woken again");
+        self.woken = woken;
+    }
 }

@@ -6,40 +6,22 @@
 //! registration that is gone has no effect.
 
 use std::io;
-use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use mio::event::Source;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
 use slab::Slab;
 
 use crate::id::TaskId;
-use crate::parts::list::shrink_slab;
-use crate::parts::mailbox::PollWaker;
-use crate::parts::mailbox::sync;
 use crate::parts::waiter::LocalWaiter;
+
+use self::alarm::Alarm;
+pub use self::entry::Direction;
+use self::entry::{ENDED, Entry, FOREIGN, READY, TASK, news_of};
 
 mod alarm;
 mod entry;
-
-use alarm::Alarm;
-use entry::{ENDED, Entry, FOREIGN, READY, TASK, news_of};
-
-/// The direction of a transfer. A source has one set of readiness for each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
-    /// Data, a connection, or the end of the stream to read.
-    Read,
-    /// Room to write, or a connection that is up.
-    Write,
-}
-
-/// The number of events that one call of the poll returns, and so of those handled between two
-/// checks of the timers.
-const EVENTS: usize = 512;
-const WAKER: Token = Token(usize::MAX);
+mod sources;
 
 /// The lower half of a token is the index of the entry, the upper half the generation.
 const HALF: u32 = usize::BITS / 2;
@@ -87,48 +69,6 @@ pub(crate) enum ParkOutcome {
 }
 
 impl Reactor {
-    pub(crate) fn new(spin: Duration) -> io::Result<(Self, PollWaker)> {
-        let poll = Poll::new()?;
-        let waker = sync::Waker::new(poll.registry(), WAKER)?;
-        let registry = Arc::new(poll.registry().try_clone()?);
-        let alarm = Alarm::new(&poll)?;
-        let reactor = Reactor {
-            poll,
-            events: Events::with_capacity(EVENTS),
-            entries: Slab::new(),
-            foreign: Slab::new(),
-            generation: 0,
-            parked: 0,
-            alarm,
-            spin,
-            woken: Vec::new(),
-        };
-        Ok((reactor, PollWaker { waker, registry }))
-    }
-
-    /// Registers a source. The poll reports existing readiness at once.
-    pub(crate) fn register(
-        &mut self,
-        source: &mut impl Source,
-        interest: Interest,
-    ) -> io::Result<Token> {
-        self.generation = self.generation % (u32::MAX >> (32 - HALF + 1)) + 1;
-        let generation = NonZeroU32::MIN.saturating_add(self.generation - 1);
-        let entry = Entry { generation, state: [0; 2], who: [TaskId::NOBODY; 2] };
-        let place = self.entries.insert(entry);
-        let token = Token((self.generation as usize) << HALF | place);
-        if let Err(error) = self.poll.registry().register(source, token, interest) {
-            self.entries.remove(place);
-            // A source may remember a registration that failed, and refuse the next one. But if the
-            // poll knows the descriptor already, the existing registration must stay.
-            if error.kind() != io::ErrorKind::AlreadyExists {
-                let _ = source.deregister(self.poll.registry());
-            }
-            return Err(error);
-        }
-        Ok(token)
-    }
-
     #[inline]
     fn entry(&mut self, token: Token) -> Option<&mut Entry> {
         let entry = self.entries.get_mut(token.0 & (usize::MAX >> HALF))?;
@@ -183,73 +123,6 @@ impl Reactor {
         ParkOutcome::Down
     }
 
-    /// Parks any waiter. Returns the waiter that was parked there before, or `who` if the
-    /// registration is gone.
-    pub(crate) fn park_waiter(
-        &mut self,
-        token: Token,
-        direction: Direction,
-        who: LocalWaiter,
-    ) -> Option<LocalWaiter> {
-        let before = self.unpark(token, direction);
-        let place = token.0 & (usize::MAX >> HALF);
-        if self.entry(token).is_none() {
-            return Some(who);
-        }
-        let (bit, who) = match who {
-            LocalWaiter::Task(task) => (TASK, task),
-            LocalWaiter::Foreign(waker) => {
-                let index = self.foreign.insert(waker);
-                let index = u32::try_from(index).expect("fewer than 2^32 wakers");
-                (FOREIGN, TaskId::new(index, 0))
-            }
-        };
-        let entry = &mut self.entries[place];
-        entry.state[direction as usize] |= bit;
-        entry.who[direction as usize] = who;
-        self.parked += 1;
-        before
-    }
-
-    /// Removes the waiter that is parked there, and returns it.
-    pub(crate) fn unpark(&mut self, token: Token, direction: Direction) -> Option<LocalWaiter> {
-        let entry = self.entry(token)?;
-        let state = entry.state[direction as usize];
-        let who = entry.who[direction as usize];
-        entry.state[direction as usize] = state & !(TASK | FOREIGN);
-        self.take(state, who)
-    }
-
-    fn take(&mut self, state: u8, who: TaskId) -> Option<LocalWaiter> {
-        let who = match state & (TASK | FOREIGN) {
-            0 => return None,
-            TASK => LocalWaiter::Task(who),
-            _ => LocalWaiter::Foreign(self.foreign.remove(who.index() as usize)),
-        };
-        self.parked -= 1;
-        Some(who)
-    }
-
-    /// Forgets a registration. The caller wakes the waiters that were parked on it.
-    pub(crate) fn forget(&mut self, token: Token) -> [Option<LocalWaiter>; 2] {
-        if self.entry(token).is_none() {
-            return [None, None];
-        }
-        let entry = self.entries.remove(token.0 & (usize::MAX >> HALF));
-        let [read, write] = entry.who;
-        [self.take(entry.state[0], read), self.take(entry.state[1], write)]
-    }
-
-    /// Releases the memory that a burst took.
-    pub(crate) fn shrink(&mut self) {
-        shrink_slab(&mut self.entries);
-        shrink_slab(&mut self.foreign);
-    }
-
-    pub(crate) fn registered(&self) -> usize {
-        self.entries.len()
-    }
-
     pub(crate) fn parked(&self) -> usize {
         self.parked
     }
@@ -269,17 +142,6 @@ impl Reactor {
                 polled => return polled,
             }
         }
-    }
-
-    /// The waiters that [`dispatch`](Reactor::dispatch) has not woken. The caller returns the
-    /// vector empty.
-    pub(crate) fn lend(&mut self) -> Vec<LocalWaiter> {
-        std::mem::take(&mut self.woken)
-    }
-
-    pub(crate) fn take_back(&mut self, woken: Vec<LocalWaiter>) {
-        debug_assert!(woken.is_empty(), "whoever was woken is not woken again");
-        self.woken = woken;
     }
 
     /// Waits for events: not at all if `limit` is zero, at most for `limit`, or without limit.
