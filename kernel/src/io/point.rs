@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use mio::event::Source;
 
 use super::registration::{MORE, PARKED, TELLS_ROOM};
+use super::seat::Seat;
 use super::{Direction, Registration, Side};
 use crate::core::current;
 use crate::core::state::Core;
@@ -30,15 +31,6 @@ pub struct IoPoint<'a, S: Source, D: Side = Direction> {
     registration: &'a Registration<S>,
     seat: Seat<D>,
     point: CancelPoint,
-}
-
-/// The state of a leaf on one direction of a source.
-pub(super) struct Seat<D> {
-    pub(super) direction: D,
-    /// The leaf has the direction; no other leaf may use it.
-    pub(super) parked: bool,
-    /// The leaf may still have its entry in the reactor: it has not seen an event clear it.
-    pub(super) taken: bool,
 }
 
 /// What a leaf does next.
@@ -269,23 +261,6 @@ impl<S: Source> Registration<S> {
             // The kernel is closed.
             None if tried => Next::Wait,
             None => Next::Try,
-        }
-    }
-
-    #[inline]
-    pub(super) fn park(&self, seat: &mut Seat<impl Side>) {
-        self.set(PARKED[seat.direction.direction() as usize]);
-        (seat.parked, seat.taken) = (true, true);
-    }
-
-    #[inline]
-    pub(super) fn leave(&self, seat: &mut Seat<impl Side>) {
-        if seat.parked {
-            seat.parked = false;
-            self.clear(PARKED[seat.direction.direction() as usize]);
-            if seat.taken {
-                self.unpark_unwoken(seat.direction.direction());
-            }
         }
     }
 }

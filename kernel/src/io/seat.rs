@@ -1,5 +1,8 @@
-//! The rare steps of a leaf on a source: registering the source, parking with a foreign waker,
-//! leaving the reactor.
+//! The seat of a leaf on a source: taking it, leaving it, and the rare steps between them, such as
+//! registering the source or parking with a foreign waker.
+//!
+//! It is apart from `point.rs`, which shows the attempts of a leaf that has its seat or needs none.
+
 use std::io;
 use std::panic::Location;
 use std::rc::Rc;
@@ -7,7 +10,7 @@ use std::task::Context;
 
 use mio::event::Source;
 
-use super::point::{Next, Seat};
+use super::point::Next;
 use super::registration::{BOUND, MORE, PARKED};
 use super::{Direction, Registration, Side};
 use crate::core::current;
@@ -17,7 +20,33 @@ use crate::io::error::{busy, closed, elsewhere};
 use crate::parts::waiter::LocalWaiter;
 use crate::task::waker::Message;
 
+/// The state of a leaf on one direction of a source.
+pub(super) struct Seat<D> {
+    pub(super) direction: D,
+    /// The leaf has the direction; no other leaf may use it.
+    pub(super) parked: bool,
+    /// The leaf may still have its entry in the reactor: it has not seen an event clear it.
+    pub(super) taken: bool,
+}
+
 impl<S: Source> Registration<S> {
+    #[inline]
+    pub(super) fn park(&self, seat: &mut Seat<impl Side>) {
+        self.set(PARKED[seat.direction.direction() as usize]);
+        (seat.parked, seat.taken) = (true, true);
+    }
+
+    #[inline]
+    pub(super) fn leave(&self, seat: &mut Seat<impl Side>) {
+        if seat.parked {
+            seat.parked = false;
+            self.clear(PARKED[seat.direction.direction() as usize]);
+            if seat.taken {
+                self.unpark_unwoken(seat.direction.direction());
+            }
+        }
+    }
+
     /// Handles the error of an attempt. Returns `None` if the operation would block or was
     /// interrupted; such an attempt uses no budget. Returns any other error.
     #[cold]
