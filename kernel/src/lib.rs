@@ -35,7 +35,7 @@
 //! # The data path
 //!
 //! This is the path of a task that reads from a socket, from `spawn` to `join`, with the files in
-//! the order in which their code runs.
+//! the order in which their code runs. Nine files are enough to follow it.
 //!
 //! ```text
 //!   spawn(future) ─▶ spawn.rs ─▶ core/life.rs  admit: a cell of the table, queued
@@ -45,20 +45,35 @@
 //!             └──────┬─────────────────────────────┬──────┘               │
 //!                    │ future polls the leaf       │ Ready: finish        │ wake
 //!                    ▼                             ▼                      │ (core/state.rs)
-//!             io/point.rs    try to read;        core/life.rs  keep the   │
-//!             wait/point.rs  would block:          output, inform group,  │
-//!                    │       cancelled? else       wake the joiners ──────┤
-//!                    ▼       park                   │                     │
-//!             parts/reactor  which task waits       ▼                     │
-//!                    │       for which socket    wait/join.rs  take the   │
-//!                    ▼                             output                 │
+//!             core/current.rs  who polls?        core/life.rs  keep the   │
+//!             io/point.rs    try to read;          output, inform group,  │
+//!             wait/point.rs  would block: park     wake the joiners ──────┤
+//!                    │                             │                      │
+//!                    ▼                             ▼                      │
+//!             parts/reactor/mod.rs  which task   wait/join.rs  take the   │
+//!                    │       waits for which       output                 │
+//!                    ▼       socket                                       │
 //!             run/idle.rs    no task is ready: sleep in the poll; event ──┘
 //! ```
+//!
+//! What is rare, or not needed to follow the read, is in a file beside it in the same folder:
+//!
+//! | on the path | beside it |
+//! |---|---|
+//! | `spawn.rs` | `task_handle.rs`: what else a handle can do |
+//! | `core/life.rs` | `core/clear.rs`: other ends of a task, and what is cleared after each |
+//! | `core/current.rs` | `core/enter.rs`, `core/budget.rs`, `core/marks.rs` |
+//! | `run/tick.rs` | `run/special.rs`: tasks that are cancelled or have a waker of their own |
+//! | `run/idle.rs` | `run/hope.rs`: is there anything that can wake a task? |
+//! | `wait/point.rs` | `wait/deliver.rs`: cancellation; `wait/record.rs`: what the monitor shows |
+//! | `wait/join.rs` | `wait/joiners.rs`: the tasks that wait for a task |
+//! | `io/point.rs` | `io/seat.rs`: the direction of a source, taken and left |
+//! | `parts/reactor/mod.rs` | `sources.rs`, `entry.rs`, `alarm.rs` in its folder |
 //!
 //! A cancellation takes the same path. `task.cancel()` (`wait/cancel.rs`) stores a cancel request
 //! in the root scope of the task (`core/cancel.rs`) and wakes the task. When a parked leaf is
 //! polled again, it tries its operation first. If the operation would still block, the leaf returns
-//! the error (`wait/point.rs`).
+//! the error (`wait/deliver.rs`).
 //!
 //! | folder | holds |
 //! |---|---|
@@ -70,7 +85,8 @@
 //! | `scope/` | timeouts and shields |
 //! | `io/` | registrations of sources, and the leaf on one |
 //! | `group/` | task groups |
-//! | `spawn.rs`, `handle.rs` | spawning, the handle of a task; the kernel's handle for threads |
+//! | `spawn.rs`, `task_handle.rs` | spawning; the handle of a task |
+//! | `handle.rs` | the kernel's handle, for other threads |
 //! | `testing.rs` | the test kit |
 //!
 //! Two examples that must not compile: a task that moves to another thread, and a task that returns

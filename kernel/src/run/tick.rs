@@ -16,8 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::core::current::{self, Marks};
-use crate::core::state::TaskRef;
-use crate::core::state::{Core, Stage};
+use crate::core::state::{Core, Stage, TaskRef};
 use crate::id::TaskId;
 use crate::parts::ready::Batch;
 use crate::parts::scopes::Ambient;
