@@ -40,7 +40,7 @@ impl Ambient {
 }
 
 /// The record of the first leaf that parks in a poll of its task with the task's own waker and
-/// outside any inner scope. It is in the slot of the task (`wait/point.rs`). Most tasks have only
+/// outside any inner scope. It is in the slot of the task (`wait/record.rs`). Most tasks have only
 /// this one. All other parked leaves have a [`Record`].
 ///
 /// Each poll of the task clears the record, and a leaf that is still parked writes it again when it
