@@ -3,4 +3,8 @@
 #![allow(clippy::module_inception, reason = "a file keeps the name by which the pages cite it")]
 
 mod explore;
+mod explored;
+mod explored_kernel;
+mod explored_queue;
+mod explored_sync;
 mod sweep;
