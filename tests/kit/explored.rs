@@ -1,4 +1,4 @@
-//! What the explorations of `explored_sync` and `explored_queue` share.
+//! What the explorations of the primitives share.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

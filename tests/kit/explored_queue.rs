@@ -158,3 +158,47 @@ fn a_dropped_putter_gives_its_place_back() {
         });
     });
 }
+
+/// V4, Y3: an item that a dropped getter gives back is again before the items that came after it.
+#[test]
+fn an_item_that_comes_back_goes_to_its_place() {
+    assert_kept(761, |g, [first, second, third]| {
+        let victim = g.spawn(async move { first.get(0).await });
+        g.spawn(second.put_two(0));
+        g.spawn(async move {
+            yield_now().await?;
+            victim.abort();
+            third.get(1).await?;
+            third.get(2).await
+        });
+    });
+}
+
+/// V4, Y5: a getter waits for what becomes of an item that another one was handed before the end.
+#[test]
+fn the_last_item_of_a_closed_queue_ends_it_for_all() {
+    assert_kept(258, |g, [first, second, third]| {
+        g.spawn(first.get_two(0));
+        g.spawn(second.get_two(2));
+        g.spawn(async move {
+            third.put(0).await?;
+            third.queue.close();
+            Ok(())
+        });
+    });
+}
+
+/// V4, Y5: a getter waits for what becomes of a place that a putter was promised before the end.
+#[test]
+fn a_promised_place_that_is_given_back_ends_a_closed_queue() {
+    assert_kept(1_569, |g, [first, second, third]| {
+        let victim = g.spawn(first.put_two(0));
+        g.spawn(second.get_two(0));
+        g.spawn(async move {
+            yield_now().await?;
+            third.queue.close();
+            victim.abort();
+            Ok(())
+        });
+    });
+}

@@ -123,23 +123,30 @@ fn a_semaphore_conserves_its_permits_and_serves_in_order() {
     });
 }
 
-/// V4, Y3: the permits of a dropped waiter go to the next, and so do those that it kept from others
-/// by waiting for more.
+/// V4, Y3: a waiter that is dropped gives its permits to the next. It also lets those pass that it
+/// kept waiting while it asked for more.
 #[test]
 fn a_dropped_waiter_gives_its_permits_back() {
-    assert_complete(998, async || {
-        let shared = Limited::new();
+    assert_complete(911, async || {
+        let (shared, end) = (Limited::new(), Rc::new(Event::new()));
         let [first, second, third] = [(); 3].map(|()| shared.clone());
+        let ends = end.clone();
         let spawn = |g: Group| {
             let victim = g.spawn(async move { first.hold(0).await });
             g.spawn(async move { second.hold(1).await });
             g.spawn(async move {
-                third.hold(2).await?;
+                let _permit = third.semaphore.acquire().await?;
+                yield_now().await?;
                 victim.abort();
-                third.hold(4).await
+                ends.wait().await
             });
         };
-        members(spawn, || ()).await?;
+        let stuck = || {
+            let shown = format!("{:?}", shared.semaphore);
+            assert!(shown.contains("waiting: 0"), "a waiter was not served: {shown}");
+            end.set();
+        };
+        members(spawn, stuck).await?;
         shared.check();
         Ok(())
     });

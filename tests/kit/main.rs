@@ -4,6 +4,7 @@
 
 mod explore;
 mod explored;
+mod explored_groups;
 mod explored_kernel;
 mod explored_queue;
 mod explored_sync;
