@@ -2,5 +2,9 @@
 
 #![allow(clippy::module_inception, reason = "a file keeps the name by which the pages cite it")]
 
+mod checks;
 mod explore;
 mod sweep;
+mod swept_kernel;
+mod swept_shields;
+mod swept_tasks;
