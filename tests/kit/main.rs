@@ -5,6 +5,9 @@
 mod checks;
 mod explore;
 mod sweep;
+mod swept_groups;
 mod swept_kernel;
+mod swept_members;
 mod swept_shields;
 mod swept_tasks;
+mod swept_timeouts;
