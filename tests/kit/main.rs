@@ -5,9 +5,12 @@
 mod checks;
 mod explore;
 mod sweep;
+mod swept_condition;
 mod swept_groups;
 mod swept_kernel;
 mod swept_members;
+mod swept_queue;
 mod swept_shields;
+mod swept_sync;
 mod swept_tasks;
 mod swept_timeouts;
