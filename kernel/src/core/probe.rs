@@ -15,6 +15,9 @@ pub(crate) trait Probe {
     /// A task was polled, and the result of the poll was handled. The task may have ended.
     fn after_poll(&self, core: &Core, task: &TaskRef);
 
+    /// A poll of a task has panicked. Unless it is main, it has ended.
+    fn after_panic(&self, core: &Core, task: &TaskRef);
+
     /// Whether [`tries`](Probe::tries) is to be called in the next poll of this task.
     fn surveys(&self, _task: &TaskRef) -> bool {
         false

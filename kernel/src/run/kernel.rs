@@ -192,13 +192,30 @@ impl Kernel {
             match catch_unwind(AssertUnwindSafe(|| run_loop.turn(main))) {
                 Ok(turn) => return Ok(turn),
                 Err(payload) => match current::stop_running() {
-                    Some(cell) if cell.flags.any(Flags::MAIN) => return Err(payload),
-                    Some(cell) => core.panicked(&cell, payload),
+                    Some(cell) => self.panicked(&cell, payload)?,
                     // No task was running: a fault of the kernel, or a deadlock.
                     None => resume_unwind(payload),
                 },
             }
         }
+    }
+
+    /// Ends a task whose poll has panicked. The panic of main is returned.
+    fn panicked(
+        &self,
+        cell: &TaskRef,
+        payload: Box<dyn Any + Send>,
+    ) -> Result<(), Box<dyn Any + Send>> {
+        let of_main = if cell.flags.any(Flags::MAIN) {
+            Err(payload)
+        } else {
+            self.core.panicked(cell, payload);
+            Ok(())
+        };
+        if let Some(probe) = &self.core.settings.probe {
+            probe.after_panic(&self.core, cell);
+        }
+        of_main
     }
 
     #[track_caller]

@@ -44,6 +44,15 @@ impl Scheduler {
         tasks
     }
 
+    fn polled(&self, core: &Core, task: &TaskRef, did: Did) {
+        self.chosen.set(false);
+        self.waits.set(false);
+        let ready: Vec<u64> = ready_tasks(core).into_values().collect();
+        self.log.borrow_mut().add(task, did, &ready);
+        let polls = self.log.borrow().polls();
+        assert!(polls < POLLS, "the run did not end after {POLLS} polls");
+    }
+
     /// Chooses the next task, or to wait if none is ready. A choice may be to cancel a task; then
     /// another choice follows.
     fn choose(&self, core: &Core) {
@@ -89,21 +98,19 @@ fn ready_tasks(core: &Core) -> BTreeMap<usize, u64> {
 impl Probe for Scheduler {
     fn before_poll(&self, core: &Core) {
         self.choose(core);
-        self.log.borrow_mut().set_ready(ready_tasks(core).into_values().collect());
+        let (tasks, ready) = (core.tasks.borrow(), ready_tasks(core).into_values().collect());
+        self.log.borrow_mut().set_ready(ready, tasks.tenants());
     }
 
     fn after_poll(&self, core: &Core, task: &TaskRef) {
-        self.chosen.set(false);
-        self.waits.set(false);
-        let ready: Vec<u64> = ready_tasks(core).into_values().collect();
-        let mut log = self.log.borrow_mut();
         let did = match task.is_current() && !task.is_ended() {
             false => Did::Ended,
             true => Did::Parked(core.leaves(task).first().map(|leaf| (leaf.kind, leaf.site))),
         };
-        log.add(task, did, &ready);
-        let polls = log.len();
-        drop(log);
-        assert!(polls < POLLS, "the run did not end after {POLLS} polls");
+        self.polled(core, task, did);
+    }
+
+    fn after_panic(&self, core: &Core, task: &TaskRef) {
+        self.polled(core, task, Did::Panicked);
     }
 }

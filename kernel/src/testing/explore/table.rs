@@ -1,6 +1,6 @@
-//! The log of a schedule, printed as a table: one column a task, one row a poll.
+//! The log of a schedule, printed as a table: one column a task, one row a poll or a cancellation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::panic::Location;
 
@@ -13,12 +13,15 @@ pub(super) enum Did {
     /// It is parked now, in this leaf.
     Parked(Option<(&'static str, &'static Location<'static>)>),
     Ended,
+    Panicked,
     /// The exploration has requested its cancellation.
     Cancelled,
 }
 
 struct Row {
     task: u64,
+    /// The number of this poll, or of the last one before a cancellation.
+    poll: usize,
     did: Did,
     /// It is ready again.
     again: bool,
@@ -32,18 +35,25 @@ const SHOWN: usize = 60;
 #[derive(Default)]
 pub(super) struct Log {
     rows: Vec<Row>,
+    polls: usize,
     names: BTreeMap<u64, String>,
     /// The tasks that were ready before the poll.
     ready: Vec<u64>,
 }
 
 impl Log {
-    pub(super) fn set_ready(&mut self, ready: Vec<u64>) {
+    /// Before a poll: the tasks that are `ready`, and all that there are. Their names are noted
+    /// now, because a task that ends in its first poll has none after it.
+    pub(super) fn set_ready(&mut self, ready: Vec<u64>, tasks: impl Iterator<Item = TaskRef>) {
         self.ready = ready;
+        for task in tasks.filter(|task| self.ready.contains(&task.serial.get())) {
+            self.names.entry(task.serial.get()).or_insert_with(|| name(&task));
+        }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.rows.len()
+    /// The number of polls so far. A cancellation is a row, but no poll.
+    pub(super) fn polls(&self) -> usize {
+        self.polls
     }
 
     /// Adds a row. `ready`: the tasks that are ready after the poll.
@@ -53,7 +63,10 @@ impl Log {
         let is_new = |other: &&u64| **other != serial && !self.ready.contains(other);
         let woken = ready.iter().filter(is_new).copied().collect();
         let again = ready.contains(&serial);
-        self.rows.push(Row { task: serial, did, again, woken });
+        if !matches!(did, Did::Cancelled) {
+            self.polls += 1;
+        }
+        self.rows.push(Row { task: serial, poll: self.polls, did, again, woken });
     }
 
     fn name(&self, task: u64) -> String {
@@ -69,6 +82,7 @@ impl Log {
             Did::Parked(None) if row.again => "YIELD".to_owned(),
             Did::Parked(None) => "FOREIGN".to_owned(),
             Did::Ended => "ends".to_owned(),
+            Did::Panicked => "panics".to_owned(),
             Did::Cancelled => "is cancelled".to_owned(),
         };
         let woken: Vec<String> = row.woken.iter().map(|task| self.name(*task)).collect();
@@ -79,10 +93,9 @@ impl Log {
     }
 
     pub(super) fn table(&self) -> String {
-        let tasks: Vec<u64> = self.names.keys().copied().collect();
-        let skipped = self.rows.len().saturating_sub(SHOWN);
-        let rows: Vec<_> =
-            self.rows[skipped..].iter().map(|row| (row.task, self.cell(row))).collect();
+        let shown = &self.rows[self.rows.len().saturating_sub(SHOWN)..];
+        let tasks: BTreeSet<u64> = shown.iter().map(|row| row.task).collect();
+        let rows: Vec<_> = shown.iter().map(|row| (row.task, self.cell(row))).collect();
         let width = |task: u64| {
             let cells = rows.iter().filter(|(of, _)| *of == task).map(|(_, text)| text.len());
             cells.chain([self.name(task).len()]).max().unwrap_or(0)
@@ -98,8 +111,11 @@ impl Log {
             text.push('\n');
         };
         line("poll", &|task| self.name(task));
-        for (at, (of, cell)) in rows.iter().enumerate() {
-            let number = (skipped + at + 1).to_string();
+        for (row, (of, cell)) in shown.iter().zip(&rows) {
+            let number = match row.did {
+                Did::Cancelled => String::new(),
+                _ => row.poll.to_string(),
+            };
             line(&number, &|task| if task == *of { cell.clone() } else { String::new() });
         }
         text

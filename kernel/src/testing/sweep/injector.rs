@@ -133,6 +133,12 @@ impl Injector {
         }
     }
 
+    fn count_poll(&self) {
+        self.polls.set(self.polls.get() + 1);
+        assert!(self.polls.get() < POLLS, "the run did not end after {POLLS} polls");
+        self.tries.set(0);
+    }
+
     /// Injects now if the plan says so.
     fn fire_at(&self, core: &Core, task: &TaskRef, moment: Moment) {
         let next = self.plan.get(self.fired.get());
@@ -174,14 +180,16 @@ impl Probe for Injector {
     }
 
     fn after_poll(&self, core: &Core, task: &TaskRef) {
-        self.polls.set(self.polls.get() + 1);
-        assert!(self.polls.get() < POLLS, "the run did not end after {POLLS} polls");
-        self.tries.set(0);
+        self.count_poll();
         if task.id() == self.subject.get() && task.is_current() && !task.is_ended() {
             let suspension = Suspension::of(core, task, self.polls.get());
             self.trace.borrow_mut().push(suspension);
             self.fire_at(core, task, Moment::Parked);
         }
+    }
+
+    fn after_panic(&self, _core: &Core, _task: &TaskRef) {
+        self.count_poll();
     }
 
     fn surveys(&self, task: &TaskRef) -> bool {
