@@ -1,4 +1,4 @@
-//! Who chooses the next step of a schedule: a depth-first search, priorities, or a replay.
+//! What chooses the next step of a schedule: a depth-first search, priorities, or a replay.
 
 use std::collections::HashMap;
 
@@ -11,6 +11,8 @@ struct Step {
     taken: usize,
     ready: usize,
     all: usize,
+    /// A fingerprint of the ready tasks and their order.
+    tasks: u64,
 }
 
 impl Step {
@@ -26,6 +28,8 @@ pub(super) struct Chooser {
     steps: Vec<Step>,
     position: usize,
     strategy: Strategy,
+    /// Why the program or the schedule was refused.
+    refused: Option<String>,
 }
 
 pub(super) enum Strategy {
@@ -39,7 +43,7 @@ pub(super) enum Strategy {
 
 impl Chooser {
     pub(super) fn new(strategy: Strategy) -> Self {
-        Chooser { steps: Vec::new(), position: 0, strategy }
+        Chooser { steps: Vec::new(), position: 0, strategy, refused: None }
     }
 
     /// Chooses among the ready `tasks`, and `cancels` tasks that may be cancelled. Without a choice
@@ -51,13 +55,20 @@ impl Chooser {
         }
         let at = self.position;
         self.position += 1;
-        if let Some(step) = self.steps.get(at) {
-            assert!(
-                (step.ready, step.all) == (ready, all),
-                "the program is not deterministic: step {at} of the schedule had {} options, and \
-                 now it has {all}",
-                step.all
-            );
+        let order = fingerprint(tasks);
+        if let Some(step) = self.steps.get(at).copied() {
+            if (step.ready, step.all) != (ready, all) {
+                let had = step.all;
+                self.refuse(&format!(
+                    "step {at} of the schedule had {had} options, and now it has {all}"
+                ));
+            }
+            if step.tasks != order {
+                self.refuse(&format!(
+                    "at step {at} of the schedule other tasks are ready than before, or in another \
+                     order"
+                ));
+            }
             return step.taken;
         }
         let taken = match &mut self.strategy {
@@ -65,13 +76,39 @@ impl Chooser {
             Strategy::Priorities(priorities) => priorities.choose(at, tasks, cancels),
             Strategy::Replay(taken) => taken.get(at).copied().unwrap_or(0),
         };
-        assert!(
-            taken < all,
-            "the schedule does not fit the program: step {at} is {taken}, and there are {all} \
-             options"
-        );
-        self.steps.push(Step { taken, ready, all });
+        if taken >= all {
+            self.refuse(&format!("step {at} is {taken}, and there are {all} options"));
+        }
+        self.steps.push(Step { taken, ready, all, tasks: order });
         taken
+    }
+
+    /// Gives the run up. It is no failure of the program.
+    fn refuse(&mut self, why: &str) -> ! {
+        let what = match self.strategy {
+            Strategy::Replay(_) => "the schedule does not fit the program",
+            _ => "the program is not deterministic",
+        };
+        let text = format!("{what}: {why}");
+        self.refused = Some(text.clone());
+        panic!("{text}")
+    }
+
+    /// Why the run was given up. `succeeded`: the run has ended, and without a failure.
+    pub(super) fn refusal(&mut self, succeeded: bool) -> Option<String> {
+        let at = self.position;
+        let left = match &self.strategy {
+            Strategy::Replay(taken) => taken.iter().skip(at).any(|taken| *taken > 0),
+            _ => at < self.steps.len(),
+        };
+        if succeeded && left && self.refused.is_none() {
+            let ended = format!("the run has ended at step {at} of the schedule");
+            return Some(match self.strategy {
+                Strategy::Replay(_) => format!("the schedule does not fit the program: {ended}"),
+                _ => format!("the program is not deterministic: {ended}, earlier than before"),
+            });
+        }
+        self.refused.take()
     }
 
     /// Goes on to the next schedule. False: there is none.
@@ -103,6 +140,10 @@ impl Chooser {
         let taken: Vec<String> = taken.iter().map(ToString::to_string).collect();
         if taken.is_empty() { "0".to_owned() } else { taken.join(".") }
     }
+}
+
+fn fingerprint(tasks: &[u64]) -> u64 {
+    tasks.iter().fold(0, |all, task| SplitMix(all ^ task).next())
 }
 
 /// The next path in depth-first order.

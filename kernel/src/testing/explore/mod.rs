@@ -17,8 +17,8 @@ use crate::testing::attempt::Attempt;
 ///
 /// A schedule is the order in which ready tasks are polled. An exploration runs a program again and
 /// again, each time with another schedule, until all were tried or one has failed. A program fails
-/// if its main panics or returns an error, if it ends in a deadlock, or if it leaves something
-/// behind. With [`cancels`](Explore::cancels), the moments at which a task is cancelled are part of
+/// if its main panics or returns an error, if a task or a destructor panics and no caller takes the
+/// panic, if it ends in a deadlock, or if it leaves something behind. With [`cancels`](Explore::cancels), the moments at which a task is cancelled are part of
 /// the schedule.
 ///
 /// The kernel is the one that ships. It runs on a virtual clock, with sockets and threads as they
@@ -74,6 +74,7 @@ use crate::testing::attempt::Attempt;
 ///     5                                                          YIELD
 ///     6                                                  ends
 ///     7                                                          ends, wakes main
+///     8  panics
 ///
 /// run it alone with `.replay("0.0.1.1")`
 /// ```
@@ -163,6 +164,9 @@ impl Explore {
                 Err(failure) => Some(failure),
             };
             let mut chooser = chooser.borrow_mut();
+            if let Some(refusal) = chooser.refusal(failure.is_none()) {
+                panic!("{refusal}");
+            }
             if let Some(failure) = failure {
                 let (schedule, table) = (chooser.schedule(), scheduler.log.borrow().table());
                 panic!(
