@@ -202,10 +202,10 @@ impl Priorities {
         if cancels > 0 && self.cancels_at.contains(&step) {
             return tasks.len() + (self.random.next() % cancels as u64) as usize;
         }
-        if self.changes.contains(&step) {
+        if let Some(change) = self.changes.iter().position(|change| *change == step) {
             let lowered = tasks[self.highest(tasks)];
-            // Lower than any priority that a task gets at first.
-            self.of_task.insert(lowered, self.depth as u64);
+            // Lower than any priority that a task gets at first, and another one for each change.
+            self.of_task.insert(lowered, change as u64);
         }
         self.highest(tasks)
     }
