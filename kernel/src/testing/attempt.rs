@@ -1,9 +1,10 @@
 //! One run of a program in the test kit: its failure becomes a text.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
+use crate::core::report::{Failure, Report};
 use crate::error::Panic;
 use crate::run::builder::Builder;
 use crate::run::kernel::Leftovers;
@@ -11,7 +12,8 @@ use crate::task::bounds::Main;
 
 /// How a run ended.
 pub(super) struct Attempt<T> {
-    /// The value of main. Or a text: the panic of main, a deadlock, or what was left behind.
+    /// The value of main. Or a text: the panic of main, a deadlock, what was left behind, or that
+    /// something else panicked.
     pub(super) ended: Result<T, String>,
     /// The reports of the kernel, in order.
     pub(super) reports: Vec<String>,
@@ -21,10 +23,12 @@ impl<T> Attempt<T> {
     /// Runs `main` on a virtual clock, shuts the kernel down and looks for leftovers.
     pub(super) fn run(builder: Builder, main: impl Main<T>) -> Self {
         let reports = Rc::new(RefCell::new(Vec::new()));
-        let sink = reports.clone();
-        let builder = builder
-            .virtual_clock()
-            .on_report(move |report| sink.borrow_mut().push(report.to_string()));
+        let panicked = Rc::new(Cell::new(false));
+        let (sink, noted) = (reports.clone(), panicked.clone());
+        let builder = builder.virtual_clock().on_report(move |report| {
+            noted.set(noted.get() || is_panic(report));
+            sink.borrow_mut().push(report.to_string());
+        });
         let kernel = match builder.build() {
             Ok(kernel) => kernel,
             Err(error) => panic!("the kernel could not be made: {error}"),
@@ -38,6 +42,8 @@ impl<T> Attempt<T> {
             Ok(_) if left != Leftovers::default() => {
                 Err(format!("left behind after the shutdown: {left:?}"))
             }
+            // The reports say which.
+            Ok(_) if panicked.get() => Err("a panic outside main was not taken".to_owned()),
             Ok(value) => Ok(value),
         };
         let reports = reports.take();
@@ -55,4 +61,13 @@ impl<T> Attempt<T> {
             failure
         })
     }
+}
+
+/// A failed assertion in a task of the program, or in a destructor, is a failure of the run, too.
+/// The sink would hide it.
+fn is_panic(report: &Report<'_>) -> bool {
+    matches!(
+        report,
+        Report::Failed(Failure { panicked: true, .. }) | Report::PanicOutsideTask { .. }
+    )
 }

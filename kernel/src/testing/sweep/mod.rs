@@ -290,8 +290,9 @@ impl Sweep {
     ///
     /// # Panics
     ///
-    /// If any run failed: the check or the subject panicked, the run ended in a deadlock, did not
-    /// end after a million polls, or left something behind. The message lists all failures. Also if
+    /// If any run failed: the check or the subject panicked, another task or a destructor panicked
+    /// and no caller took the panic, the run ended in a deadlock, did not end after a million polls,
+    /// or left something behind. The message lists all failures. Also if
     /// the subject is not deterministic, and inside a kernel.
     #[track_caller]
     #[allow(clippy::needless_pass_by_value, reason = "a caller passes closures by value")]
