@@ -25,7 +25,7 @@ pub(crate) fn spend() -> bool {
 /// Gives one operation back: only operations that complete count.
 #[inline]
 pub(crate) fn unspend() {
-    CONTEXT.with(|context| context.budget.set(context.budget.get() + 1));
+    CONTEXT.with(|context| context.budget.set(context.budget.get() + context.refund.get()));
 }
 
 /// Refuses an operation because the budget of this poll is spent. The budget stays spent until the
@@ -47,10 +47,23 @@ pub(crate) fn renew_budget() {
     CONTEXT.with(|context| context.budget.set(Core::BUDGET));
 }
 
-/// Makes the next attempt of a leaf find the budget spent, so that the test kit sees it.
-#[cold]
-pub(crate) fn survey_budget() {
-    CONTEXT.with(|context| context.budget.set(0));
+/// While this lives, each attempt of a leaf finds the budget spent, so that the test kit sees it.
+pub(crate) struct Survey;
+
+impl Survey {
+    pub(crate) fn begin() -> Self {
+        CONTEXT.with(|context| {
+            context.budget.set(0);
+            context.refund.set(0);
+        });
+        Survey
+    }
+}
+
+impl Drop for Survey {
+    fn drop(&mut self) {
+        CONTEXT.with(|context| context.refund.set(1));
+    }
 }
 
 /// Lets the attempt that the test kit has seen go on.

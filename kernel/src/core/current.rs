@@ -23,7 +23,7 @@ use crate::id::TaskId;
 use crate::parts::scopes::Ambient;
 use crate::task::cell::TaskCell;
 
-pub(crate) use super::budget::{allow_one, refuse, renew_budget, spend, survey_budget, unspend};
+pub(crate) use super::budget::{Survey, allow_one, refuse, renew_budget, spend, unspend};
 pub(crate) use super::enter::{Entered, is_current, outside, outside_at, with};
 pub(crate) use super::marks::{Marks, again, end_poll, go_again, has_recorded, set_recorded};
 
@@ -44,6 +44,9 @@ pub(super) struct ThreadContext {
     /// The number of operations that may still complete in this poll of the task (K2). Below zero
     /// it counts the operations that were refused because the budget was spent.
     pub(super) budget: Cell<i32>,
+    /// What a leaf that parks gives back of it: its operation. In a survey of the test kit nothing,
+    /// so that the next leaf finds the budget spent.
+    pub(super) refund: Cell<i32>,
     /// What the leaves of the poll have noted: see `marks.rs`.
     pub(super) marks: Cell<u32>,
     /// The state of the scopes around the leaf. Clear between polls.
@@ -74,6 +77,7 @@ thread_local! {
             waker: Cell::new(NO_WAKER),
             plain: Cell::new(NO_WAKER),
             budget: Cell::new(Core::BUDGET),
+            refund: Cell::new(1),
             marks: Cell::new(0),
             ambient: Cell::new(Ambient::CLEAR),
         }

@@ -2,7 +2,7 @@
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use crate::core::current::{self};
+use crate::core::current::{self, Survey};
 use crate::core::report::Report;
 use crate::core::state::TaskRef;
 use crate::id::TaskId;
@@ -52,15 +52,13 @@ impl RunLoop<'_> {
         self.core.running.set(task.id());
         current::begin_poll(task.id(), task);
         let probe = self.core.settings.probe.as_ref();
-        if probe.is_some_and(|probe| probe.surveys(task)) {
-            current::survey_budget();
-        }
+        let survey = probe.filter(|probe| probe.surveys(task)).map(|_| Survey::begin());
         let waker = own.waker.as_ref().map_or(&self.spare.waker, |own| &own.waker);
         current::offer(waker, Ambient { scope: NONE, cancel_seq, pending });
         let cx = &mut Context::from_waker(waker);
         let result = out.poll(cx, main);
         let mut marks = current::end_poll();
-        drop((out, own));
+        drop((out, own, survey));
         self.core.running.set(TaskId::NOBODY);
         if let Some(started) = started {
             current::forget_poll();
