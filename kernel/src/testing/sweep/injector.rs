@@ -114,6 +114,11 @@ impl Injector {
         &self.plan
     }
 
+    /// Whether the run only lists leaves.
+    pub(super) fn is_survey(&self) -> bool {
+        self.survey
+    }
+
     /// What was injected so far.
     pub(super) fn injected(&self) -> &[Injected] {
         &self.plan[..self.fired.get()]

@@ -24,6 +24,11 @@ use crate::task::cell::TaskEnd;
 /// and leftovers, and calls the check of the caller. All failures are listed in one panic at the
 /// end.
 ///
+/// Further runs, the *surveys*, only list the leaves of the subject for [`Swept::sites`]: one
+/// without an injection, and one for each suspension with a cancel there. They do not call the
+/// check. So a subject with `s` suspensions is run once, then surveyed `1 + s` times, and then run
+/// with each injection, five with all moments `1 + 2 * s` times.
+///
 /// The kernel of a sweep is the one that ships. Nothing is replaced and no `cfg` is set.
 ///
 /// # A lost item
@@ -202,7 +207,7 @@ pub struct Swept {
     pub suspensions: usize,
     /// The runs, the first ones among them.
     pub runs: usize,
-    /// The leaves of the subject, and how often it was suspended at each.
+    /// The leaves of the subject by file and line, and how often it was suspended at each.
     pub sites: Vec<SweptSite>,
 }
 
@@ -271,7 +276,9 @@ impl Sweep {
     }
 
     /// Also injects a second time, at each suspension of the cleanup that follows the first
-    /// injection: a cancel, which must change nothing, and an abort.
+    /// injection: a cancel and an abort. An abort is followed by no cleanup. A second cancel changes
+    /// nothing, except after a timeout: there it is the first of the task, and is delivered to the
+    /// cleanup.
     pub fn pairs(mut self) -> Self {
         self.pairs = true;
         self

@@ -28,7 +28,7 @@ impl Sweeper<'_> {
         if first.failure.is_some() {
             return;
         }
-        self.survey(run, &first.trace);
+        self.survey(run, &first.trace, seed);
         for injected in self.single_injections(&first.trace) {
             let shown = self.disturb(run, &first.trace, &[injected], seed);
             if self.plan.pairs && injected.injection != Injection::Abort {
@@ -40,9 +40,19 @@ impl Sweeper<'_> {
     }
 
     /// Looks which leaves the subject tries, also those that never park.
-    fn survey(&mut self, run: &RunSubject<'_>, trace: &[Suspension]) {
+    #[track_caller]
+    fn survey(&mut self, run: &RunSubject<'_>, trace: &[Suspension], seed: Option<u64>) {
         let shown = run(Vec::new(), true);
         self.swept.count(&shown);
+        if difference(trace, &shown.trace).is_some() {
+            // It may be the budget, which is larger in a survey.
+            let again = run(Vec::new(), false);
+            self.swept.count(&again);
+            let system = again.trace.iter().chain(trace).any(Suspension::depends_on_system);
+            if let Some(at) = difference(trace, &again.trace).filter(|_| !system) {
+                refuse(at, trace.get(at), again.trace.get(at), &[], seed);
+            }
+        }
         for at in 1..=trace.len() {
             let injected = injected(trace, at, Moment::Parked, Injection::Cancel);
             let shown = run(vec![injected], true);
@@ -90,11 +100,9 @@ impl Sweeper<'_> {
         let mut repeats = 0;
         loop {
             let shown = run(plan.to_vec(), false);
-            let difference = (0..last).find(|&at| match shown.trace.get(at) {
-                Some(suspension) => !suspension.is_like(&trace[at]),
-                None => true,
-            });
-            let Some(at) = difference else {
+            let before = &trace[..last];
+            let until = shown.trace.len().min(last);
+            let Some(at) = difference(before, &shown.trace[..until]) else {
                 self.swept.count(&shown);
                 self.note(&shown, plan, seed);
                 return shown;
@@ -102,35 +110,31 @@ impl Sweeper<'_> {
             let system = shown.trace.iter().chain(trace).any(Suspension::depends_on_system);
             repeats += 1;
             if !system || repeats == REPEATS {
-                refuse(at, &trace[at], shown.trace.get(at));
+                refuse(at, trace.get(at), shown.trace.get(at), plan, seed);
             }
         }
     }
 
     fn note(&mut self, shown: &Shown, plan: &[Injected], seed: Option<u64>) {
-        let Some(failure) = &shown.failure else { return };
-        let plan: Vec<String> = plan.iter().map(ToString::to_string).collect();
-        let mut what = match plan.is_empty() {
-            true => "without an injection".to_owned(),
-            false => plan.join(", then "),
-        };
-        if let Some(seed) = seed {
-            what.push_str(&format!(", seed {seed}"));
+        if let Some(failure) = &shown.failure {
+            self.failures.push((describe(plan, seed), failure.replace('\n', "\n     ")));
         }
-        self.failures.push((what, failure.replace('\n', "\n     ")));
     }
 
     #[track_caller]
     pub(super) fn conclude(self) -> Swept {
-        let Sweeper { swept, failures, .. } = self;
+        let Sweeper { mut swept, failures, .. } = self;
+        swept.sites.sort_by_key(|site| (site.location, site.kind));
         if failures.is_empty() {
             return swept;
         }
         let (failed, runs) = (failures.len(), swept.runs);
-        let suspensions = swept.suspensions;
-        let mut text = format!(
-            "{failed} of {runs} runs of the sweep failed; the subject has {suspensions} suspensions"
-        );
+        let suspensions = match swept.suspensions {
+            1 => "1 suspension".to_owned(),
+            others => format!("{others} suspensions"),
+        };
+        let mut text =
+            format!("{failed} of {runs} runs of the sweep failed; the subject has {suspensions}");
         for (at, (what, failure)) in failures.iter().enumerate() {
             let before = failures[..at].iter().position(|(_, other)| other == failure);
             let failure = before.map_or(failure.clone(), |same| format!("as {}", same + 1));
@@ -152,15 +156,45 @@ fn injected(
     Injected { suspension, moment, injection, kind, site: before.and_then(Suspension::site) }
 }
 
+/// What is special about a run.
+fn describe(plan: &[Injected], seed: Option<u64>) -> String {
+    let plan: Vec<String> = plan.iter().map(ToString::to_string).collect();
+    let what = match plan.is_empty() {
+        true => "without an injection".to_owned(),
+        false => plan.join(", then "),
+    };
+    match seed {
+        Some(seed) => format!("{what}, seed {seed}"),
+        None => what,
+    }
+}
+
+/// The first suspension that differs between two runs.
+fn difference(first: &[Suspension], later: &[Suspension]) -> Option<usize> {
+    (0..first.len().max(later.len())).find(|&at| match (first.get(at), later.get(at)) {
+        (Some(first), Some(later)) => !later.is_like(first),
+        _ => true,
+    })
+}
+
 #[track_caller]
-fn refuse(at: usize, first: &Suspension, now: Option<&Suspension>) -> ! {
-    let now = match now {
-        Some(now) => format!("it was suspended at {now}"),
-        None => "it was not suspended again".to_owned(),
+fn refuse(
+    at: usize,
+    first: Option<&Suspension>,
+    later: Option<&Suspension>,
+    plan: &[Injected],
+    seed: Option<u64>,
+) -> ! {
+    let text = |suspension: Option<&Suspension>| match suspension {
+        Some(suspension) => format!("suspended at {suspension}"),
+        None => "not suspended again".to_owned(),
     };
     panic!(
-        "the subject is not deterministic: at suspension {} it was first suspended at {first}, and \
-         in a later run {now}; the sweep needs a subject that does the same in each run",
-        at + 1
+        "the subject is not deterministic: at suspension {} it was first {}, and in a later run ({}) \
+         it was {}; the sweep needs a subject that does the same in each run",
+        at + 1,
+        text(first),
+        describe(plan, seed),
+        text(later)
     );
 }
