@@ -10,6 +10,8 @@ mod explored_kernel;
 mod explored_queue;
 mod explored_sync;
 mod sweep;
+mod sweep_failures;
+mod sweep_moments;
 mod swept_condition;
 mod swept_groups;
 mod swept_kernel;
@@ -19,3 +21,21 @@ mod swept_shields;
 mod swept_sync;
 mod swept_tasks;
 mod swept_timeouts;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+
+/// The message of the panic of `f`.
+fn panic_of<T>(f: impl FnOnce() -> T) -> String {
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(_) => panic!("a panic was expected"),
+        Err(payload) => payload.downcast_ref::<String>().expect("a text").clone(),
+    }
+}
+
+/// Fails unless each of `parts` is in `text`.
+#[track_caller]
+fn assert_says(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "`{part}` is not in:\n{text}");
+    }
+}
