@@ -261,6 +261,19 @@ mod tests {
         assert_eq!(paths(4, 1, None), (1, true));
     }
 
+    /// Of two tasks that were lowered, the one that was lowered by the later change goes first,
+    /// wherever it is in the queue.
+    #[test]
+    fn each_change_of_priority_gives_a_priority_of_its_own() {
+        let mut priorities = Priorities::new(3, 1, 0);
+        priorities.changes = vec![0, 1];
+        // Alone, each is the task that is lowered.
+        assert_eq!(priorities.choose(0, &[7], 0), 0);
+        assert_eq!(priorities.choose(1, &[8], 0), 0);
+        assert_eq!(priorities.choose(2, &[7, 8], 0), 1);
+        assert_eq!(priorities.choose(3, &[8, 7], 0), 0);
+    }
+
     #[test]
     fn a_bound_on_delays_leaves_paths_out_and_says_so() {
         assert_eq!(paths(4, 3, Some(0)), (1, false));
