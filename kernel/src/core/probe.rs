@@ -12,8 +12,9 @@ pub(crate) trait Probe {
     /// The run loop is about to take the next task from the ready queue, or to wait for one.
     fn before_poll(&self, core: &Core);
 
-    /// A task was polled, and the result of the poll was handled. The task may have ended.
-    fn after_poll(&self, core: &Core, task: &TaskRef);
+    /// A task was polled, and the result of the poll was handled. `ended`: it has ended. Main is
+    /// not marked as ended yet.
+    fn after_poll(&self, core: &Core, task: &TaskRef, ended: bool);
 
     /// A poll of a task has panicked. Unless it is main, it has ended.
     fn after_panic(&self, core: &Core, task: &TaskRef);

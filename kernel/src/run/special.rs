@@ -69,7 +69,8 @@ impl RunLoop<'_> {
         }
         let main_ended = self.polled(Polled { result, marks });
         if let Some(probe) = probe {
-            probe.after_poll(self.core, &self.task);
+            let task = &self.task;
+            probe.after_poll(self.core, task, main_ended || !task.is_current() || task.is_ended());
         }
         main_ended
     }

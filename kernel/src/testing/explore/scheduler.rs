@@ -102,10 +102,10 @@ impl Probe for Scheduler {
         self.log.borrow_mut().set_ready(ready, tasks.tenants());
     }
 
-    fn after_poll(&self, core: &Core, task: &TaskRef) {
-        let did = match task.is_current() && !task.is_ended() {
-            false => Did::Ended,
-            true => Did::Parked(core.leaves(task).first().map(|leaf| (leaf.kind, leaf.site))),
+    fn after_poll(&self, core: &Core, task: &TaskRef, ended: bool) {
+        let did = match ended {
+            true => Did::Ended,
+            false => Did::Parked(core.leaves(task).first().map(|leaf| (leaf.kind, leaf.site))),
         };
         self.polled(core, task, did);
     }

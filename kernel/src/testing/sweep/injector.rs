@@ -184,9 +184,9 @@ impl Probe for Injector {
         }
     }
 
-    fn after_poll(&self, core: &Core, task: &TaskRef) {
+    fn after_poll(&self, core: &Core, task: &TaskRef, ended: bool) {
         self.count_poll();
-        if task.id() == self.subject.get() && task.is_current() && !task.is_ended() {
+        if task.id() == self.subject.get() && !ended {
             let suspension = Suspension::of(core, task, self.polls.get());
             self.trace.borrow_mut().push(suspension);
             self.fire_at(core, task, Moment::Parked);
