@@ -4,6 +4,7 @@
 
 mod checks;
 mod explore;
+mod explore_failures;
 mod explored;
 mod explored_groups;
 mod explored_kernel;

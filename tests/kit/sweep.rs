@@ -71,8 +71,11 @@ fn a_sweep_is_limited_to_some_moments_and_injections() {
 /// V1: a subject that never parks is swept before its first poll.
 #[test]
 fn a_subject_without_a_suspension_is_swept_before_its_first_poll() {
-    let swept =
-        testing::sweep().run(async || (), |_| async { Ok::<_, TaskCancelled>(()) }, async |_, _| {});
+    let swept = testing::sweep().run(
+        async || (),
+        |_| async { Ok::<_, TaskCancelled>(()) },
+        async |_, _| {},
+    );
     assert_eq!((swept.suspensions, swept.runs), (0, 1 + 1 + 5));
 }
 
@@ -84,11 +87,7 @@ fn each_seed_is_swept() {
         .moments(&[Moment::Parked])
         .inject(&[Injection::Cancel])
         .seeds(3..6)
-        .run(
-            async || (),
-            |_| sleep_three_times(),
-            async |_, run| seen.borrow_mut().push(run.seed),
-        );
+        .run(async || (), |_| sleep_three_times(), async |_, run| seen.borrow_mut().push(run.seed));
     assert_eq!((swept.suspensions, swept.runs), (3 * 3, 3 * (5 + 3)));
     let seeds: Vec<_> = (3..6).flat_map(|seed| [Some(seed); 4]).collect();
     assert_eq!(seen.into_inner(), seeds);

@@ -47,25 +47,30 @@ fn reason_of(injection: Injection) -> Option<CancelReason> {
 /// subject that is woken from its last leaf and then cancelled has completed.
 #[test]
 fn each_injection_arrives_with_its_reason() {
-    testing::sweep().run(async || Seen::default(), sleep_twice, async |seen, run| {
-        let reasons = seen.reasons.borrow();
-        let Some(Injected { injection, moment, suspension, .. }) = run.injected.first().copied()
-        else {
-            assert_eq!((run.end, reasons.len()), (TaskEnd::Ok, 0));
-            return;
-        };
-        if injection == Injection::Abort {
-            assert_eq!((run.end, reasons.len()), (TaskEnd::Aborted, 0));
-            // A task that was never polled runs to its first leaf, unless it was dropped.
-            assert_eq!(seen.started.get(), moment != Moment::BeforeFirstPoll);
-        } else if (moment, suspension) == (Moment::Woken, 2) {
-            assert_eq!((run.end, reasons.len()), (TaskEnd::Ok, 0));
-        } else {
-            assert_eq!(run.end, TaskEnd::Cancelled);
-            assert_eq!(*reasons, [reason_of(injection).unwrap()]);
-            assert!(run.error.is_some() && seen.started.get());
-        }
-    });
+    testing::sweep().run(
+        async || Seen::default(),
+        sleep_twice,
+        async |seen, run| {
+            let reasons = seen.reasons.borrow();
+            let Some(Injected { injection, moment, suspension, .. }) =
+                run.injected.first().copied()
+            else {
+                assert_eq!((run.end, reasons.len()), (TaskEnd::Ok, 0));
+                return;
+            };
+            if injection == Injection::Abort {
+                assert_eq!((run.end, reasons.len()), (TaskEnd::Aborted, 0));
+                // A task that was never polled runs to its first leaf, unless it was dropped.
+                assert_eq!(seen.started.get(), moment != Moment::BeforeFirstPoll);
+            } else if (moment, suspension) == (Moment::Woken, 2) {
+                assert_eq!((run.end, reasons.len()), (TaskEnd::Ok, 0));
+            } else {
+                assert_eq!(run.end, TaskEnd::Cancelled);
+                assert_eq!(*reasons, [reason_of(injection).unwrap()]);
+                assert!(run.error.is_some() && seen.started.get());
+            }
+        },
+    );
 }
 
 /// V1, Y3: when the subject is parked, it has nothing yet. When it was woken, what it waited for
@@ -225,7 +230,8 @@ fn only_a_shutdown_reaches_the_tasks_of_the_setup() {
         },
         |_| sleep(MS),
         async |seen, run| {
-            let shut_down = run.injected.first().is_some_and(|it| it.injection == Injection::ShutDown);
+            let shut_down =
+                run.injected.first().is_some_and(|it| it.injection == Injection::ShutDown);
             let reasons: &[CancelReason] = if shut_down { &[CancelReason::Shutdown] } else { &[] };
             assert_eq!(*seen.reasons.borrow(), reasons);
             spawn(sleep(MS)).await.unwrap();
