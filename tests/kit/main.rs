@@ -17,11 +17,19 @@ mod swept_condition;
 mod swept_groups;
 mod swept_kernel;
 mod swept_members;
+mod swept_net;
 mod swept_queue;
+mod swept_servers;
 mod swept_shields;
 mod swept_sync;
 mod swept_tasks;
 mod swept_timeouts;
+mod swept_writes;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+#[path = "../support/mod.rs"]
+mod support;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 

@@ -1,0 +1,185 @@
+//! Servers on TCP, cancelled at every suspension, with handlers that clean up (V4).
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use curium::kernel::testing::{self, Injection};
+use curium::kernel::{TaskCancelled, ignore_after, spawn, yield_now};
+use curium::net::{TcpListener, TcpStream, tcp_server};
+
+use crate::swept_net::{assert_closed, has, until};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// What the handlers have done.
+#[derive(Default)]
+struct Counts {
+    started: Cell<usize>,
+    echoed: Cell<usize>,
+    /// Ended well, or after their cleanup.
+    ended: Cell<usize>,
+    alive: Cell<usize>,
+}
+
+/// Counts a handler as long as it lives.
+struct Alive<'a>(&'a Cell<usize>);
+
+impl<'a> Alive<'a> {
+    fn new(count: &'a Cell<usize>) -> Self {
+        count.set(count.get() + 1);
+        Alive(count)
+    }
+}
+
+impl Drop for Alive<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+fn add_one(count: &Cell<usize>) {
+    count.set(count.get() + 1);
+}
+
+impl Counts {
+    /// Echoes until the end of the stream. If it is cancelled, it says so in several steps.
+    async fn handle(&self, stream: TcpStream) -> io::Result<()> {
+        let _alive = Alive::new(&self.alive);
+        add_one(&self.started);
+        let result = self.echo(&stream).await;
+        if result.is_err() {
+            yield_now().await?;
+            stream.write_all(b"bye").await?;
+            yield_now().await?;
+        }
+        add_one(&self.ended);
+        result
+    }
+
+    async fn echo(&self, stream: &TcpStream) -> io::Result<()> {
+        let mut buf = [0; 8];
+        loop {
+            match stream.read(&mut buf).await? {
+                0 => return Ok(()),
+                n => stream.write_all(&buf[..n]).await?,
+            }
+            add_one(&self.echoed);
+        }
+    }
+}
+
+struct Server {
+    listener: RefCell<Option<Rc<TcpListener>>>,
+    counts: Rc<Counts>,
+    clients: RefCell<Vec<std::net::TcpStream>>,
+}
+
+impl Server {
+    /// A listener, and a task that connects, waits for its echo and connects again. The first
+    /// client leaves when the last has got its echo, and then the listener is closed.
+    async fn new() -> Rc<Self> {
+        let listener = Rc::new(TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let address = listener.local_addr().unwrap();
+        let (counts, clients) = Default::default();
+        let server = Server { listener: RefCell::new(Some(listener)), counts, clients };
+        let server = Rc::new(server);
+        spawn(server.clone().connect_twice(address));
+        server
+    }
+
+    async fn connect_twice(self: Rc<Self>, address: SocketAddr) -> Result<(), TaskCancelled> {
+        for number in 0..2 {
+            until(|| self.counts.echoed.get() == number).await?;
+            // A server of its own has closed its listener if it was cancelled.
+            let Ok(mut client) = std::net::TcpStream::connect(address) else { return Ok(()) };
+            client.write_all(b"hi").unwrap();
+            self.clients.borrow_mut().push(client);
+        }
+        until(|| self.counts.echoed.get() == 2).await?;
+        let first = self.clients.borrow_mut().remove(0);
+        first.shutdown(std::net::Shutdown::Write).unwrap();
+        until(|| self.counts.ended.get() == 1).await?;
+        if let Some(listener) = &*self.listener.borrow() {
+            listener.close();
+        }
+        Ok(())
+    }
+
+    /// What holds when the server has ended: no handler is left, and each that began has ended well
+    /// or cleaned up, unless they were dropped.
+    fn check(&self, aborted: bool) {
+        let Counts { started, ended, alive, .. } = &*self.counts;
+        assert_eq!(alive.get(), 0, "handlers are left");
+        assert!(aborted || started.get() == ended.get(), "a cleanup was cut short");
+        for client in &*self.clients.borrow() {
+            let mut echo = Vec::new();
+            // What was sent is read, whether the connection ended well or was reset.
+            let _ = (client as &std::net::TcpStream).read_to_end(&mut echo);
+            assert!([&b""[..], b"hi", b"hibye", b"bye"].contains(&&*echo), "{echo:?}");
+            assert_closed(client);
+        }
+    }
+}
+
+/// V4, N3, G1: however a shared server ends, its handlers are awaited, also if it is cancelled again
+/// meanwhile. The listener is as it was, and a connection that was not accepted is the next one's.
+#[test]
+fn a_cancelled_shared_server_awaits_its_handlers_and_leaves_the_listener() {
+    let swept = testing::sweep().pairs().run(
+        Server::new,
+        |server: Rc<Rc<Server>>| async move {
+            let counts = server.counts.clone();
+            let listener = server.listener.borrow().clone().expect("it is shared");
+            listener.serve_shared(async move |stream, _| counts.handle(stream).await).await
+        },
+        async |server, run| {
+            let listener = server.listener.borrow_mut().take().expect("it is kept");
+            if let Ok(address) = listener.local_addr() {
+                // The clients that were not accepted, and one that comes last.
+                let last = std::net::TcpStream::connect(address).unwrap();
+                let port = last.local_addr().unwrap();
+                while listener.accept().await.unwrap().1 != port {}
+            }
+            drop(listener);
+            server.check(has(run, Injection::Abort));
+        },
+    );
+    assert!(swept.suspensions >= 2, "{:?}", swept.sites);
+}
+
+/// V4, N3, G1: the same of a server with a listener of its own, which it closes.
+#[test]
+fn a_cancelled_server_awaits_its_handlers_and_closes_the_listener() {
+    let swept = testing::sweep().run(
+        Server::new,
+        |server: Rc<Rc<Server>>| async move {
+            let counts = server.counts.clone();
+            let listener = server.listener.take().expect("it is there");
+            let listener = Rc::into_inner(listener).expect("it is not shared");
+            let serve = listener.serve(async move |stream, _| counts.handle(stream).await);
+            ignore_after(MS, serve).await.map(drop)
+        },
+        async |server, run| {
+            drop(server.listener.take());
+            server.check(has(run, Injection::Abort));
+        },
+    );
+    assert!(swept.suspensions >= 2, "{:?}", swept.sites);
+}
+
+/// V4, N3: a server that was not connected to.
+#[test]
+fn a_cancelled_server_without_a_connection_leaves_nothing() {
+    let swept = testing::sweep().pairs().run(
+        async || (),
+        |_| async {
+            let handler = async |_, _| Ok::<_, io::Error>(());
+            ignore_after(MS, tcp_server("127.0.0.1:0", handler)).await.map(drop)
+        },
+        async |_, _| {},
+    );
+    assert!(swept.suspensions > 0);
+}
