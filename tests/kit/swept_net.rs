@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use curium::kernel::testing::{self, Injection, Run, Swept};
-use curium::kernel::{TaskCancelled, ignore_after, spawn, yield_now};
+use curium::kernel::{TaskCancelled, ignore_after, spawn, timeout_after, yield_now};
 use curium::net::{TcpListener, TcpStream};
 
 use crate::support::connections::to_std;
@@ -20,6 +20,15 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 pub(crate) fn has(run: &Run, injection: Injection) -> bool {
     run.injected.iter().any(|injected| injected.injection == injection)
+}
+
+/// Bounds a call, so that a byte or a connection that is lost is a failure and no hang: when nothing
+/// can run and no event comes, the second passes at once.
+pub(crate) async fn soon<T>(call: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    match timeout_after(Duration::from_secs(1), call).await {
+        Ok(result) => result,
+        Err(timeout) => panic!("it waits for ever: {timeout}"),
+    }
 }
 
 /// Lets the subject run until it is parked, and goes on when `is_so`.
@@ -96,17 +105,17 @@ fn a_cancelled_accept_leaves_the_connection_to_the_next() {
         Accepts::new,
         |state: Rc<Rc<Accepts>>| async move {
             for _ in 0..3 {
-                state.accept().await?;
+                soon(state.accept()).await?;
             }
             Ok::<_, io::Error>(())
         },
         async |state, _| {
             while state.accepted.borrow().len() < state.clients.borrow().len() {
-                state.accept().await.unwrap();
+                soon(state.accept()).await.unwrap();
             }
             for (number, stream) in state.accepted.take().into_iter().enumerate() {
                 let mut buf = [0; 2];
-                assert_eq!(stream.read(&mut buf).await.unwrap(), 1);
+                assert_eq!(soon(stream.read(&mut buf)).await.unwrap(), 1);
                 assert_eq!(usize::from(buf[0]), number);
             }
             state.clients.borrow().iter().for_each(assert_closed);
@@ -139,7 +148,7 @@ fn a_connect_that_succeeds_at_once_is_kept_or_closed() {
                 let at = connected.iter().position(is_it).expect("all are kept");
                 peer.write_all(b"!").unwrap();
                 let stream = connected.remove(at);
-                assert_eq!(stream.read(&mut [0; 2]).await.unwrap(), 1);
+                assert_eq!(soon(stream.read(&mut [0; 2])).await.unwrap(), 1);
                 drop(stream);
                 assert_closed(&peer);
             }
@@ -180,7 +189,7 @@ fn a_cancelled_connect_closes_its_socket() {
         async |(listener, _, address), _| {
             assert_eq!(half_open(address.port()), 0);
             listener.accept().unwrap();
-            TcpStream::connect(*address).await.unwrap();
+            soon(TcpStream::connect(*address)).await.unwrap();
         },
     );
     assert_eq!(swept.suspensions, 1);
@@ -242,14 +251,14 @@ impl Reads {
 fn cancelled_reads_consume_nothing() {
     let swept = testing::sweep().run(
         Reads::new,
-        |state: Rc<Rc<Reads>>| async move { state.read().await },
+        |state: Rc<Rc<Reads>>| async move { soon(state.read()).await },
         async |state, run| {
             let sent = WORDS[..state.sent.get()].concat();
             state.peer.shutdown(Shutdown::Write).unwrap();
             let mut rest = Vec::new();
             let mut buf = [0; 16];
             loop {
-                match state.stream.read(&mut buf).await.unwrap() {
+                match soon(state.stream.read(&mut buf)).await.unwrap() {
                     0 => break,
                     n => rest.extend(&buf[..n]),
                 }

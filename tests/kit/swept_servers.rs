@@ -10,7 +10,7 @@ use curium::kernel::testing::{self, Injection};
 use curium::kernel::{TaskCancelled, ignore_after, spawn, yield_now};
 use curium::net::{TcpListener, TcpStream, tcp_server};
 
-use crate::swept_net::{assert_closed, has, until};
+use crate::swept_net::{assert_closed, has, soon, until};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -141,7 +141,7 @@ fn a_cancelled_shared_server_awaits_its_handlers_and_leaves_the_listener() {
                 // The clients that were not accepted, and one that comes last.
                 let last = std::net::TcpStream::connect(address).unwrap();
                 let port = last.local_addr().unwrap();
-                while listener.accept().await.unwrap().1 != port {}
+                while soon(listener.accept()).await.unwrap().1 != port {}
             }
             drop(listener);
             server.check(has(run, Injection::Abort));
