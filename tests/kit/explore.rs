@@ -128,7 +128,8 @@ fn parked_tasks_are_cancelled_too() {
     let ends = RefCell::new(BTreeSet::new());
     let explored = testing::explore().cancels(1).run(async || {
         let task = spawn(sleep(MS));
-        ends.borrow_mut().insert(task.join().await?.is_ok());
+        let end = task.join().await?;
+        ends.borrow_mut().insert(end.is_ok());
         Ok::<_, TaskCancelled>(())
     });
     // Cancelled before its first poll, while it sleeps, after its sleep and before its last poll,

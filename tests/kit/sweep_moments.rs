@@ -101,7 +101,7 @@ fn a_woken_subject_has_been_handed_what_it_waited_for() {
             assert_eq!(got.get(), gets.then_some(7));
             let shut_down = injected.is_some_and(|it| it.injection == Injection::ShutDown);
             if !gets && !shut_down {
-                assert_eq!(queue.get().await.unwrap(), 7, "for the next who asks");
+                assert_eq!(queue.get().await.unwrap(), 7, "it is left for the next get");
             }
         },
     );

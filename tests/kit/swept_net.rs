@@ -263,7 +263,7 @@ fn cancelled_reads_consume_nothing() {
                     n => rest.extend(&buf[..n]),
                 }
             }
-            let got = state.got.borrow();
+            let got = state.got.take();
             if has(run, Injection::Abort) && state.done.get() == 2 {
                 // What read_exact had in its buffer was dropped with it.
                 assert!(sent.starts_with(&got) && sent.ends_with(&rest));
