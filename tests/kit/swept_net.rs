@@ -22,8 +22,8 @@ pub(crate) fn has(run: &Run, injection: Injection) -> bool {
     run.injected.iter().any(|injected| injected.injection == injection)
 }
 
-/// Bounds a call, so that a byte or a connection that is lost is a failure and no hang: when nothing
-/// can run and no event comes, the second passes at once.
+/// Bounds a call, so that a byte or a connection that is lost is a failure and no hang: when
+/// nothing can run and no event comes, the second passes at once.
 pub(crate) async fn soon<T>(call: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     match timeout_after(Duration::from_secs(1), call).await {
         Ok(result) => result,

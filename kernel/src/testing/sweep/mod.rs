@@ -276,9 +276,9 @@ impl Sweep {
     }
 
     /// Also injects a second time, at each suspension of the cleanup that follows the first
-    /// injection: a cancel and an abort. An abort is followed by no cleanup. A second cancel changes
-    /// nothing, except after a timeout: there it is the first of the task, and is delivered to the
-    /// cleanup.
+    /// injection: a cancel and an abort. An abort is followed by no cleanup. A second cancel
+    /// changes nothing, except after a timeout: there it is the first of the task, and is delivered
+    /// to the cleanup.
     pub fn pairs(mut self) -> Self {
         self.pairs = true;
         self
@@ -298,9 +298,9 @@ impl Sweep {
     /// # Panics
     ///
     /// If any run failed: the check or the subject panicked, another task or a destructor panicked
-    /// and no caller took the panic, the run ended in a deadlock, did not end after a million polls,
-    /// or left something behind. The message lists all failures. Also if
-    /// the subject is not deterministic, and inside a kernel.
+    /// and no caller took the panic, the run ended in a deadlock, did not end after a million
+    /// polls, or left something behind. The message lists all failures. Also if the subject is not
+    /// deterministic, and inside a kernel.
     #[track_caller]
     #[allow(clippy::needless_pass_by_value, reason = "a caller passes closures by value")]
     pub fn run<S, F, T, E>(

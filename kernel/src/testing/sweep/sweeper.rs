@@ -190,8 +190,8 @@ fn refuse(
         None => "not suspended again".to_owned(),
     };
     panic!(
-        "the subject is not deterministic: at suspension {} it was first {}, and in a later run ({}) \
-         it was {}; the sweep needs a subject that does the same in each run",
+        "the subject is not deterministic: at suspension {} it was first {}, and in a later run \
+         ({}) it was {}; the sweep needs a subject that does the same in each run",
         at + 1,
         text(first),
         describe(plan, seed),
