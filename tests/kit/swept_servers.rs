@@ -125,7 +125,8 @@ impl Server {
 }
 
 /// V4, N3, G1: however a shared server ends, its handlers are awaited, also if it is cancelled
-/// again meanwhile. The listener is as it was, and a connection that was not accepted is the next one's.
+/// again meanwhile. The listener is as it was, and a connection that was not accepted is the next
+/// one's.
 #[test]
 fn a_cancelled_shared_server_awaits_its_handlers_and_leaves_the_listener() {
     let swept = testing::sweep().pairs().run(

@@ -19,7 +19,8 @@ use crate::testing::attempt::Attempt;
 /// again, each time with another schedule, until all were tried or one has failed. A program fails
 /// if its main panics or returns an error, if a task or a destructor panics and no caller takes the
 /// panic, if it ends in a deadlock, or if it leaves something behind. With
-/// [`cancels`](Explore::cancels), the moments at which a task is cancelled are part of the schedule.
+/// [`cancels`](Explore::cancels), the moments at which a task is cancelled are part of the
+/// schedule.
 ///
 /// The kernel is the one that ships. It runs on a virtual clock, with sockets and threads as they
 /// are, so a program that uses them is not deterministic and is refused.
