@@ -2,6 +2,11 @@
 
 #![allow(clippy::module_inception, reason = "a file keeps the name by which the pages cite it")]
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+#[path = "../support/mod.rs"]
+mod support;
+
 mod checks;
 mod explore;
 mod explore_failures;
@@ -25,13 +30,6 @@ mod swept_sync;
 mod swept_tasks;
 mod swept_timeouts;
 mod swept_writes;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-#[path = "../support/mod.rs"]
-mod support;
-
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 
 /// The message of the panic of `f`.
 fn panic_of<T>(f: impl FnOnce() -> T) -> String {
