@@ -304,6 +304,30 @@ impl Core {
         }
     }
 
+    /// Makes the cancellations around the call pending again that were delivered inside a body that
+    /// began at `entered`: the group of that body returns another error.
+    pub(crate) fn deliver_again(&self, entered: u64) {
+        let mut found = false;
+        let mut at = current::ambient().scope;
+        while let Some(scope) = self.scopes.borrow_mut().scopes.get_mut(at as usize) {
+            if scope.kind == ScopeKind::Shield {
+                break;
+            }
+            if scope.delivered > entered {
+                scope.pending = true;
+                found = true;
+            }
+            at = scope.parent;
+        }
+        if at == NONE {
+            // A request keeps no moment of its delivery. If no scope has delivered, it was it.
+            self.with_running(|cell| {
+                cell.deliver_again(|asked| !found || asked.cancel_seq > entered);
+            });
+        }
+        self.refresh();
+    }
+
     /// Marks copies of the ambient as stale, because a scope of `task` has changed.
     fn changed(&self, task: TaskId) {
         self.ambient_version.set(self.ambient_version.get() + 1);

@@ -24,6 +24,9 @@ use crate::wait::point::CancelPoint;
 pub(crate) enum BodyFailure<E> {
     /// With an error of its own.
     Error(E),
+    /// With an error that carries a cancellation from outside the group, and the `cancel_seq` of
+    /// the kernel when the body began.
+    Outside(E, u64),
     /// With an error that only carries the cancellation that a failing member caused.
     CarriesCancel,
     Panic(Box<dyn Any + Send>),
@@ -99,16 +102,18 @@ where
             }
             Ok(Poll::Ready(Err(error))) => {
                 let echo = carries_cancel(&error);
-                let (delivered, foreign) =
-                    scope.with_scope(|scope| (scope.delivered != 0, scope.foreign));
+                let (delivered, foreign, entered) =
+                    scope.with_scope(|scope| (scope.delivered != 0, scope.foreign, scope.entered));
                 scope.close(echo != CarriesCancel::No);
                 let told =
                     delivered || (echo == CarriesCancel::Yes && this.scope.group.failing.get());
                 // If a cancellation from outside the group was delivered too, the error is the
                 // body's own.
-                match told && !foreign && echo != CarriesCancel::No {
-                    true => Err(BodyFailure::CarriesCancel),
-                    false => Err(BodyFailure::Error(error)),
+                match echo {
+                    CarriesCancel::No => Err(BodyFailure::Error(error)),
+                    _ if foreign => Err(BodyFailure::Outside(error, entered)),
+                    _ if told => Err(BodyFailure::CarriesCancel),
+                    _ => Err(BodyFailure::Error(error)),
                 }
             }
             Err(payload) => {

@@ -53,12 +53,16 @@ where
     ) -> Result<T, GroupError<E>> {
         let (core, group) = (&self.core, &*self.state);
         let before = || group.failed.borrow().len();
-        let mut ended = Ended { value: None, own: None, panic: None };
+        let mut ended = Ended { value: None, own: None, outside: None, panic: None };
         match body {
             Ok(value) => ended.value = Some(value),
             Err(BodyFailure::Panic(payload)) => ended.panic = Some(payload),
             Err(BodyFailure::CarriesCancel) => {}
             Err(BodyFailure::Error(error)) => ended.own = Some((before(), error)),
+            Err(BodyFailure::Outside(error, entered)) => {
+                ended.own = Some((before(), error));
+                ended.outside = Some(entered);
+            }
         }
         if group.stage.get() == GroupStage::Open && ended.value.is_some() {
             let waited = Progress::new(group, Until::Satisfied, site).await;
@@ -83,6 +87,8 @@ struct Ended<T, E> {
     value: Option<T>,
     /// The body's own error, and the number of failures of members before it.
     own: Option<(usize, E)>,
+    /// If its own error carries a cancellation from outside: see [`BodyFailure::Outside`].
+    outside: Option<u64>,
     panic: Option<Box<dyn Any + Send>>,
 }
 
@@ -128,6 +134,10 @@ impl<T, E: fmt::Debug + 'static> Ended<T, E> {
                 Err(GroupError { first, others })
             }
             (Some(first), _) => {
+                // A member had failed before, so the caller does not get the cancellation.
+                if let Some(entered) = self.outside.filter(|_| own_at > 0) {
+                    core.deliver_again(entered);
+                }
                 errors.for_each(|error| error.report(core));
                 Err(GroupError { first, others: Vec::new() })
             }

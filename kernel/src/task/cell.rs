@@ -241,6 +241,14 @@ impl<K> TaskRef<K> {
         Some(asked.reason)
     }
 
+    /// Makes a delivered request pending again, if it is `meant`.
+    pub(crate) fn deliver_again(&self, meant: impl FnOnce(&CancelRequest) -> bool) {
+        let asked = self.cancel_request().filter(|asked| asked.delivered && meant(asked));
+        if let (Some(asked), Some(rare)) = (asked, self.any_cold()) {
+            rare.asked.set(Some(CancelRequest { pending: true, ..asked }));
+        }
+    }
+
     pub(crate) fn set_panic(&self, panic: Panic) {
         self.cold().panic.set(Some(panic));
     }

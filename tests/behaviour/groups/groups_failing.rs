@@ -1,13 +1,15 @@
 //! The effect of a failing member on its siblings, on the body, and on a task that joins it (G2).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use kernel::{
     CancelReason, Task, TaskCancelled, TaskEnd, TaskError, TaskGroup, cancelled, sleep, spawn,
-    testing,
+    testing, timeout_after,
 };
 use sync::Event;
 
@@ -201,7 +203,7 @@ fn an_abandoned_join_leaves_the_failure_to_the_group() {
     testing::run(async || {
         let ended = TaskGroup::<io::Error>::scope(async |g| {
             let failing = g.spawn(fails_after(secs(2), "to the group"));
-            let gave_up = kernel::timeout_after(secs(1), failing.join()).await.is_err();
+            let gave_up = timeout_after(secs(1), failing.join()).await.is_err();
             assert!(gave_up);
             Ok(())
         })
@@ -275,4 +277,41 @@ fn a_failure_while_the_body_is_ready_arrives_where_it_parks_next() {
         assert_eq!(ended.unwrap_err().to_string(), "at once");
         assert_eq!(*got.borrow(), 1);
     });
+}
+
+/// A member fails while a cancellation from outside waits for the first leaf of the body.
+async fn fails_while_cancelled() -> io::Result<()> {
+    let failed = Rc::new(Cell::new(false));
+    let group = TaskGroup::<io::Error>::scope(async |g| {
+        let fails = failed.clone();
+        g.spawn(async move {
+            fails.set(true);
+            Err::<(), _>(oops("a member"))
+        });
+        poll_fn(|cx| {
+            cx.waker().wake_by_ref();
+            if failed.get() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        parks().await
+    });
+    assert_eq!(group.await.unwrap_err().to_string(), "a member");
+    parks().await
+}
+
+/// C3, T5, G3: a group that returns the failure of a member keeps from its caller the cancellation
+/// that was delivered to its body. So the cancellation comes again after the group.
+#[test]
+fn a_cancellation_that_a_failing_group_has_kept_from_its_caller_comes_again() {
+    testing::run(async || {
+        let late = timeout_after(Duration::ZERO, fails_while_cancelled()).await;
+        assert!(late.is_err(), "the timeout was lost: {late:?}");
+
+        let task = spawn(fails_while_cancelled());
+        task.request_cancel();
+        task.wait().await?;
+        assert_eq!(task.end(), Some(TaskEnd::Cancelled));
+        Ok::<(), TaskCancelled>(())
+    })
+    .unwrap();
 }

@@ -80,6 +80,12 @@ pub(crate) async fn scope(frame: &Frame, wait: WaitPolicy, all: bool, body: &Bod
         ended.map_err(|errors| std::iter::once(errors.first).chain(errors.others).collect())
     } else {
         let ended = Leaving::new(frame, &group, TaskGroup::<Fault>::scope_with(wait, inside)).await;
+        if let (Err(error), Some((body, _))) = (&ended, &*group.body.borrow()) {
+            let tag = error.downcast_ref::<Tagged>().filter(|tag| tag.group == group.number);
+            if tag.is_none_or(|tag| tag.task.is_some()) {
+                body.kept_from_the_caller(frame.world.now());
+            }
+        }
         ended.map_err(|error| vec![error])
     };
     let result = left(frame, &group, all, outcome);

@@ -322,6 +322,15 @@ impl Scope {
         }
     }
 
+    /// The group of this body returned another error. What was delivered inside may come again.
+    pub(crate) fn kept_from_the_caller(&self, now: Ms) {
+        let around = self.parent.iter().flat_map(|parent| parent.path(now).0);
+        for scope in around.filter(|scope| scope.delivered.get() > self.entered) {
+            scope.unsure.set(true);
+            scope.contested.set(true);
+        }
+    }
+
     /// Whether a timeout with this scope returns `TaskTimeout`, if known (T2, T3).
     pub(crate) fn times_out(&self, left: Left) -> Option<bool> {
         if self.unsure.get() {
