@@ -31,5 +31,5 @@ mod semaphore;
 pub use crate::condition::Condition;
 pub use crate::event::Event;
 pub use crate::lock::{Lock, LockGuard};
-pub use crate::queue::{Closed, NothingToFinish, Queue, TryPutError};
+pub use crate::queue::{Closed, NothingToFinish, Queue, Slot, TryPutError};
 pub use crate::semaphore::{Permits, Semaphore};

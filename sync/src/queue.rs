@@ -9,10 +9,12 @@ use kernel::wait_queue::{Wait, WaitQueue};
 
 pub use self::error::{Closed, NothingToFinish, TryPutError};
 use self::order::{KEEP, Ticketed};
-use self::waits::{Assigned, Get, Join, Next, Put, PutUnlessClosed, Slot};
+pub use self::reserve::Slot;
+use self::waits::{Assigned, Get, Join, Next, Promise, Put, PutFrom, PutUnlessClosed};
 
 mod error;
 mod order;
+mod reserve;
 mod waits;
 
 /// Items in order, between tasks of one thread.
@@ -24,6 +26,10 @@ mod waits;
 /// A queue that is never closed needs only [`put`](Queue::put) and [`get`](Queue::get). Where it
 /// may be [closed](Queue::close), [`put_unless_closed`](Queue::put_unless_closed) gives the item
 /// back and [`next`](Queue::next) says that no item is left.
+///
+/// A `put` that is cancelled drops its item. Where no item may be lost,
+/// [`put_from`](Queue::put_from) leaves it in a variable of the caller until it is placed, and
+/// [`reserve`](Queue::reserve) waits for a slot before there is an item.
 ///
 /// ```
 /// use std::rc::Rc;
@@ -54,7 +60,7 @@ mod waits;
 pub struct Queue<T> {
     /// The bound; `usize::MAX` for none.
     maxsize: usize,
-    /// `maxsize` while the queue is open, then zero.
+    /// `maxsize` without the held slots while the queue is open, then zero.
     limit: Cell<usize>,
     stage: Cell<Stage>,
     /// A getter that finds `items` empty takes the slow path if their capacity is at least this:
@@ -67,8 +73,10 @@ pub struct Queue<T> {
     beyond: Cell<u64>,
     /// Slots that were assigned to putters which have not filled them yet.
     promised: Cell<usize>,
+    /// Slots that are held, see [`Slot`].
+    held: Cell<usize>,
     getters: WaitQueue<Assigned<T>>,
-    putters: WaitQueue<Slot>,
+    putters: WaitQueue<Promise>,
     unfinished: Cell<usize>,
     joiners: WaitQueue,
 }
@@ -79,8 +87,8 @@ enum Stage {
     Open,
     /// It takes no further item.
     Closed,
-    /// Closed, and no item is left or can come: no getter can give an assigned item back, and no
-    /// putter has been promised a slot.
+    /// Closed, and no item is left or can come: no getter can give an assigned item back, no putter
+    /// has been promised a slot, and no slot is held.
     Ended,
 }
 
@@ -115,6 +123,7 @@ impl<T> Queue<T> {
             next: Cell::new(0),
             beyond: Cell::new(0),
             promised: Cell::new(0),
+            held: Cell::new(0),
             getters: WaitQueue::new(),
             putters: WaitQueue::new(),
             unfinished: Cell::new(0),
@@ -130,8 +139,8 @@ impl<T> Queue<T> {
     ///
     /// # Cancellation
     ///
-    /// A cancelled or dropped `put` has no effect, and its item is dropped. To keep the item, put a
-    /// clone or an `Rc`.
+    /// A cancelled or dropped `put` has no effect, and its item is dropped. To keep the item, use
+    /// [`put_from`](Queue::put_from).
     ///
     /// # Panics
     ///
@@ -139,6 +148,55 @@ impl<T> Queue<T> {
     #[track_caller]
     pub fn put(&self, item: T) -> impl Future<Output = Result<(), TaskCancelled>> + '_ {
         Wait::new("QUEUE_PUT", Put::new(self, item))
+    }
+
+    /// [`put`](Queue::put) that never loses its item: it is taken out of the variable only when it
+    /// is placed, that is, handed to a getter or put into the queue.
+    ///
+    /// With `None` in the variable there is nothing to put, and the call completes at once, also if
+    /// the queue is full or closed. So a call that was cancelled can be made again, as with
+    /// `write_all` and what is left of a buffer.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use curium::kernel::{self, TaskCancelled, ignore_after};
+    /// use curium::sync::Queue;
+    ///
+    /// # kernel::run(async || {
+    /// let queue = Queue::bounded(1);
+    /// queue.put("a job").await?;
+    /// let mut job = Some("another job");
+    /// let put = ignore_after(Duration::from_millis(1), queue.put_from(&mut job)).await?;
+    /// assert!(put.is_none(), "the queue is full");
+    /// assert_eq!(job, Some("another job"));
+    ///
+    /// assert_eq!(queue.get().await?, "a job");
+    /// queue.put_from(&mut job).await?;
+    /// assert_eq!((job, queue.get().await?), (None, "another job"));
+    /// # Ok::<(), TaskCancelled>(())
+    /// # })?;
+    /// # Ok::<(), TaskCancelled>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`TaskCancelled`]; the item is still in the variable then.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancelled or dropped `put_from` has no effect, and the item stays in the variable. If a
+    /// slot was promised before the cancellation, the item is put.
+    ///
+    /// # Panics
+    ///
+    /// As [`put`](Queue::put), with the item still in the variable. Where the queue may be closed,
+    /// use [`reserve_unless_closed`](Queue::reserve_unless_closed).
+    #[track_caller]
+    pub fn put_from<'a>(
+        &'a self,
+        item: &'a mut Option<T>,
+    ) -> impl Future<Output = Result<(), TaskCancelled>> + 'a {
+        Wait::new("QUEUE_PUT", PutFrom { queue: self, item })
     }
 
     /// [`put`](Queue::put) for a queue that may be closed: a closed queue gives the item back.
@@ -212,7 +270,8 @@ impl<T> Queue<T> {
     ///
     /// A waiting putter gets its item back, unless it was promised a slot before. A waiting getter
     /// is notified of the end when no item is left and none can come, neither back from a getter
-    /// that has not run yet nor from a putter that was promised a slot. A second call does nothing.
+    /// that has not run yet nor from a putter that was promised a slot or holds one. A second call
+    /// does nothing.
     pub fn close(&self) {
         if self.is_closed() {
             return;
@@ -277,7 +336,8 @@ impl<T> Queue<T> {
         Wait::new("QUEUE_JOIN", Join { queue: self })
     }
 
-    /// The number of items in the queue. An item that was assigned to a getter is not counted.
+    /// The number of items in the queue. An item that was assigned to a getter is not counted, nor
+    /// is a slot that is held.
     pub fn len(&self) -> usize {
         self.items.borrow().len()
     }
@@ -306,6 +366,7 @@ impl<T> fmt::Debug for Queue<T> {
             .field("closed", &self.is_closed())
             .field("getters", &self.getters.len())
             .field("putters", &self.putters.len())
+            .field("held", &self.held.get())
             .field("unfinished", &self.unfinished.get())
             .finish()
     }

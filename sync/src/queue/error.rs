@@ -14,6 +14,7 @@ impl<T> fmt::Debug for Closed<T> {
 }
 
 /// Why [`Queue::try_put`](crate::Queue::try_put) did not take the item. Holds the refused item.
+/// [`Queue::try_reserve`](crate::Queue::try_reserve), which has none, fails in the same ways.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TryPutError<T> {
     /// There is no free slot, or an older putter waits for it.

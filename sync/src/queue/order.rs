@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::waits::Assigned;
+use super::waits::{Assigned, Promise};
 use super::{Queue, Stage};
 
 /// An empty buffer with at least this capacity is freed.
@@ -23,8 +23,65 @@ impl<T> Queue<T> {
     /// Whether an item may be put now: there is a free slot, and no putter is before it.
     pub(super) fn is_open(&self) -> bool {
         let first = self.promised.get() == 0 && self.putters.is_empty();
-        // While a getter waits, an item goes to the getter and needs no slot.
-        first && ((!self.getters.is_empty() && !self.is_closed()) || self.has_slot())
+        // While a getter waits, there is no item. Then a slot is free unless all are held or the
+        // queue is closed.
+        first && ((!self.getters.is_empty() && self.limit.get() > 0) || self.has_slot())
+    }
+
+    /// Promises a slot to a putter: `Some(None)` if the queue is closed, `None` if the putter must
+    /// wait.
+    pub(super) fn promise(&self) -> Option<Promise> {
+        if self.is_open() {
+            self.promised.set(self.promised.get() + 1);
+            Some(Some(self.ticket()))
+        } else {
+            self.is_closed().then_some(None)
+        }
+    }
+
+    /// Takes a promise of a slot back, because its putter has left.
+    pub(super) fn give_back(&self, promise: Promise) {
+        if promise.is_some() {
+            self.promised.set(self.promised.get() - 1);
+            self.serve_putters();
+            self.ends();
+        }
+    }
+
+    /// Places an item in the slot that was promised to its putter.
+    pub(super) fn fulfil(&self, ticket: u64, item: Option<T>) {
+        self.promised.set(self.promised.get() - 1);
+        if let Some(item) = item {
+            self.accept(ticket, item);
+        }
+        // If the item went straight to a getter, the slot is free again.
+        self.serve_putters();
+    }
+
+    /// Counts a free slot as held. A held slot makes the queue smaller and is before no other
+    /// putter.
+    pub(super) fn hold(&self) {
+        self.held.set(self.held.get() + 1);
+        if !self.is_closed() {
+            self.limit.set(self.limit.get() - 1);
+        }
+    }
+
+    /// Counts a promised slot as held.
+    pub(super) fn hold_promised(&self) {
+        self.promised.set(self.promised.get() - 1);
+        self.hold();
+    }
+
+    /// The slot is no longer held. It is free, or its item is placed.
+    pub(super) fn release(&self) {
+        self.held.set(self.held.get() - 1);
+        if self.is_closed() {
+            self.ends();
+        } else {
+            self.limit.set(self.limit.get() + 1);
+            self.serve_putters();
+        }
     }
 
     pub(super) fn ticket(&self) -> u64 {
@@ -135,7 +192,7 @@ impl<T> Queue<T> {
     #[cold]
     #[inline(never)]
     pub(super) fn ends(&self) -> bool {
-        let out = self.promised.get() + self.getters.handed();
+        let out = self.promised.get() + self.held.get() + self.getters.handed();
         if self.stage.get() == Stage::Closed && out == 0 && self.is_empty() {
             self.stage.set(Stage::Ended);
             // Counts the getters first: code that a wake runs may add new ones.

@@ -5,8 +5,8 @@ use kernel::wait_queue::{Handoff, WaitQueue};
 use super::order::Ticketed;
 use super::{Closed, Queue};
 
-/// What a putter is handed: the ticket of its slot, or `None` because the queue was closed.
-pub(super) type Slot = Option<u64>;
+/// What a putter is handed: the ticket of a promised slot, or `None` because the queue was closed.
+pub(super) type Promise = Option<u64>;
 
 /// What a getter is handed: an item, or `None` because the queue has ended.
 pub(super) type Assigned<T> = Option<Ticketed<T>>;
@@ -20,16 +20,6 @@ pub(super) struct Put<'a, T> {
 impl<'a, T> Put<'a, T> {
     pub(super) fn new(queue: &'a Queue<T>, item: T) -> Self {
         Put { queue, item: Some(item) }
-    }
-
-    fn reserve(&self) -> Option<Slot> {
-        let queue = self.queue;
-        if queue.is_open() {
-            queue.promised.set(queue.promised.get() + 1);
-            Some(Some(queue.ticket()))
-        } else {
-            queue.is_closed().then_some(None)
-        }
     }
 
     #[inline(always)]
@@ -47,30 +37,17 @@ impl<'a, T> Put<'a, T> {
         Some(Ok(()))
     }
 
-    fn put(&mut self, slot: Slot) -> Result<(), Closed<T>> {
-        let Some(ticket) = slot else {
+    fn put(&mut self, promise: Promise) -> Result<(), Closed<T>> {
+        let Some(ticket) = promise else {
             return self.refuse().map_or(Ok(()), Err);
         };
-        self.queue.promised.set(self.queue.promised.get() - 1);
-        if let Some(item) = self.item.take() {
-            self.queue.accept(ticket, item);
-        }
-        // If the item went straight to a getter, the slot is free again.
-        self.queue.serve_putters();
+        self.queue.fulfil(ticket, self.item.take());
         Ok(())
     }
 
     #[cold]
     fn refuse(&mut self) -> Option<Closed<T>> {
         self.item.take().map(Closed)
-    }
-
-    fn give_back(&self, slot: Slot) {
-        if slot.is_some() {
-            self.queue.promised.set(self.queue.promised.get() - 1);
-            self.queue.serve_putters();
-            self.queue.ends();
-        }
     }
 }
 
@@ -84,15 +61,15 @@ fn put_into_closed() -> ! {
 }
 
 impl<T> Handoff for Put<'_, T> {
-    type Item = Slot;
+    type Item = Promise;
     type Output = ();
 
-    fn queue(&self) -> &WaitQueue<Slot> {
+    fn queue(&self) -> &WaitQueue<Promise> {
         &self.queue.putters
     }
 
-    fn try_take(&mut self) -> Option<Slot> {
-        self.reserve()
+    fn try_take(&mut self) -> Option<Promise> {
+        self.queue.promise()
     }
 
     #[inline(always)]
@@ -105,14 +82,14 @@ impl<T> Handoff for Put<'_, T> {
     }
 
     #[track_caller]
-    fn finish(&mut self, slot: Slot) {
-        if let Err(Closed(_)) = self.put(slot) {
+    fn finish(&mut self, promise: Promise) {
+        if let Err(Closed(_)) = self.put(promise) {
             put_into_closed();
         }
     }
 
-    fn pass_on(&mut self, slot: Slot) {
-        self.give_back(slot);
+    fn pass_on(&mut self, promise: Promise) {
+        self.queue.give_back(promise);
     }
 }
 
@@ -120,15 +97,15 @@ impl<T> Handoff for Put<'_, T> {
 pub(super) struct PutUnlessClosed<'a, T>(pub(super) Put<'a, T>);
 
 impl<T> Handoff for PutUnlessClosed<'_, T> {
-    type Item = Slot;
+    type Item = Promise;
     type Output = Result<(), Closed<T>>;
 
-    fn queue(&self) -> &WaitQueue<Slot> {
+    fn queue(&self) -> &WaitQueue<Promise> {
         &self.0.queue.putters
     }
 
-    fn try_take(&mut self) -> Option<Slot> {
-        self.0.reserve()
+    fn try_take(&mut self) -> Option<Promise> {
+        self.0.queue.promise()
     }
 
     #[inline(always)]
@@ -136,12 +113,60 @@ impl<T> Handoff for PutUnlessClosed<'_, T> {
         self.0.put_now()
     }
 
-    fn finish(&mut self, slot: Slot) -> Self::Output {
-        self.0.put(slot)
+    fn finish(&mut self, promise: Promise) -> Self::Output {
+        self.0.put(promise)
     }
 
-    fn pass_on(&mut self, slot: Slot) {
-        self.0.give_back(slot);
+    fn pass_on(&mut self, promise: Promise) {
+        self.0.queue.give_back(promise);
+    }
+}
+
+/// A wait for a slot, with the item in a variable of the caller. An empty variable needs no slot.
+pub(super) struct PutFrom<'a, T> {
+    pub(super) queue: &'a Queue<T>,
+    pub(super) item: &'a mut Option<T>,
+}
+
+#[cold]
+#[track_caller]
+fn put_from_into_closed() -> ! {
+    panic!(
+        "`put_from` into a queue that is closed; where that may happen, use \
+         `reserve_unless_closed`, which says so before the item is given away"
+    );
+}
+
+impl<T> Handoff for PutFrom<'_, T> {
+    type Item = Promise;
+    type Output = ();
+
+    fn queue(&self) -> &WaitQueue<Promise> {
+        &self.queue.putters
+    }
+
+    fn try_take(&mut self) -> Option<Promise> {
+        if self.item.is_some() { self.queue.promise() } else { Some(None) }
+    }
+
+    #[track_caller]
+    fn try_now(&mut self) -> Option<()> {
+        let promise = self.try_take()?;
+        self.finish(promise);
+        Some(())
+    }
+
+    #[track_caller]
+    fn finish(&mut self, promise: Promise) {
+        match promise {
+            Some(ticket) => self.queue.fulfil(ticket, self.item.take()),
+            None if self.item.is_some() => put_from_into_closed(),
+            None => {}
+        }
+    }
+
+    fn pass_on(&mut self, promise: Promise) {
+        self.queue.give_back(promise);
     }
 }
 

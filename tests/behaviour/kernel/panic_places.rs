@@ -79,6 +79,8 @@ fn mistakes_with_queues() {
     let queue = Queue::unbounded();
     queue.close();
     shows_this_line("a put", || poll(async { queue.put(1).await }));
+    shows_this_line("a put_from", || poll(async { queue.put_from(&mut Some(1)).await }));
+    shows_this_line("a reserve", || poll(async { queue.reserve().await }));
     shows_this_line("a get", || poll(async { queue.get().await }));
     let queue = Queue::<u32>::unbounded();
     shows_this_line("a parked get", || {
