@@ -5,7 +5,7 @@ use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
 
-use curium::kernel::testing::{self, Injection, Moment, Sweep};
+use curium::kernel::testing::{self, Injection, Moment, Sweep, SweptSite};
 use curium::kernel::{TaskCancelled, cancellable, sleep, spawn, timeout_after, yield_now};
 use curium::sync::{Event, Queue};
 use futures::poll;
@@ -66,6 +66,66 @@ fn a_mover_that_loses_its_item_is_found() {
     testing::sweep().run(Queues::new, move_three, async |queues, run| {
         assert_eq!(queues.count(), 3, "items are lost; the mover ended: {:?}", run.end);
     });
+}
+
+/// The item that a mover has taken. What is left of it at the end goes back.
+struct Hand<'a> {
+    item: Option<u32>,
+    from: &'a Queue<u32>,
+}
+
+impl Drop for Hand<'_> {
+    fn drop(&mut self) {
+        if let Some(item) = self.item.take() {
+            self.from.try_put(item).expect("no bound");
+        }
+    }
+}
+
+async fn move_three_by_hand(queues: Rc<Queues>) -> Result<(), TaskCancelled> {
+    let mut hand = Hand { item: None, from: &queues.from };
+    for _ in 0..3 {
+        hand.item = Some(queues.from.get().await?);
+        queues.to.put_from(&mut hand.item).await?;
+    }
+    Ok(())
+}
+
+/// V1, Q2: the same mover with `put_from`. It loses nothing, also if it is aborted, because its
+/// hand is empty only when the item is placed.
+#[test]
+fn a_mover_that_puts_from_its_hand_loses_nothing() {
+    let swept = testing::sweep().pairs().seeds(0..8).run(
+        Queues::new,
+        move_three_by_hand,
+        async |queues, run| {
+            assert_eq!(queues.count(), 3, "the mover ended: {:?}", run.end);
+        },
+    );
+    let parked = |site: &SweptSite| site.kind == "QUEUE_PUT" && site.suspended > 0;
+    assert!(swept.sites.iter().any(parked), "{:#?}", swept.sites);
+}
+
+async fn move_three_into_slots(queues: Rc<Queues>) -> Result<(), TaskCancelled> {
+    for _ in 0..3 {
+        let slot = queues.to.reserve().await?;
+        slot.put(queues.from.get().await?);
+    }
+    Ok(())
+}
+
+/// V1, Q2: a mover that reserves a slot before it takes an item loses nothing.
+#[test]
+fn a_mover_that_reserves_first_loses_nothing() {
+    let swept = testing::sweep().pairs().seeds(0..8).run(
+        Queues::new,
+        move_three_into_slots,
+        async |queues, run| {
+            assert_eq!(queues.count(), 3, "the mover ended: {:?}", run.end);
+        },
+    );
+    let parked = |site: &SweptSite| site.kind == "QUEUE_RESERVE" && site.suspended > 0;
+    assert!(swept.sites.iter().any(parked), "{:#?}", swept.sites);
 }
 
 /// Sweeps a subject without state, whose check accepts everything.
