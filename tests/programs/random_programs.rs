@@ -66,8 +66,8 @@ fn check(
     }
 }
 
-/// C1, C2, C3, C4, C5, C6, C7, C11, T2, T3, T4, T5, T7, G1, G2, G3, G4, G7, K1, K2, K5, K7, Y2, Y3:
-/// whatever tasks do to each other, they see only what the rules allow.
+/// C1, C2, C3, C4, C5, C6, C7, C11, C13, C16, C18, C19, T2, T3, T4, T5, T7, G1, G2, G3, G4, G7, K1,
+/// K2, K5, K7, Y2, Y3: whatever tasks do to each other, they see only what the rules allow.
 #[test]
 fn random_programs_keep_the_rules() {
     check(&seeds(300), generate::program, harness::run, "random_programs_keep_the_rules");

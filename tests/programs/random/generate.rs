@@ -7,10 +7,11 @@ use std::rc::Rc;
 
 use kernel::WaitPolicy;
 
-use super::program::{Body, Ending, Limit, Ms, Pick, Program, Step, Then};
+use super::program::{Body, Ending, Limit, Ms, Pick, Program, Shape, Step, Then};
 use super::sized::SIZES;
 use super::world::{EVENTS, LOCKS, QUEUES, SEMAPHORES};
 
+mod echoes;
 mod rush;
 
 /// Sebastiano Vigna's SplitMix64.
@@ -148,7 +149,7 @@ impl Generator {
         if self.contended && place.depth < 6 && self.random.one_in(2) {
             return self.contend(place);
         }
-        match self.random.below(if leaf { 11 } else { 28 }) {
+        match self.random.below(if leaf { 11 } else { 31 }) {
             0..=2 => self.wait(place),
             3 => self.wait_long(place),
             4..=5 => self.touch_task(place),
@@ -171,6 +172,7 @@ impl Generator {
             23 => self.hold(place),
             24 => self.rush(place),
             25 => self.busy(place),
+            26..=28 => self.echoes(place.deeper()),
             _ => self.together(place),
         }
     }
@@ -209,7 +211,7 @@ impl Generator {
             return step;
         }
         let limit = Limit::After(self.random.of(&TIMES));
-        Step::Timeout(limit, false, self.random.one_in(4), Rc::new(vec![step]))
+        Step::Timeout(limit, Shape::Known, self.random.one_in(4), Rc::new(vec![step]))
     }
 
     fn pick(&mut self) -> Pick {
@@ -281,13 +283,13 @@ impl Generator {
             _ => Limit::Max,
         };
         let limit = if self.deadlocks { Limit::Max } else { limit };
-        let (opaque, pass) = (self.random.one_in(4), self.random.one_in(2));
+        let (shape, pass) = (self.shape(), self.random.one_in(2));
         let body = match self.random.below(4) {
             0 => Rc::new(vec![self.catch(place.deeper()), self.wait(place)]),
             1 => Rc::new(vec![self.swallowed(), self.wait(place)]),
             _ => self.body(place.deeper()),
         };
-        Step::Timeout(limit, opaque, pass, body)
+        Step::Timeout(limit, shape, pass, body)
     }
 
     /// A sleep in its own timeout, which ignores every error.
@@ -296,7 +298,7 @@ impl Generator {
         let sleep = Rc::new(vec![Step::Sleep(time)]);
         let ignored = Step::Catch(sleep, Rc::new(vec![Step::Yield]), Then::Swallow);
         let limit = if self.deadlocks { Limit::Max } else { Limit::After(limit) };
-        Step::Timeout(limit, false, false, Rc::new(vec![ignored]))
+        Step::Timeout(limit, Shape::Known, false, Rc::new(vec![ignored]))
     }
 
     fn group(&mut self, place: Place) -> Step {
@@ -328,8 +330,7 @@ impl Generator {
     }
 
     fn catch(&mut self, place: Place) -> Step {
-        let then = self.random.of(&[Then::Swallow, Then::Swallow, Then::Rethrow, Then::Replace]);
-        Step::Catch(self.body(place.deeper()), self.body(place.deeper()), then)
+        Step::Catch(self.body(place.deeper()), self.body(place.deeper()), self.then())
     }
 
     fn hold(&mut self, place: Place) -> Step {

@@ -9,10 +9,12 @@ use std::task::{Context, Poll};
 use kernel::{TaskCancelled, TaskGroup, WaitPolicy};
 
 use super::budget::Cost;
+use super::echo::{Hidden, Verdict};
 use super::gate::Gate;
+use super::held::Holds;
 use super::leaf::{Traits, watch};
-use super::model::{Ended, Fault, GroupModel, Stage, Sure, Tagged};
-use super::program::{Body, Ending};
+use super::model::{Ended, Fault, GroupModel, OwnError, Stage, Sure, Tagged};
+use super::program::{Body, Ending, Shape};
 use super::run::{Flow, Frame, TaskRun, exec, left_with};
 use super::scope::{Kind, Left, Parked};
 use super::sized::{self, Member};
@@ -69,8 +71,12 @@ pub(crate) async fn scope(frame: &Frame, wait: WaitPolicy, all: bool, body: &Bod
             inner.group = Some((by, group.clone()));
             inner.owned = None;
             let result = exec(&inner, &body).await;
-            let left = left_with(&result);
-            group.body.replace(Some((entered.leave(left), left)));
+            let left = left_with(&result, Shape::Known);
+            let (_, verdict) = entered.leave(left);
+            if let Left::Error(holds) = left {
+                let of_owner = frame.scope.echoes_around(holds, frame.world.now());
+                group.body.set(Some(OwnError { verdict, holds, of_owner }));
+            }
             group.leaves(&frame, result.is_ok());
             result.map_err(|error| Tagged::wrap(None, group.number, error))
         }
@@ -80,12 +86,6 @@ pub(crate) async fn scope(frame: &Frame, wait: WaitPolicy, all: bool, body: &Bod
         ended.map_err(|errors| std::iter::once(errors.first).chain(errors.others).collect())
     } else {
         let ended = Leaving::new(frame, &group, TaskGroup::<Fault>::scope_with(wait, inside)).await;
-        if let (Err(error), Some((body, _))) = (&ended, &*group.body.borrow()) {
-            let tag = error.downcast_ref::<Tagged>().filter(|tag| tag.group == group.number);
-            if tag.is_none_or(|tag| tag.task.is_some()) {
-                body.kept_from_the_caller(frame.world.now());
-            }
-        }
         ended.map_err(|error| vec![error])
     };
     let result = left(frame, &group, all, outcome);
@@ -126,11 +126,14 @@ struct Leaving<F> {
     inner: Pin<Box<F>>,
     frame: Frame,
     group: Rc<GroupModel>,
+    /// The wait may keep a cancellation of the owner until the members have ended.
+    hidden: Option<Hidden>,
 }
 
 impl<F> Leaving<F> {
     fn new(frame: &Frame, group: &Rc<GroupModel>, inner: F) -> Self {
-        Leaving { inner: Box::pin(inner), frame: frame.clone(), group: group.clone() }
+        let (frame, group) = (frame.clone(), group.clone());
+        Leaving { inner: Box::pin(inner), frame, group, hidden: None }
     }
 }
 
@@ -140,9 +143,11 @@ impl<F: Future> Future for Leaving<F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let polled = self.inner.as_mut().poll(cx);
         self.frame.world.budget.spend(Cost::UNSEEN);
-        let (frame, group) = (&self.frame, &self.group);
+        let Leaving { frame, group, hidden, .. } = &mut *self;
+        let (frame, group) = (&*frame, &*group);
         if polled.is_pending() && matches!(group.stage.get(), Stage::Leaving(_)) {
             group.waited.set(true);
+            hidden.get_or_insert_with(|| Hidden::new(&frame.scope));
             frame.world.observe(&frame.task);
             let due = frame.scope.parks(Some(group.parked()), frame.world.now()).is_err();
             let failed = group.stage.get() == Stage::Leaving(false);
@@ -180,7 +185,7 @@ fn left(frame: &Frame, group: &GroupModel, all: bool, outcome: Result<(), Vec<Fa
         world.fault(&format!("G1: {} outlives group {number}", member.name()));
     }
     world.say(&format!("{} left group {number}: {outcome:?}", frame.task.name()));
-    if all || outcome.is_ok() {
+    if outcome.as_ref().map_or_else(|errors| errors[0].is::<TaskCancelled>(), |()| true) {
         for (scope, delivered) in group.lost.take() {
             scope.regain_track(delivered);
         }
@@ -194,11 +199,35 @@ fn left(frame: &Frame, group: &GroupModel, all: bool, outcome: Result<(), Vec<Fa
     let waited = check_errors(frame, group, &errors);
     if all {
         check_complete(frame, group, &errors);
-    } else if well && !waited {
-        // The owner may have been cancelled, and its error may come after another.
+    }
+    if well && !waited {
+        // The owner may have been cancelled, which is not told beside another error.
         frame.scope.lose_track(world.now());
     }
-    Err(errors.into_iter().next().expect("an error of a group"))
+    let first = errors.into_iter().next().expect("an error of a group");
+    let tag = first.downcast_ref::<Tagged>().filter(|tag| tag.group == group.number);
+    if tag.is_none_or(|tag| tag.task.is_some()) {
+        kept_from_the_caller(frame, group);
+    }
+    Err(match first.downcast::<TaskCancelled>() {
+        Ok(cancelled) => world.copies.carry(*cancelled).into(),
+        Err(error) => error,
+    })
+}
+
+/// The group returned another error than the body's own. A cancellation of the owner that this one
+/// passes on is put back.
+fn kept_from_the_caller(frame: &Frame, group: &GroupModel) {
+    let Some(OwnError { verdict, holds, of_owner }) = group.body.get() else { return };
+    if verdict == Verdict::Own || of_owner == Some(false) {
+        return;
+    }
+    match holds {
+        Holds::Seen(Some(held)) if frame.scope.knows(held) && verdict != Verdict::Unknown => {
+            frame.scope.put_back(held);
+        }
+        _ => frame.scope.may_come_again(frame.world.now()),
+    }
 }
 
 /// Every error has a source, and they are in order. True if one says that the wait was cancelled.
@@ -217,9 +246,9 @@ fn check_errors(frame: &Frame, group: &GroupModel, errors: &[Fault]) -> bool {
                 continue;
             }
             let parked = Some(Parked { as_of, ..group.parked() });
-            let (reason, now) = (cancelled.reason(), world.now());
+            let (copy, now) = (world.copies.carry(cancelled.clone()), world.now());
             let seq = if lost.0 != 0 { lost.0 } else { world.next() };
-            if let Err(fault) = frame.scope.deliver(parked, reason, now, seq) {
+            if let Err(fault) = frame.scope.deliver(parked, &copy, now, seq) {
                 world.fault(&format!("group {}: {fault}", group.number));
             }
             continue;
@@ -239,24 +268,39 @@ fn check_errors(frame: &Frame, group: &GroupModel, errors: &[Fault]) -> bool {
 fn check_complete(frame: &Frame, group: &GroupModel, errors: &[Fault]) {
     let tags = || errors.iter().filter_map(|error| error.downcast_ref::<Tagged>());
     let listed: BTreeSet<usize> = tags().filter_map(|tag| tag.task).collect();
+    let world = &frame.world;
     let own = tags().any(|tag| tag.task.is_none());
-    let expected = match &*group.body.borrow() {
-        Some((_, Left::Error(Some(false)))) => Some(true),
-        Some((scope, Left::Error(_))) => scope.echoes().map(|echo| !echo),
-        Some(_) => Some(false),
-        None => None,
+    let first = tags().next().is_some_and(|tag| tag.task.is_none());
+    let expected = match group.body.get() {
+        None => Some(false),
+        Some(OwnError { verdict: Verdict::Own, .. }) => Some(false),
+        Some(OwnError { verdict: Verdict::Unknown, .. }) => None,
+        // Beside other errors it is only given if it is real.
+        Some(error) => error.of_owner.and_then(|echo| (!echo).then_some(true)),
     };
-    frame.world.check(expected.is_none_or(|expected| expected == own), || {
-        format!("G3: the own error of the body of group {}: given {own}", group.number)
+    world.check(group.own || expected.is_none_or(|expected| expected == own), || {
+        format!("G3, C16: the own error of the body of group {}: given {own}", group.number)
+    });
+    let echo = group.body.get().is_some_and(|error| error.of_owner == Some(true));
+    world.check(!(own && echo) || first, || {
+        format!("G3, C16: the echo of its body is beside the errors of group {}", group.number)
     });
     for member in group.members.borrow().iter() {
         let root = member.root();
+        // A failure after a delivery is kept if the group was being torn down.
+        let torn_down = group.failing.get() == Sure::Yes
+            && group.failed_at.get() < member.ended_at.get()
+            && member.verdict.get() == Verdict::Real;
         let failed = member.ended.get() == Some(Ended::Error)
             && !root.unsure.get()
-            && !root.is_delivered()
+            && (!root.is_delivered() || torn_down)
             && !member.daemon
             && member.to_group.get();
-        frame.world.check(!failed || group.own || listed.contains(&member.number), || {
+        let echo = root.is_delivered() && member.verdict.get() == Verdict::Own;
+        world.check(!echo || !listed.contains(&member.number), || {
+            format!("C16: {} only passes its cancellation on, and is listed", member.name())
+        });
+        world.check(!failed || group.own || listed.contains(&member.number), || {
             format!("G3: the failure of {} is silent", member.name())
         });
     }

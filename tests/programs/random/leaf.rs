@@ -9,7 +9,9 @@ use std::task::{Context, Poll};
 use kernel::TaskCancelled;
 
 use super::budget::Cost;
+use super::echo::Hidden;
 use super::gate::Gate;
+use super::held::Carried;
 use super::model::{PlannedPanic, TaskModel};
 use super::run::Frame;
 use super::scope::{Parked, Scope};
@@ -61,6 +63,8 @@ pub(crate) struct Watched<F> {
     first: bool,
     done: bool,
     joining: bool,
+    /// A combinator of several leaves may keep a copy for a while.
+    hidden: Option<Hidden>,
 }
 
 /// Watches a leaf in a frame.
@@ -74,14 +78,16 @@ pub(crate) fn watch<F>(frame: &Frame, kind: &'static str, traits: Traits, inner:
         overlooked: Cell::new(0),
     });
     let (frame, inner) = (frame.clone(), Box::pin(inner));
-    Watched { inner, frame, traits, state, first: true, done: false, joining: false }
+    let (done, joining, hidden) = (false, false, None);
+    Watched { inner, frame, traits, state, first: true, done, joining, hidden }
 }
 
 impl<F, T> Future for Watched<F>
 where
     F: Future<Output = Result<T, TaskCancelled>>,
 {
-    type Output = Result<T, TaskCancelled>;
+    /// A copy of a cancellation that the model can count.
+    type Output = Result<T, Carried>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
@@ -98,11 +104,12 @@ where
         let now = world.now();
         let opens = this.traits.gate.opens(this.state.number, first, now);
         let polled = this.inner.as_mut().poll(cx);
+        let polled = polled.map_err(|cancelled| world.copies.carry(cancelled));
         world.next();
         match &polled {
             Poll::Pending => this.parked(opens),
             Poll::Ready(Ok(_)) => this.completed(opens),
-            Poll::Ready(Err(cancelled)) => this.cancelled(opens, *cancelled),
+            Poll::Ready(Err(cancelled)) => this.cancelled(opens, cancelled),
         }
         polled
     }
@@ -128,6 +135,7 @@ impl<F> Watched<F> {
             task.goes_again.set(task.goes_again.get() || !task.out_woken.get());
         }
         if self.traits.composite {
+            self.hidden.get_or_insert_with(|| Hidden::new(&self.state.scope));
             // One of its leaves may have completed.
             world.budget.spend(Cost(0, self.traits.cost.1));
         }
@@ -162,21 +170,21 @@ impl<F> Watched<F> {
         self.finished();
     }
 
-    fn cancelled(&mut self, opens: Option<bool>, cancelled: TaskCancelled) {
+    fn cancelled(&mut self, opens: Option<bool>, cancelled: &Carried) {
         let world = self.frame.world.clone();
-        let (now, reason) = (world.now(), cancelled.reason());
+        let (now, reason) = (world.now(), cancelled.held().reason);
         world.say(&format!("{} cancelled at {now} ms: {reason}", self.name()));
         let itself = self.traits.asks.as_ref();
         let itself = itself.is_some_and(|target| target.number == self.frame.task.number);
         if itself {
-            self.state.scope.deliver_to_oneself(world.next());
+            self.state.scope.deliver_to_oneself(cancelled, world.next());
         } else {
             // With the budget spent, the cancellation comes first.
             if opens == Some(true) && !world.budget.may_be_spent() {
                 self.fault("C1: cancelled though it could complete");
             }
             let (parked, seq) = (self.state.parked.get(), world.next());
-            if let Err(fault) = self.state.scope.deliver(parked, reason, now, seq) {
+            if let Err(fault) = self.state.scope.deliver(parked, cancelled, now, seq) {
                 self.fault(&fault);
             }
         }
@@ -187,6 +195,7 @@ impl<F> Watched<F> {
 
     fn finished(&mut self) {
         self.done = true;
+        self.hidden = None;
         let leaves = &self.frame.world.leaves;
         leaves.borrow_mut().retain(|leaf| leaf.number != self.state.number);
         if let (true, Some(target)) = (std::mem::take(&mut self.joining), &self.traits.joins) {

@@ -5,11 +5,13 @@ use std::error::Error;
 use std::fmt;
 use std::rc::Rc;
 
-use kernel::{Task, TaskEnd, TaskId, WaitPolicy};
+use kernel::{Task, TaskCancelled, TaskEnd, TaskId, WaitPolicy};
 
 use super::budget::{Queued, Woken};
+use super::echo::Verdict;
+use super::held::{Emptied, Holds};
 use super::program::Ms;
-use super::scope::{Left, Scope};
+use super::scope::Scope;
 
 /// The error of every task and group.
 pub(crate) type Fault = Box<dyn Error + Send + Sync>;
@@ -62,6 +64,38 @@ impl Error for Tagged {
 #[derive(Debug)]
 pub(crate) struct Opaque(pub(crate) Fault);
 
+impl From<TaskCancelled> for Opaque {
+    fn from(cancelled: TaskCancelled) -> Self {
+        Opaque(Box::new(cancelled))
+    }
+}
+
+/// An error that the kernel cannot look into, and that does not keep a cancellation.
+#[derive(Debug)]
+pub(crate) enum Bare {
+    Cancelled,
+    Failed(Fault),
+}
+
+impl Bare {
+    pub(crate) fn of(error: Fault) -> Self {
+        if error.is::<Emptied>() { Bare::Cancelled } else { Bare::Failed(error) }
+    }
+
+    pub(crate) fn into_fault(self) -> Fault {
+        match self {
+            Bare::Cancelled => Box::new(Emptied),
+            Bare::Failed(error) => error,
+        }
+    }
+}
+
+impl From<TaskCancelled> for Bare {
+    fn from(_: TaskCancelled) -> Self {
+        Bare::Cancelled
+    }
+}
+
 /// How certain the model is of something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sure {
@@ -91,6 +125,8 @@ pub(crate) struct TaskModel {
     pub(crate) requested: Cell<bool>,
     pub(crate) ended: Cell<Option<Ended>>,
     pub(crate) ended_at: Cell<u64>,
+    /// If it ended in an error, what that was.
+    pub(crate) verdict: Cell<Verdict>,
     /// How many tasks are parked in its `join`.
     pub(crate) joining: Cell<usize>,
     /// No task was parked in its `join` when it ended, so its failure goes to its group.
@@ -128,6 +164,7 @@ impl TaskModel {
             requested: Cell::new(false),
             ended: Cell::new(None),
             ended_at: Cell::new(0),
+            verdict: Cell::new(Verdict::Unknown),
             joining: Cell::new(0),
             to_group: Cell::new(false),
             taken: Cell::new(false),
@@ -178,13 +215,23 @@ pub(crate) enum Stage {
     Dropped,
 }
 
+/// The error of a group's body.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OwnError {
+    pub(crate) verdict: Verdict,
+    pub(crate) holds: Holds,
+    /// Whether it passes on a cancellation of the owner, if known.
+    pub(crate) of_owner: Option<bool>,
+}
+
 pub(crate) struct GroupModel {
     pub(crate) number: usize,
     pub(crate) wait: WaitPolicy,
     pub(crate) owner: Rc<TaskModel>,
-    /// The scope around the group, and the body's own with how it was left.
+    /// The scope around the group.
     pub(crate) around: Rc<Scope>,
-    pub(crate) body: RefCell<Option<(Rc<Scope>, Left)>>,
+    /// What the error of its body was.
+    pub(crate) body: Cell<Option<OwnError>>,
     /// Made by `new`: it has no scope of its own, and supports `next_done`.
     pub(crate) own: bool,
     pub(crate) members: RefCell<Vec<Rc<TaskModel>>>,
@@ -215,7 +262,7 @@ impl GroupModel {
             wait,
             owner,
             around,
-            body: RefCell::default(),
+            body: Cell::new(None),
             own,
             members: RefCell::default(),
             stage: Cell::new(Stage::Body),

@@ -42,12 +42,28 @@ pub(crate) enum Limit {
     Max,
 }
 
-/// What follows a cleanup.
+/// The type of the error with which the body of a timeout ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// The kernel can look into it.
+    Known,
+    /// It cannot, and the error keeps what it was made of.
+    Opaque,
+    /// It cannot, and a cancellation becomes a variant without a field.
+    Bare,
+}
+
+/// What becomes of an error that was caught.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Then {
     Swallow,
+    /// Swallowed before the cleanup.
+    Forget,
     Rethrow,
     Replace,
+    PutBack,
+    /// `unless_cancelled` decides, for an error of that shape.
+    Ask(Shape),
 }
 
 /// How a `new()` group is ended.
@@ -83,8 +99,8 @@ pub(crate) enum Step {
     Fail,
     Panic,
     Catch(Body, Body, Then),
-    /// Whether its error is of a type that cannot be looked into; whether a timeout is passed on.
-    Timeout(Limit, bool, bool, Body),
+    /// The shape of its error; whether a timeout is passed on.
+    Timeout(Limit, Shape, bool, Body),
     Shield(Option<Ms>, Body),
     /// Whether it has a name, and how many bytes its future holds.
     Spawn(bool, usize, Body),
@@ -145,10 +161,9 @@ impl Step {
     fn head(&self) -> String {
         match self {
             Step::Catch(_, _, then) => format!("Catch {then:?}"),
-            Step::Timeout(limit, opaque, pass, _) => {
-                let opaque = if *opaque { " opaque" } else { "" };
+            Step::Timeout(limit, shape, pass, _) => {
                 let pass = if *pass { " pass" } else { "" };
-                format!("Timeout {limit:?}{opaque}{pass}")
+                format!("Timeout {limit:?} {shape:?}{pass}")
             }
             Step::Shield(limit, _) => format!("Shield {limit:?}"),
             Step::Spawn(named, size, _) => {

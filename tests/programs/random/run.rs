@@ -12,11 +12,14 @@ use kernel::{
     CancelReason, GroupRef, TaskGroup, TaskTimeout, ignore_after, timeout_after, timeout_at,
 };
 
+use super::caught::catch;
+use super::echo::Verdict;
 use super::groups;
+use super::held::{Emptied, Holds};
 use super::model::{
-    Ended, Fault, GroupModel, Opaque, Planned, PlannedPanic, Stage, Sure, Tagged, TaskModel,
+    Bare, Ended, Fault, GroupModel, Opaque, Planned, PlannedPanic, Stage, Sure, Tagged, TaskModel,
 };
-use super::program::{Body, Limit, Ms, Step, Then};
+use super::program::{Body, Limit, Ms, Shape, Step};
 use super::scope::{Kind, Left, Scope};
 use super::sized::{self, Plain};
 use super::steps;
@@ -74,10 +77,11 @@ pub(crate) struct Entered {
 }
 
 impl Entered {
-    pub(crate) fn leave(mut self, left: Left) -> Rc<Scope> {
+    /// Leaves the scope. Returns what the error was.
+    pub(crate) fn leave(mut self, left: Left) -> (Rc<Scope>, Verdict) {
         self.left = true;
-        self.scope.close(left, self.frame.world.now());
-        self.scope.clone()
+        let verdict = self.scope.close(left, self.frame.world.now());
+        (self.scope.clone(), verdict)
     }
 }
 
@@ -98,11 +102,11 @@ impl Drop for Entered {
     }
 }
 
-/// How a body with that result leaves its scope.
-pub(crate) fn left_with(result: &Flow) -> Left {
+/// How a body with that result leaves its scope, if its error has that shape.
+pub(crate) fn left_with(result: &Flow, shape: Shape) -> Left {
     match result {
         Ok(()) => Left::Well,
-        Err(error) => Left::Error(Some(kernel::cancelled(&**error).is_some())),
+        Err(error) => Left::Error(Holds::shaped(error, shape)),
     }
 }
 
@@ -197,6 +201,8 @@ impl Future for TaskRun {
                 Poll::Ready(Ok(task.number))
             }
             Poll::Ready(Err(error)) => {
+                let verdict = task.root().verdict(Holds::of(&error), world.now());
+                task.verdict.set(verdict);
                 world.ended(&task, Ended::Error);
                 world.main_ended.set(world.main_ended.get() || task.number == 0);
                 let group = task.group.as_ref();
@@ -226,8 +232,8 @@ pub(crate) fn exec(frame: &Frame, body: &Body) -> Running {
                 Step::Fail => return Err(Planned(frame.task.number).into()),
                 Step::Panic => resume_unwind(Box::new(PlannedPanic)),
                 Step::Catch(body, cleanup, then) => catch(&frame, body, cleanup, *then).await?,
-                Step::Timeout(limit, opaque, pass, body) => {
-                    timeout(&frame, *limit, *opaque, *pass, body).await?;
+                Step::Timeout(limit, shape, pass, body) => {
+                    timeout(&frame, *limit, *shape, *pass, body).await?;
                 }
                 Step::Shield(limit, body) => shield(&frame, *limit, body).await?,
                 Step::Spawn(named, size, body) => spawn(&frame, *named, *size, body),
@@ -254,16 +260,6 @@ pub(crate) fn exec(frame: &Frame, body: &Body) -> Running {
     })
 }
 
-async fn catch(frame: &Frame, body: &Body, cleanup: &Body, then: Then) -> Flow {
-    let Err(error) = exec(frame, body).await else { return Ok(()) };
-    exec(frame, cleanup).await?;
-    match then {
-        Then::Swallow => Ok(()),
-        Then::Rethrow => Err(error),
-        Then::Replace => Err(Box::new(Planned(frame.task.number))),
-    }
-}
-
 fn spawn(frame: &Frame, named: bool, size: usize, body: &Body) {
     let world = &frame.world;
     let (task, run) = TaskRun::new(world, Some(frame), None, body);
@@ -273,33 +269,36 @@ fn spawn(frame: &Frame, named: bool, size: usize, body: &Body) {
     world.keep(&task, handle);
 }
 
-/// Which scope was left, and how.
-type Note = Rc<RefCell<Option<(Rc<Scope>, Left)>>>;
-type Running = Pin<Box<dyn Future<Output = Flow>>>;
+/// Which scope was left, how, and what its error was.
+type Note = Rc<RefCell<Option<(Rc<Scope>, Left, Verdict)>>>;
+pub(crate) type Running = Pin<Box<dyn Future<Output = Flow>>>;
 
 /// Runs a body in a scope of the model, and records how it was left.
 fn inside(
     frame: &Frame,
     body: &Body,
     kind: impl FnOnce(Ms) -> Kind + 'static,
-    opaque: bool,
+    shape: Shape,
 ) -> (Note, Running) {
     let note = Rc::new(RefCell::new(None));
     let (frame, body, left_in) = (frame.clone(), body.clone(), note.clone());
     let run = Box::pin(async move {
         let (inner, entered) = frame.enter(kind(frame.world.now()));
-        let result = exec(&inner, &body).await;
-        let left = match left_with(&result) {
-            Left::Error(_) if opaque => Left::Error(None),
-            left => left,
-        };
-        *left_in.borrow_mut() = Some((entered.leave(left), left));
+        let mut result = exec(&inner, &body).await;
+        if let (Shape::Bare, Err(error)) = (shape, &mut result) {
+            if kernel::cancelled(&**error).is_some() {
+                *error = Box::new(Emptied);
+            }
+        }
+        let left = left_with(&result, shape);
+        let (scope, verdict) = entered.leave(left);
+        *left_in.borrow_mut() = Some((scope, left, verdict));
         result
     });
     (note, run)
 }
 
-async fn timeout(frame: &Frame, limit: Limit, opaque: bool, pass: bool, body: &Body) -> Flow {
+async fn timeout(frame: &Frame, limit: Limit, shape: Shape, pass: bool, body: &Body) -> Flow {
     let world = &frame.world;
     let kind = move |now: Ms| {
         Kind::Timeout(match limit {
@@ -308,19 +307,24 @@ async fn timeout(frame: &Frame, limit: Limit, opaque: bool, pass: bool, body: &B
             Limit::Max => None,
         })
     };
-    let (note, run) = inside(frame, body, kind, opaque);
-    let settled = if opaque {
-        let run = async move { run.await.map_err(Opaque) };
-        let settled = call(frame, limit, run).await;
-        settled.map(|result| result.map_err(|Opaque(error)| error))
-    } else {
-        call(frame, limit, run).await
+    let (note, run) = inside(frame, body, kind, shape);
+    let settled = match shape {
+        Shape::Known => call(frame, limit, run).await,
+        Shape::Opaque => {
+            let settled = call(frame, limit, async move { run.await.map_err(Opaque) }).await;
+            settled.map(|result| result.map_err(|Opaque(error)| error))
+        }
+        Shape::Bare => {
+            let settled = call(frame, limit, async move { run.await.map_err(Bare::of) }).await;
+            settled.map(|result| result.map_err(Bare::into_fault))
+        }
     };
-    let (scope, left) = note.take().expect("a body that has ended has left its scope");
+    let (scope, left, verdict) = note.take().expect("a body that has ended has left its scope");
     let timed_out = settled.is_err();
-    if let Some(expected) = scope.times_out(left) {
+    if verdict != Verdict::Unknown {
+        let expected = verdict == Verdict::Own;
         world.check(expected == timed_out, || {
-            format!("T2, T3: {limit:?}, left {left:?}: timed out {timed_out}, not {expected}")
+            format!("T2, T3, C16: {limit:?}, left {left:?}, {verdict:?}: timed out {timed_out}")
         });
     }
     let early = matches!(scope.kind, Kind::Timeout(at) if at.is_none_or(|at| at > world.now()));
@@ -334,7 +338,7 @@ async fn timeout(frame: &Frame, limit: Limit, opaque: bool, pass: bool, body: &B
 }
 
 /// The kernel's own call. An error is a timeout.
-async fn call<E: 'static>(
+async fn call<E: kernel::bounds::HoldsCancellation>(
     frame: &Frame,
     limit: Limit,
     run: impl Future<Output = Result<(), E>>,
@@ -354,7 +358,7 @@ async fn call<E: 'static>(
 
 async fn shield(frame: &Frame, limit: Option<Ms>, body: &Body) -> Flow {
     let kind = move |now| Kind::Shield(limit.map(|limit| now + limit));
-    let (_, run) = inside(frame, body, kind, false);
+    let (_, run) = inside(frame, body, kind, Shape::Known);
     match limit {
         Some(limit) => kernel::shield_for(Duration::from_millis(limit), run).await,
         None => kernel::shield(run).await,

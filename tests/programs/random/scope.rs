@@ -3,11 +3,13 @@
 //! Every task, timeout, group body and shield of a program is one `Scope` here. The leaves report
 //! what they returned to the model, which checks it against the rules.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use kernel::CancelReason;
 
+use super::echo::Delivered;
+use super::held::{Carried, Holds};
 use super::model::{GroupModel, Sure, TaskModel};
 use super::program::Ms;
 
@@ -26,12 +28,16 @@ pub(crate) struct Scope {
     entered: u64,
     /// When a leaf returned its cancellation; 0 if none has.
     delivered: Cell<u64>,
-    /// Swallowed in an inner call, it is delivered again (T5).
-    again: Cell<bool>,
+    /// Swallowed in an inner call (T5), or put back (C13), it is delivered again.
+    pub(super) again: Cell<bool>,
     /// The cancellation of an outer scope was returned by a leaf inside.
-    foreign: Cell<bool>,
+    pub(super) foreign: Cell<bool>,
+    /// Those outer scopes.
+    passed: RefCell<Vec<Rc<Scope>>>,
     /// More than one may have been delivered unseen.
-    contested: Cell<bool>,
+    pub(super) contested: Cell<bool>,
+    /// Which cancellation was delivered.
+    pub(super) given: Delivered,
     /// The model is uncertain where the kernel has delivered nothing, and checks nothing.
     pub(crate) unsure: Cell<bool>,
 }
@@ -51,8 +57,7 @@ pub(crate) struct Parked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Left {
     Well,
-    /// With an error, and whether that passes a cancellation on, if known.
-    Error(Option<bool>),
+    Error(Holds),
     Dropped,
 }
 
@@ -65,7 +70,9 @@ impl Scope {
             delivered: Cell::new(0),
             again: Cell::new(false),
             foreign: Cell::new(false),
+            passed: RefCell::default(),
             contested: Cell::new(false),
+            given: Delivered::default(),
             unsure: Cell::new(false),
         })
     }
@@ -87,6 +94,36 @@ impl Scope {
             path.push(scope);
         }
         (path, false)
+    }
+
+    /// The scopes from here outward to the shield that holds, or to the task.
+    pub(super) fn up_to_shield(self: &Rc<Self>, now: Ms) -> Vec<Rc<Scope>> {
+        self.path(now).0
+    }
+
+    /// The scopes around this one, up to the shield that holds.
+    pub(super) fn around(&self, now: Ms) -> Vec<Rc<Scope>> {
+        self.parent.as_ref().map(|parent| parent.path(now).0).unwrap_or_default()
+    }
+
+    /// A leaf inside has returned the cancellation of that outer scope.
+    fn passes(&self, outer: &Rc<Scope>) {
+        self.foreign.set(true);
+        self.passed.borrow_mut().push(outer.clone());
+    }
+
+    /// Whether its cancellation was delivered after that inner scope was entered.
+    pub(super) fn was_delivered_since(&self, inner: &Scope) -> Option<bool> {
+        (!self.unsure.get()).then_some(self.delivered.get() > inner.entered)
+    }
+
+    /// Whether its cancellation was delivered inside that inner scope, if known.
+    pub(super) fn was_delivered_in(self: &Rc<Self>, inner: &Scope) -> Option<bool> {
+        // Another arm may have got it, which the kernel takes for the same if it is not the task's.
+        let since = self.delivered.get() > inner.entered && !matches!(self.kind, Kind::Task(_));
+        let inside = inner.passed.borrow().iter().any(|outer| Rc::ptr_eq(outer, self));
+        let unknown = self.unsure.get() || inner.unsure.get() || (since && !inside);
+        (!unknown).then_some(inside)
     }
 
     /// All the scopes up to the task.
@@ -168,7 +205,7 @@ impl Scope {
     fn may_be_served(&self, path: &[Rc<Scope>], leaf: Option<Parked>, now: Ms) -> bool {
         let early = || leaf.is_some_and(|leaf| leaf.seq < self.delivered.get());
         (self.unsure.get() && self.fired(now) != Sure::No)
-            || (self.fired(now) != Sure::No && self.delivered.get() == 0)
+            || (self.fired(now) != Sure::No && (self.delivered.get() == 0 || self.again.get()))
             || self.is_pending(now)
             || (self.came_after(leaf, now) && early())
             || (self.fired(now) != Sure::No && self.let_through(path, leaf))
@@ -210,23 +247,25 @@ impl Scope {
     pub(crate) fn deliver(
         self: &Rc<Self>,
         leaf: Option<Parked>,
-        reason: CancelReason,
+        copy: &Carried,
         now: Ms,
         seq: u64,
     ) -> Result<(), String> {
         let (path, shielded) = self.path(now);
-        let served = path.iter().rposition(|scope| {
+        let (id, reason) = (copy.held().id, copy.held().reason);
+        let all = self.all();
+        let known = all.iter().find(|scope| scope.is_delivered() && scope.given.id() == id);
+        let fits = |scope: &Rc<Scope>| {
             let due = scope.came_before(leaf) && scope.may_be_served(&path, leaf, now);
-            due && scope.matches(reason)
-        });
-        let Some(at) = served else {
-            let shield = if shielded { ", in a shield" } else { "" };
-            let names: Vec<String> = path.iter().map(|scope| scope.name()).collect();
-            return Err(format!(
-                "C4, C7, T4: cancelled ({reason}) though nothing of the kind was due{shield}: {}",
-                names.join(" in ")
-            ));
+            let same = match known {
+                Some(known) => Rc::ptr_eq(known, scope),
+                // A body may take over the copy of a member.
+                None => scope.given.id() == 0 || matches!(scope.kind, Kind::Body(_)),
+            };
+            due && same && scope.matches(reason)
         };
+        let served = path.iter().rposition(fits);
+        let Some(at) = served else { return Err(not_due(&path, shielded, reason)) };
         let as_of = leaf.and_then(|leaf| leaf.as_of);
         let farther = |scope: &&Rc<Scope>| {
             // A cancellation that was only seen at the end may have been returned before the outer
@@ -238,13 +277,19 @@ impl Scope {
             return Err(format!("C7, T3: {} was outermost, but {reason} came", outer.name()));
         }
         let served = &path[at];
+        let alone = path.iter().filter(|scope| fits(scope)).count() == 1;
+        if alone || served.is_certain(now) {
+            served.given.set(copy);
+        } else {
+            served.given.forget();
+        }
         let vague = served.fired(now) == Sure::Maybe
             || (served.let_through(&path, leaf) && !served.is_pending(now));
         served.delivered.set(seq);
         served.again.set(false);
         served.contested.set(served.contested.get() || served.unsure.get());
         for inner in &path[..at] {
-            inner.foreign.set(true);
+            inner.passes(served);
             let body = matches!(inner.kind, Kind::Body(_)) && reason == CancelReason::GroupFailed;
             if vague || served.unsure.get() || body {
                 inner.unsure.set(true);
@@ -255,11 +300,16 @@ impl Scope {
     }
 
     /// A task awaited its own end: it gets the error at once, whatever shields there are (C5).
-    pub(crate) fn deliver_to_oneself(self: &Rc<Self>, seq: u64) {
-        for scope in self.all() {
+    pub(crate) fn deliver_to_oneself(self: &Rc<Self>, copy: &Carried, seq: u64) {
+        let all = self.all();
+        for scope in &all {
             match scope.kind {
-                Kind::Task(_) => scope.delivered.set(seq),
-                _ => scope.foreign.set(true),
+                Kind::Task(_) => {
+                    scope.given.set(copy);
+                    scope.delivered.set(seq);
+                    scope.again.set(false);
+                }
+                _ => scope.passes(&all[all.len() - 1]),
             }
         }
     }
@@ -307,48 +357,6 @@ impl Scope {
         }
     }
 
-    /// Leaves the scope: what was swallowed inside is pending again (T5).
-    pub(crate) fn close(self: &Rc<Self>, left: Left, now: Ms) {
-        let passing = matches!(left, Left::Error(echo) if echo != Some(false));
-        if matches!(self.kind, Kind::Shield(_) | Kind::Task(_)) || passing {
-            return;
-        }
-        let Some(parent) = &self.parent else { return };
-        for scope in parent.path(now).0 {
-            if matches!(scope.kind, Kind::Timeout(_)) && scope.delivered.get() > self.entered {
-                scope.again.set(scope.again.get() || self.foreign.get());
-                scope.unsure.set(scope.unsure.get() || self.unsure.get());
-            }
-        }
-    }
-
-    /// The group of this body returned another error. What was delivered inside may come again.
-    pub(crate) fn kept_from_the_caller(&self, now: Ms) {
-        let around = self.parent.iter().flat_map(|parent| parent.path(now).0);
-        for scope in around.filter(|scope| scope.delivered.get() > self.entered) {
-            scope.unsure.set(true);
-            scope.contested.set(true);
-        }
-    }
-
-    /// Whether a timeout with this scope returns `TaskTimeout`, if known (T2, T3).
-    pub(crate) fn times_out(&self, left: Left) -> Option<bool> {
-        if self.unsure.get() {
-            return None;
-        }
-        let echo = matches!(left, Left::Error(echo) if echo != Some(false));
-        Some(echo && self.is_delivered() && !self.foreign.get())
-    }
-
-    /// Whether a body that passed a cancellation on only echoes its group's, if known.
-    pub(crate) fn echoes(&self) -> Option<bool> {
-        match (self.unsure.get(), self.foreign.get()) {
-            (true, _) => None,
-            (_, true) => Some(false),
-            _ => self.is_delivered().then_some(true),
-        }
-    }
-
     fn name(&self) -> String {
         match &self.kind {
             Kind::Task(task) => format!("the cancel of t{}", task.number),
@@ -357,4 +365,13 @@ impl Scope {
             Kind::Shield(end) => format!("the shield until {end:?}"),
         }
     }
+}
+
+fn not_due(path: &[Rc<Scope>], shielded: bool, reason: CancelReason) -> String {
+    let shield = if shielded { ", in a shield" } else { "" };
+    let names: Vec<String> = path.iter().map(|scope| scope.name()).collect();
+    format!(
+        "C4, C7, T4: cancelled ({reason}) though nothing of the kind was due{shield}: {}",
+        names.join(" in ")
+    )
 }

@@ -13,6 +13,7 @@ use super::budget::{Budget, Turns};
 use super::busy::Always;
 use super::flood::Mail;
 use super::gate::{Flag, Turnstile};
+use super::held::Copies;
 use super::leaf::LeafState;
 use super::model::{Ended, Fault, GroupModel, Stage, Sure, TaskModel};
 use super::program::{Ms, Pick};
@@ -55,6 +56,7 @@ pub(crate) struct World {
     pub(crate) budget: Budget,
     pub(crate) turns: Turns,
     pub(crate) mail: Mail,
+    pub(crate) copies: Copies,
     /// See [`Program`](super::program::Program).
     pub(crate) plain: Cell<bool>,
     /// Bytes that were in use when all tasks had ended and nothing held them.
@@ -122,6 +124,7 @@ impl World {
             budget: Budget::default(),
             turns: Turns::default(),
             mail: Mail::default(),
+            copies: Copies::default(),
             plain: Cell::new(false),
             kept: Cell::new(0),
             own_waker: Cell::new(std::ptr::null()),
@@ -346,7 +349,6 @@ impl World {
         }
         for group in self.groups.borrow_mut().drain(..) {
             group.members.take();
-            group.body.take();
         }
         self.leaves.take();
         self.mail.clear();
