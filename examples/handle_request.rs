@@ -34,7 +34,7 @@ type Result<T> = std::result::Result<T, RequestError>;
 
 async fn query(what: &str, millis: u64) -> Result<()> {
     let done = sleep(Duration::from_millis(millis)).await;
-    match done {
+    match &done {
         Ok(()) => println!("  {what}: found"),
         Err(cancelled) => println!("  {what}: given up, {}", cancelled.reason()),
     }

@@ -38,7 +38,7 @@ pub enum Error {
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         if let Some(cancelled) = cancelled(&error) {
-            return Error::Cancelled(cancelled);
+            return Error::Cancelled(cancelled.clone());
         }
         match timeout_in(&error) {
             Some(timeout) => Error::TimedOut(timeout),

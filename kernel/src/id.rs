@@ -19,7 +19,7 @@ pub struct TaskId {
 
 impl TaskId {
     /// No task.
-    pub(crate) const NOBODY: TaskId = TaskId { bits: u64::MAX };
+    pub(crate) const NONE: TaskId = TaskId { bits: u64::MAX };
 
     #[inline]
     pub(crate) const fn new(index: u32, generation: u32) -> Self {
@@ -36,8 +36,8 @@ impl TaskId {
         (self.bits >> 32) as u32
     }
 
-    pub(crate) fn somebody(self) -> Option<TaskId> {
-        (self != TaskId::NOBODY).then_some(self)
+    pub(crate) fn as_option(self) -> Option<TaskId> {
+        (self != TaskId::NONE).then_some(self)
     }
 
     pub(crate) const fn to_bits(self) -> u64 {

@@ -64,10 +64,10 @@
 //! | `core/life.rs` | `core/clear.rs`: other ends of a task, and what is cleared after each |
 //! | `core/current.rs` | `core/enter.rs`, `core/budget.rs`, `core/marks.rs` |
 //! | `run/tick.rs` | `run/special.rs`: tasks that are cancelled or have a waker of their own |
-//! | `run/idle.rs` | `run/hope.rs`: is there anything that can wake a task? |
+//! | `run/idle.rs` | `run/wake_source.rs`: is there anything that can wake a task? |
 //! | `wait/point.rs` | `wait/deliver.rs`: cancellation; `wait/record.rs`: what the monitor shows |
 //! | `wait/join.rs` | `wait/joiners.rs`: the tasks that wait for a task |
-//! | `io/point.rs` | `io/seat.rs`: the direction of a source, taken and left |
+//! | `io/point.rs` | `io/leaf.rs`: the direction of a source, taken and left |
 //! | `parts/reactor/mod.rs` | `sources.rs`, `entry.rs`, `alarm.rs` in its folder |
 //!
 //! A cancellation takes the same path. `task.cancel()` (`wait/cancel.rs`) stores a cancel request
@@ -137,8 +137,9 @@ pub use crate::handle::{Handle, KernelGone, handle};
 pub use crate::id::TaskId;
 pub use crate::run::builder::Builder;
 pub use crate::run::kernel::{Kernel, Leftovers, run};
+pub use crate::scope::foreign::{cancellable, cancellable_after, cancellable_inside};
 pub use crate::scope::shield::{
-    cancellable, check_cancellation, disable_cancellation, shield, shield_for, unless_cancelled,
+    check_cancellation, disable_cancellation, shield, shield_for, unless_cancelled,
 };
 pub use crate::scope::timeout::{ignore_after, timeout_after, timeout_at};
 pub use crate::spawn::{Task, spawn, spawn_named};
@@ -150,7 +151,8 @@ pub use crate::wait::thread::on_thread;
 /// The types that the kernel's functions return, for a program that must name them: the futures,
 /// and the [`Interval`](future::Interval), whose ticks are futures.
 pub mod future {
-    pub use crate::scope::shield::{Cancellable, Shield};
+    pub use crate::scope::foreign::{Cancellable, CancellableInside};
+    pub use crate::scope::shield::Shield;
     pub use crate::scope::timeout::{IgnoreAfter, Timeout};
     pub use crate::wait::cancel::Cancel;
     pub use crate::wait::join::{Join, TaskFuture, WaitEnd};
@@ -166,6 +168,9 @@ pub mod wait_queue {
 /// The bounds of `run`, `spawn`, `scope` and the timeouts, with the messages that the compiler
 /// shows.
 pub mod bounds {
+    #[doc(hidden)]
+    pub use crate::error::Echo;
+    pub use crate::error::HoldsCancellation;
     pub use crate::group::bounds::ScopeBody;
     pub use crate::task::body::TaskOutput;
     pub use crate::task::bounds::{Main, SpawnOutput, TimeoutOutput};

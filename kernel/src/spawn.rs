@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use std::panic::Location;
 
 use crate::core::current;
-use crate::core::life::{SlotOf, way};
+use crate::core::life::{SlotOf, by_size};
 use crate::core::state::TaskRef;
 use crate::error::TaskCancelled;
 use crate::task::bounds::SpawnOutput;
@@ -43,7 +43,7 @@ where
     F: Future<Output = R> + 'static,
     R: SpawnOutput,
 {
-    let admit = way::<F, R::Error, fn(F) -> Option<TaskRef>>(admit_large, admit_small);
+    let admit = by_size::<F, R::Error, fn(F) -> Option<TaskRef>>(admit_large, admit_small);
     match admit(future) {
         Some(task) => Task::of(task),
         None => current::outside("kernel::spawn"),
@@ -79,7 +79,7 @@ where
     F: Future<Output = R> + 'static,
     R: SpawnOutput,
 {
-    let admit = way::<F, R::Error, fn(F) -> Option<TaskRef>>(admit_large, admit_small);
+    let admit = by_size::<F, R::Error, fn(F) -> Option<TaskRef>>(admit_large, admit_small);
     let Some(task) = admit(future) else {
         current::outside("kernel::spawn_named");
     };
@@ -92,10 +92,10 @@ where
 ///
 /// `task.await` waits for the task to end and returns its `Result<T, E>`, where `E` implements
 /// `From<TaskCancelled>`. The error is the task's own, or a cancellation as `E`: of the caller
-/// while it waited, or of a task that was aborted. A panic of the task goes on in the caller. It is
-/// a panic as well if the outcome is gone: an earlier `join` took it, or the group of a member that
-/// failed. To tell these cases apart, use [`join`](Task::join). To await a task and keep its
-/// handle, await a reference.
+/// while it waited, or of a task that was aborted. A panic of the task is resumed in the caller.
+/// The await also panics if the outcome was already taken: an earlier `join` took it, or the group
+/// of a member that failed. To tell these cases apart, use [`join`](Task::join). To await a task
+/// and keep its handle, await a reference.
 ///
 /// ```
 /// use curium::kernel::{self, Result, TaskCancelled, sleep, spawn};

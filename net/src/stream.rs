@@ -8,6 +8,7 @@ use std::panic::Location;
 use std::task::{Context, Poll};
 
 use kernel::CancelPoint;
+use kernel::TaskCancelled;
 use kernel::io::{Direction, IoPoint, Registration, ToRead, ToWrite};
 
 use crate::address::{ToSocketAddrs, resolve};
@@ -38,6 +39,13 @@ pub struct WriteAllError {
 impl From<WriteAllError> for io::Error {
     fn from(error: WriteAllError) -> io::Error {
         io::Error::new(error.source.kind(), error)
+    }
+}
+
+/// A cancellation before anything was written.
+impl From<TaskCancelled> for WriteAllError {
+    fn from(cancelled: TaskCancelled) -> Self {
+        WriteAllError { written: 0, len: 0, source: cancelled.into() }
     }
 }
 

@@ -36,10 +36,13 @@ mod cancel {
     mod cancel;
     mod cancel_delivery;
     mod cancel_each_other;
+    mod cancelled_values;
+    mod cancelled_values_nested;
     mod foreign_futures;
     mod grace;
     mod leaf_kinds;
     mod shields;
+    mod two_doors;
     mod unless_cancelled;
 }
 

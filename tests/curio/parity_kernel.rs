@@ -264,8 +264,9 @@ async fn old_cancellation() -> TaskCancelled {
 fn a_cancellation_returned_from_a_shield_is_only_a_value() {
     testing::run(async || {
         let old = old_cancellation().await;
+        let value = old.clone();
         let came_out = disable_cancellation(async {
-            let inner: Result<(), TaskCancelled> = disable_cancellation(async { Err(old) }).await;
+            let inner: Result<(), TaskCancelled> = disable_cancellation(async { Err(value) }).await;
             assert_eq!(check_cancellation(), None);
             inner
         });

@@ -146,14 +146,14 @@ fn a_timeout_round_a_wait_gives_the_event_or_the_timeout() {
                     match waited {
                         Ok(Ok(())) => assert!(event.is_set(), "the event is not set"),
                         Ok(Err(cancelled)) => return Err(cancelled),
-                        Err(_) => {
-                            assert_eq!(took, limit + MS, "it expired at another time");
-                            assert!(!again.get(), "a cancel of the task is lost");
-                        }
+                        // It expired in the cleanup after a cancel of the task.
+                        Err(_) if again.get() => assert_eq!(took, limit),
+                        Err(_) => assert_eq!(took, limit + MS, "it expired at another time"),
                     }
                     // A timeout that was left does not fire.
                     let slept = sleep(2 * MS).await;
                     assert!(slept.is_err() || now() - start == took + 2 * MS);
+                    assert!(slept.is_err() || !again.get(), "a cancel of the task is lost");
                     slept
                 });
             }

@@ -28,7 +28,7 @@ async fn deal_with_a_failing_member() -> io::Result<()> {
     });
     if let Err(error) = group.await {
         // A cancellation is passed on.
-        cancelled(&error).map_or(Ok(()), Err)?;
+        cancelled(&error).cloned().map_or(Ok(()), Err)?;
     }
     Ok(sleep(MS).await?)
 }

@@ -27,8 +27,21 @@ use crate::core::wake::wake_foreign;
 use crate::error::{CancelReason, TaskCancelled};
 use crate::id::TaskId;
 use crate::parts::list::NONE;
-use crate::parts::scopes::{Ambient, Scope, ScopeKind, Scopes};
+use crate::parts::scopes::{Ambient, OuterDelivered, Scope, ScopeKind, Scopes};
 use crate::task::state::Flags;
+
+/// What came out of a scope that is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ScopeResult {
+    /// A value or an error. Cancellations of outer scopes that were delivered inside and of which
+    /// no copy is left were swallowed.
+    Any,
+    /// An error that passes the cancellation of an outer scope on without a copy of it.
+    PassesOn,
+    /// The cancellation of this scope. The error of a cleanup has taken the place of an outer
+    /// cancellation: also the task's own is pending again, so that it is not lost.
+    Own,
+}
 
 impl Core {
     /// Requests the cancellation of a task. Does nothing if the task has ended or was cancelled
@@ -39,7 +52,7 @@ impl Core {
         {
             return;
         }
-        cell.ask(self.next_cancel_seq(), reason);
+        cell.set_request(self.next_cancel_seq(), reason);
         self.changed(cell.id());
         self.make_ready(cell);
         let (record, child) = cell.attached();
@@ -57,8 +70,8 @@ impl Core {
             };
             match scope.kind {
                 ScopeKind::Shield | ScopeKind::SpentShield => {
-                    scopes.open_shield(key);
-                    self.let_through(&mut scopes, key, cancel_seq);
+                    scopes.end_shield(key);
+                    self.release_held_back(&mut scopes, key, cancel_seq);
                 }
                 _ if scope.cancel_seq != 0 => return,
                 ScopeKind::Timeout | ScopeKind::Body => {
@@ -85,7 +98,7 @@ impl Core {
     /// Makes the cancellation that an ended shield has held back due for every leaf in it. The
     /// shield gets a new `cancel_seq`, so that this includes leaves that parked after the
     /// cancellation was requested.
-    fn let_through(&self, scopes: &mut Scopes, shield: u32, cancel_seq: u64) {
+    fn release_held_back(&self, scopes: &mut Scopes, shield: u32, cancel_seq: u64) {
         let task = scopes.scopes[shield as usize].task;
         let mut held_back = None;
         let mut at = scopes.scopes[shield as usize].parent;
@@ -101,10 +114,10 @@ impl Core {
                 }
             }
         };
-        if let Some(asked) =
-            root.and_then(|cell| cell.cancel_request()).filter(|asked| asked.pending)
+        if let Some(request) =
+            root.and_then(|cell| cell.cancel_request()).filter(|request| request.pending)
         {
-            held_back = Some(asked.reason);
+            held_back = Some(request.reason);
         }
         if let Some(reason) = held_back {
             let shield = &mut scopes.scopes[shield as usize];
@@ -116,7 +129,7 @@ impl Core {
     /// Wakes the foreign wakers of the leaves below these list heads. The caller wakes the task,
     /// and so the leaves with the task's own waker.
     #[inline]
-    fn wake_foreign_below(&self, first_record: u32, first_child: u32) {
+    pub(super) fn wake_foreign_below(&self, first_record: u32, first_child: u32) {
         if first_record != NONE || first_child != NONE {
             let wakers = self.scopes.borrow_mut().take_wakers(first_record, first_child);
             wakers.into_iter().for_each(wake_foreign);
@@ -136,10 +149,10 @@ impl Core {
         let ambient = current::ambient();
         if ambient.scope == NONE {
             // Fast path: outside any inner scope, only the request to the task itself matters.
-            let reason = self.with_running(|cell| cell.deliver()).flatten();
+            let copy = self.with_running(|cell| cell.deliver(self.next_cancel_seq())).flatten();
             self.ambient_version.set(self.ambient_version.get() + 1);
             current::set_ambient(Ambient { pending: false, ..ambient });
-            return TaskCancelled::new(reason.expect("a leaf is due because somebody asked"));
+            return copy.expect("a leaf is due because a cancellation was requested");
         }
         self.deliver_in(since)
     }
@@ -165,32 +178,34 @@ impl Core {
                 }
             }
         };
-        if !shielded
-            && root.cancel_request().is_some_and(|asked| asked.pending || asked.cancel_seq > since)
-        {
-            outermost = None;
+        let request = root.cancel_request().filter(|_| !shielded);
+        let mut of_root = request.is_some_and(|it| it.pending || it.cancel_seq > since);
+        if let Some(spent) = outermost.filter(|key| scopes.is_spent_shield(*key)) {
+            // What is due is the cancellation that the shield has held back.
+            of_root |= request.is_some();
+            outermost = scopes.outermost_cancelled(spent).or(outermost);
         }
+        let outermost = outermost.filter(|_| !of_root);
+        let timeout = outermost.filter(|key| scopes.is_timeout(*key));
         let mut at = current::ambient().scope;
         while at != NONE && Some(at) != outermost {
             let scope = &mut scopes.scopes[at as usize];
             if scope.kind == ScopeKind::Shield {
                 break;
             }
-            scope.foreign = true;
+            scope.note_outer(timeout);
+            scope.of_task |= outermost.is_none();
             at = scope.parent;
         }
-        let reason = match outermost {
-            None => root.deliver().expect("a leaf is due because somebody asked"),
-            Some(key) => {
-                let scope = &mut scopes.scopes[key as usize];
-                scope.pending = false;
-                scope.delivered = self.next_cancel_seq();
-                scope.reason
-            }
+        let copy = match outermost {
+            None => root
+                .deliver(self.next_cancel_seq())
+                .expect("a leaf is due because a cancellation was requested"),
+            Some(key) => scopes.scopes[key as usize].deliver(self.next_cancel_seq()),
         };
         drop(scopes);
         self.refresh();
-        TaskCancelled::new(reason)
+        copy
     }
 
     /// `deliver` for a task that cancels itself and awaits its own end. Shields do not hold this
@@ -199,52 +214,34 @@ impl Core {
         let mut scopes = self.scopes.borrow_mut();
         let mut at = current::ambient().scope;
         while let Some(scope) = scopes.scopes.get_mut(at as usize) {
-            scope.foreign = true;
+            scope.note_outer(None);
+            scope.of_task = true;
             at = scope.parent;
         }
         drop(scopes);
-        let reason = cell.deliver().expect("it was asked just now, or earlier");
+        let copy =
+            cell.deliver(self.next_cancel_seq()).expect("it was requested just now, or earlier");
         self.refresh();
-        TaskCancelled::new(reason)
+        copy
     }
 
     /// The outermost pending cancellation of the running task, also if a shield holds it back (for
     /// `check_cancellation`).
     pub(crate) fn peek(&self) -> Option<TaskCancelled> {
         let cell = self.with_running(TaskRef::clone)?;
-        if let Some(asked) = cell.cancel_request().filter(|asked| asked.pending) {
-            return Some(TaskCancelled::new(asked.reason));
+        if cell.is_pending() {
+            return cell.cancellation();
         }
-        let scopes = self.scopes.borrow();
+        let mut scopes = self.scopes.borrow_mut();
         let mut found = None;
         let mut at = current::ambient().scope;
         while let Some(scope) = scopes.scopes.get(at as usize) {
             if scope.pending {
-                found = Some(TaskCancelled::new(scope.reason));
+                found = Some(at);
             }
             at = scope.parent;
         }
-        found
-    }
-
-    /// The cancellation that was delivered to the scopes around the call, up to a shield (for
-    /// `unless_cancelled`). If it was delivered to several, that of the outermost.
-    pub(crate) fn delivered_around(&self) -> Option<TaskCancelled> {
-        let cell = self.with_running(TaskRef::clone)?;
-        let scopes = self.scopes.borrow();
-        let mut found = None;
-        let mut at = current::ambient().scope;
-        while let Some(scope) = scopes.scopes.get(at as usize) {
-            if scope.kind == ScopeKind::Shield {
-                return found;
-            }
-            if scope.delivered != 0 {
-                found = Some(TaskCancelled::new(scope.reason));
-            }
-            at = scope.parent;
-        }
-        let own = cell.cancel_request().filter(|asked| asked.delivered);
-        own.map(|asked| TaskCancelled::new(asked.reason)).or(found)
+        found.map(|key| scopes.scopes[key as usize].cancellation())
     }
 
     /// Makes a scope below the one that is being polled.
@@ -269,6 +266,9 @@ impl Core {
                 scopes.detach(key, old.as_ref().map(TaskRef::heads).as_ref());
                 scopes.scopes[key as usize].task = cell.id();
                 scopes.attach(key, outer.scope, &cell.heads());
+                if scopes.scopes[key as usize].has_outer() {
+                    scopes.scopes[key as usize].outer = OuterDelivered::Several;
+                }
                 // The stored ambients of this scope and of the scopes inside come from the old
                 // parent.
                 self.ambient_version.set(self.ambient_version.get() + 1);
@@ -277,55 +277,53 @@ impl Core {
         scopes.scopes[key as usize].within(key, outer)
     }
 
-    /// Removes a scope. `passing`: the body of the scope has returned an error that carries the
-    /// delivered cancellation outward. If it has not, it has swallowed the error. Then each outer
-    /// timeout whose expiry was delivered inside the scope becomes pending again (T5).
-    pub(crate) fn close_scope(&self, key: u32, passing: bool) {
+    /// Removes a scope. Each outer timeout whose expiry was delivered inside the scope becomes
+    /// pending again, unless the program has a copy of it (T5).
+    pub(crate) fn close_scope(&self, key: u32, result: ScopeResult) {
         let mut scopes = self.scopes.borrow_mut();
-        let cell = self.find(scopes.scopes[key as usize].task);
+        let task = self.find(scopes.scopes[key as usize].task);
         if scopes.scopes[key as usize].first_child != NONE {
             // The children are attached to the parent, and their stored ambients are stale.
             self.ambient_version.set(self.ambient_version.get() + 1);
         }
-        let closed = scopes.remove(key, cell.as_ref().map(TaskRef::heads).as_ref());
-        let mut at = if closed.foreign && !passing { closed.parent } else { NONE };
-        let rearm = at != NONE;
-        while let Some(scope) = scopes.scopes.get_mut(at as usize) {
-            match scope.kind {
-                ScopeKind::Shield => break,
-                ScopeKind::Timeout if scope.delivered > closed.entered => scope.pending = true,
-                _ => {}
-            }
-            at = scope.parent;
+        let closed = scopes.remove(key, task.as_ref().map(TaskRef::heads).as_ref());
+        if !closed.has_outer() || result == ScopeResult::PassesOn {
+            return;
         }
+        let mut put_back = None;
+        match closed.outer {
+            OuterDelivered::None | OuterDelivered::NoTimeout => {}
+            OuterDelivered::Timeout(key) => {
+                let scope = scopes.scopes.get_mut(key as usize);
+                put_back =
+                    scope.is_some_and(|it| it.put_back_if_lost(closed.entered)).then_some(key);
+            }
+            OuterDelivered::Several => {
+                let mut at = closed.parent;
+                while let Some(scope) = scopes.scopes.get_mut(at as usize) {
+                    if scope.kind == ScopeKind::Shield {
+                        break;
+                    }
+                    if scope.put_back_if_lost(closed.entered) {
+                        put_back = Some(at);
+                    }
+                    at = scope.parent;
+                }
+            }
+        }
+        // Another arm may have parked since the delivery.
+        let wakers = put_back.map(|key| scopes.take_wakers_in(key));
         drop(scopes);
-        if rearm {
-            self.changed(closed.task);
+        let root =
+            task.filter(|task| result == ScopeResult::Own && task.put_back_if_lost(closed.entered));
+        if let Some((record, child)) = root.as_ref().map(TaskRef::attached) {
+            self.wake_foreign_below(record, child);
+        } else if wakers.is_none() {
+            return;
         }
-    }
-
-    /// Makes the cancellations around the call pending again that were delivered inside a body that
-    /// began at `entered`: the group of that body returns another error.
-    pub(crate) fn deliver_again(&self, entered: u64) {
-        let mut found = false;
-        let mut at = current::ambient().scope;
-        while let Some(scope) = self.scopes.borrow_mut().scopes.get_mut(at as usize) {
-            if scope.kind == ScopeKind::Shield {
-                break;
-            }
-            if scope.delivered > entered {
-                scope.pending = true;
-                found = true;
-            }
-            at = scope.parent;
-        }
-        if at == NONE {
-            // A request keeps no moment of its delivery. If no scope has delivered, it was it.
-            self.with_running(|cell| {
-                cell.deliver_again(|asked| !found || asked.cancel_seq > entered);
-            });
-        }
-        self.refresh();
+        self.changed(closed.task);
+        self.wake(closed.task);
+        wakers.into_iter().flatten().for_each(wake_foreign);
     }
 
     /// Marks copies of the ambient as stale, because a scope of `task` has changed.
@@ -363,9 +361,9 @@ impl Core {
         let mut ambient = loop {
             match scopes.scopes.get(at as usize) {
                 None => {
-                    let asked = self.with_running(|cell| cell.cancel_request()).flatten();
+                    let request = self.with_running(|cell| cell.cancel_request()).flatten();
                     let (cancel_seq, pending) =
-                        asked.map_or((0, false), |it| (it.cancel_seq, it.pending));
+                        request.map_or((0, false), |it| (it.cancel_seq, it.pending));
                     break Ambient { scope: at, cancel_seq, pending };
                 }
                 Some(scope) if scope.known.0 == ambient_version => break scope.known.1,

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use crate::core::current::Entered;
 use crate::core::report::{ProgramCode, Report};
 use crate::core::state::{Core, Stage, TaskRef};
-use crate::error::{CancelReason, CarriesCancel, Panic};
+use crate::error::{CancelReason, Panic};
 use crate::task::body::Body;
 use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
@@ -29,7 +29,7 @@ impl Core {
     pub(super) fn refuse(&self, cell: &TaskRef) {
         let body = cell.body.take().expect("a new task has its future");
         self.drop_queued(body);
-        self.finish(cell, TaskEnd::Aborted, CarriesCancel::Yes);
+        self.finish(cell, TaskEnd::Aborted, false);
     }
 
     /// Cancels every task, the youngest first. Tasks that are spawned from now on start cancelled.
@@ -47,7 +47,7 @@ impl Core {
     pub(crate) fn panicked(&self, cell: &TaskRef, payload: Box<dyn Any + Send>) {
         self.clear_body(cell);
         cell.set_panic(Panic::new(payload));
-        self.finish(cell, TaskEnd::Panicked, CarriesCancel::No);
+        self.finish(cell, TaskEnd::Panicked, false);
     }
 
     /// Drops the future of a task. If the task is being polled, this happens when the poll ends.
@@ -66,7 +66,7 @@ impl Core {
             // kernel.
             let _entered = Entered::unless_current(cell.core());
             let body = cell.body.take();
-            self.finish(cell, TaskEnd::Aborted, CarriesCancel::Yes);
+            self.finish(cell, TaskEnd::Aborted, false);
             if let Some(body) = body {
                 self.drop_queued(body);
             }
@@ -100,9 +100,9 @@ impl Core {
         if !taken || cell.flags.any(Flags::LARGE) {
             self.clear_body(cell);
         }
-        if let Some(rare) = cell.any_cold() {
-            drop(rare.waker.take());
-            if let Some(panic) = rare.panic.take() {
+        if let Some(cold) = cell.any_cold() {
+            drop(cold.waker.take());
+            if let Some(panic) = cold.panic.take() {
                 self.discard(panic);
             }
         }

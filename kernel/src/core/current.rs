@@ -33,7 +33,7 @@ pub(super) struct ThreadContext {
     /// The chunk of the task that is being polled, or was polled last. It belongs to `kernel`, or
     /// to an outer kernel that `Entered` has hidden.
     pub(super) chunk: Cell<ManuallyDrop<Option<Rc<Chunk>>>>,
-    /// The name of that task.
+    /// The id of that task.
     pub(super) name: Cell<TaskId>,
     // What the current poll provides to its leaves:
     /// The waker of the current poll, recognised by its address.
@@ -73,7 +73,7 @@ thread_local! {
         ThreadContext {
             kernel: RefCell::new(ManuallyDrop::new(None)),
             chunk: Cell::new(ManuallyDrop::new(None)),
-            name: Cell::new(TaskId::NOBODY),
+            name: Cell::new(TaskId::NONE),
             waker: Cell::new(NO_WAKER),
             plain: Cell::new(NO_WAKER),
             budget: Cell::new(Core::BUDGET),
@@ -116,11 +116,11 @@ pub(crate) fn with_own_task<R>(waker: &Waker, f: impl FnOnce(&TaskRef) -> R) -> 
     if is_own(waker) { with_last_task(f) } else { None }
 }
 
-/// Runs `f` with the task that is being polled on this thread, of any kernel. Unlike the functions
-/// above, this must not be nested.
+/// Runs `f` with the task that is being polled on this thread, of any kernel. Like the functions
+/// above, this must not be nested: the chunk is moved out while `f` runs.
 #[inline]
 pub(crate) fn with_polled_task<R>(f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
-    with_last_task(|task| (task.core().running.get() != TaskId::NOBODY).then(|| f(task))).flatten()
+    with_last_task(|task| (task.core().running.get() != TaskId::NONE).then(|| f(task))).flatten()
 }
 
 /// Also runs `f` between polls, with the task that was polled last. The caller must know that this
@@ -177,7 +177,7 @@ pub(crate) fn stop_running() -> Option<TaskRef> {
     forget_poll();
     let task = with_polled_task(TaskRef::clone);
     if let Some(task) = &task {
-        task.core().running.set(TaskId::NOBODY);
+        task.core().running.set(TaskId::NONE);
     }
     task
 }

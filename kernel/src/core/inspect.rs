@@ -181,7 +181,7 @@ impl Core {
         let now = self.clock.now();
         TaskInfo {
             id: cell.id(),
-            parent: cell.origin().and_then(|origin| origin.parent.somebody()),
+            parent: cell.origin().and_then(|origin| origin.parent.as_option()),
             name: self.name_of(cell),
             state: self.state(cell),
             cycles: cell.cycles.get().into(),
@@ -205,7 +205,7 @@ impl Core {
             return Vec::new();
         }
         let mut cells: Vec<_> =
-            self.tasks.borrow().tenants().filter(|cell| !cell.is_ended()).collect();
+            self.tasks.borrow().occupied().filter(|cell| !cell.is_ended()).collect();
         cells.sort_unstable_by_key(|cell| cell.serial.get());
         cells
     }

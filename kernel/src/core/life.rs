@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::core::owner::Owner;
 use crate::core::state::{Core, Stage, TaskRef};
-use crate::error::{CancelReason, CarriesCancel};
+use crate::error::CancelReason;
 use crate::task::body::{Body, Slot, TaskOutput, Verdict};
 use crate::task::cell::{TaskCell, TaskEnd};
 use crate::task::chunk::Origin;
@@ -24,7 +24,7 @@ pub(crate) type SlotOf<F, E> = Slot<F, <<F as Future>::Output as TaskOutput<E>>:
 /// function that it is passed to, and once for each branch in one. Each copy of a large future
 /// takes its size on the stack.
 #[inline(always)]
-pub(crate) fn way<F, E, W>(large: W, small: W) -> W
+pub(crate) fn by_size<F, E, W>(large: W, small: W) -> W
 where
     F: Future,
     F::Output: TaskOutput<E>,
@@ -133,15 +133,16 @@ impl Core {
         task
     }
 
-    /// Ends a task: informs its group and wakes its joiners.
+    /// Ends a task: informs its group and wakes its joiners. `real`: its error after a delivered
+    /// cancellation is not the echo of that cancellation.
     #[inline]
-    pub(crate) fn finish(&self, task: &TaskRef, end: TaskEnd, echo: CarriesCancel) {
+    pub(crate) fn finish(&self, task: &TaskRef, end: TaskEnd, real: bool) {
         let cell = &**task;
         cell.flags.finish(end);
         let failure = match end {
             TaskEnd::Ok | TaskEnd::Aborted => false,
             TaskEnd::Failed | TaskEnd::Panicked => true,
-            TaskEnd::Cancelled => echo == CarriesCancel::No,
+            TaskEnd::Cancelled => real,
         };
         if failure {
             cell.flags.set(Flags::FAILURE);
@@ -162,15 +163,19 @@ impl Core {
     #[inline(always)]
     pub(crate) fn returned(&self, task: &TaskRef, verdict: Verdict) {
         match verdict {
-            Verdict::Ok => self.finish(task, TaskEnd::Ok, CarriesCancel::No),
-            Verdict::Err(echo) => self.failed(task, echo),
+            Verdict::Ok => self.finish(task, TaskEnd::Ok, false),
+            Verdict::Err => self.failed(task),
         }
     }
 
     #[inline(never)]
-    fn failed(&self, cell: &TaskRef, echo: CarriesCancel) {
-        let told = cell.cancel_request().is_some_and(|asked| asked.delivered);
-        self.finish(cell, if told { TaskEnd::Cancelled } else { TaskEnd::Failed }, echo);
+    fn failed(&self, task: &TaskRef) {
+        let delivered = task.cancel_request().is_some_and(|request| request.delivered);
+        let (end, real) = match delivered {
+            true => (TaskEnd::Cancelled, !self.is_echo_of_own(task)),
+            false => (TaskEnd::Failed, true),
+        };
+        self.finish(task, end, real);
     }
 
     /// Removes one holder.
@@ -190,7 +195,7 @@ impl Core {
         if cell.holders.get() > 0 || !cell.flags.are(Flags::ENDED | Flags::QUEUED, Flags::ENDED) {
             return;
         }
-        if !cell.flags.are(Flags::LEFT, Flags::TAKEN) {
+        if !cell.flags.are(Flags::NEEDS_CLEARING, Flags::TAKEN) {
             self.clear_away(task);
         }
         cell.flags.become_free();

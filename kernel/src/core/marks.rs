@@ -1,7 +1,7 @@
 //! The marks of a poll: what its leaves have noted for the time when it ends.
 //!
 //! The marks are a cell of the thread's context. They are apart from `current.rs` because they say
-//! nothing about who is running, only what the run loop must do when the poll returns.
+//! nothing about the task that runs, only what the run loop must do when the poll returns.
 
 use std::task::Waker;
 
@@ -76,7 +76,7 @@ impl Marks {
     }
 }
 
-/// Ends the poll and returns its marks.
+/// The marks that the leaves of the poll have set.
 #[inline]
 pub(crate) fn end_poll() -> Marks {
     // A load of one byte, because the compiler stores one byte when a mark is set: see store

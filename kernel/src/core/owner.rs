@@ -3,12 +3,13 @@
 //! The kernel calls the methods of [`Owner`] and depends on nothing else of a group. The calls are
 //! dynamic and out of line, because most tasks have no owner and make none.
 
+use std::any::Any;
 use std::rc::Rc;
 
 use slab::Slab;
 
 use crate::core::state::{Core, TaskRef};
-use crate::error::CancelReason;
+use crate::error::{CancelReason, TaskCancelled};
 use crate::id::GroupId;
 use crate::parts::list::shrink_slab;
 use crate::task::cell::TaskEnd;
@@ -17,11 +18,14 @@ pub(crate) trait Owner {
     /// Adds a new task. Returns a reason if the task must be cancelled at once.
     fn adopt(&self, core: &Core, task: &TaskRef, daemon: bool) -> Option<CancelReason>;
 
+    /// Whether the program makes an error like this one of any cancellation, without keeping it.
+    fn is_bare(&self, error: &dyn Any, kept: &TaskCancelled) -> bool;
+
     /// Called when a task of this owner has ended.
     fn ended(&self, core: &Core, task: &TaskRef, end: TaskEnd);
 
     /// Called when a `join` has returned the outcome of a task of this owner that was cancelled.
-    fn told(&self, core: &Core, task: &TaskRef);
+    fn joined_cancelled(&self, core: &Core, task: &TaskRef);
 }
 
 /// All owners of a kernel, by id.
@@ -80,11 +84,17 @@ impl Core {
         }
     }
 
+    /// Whether the owner of the task takes its error for the echo of `kept`, although the program
+    /// has no copy of it.
+    pub(super) fn is_bare(&self, task: &TaskRef, error: &dyn Any, kept: &TaskCancelled) -> bool {
+        self.owner_of(task).is_some_and(|owner| owner.is_bare(error, kept))
+    }
+
     /// Informs the owner of a cancelled task that the task was joined.
     #[cold]
-    pub(crate) fn tell_owner(&self, task: &TaskRef) {
+    pub(crate) fn owned_joined(&self, task: &TaskRef) {
         if let Some(owner) = self.owner_of(task) {
-            owner.told(self, task);
+            owner.joined_cancelled(self, task);
         }
     }
 }

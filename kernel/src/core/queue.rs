@@ -87,17 +87,17 @@ impl<T> Fifo<Waiter, T> {
         let at = slot.0;
         if at == NONE {
             let waiter = Waiter::of(cx);
-            self.enter(slot, weight, |who| *who = waiter);
+            self.enter(slot, weight, |place| *place = waiter);
             return Poll::Pending;
         }
         let stale = {
             let mut list = self.list.borrow_mut();
-            let who = list.who(at);
-            if !who.is_somebody() {
+            let waiter = list.waiter(at);
+            if !waiter.is_set() {
                 slot.0 = NONE;
                 return Poll::Ready(list.take_handed(at));
             }
-            !who.is(cx)
+            !waiter.is(cx)
         };
         if stale { self.retarget(slot, at, cx) } else { Poll::Pending }
     }
@@ -108,10 +108,10 @@ impl<T> Fifo<Waiter, T> {
     pub(crate) fn enter_task(&self, slot: &mut WaitSlot, weight: usize, task: &TaskRef) -> bool {
         let at = slot.0;
         if at == NONE {
-            self.enter(slot, weight, |who| who.set_task(task));
+            self.enter(slot, weight, |waiter| waiter.set_task(task));
             return true;
         }
-        self.list.borrow_mut().who(at).is_task(task)
+        self.list.borrow_mut().waiter(at).is_task(task)
     }
 
     /// Replaces the waker of a waiter. If the waiter was handed a value, takes the value instead.
@@ -119,9 +119,9 @@ impl<T> Fifo<Waiter, T> {
     fn retarget(&self, slot: &mut WaitSlot, at: u32, cx: &Context<'_>) -> Poll<T> {
         let mut other = Waiter::of(cx);
         let mut list = self.list.borrow_mut();
-        let who = list.who(at);
-        let handed = if who.is_somebody() {
-            std::mem::swap(who, &mut other);
+        let waiter = list.waiter(at);
+        let handed = if waiter.is_set() {
+            std::mem::swap(waiter, &mut other);
             Poll::Pending
         } else {
             // A value was handed over while code of a program cloned the waker.

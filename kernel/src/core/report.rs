@@ -70,6 +70,9 @@ pub enum ProgramCode {
     Spawn,
     /// The `Debug` implementation of an error that was to be reported.
     Debug,
+    /// The `From<TaskCancelled>` or the `source` of an error, while the kernel finds out whether
+    /// the error passes a cancellation on.
+    Conversion,
 }
 
 impl fmt::Display for ProgramCode {
@@ -81,6 +84,7 @@ impl fmt::Display for ProgramCode {
                 "the closure given to `Handle::spawn`, so there is no task of it,"
             }
             ProgramCode::Debug => "the `Debug` of an error that was to be reported",
+            ProgramCode::Conversion => "the conversion or the `source` of an error",
         })
     }
 }
@@ -108,7 +112,7 @@ impl fmt::Display for Report<'_> {
             Report::Failed(failure) => {
                 let how = if failure.panicked { "panicked" } else { "failed" };
                 let Failure { task, name, error, .. } = failure;
-                write!(f, "task {task} {name} {how} and nobody joined it: {error}")
+                write!(f, "task {task} {name} {how} and no task joined it: {error}")
             }
             Report::PanicOutsideTask { code, message } => write!(f, "{code} panicked: {message}"),
             Report::OutOfGrace(task) => write!(f, "aborted, its grace is over: {task}"),
@@ -147,8 +151,8 @@ impl Core {
     /// Delivers a report. If the sink panics, the report goes to standard error.
     pub(crate) fn report(&self, report: &Report<'_>) {
         if let Some(sink) = &self.settings.sink {
-            let told = catch_unwind(AssertUnwindSafe(|| sink(report)));
-            if told.is_err() {
+            let sent = catch_unwind(AssertUnwindSafe(|| sink(report)));
+            if sent.is_err() {
                 eprintln!("curium: the report sink panicked at: {report}");
             }
         } else if report.is_error() {

@@ -109,8 +109,8 @@ pub(crate) struct Core {
     pub(crate) tasks: RefCell<Table>,
     /// The number of tasks that have ended.
     pub(crate) ended: Cell<u64>,
-    /// The task that is being polled, or `NOBODY`. Between the polls of plain tasks it may still be
-    /// the task that parked last. Only kernel code that does not read this value runs there
+    /// The task that is being polled, or `TaskId::NONE`. Between the polls of plain tasks it may
+    /// still be the task that parked last; only kernel code that does not read it runs there
     /// (`run/tick.rs`).
     pub(crate) running: Cell<TaskId>,
     pub(crate) ready: RefCell<ReadyQueue>,
@@ -148,7 +148,7 @@ pub(crate) struct Core {
     pub(crate) idle_since_burst: Cell<u32>,
     pub(crate) grace_over: Cell<bool>,
     /// Whether the current hang was reported.
-    pub(crate) hang_told: Cell<bool>,
+    pub(crate) hang_reported: Cell<bool>,
     pub(crate) report_due: Cell<bool>,
     pub(crate) report_timer: Cell<Option<TimerKey>>,
     pub(crate) settings: Settings,
@@ -166,7 +166,7 @@ impl Core {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             tasks: RefCell::new(Table::new()),
             ended: Cell::new(0),
-            running: Cell::new(TaskId::NOBODY),
+            running: Cell::new(TaskId::NONE),
             ready: RefCell::new(ReadyQueue::new(settings.order())),
             ambient_version: Cell::new(0),
             cancel_seq: Cell::new(1),
@@ -189,7 +189,7 @@ impl Core {
             foreign: RefCell::default(),
             idle_since_burst: Cell::new(0),
             grace_over: Cell::new(false),
-            hang_told: Cell::new(false),
+            hang_reported: Cell::new(false),
             report_due: Cell::new(false),
             report_timer: Cell::new(None),
             settings,
@@ -226,11 +226,11 @@ impl Core {
     /// context of the thread refers to the same task, because code that sets `running` also sets
     /// the chunk and the id in the context.
     pub(crate) fn with_running<R>(&self, f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
-        if self.running.get() == TaskId::NOBODY { None } else { current::with_polled_task(f) }
+        if self.running.get() == TaskId::NONE { None } else { current::with_polled_task(f) }
     }
 
     pub(crate) fn running_id(&self) -> Option<TaskId> {
-        self.running.get().somebody()
+        self.running.get().as_option()
     }
 
     /// Makes a task ready. Does nothing if it has ended or is already queued.

@@ -93,7 +93,7 @@ impl TaskRef {
     #[inline]
     pub(crate) fn has_waiters(&self) -> bool {
         self.flags.any(Flags::AWAITED)
-            || self.any_cold().is_some_and(|rare| !rare.joiners.is_empty())
+            || self.any_cold().is_some_and(|cold| !cold.joiners.is_empty())
     }
 
     /// Wakes the waiters for the end of this task. `core` is the kernel of this task, and also that
@@ -103,14 +103,14 @@ impl TaskRef {
         if let Some(joiner) = self.joiner() {
             core.wake(joiner);
         }
-        if let Some(rare) = self.any_cold() {
-            rare.joiners.hand_over_all(|| ());
+        if let Some(cold) = self.any_cold() {
+            cold.joiners.hand_over_all(|| ());
         }
     }
 
     /// Whether a `join` of this task is parked, which will take its outcome.
     pub(crate) fn has_joiners(&self) -> bool {
-        self.flags.any(Flags::JOINED) || self.any_cold().is_some_and(|rare| rare.joining.get() > 0)
+        self.flags.any(Flags::JOINED) || self.any_cold().is_some_and(|cold| cold.joining.get() > 0)
     }
 }
 
@@ -119,7 +119,6 @@ mod tests {
     use super::*;
     use crate::core::state::Chunk;
     use crate::core::state::Settings;
-    use crate::error::CarriesCancel;
     use crate::task::cell::TaskEnd;
     use crate::task::state::Flags;
 
@@ -130,7 +129,7 @@ mod tests {
         cell.begin(1);
         let mut target = Waiter::default();
         target.set_task(&cell);
-        core.finish(&cell, TaskEnd::Ok, CarriesCancel::Yes);
+        core.finish(&cell, TaskEnd::Ok, false);
         assert!(cell.flags.any(Flags::FREE));
         target.wake();
         assert!(core.ready.borrow().is_empty());

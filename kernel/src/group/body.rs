@@ -8,10 +8,11 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
+use crate::core::cancel::ScopeResult;
 use crate::core::queue::{WaitQueue, WaitSlot};
 use crate::core::report::ProgramCode;
 use crate::core::state::Core;
-use crate::error::{CarriesCancel, TaskCancelled, carries_cancel};
+use crate::error::{CancelReason, Echo, HoldsCancellation, TaskCancelled, holds};
 use crate::group::state::{GroupState, MemberEnd};
 use crate::parts::clock::NEVER;
 use crate::parts::list::NONE;
@@ -24,9 +25,6 @@ use crate::wait::point::CancelPoint;
 pub(crate) enum BodyFailure<E> {
     /// With an error of its own.
     Error(E),
-    /// With an error that carries a cancellation from outside the group, and the `cancel_seq` of
-    /// the kernel when the body began.
-    Outside(E, u64),
     /// With an error that only carries the cancellation that a failing member caused.
     CarriesCancel,
     Panic(Box<dyn Any + Send>),
@@ -72,7 +70,7 @@ impl<'a, F> GroupBody<'a, F> {
 impl<F, T, E> GroupBody<'_, F>
 where
     F: Future<Output = Result<T, E>>,
-    E: 'static,
+    E: HoldsCancellation,
 {
     /// Polls the body; `core` is the group's kernel.
     pub(crate) fn poll_body(
@@ -97,27 +95,20 @@ where
                 return Poll::Pending;
             }
             Ok(Poll::Ready(Ok(value))) => {
-                scope.close(false);
+                scope.close(ScopeResult::Any);
                 Ok(value)
             }
             Ok(Poll::Ready(Err(error))) => {
-                let echo = carries_cancel(&error);
-                let (delivered, foreign, entered) =
-                    scope.with_scope(|scope| (scope.delivered != 0, scope.foreign, scope.entered));
-                scope.close(echo != CarriesCancel::No);
-                let told =
-                    delivered || (echo == CarriesCancel::Yes && this.scope.group.failing.get());
-                // If a cancellation from outside the group was delivered too, the error is the
-                // body's own.
-                match echo {
-                    CarriesCancel::No => Err(BodyFailure::Error(error)),
-                    _ if foreign => Err(BodyFailure::Outside(error, entered)),
-                    _ if told => Err(BodyFailure::CarriesCancel),
-                    _ => Err(BodyFailure::Error(error)),
-                }
+                let group = this.scope.group;
+                let echo = echo_of_body(core, scope, group, &error);
+                scope.close(echo.into());
+                Err(match echo {
+                    Echo::Held | Echo::Likely | Echo::Bare => BodyFailure::CarriesCancel,
+                    Echo::Outer | Echo::OuterBare | Echo::No => BodyFailure::Error(error),
+                })
             }
             Err(payload) => {
-                scope.close(true);
+                scope.close(ScopeResult::PassesOn);
                 Err(BodyFailure::Panic(payload))
             }
         };
@@ -127,13 +118,35 @@ where
     }
 }
 
+/// Whether the error of a body only passes the failure of a member on.
+fn echo_of_body<E: HoldsCancellation>(
+    core: &Core,
+    scope: &ScopeGuard,
+    group: &GroupState,
+    error: &E,
+) -> Echo {
+    let key = scope.key();
+    let (kept, foreign) = scope.take_kept();
+    // The cancellation of a member, got by a `join`, which was cancelled for the same failure.
+    let of_member = |held: &TaskCancelled| {
+        group.failing.get()
+            && held.reason() == CancelReason::GroupFailed
+            && !core.is_of_outer(key, held)
+    };
+    match kept {
+        Some(kept) => core.echo_of((key, foreign), error, &kept, of_member),
+        None if holds(error, &mut { of_member }) == Some(true) => Echo::Held,
+        None => Echo::No,
+    }
+}
+
 /// The condition that a [`Progress`] waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Until {
     /// Enough members have ended for the group's `WaitPolicy`, or a member has failed.
     Satisfied,
     /// All members except daemons have ended.
-    NobodyCounts,
+    NonDaemonsEnded,
     /// All members have ended, including daemons.
     Empty,
 }
@@ -165,7 +178,7 @@ impl<'a> Progress<'a> {
     fn is_reached(&self) -> bool {
         match self.until {
             Until::Satisfied => self.group.is_satisfied(),
-            Until::NobodyCounts => self.group.counted.get() == 0,
+            Until::NonDaemonsEnded => self.group.counted.get() == 0,
             Until::Empty => self.group.is_empty(),
         }
     }
@@ -205,7 +218,7 @@ impl Handoff for NextDone<'_> {
     type Output = Option<MemberEnd>;
 
     fn queue(&self) -> &WaitQueue<Option<MemberEnd>> {
-        &self.group.asking
+        &self.group.next_done_waiters
     }
 
     fn try_take(&mut self) -> Option<Option<MemberEnd>> {
@@ -222,11 +235,11 @@ impl Handoff for NextDone<'_> {
     }
 
     fn pass_on(&mut self, item: Option<MemberEnd>) {
-        let (Some(told), Some(ended)) = (item, &self.group.ended) else {
+        let (Some(end), Some(ended)) = (item, &self.group.ended) else {
             return;
         };
-        if self.group.asking.hand_over(Some(told)).is_err() {
-            ended.borrow_mut().push_front(told);
+        if self.group.next_done_waiters.hand_over(Some(end)).is_err() {
+            ended.borrow_mut().push_front(end);
         }
     }
 }

@@ -53,21 +53,21 @@ where
     ) -> Result<T, GroupError<E>> {
         let (core, group) = (&self.core, &*self.state);
         let before = || group.failed.borrow().len();
-        let mut ended = Ended { value: None, own: None, outside: None, panic: None };
+        let mut ended = Ended { value: None, own: None, panic: None };
         match body {
             Ok(value) => ended.value = Some(value),
             Err(BodyFailure::Panic(payload)) => ended.panic = Some(payload),
             Err(BodyFailure::CarriesCancel) => {}
-            Err(BodyFailure::Error(error)) => ended.own = Some((before(), error)),
-            Err(BodyFailure::Outside(error, entered)) => {
-                ended.own = Some((before(), error));
-                ended.outside = Some(entered);
+            Err(BodyFailure::Error(error)) => {
+                let passes_on = core.echo_around(&error);
+                ended.own = Some((before(), Own { error, passes_on }));
             }
         }
         if group.stage.get() == GroupStage::Open && ended.value.is_some() {
             let waited = Progress::new(group, Until::Satisfied, site).await;
             if let Err(cancelled) = waited {
-                ended.own = Some((before(), cancelled.into()));
+                let passes_on = Some(cancelled.clone());
+                ended.own = Some((before(), Own { error: cancelled.into(), passes_on }));
             }
         }
         let reason = match group.failing.get() {
@@ -86,10 +86,17 @@ where
 struct Ended<T, E> {
     value: Option<T>,
     /// The body's own error, and the number of failures of members before it.
-    own: Option<(usize, E)>,
-    /// If its own error carries a cancellation from outside: see [`BodyFailure::Outside`].
-    outside: Option<u64>,
+    own: Option<(usize, Own<E>)>,
     panic: Option<Box<dyn Any + Send>>,
+}
+
+/// The body's own error.
+struct Own<E> {
+    error: E,
+    /// The cancellation from outside the group that the error passes on, if it does. Then the error
+    /// is neither reported nor kept beside another error. Since the caller does not get the
+    /// cancellation, it is put back.
+    passes_on: Option<TaskCancelled>,
 }
 
 impl<T, E: fmt::Debug + 'static> Ended<T, E> {
@@ -97,7 +104,7 @@ impl<T, E: fmt::Debug + 'static> Ended<T, E> {
         let mut errors = Vec::new();
         let mut panic = self.panic;
         let (own_at, mut own) = match self.own {
-            Some((at, error)) => (at, Some(error)),
+            Some((at, own)) => (at, Some(own)),
             None => (0, None),
         };
         // With `FirstOk`, a member that succeeds makes earlier failures irrelevant. If the failures
@@ -130,14 +137,11 @@ impl<T, E: fmt::Debug + 'static> Ended<T, E> {
             (None, Some(value)) => Ok(value),
             (None, None) => unreachable!("a body without a value has left an error"),
             (Some(first), _) if all => {
-                let others = errors.filter_map(|error| error.take(core)).collect();
+                let others = errors.filter(|error| !error.put_back(core));
+                let others = others.filter_map(|error| error.take(core)).collect();
                 Err(GroupError { first, others })
             }
             (Some(first), _) => {
-                // A member had failed before, so the caller does not get the cancellation.
-                if let Some(entered) = self.outside.filter(|_| own_at > 0) {
-                    core.deliver_again(entered);
-                }
                 errors.for_each(|error| error.report(core));
                 Err(GroupError { first, others: Vec::new() })
             }
@@ -147,15 +151,22 @@ impl<T, E: fmt::Debug + 'static> Ended<T, E> {
 
 /// One error of a group.
 enum Failed<E> {
-    Own(E),
+    Own(Own<E>),
     Member(TaskRef),
 }
 
 impl<E: fmt::Debug + 'static> Failed<E> {
+    /// Puts back the cancellation that the error passes on, if it does.
+    fn put_back(&self, core: &Core) -> bool {
+        let Failed::Own(Own { passes_on: Some(cancelled), .. }) = self else { return false };
+        core.put_back(cancelled);
+        true
+    }
+
     /// Takes the error. `None` for a member that panicked: its panic is reported.
     fn take(self, core: &Core) -> Option<E> {
         match self {
-            Failed::Own(error) => Some(error),
+            Failed::Own(own) => Some(own.error),
             Failed::Member(cell) => {
                 let mut error: Option<E> = None;
                 cell.take_error(&mut error);
@@ -169,8 +180,11 @@ impl<E: fmt::Debug + 'static> Failed<E> {
     }
 
     fn report(self, core: &Core) {
+        if self.put_back(core) {
+            return;
+        }
         match self {
-            Failed::Own(error) => {
+            Failed::Own(Own { error, .. }) => {
                 let task = core.running_id();
                 let name = core.with_running(|cell| core.name_of(cell));
                 if let (Some(task), Some(name)) = (task, name) {

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use crate::core::current;
-use crate::core::life::{SlotOf, way};
+use crate::core::life::{SlotOf, by_size};
 use crate::core::owner::Owner;
 use crate::core::state::Core;
 use crate::error::TaskCancelled;
@@ -35,7 +35,7 @@ pub(crate) type Spawned<F, E> =
     Result<Task<<<F as Future>::Output as TaskOutput<E>>::Value, E>, GroupEnded>;
 
 #[track_caller]
-pub(crate) fn must<T>(spawned: Result<T, GroupEnded>) -> T {
+pub(crate) fn expect_open<T>(spawned: Result<T, GroupEnded>) -> T {
     match spawned {
         Ok(task) => task,
         Err(ended) => panic!("{ended}"),
@@ -67,7 +67,7 @@ where
         F: Future + 'static,
         F::Output: TaskOutput<E>,
     {
-        must(Self::way()(self.state(), future, false))
+        expect_open(Self::by_size()(self.state(), future, false))
     }
 
     /// Spawns a member that the group does not wait for; see
@@ -82,7 +82,7 @@ where
         F: Future + 'static,
         F::Output: TaskOutput<E>,
     {
-        must(Self::way()(self.state(), future, true))
+        expect_open(Self::by_size()(self.state(), future, true))
     }
 
     /// Spawns a member, unless the group has ended.
@@ -103,18 +103,18 @@ where
         F: Future + 'static,
         F::Output: TaskOutput<E>,
     {
-        Self::way()(self.state(), future, false)
+        Self::by_size()(self.state(), future, false)
     }
 
     /// The function that makes a future a member, or a daemon, of a group: by the size of the
     /// future.
     #[inline(always)]
-    fn way<F>() -> fn(Open, F, bool) -> Spawned<F, E>
+    fn by_size<F>() -> fn(Open, F, bool) -> Spawned<F, E>
     where
         F: Future + 'static,
         F::Output: TaskOutput<E>,
     {
-        way::<F, E, fn(Open, F, bool) -> Spawned<F, E>>(Self::admit_large, Self::admit_small)
+        by_size::<F, E, fn(Open, F, bool) -> Spawned<F, E>>(Self::admit_large, Self::admit_small)
     }
 
     fn admit_large<F>(open: Open, future: F, daemon: bool) -> Spawned<F, E>

@@ -10,6 +10,7 @@
 //! Invariant *a closed group is empty*: a group is removed from the kernel only when its last
 //! member has ended, or in `abandon`, at any stage, which then drops the future of every member.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -18,7 +19,7 @@ use crate::core::owner::Owner;
 use crate::core::queue::WaitQueue;
 use crate::core::state::Core;
 use crate::core::state::TaskRef;
-use crate::error::CancelReason;
+use crate::error::{CancelReason, TaskCancelled, is_bare};
 use crate::group::handle::GroupEnded;
 use crate::id::{GroupId, TaskId};
 use crate::parts::list::{ListLinks, NONE};
@@ -92,6 +93,9 @@ pub(crate) enum GroupStage {
     Closed,
 }
 
+/// Whether an error of the group's type is one that its conversion makes of any cancellation.
+type IsBare = fn(&dyn Any, &TaskCancelled) -> bool;
+
 /// The state of a group.
 pub(crate) struct GroupState {
     pub(crate) id: GroupId,
@@ -115,9 +119,11 @@ pub(crate) struct GroupState {
     pub(crate) ended: Option<RefCell<VecDeque<MemberEnd>>>,
     /// The tasks that are parked in `next_done`. They are handed `None` when all members except
     /// daemons have ended.
-    pub(crate) asking: WaitQueue<Option<MemberEnd>>,
+    pub(crate) next_done_waiters: WaitQueue<Option<MemberEnd>>,
     /// The tasks that are parked in a `Progress`.
     pub(crate) progress: WaitQueue,
+    /// See [`Owner::is_bare`]; the type of the errors is known where the group is made.
+    is_bare: IsBare,
     /// The key of the body's cancel scope; `NONE` if the body has not begun or has ended.
     pub(crate) body: Cell<u32>,
 }
@@ -141,12 +147,12 @@ impl GroupState {
 
     /// Whether enough members have ended for the group to be left.
     pub(crate) fn is_satisfied(&self) -> bool {
-        let nobody = self.counted.get() == 0;
+        let no_member_left = self.counted.get() == 0;
         self.failing.get()
             || match self.wait {
-                WaitPolicy::All => nobody,
-                WaitPolicy::Any => nobody || self.any_ended.get(),
-                WaitPolicy::FirstOk => nobody || self.succeeded.get(),
+                WaitPolicy::All => no_member_left,
+                WaitPolicy::Any => no_member_left || self.any_ended.get(),
+                WaitPolicy::FirstOk => no_member_left || self.succeeded.get(),
                 WaitPolicy::None => true,
             }
     }
@@ -159,7 +165,12 @@ impl GroupState {
         if daemon { &self.daemons } else { &self.counted }
     }
 
-    pub(crate) fn open(core: &Core, wait: WaitPolicy, records: bool) -> Rc<Self> {
+    pub(crate) fn open<E>(core: &Core, wait: WaitPolicy, records: bool) -> Rc<Self>
+    where
+        E: From<TaskCancelled> + 'static,
+    {
+        let is_bare: IsBare =
+            |error, kept| error.downcast_ref::<E>().is_some_and(|error| is_bare(error, kept));
         core.owners.borrow_mut().add(|id| GroupState {
             id,
             wait,
@@ -172,8 +183,9 @@ impl GroupState {
             succeeded: Cell::new(false),
             failed: RefCell::default(),
             ended: records.then(RefCell::default),
-            asking: WaitQueue::new(),
+            next_done_waiters: WaitQueue::new(),
             progress: WaitQueue::new(),
+            is_bare,
             body: Cell::new(NONE),
         })
     }
@@ -212,12 +224,12 @@ impl GroupState {
         if cell.has_joiners() {
             return;
         }
-        let told = MemberEnd { id: cell.id(), end };
-        if self.asking.hand_over(Some(told)).is_ok() {
+        let end_of_member = MemberEnd { id: cell.id(), end };
+        if self.next_done_waiters.hand_over(Some(end_of_member)).is_ok() {
             return;
         }
         if let Some(ended) = &self.ended {
-            ended.borrow_mut().push_back(told);
+            ended.borrow_mut().push_back(end_of_member);
         }
         let down = self.failing.get() || self.stage.get() != GroupStage::Open;
         let failed = matches!(end, TaskEnd::Failed | TaskEnd::Panicked);
@@ -302,6 +314,10 @@ impl Owner for GroupState {
         self.tear_down_reason()
     }
 
+    fn is_bare(&self, error: &dyn Any, kept: &TaskCancelled) -> bool {
+        (self.is_bare)(error, kept)
+    }
+
     /// Handles the end of a member: counts it, and keeps its failure. Cancels the group and wakes
     /// waiting tasks where G2 and G5 require it.
     fn ended(&self, core: &Core, cell: &TaskRef, end: TaskEnd) {
@@ -309,12 +325,12 @@ impl Owner for GroupState {
         if !cell.flags.any(Flags::DAEMON) {
             self.count_end(core, cell, end);
         }
-        let nobody = self.counted.get() == 0;
-        if nobody {
-            self.asking.hand_over_all(|| None);
+        let no_member_left = self.counted.get() == 0;
+        if no_member_left {
+            self.next_done_waiters.hand_over_all(|| None);
         }
         let draining = matches!(self.stage.get(), GroupStage::Draining(_));
-        if self.is_empty() || nobody || (!draining && self.is_satisfied()) {
+        if self.is_empty() || no_member_left || (!draining && self.is_satisfied()) {
             self.progress.hand_over_all(|| ());
         }
     }
@@ -324,8 +340,8 @@ impl Owner for GroupState {
     /// the body. It counts as delivered to the body's scope, so an error of the body that carries
     /// it is not an error of its own (G3). The scope stays pending, because no leaf has returned
     /// its cancellation (C3).
-    fn told(&self, core: &Core, cell: &TaskRef) {
-        if cell.cancel_request().is_none_or(|asked| asked.reason != CancelReason::GroupFailed) {
+    fn joined_cancelled(&self, core: &Core, cell: &TaskRef) {
+        if cell.cancel_request().is_none_or(|request| request.reason != CancelReason::GroupFailed) {
             return;
         }
         let cancel_seq = core.next_cancel_seq();
@@ -334,6 +350,11 @@ impl Owner for GroupState {
         if let Some(scope) = scopes.scopes.get_mut(self.body.get() as usize) {
             if Some(scope.task) == running {
                 scope.delivered = cancel_seq;
+                // The scope adopts the copy of the member, unless the program still has one of the
+                // scope's own.
+                if !scope.kept.as_ref().is_some_and(TaskCancelled::has_copies) {
+                    scope.kept = cell.any_cold().and_then(|cold| cold.request.take_kept());
+                }
             }
         }
     }

@@ -12,13 +12,13 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use crate::core::current;
-use crate::core::life::{SlotOf, way};
+use crate::core::life::{SlotOf, by_size};
 use crate::core::state::Core;
 use crate::error::{CancelReason, GroupError, TaskCancelled};
 use crate::group::body::{NextDone, Progress, Until};
 use crate::group::bounds::ScopeBody;
 use crate::group::end::run_scope;
-use crate::group::handle::{GroupEnded, GroupRef, Spawned, must};
+use crate::group::handle::{GroupEnded, GroupRef, Spawned, expect_open};
 use crate::group::state::{GroupState, MemberEnd, WaitPolicy};
 use crate::spawn::Task;
 use crate::task::body::TaskOutput;
@@ -203,7 +203,7 @@ where
     }
 
     pub(crate) fn open(core: Rc<Core>, wait: WaitPolicy, records: bool) -> Self {
-        let state = GroupState::open(&core, wait, records);
+        let state = GroupState::open::<E>(&core, wait, records);
         TaskGroup { core, state, error: PhantomData }
     }
 
@@ -223,7 +223,7 @@ where
         F: Future + 'static,
         F::Output: TaskOutput<E>,
     {
-        must(Self::way()(self, future, false))
+        expect_open(Self::by_size()(self, future, false))
     }
 
     /// Spawns a member that the group does not wait for. [`len`](TaskGroup::len) does not count it,
@@ -238,7 +238,7 @@ where
         F: Future + 'static,
         F::Output: TaskOutput<E>,
     {
-        must(Self::way()(self, future, true))
+        expect_open(Self::by_size()(self, future, true))
     }
 
     /// Spawns a member, unless the group has ended.
@@ -254,17 +254,17 @@ where
         F: Future + 'static,
         F::Output: TaskOutput<E>,
     {
-        Self::way()(self, future, false)
+        Self::by_size()(self, future, false)
     }
 
     /// The function that makes a future a member, or a daemon: by the size of the future.
     #[inline(always)]
-    fn way<F>() -> fn(&Self, F, bool) -> Spawned<F, E>
+    fn by_size<F>() -> fn(&Self, F, bool) -> Spawned<F, E>
     where
         F: Future + 'static,
         F::Output: TaskOutput<E>,
     {
-        way::<F, E, fn(&Self, F, bool) -> Spawned<F, E>>(Self::admit_large, Self::admit_small)
+        by_size::<F, E, fn(&Self, F, bool) -> Spawned<F, E>>(Self::admit_large, Self::admit_small)
     }
 
     fn admit_large<F>(&self, future: F, daemon: bool) -> Spawned<F, E>
@@ -352,7 +352,7 @@ where
         async move {
             let by = self.core.running_id();
             self.state.cancel_members(&self.core, CancelReason::Requested { by }, false);
-            Progress::new(&self.state, Until::NobodyCounts, site).await
+            Progress::new(&self.state, Until::NonDaemonsEnded, site).await
         }
     }
 

@@ -10,7 +10,7 @@ pub use self::side::{Side, ToRead, ToWrite};
 pub use crate::parts::reactor::Direction;
 
 mod error;
+mod leaf;
 mod point;
 mod registration;
-mod seat;
 mod side;

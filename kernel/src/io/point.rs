@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 
 use mio::event::Source;
 
-use super::registration::{MORE, PARKED, TELLS_ROOM};
-use super::seat::Seat;
+use super::leaf::LeafState;
+use super::registration::{MORE, PARKED, WRITE_EVENTS};
 use super::{Direction, Registration, Side};
 use crate::core::current;
 use crate::core::state::{Core, TaskRef};
@@ -28,7 +28,7 @@ use crate::wait::point::{CancelPoint, Quick};
 #[doc(hidden)]
 pub struct IoPoint<'a, S: Source, D: Side = Direction> {
     registration: &'a Registration<S>,
-    seat: Seat<D>,
+    leaf: LeafState<D>,
     point: CancelPoint,
 }
 
@@ -54,8 +54,8 @@ impl<'a, S: Source, D: Side> IoPoint<'a, S, D> {
         kind: &'static str,
         site: &'static Location<'static>,
     ) -> Self {
-        let seat = Seat { direction, parked: false, taken: false };
-        IoPoint { registration, seat, point: CancelPoint::at(kind, site) }
+        let leaf = LeafState { direction, holds: false, in_reactor: false };
+        IoPoint { registration, leaf, point: CancelPoint::at(kind, site) }
     }
 
     /// The registration that it waits on.
@@ -80,32 +80,32 @@ impl<'a, S: Source, D: Side> IoPoint<'a, S, D> {
         cx: &mut Context<'_>,
         mut operation: impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        let IoPoint { registration, seat, point } = self;
-        if !seat.parked {
-            if let Some(done) = registration.try_io(cx, seat.direction, &mut operation) {
+        let IoPoint { registration, leaf, point } = self;
+        if !leaf.holds {
+            if let Some(done) = registration.try_io(cx, leaf.direction, &mut operation) {
                 return Poll::Ready(done);
             }
         }
         let site = point.site();
-        let polled = if !seat.parked && current::spend() {
+        let polled = if !leaf.holds && current::spend() {
             point.park_by(
                 cx,
-                seat,
-                |seat, task| registration.park_at_once(seat, task),
-                |seat, cx| registration.attempt(seat, cx, site, &mut operation),
+                leaf,
+                |leaf, task| registration.park_at_once(leaf, task),
+                |leaf, cx| registration.attempt(leaf, cx, site, &mut operation),
             )
         } else {
-            if !seat.parked && registration.claim(seat.direction.direction()) {
-                (seat.parked, seat.taken) = (true, false);
+            if !leaf.holds && registration.claim(leaf.direction.direction()) {
+                (leaf.holds, leaf.in_reactor) = (true, false);
             }
-            point.poll(cx, |cx| registration.attempt(seat, cx, site, &mut operation))
+            point.poll(cx, |cx| registration.attempt(leaf, cx, site, &mut operation))
         };
         let result = match polled {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(result)) => result,
             Poll::Ready(Err(cancelled)) => Err(cancelled.into()),
         };
-        registration.leave(seat);
+        registration.leave(leaf);
         Poll::Ready(result)
     }
 }
@@ -144,41 +144,41 @@ impl<S: Source> Registration<S> {
 
     /// Parks at once if the last attempt drained the source and no event has come since.
     #[inline(always)]
-    fn park_at_once<R>(&self, seat: &mut Seat<impl Side>, task: &TaskRef) -> Quick<R> {
-        match self.next(task.core(), task.id(), seat, false) {
+    fn park_at_once<R>(&self, leaf: &mut LeafState<impl Side>, task: &TaskRef) -> Quick<R> {
+        match self.next(task.core(), task.id(), leaf, false) {
             Next::Wait => Quick::Parked,
             // `attempt` calls `next` again and handles its answer.
             _ => Quick::Unsure,
         }
     }
 
-    /// One attempt: tries the operation unless that is known to be useless, and parks if it would
-    /// block.
+    /// One attempt: tries the operation unless the source was drained and no event has come since,
+    /// and parks if it would block.
     #[inline(always)]
     pub(super) fn attempt<R>(
         &self,
-        seat: &mut Seat<impl Side>,
+        leaf: &mut LeafState<impl Side>,
         cx: &Context<'_>,
         site: &'static Location<'static>,
         operation: &mut impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         let mut tried = false;
         let mut called =
-            seat.parked && current::try_with(|core| self.is_called(core, seat)) == Some(true);
+            leaf.holds && current::try_with(|core| self.consume_event(core, leaf)) == Some(true);
         loop {
             let next = match std::mem::take(&mut called) {
                 true => Some(Next::Try),
                 false => current::with_own_task(cx.waker(), |cell| {
-                    self.next(cell.core(), cell.id(), seat, tried)
+                    self.next(cell.core(), cell.id(), leaf, tried)
                 }),
             };
-            match next.unwrap_or_else(|| self.next_of_foreign(seat, tried, site)) {
+            match next.unwrap_or_else(|| self.next_of_foreign(leaf, tried, site)) {
                 Next::Try => match self.with(&mut *operation) {
                     Ok(done) => return Poll::Ready(Ok(done)),
                     Err(error) => match error.kind() {
                         io::ErrorKind::Interrupted => {}
                         io::ErrorKind::WouldBlock => {
-                            self.drained(seat.direction.direction());
+                            self.drained(leaf.direction.direction());
                             tried = true;
                         }
                         _ => return Poll::Ready(Err(error)),
@@ -186,11 +186,11 @@ impl<S: Source> Registration<S> {
                 },
                 Next::Wait => return Poll::Pending,
                 Next::ParkSlowly => {
-                    self.park_slowly(seat, cx);
+                    self.park_slowly(leaf, cx);
                     return Poll::Pending;
                 }
                 other => {
-                    if let Err(error) = self.refuse_or_bind(&other, seat.direction.direction()) {
+                    if let Err(error) = self.refuse_or_bind(&other, leaf.direction.direction()) {
                         return Poll::Ready(Err(error));
                     }
                 }
@@ -200,15 +200,15 @@ impl<S: Source> Registration<S> {
 
     /// Whether an event has come for the parked leaf; consumes the event.
     #[inline(always)]
-    fn is_called(&self, core: &Core, seat: &mut Seat<impl Side>) -> bool {
-        let direction = seat.direction.direction();
+    fn consume_event(&self, core: &Core, leaf: &mut LeafState<impl Side>) -> bool {
+        let direction = leaf.direction.direction();
         if !self.is_here(core) {
             return false;
         }
         let looked = core.with_reactor(|reactor| reactor.take_ready(self.token.get(), direction));
         let called = looked == Some(true);
         if called {
-            seat.taken = false;
+            leaf.in_reactor = false;
             self.set(MORE[direction as usize]);
         }
         called
@@ -219,21 +219,21 @@ impl<S: Source> Registration<S> {
         &self,
         core: &Core,
         task: TaskId,
-        seat: &mut Seat<impl Side>,
+        leaf: &mut LeafState<impl Side>,
         tried: bool,
     ) -> Next {
-        let direction = seat.direction.direction();
+        let direction = leaf.direction.direction();
         let side = direction as usize;
         if !self.is_here(core) {
-            return self.next_away(core, seat, tried);
+            return self.next_away(core, leaf, tried);
         }
-        if self.is(PARKED[side]) && !seat.parked {
+        if self.is(PARKED[side]) && !leaf.holds {
             return Next::Busy;
         }
         let last = match tried {
-            true => Last::InVain,
+            true => Last::WouldBlock,
             false if self.is(MORE[side]) => Last::Left,
-            false => Last::TookAll,
+            false => Last::Drained,
         };
         if direction == Direction::Write {
             // A short write does not mean that the source is full, so try. Only a leaf that waits
@@ -241,19 +241,19 @@ impl<S: Source> Registration<S> {
             if last == Last::Left {
                 return Next::Try;
             }
-            if !self.is(TELLS_ROOM) {
+            if !self.is(WRITE_EVENTS) {
                 return Next::Bind;
             }
         }
         let token = self.token.get();
         match core.with_reactor(|reactor| reactor.park_task(token, direction, task, last)) {
-            Some(ParkOutcome::Down) => {
-                self.park(seat);
+            Some(ParkOutcome::Parked) => {
+                self.park(leaf);
                 Next::Wait
             }
-            Some(ParkOutcome::Slowly) => Next::ParkSlowly,
+            Some(ParkOutcome::NeedsWaiter) => Next::ParkSlowly,
             Some(outcome) => {
-                seat.taken = outcome == ParkOutcome::ReadyParked;
+                leaf.in_reactor = outcome == ParkOutcome::ReadyParked;
                 self.set(MORE[side]);
                 Next::Try
             }
@@ -267,7 +267,7 @@ impl<S: Source> Registration<S> {
 impl<S: Source, D: Side> Drop for IoPoint<'_, S, D> {
     #[inline]
     fn drop(&mut self) {
-        self.registration.leave(&mut self.seat);
+        self.registration.leave(&mut self.leaf);
     }
 }
 

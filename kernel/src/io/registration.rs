@@ -40,7 +40,7 @@ pub struct Registration<S: Source> {
 pub(super) const BOUND: u8 = 1;
 /// The registration includes write events. They are added for the first leaf that has to wait for
 /// writing.
-pub(super) const TELLS_ROOM: u8 = 1 << 1;
+pub(super) const WRITE_EVENTS: u8 = 1 << 1;
 /// A duplicate of the descriptor may exist. Then closing this descriptor does not deregister the
 /// source (N8).
 pub(super) const DUPLICATED: u8 = 1 << 2;
@@ -160,7 +160,7 @@ impl<S: Source> Registration<S> {
     }
 
     pub(super) fn take_binding(&self) -> Option<Binding> {
-        self.clear(BOUND | TELLS_ROOM);
+        self.clear(BOUND | WRITE_EVENTS);
         self.home.take().map(|home| Binding { home, token: self.token.get() })
     }
 
@@ -176,18 +176,18 @@ impl<S: Source> Registration<S> {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let reading = reading | Interest::PRIORITY;
         // Write events are added only when needed, because a write rarely has to wait.
-        let (interest, told) = match direction {
+        let (interest, also) = match direction {
             Direction::Read => (reading, 0),
-            Direction::Write => (reading | Interest::WRITABLE, TELLS_ROOM),
+            Direction::Write => (reading | Interest::WRITABLE, WRITE_EVENTS),
         };
         let bound = self.take_binding();
         if let Some(Binding { home, token }) = bound {
             if self.kernel.get() == core.number {
-                let asked = source.reregister(&home.registry, token, interest);
+                let result = source.reregister(&home.registry, token, interest);
                 self.home.set(Some(home));
                 self.set(BOUND);
-                asked?;
-                self.set(told);
+                result?;
+                self.set(also);
                 return Ok(());
             }
             let deregistered = source.deregister(&home.registry);
@@ -199,7 +199,7 @@ impl<S: Source> Registration<S> {
         self.token.set(token.ok_or_else(closed)??);
         self.home.set(Some(home));
         self.kernel.set(core.number);
-        self.set(BOUND | told);
+        self.set(BOUND | also);
         Ok(())
     }
 

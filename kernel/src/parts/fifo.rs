@@ -9,7 +9,7 @@ use crate::parts::list::NONE;
 
 /// What a node wakes; it may be empty.
 pub(crate) trait Wakeable: Default {
-    fn is_somebody(&self) -> bool;
+    fn is_set(&self) -> bool;
 
     /// Takes the content and leaves it empty.
     fn take(&mut self) -> Self;
@@ -37,7 +37,7 @@ struct Node<W, T> {
     previous: u32,
     next: u32,
     weight: usize,
-    who: W,
+    waiter: W,
     handed: Option<T>,
 }
 
@@ -95,10 +95,10 @@ impl<W: Wakeable, T> Fifo<W, T> {
         list.nodes.get(list.head as usize).map(|node| node.weight)
     }
 
-    /// Adds a waiter at the end. `seat` writes into its node what to wake.
+    /// Adds a waiter at the end. `set` writes into its node what to wake.
     #[inline]
-    pub(crate) fn enter(&self, slot: &mut WaitSlot, weight: usize, seat: impl FnOnce(&mut W)) {
-        slot.0 = self.list.borrow_mut().push(weight, seat);
+    pub(crate) fn enter(&self, slot: &mut WaitSlot, weight: usize, set: impl FnOnce(&mut W)) {
+        slot.0 = self.list.borrow_mut().push(weight, set);
         self.waiting.set(self.waiting.get() + 1);
     }
 
@@ -141,8 +141,8 @@ impl<W: Wakeable, T> Fifo<W, T> {
             return (None, W::default());
         }
         let mut list = self.list.borrow_mut();
-        let who = list.nodes[at as usize].who.take();
-        let handed = if who.is_somebody() {
+        let waiter = list.nodes[at as usize].waiter.take();
+        let handed = if waiter.is_set() {
             self.waiting.set(self.waiting.get() - 1);
             list.unlink(at);
             list.free(at);
@@ -150,23 +150,23 @@ impl<W: Wakeable, T> Fifo<W, T> {
         } else {
             Some(list.take_handed(at))
         };
-        (handed, who)
+        (handed, waiter)
     }
 }
 
 impl<W: Wakeable, T> List<W, T> {
     /// What the node of a waiter wakes. Empty if the waiter was handed a value.
     #[inline]
-    pub(crate) fn who(&mut self, at: u32) -> &mut W {
-        &mut self.nodes[at as usize].who
+    pub(crate) fn waiter(&mut self, at: u32) -> &mut W {
+        &mut self.nodes[at as usize].waiter
     }
 
-    /// Adds a node at the end. `seat` writes into it what to wake.
+    /// Adds a node at the end. `set` writes into it what to wake.
     #[inline(always)]
-    fn push(&mut self, weight: usize, seat: impl FnOnce(&mut W)) -> u32 {
+    fn push(&mut self, weight: usize, set: impl FnOnce(&mut W)) -> u32 {
         let at = if self.free == NONE { self.grow() } else { self.free };
         let node = &mut self.nodes[at as usize];
-        seat(&mut node.who);
+        set(&mut node.waiter);
         self.used += 1;
         self.free = node.next;
         node.previous = self.tail;
@@ -194,7 +194,8 @@ impl<W: Wakeable, T> List<W, T> {
     #[cold]
     fn grow(&mut self) -> u32 {
         let at = u32::try_from(self.nodes.len()).expect("fewer than 2^32 waiters");
-        let node = Node { previous: NONE, next: NONE, weight: 0, who: W::default(), handed: None };
+        let node =
+            Node { previous: NONE, next: NONE, weight: 0, waiter: W::default(), handed: None };
         self.nodes.push(node);
         at
     }
@@ -233,13 +234,13 @@ impl<W: Wakeable, T> List<W, T> {
     fn hand_over(&mut self, value: T) -> W {
         let node = &mut self.nodes[self.head as usize];
         node.handed = Some(value);
-        let (who, next) = (node.who.take(), node.next);
+        let (waiter, next) = (node.waiter.take(), node.next);
         self.head = next;
         match self.nodes.get_mut(next as usize) {
             Some(next) => next.previous = NONE,
             None => self.tail = NONE,
         }
-        who
+        waiter
     }
 
     /// Takes the value that was handed to a waiter, and frees its node.

@@ -9,13 +9,15 @@
 //! below its scope. This file wakes nothing, and returns what it removes, so that the caller drops
 //! it where no borrow is held (invariant *no user code under a kernel borrow*).
 
+mod scope;
+
 use std::cell::Cell;
 use std::panic::Location;
 use std::task::Waker;
 
 use slab::Slab;
 
-use crate::error::CancelReason;
+pub(crate) use self::scope::{OuterDelivered, Scope, ScopeKind};
 use crate::id::TaskId;
 use crate::parts::list::{self, Linked, ListLinks, NONE, shrink_slab};
 
@@ -52,92 +54,6 @@ pub(crate) struct Parked {
     pub(crate) site: &'static Location<'static>,
     pub(crate) since: u64,
 }
-
-/// The purpose of a scope.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ScopeKind {
-    /// A timeout. It is cancelled at its deadline.
-    Timeout,
-    /// The body of a group. It is cancelled when a member fails.
-    Body,
-    /// Holds back the cancellation of every scope outside it.
-    Shield,
-    /// A shield whose time limit has passed. It holds back nothing.
-    SpentShield,
-}
-
-/// A scope below the root of a task.
-#[derive(Debug)]
-pub(crate) struct Scope {
-    pub(crate) task: TaskId,
-    /// The scope around it, `NONE` for the task's root.
-    pub(crate) parent: u32,
-    pub(crate) kind: ScopeKind,
-    pub(crate) cancel_seq: u64,
-    pub(crate) pending: bool,
-    pub(crate) reason: CancelReason,
-    /// The counter of cancellations when the scope was made. Later deliveries have a greater value.
-    pub(crate) entered: u64,
-    /// The counter when the cancellation of this scope was delivered; 0 if it was not.
-    pub(crate) delivered: u64,
-    /// Whether the cancellation of an outer scope was delivered to a leaf inside this one.
-    pub(crate) foreign: bool,
-    /// In nanoseconds of the clock of the kernel; `u64::MAX` for none.
-    pub(crate) deadline: u64,
-    pub(crate) first_record: u32,
-    pub(crate) first_child: u32,
-    /// Whether a record in this scope or below it may have a foreign waker. Records inside an inner
-    /// shield do not count. If this is false, a walk for foreign wakers skips the scope.
-    may_have_wakers: bool,
-    /// The cached ambient of this scope, and the `ambient_version` for which it is valid.
-    pub(crate) known: (u64, Ambient),
-    links: ListLinks,
-}
-
-impl Linked for Scope {
-    fn links(&mut self) -> &mut ListLinks {
-        &mut self.links
-    }
-}
-
-impl Scope {
-    pub(crate) fn new(task: TaskId, kind: ScopeKind, entered: u64, deadline: u64) -> Self {
-        Scope {
-            task,
-            parent: NONE,
-            kind,
-            cancel_seq: 0,
-            pending: false,
-            reason: CancelReason::Timeout,
-            entered,
-            delivered: 0,
-            foreign: false,
-            deadline,
-            first_record: NONE,
-            first_child: NONE,
-            may_have_wakers: false,
-            known: (NEVER_KNOWN, Ambient::CLEAR),
-            links: ListLinks::ALONE,
-        }
-    }
-}
-
-impl Scope {
-    /// The ambient inside this scope. `key` is its key, `outer` the ambient around it.
-    pub(crate) fn within(&self, key: u32, outer: Ambient) -> Ambient {
-        match self.kind {
-            ScopeKind::Shield => Ambient { scope: key, cancel_seq: 0, pending: false },
-            _ => Ambient {
-                scope: key,
-                cancel_seq: outer.cancel_seq.max(self.cancel_seq),
-                pending: outer.pending | self.pending,
-            },
-        }
-    }
-}
-
-/// An `ambient_version` that no kernel reaches: the cached ambient is not valid.
-const NEVER_KNOWN: u64 = u64::MAX;
 
 /// The record of a parked leaf.
 #[derive(Debug)]
@@ -222,13 +138,45 @@ impl Scopes {
     }
 
     /// Ends the effect of a shield: a walk from outside now enters it.
-    pub(crate) fn open_shield(&mut self, shield: u32) {
+    pub(crate) fn end_shield(&mut self, shield: u32) {
         let entry = &mut self.scopes[shield as usize];
         entry.kind = ScopeKind::SpentShield;
         if entry.may_have_wakers {
             let parent = entry.parent;
             self.note_wakers(parent);
         }
+    }
+
+    /// Whether a leaf is parked in the scope or in a scope inside.
+    pub(crate) fn has_records(&self, scope: u32) -> bool {
+        let scope = &self.scopes[scope as usize];
+        let mut found = false;
+        self.each_record(scope.first_record, scope.first_child, |_| found = true);
+        found
+    }
+
+    pub(crate) fn is_timeout(&self, scope: u32) -> bool {
+        self.scopes[scope as usize].kind == ScopeKind::Timeout
+    }
+
+    pub(crate) fn is_spent_shield(&self, scope: u32) -> bool {
+        self.scopes[scope as usize].kind == ScopeKind::SpentShield
+    }
+
+    /// The outermost cancelled scope outside this one, up to a shield.
+    pub(crate) fn outermost_cancelled(&self, scope: u32) -> Option<u32> {
+        let mut found = None;
+        let mut at = self.scopes[scope as usize].parent;
+        while let Some(scope) = self.scopes.get(at as usize) {
+            if scope.kind == ScopeKind::Shield {
+                break;
+            }
+            if scope.cancel_seq != 0 && scope.kind != ScopeKind::SpentShield {
+                found = Some(at);
+            }
+            at = scope.parent;
+        }
+        found
     }
 
     /// Detaches a scope from its parent. `root` is None when its task is gone.

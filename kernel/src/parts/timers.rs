@@ -125,13 +125,13 @@ impl Timers {
     }
 
     /// Arms a timer that wakes a sleeper.
-    pub(crate) fn arm_for(&mut self, deadline: u64, who: LocalWaiter) -> TimerKey {
-        let action = self.keep(who);
+    pub(crate) fn arm_for(&mut self, deadline: u64, waiter: LocalWaiter) -> TimerKey {
+        let action = self.keep(waiter);
         self.arm(deadline, action)
     }
 
-    fn keep(&mut self, who: LocalWaiter) -> Action {
-        match who {
+    fn keep(&mut self, waiter: LocalWaiter) -> Action {
+        match waiter {
             LocalWaiter::Task(task) => Action::Wake(task),
             LocalWaiter::Foreign(waker) => {
                 let key = u32::try_from(self.foreign.insert(waker)).expect("fewer than 2^32");
@@ -174,15 +174,15 @@ impl Timers {
 
     /// Replaces the waiter of a timer that wakes, unless the timer has fired. The caller drops the
     /// returned waker.
-    pub(crate) fn retarget(&mut self, key: TimerKey, who: LocalWaiter) -> Option<Waker> {
+    pub(crate) fn retarget(&mut self, key: TimerKey, waiter: LocalWaiter) -> Option<Waker> {
         let old = self.slots[key.0 as usize].action;
         if !matches!(old, Action::Wake(_) | Action::WakeForeign(_)) {
-            return match who {
+            return match waiter {
                 LocalWaiter::Task(_) => None,
                 LocalWaiter::Foreign(waker) => Some(waker),
             };
         }
-        self.slots[key.0 as usize].action = self.keep(who);
+        self.slots[key.0 as usize].action = self.keep(waiter);
         self.take_waker(old)
     }
 

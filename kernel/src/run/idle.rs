@@ -1,5 +1,5 @@
 //! The sources that the kernel checks between polls: mailbox, timers, reactor. If no task is ready,
-//! the kernel sleeps, advances the virtual clock, or finds a deadlock (`hope.rs`).
+//! the kernel sleeps, advances the virtual clock, or finds a deadlock (`wake_source.rs`).
 //!
 //! Nothing here polls a task.
 
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::core::state::Stage;
 use crate::parts::reactor::{EventsSeen, Reactor};
-use crate::run::hope::Hope;
 use crate::run::tick::RunLoop;
+use crate::run::wake_source::WakeSource;
 
 /// How long sockets must be silent before a virtual clock jumps (K8).
 const SILENCE: Duration = Duration::from_millis(10);
@@ -30,7 +30,7 @@ impl RunLoop<'_> {
         if busy {
             if !timed {
                 // The tasks that run next note this time when they park. `sleep` reads the clock
-                // itself, after it.
+                // after the sleep.
                 self.core.read_clock();
             }
             let registered = self.core.with_reactor(|reactor| reactor.registered());
@@ -58,9 +58,9 @@ impl RunLoop<'_> {
                 let left = deadline.saturating_sub(self.core.clock.now());
                 self.sleep(Some(Duration::from_nanos(left)), Some(deadline));
             }
-            None => match self.hope() {
-                Hope::None if self.core.stage.get() == Stage::Open => return false,
-                Hope::Wakers => self.sleep_in_a_hang(),
+            None => match self.wake_source() {
+                WakeSource::None if self.core.stage.get() == Stage::Open => return false,
+                WakeSource::Wakers => self.sleep_in_a_hang(),
                 _ => drop(self.sleep(None, None)),
             },
         }
@@ -92,10 +92,10 @@ impl RunLoop<'_> {
         let deadline = self.core.timers.borrow_mut().next_deadline();
         match deadline {
             Some(deadline) => self.core.clock.jump(deadline),
-            None => match self.hope() {
-                Hope::None => return false,
-                Hope::Wakers => return self.sleep(Some(PATIENCE), None),
-                Hope::Some => drop(self.sleep(None, None)),
+            None => match self.wake_source() {
+                WakeSource::None => return false,
+                WakeSource::Wakers => return self.sleep(Some(PATIENCE), None),
+                WakeSource::Some => drop(self.sleep(None, None)),
             },
         }
         true
@@ -129,7 +129,8 @@ impl RunLoop<'_> {
         came || self.core.remote().has_post() || !self.core.ready.borrow().is_empty()
     }
 
-    /// True: an event came, even if it wakes no task.
+    /// Waits for events and wakes their tasks. Returns whether an event came, even if it woke no
+    /// task.
     fn wait_events(&self, limit: Option<Duration>, deadline: Option<u64>) -> bool {
         let came = self.core.with_reactor(|reactor| {
             reactor.wait(limit, deadline)?;

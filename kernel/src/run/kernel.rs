@@ -17,7 +17,6 @@ use crate::core::current::{self, Entered};
 use crate::core::report::ProgramCode;
 use crate::core::state::TaskRef;
 use crate::core::state::{Core, Settings, Stage};
-use crate::error::CarriesCancel;
 use crate::parts::timers::Action;
 use crate::run::builder::Builder;
 use crate::run::tick::{PollMain, RunLoop, Turn};
@@ -178,7 +177,7 @@ impl Kernel {
             }
         };
         let end = if ended.is_ok() { TaskEnd::Ok } else { TaskEnd::Panicked };
-        core.finish(&cell, end, CarriesCancel::Yes);
+        core.finish(&cell, end, false);
         cell.flags.clear(Flags::FAILURE);
         core.drop_holder(&cell);
         ended
@@ -261,7 +260,7 @@ struct MainCell<'a> {
 impl Drop for MainCell<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            self.core.finish(self.cell, TaskEnd::Aborted, CarriesCancel::Yes);
+            self.core.finish(self.cell, TaskEnd::Aborted, false);
             self.core.drop_holder(self.cell);
         }
     }

@@ -104,9 +104,9 @@ impl RunLoop<'_> {
                 continue;
             };
             cell.flags.clear(Flags::WATCHED);
-            let untold =
+            let pending =
                 cell.is_pending() || self.core.scopes.borrow().any_pending(cell.attached().1);
-            if untold && self.core.state(&cell) == TaskState::Foreign {
+            if pending && self.core.state(&cell) == TaskState::Foreign {
                 self.core.report(&Report::Foreign(&self.core.info(&cell)));
             }
         }

@@ -21,7 +21,7 @@ struct TakenWaker<'a> {
 
 impl<'a> TakenWaker<'a> {
     fn of(task: &'a TaskRef) -> Self {
-        TakenWaker { task, waker: task.any_cold().and_then(|rare| rare.waker.take()) }
+        TakenWaker { task, waker: task.any_cold().and_then(|cold| cold.waker.take()) }
     }
 }
 
@@ -59,7 +59,7 @@ impl RunLoop<'_> {
         let result = out.poll(cx, main);
         let mut marks = current::end_poll();
         drop((out, own, survey));
-        self.core.running.set(TaskId::NOBODY);
+        self.core.running.set(TaskId::NONE);
         if let Some(started) = started {
             current::forget_poll();
             task.flags.set(marks.parked());

@@ -37,7 +37,7 @@ pub(crate) enum Turn {
     Deadlocked,
 }
 
-/// Polls the future of `run`, which lives on the stack of its caller.
+/// Polls the future of `run`, which is on the stack of its caller.
 pub(crate) type PollMain<'a> = dyn FnMut(&mut Context<'_>) -> Poll<Verdict> + 'a;
 
 /// The state that one run keeps between polls, on its own stack.
@@ -59,7 +59,7 @@ impl<'a> RunLoop<'a> {
         let chunk = core.tasks.borrow_mut().some_chunk(core);
         current::set_chunk(Some(chunk.clone()));
         // This id belongs to no chunk, so the first task is looked up in the table.
-        let task = TaskRef::by(chunk, TaskId::NOBODY);
+        let task = TaskRef::by(chunk, TaskId::NONE);
         let special = if core.settings.watches_polls() { u32::MAX } else { Flags::SPECIAL };
         RunLoop { core, batch: Batch::default(), task, spare: spare_waker(core), special }
     }
@@ -79,7 +79,7 @@ pub(super) fn spare_waker(core: &Core) -> OwnWaker {
 /// Why [`RunLoop::poll_plain`] returned.
 enum Halt {
     /// No task is ready, or it is time to poll the sources.
-    Look,
+    CheckSources,
     /// The next task is not plain.
     Special,
     /// The polled task has cloned the spare waker, was cancelled or aborted, or is main and has
@@ -127,17 +127,17 @@ impl Drop for TakenBody<'_> {
 
 /// Looks up a task that is in a different chunk from the last one.
 #[inline(never)]
-fn reach(core: &Core, index: u32) -> TaskRef {
+fn lookup(core: &Core, index: u32) -> TaskRef {
     let task = core.tasks.borrow().at(index).expect("a queued task keeps its slot");
     current::set_chunk(Some(task.chunk().clone()));
     task
 }
 
 impl RunLoop<'_> {
-    /// Polls between two checks of the mailbox, the timers and the reactor (K2).
+    /// The number of polls between two checks of the mailbox, the timers and the reactor (K2).
     pub(crate) const POLLS: u32 = 64;
 
-    /// Runs tasks until the caller must act; [`Turn`] says why.
+    /// Runs tasks until the caller must act. [`Turn`] is the reason.
     pub(crate) fn turn(&mut self, main: &mut PollMain<'_>) -> Turn {
         loop {
             if let Some(probe) = &self.core.settings.probe {
@@ -151,9 +151,9 @@ impl RunLoop<'_> {
             let halt = self.poll_plain(main);
             // After a plain poll that returned `Pending`, `running` still holds that task. Clear
             // it: code that runs from here on reads it.
-            self.core.running.set(TaskId::NOBODY);
+            self.core.running.set(TaskId::NONE);
             let main_ended = match halt {
-                Halt::Look => match self.between() {
+                Halt::CheckSources => match self.between() {
                     Some(turn) => return turn,
                     None => false,
                 },
@@ -188,10 +188,10 @@ impl RunLoop<'_> {
         let cx = &mut Context::from_waker(&spare.waker);
         loop {
             let Some(index) = batch.pop(&core.ready) else {
-                return Halt::Look;
+                return Halt::CheckSources;
             };
             if !last.is_in_chunk_of(index) {
-                *last = reach(core, index);
+                *last = lookup(core, index);
             }
             let (name, cell) = last.neighbour(index);
             if cell.flags.start() & *special != 0 {
@@ -221,7 +221,7 @@ impl RunLoop<'_> {
                     return Halt::Polled(Polled { result, marks });
                 }
                 Poll::Ready(verdict) => {
-                    core.running.set(TaskId::NOBODY);
+                    core.running.set(TaskId::NONE);
                     last.set_id(name);
                     core.returned(last, verdict);
                 }

@@ -2,8 +2,10 @@
 
 use std::rc::Rc;
 
+use crate::core::cancel::ScopeResult;
 use crate::core::current;
 use crate::core::state::Core;
+use crate::error::TaskCancelled;
 use crate::parts::clock::NEVER;
 use crate::parts::list::NONE;
 use crate::parts::scopes::Ambient;
@@ -58,14 +60,27 @@ impl ScopeGuard {
         look(&self.core.scopes.borrow().scopes[self.key as usize])
     }
 
+    /// Takes the copy of the delivered cancellation of this scope. And whether a cancellation of an
+    /// outer scope was delivered inside.
+    pub(crate) fn take_kept(&self) -> (Option<TaskCancelled>, bool) {
+        let scope = &mut self.core.scopes.borrow_mut().scopes[self.key as usize];
+        let delivered = scope.delivered != 0;
+        (scope.kept.take().filter(|_| delivered), scope.has_outer())
+    }
+
+    /// Whether a leaf is parked in the scope or in a scope inside.
+    pub(crate) fn has_leaves(&self) -> bool {
+        self.core.scopes.borrow().has_records(self.key)
+    }
+
     /// Disarms the timer and closes the scope; see [`Core::close_scope`].
-    pub(crate) fn close(&mut self, passing: bool) {
+    pub(crate) fn close(&mut self, result: ScopeResult) {
         if let Some(timer) = self.timer.take() {
             self.core.disarm(timer);
         }
         let key = std::mem::replace(&mut self.key, NONE);
         if key != NONE {
-            self.core.close_scope(key, passing);
+            self.core.close_scope(key, result);
         }
     }
 
@@ -87,7 +102,7 @@ impl ScopeGuard {
 
 impl Drop for ScopeGuard {
     fn drop(&mut self) {
-        self.close(false);
+        self.close(ScopeResult::Any);
     }
 }
 

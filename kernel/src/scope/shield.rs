@@ -1,4 +1,4 @@
-//! Shields, and the adapter for futures that do not support cancellation.
+//! Shields, and the questions about a cancellation.
 //!
 //! A shield is a scope inside which the cancellation of outer scopes is not visible
 //! (`core/cancel.rs`). When the outermost shield has ended, the cancellation that it held back is
@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
+use crate::core::cancel::ScopeResult;
 use crate::core::current;
 use crate::core::state::Core;
-use crate::error::{TaskCancelled, as_known, cancelled};
+use crate::error::{HoldsCancellation, TaskCancelled};
 use crate::parts::clock::NEVER;
 use crate::parts::scopes::ScopeKind;
 use crate::scope::guard::ScopeGuard;
-use crate::wait::point::CancelPoint;
 
 /// Runs `body` to its end: no cancellation or timeout from outside is delivered inside.
 ///
@@ -86,36 +86,25 @@ pub fn check_cancellation() -> Option<TaskCancelled> {
 /// # assert_eq!(kernel::run(fetch_at_last).unwrap(), "page");
 /// ```
 ///
-/// An error is the caller's cancellation if both are true:
-///
-/// - A cancellation was delivered before this call: to the task that runs, or to a timeout or a
-///   group's body around the call. A cancellation that was delivered outside a shield does not
-///   count inside it.
-/// - The error holds a [`TaskCancelled`], or the kernel cannot inspect its type. It can inspect
-///   [`TaskCancelled`], [`TaskTimeout`](crate::TaskTimeout), [`io::Error`](std::io::Error) and
-///   boxed errors.
+/// An error is the caller's cancellation if it passes on one that was delivered to the task that
+/// runs, or to a timeout or a group's body around the call: it holds that very cancellation, or, if
+/// the kernel cannot inspect its type, a copy of the cancellation is left. See [`TaskCancelled`]. A
+/// cancellation that was delivered outside a shield does not count inside it.
 ///
 /// So the cancellation of another task, returned by awaiting that task, is a real error, unless the
-/// caller is cancelled too. In the cleanup of a cancelled task, every error of a type that the
-/// kernel cannot inspect, such as an enum of the program, counts as the cancellation, even a real
-/// error. Inside a [`shield()`] it does not. Outside a kernel nothing is cancelled.
+/// caller is being cancelled as well and has cancelled that task itself. Outside a kernel nothing
+/// is cancelled.
 ///
 /// # Errors
 ///
 /// The cancellation.
-pub fn unless_cancelled<T, E: 'static>(
+pub fn unless_cancelled<T, E: HoldsCancellation>(
     result: Result<T, E>,
 ) -> Result<Result<T, E>, TaskCancelled> {
     let Err(error) = &result else { return Ok(result) };
-    let Some(delivered) = current::try_with(|core| core.delivered_around()).flatten() else {
-        return Ok(result);
-    };
-    match as_known(error) {
-        None => Err(delivered),
-        Some(error) => match cancelled(error) {
-            Some(held) => Err(held),
-            None => Ok(result),
-        },
+    match current::try_with(|core| core.echo_around(error)).flatten() {
+        Some(cancelled) => Err(cancelled),
+        None => Ok(result),
     }
 }
 
@@ -126,27 +115,27 @@ pin_project! {
         // Declared before the guard, so that it is dropped first.
         #[pin]
         body: F,
-        scope: Option<Raised>,
+        scope: Option<ShieldScope>,
         limit: Option<Duration>,
     }
 }
 
 /// The scope of a shield that has been polled.
-struct Raised(ScopeGuard);
+pub(super) struct ShieldScope(pub(super) ScopeGuard);
 
-impl Raised {
-    fn new(core: &Rc<Core>, limit: Option<Duration>) -> Option<Self> {
+impl ShieldScope {
+    pub(super) fn new(core: &Rc<Core>, limit: Option<Duration>) -> Option<Self> {
         let deadline = limit.map_or(NEVER, |limit| core.clock.after(limit));
-        ScopeGuard::open(core, ScopeKind::Shield, deadline).map(Raised)
+        ScopeGuard::open(core, ScopeKind::Shield, deadline).map(ShieldScope)
     }
 }
 
-impl Drop for Raised {
+impl Drop for ShieldScope {
     fn drop(&mut self) {
-        // `true`: no outer timeout becomes pending again. The cancellation of an outer scope is
+        // No outer timeout becomes pending again. The cancellation of an outer scope is
         // delivered inside only after the time limit, and then belongs to the code around the
         // shield.
-        self.0.close(true);
+        self.0.close(ScopeResult::PassesOn);
     }
 }
 
@@ -157,11 +146,11 @@ impl<F: Future> Future for Shield<F> {
         let this = self.project();
         if this.scope.is_none() {
             let core = current::try_with(Rc::clone);
-            *this.scope = core.and_then(|core| Raised::new(&core, *this.limit));
+            *this.scope = core.and_then(|core| ShieldScope::new(&core, *this.limit));
         }
         let body = this.body;
         let polled = match &*this.scope {
-            Some(raised) => raised.0.poll(|| body.poll(cx)),
+            Some(shield) => shield.0.poll(|| body.poll(cx)),
             None => body.poll(cx),
         };
         if polled.is_ready() {
@@ -174,54 +163,5 @@ impl<F: Future> Future for Shield<F> {
 impl<F> fmt::Debug for Shield<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shield").field("limit", &self.limit).finish_non_exhaustive()
-    }
-}
-
-/// Makes a foreign future cancellable: a cancellation that is due drops the future.
-///
-/// Use it for futures that lose nothing when they are dropped before they complete. If `future`
-/// completes, its value is returned even if a cancellation is due.
-///
-/// # Errors
-///
-/// [`TaskCancelled`], and then `future` has been dropped.
-///
-/// # Cancellation
-///
-/// `future` is dropped before it completes. What is lost then depends on `future`.
-#[track_caller]
-pub fn cancellable<F: Future>(future: F) -> Cancellable<F> {
-    Cancellable { future: Some(future), point: CancelPoint::new("FOREIGN_WAIT") }
-}
-
-pin_project! {
-    /// The future of [`cancellable`].
-    #[must_use = "futures do nothing unless you `.await` or poll them"]
-    pub struct Cancellable<F> {
-        #[pin]
-        future: Option<F>,
-        point: CancelPoint,
-    }
-}
-
-impl<F: Future> Future for Cancellable<F> {
-    type Output = Result<F::Output, TaskCancelled>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let polled = this.point.poll(cx, |cx| match this.future.as_mut().as_pin_mut() {
-            Some(future) => future.poll(cx),
-            None => panic!("a future was polled after it had ended"),
-        });
-        if polled.is_ready() {
-            this.future.set(None);
-        }
-        polled
-    }
-}
-
-impl<F> fmt::Debug for Cancellable<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cancellable").field("point", &self.point).finish_non_exhaustive()
     }
 }

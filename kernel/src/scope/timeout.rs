@@ -15,10 +15,11 @@ use std::time::{Duration, Instant};
 
 use pin_project_lite::pin_project;
 
+use crate::core::cancel::ScopeResult;
 use crate::core::current;
 use crate::core::report::Report;
 use crate::core::state::Core;
-use crate::error::{CancelReason, CarriesCancel, TaskTimeout, carries_cancel};
+use crate::error::{CancelReason, Echo, HoldsCancellation, TaskTimeout};
 use crate::parts::clock::Clock;
 use crate::parts::scopes::ScopeKind;
 use crate::scope::guard::ScopeGuard;
@@ -35,8 +36,8 @@ use crate::task::bounds::TimeoutOutput;
 /// The outer error is [`TaskTimeout`]: the time of *this* call ran out, and the body ended in an
 /// error because of it. The inner errors are the body's own, among them an outer timeout or a
 /// cancellation of the task. If the body returns a value after its time has run out, this call
-/// returns the value. If its cleanup fails, the error is returned unchanged. The kernel recognises
-/// such an error if it can inspect the type, such as `io::Error`, and finds no cancellation in it.
+/// returns the value. If its cleanup fails with an error that does not pass the cancellation on,
+/// that error is returned unchanged; see [`TaskCancelled`](crate::TaskCancelled).
 ///
 /// `Duration::MAX` means no limit. A limit of zero expires at the first await point that would
 /// park.
@@ -121,12 +122,12 @@ use crate::task::bounds::TimeoutOutput;
 ///
 /// When polled outside a kernel.
 #[track_caller]
-pub fn timeout_after<F, R>(limit: Duration, body: F) -> Timeout<F>
+pub fn timeout_after<F, R>(limit: Duration, body: F) -> Timeout<F::IntoFuture>
 where
-    F: Future<Output = R>,
-    R: TimeoutOutput,
+    F: IntoFuture<Output = R>,
+    R: TimeoutOutput<Error: HoldsCancellation>,
 {
-    Timeout::new(Limit::After(limit), body)
+    Timeout::new(Limit::After(limit), body.into_future())
 }
 
 /// Like [`timeout_after`], but cancels `body` at `deadline`.
@@ -143,12 +144,12 @@ where
 ///
 /// When polled outside a kernel.
 #[track_caller]
-pub fn timeout_at<F, R>(deadline: Instant, body: F) -> Timeout<F>
+pub fn timeout_at<F, R>(deadline: Instant, body: F) -> Timeout<F::IntoFuture>
 where
-    F: Future<Output = R>,
-    R: TimeoutOutput,
+    F: IntoFuture<Output = R>,
+    R: TimeoutOutput<Error: HoldsCancellation>,
 {
-    Timeout::new(Limit::At(deadline), body)
+    Timeout::new(Limit::At(deadline), body.into_future())
 }
 
 /// Like [`timeout_after`], but returns `None` if the time ran out.
@@ -165,10 +166,10 @@ where
 ///
 /// When polled outside a kernel.
 #[track_caller]
-pub fn ignore_after<F, R>(limit: Duration, body: F) -> IgnoreAfter<F>
+pub fn ignore_after<F, R>(limit: Duration, body: F) -> IgnoreAfter<F::IntoFuture>
 where
-    F: Future<Output = R>,
-    R: TimeoutOutput,
+    F: IntoFuture<Output = R>,
+    R: TimeoutOutput<Error: HoldsCancellation>,
 {
     IgnoreAfter { timeout: timeout_after(limit, body) }
 }
@@ -220,28 +221,34 @@ impl Armed {
     }
 
     /// Closes the scope, and makes the result of this call from the result of the body.
-    fn conclude<T, E: 'static>(mut self, result: Result<T, E>) -> Settled<T, E> {
-        let (delivered, foreign, fired) = self
-            .scope
-            .with_scope(|scope| (scope.delivered != 0, scope.foreign, scope.cancel_seq != 0));
-        match result {
+    fn conclude<T, E: HoldsCancellation>(mut self, result: Result<T, E>) -> Settled<T, E> {
+        let error = match result {
             Ok(value) => {
-                // The clock is read as well, because the timer has not fired if the body never
-                // parked. A limit of zero is not reported: a body that does not park may exceed it.
-                if !self.limit.is_zero() && (fired || !self.overrun().is_zero()) {
-                    self.report_overrun();
-                }
-                self.scope.close(false);
-                Ok(Ok(value))
+                self.note_overrun();
+                self.scope.close(ScopeResult::Any);
+                return Ok(Ok(value));
             }
-            Err(error) => {
-                let echo = carries_cancel(&error);
-                self.scope.close(echo != CarriesCancel::No);
-                if delivered && !foreign && echo != CarriesCancel::No {
-                    return Err(TaskTimeout::new(self.limit));
-                }
-                Ok(Err(error))
-            }
+            Err(error) => error,
+        };
+        let (kept, foreign) = self.scope.take_kept();
+        let core = self.scope.core();
+        let echo = match &kept {
+            Some(kept) => core.echo_of((self.scope.key(), foreign), &error, kept, |_| false),
+            None => Echo::No,
+        };
+        self.scope.close(echo.into());
+        match echo {
+            Echo::Held | Echo::Likely | Echo::Bare => Err(TaskTimeout::new(self.limit)),
+            Echo::Outer | Echo::OuterBare | Echo::No => Ok(Err(error)),
+        }
+    }
+
+    /// Reports a body that has ended with a value after the deadline. One that never parked may be
+    /// late although no timer was checked. With a limit of zero, only a body that parks is late.
+    fn note_overrun(&self) {
+        let fired = self.scope.with_scope(|scope| scope.cancel_seq != 0);
+        if !self.limit.is_zero() && (fired || !self.overrun().is_zero()) {
+            self.report_overrun();
         }
     }
 
@@ -262,7 +269,7 @@ type Settled<T, E> = Result<Result<T, E>, TaskTimeout>;
 impl<F, T, E> Future for Timeout<F>
 where
     F: Future<Output = Result<T, E>>,
-    E: 'static,
+    E: HoldsCancellation,
 {
     type Output = Settled<T, E>;
 
@@ -312,7 +319,7 @@ pin_project! {
 impl<F, T, E> Future for IgnoreAfter<F>
 where
     F: Future<Output = Result<T, E>>,
-    E: 'static,
+    E: HoldsCancellation,
 {
     type Output = Result<Option<T>, E>;
 

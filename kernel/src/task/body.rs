@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::error::{CarriesCancel, carries_cancel};
+use crate::error::TaskCancelled;
 
 /// What a task may return: `Result<T, E>`, and for a member of a group also `()`.
 ///
@@ -55,7 +55,7 @@ impl<E: 'static> TaskOutput<E> for () {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Ok,
-    Err(CarriesCancel),
+    Err,
 }
 
 /// A task's future or output behind a type-erased interface.
@@ -67,6 +67,11 @@ pub(crate) trait Body {
     /// Moves the error into `out`, which is an `&mut Option<E>`. If the output is a value, it stays
     /// in the body.
     fn take_error(self: Pin<&mut Self>, out: &mut dyn Any);
+    /// Whether the error is the cancellation with this identity. `None` if it is not a
+    /// `TaskCancelled` itself.
+    fn is_cancellation(self: Pin<&mut Self>, identity: usize) -> Option<bool>;
+    /// Runs `look` with the error, if the task has ended in one.
+    fn with_error(self: Pin<&mut Self>, look: &mut dyn FnMut(&dyn Any));
     /// The error as text, for a report.
     fn error_text(self: Pin<&mut Self>) -> Option<String>;
     /// Drops the future or the output.
@@ -102,10 +107,7 @@ where
             return Poll::Pending;
         };
         let output = output.into_result();
-        let verdict = match &output {
-            Ok(_) => Verdict::Ok,
-            Err(error) => Verdict::Err(carries_cancel(error)),
-        };
+        let verdict = if output.is_ok() { Verdict::Ok } else { Verdict::Err };
         self.set(Slot::Ended { output: Some(output) });
         Poll::Ready(verdict)
     }
@@ -123,6 +125,22 @@ where
             if let (Some(out), Some(Err(_))) = (out.downcast_mut::<Option<E>>(), &output) {
                 *out = output.take().and_then(Result::err);
             }
+        }
+    }
+
+    #[inline]
+    fn is_cancellation(self: Pin<&mut Self>, identity: usize) -> Option<bool> {
+        let SlotProjection::Ended { output: Some(Err(error)) } = self.project() else {
+            return None;
+        };
+        // The type is compared at compile time.
+        let error: &dyn Any = error;
+        Some(error.downcast_ref::<TaskCancelled>()?.identity() == identity)
+    }
+
+    fn with_error(self: Pin<&mut Self>, look: &mut dyn FnMut(&dyn Any)) {
+        if let SlotProjection::Ended { output: Some(Err(error)) } = self.project() {
+            look(error);
         }
     }
 

@@ -62,9 +62,14 @@ impl SpawnOutput for () {
     note = "end the async block with `Ok::<_, TaskCancelled>(value)`, or with the error type that \
             its `?` needs"
 )]
-pub trait TimeoutOutput: sealed::Sealed {}
+pub trait TimeoutOutput: sealed::Sealed {
+    /// The error that the body may return.
+    type Error;
+}
 
-impl<T, E: 'static> TimeoutOutput for Result<T, E> {}
+impl<T, E> TimeoutOutput for Result<T, E> {
+    type Error = E;
+}
 
 mod sealed {
     pub trait Sealed {}

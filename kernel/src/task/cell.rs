@@ -21,13 +21,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Waker;
 
-use crate::error::{CancelReason, Panic};
+use crate::error::{CancelReason, Panic, TaskCancelled};
 use crate::id::GroupId;
 use crate::parts::fifo::Fifo;
 use crate::parts::list::{ListLinks, NONE};
 use crate::parts::scopes::RootHeads;
 use crate::task::body::Body;
 use crate::task::chunk::TaskRef;
+use crate::task::request::{CancelRequest, Request};
 use crate::task::state::Flags;
 use crate::task::take_cell::TakeCell;
 use crate::task::waiter::Waiter;
@@ -46,17 +47,6 @@ pub enum TaskEnd {
     Panicked,
     /// It was dropped by `abort`.
     Aborted,
-}
-
-/// A request to cancel a task. It applies to the root scope of the task, the outermost scope of all
-/// its leaves.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct CancelRequest {
-    pub(crate) cancel_seq: u64,
-    pub(crate) pending: bool,
-    /// Whether the request was ever delivered (C6).
-    pub(crate) delivered: bool,
-    pub(crate) reason: CancelReason,
 }
 
 /// What the kernel stores for every task. Data that neighbouring cells share, and data that only
@@ -95,7 +85,7 @@ pub(crate) struct ScopeRoot<K> {
     pub(crate) first_record: Cell<u32>,
     pub(crate) first_child: Cell<u32>,
     /// A free cell keeps this box for its next task.
-    rare: OnceCell<Box<ColdData<K>>>,
+    cold: OnceCell<Box<ColdData<K>>>,
 }
 
 impl<K> Default for ScopeRoot<K> {
@@ -103,7 +93,7 @@ impl<K> Default for ScopeRoot<K> {
         ScopeRoot {
             first_record: Cell::new(NONE),
             first_child: Cell::new(NONE),
-            rare: OnceCell::new(),
+            cold: OnceCell::new(),
         }
     }
 }
@@ -113,9 +103,7 @@ pub(crate) struct ColdData<K> {
     /// The waker of the task, once a leaf or a program has cloned it.
     pub(crate) waker: Cell<Option<OwnWaker>>,
     pub(crate) panic: Cell<Option<Panic>>,
-    /// Valid if `Flags::CANCEL_REQUESTED` is set. Otherwise it may be left over from an earlier
-    /// task.
-    asked: Cell<Option<CancelRequest>>,
+    pub(crate) request: Request,
     /// The waiters for the end of the task, except the one that is stored in the chunk
     /// ([`TaskRef::joiner`]).
     pub(crate) joiners: Fifo<Waiter<K>, ()>,
@@ -128,7 +116,7 @@ impl<K> Default for ColdData<K> {
         ColdData {
             waker: Cell::new(None),
             panic: Cell::new(None),
-            asked: Cell::new(None),
+            request: Request::default(),
             joiners: Fifo::new(),
             joining: Cell::new(0),
         }
@@ -203,7 +191,7 @@ impl<K> TaskRef<K> {
     /// The cold data of the task; allocates it if needed.
     pub(crate) fn cold(&self) -> &ColdData<K> {
         self.flags.set(Flags::COLD);
-        self.extras().rare.get_or_init(Box::default)
+        self.extras().cold.get_or_init(Box::default)
     }
 
     /// The cold data of the task, if it has any.
@@ -212,41 +200,57 @@ impl<K> TaskRef<K> {
         if !self.flags.any(Flags::COLD) {
             return None;
         }
-        self.any_extras()?.rare.get().map(|rare| &**rare)
+        self.any_extras()?.cold.get().map(|cold| &**cold)
+    }
+
+    #[inline]
+    fn request(&self) -> Option<&Request> {
+        if self.flags.any(Flags::CANCEL_REQUESTED) { Some(&self.any_cold()?.request) } else { None }
     }
 
     /// The request to cancel it, if there is one.
     #[inline]
     pub(crate) fn cancel_request(&self) -> Option<CancelRequest> {
-        if self.flags.any(Flags::CANCEL_REQUESTED) { self.any_cold()?.asked.get() } else { None }
+        self.request().map(Request::get)
     }
 
     /// Whether the cancellation of the task was requested and is not delivered yet.
     #[inline]
     pub(crate) fn is_pending(&self) -> bool {
-        self.cancel_request().is_some_and(|asked| asked.pending)
+        self.cancel_request().is_some_and(|request| request.pending)
     }
 
-    pub(crate) fn ask(&self, cancel_seq: u64, reason: CancelReason) {
+    pub(crate) fn set_request(&self, cancel_seq: u64, reason: CancelReason) {
         self.flags.set(Flags::CANCEL_REQUESTED);
-        let asked = CancelRequest { cancel_seq, pending: true, delivered: false, reason };
-        self.cold().asked.set(Some(asked));
+        self.cold().request.set(cancel_seq, reason);
     }
 
-    /// Marks the request as delivered, and returns its reason.
-    pub(crate) fn deliver(&self) -> Option<CancelReason> {
-        let asked = self.cancel_request()?;
-        let told = CancelRequest { pending: false, delivered: true, ..asked };
-        self.any_cold()?.asked.set(Some(told));
-        Some(asked.reason)
+    /// Marks the request as delivered, and returns a copy of the cancellation.
+    #[inline]
+    pub(crate) fn deliver(&self, cancel_seq: u64) -> Option<TaskCancelled> {
+        Some(self.request()?.deliver(cancel_seq))
     }
 
-    /// Makes a delivered request pending again, if it is `meant`.
-    pub(crate) fn deliver_again(&self, meant: impl FnOnce(&CancelRequest) -> bool) {
-        let asked = self.cancel_request().filter(|asked| asked.delivered && meant(asked));
-        if let (Some(asked), Some(rare)) = (asked, self.any_cold()) {
-            rare.asked.set(Some(CancelRequest { pending: true, ..asked }));
-        }
+    /// Makes its cancellation pending again, if it was delivered after `since` and the program has
+    /// no copy of it.
+    pub(crate) fn put_back_if_lost(&self, since: u64) -> bool {
+        self.request().is_some_and(|request| request.put_back_if_lost(since))
+    }
+
+    /// A copy of the cancellation that was requested, whether it was delivered or not.
+    pub(crate) fn cancellation(&self) -> Option<TaskCancelled> {
+        self.request().map(Request::copy)
+    }
+
+    /// Runs `look` with the kept copy of the delivered cancellation, if there is one.
+    #[inline]
+    pub(crate) fn with_delivered<R>(&self, look: impl FnOnce(&TaskCancelled) -> R) -> Option<R> {
+        self.request()?.with_delivered(look)
+    }
+
+    /// Makes `delivered` pending again, if it is the cancellation of this task and was delivered.
+    pub(crate) fn put_back(&self, delivered: &TaskCancelled) -> bool {
+        self.request().is_some_and(|request| request.put_back(delivered))
     }
 
     pub(crate) fn set_panic(&self, panic: Panic) {
@@ -259,10 +263,10 @@ impl<K> TaskRef<K> {
 
     /// Whether a clone of the task's waker exists outside the kernel.
     pub(crate) fn is_waker_out(&self) -> bool {
-        let Some(rare) = self.any_cold() else { return false };
-        let waker = rare.waker.take();
+        let Some(cold) = self.any_cold() else { return false };
+        let waker = cold.waker.take();
         let out = waker.as_ref().is_some_and(OwnWaker::is_out);
-        rare.waker.set(waker);
+        cold.waker.set(waker);
         out
     }
 

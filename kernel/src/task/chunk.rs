@@ -81,7 +81,7 @@ impl<K> Chunk<K> {
             free: Cell::new(u64::MAX),
             listed: Cell::new(false),
             open: Cell::new(ListLinks::ALONE),
-            origin: Cell::new(Origin { parent: TaskId::NOBODY, type_name: || "nobody" }),
+            origin: Cell::new(Origin { parent: TaskId::NONE, type_name: || "no task" }),
             origins: OnceCell::new(),
             joiners: OnceCell::new(),
             records: OnceCell::new(),
@@ -153,7 +153,7 @@ impl<K> Chunk<K> {
     /// Stores an origin that differs from the common one. If its task is the only one in the chunk,
     /// its origin becomes the common one. `at` is the position of its cell.
     #[inline(never)]
-    fn tell_apart(&self, at: usize, origin: Origin) {
+    fn store_own_origin(&self, at: usize, origin: Origin) {
         if self.free.get() == !(1 << at) {
             self.origin.set(origin);
         } else {
@@ -163,7 +163,7 @@ impl<K> Chunk<K> {
     }
 
     /// All tasks that occupy a cell.
-    pub(crate) fn tenants(self: &Rc<Self>) -> impl Iterator<Item = TaskRef<K>> {
+    pub(crate) fn occupied(self: &Rc<Self>) -> impl Iterator<Item = TaskRef<K>> {
         (self.first..=self.first + (CELLS as u32 - 1))
             .map(|index| self.at(index))
             .filter(|task| !task.flags.any(Flags::FREE))
@@ -264,7 +264,7 @@ impl<K> TaskRef<K> {
         match self.chunk.origins.get() {
             Some(origins) => origins[self.at()].set(origin),
             None if self.chunk.origin.get().is(origin) => {}
-            None => self.chunk.tell_apart(self.at(), origin),
+            None => self.chunk.store_own_origin(self.at(), origin),
         }
     }
 
@@ -288,8 +288,7 @@ impl<K> TaskRef<K> {
     /// `Flags::AWAITED` is set.
     #[inline]
     pub(crate) fn set_joiner(&self, joiner: TaskId) {
-        self.chunk.joiners.get_or_init(|| make(|| Cell::new(TaskId::NOBODY)))[self.at()]
-            .set(joiner);
+        self.chunk.joiners.get_or_init(|| make(|| Cell::new(TaskId::NONE)))[self.at()].set(joiner);
     }
 
     /// The record in the slot of the task, whether or not it is still valid.

@@ -81,7 +81,7 @@ impl Flags {
 
     /// The flags that decide whether an ended task needs clearing. There is nothing to clear if
     /// `TAKEN` is set and the others are not.
-    pub(crate) const LEFT: u32 =
+    pub(crate) const NEEDS_CLEARING: u32 =
         Flags::TAKEN | Flags::LARGE | Flags::COLD | Flags::NAMED | Flags::SCOPED;
 
     pub(crate) fn new(flags: u32) -> Self {

@@ -267,8 +267,8 @@ impl<K> Table<K> {
     }
 
     /// Every task that occupies a cell, including ended tasks that have holders.
-    pub(crate) fn tenants(&self) -> impl Iterator<Item = TaskRef<K>> {
-        self.chunks.iter().flatten().flat_map(Chunk::tenants)
+    pub(crate) fn occupied(&self) -> impl Iterator<Item = TaskRef<K>> {
+        self.chunks.iter().flatten().flat_map(Chunk::occupied)
     }
 }
 
@@ -280,13 +280,13 @@ mod tests {
     struct Tenancy {
         kernel: Rc<()>,
         table: Table<()>,
-        tenants: Vec<TaskRef<()>>,
+        occupied: Vec<TaskRef<()>>,
         seed: u64,
     }
 
     impl Tenancy {
         fn new() -> Self {
-            Tenancy { kernel: Rc::new(()), table: Table::new(), tenants: Vec::new(), seed: 3 }
+            Tenancy { kernel: Rc::new(()), table: Table::new(), occupied: Vec::new(), seed: 3 }
         }
 
         fn admit(&mut self) -> TaskId {
@@ -294,12 +294,12 @@ mod tests {
             task.begin(serial);
             task.flags.become_alive(0);
             let id = task.id();
-            self.tenants.push(task);
+            self.occupied.push(task);
             id
         }
 
         fn release(&mut self, at: usize) -> TaskId {
-            let task = self.tenants.swap_remove(at);
+            let task = self.occupied.swap_remove(at);
             task.flags.become_free();
             self.table.release(&task, &task);
             task.id()
@@ -308,7 +308,7 @@ mod tests {
         fn any(&mut self) -> usize {
             self.seed =
                 self.seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (self.seed >> 33) as usize % self.tenants.len()
+            (self.seed >> 33) as usize % self.occupied.len()
         }
 
         fn trim(&mut self) {
@@ -330,15 +330,15 @@ mod tests {
                 }
             }
             let kept = if round % 2 == 0 { 0 } else { 100 };
-            while all.tenants.len() > kept {
+            while all.occupied.len() > kept {
                 let at = all.any();
                 all.release(at);
             }
             all.trim();
-            for tenant in &all.tenants {
+            for tenant in &all.occupied {
                 assert!(all.table.get(tenant.id()).is_some_and(|found| found.is(tenant)));
             }
-            assert_eq!(all.table.tenants().count(), kept);
+            assert_eq!(all.table.occupied().count(), kept);
         }
     }
 
@@ -348,7 +348,7 @@ mod tests {
         for _ in 0..100_000 {
             all.admit();
         }
-        while !all.tenants.is_empty() {
+        while !all.occupied.is_empty() {
             all.release(0);
         }
         assert!(all.table.has_surplus());
@@ -364,7 +364,7 @@ mod tests {
         for _ in 0..4 * KEEP_FREE {
             all.admit();
         }
-        for at in (0..all.tenants.len()).rev() {
+        for at in (0..all.occupied.len()).rev() {
             all.release(at);
         }
         for _ in 0..10_000 {
@@ -380,8 +380,8 @@ mod tests {
         for _ in 0..2 * KEEP_FREE {
             all.admit();
         }
-        let held = all.tenants.clone();
-        while !all.tenants.is_empty() {
+        let held = all.occupied.clone();
+        while !all.occupied.is_empty() {
             all.release(0);
         }
         all.trim();

@@ -62,7 +62,7 @@ impl<K> Waiter<K> {
 
 impl<K> Wakeable for Waiter<K> {
     #[inline]
-    fn is_somebody(&self) -> bool {
+    fn is_set(&self) -> bool {
         self.task.is_some() || self.foreign.is_some()
     }
 

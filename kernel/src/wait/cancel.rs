@@ -14,12 +14,12 @@ use crate::wait::join::WaitEnd;
 #[must_use = "nothing is cancelled before this is awaited; `request_cancel` asks without waiting"]
 pub struct Cancel {
     wait: WaitEnd,
-    asked: bool,
+    requested: bool,
 }
 
 impl Cancel {
     pub(crate) fn new(wait: WaitEnd) -> Self {
-        Cancel { wait, asked: false }
+        Cancel { wait, requested: false }
     }
 }
 
@@ -27,7 +27,7 @@ impl Future for Cancel {
     type Output = Result<(), TaskCancelled>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if !std::mem::replace(&mut self.asked, true) {
+        if !std::mem::replace(&mut self.requested, true) {
             let task = &self.wait.task;
             let (core, cell) = (task.core(), task.cell());
             let by = core.running_id();

@@ -55,7 +55,7 @@ impl CancelPoint {
     fn was_parked_elsewhere(&self, core: &Rc<Core>) -> bool {
         match &self.at {
             At::Nowhere => false,
-            At::TakeCell(record) => core.with_running(|cell| record.is_of(cell)) != Some(true),
+            At::TaskSlot(record) => core.with_running(|cell| record.is_of(cell)) != Some(true),
             At::Arena(owner, key) => {
                 let task = owner.scopes.borrow().records[*key as usize].task;
                 !Rc::ptr_eq(owner, core) || core.running_id() != Some(task)

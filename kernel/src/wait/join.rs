@@ -145,7 +145,7 @@ impl<T: 'static, E: 'static> Future for Join<T, E> {
                 let task = &self.wait.task;
                 let outcome = take_outcome(task.cell());
                 if matches!(outcome, Err(TaskError::Cancelled(_))) {
-                    task.core().tell_owner(task.cell());
+                    task.core().owned_joined(task.cell());
                 }
                 Poll::Ready(Ok(outcome))
             }

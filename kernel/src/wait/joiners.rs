@@ -14,9 +14,9 @@ use crate::wait::point::Quick;
 pub(super) enum JoinSlot {
     Out,
     /// In the joiner field next to the awaited task's cell. Only for the first waiter, and only if
-    /// its task polls the wait itself.
-    Beside,
-    More(WaitSlot),
+    /// its task, of the same kernel, polls the wait with its own waker.
+    InChunk,
+    Queued(WaitSlot),
 }
 
 /// The flags of an awaited task while its joiner field is in use.
@@ -34,12 +34,12 @@ impl JoinSlot {
         if let Some(Quick::Parked) = entered {
             return Poll::Pending;
         }
-        if !matches!(self, JoinSlot::More(_)) {
+        if !matches!(self, JoinSlot::Queued(_)) {
             self.leave(task, joins);
-            *self = JoinSlot::More(WaitSlot::default());
+            *self = JoinSlot::Queued(WaitSlot::default());
             count_joins(task, joins, 1);
         }
-        if let JoinSlot::More(slot) = self {
+        if let JoinSlot::Queued(slot) = self {
             // A wake-up before the end of the task is spurious: queue again.
             while task.cold().joiners.poll_enter(slot, 1, cx).is_ready() {}
         }
@@ -47,8 +47,8 @@ impl JoinSlot {
         if task.is_ended() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Registers a task that polls the wait itself in the joiner field, if there is no other
-    /// waiter.
+    /// Registers a task that polls the wait with its own waker in the joiner field, if there is no
+    /// other waiter.
     #[inline]
     pub(super) fn enter_beside(
         &mut self,
@@ -57,17 +57,17 @@ impl JoinSlot {
         waiter: &TaskRef,
     ) -> Quick<()> {
         let stays = match self {
-            JoinSlot::More(_) => false,
+            JoinSlot::Queued(_) => false,
             JoinSlot::Out => {
                 let first = waiter.is_neighbour(task) && !task.has_waiters();
                 if first {
                     task.set_joiner(waiter.id());
                     task.flags.raise(awaited(joins));
-                    *self = JoinSlot::Beside;
+                    *self = JoinSlot::InChunk;
                 }
                 first
             }
-            JoinSlot::Beside => waiter.is_neighbour(task) && task.joiner() == Some(waiter.id()),
+            JoinSlot::InChunk => waiter.is_neighbour(task) && task.joiner() == Some(waiter.id()),
         };
         if stays { Quick::Parked } else { Quick::Unsure }
     }
@@ -76,8 +76,8 @@ impl JoinSlot {
     pub(super) fn leave(&mut self, task: &TaskRef, joins: bool) {
         match self {
             JoinSlot::Out => return,
-            JoinSlot::Beside => task.flags.lower(awaited(joins)),
-            JoinSlot::More(slot) => leave_queue(task, slot, joins),
+            JoinSlot::InChunk => task.flags.lower(awaited(joins)),
+            JoinSlot::Queued(slot) => leave_queue(task, slot, joins),
         }
         *self = JoinSlot::Out;
     }

@@ -125,8 +125,8 @@ impl CancelPoint {
     /// the budget was spent for the attempt.
     ///
     /// `quick` is kernel code that gets the task. It runs, with a single access to the thread's
-    /// context, if the task polls this leaf itself and nothing is or was cancelled. In all other
-    /// cases, and if `quick` returns `Unsure`, `slow` runs. Both get `leaf`.
+    /// context, if the leaf is polled with the task's own waker and nothing is or was cancelled. In
+    /// all other cases, and if `quick` returns `Unsure`, `slow` runs. Both get `leaf`.
     #[inline(always)]
     pub(crate) fn park_by<L, T>(
         &mut self,
@@ -175,7 +175,7 @@ impl CancelPoint {
             // Only benchmarks set this `cfg`, to measure the cost of the lines below.
             return Poll::Pending;
         }
-        // The common case: nothing is or was cancelled, and the task polls this leaf itself.
+        // The common case: nothing is or was cancelled, and the waker is the task's own.
         if current::with_plain_task(cx.waker(), |cell| self.record_in(cell)) == Some(true) {
             return Poll::Pending;
         }
@@ -190,7 +190,7 @@ impl CancelPoint {
             // This poll has recorded no leaf, so the record is from an earlier poll. It ended when
             // this task was polled again. If it belongs to another task, it ends at the next poll
             // of that task.
-            At::TakeCell(_) if !current::has_recorded() => self.at = At::Nowhere,
+            At::TaskSlot(_) if !current::has_recorded() => self.at = At::Nowhere,
             _ => self.take_record(),
         }
     }

@@ -1,7 +1,7 @@
 //! The record of a parked leaf: in the slot of its task, or in the arena of the scopes. The monitor
 //! shows it, and a cancellation finds the leaf by it; the operation of the leaf does not need it.
 //!
-//! The first leaf that parks in a poll leaves its record in the cell of its task, provided that no
+//! The first leaf that parks in a poll leaves its record in the slot of its task, provided that no
 //! inner scope is open and the waker is the task's own. Any other leaf leaves its record in the
 //! arena, attached to its scope, where a delivery finds its waker.
 
@@ -21,7 +21,7 @@ use crate::wait::point::CancelPoint;
 pub(super) enum At {
     Nowhere,
     /// In the task's cell. Valid until the task is polled again.
-    TakeCell(InPlace),
+    TaskSlot(InPlace),
     /// In the arena of the scopes, under this key.
     Arena(Rc<Core>, u32),
 }
@@ -87,14 +87,14 @@ impl CancelPoint {
         let mut since = None;
         match &self.at {
             At::Nowhere => {}
-            At::TakeCell(record) if record.is_of(cell) => since = Some(record.since),
+            At::TaskSlot(record) if record.is_of(cell) => since = Some(record.since),
             _ => return false,
         }
         if current::has_recorded() {
             // A leaf has recorded itself in this poll. It is this leaf only if the record is of the
             // same cycle: the leaf is then polled twice in one poll of the task.
             let cycle = cell.cycles.get();
-            return matches!(&self.at, At::TakeCell(record) if record.cycle == cycle);
+            return matches!(&self.at, At::TaskSlot(record) if record.cycle == cycle);
         }
         if self.since == 0 {
             self.since = cell.core().cancel_seq();
@@ -102,7 +102,7 @@ impl CancelPoint {
         let since = since.unwrap_or_else(|| cell.core().tick_now());
         cell.set_parked(Parked { kind: self.kind, site: self.site, since });
         current::set_recorded(true);
-        self.at = At::TakeCell(InPlace {
+        self.at = At::TaskSlot(InPlace {
             task: cell.id(),
             kernel: cell.core().number,
             cycle: cell.cycles.get(),
@@ -115,7 +115,7 @@ impl CancelPoint {
     pub(super) fn take_record(&mut self) {
         match std::mem::replace(&mut self.at, At::Nowhere) {
             At::Nowhere => {}
-            At::TakeCell(record) => record.clear(),
+            At::TaskSlot(record) => record.clear(),
             At::Arena(core, key) => leave_arena(&core, key),
         }
     }

@@ -235,17 +235,17 @@ fn leave_kernel(timer: &mut Timer, when: When) -> When {
 #[inline]
 fn arm(timer: &mut Timer, deadline: u64, cx: &Context<'_>) {
     let Some((owner, key)) = timer else {
-        let who = sleeper(cx);
+        let waiter = sleeper(cx);
         *timer = current::try_with(|core| {
-            (core.clone(), core.timers.borrow_mut().arm_for(deadline, who))
+            (core.clone(), core.timers.borrow_mut().arm_for(deadline, waiter))
         });
         return;
     };
     let own = current::with_own_task(cx.waker(), TaskRef::id);
     let stale = !owner.timers.borrow().wakes(*key, own, cx.waker());
     if stale {
-        let who = sleeper(cx);
-        let old = owner.timers.borrow_mut().retarget(*key, who);
+        let waiter = sleeper(cx);
+        let old = owner.timers.borrow_mut().retarget(*key, waiter);
         drop(old);
     }
 }

@@ -53,14 +53,16 @@ fn a_timeout_bounds_the_cleanup_of_a_cancelled_body() {
     testing::run(async || {
         let started = kernel::now();
         let task = spawn(async {
+            let reasons = Cell::new(None);
             let body = async {
                 let cancelled = sleep(Duration::MAX).await.unwrap_err();
                 let cleanup = sleep(secs(100)).await.unwrap_err();
-                Err::<(), _>((cancelled.reason(), cleanup.reason()))
+                reasons.set(Some((cancelled.reason(), cleanup.reason())));
+                Err::<(), _>(cancelled)
             };
             let ended = timeout_after(secs(10), body).await;
-            let reasons = ended.expect("cancelled, so it is not just a timeout").unwrap_err();
-            Ok::<_, TaskCancelled>(reasons)
+            ended.expect("cancelled, so it is not just a timeout").unwrap_err();
+            Ok::<_, TaskCancelled>(reasons.get().expect("both were seen"))
         });
         sleep(secs(4)).await.unwrap();
         task.cancel().await.unwrap();

@@ -44,7 +44,7 @@ impl Usable for Own {
     }
 
     fn cancelled(&self) -> Option<TaskCancelled> {
-        cancelled(self)
+        cancelled(self).cloned()
     }
 }
 
@@ -58,7 +58,7 @@ impl Usable for io::Error {
     }
 
     fn cancelled(&self) -> Option<TaskCancelled> {
-        cancelled(self)
+        cancelled(self).cloned()
     }
 }
 
@@ -72,7 +72,7 @@ impl Usable for anyhow::Error {
     }
 
     fn cancelled(&self) -> Option<TaskCancelled> {
-        cancelled(&**self)
+        cancelled(&**self).cloned()
     }
 }
 
@@ -86,7 +86,7 @@ impl Usable for Box<dyn Error> {
     }
 
     fn cancelled(&self) -> Option<TaskCancelled> {
-        cancelled(&**self)
+        cancelled(&**self).cloned()
     }
 }
 
@@ -100,7 +100,7 @@ impl Usable for Box<dyn Error + Send + Sync> {
     }
 
     fn cancelled(&self) -> Option<TaskCancelled> {
-        cancelled(&**self)
+        cancelled(&**self).cloned()
     }
 }
 

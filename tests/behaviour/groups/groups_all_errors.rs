@@ -167,9 +167,9 @@ fn a_member_that_fails_before_its_owner_is_cancelled_is_kept_first() {
             let (ended, still_pending) = owner.join().await.unwrap().unwrap();
             // Parked in the body, it got its own cancel. Parked at the end of the group, it waited
             // for the failure, and the cancel is still pending.
-            let (texts, in_order) = (texts(&ended.unwrap_err()), ["a member", "cancelled"]);
-            assert_eq!(texts, in_order[..texts.len()]);
-            assert_eq!((texts.len(), still_pending), if in_body { (2, false) } else { (1, true) });
+            // Beside the failure of the member it is no error of its own, and it is pending again.
+            assert_eq!(texts(&ended.unwrap_err()), ["a member"]);
+            assert!(still_pending);
         }
     });
 }

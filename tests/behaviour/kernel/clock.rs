@@ -200,7 +200,7 @@ fn a_timeout_in_the_past_has_expired() {
         let body = async || {
             let delivered = sleep(Duration::MAX).await;
             assert_eq!(
-                delivered.map_err(|delivered| delivered.reason()),
+                delivered.as_ref().map_err(TaskCancelled::reason),
                 Err(CancelReason::Timeout)
             );
             delivered

@@ -98,9 +98,9 @@ fn a_cancellation_is_found_however_deep_it_is() {
         testing::settle().await?;
         writer.cancel().await?;
         let Err(Error::Cancelled(why)) = writer.await else { panic!("it was cancelled") };
-        let deep = Error::from(io::Error::other(Wrapped(io::Error::from(why))));
-        assert!(matches!(deep, Error::Cancelled(found) if found == why), "{deep:?}");
-        assert_eq!(cancelled(&deep), Some(why));
+        let deep = Error::from(io::Error::other(Wrapped(io::Error::from(why.clone()))));
+        assert!(matches!(&deep, Error::Cancelled(found) if *found == why), "{deep:?}");
+        assert_eq!(cancelled(&deep), Some(&why));
         Ok::<(), Error>(())
     })
     .unwrap();

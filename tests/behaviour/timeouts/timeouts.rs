@@ -16,6 +16,16 @@ use crate::support::time::secs;
 
 type Slept = Result<(), TaskCancelled>;
 
+/// A failure of a body. A body is never cancelled in the tests that use it.
+#[derive(Debug, PartialEq)]
+struct Broken;
+
+impl From<TaskCancelled> for Broken {
+    fn from(cancelled: TaskCancelled) -> Self {
+        panic!("{cancelled}")
+    }
+}
+
 /// T1: the leaf returns the error, and the body is polled until it has cleaned up.
 #[test]
 fn the_body_cleans_up_before_the_timeout_returns() {
@@ -46,8 +56,8 @@ fn in_time_the_body_has_its_own_result() {
             Ok::<_, TaskCancelled>(7)
         });
         assert_eq!(well.await, Ok(Ok(7)));
-        let badly = timeout_after(secs(2), async { Err::<(), _>("broken") });
-        assert_eq!(badly.await, Ok(Err("broken")));
+        let badly = timeout_after(secs(2), async { Err::<(), _>(Broken) });
+        assert_eq!(badly.await, Ok(Err(Broken)));
     });
     assert_eq!(reported, []);
 }
@@ -74,9 +84,9 @@ fn an_error_in_the_tick_of_the_expiry_is_the_bodys_own() {
         // nevertheless.
         let body = async {
             sleep(secs(1)).await.expect("it has completed");
-            Err::<(), _>("broken")
+            Err::<(), _>(Broken)
         };
-        assert_eq!(timeout_after(secs(1), body).await, Ok(Err("broken")));
+        assert_eq!(timeout_after(secs(1), body).await, Ok(Err(Broken)));
     });
 }
 
@@ -281,8 +291,8 @@ fn ignore_after_turns_its_own_timeout_into_none() {
     testing::run(async || {
         assert_eq!(ignore_after(secs(1), sleep(secs(5))).await, Ok(None));
         assert_eq!(ignore_after(secs(5), sleep(secs(1))).await, Ok(Some(())));
-        let broken = ignore_after(secs(1), async { Err::<(), _>("broken") });
-        assert_eq!(broken.await, Err("broken"));
+        let broken = ignore_after(secs(1), async { Err::<(), _>(Broken) });
+        assert_eq!(broken.await, Err(Broken));
         let task = spawn(ignore_after(secs(5), sleep(Duration::MAX)));
         testing::settle().await.unwrap();
         task.cancel().await.unwrap();

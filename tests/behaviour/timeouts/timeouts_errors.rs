@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use kernel::bounds::HoldsCancellation;
 use kernel::{TaskCancelled, TaskTimeout, cancelled, sleep, testing, timeout_after};
 
 use crate::support::time::secs;
@@ -23,9 +24,28 @@ enum Own {
     DiskFull,
 }
 
-/// An error that hides its cause.
+/// An error of a program's own that knows a cancellation by name, and does not keep it.
 #[derive(Debug, PartialEq)]
-struct Opaque(&'static str);
+enum Bare {
+    Cancelled,
+    DiskFull,
+}
+
+impl From<TaskCancelled> for Bare {
+    fn from(_: TaskCancelled) -> Self {
+        Bare::Cancelled
+    }
+}
+
+/// An error that hides its cause.
+#[derive(Debug)]
+struct Opaque(Option<TaskCancelled>);
+
+impl From<TaskCancelled> for Opaque {
+    fn from(cancelled: TaskCancelled) -> Self {
+        Opaque(Some(cancelled))
+    }
+}
 
 /// An error with a cancellation at the end of its chain of sources.
 #[derive(Debug)]
@@ -44,7 +64,7 @@ impl Error for Wrapped {
 }
 
 /// A timeout of one second round a body that is parked, and then ends in the result of `cleanup`.
-async fn expired<E: 'static>(
+async fn expired<E: HoldsCancellation>(
     cleanup: impl FnOnce(TaskCancelled) -> E,
 ) -> Result<Result<(), E>, TaskTimeout> {
     let body = async {
@@ -87,16 +107,48 @@ fn a_real_failure_of_the_cleanup_is_returned_as_it_is() {
     });
 }
 
-/// T2: an error that the kernel cannot look into becomes the timeout, because it is most often an
-/// echo.
+/// C16, T2: an error that the kernel cannot look into becomes the timeout if it has the
+/// cancellation, or is what the program makes of any cancellation.
 #[test]
-fn an_error_that_cannot_be_looked_into_becomes_the_timeout() {
+fn an_error_that_passes_the_cancellation_on_becomes_the_timeout() {
     testing::run(async || {
         assert!(expired(Own::from).await.is_err());
-        assert!(expired(|_| Own::DiskFull).await.is_err());
-        assert!(expired(|_| Opaque("why")).await.is_err());
-        assert!(expired(|_| "text").await.is_err());
+        assert!(expired(|cancelled| Opaque(Some(cancelled))).await.is_err());
+        assert!(expired(|_| Bare::Cancelled).await.is_err());
         assert!(expired(anyhow::Error::from).await.is_err());
+        let wrapped = |cancelled| anyhow::Error::from(Own::from(cancelled)).context("while saving");
+        assert!(expired(wrapped).await.is_err());
+    });
+}
+
+/// C16, T2: any other error is the body's own, whatever its type.
+#[test]
+fn an_error_without_the_cancellation_is_returned_as_it_is() {
+    testing::run(async || {
+        assert!(matches!(expired(|_| Own::DiskFull).await, Ok(Err(Own::DiskFull))));
+        assert!(matches!(expired(|_| Opaque(None)).await, Ok(Err(Opaque(None)))));
+        assert!(matches!(expired(|_| Bare::DiskFull).await, Ok(Err(Bare::DiskFull))));
+        let failed = expired(|_| anyhow::anyhow!("the disk is full")).await;
+        assert_eq!(failed.unwrap().unwrap_err().to_string(), "the disk is full");
+    });
+}
+
+/// C16: a copy that is kept elsewhere makes an opaque error an echo; its reason does not.
+#[test]
+fn a_copy_kept_elsewhere_counts_and_its_reason_does_not() {
+    testing::run(async || {
+        let mut log = Vec::new();
+        let kept = expired(|cancelled| {
+            log.push(cancelled);
+            Own::DiskFull
+        });
+        assert!(kept.await.is_err());
+        let mut reasons = Vec::new();
+        let real = expired(|cancelled| {
+            reasons.push(cancelled.reason());
+            Own::DiskFull
+        });
+        assert!(matches!(real.await, Ok(Err(Own::DiskFull))));
     });
 }
 
@@ -106,9 +158,9 @@ fn without_a_delivery_an_opaque_error_is_the_bodys_own() {
     testing::run(async || {
         let body = async {
             sleep(secs(1)).await.unwrap();
-            Err::<(), _>(Opaque("own"))
+            Err::<(), _>(Bare::Cancelled)
         };
-        assert_eq!(timeout_after(secs(2), body).await, Ok(Err(Opaque("own"))));
+        assert_eq!(timeout_after(secs(2), body).await, Ok(Err(Bare::Cancelled)));
     });
 }
 

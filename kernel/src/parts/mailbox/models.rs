@@ -95,7 +95,7 @@ impl Model {
         let rings = self.poll.rings();
         assert!(rings <= self.sleeps, "{rings} rings for {} sleeps", self.sleeps);
         drop(self.remote.close());
-        assert_eq!(Arc::strong_count(&self.poll), 1, "somebody holds the eventfd");
+        assert_eq!(Arc::strong_count(&self.poll), 1, "the eventfd is still held");
     }
 }
 
@@ -118,7 +118,7 @@ fn request(index: u32) -> Message {
 fn number(message: &Message) -> u32 {
     match message {
         Message::Cancel(task) => task.index(),
-        _ => panic!("nobody posted that"),
+        _ => panic!("no thread posted that"),
     }
 }
 
@@ -171,7 +171,7 @@ fn whoever_comes_second_does_not_ring() {
     check(|| {
         let mut kernel = Model::new();
         kernel.sleeps = 1;
-        assert!(kernel.remote.announce_sleep(), "nobody has posted");
+        assert!(kernel.remote.announce_sleep(), "no thread has posted");
         let posters = [poster(&kernel.remote, &[1]), poster(&kernel.remote, &[2])];
         join(posters);
         assert_eq!(kernel.poll.rings(), 1);
@@ -233,7 +233,7 @@ fn post_that_meets_the_end_of_a_sleep_is_not_lost() {
 fn a_sleep_that_a_panic_ended_is_still_announced() {
     check(|| {
         let mut kernel = Model::new();
-        assert!(kernel.remote.announce_sleep(), "nobody has posted");
+        assert!(kernel.remote.announce_sleep(), "no thread has posted");
         let poster = poster(&kernel.remote, &[1]);
         assert_eq!(kernel.receive(1), [1]);
         poster.join().unwrap();

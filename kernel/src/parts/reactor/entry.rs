@@ -25,7 +25,7 @@ pub(super) struct Entry {
     /// The state of each direction, made of the constants below.
     pub(super) state: [u8; 2],
     /// The waiter of each direction, valid if `TASK` or `FOREIGN` is set.
-    pub(super) who: [TaskId; 2],
+    pub(super) waiter: [TaskId; 2],
 }
 
 /// An event has come, and no leaf has consumed it yet.
@@ -34,9 +34,9 @@ pub(super) const READY: u8 = 1;
 /// no further event reports the end. Also set when urgent bytes came, because they end a read early
 /// although more bytes follow.
 pub(super) const ENDED: u8 = 1 << 1;
-/// A task is parked here; `who` is its id.
+/// A task is parked here; `waiter` is its id.
 pub(super) const TASK: u8 = 1 << 2;
-/// A foreign waker is parked here; `who` contains the index of the waker.
+/// A foreign waker is parked here; `waiter` contains the index of the waker.
 pub(super) const FOREIGN: u8 = 1 << 3;
 
 /// The flags that an event sets for each direction.
@@ -66,20 +66,20 @@ pub(super) fn news_of(event: &Event) -> [u8; 2] {
 }
 
 impl Reactor {
-    /// Parks any waiter. Returns the waiter that was parked there before, or `who` if the
+    /// Parks any waiter. Returns the waiter that was parked there before, or `waiter` if the
     /// registration is gone.
     pub(crate) fn park_waiter(
         &mut self,
         token: Token,
         direction: Direction,
-        who: LocalWaiter,
+        waiter: LocalWaiter,
     ) -> Option<LocalWaiter> {
         let before = self.unpark(token, direction);
         let place = token.0 & (usize::MAX >> HALF);
         if self.entry(token).is_none() {
-            return Some(who);
+            return Some(waiter);
         }
-        let (bit, who) = match who {
+        let (bit, waiter) = match waiter {
             LocalWaiter::Task(task) => (TASK, task),
             LocalWaiter::Foreign(waker) => {
                 let index = self.foreign.insert(waker);
@@ -89,7 +89,7 @@ impl Reactor {
         };
         let entry = &mut self.entries[place];
         entry.state[direction as usize] |= bit;
-        entry.who[direction as usize] = who;
+        entry.waiter[direction as usize] = waiter;
         self.parked += 1;
         before
     }
@@ -98,19 +98,19 @@ impl Reactor {
     pub(crate) fn unpark(&mut self, token: Token, direction: Direction) -> Option<LocalWaiter> {
         let entry = self.entry(token)?;
         let state = entry.state[direction as usize];
-        let who = entry.who[direction as usize];
+        let waiter = entry.waiter[direction as usize];
         entry.state[direction as usize] = state & !(TASK | FOREIGN);
-        self.take(state, who)
+        self.take(state, waiter)
     }
 
-    pub(super) fn take(&mut self, state: u8, who: TaskId) -> Option<LocalWaiter> {
-        let who = match state & (TASK | FOREIGN) {
+    pub(super) fn take(&mut self, state: u8, waiter: TaskId) -> Option<LocalWaiter> {
+        let waiter = match state & (TASK | FOREIGN) {
             0 => return None,
-            TASK => LocalWaiter::Task(who),
-            _ => LocalWaiter::Foreign(self.foreign.remove(who.index() as usize)),
+            TASK => LocalWaiter::Task(waiter),
+            _ => LocalWaiter::Foreign(self.foreign.remove(waiter.index() as usize)),
         };
         self.parked -= 1;
-        Some(who)
+        Some(waiter)
     }
 
     /// The waiters that [`dispatch`](Reactor::dispatch) has not woken. The caller returns the

@@ -46,10 +46,10 @@ pub(crate) struct Reactor {
 /// The result of the last attempt on a direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Last {
-    /// It was made by this leaf, and found nothing.
-    InVain,
+    /// This leaf made the attempt, and it would have blocked.
+    WouldBlock,
     /// It took everything that was there, or found nothing.
-    TookAll,
+    Drained,
     /// It may have left something.
     Left,
 }
@@ -61,11 +61,11 @@ pub(crate) enum ParkOutcome {
     Ready,
     /// The same, and a leaf is parked there as before.
     ReadyParked,
-    /// The task is parked.
-    Down,
+    /// The task is parked, or the registration is gone and the last attempt would have blocked.
+    Parked,
     /// Did nothing: the caller must use [`Reactor::park_waiter`], because a foreign waker is stored
     /// or must be replaced.
-    Slowly,
+    NeedsWaiter,
 }
 
 impl Reactor {
@@ -75,7 +75,7 @@ impl Reactor {
         (entry.generation.get() as usize == token.0 >> HALF).then_some(entry)
     }
 
-    /// Takes the event that has woken the leaf that was parked there. Returns whether there was
+    /// Consumes a stored event if no leaf is parked on the direction. Returns whether there was
     /// one.
     #[inline]
     pub(crate) fn take_ready(&mut self, token: Token, direction: Direction) -> bool {
@@ -92,7 +92,7 @@ impl Reactor {
 
     /// Parks a leaf, unless an attempt is worthwhile: an event came since the last attempt, or that
     /// attempt left something. `task` is the task of a leaf that is polled with the own waker of
-    /// its task; `NOBODY` for a leaf with a foreign waker.
+    /// its task; `TaskId::NONE` for a leaf with a foreign waker.
     #[inline(never)]
     pub(crate) fn park_task(
         &mut self,
@@ -102,25 +102,25 @@ impl Reactor {
         last: Last,
     ) -> ParkOutcome {
         let Some(entry) = self.entry(token) else {
-            return if last == Last::InVain { ParkOutcome::Down } else { ParkOutcome::Ready };
+            return if last == Last::WouldBlock { ParkOutcome::Parked } else { ParkOutcome::Ready };
         };
         let state = &mut entry.state[direction as usize];
         let before = *state;
         *state = before & !READY;
-        if last != Last::InVain && (last == Last::Left || before & (READY | ENDED) != 0) {
+        if last != Last::WouldBlock && (last == Last::Left || before & (READY | ENDED) != 0) {
             return if before & (TASK | FOREIGN) != 0 {
                 ParkOutcome::ReadyParked
             } else {
                 ParkOutcome::Ready
             };
         }
-        if before & FOREIGN != 0 || task == TaskId::NOBODY {
-            return ParkOutcome::Slowly;
+        if before & FOREIGN != 0 || task == TaskId::NONE {
+            return ParkOutcome::NeedsWaiter;
         }
         *state |= TASK;
-        entry.who[direction as usize] = task;
+        entry.waiter[direction as usize] = task;
         self.parked += usize::from(before & TASK == 0);
-        ParkOutcome::Down
+        ParkOutcome::Parked
     }
 
     pub(crate) fn parked(&self) -> usize {
@@ -210,14 +210,14 @@ impl Reactor {
                     continue;
                 }
                 self.parked -= 1;
-                let who = entry.who[side];
+                let waiter = entry.waiter[side];
                 if state & TASK == 0 {
                     self.woken
-                        .push(LocalWaiter::Foreign(self.foreign.remove(who.index() as usize)));
+                        .push(LocalWaiter::Foreign(self.foreign.remove(waiter.index() as usize)));
                 } else if self.woken.is_empty() {
-                    wake(who);
+                    wake(waiter);
                 } else {
-                    self.woken.push(LocalWaiter::Task(who));
+                    self.woken.push(LocalWaiter::Task(waiter));
                 }
             }
         }

@@ -54,7 +54,7 @@ impl Reactor {
     ) -> io::Result<Token> {
         self.generation = self.generation % (u32::MAX >> (32 - HALF + 1)) + 1;
         let generation = NonZeroU32::MIN.saturating_add(self.generation - 1);
-        let entry = Entry { generation, state: [0; 2], who: [TaskId::NOBODY; 2] };
+        let entry = Entry { generation, state: [0; 2], waiter: [TaskId::NONE; 2] };
         let place = self.entries.insert(entry);
         let token = Token((self.generation as usize) << HALF | place);
         if let Err(error) = self.poll.registry().register(source, token, interest) {
@@ -75,7 +75,7 @@ impl Reactor {
             return [None, None];
         }
         let entry = self.entries.remove(token.0 & (usize::MAX >> HALF));
-        let [read, write] = entry.who;
+        let [read, write] = entry.waiter;
         [self.take(entry.state[0], read), self.take(entry.state[1], write)]
     }
 

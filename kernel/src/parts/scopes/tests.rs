@@ -53,7 +53,7 @@ fn a_leaf_behind_a_shield_is_found_when_the_shield_has_ended() {
     use ScopeKind::{Shield, Timeout};
     let (mut scopes, keys) = chain(&[Timeout, Timeout, Shield, Timeout]);
     assert!(scopes.take_wakers_in(keys[0]).is_empty());
-    scopes.open_shield(keys[2]);
+    scopes.end_shield(keys[2]);
     assert_eq!(scopes.take_wakers_in(keys[1]).len(), 1);
 }
 

@@ -99,7 +99,7 @@ impl Probe for Scheduler {
     fn before_poll(&self, core: &Core) {
         self.choose(core);
         let (tasks, ready) = (core.tasks.borrow(), ready_tasks(core).into_values().collect());
-        self.log.borrow_mut().set_ready(ready, tasks.tenants());
+        self.log.borrow_mut().set_ready(ready, tasks.occupied());
     }
 
     fn after_poll(&self, core: &Core, task: &TaskRef, ended: bool) {

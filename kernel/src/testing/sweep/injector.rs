@@ -99,7 +99,7 @@ impl Injector {
         Injector {
             plan,
             fired: Cell::new(0),
-            subject: Cell::new(TaskId::NOBODY),
+            subject: Cell::new(TaskId::NONE),
             group: RefCell::default(),
             trace: RefCell::default(),
             polls: Cell::new(0),

@@ -13,6 +13,7 @@ use std::rc::Rc;
 
 use self::run::{Shown, Subject};
 use self::sweeper::Sweeper;
+use crate::error::HoldsCancellation;
 use crate::run::kernel::refuse_nesting;
 use crate::task::cell::TaskEnd;
 
@@ -313,7 +314,7 @@ impl Sweep {
         S: 'static,
         F: Future<Output = Result<T, E>> + 'static,
         T: 'static,
-        E: Debug + 'static,
+        E: HoldsCancellation + Debug,
     {
         refuse_nesting("testing::sweep");
         let site = Location::caller();

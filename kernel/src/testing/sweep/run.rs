@@ -12,7 +12,7 @@ use super::injector::{Injector, Leaf, Suspension};
 use super::{Injected, Injection, Moment, Run};
 use crate::core::current;
 use crate::core::state::{Core, Stage};
-use crate::error::{CarriesCancel, TaskCancelled, TaskError, carries_cancel};
+use crate::error::{HoldsCancellation, TaskCancelled, TaskError, holds};
 use crate::group::state::WaitPolicy;
 use crate::group::task_group::TaskGroup;
 use crate::run::kernel::Kernel;
@@ -48,7 +48,7 @@ where
     F: Future<Output = Result<T, E>> + 'static,
     S: 'static,
     T: 'static,
-    E: Debug + 'static,
+    E: HoldsCancellation + Debug,
 {
     pub(super) fn run(&self, seed: Option<u64>, plan: Vec<Injected>, survey: bool) -> Shown {
         let injector = Rc::new(Injector::new(plan, survey));
@@ -128,9 +128,9 @@ fn ended<T, E: Debug + 'static>(result: Result<T, E>, disturbed: bool) -> Ended 
     match result {
         Ok(_) => (TaskEnd::Ok, None),
         Err(error) => {
-            let end = match carries_cancel(&error) {
-                CarriesCancel::Yes => TaskEnd::Cancelled,
-                CarriesCancel::Unknown if disturbed => TaskEnd::Cancelled,
+            let end = match holds(&error, &mut |_| true) {
+                Some(true) => TaskEnd::Cancelled,
+                None if disturbed => TaskEnd::Cancelled,
                 _ => TaskEnd::Failed,
             };
             (end, Some(format!("{error:?}")))

@@ -87,12 +87,12 @@ fn nobody_rings_with_a_descriptor_of_a_kernel_that_is_gone() {
     check(|| {
         let mut kernel = Model::new();
         kernel.sleeps = 1;
-        assert!(kernel.remote.announce_sleep(), "nobody has posted");
+        assert!(kernel.remote.announce_sleep(), "no thread has posted");
         let remote = kernel.remote.clone();
         let poster = thread::spawn(move || remote.post(request(1)).is_ok());
         kernel.remote.awake();
         let left = kernel.remote.close().into_messages().count();
-        assert_eq!(Arc::strong_count(&kernel.poll), 1, "somebody holds the eventfd");
+        assert_eq!(Arc::strong_count(&kernel.poll), 1, "the eventfd is still held");
         assert_eq!(poster.join().unwrap(), left == 1);
         kernel.end();
     });

@@ -1,7 +1,7 @@
-//! The seat of a leaf on a source: taking it, leaving it, and the rare steps between them, such as
-//! registering the source or parking with a foreign waker.
+//! How a leaf holds a direction of a source: taking it, leaving it, and the rare steps between
+//! them, such as registering the source or parking with a foreign waker.
 //!
-//! It is apart from `point.rs`, which shows the attempts of a leaf that has its seat or needs none.
+//! It is apart from `point.rs`, which has the attempts of the operation.
 
 use std::io;
 use std::panic::Location;
@@ -21,28 +21,29 @@ use crate::parts::waiter::LocalWaiter;
 use crate::task::waker::Message;
 
 /// The state of a leaf on one direction of a source.
-pub(super) struct Seat<D> {
+pub(super) struct LeafState<D> {
     pub(super) direction: D,
-    /// The leaf has the direction; no other leaf may use it.
-    pub(super) parked: bool,
-    /// The leaf may still have its entry in the reactor: it has not seen an event clear it.
-    pub(super) taken: bool,
+    /// The leaf holds the direction: it is parked, or its budget was spent before it could try. No
+    /// other leaf may use the direction.
+    pub(super) holds: bool,
+    /// The waiter of the leaf may still be in the reactor, because no event has removed it yet.
+    pub(super) in_reactor: bool,
 }
 
 impl<S: Source> Registration<S> {
     #[inline]
-    pub(super) fn park(&self, seat: &mut Seat<impl Side>) {
-        self.set(PARKED[seat.direction.direction() as usize]);
-        (seat.parked, seat.taken) = (true, true);
+    pub(super) fn park(&self, leaf: &mut LeafState<impl Side>) {
+        self.set(PARKED[leaf.direction.direction() as usize]);
+        (leaf.holds, leaf.in_reactor) = (true, true);
     }
 
     #[inline]
-    pub(super) fn leave(&self, seat: &mut Seat<impl Side>) {
-        if seat.parked {
-            seat.parked = false;
-            self.clear(PARKED[seat.direction.direction() as usize]);
-            if seat.taken {
-                self.unpark_unwoken(seat.direction.direction());
+    pub(super) fn leave(&self, leaf: &mut LeafState<impl Side>) {
+        if leaf.holds {
+            leaf.holds = false;
+            self.clear(PARKED[leaf.direction.direction() as usize]);
+            if leaf.in_reactor {
+                self.unpark_unwoken(leaf.direction.direction());
             }
         }
     }
@@ -62,13 +63,13 @@ impl<S: Source> Registration<S> {
 
     /// The next step when the source is not registered with this kernel.
     #[inline(never)]
-    pub(super) fn next_away(&self, core: &Core, seat: &Seat<impl Side>, tried: bool) -> Next {
-        let side = seat.direction.direction() as usize;
+    pub(super) fn next_away(&self, core: &Core, leaf: &LeafState<impl Side>, tried: bool) -> Next {
+        let side = leaf.direction.direction() as usize;
         // `kernel` is valid while a leaf is parked, even if the source is not registered any more.
         if self.is(PARKED[0] | PARKED[1]) && self.kernel.get() != core.number {
             return Next::Elsewhere;
         }
-        if self.is(PARKED[side]) && !seat.parked {
+        if self.is(PARKED[side]) && !leaf.holds {
             return Next::Busy;
         }
         if self.is(BOUND) {
@@ -82,11 +83,11 @@ impl<S: Source> Registration<S> {
     #[inline(never)]
     pub(super) fn next_of_foreign(
         &self,
-        seat: &mut Seat<impl Side>,
+        leaf: &mut LeafState<impl Side>,
         tried: bool,
         site: &'static Location<'static>,
     ) -> Next {
-        match current::try_with(|core| self.next(core, TaskId::NOBODY, seat, tried)) {
+        match current::try_with(|core| self.next(core, TaskId::NONE, leaf, tried)) {
             Some(next) => next,
             None => current::outside_at("an operation on a socket", site),
         }
@@ -110,15 +111,15 @@ impl<S: Source> Registration<S> {
 
     /// Parks when a foreign waker must be stored, or dropped to replace it.
     #[cold]
-    pub(super) fn park_slowly(&self, seat: &mut Seat<impl Side>, cx: &Context<'_>) {
+    pub(super) fn park_slowly(&self, leaf: &mut LeafState<impl Side>, cx: &Context<'_>) {
         let task = current::with_own_task(cx.waker(), |cell| LocalWaiter::Task(cell.id()));
-        let who = task.unwrap_or_else(|| LocalWaiter::Foreign(cx.waker().clone()));
-        let (token, direction) = (self.token.get(), seat.direction.direction());
+        let waiter = task.unwrap_or_else(|| LocalWaiter::Foreign(cx.waker().clone()));
+        let (token, direction) = (self.token.get(), leaf.direction.direction());
         let before = current::try_with(|core| {
-            core.with_reactor(|reactor| reactor.park_waiter(token, direction, who))
+            core.with_reactor(|reactor| reactor.park_waiter(token, direction, waiter))
         });
         drop(before);
-        self.park(seat);
+        self.park(leaf);
     }
 
     /// Removes the waiter of a leaf from the reactor, if no event has woken the leaf.
@@ -129,8 +130,8 @@ impl<S: Source> Registration<S> {
         }
         let here = current::try_with(Rc::clone).filter(|core| self.is_here(core));
         if let Some(core) = here {
-            let who = core.with_reactor(|reactor| reactor.unpark(self.token.get(), direction));
-            drop(who);
+            let waiter = core.with_reactor(|reactor| reactor.unpark(self.token.get(), direction));
+            drop(waiter);
         } else {
             // The source's kernel is not running on this thread. A message makes it free the whole
             // entry. That wakes a leaf that is parked on the other direction, and that leaf

@@ -1,0 +1,38 @@
+//! Putting a delivered cancellation back.
+
+use crate::core::current;
+use crate::error::TaskCancelled;
+
+impl TaskCancelled {
+    /// Makes this cancellation pending again: the next leaf that would park in its scope returns
+    /// it. For code that must not end here, and leaves the cancellation to its caller.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use curium::kernel::{self, TaskCancelled, check_cancellation, sleep, spawn};
+    ///
+    /// /// Waits for a while, or until the task is cancelled. The caller sees the cancellation.
+    /// async fn pause() {
+    ///     if let Err(cancelled) = sleep(Duration::from_secs(3600)).await {
+    ///         cancelled.put_back();
+    ///     }
+    /// }
+    ///
+    /// kernel::run(async || {
+    ///     let task = spawn(async {
+    ///         pause().await;
+    ///         assert!(check_cancellation().is_some());
+    ///         sleep(Duration::from_secs(3600)).await // ends at once
+    ///     });
+    ///     task.cancel().await
+    /// })
+    /// .unwrap();
+    /// ```
+    ///
+    /// It does nothing if the scope has ended, if the scope is not around the caller (the
+    /// cancellation is that of another task, which a `join` has returned), if the cancellation is
+    /// pending already, and outside a task.
+    pub fn put_back(self) {
+        current::try_with(|core| core.put_back(&self));
+    }
+}

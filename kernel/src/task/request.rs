@@ -1,0 +1,121 @@
+//! The request to cancel a task, and the copy of the cancellation that was delivered.
+
+use std::cell::Cell;
+
+use crate::error::{CancelReason, Kept, TaskCancelled};
+
+/// What is known of a request to cancel a task. It applies to the root scope of the task, the
+/// outermost scope of all its leaves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CancelRequest {
+    pub(crate) cancel_seq: u64,
+    pub(crate) pending: bool,
+    /// Whether the request was ever delivered (C6).
+    pub(crate) delivered: bool,
+    pub(crate) reason: CancelReason,
+}
+
+/// The request of a task. Valid if `Flags::CANCEL_REQUESTED` is set; otherwise it is left over from
+/// an earlier task of the slot.
+pub(crate) struct Request {
+    cancel_seq: Cell<u64>,
+    /// [`PENDING`], [`DELIVERED`] and [`KEPT`].
+    marks: Cell<u8>,
+    reason: Cell<CancelReason>,
+    /// The `cancel_seq` of the kernel at the last delivery.
+    delivered_at: Cell<u64>,
+    kept: Kept,
+}
+
+const PENDING: u8 = 1;
+const DELIVERED: u8 = 2;
+/// `kept` is a copy of this cancellation, not of an earlier one.
+const KEPT: u8 = 4;
+
+impl Default for Request {
+    fn default() -> Self {
+        Request {
+            cancel_seq: Cell::new(0),
+            marks: Cell::new(0),
+            reason: Cell::new(CancelReason::Shutdown),
+            delivered_at: Cell::new(0),
+            kept: Kept::default(),
+        }
+    }
+}
+
+impl Request {
+    #[inline]
+    pub(crate) fn get(&self) -> CancelRequest {
+        CancelRequest {
+            cancel_seq: self.cancel_seq.get(),
+            pending: self.has(PENDING),
+            delivered: self.has(DELIVERED),
+            reason: self.reason.get(),
+        }
+    }
+
+    #[inline]
+    fn has(&self, mark: u8) -> bool {
+        self.marks.get() & mark != 0
+    }
+
+    #[inline]
+    pub(super) fn set(&self, cancel_seq: u64, reason: CancelReason) {
+        self.cancel_seq.set(cancel_seq);
+        self.marks.set(PENDING);
+        self.reason.set(reason);
+    }
+
+    /// A copy of the cancellation.
+    #[inline]
+    pub(super) fn copy(&self) -> TaskCancelled {
+        if self.has(KEPT) {
+            if let Some(copy) = self.kept.copy() {
+                return copy;
+            }
+        }
+        self.marks.set(self.marks.get() | KEPT);
+        self.kept.renew(self.reason.get())
+    }
+
+    /// Marks the request as delivered, and returns a copy of the cancellation.
+    #[inline]
+    pub(super) fn deliver(&self, cancel_seq: u64) -> TaskCancelled {
+        let copy = self.copy();
+        self.marks.set(DELIVERED | KEPT);
+        self.delivered_at.set(cancel_seq);
+        copy
+    }
+
+    /// Makes the cancellation pending again, if it was delivered after `since` and the program has
+    /// no copy of it.
+    pub(super) fn put_back_if_lost(&self, since: u64) -> bool {
+        let lost = self.with_delivered(|kept| !kept.has_copies()) == Some(true);
+        if lost && self.delivered_at.get() > since {
+            self.marks.set(self.marks.get() | PENDING);
+            return true;
+        }
+        false
+    }
+
+    /// Runs `look` with the kept copy of the delivered cancellation, if there is one.
+    #[inline]
+    pub(super) fn with_delivered<R>(&self, look: impl FnOnce(&TaskCancelled) -> R) -> Option<R> {
+        if self.has(DELIVERED) { self.kept.with(look) } else { None }
+    }
+
+    /// Makes `delivered` pending again, if it is the cancellation of this request.
+    pub(super) fn put_back(&self, delivered: &TaskCancelled) -> bool {
+        let is = self.with_delivered(|kept| kept.is_same(delivered)) == Some(true);
+        if is {
+            self.marks.set(self.marks.get() | PENDING);
+        }
+        is
+    }
+
+    /// Moves the kept copy out.
+    pub(crate) fn take_kept(&self) -> Option<TaskCancelled> {
+        self.kept.take()
+    }
+}

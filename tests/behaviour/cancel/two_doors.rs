@@ -1,0 +1,145 @@
+//! The two doors to foreign futures, and the futures that a timeout takes (C17).
+
+use std::cell::Cell;
+use std::future::pending;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::stream::{FuturesUnordered, StreamExt};
+use kernel::{
+    CancelReason, TaskCancelled, TaskTimeout, cancellable, cancellable_after, cancellable_inside,
+    ignore_after, shield, sleep, spawn, testing, timeout_after,
+};
+
+use crate::support::time::secs;
+
+/// Waits for ever. Cleans up for three seconds if it is cancelled, and counts the seconds.
+async fn cleans_up(cleaned: Rc<Cell<u32>>) -> Result<(), TaskCancelled> {
+    let ended = sleep(Duration::MAX).await;
+    for _ in 0..3 {
+        sleep(secs(1)).await?;
+        cleaned.set(cleaned.get() + 1);
+    }
+    ended
+}
+
+/// C17: `cancellable` drops what is inside at once. A leaf inside does not see the cancellation.
+#[test]
+fn cancellable_drops_its_future_without_a_cleanup() {
+    testing::run(async || {
+        let (cleaned, seen) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
+        let (counter, saw) = (cleaned.clone(), seen.clone());
+        let task = spawn(cancellable(async move {
+            let ended = cleans_up(counter).await;
+            saw.set(true);
+            ended
+        }));
+        testing::settle().await.unwrap();
+        let started = kernel::now();
+        task.cancel().await.unwrap();
+        assert_eq!((cleaned.get(), seen.get()), (0, false));
+        assert_eq!(kernel::now(), started);
+    });
+}
+
+/// C17: a timeout inside `cancellable` works.
+#[test]
+fn a_timeout_inside_cancellable_works() {
+    testing::run(async || {
+        let inner = cancellable(timeout_after(secs(1), sleep(Duration::MAX)));
+        assert!(matches!(inner.await, Ok(Err(TaskTimeout { .. }))));
+    });
+}
+
+/// C17: a leaf that two tasks share through `cancellable` does not see the cancel of one of them.
+#[test]
+fn the_cancel_of_one_task_does_not_reach_a_shared_leaf() {
+    testing::run(async || {
+        let shared = sleep(secs(5)).map(|slept| slept.map_err(|gone| gone.reason())).shared();
+        let started = kernel::now();
+        let one = spawn(cancellable(shared.clone()));
+        let two = spawn(cancellable(shared));
+        testing::settle().await.unwrap();
+        one.cancel().await.unwrap();
+        assert!(one.await.is_err());
+        assert_eq!(two.await, Ok(Ok(())));
+        assert_eq!(kernel::now() - started, secs(5));
+    });
+}
+
+/// C17: leaves inside `cancellable_inside` get the cancellation and clean up.
+#[test]
+fn leaves_inside_the_second_door_clean_up() {
+    testing::run(async || {
+        let cleaned = Rc::new(Cell::new(0));
+        let counter = cleaned.clone();
+        let task = spawn(async move {
+            let jobs: FuturesUnordered<_> =
+                [cleans_up(counter.clone()), cleans_up(counter)].into_iter().collect();
+            cancellable_inside(jobs.map(|ended| ended.is_err()).collect::<Vec<bool>>()).await
+        });
+        testing::settle().await.unwrap();
+        task.cancel().await.unwrap();
+        assert_eq!(task.await, Ok(vec![true, true]));
+        assert_eq!(cleaned.get(), 6);
+    });
+}
+
+/// C17: the second door drops its future if no leaf is parked inside.
+#[test]
+fn the_second_door_drops_a_future_without_leaves() {
+    testing::run(async || {
+        let task = spawn(cancellable_inside(pending::<()>()));
+        testing::settle().await.unwrap();
+        task.cancel().await.unwrap();
+        assert!(task.await.is_err());
+        let late = timeout_after(secs(1), cancellable_inside(pending::<()>())).await;
+        assert!(late.is_err());
+    });
+}
+
+/// C17, C7: a leaf in a shield inside holds the second door open until it ends.
+#[test]
+fn a_shield_inside_the_second_door_is_kept() {
+    testing::run(async || {
+        let task = spawn(cancellable_inside(async {
+            let kept = shield(sleep(secs(5))).await;
+            (kept.is_ok(), sleep(Duration::MAX).await.is_err())
+        }));
+        testing::settle().await.unwrap();
+        task.cancel().await.unwrap();
+        assert_eq!(task.await, Ok((true, true)));
+    });
+}
+
+/// C17: `cancellable_after` is both in one call.
+#[test]
+fn a_foreign_future_with_a_limit_is_one_call() {
+    testing::run(async || {
+        assert!(cancellable_after(secs(1), pending::<()>()).await.is_err());
+        assert_eq!(cancellable_after(secs(1), std::future::ready(7)).await, Ok(Ok(7)));
+        let task = spawn(async {
+            match cancellable_after(secs(9), pending::<()>()).await {
+                Ok(Err(cancelled)) => Err::<(), _>(cancelled),
+                other => panic!("{other:?}"),
+            }
+        });
+        testing::settle().await.unwrap();
+        task.cancel().await.unwrap();
+        let reason = task.await.unwrap_err().reason();
+        assert!(matches!(reason, CancelReason::Requested { .. }));
+    });
+}
+
+/// C17: timeouts and doors take what can be awaited: a task, for example.
+#[test]
+fn timeouts_and_doors_take_what_can_be_awaited() {
+    testing::run(async || {
+        let task = spawn(async { Ok::<_, TaskCancelled>(7) });
+        assert_eq!(timeout_after(secs(1), &task).await, Ok(Ok(7)));
+        let slow = spawn(sleep(secs(9)));
+        assert_eq!(ignore_after(secs(1), &slow).await, Ok(None));
+        assert_eq!(cancellable(slow).await, Ok(Ok(())));
+    });
+}
