@@ -53,6 +53,8 @@ mod groups {
     mod groups_all_errors;
     mod groups_dropped;
     mod groups_failing;
+    mod groups_grace;
+    mod groups_grace_corners;
     mod groups_long;
     mod groups_policies;
     mod groups_size;

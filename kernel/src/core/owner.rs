@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::rc::Rc;
+use std::time::Duration;
 
 use slab::Slab;
 
@@ -23,6 +24,12 @@ pub(crate) trait Owner {
 
     /// Called when a task of this owner has ended.
     fn ended(&self, core: &Core, task: &TaskRef, end: TaskEnd);
+
+    /// Sets the time that the tasks have to end once they are cancelled together.
+    fn set_grace(&self, core: &Core, grace: Duration);
+
+    /// Called when that time is over.
+    fn out_of_grace(&self, core: &Core);
 
     /// Called when a `join` has returned the outcome of a task of this owner that was cancelled.
     fn joined_cancelled(&self, core: &Core, task: &TaskRef);
@@ -81,6 +88,15 @@ impl Core {
     pub(crate) fn owned_ended(&self, task: &TaskRef, end: TaskEnd) {
         if let Some(owner) = self.owner_of(task) {
             owner.ended(self, task, end);
+        }
+    }
+
+    /// The grace of an owner is over.
+    #[cold]
+    pub(crate) fn owner_out_of_grace(&self, id: GroupId) {
+        let owner = self.owners.borrow().get(id).cloned();
+        if let Some(owner) = owner {
+            owner.out_of_grace(self);
         }
     }
 

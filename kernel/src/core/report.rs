@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::core::inspect::{TaskInfo, TaskList};
 use crate::core::state::Core;
 use crate::core::state::TaskRef;
+use crate::error::Panic;
 use crate::id::TaskId;
 use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
@@ -170,6 +171,27 @@ impl Core {
 
     pub(crate) fn report_out_of_grace(&self, cell: &TaskRef) {
         self.report(&Report::OutOfGrace(&self.info(cell)));
+    }
+
+    /// Reports an error of code in the running task that its caller cannot return, because another
+    /// error comes first.
+    #[cold]
+    pub(crate) fn report_error(&self, error: &dyn fmt::Debug) {
+        let mut text = None;
+        self.guarded(ProgramCode::Debug, || text = Some(format!("{error:?}")));
+        self.report_of_running(false, text.as_deref().unwrap_or(UNSHOWN));
+    }
+
+    /// The same for a panic.
+    #[cold]
+    pub(crate) fn report_panic(&self, panic: &Panic) {
+        self.report_of_running(true, panic.message());
+    }
+
+    fn report_of_running(&self, panicked: bool, error: &str) {
+        let Some(cell) = self.with_running(TaskRef::clone) else { return };
+        let (task, name) = (cell.id(), &self.name_of(&cell));
+        self.report(&Report::Failed(Failure { task, name, panicked, error }));
     }
 
     #[cold]

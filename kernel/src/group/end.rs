@@ -7,9 +7,9 @@ use std::future::poll_fn;
 use std::panic::{Location, resume_unwind};
 use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::core::current;
-use crate::core::report::{Failure, ProgramCode, Report, UNSHOWN};
 use crate::core::state::Core;
 use crate::core::state::TaskRef;
 use crate::error::{CancelReason, GroupError, TaskCancelled};
@@ -23,6 +23,7 @@ use crate::task::state::Flags;
 /// Opens a group, runs the body and ends the group: the work of `scope`.
 pub(crate) async fn run_scope<T, E, B>(
     wait: WaitPolicy,
+    grace: Duration,
     body: B,
     site: &'static Location<'static>,
     all: bool,
@@ -33,6 +34,7 @@ where
 {
     let core = current::with("a task group", Rc::clone);
     let group = TaskGroup::<E>::open(core, wait, false);
+    group.set_grace(grace);
     let ended = {
         let mut running = pin!(GroupBody::new(body(group.by_ref()), &group.state));
         poll_fn(|cx| running.as_mut().poll_body(&group.core, cx)).await
@@ -184,17 +186,7 @@ impl<E: fmt::Debug + 'static> Failed<E> {
             return;
         }
         match self {
-            Failed::Own(Own { error, .. }) => {
-                let task = core.running_id();
-                let name = core.with_running(|cell| core.name_of(cell));
-                if let (Some(task), Some(name)) = (task, name) {
-                    let mut text = None;
-                    core.guarded(ProgramCode::Debug, || text = Some(format!("{error:?}")));
-                    let error = text.as_deref().unwrap_or(UNSHOWN);
-                    let failure = Failure { task, name: &name, panicked: false, error };
-                    core.report(&Report::Failed(failure));
-                }
-            }
+            Failed::Own(Own { error, .. }) => core.report_error(&error),
             Failed::Member(cell) => {
                 // Dropping the last holder reports a failure that was not taken. If there are other
                 // holders, it is reported here. `TAKEN` is cleared only after the report, because

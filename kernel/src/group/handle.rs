@@ -43,7 +43,7 @@ pub(crate) fn expect_open<T>(spawned: Result<T, GroupEnded>) -> T {
 }
 
 /// A group that has not ended, and its kernel.
-type Open = Result<(Rc<Core>, Rc<dyn Owner>), GroupEnded>;
+pub(super) type Open = Result<(Rc<Core>, Rc<dyn Owner>), GroupEnded>;
 
 impl<E> GroupRef<E> {
     /// `kernel` is the number of the group's kernel.
@@ -137,7 +137,7 @@ where
     }
 
     #[track_caller]
-    fn state(self) -> Open {
+    pub(super) fn state(self) -> Open {
         let core = current::with("spawning in a group", Rc::clone);
         // The ids of groups are unique only within one kernel.
         let mine = core.number == self.kernel;

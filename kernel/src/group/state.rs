@@ -14,12 +14,14 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::core::owner::Owner;
 use crate::core::queue::WaitQueue;
 use crate::core::state::Core;
 use crate::core::state::TaskRef;
 use crate::error::{CancelReason, TaskCancelled, is_bare};
+use crate::group::grace::Grace;
 use crate::group::handle::GroupEnded;
 use crate::id::{GroupId, TaskId};
 use crate::parts::list::{ListLinks, NONE};
@@ -126,6 +128,7 @@ pub(crate) struct GroupState {
     is_bare: IsBare,
     /// The key of the body's cancel scope; `NONE` if the body has not begun or has ended.
     pub(crate) body: Cell<u32>,
+    pub(super) grace: Grace,
 }
 
 impl GroupState {
@@ -187,6 +190,7 @@ impl GroupState {
             progress: WaitQueue::new(),
             is_bare,
             body: Cell::new(NONE),
+            grace: Grace::none(),
         })
     }
 
@@ -205,7 +209,7 @@ impl GroupState {
     }
 
     /// The members that have not ended, youngest first.
-    fn members(&self, core: &Core) -> Vec<TaskRef> {
+    pub(super) fn members(&self, core: &Core) -> Vec<TaskRef> {
         let mut members = Vec::new();
         let tasks = core.tasks.borrow();
         let mut at = self.youngest.get();
@@ -253,6 +257,7 @@ impl GroupState {
     pub(crate) fn cancel_after_failure(&self, core: &Core) {
         self.cancel_members(core, CancelReason::GroupFailed, true);
         core.cancel_scope(self.body.get(), CancelReason::GroupFailed);
+        self.begin_grace(core);
     }
 
     /// Requests the cancellation of the members, the youngest first.
@@ -269,12 +274,14 @@ impl GroupState {
         if self.stage.get() == GroupStage::Open {
             self.stage.set(GroupStage::Draining(reason));
             self.cancel_members(core, reason, true);
+            self.begin_grace(core);
         }
     }
 
     /// Removes the group from the kernel. After this no member can be spawned in it.
     pub(crate) fn close(&self, core: &Core) {
         if self.stage.replace(GroupStage::Closed) != GroupStage::Closed {
+            self.end_grace(core);
             let closed = core.owners.borrow_mut().remove(self.id);
             drop(closed);
         }
@@ -311,7 +318,11 @@ impl Owner for GroupState {
         }
         let count = self.count(daemon);
         count.set(count.get() + 1);
-        self.tear_down_reason()
+        let reason = self.tear_down_reason();
+        if reason.is_some() {
+            self.refuse_grace_to_late_member(core);
+        }
+        reason
     }
 
     fn is_bare(&self, error: &dyn Any, kept: &TaskCancelled) -> bool {
@@ -333,6 +344,14 @@ impl Owner for GroupState {
         if self.is_empty() || no_member_left || (!draining && self.is_satisfied()) {
             self.progress.hand_over_all(|| ());
         }
+    }
+
+    fn set_grace(&self, core: &Core, grace: Duration) {
+        self.change_grace(core, grace);
+    }
+
+    fn out_of_grace(&self, core: &Core) {
+        self.abort_members(core);
     }
 
     /// Called when a task has joined a cancelled member. If the member was cancelled because the

@@ -10,6 +10,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::core::current;
 use crate::core::life::{SlotOf, by_size};
@@ -153,7 +154,7 @@ where
     {
         let site = Location::caller();
         InKernel::new("a task group", site, async move {
-            let ended = run_scope(wait, body, site, false).await;
+            let ended = run_scope(wait, Duration::MAX, body, site, false).await;
             ended.map_err(|errors| errors.first)
         })
     }
@@ -175,7 +176,8 @@ where
         B: ScopeBody<T, E>,
     {
         let site = Location::caller();
-        InKernel::new("a task group", site, run_scope(WaitPolicy::All, body, site, true))
+        let ended = run_scope(WaitPolicy::All, Duration::MAX, body, site, true);
+        InKernel::new("a task group", site, ended)
     }
 
     /// A group that is not bound to a block and waits for all its members.

@@ -12,7 +12,7 @@ use std::task::Waker;
 
 use slab::Slab;
 
-use crate::id::TaskId;
+use crate::id::{GroupId, TaskId};
 use crate::parts::KEEP;
 use crate::parts::waiter::LocalWaiter;
 
@@ -25,6 +25,8 @@ pub(crate) enum Action {
     WakeForeign(u32),
     /// Cancels the scope of a timeout, or ends a shield that has a time limit.
     Scope(u32),
+    /// The time that the members of a group have to end is over.
+    OwnerGrace(GroupId),
     /// The grace period of the shutdown is over.
     Grace,
     /// Reports the tasks that delay the shutdown.

@@ -76,6 +76,7 @@ impl RunLoop<'_> {
                 Some((Action::Wake(task), _)) => self.core.wake(task),
                 Some((Action::WakeForeign(_), waker)) => waker.into_iter().for_each(wake_foreign),
                 Some((Action::Scope(key), _)) => self.core.cancel_scope(key, CancelReason::Timeout),
+                Some((Action::OwnerGrace(id), _)) => self.core.owner_out_of_grace(id),
                 Some((Action::Grace, _)) => self.core.grace_over.set(true),
                 Some((Action::Report, _)) => self.core.report_due.set(true),
                 Some((Action::Fired | Action::Free(_), _)) => unreachable!("it was armed"),
