@@ -56,8 +56,8 @@ pub mod prelude {
     pub use std::time::Duration;
 
     pub use kernel::{
-        Result, Task, TaskCancelled, TaskError, TaskGroup, TaskTimeout, cancelled, ignore_after,
-        run, shield, sleep, spawn, timeout_after, unless_cancelled, yield_now,
+        Result, Task, TaskCancelled, TaskError, TaskGroup, TaskTimeout, cancelled, finally,
+        ignore_after, run, shield, sleep, spawn, timeout_after, unless_cancelled, yield_now,
     };
     pub use net::{TcpListener, TcpStream, tcp_server};
     pub use sync::{Condition, Event, Lock, Queue, Semaphore};

@@ -82,7 +82,7 @@
 //! | `core/` | the state of a kernel, with the six invariants, and the small operations on it |
 //! | `run/` | the run loop, the idle kernel, start and shutdown |
 //! | `wait/` | the cancel point, the wait on a queue, and the kernel's own leaves |
-//! | `scope/` | timeouts and shields |
+//! | `scope/` | timeouts, shields, `finally` |
 //! | `io/` | registrations of sources, and the leaf on one |
 //! | `group/` | task groups |
 //! | `spawn.rs`, `task_handle.rs` | spawning; the handle of a task |
@@ -137,6 +137,7 @@ pub use crate::handle::{Handle, KernelGone, handle};
 pub use crate::id::TaskId;
 pub use crate::run::builder::Builder;
 pub use crate::run::kernel::{Kernel, Leftovers, run};
+pub use crate::scope::finally::{BodyEnd, finally};
 pub use crate::scope::foreign::{cancellable, cancellable_after, cancellable_inside};
 pub use crate::scope::shield::{
     check_cancellation, disable_cancellation, shield, shield_for, unless_cancelled,
@@ -151,6 +152,7 @@ pub use crate::wait::thread::on_thread;
 /// The types that the kernel's functions return, for a program that must name them: the futures,
 /// and the [`Interval`](future::Interval), whose ticks are futures.
 pub mod future {
+    pub use crate::scope::finally::Finally;
     pub use crate::scope::foreign::{Cancellable, CancellableInside};
     pub use crate::scope::shield::Shield;
     pub use crate::scope::timeout::{IgnoreAfter, Timeout};
@@ -165,13 +167,14 @@ pub mod wait_queue {
     pub use crate::wait::handoff::{Handoff, Wait};
 }
 
-/// The bounds of `run`, `spawn`, `scope` and the timeouts, with the messages that the compiler
-/// shows.
+/// The bounds of `run`, `spawn`, `scope`, `finally` and the timeouts, with the messages that the
+/// compiler shows.
 pub mod bounds {
     #[doc(hidden)]
     pub use crate::error::Echo;
     pub use crate::error::HoldsCancellation;
     pub use crate::group::bounds::ScopeBody;
+    pub use crate::scope::finally::CleanupOutput;
     pub use crate::task::body::TaskOutput;
     pub use crate::task::bounds::{Main, SpawnOutput, TimeoutOutput};
 }

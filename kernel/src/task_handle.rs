@@ -41,7 +41,8 @@ impl<T: 'static, E: 'static> Task<T, E> {
     ///
     /// # Cancellation
     ///
-    /// Only the wait is abandoned: the task stays cancelled and goes on cleaning up.
+    /// Only the wait is abandoned: the task stays cancelled and goes on cleaning up. For a task
+    /// that may not end, see [`cancel_within`](Task::cancel_within).
     #[track_caller]
     pub fn cancel(&self) -> Cancel {
         Cancel::new(WaitEnd::new("CANCEL", Location::caller(), &self.cell))
@@ -49,6 +50,51 @@ impl<T: 'static, E: 'static> Task<T, E> {
 
     /// [`cancel`](Task::cancel), but a task that has not ended after `grace` is aborted, and
     /// reported with the location where it was parked.
+    ///
+    /// # `cancel` or `abort`
+    ///
+    /// A cancellation is a request: the task gets an error at its await point, cleans up with
+    /// ordinary code that may await, and ends when it has finished. An abort drops its future where
+    /// it is parked: only destructors run, and they cannot await. A grace is both, one after the
+    /// other.
+    ///
+    /// | | `cancel` | `cancel_within(grace)` | `abort` |
+    /// |---|---|---|---|
+    /// | its cleanup, with `finally` and shields | runs | runs, for `grace` | is skipped |
+    /// | destructors | run | run | run |
+    /// | a task that ignores it | is awaited for ever | is aborted and reported | ends |
+    /// | time | unbounded | `grace` | none |
+    /// | outcome | what the task returns | that, or [`Aborted`] | [`Aborted`] |
+    /// | the members of its groups | are awaited | are awaited, then dropped | are dropped |
+    ///
+    /// [`Aborted`]: crate::TaskError::Aborted
+    ///
+    /// What to choose:
+    ///
+    /// - **`cancel`** if you trust the task: code of your own, whose cleanup has its own limits
+    ///   ([`finally`](fn@crate::finally) has one, a request to a peer has a timeout). Only this one
+    ///   of the three loses nothing.
+    /// - **A grace** where something must go on at a known time whatever the task does: a shutdown,
+    ///   a restart, a handler of a peer that does not answer. Choose it longer than the longest
+    ///   cleanup that you know of, so that an abort is a fault and its report is worth reading. A
+    ///   grace that is used up every day is an `abort` with a delay. It takes the place of limits
+    ///   in the cleanup only if it is acceptable that the rest of the cleanup is lost.
+    /// - **`abort`** if there is nothing to clean up, because the task only computes, reads or
+    ///   waits. Or if its cleanup is known to be stuck; then a transaction stays open, a peer gets
+    ///   no farewell, a file stays half written.
+    ///
+    /// The same choice is made for many tasks at once, with the same words: a group is left by a
+    /// cancellation of its members, by [`TaskGroup::scope_within`](crate::TaskGroup::scope_within)
+    /// or [`set_grace`](crate::TaskGroup::set_grace) with a grace, and by dropping its future, as
+    /// the loser of a `select!` is dropped, by an abort of all members. A kernel shuts down by a
+    /// cancellation, or within the [`shutdown_grace`](crate::Builder::shutdown_grace) of its
+    /// builder. Of several graces around a task, the first that is over counts. A member without a
+    /// grace in a group without one can hold up the end of that group, and so the end of all groups
+    /// and tasks around it, until a grace further out is over.
+    ///
+    /// A grace is not a timeout. [`timeout_after`](crate::timeout_after) around `cancel()` abandons
+    /// the wait, and the task goes on cleaning up; around a group it cancels the members, and then
+    /// awaits them without a limit.
     ///
     /// # Errors
     ///
@@ -86,6 +132,7 @@ impl<T: 'static, E: 'static> Task<T, E> {
 
     /// Drops the task's future before this returns, without a chance to clean up. If a task aborts
     /// itself, its future is dropped when the current poll ends.
+    /// [`cancel_within`](Task::cancel_within) compares this with a cancellation.
     pub fn abort(&self) {
         self.cell.core().abort(&self.cell);
     }

@@ -38,6 +38,8 @@ mod cancel {
     mod cancel_each_other;
     mod cancelled_values;
     mod cancelled_values_nested;
+    mod finally;
+    mod finally_shielded;
     mod foreign_futures;
     mod grace;
     mod leaf_kinds;

@@ -184,7 +184,8 @@ fn what_can_be_awaited_says_what_a_cancellation_keeps() {
 fn is_awaitable(lines: &[&str]) -> bool {
     let end = lines.iter().position(|line| line.ends_with('{')).unwrap_or(0);
     let signature = lines[..=end].join(" ");
-    let leaves = ["Sleep", "YieldNow", "Timeout<", "IgnoreAfter<", "Shield<", "Cancellable<"];
+    let leaves =
+        ["Sleep", "YieldNow", "Timeout<", "IgnoreAfter<", "Shield<", "Cancellable<", "Finally<"];
     let waits = ["Join<", "WaitEnd", "Cancel "];
     let result = signature.rsplit("-> ").next().unwrap_or_default();
     signature.contains("async fn")

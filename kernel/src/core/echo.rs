@@ -30,6 +30,19 @@ impl From<Echo> for ScopeResult {
     }
 }
 
+/// The numbers of copies of the cancellations around a call, at one moment.
+#[derive(Default)]
+pub(crate) struct Copies(Vec<(usize, usize)>);
+
+impl Copies {
+    /// The number of copies of one of them. At least two: that of its scope, and the one in the
+    /// list of [`Core::delivered_around`].
+    fn of(&self, kept: &TaskCancelled) -> usize {
+        let known = self.0.iter().find(|(identity, _)| *identity == kept.identity());
+        known.map_or(2, |(_, copies)| *copies)
+    }
+}
+
 impl Core {
     /// Whether the error in which `task` has ended passes its delivered cancellation on.
     #[inline]
@@ -68,16 +81,32 @@ impl Core {
     /// The cancellation that was delivered to the scopes around the call, up to a shield, and that
     /// `error` passes on. Of several, the outermost.
     pub(crate) fn echo_around<E: HoldsCancellation>(&self, error: &E) -> Option<TaskCancelled> {
+        self.echo_since(&Copies::default(), error)
+    }
+
+    /// The same for an error of code that ran after `before` was noted. The copies that the program
+    /// had then are elsewhere, not in this error.
+    pub(crate) fn echo_since<E: HoldsCancellation>(
+        &self,
+        before: &Copies,
+        error: &E,
+    ) -> Option<TaskCancelled> {
         let task = self.with_running(TaskRef::clone)?;
         let me = task.id();
         let mut around = self.delivered_around(&task);
-        // The kernel has two copies of each: that of the scope, and the one in this list.
         around.reverse();
         let found = around.iter().find(|kept| {
             let mut is = |held: &TaskCancelled| held.is_same(kept) || is_of_child(held, me);
-            error.echo(kept, 2, &mut is) != Echo::No
+            error.echo(kept, before.of(kept), &mut is) != Echo::No
         });
         found.cloned()
+    }
+
+    /// Notes the copies of the cancellations that were delivered around the call.
+    pub(crate) fn copies_around(&self) -> Copies {
+        let around = self.with_running(TaskRef::clone).map(|task| self.delivered_around(&task));
+        let around = around.unwrap_or_default();
+        Copies(around.iter().map(|kept| (kept.identity(), kept.copies())).collect())
     }
 
     /// Copies of the cancellations that were delivered to the scopes around the call, up to a

@@ -1,5 +1,6 @@
-//! The combinators that own a cancel scope: timeouts and shields.
+//! The combinators that own a cancel scope: timeouts, shields, and `finally`.
 
+pub(crate) mod finally;
 pub(crate) mod foreign;
 pub(crate) mod guard;
 mod put_back;

@@ -9,8 +9,8 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use kernel::{
-    Kernel, TaskCancelled, TaskGroup, ignore_after, interval, on_thread, run, sleep, sleep_until,
-    spawn, testing, timeout_after,
+    Kernel, TaskCancelled, TaskGroup, finally, ignore_after, interval, on_thread, run, sleep,
+    sleep_until, spawn, testing, timeout_after,
 };
 use sync::{Event, Queue};
 
@@ -60,6 +60,9 @@ fn mistakes_outside_a_kernel() {
             let nothing = std::future::ready(Ok::<(), TaskCancelled>(()));
             ignore_after(second, nothing).await
         });
+    });
+    shows_this_line("finally", || {
+        poll(async { finally(async { Ok::<_, TaskCancelled>(()) }, async |_| {}).await });
     });
     shows_this_line("a group", || {
         poll(async { TaskGroup::<TaskCancelled>::scope(async |_| Ok(())).await });
