@@ -20,6 +20,7 @@ mod sweep;
 mod sweep_failures;
 mod sweep_moments;
 mod swept_condition;
+mod swept_finally;
 mod swept_groups;
 mod swept_kernel;
 mod swept_members;
