@@ -174,7 +174,7 @@ pub mod bounds {
     pub use crate::error::Echo;
     pub use crate::error::HoldsCancellation;
     pub use crate::group::bounds::ScopeBody;
-    pub use crate::scope::finally::CleanupOutput;
+    pub use crate::scope::bounds::CleanupOutput;
     pub use crate::task::body::TaskOutput;
     pub use crate::task::bounds::{Main, SpawnOutput, TimeoutOutput};
 }

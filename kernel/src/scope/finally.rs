@@ -19,7 +19,8 @@ use crate::core::current;
 use crate::core::echo::Copies;
 use crate::core::report::ProgramCode;
 use crate::core::state::Core;
-use crate::error::{HoldsCancellation, Panic};
+use crate::error::{HoldsCancellation, Panic, TaskCancelled};
+use crate::scope::bounds::CleanupOutput;
 use crate::scope::shield::{Shield, shield_for};
 
 /// How the body of [`finally`] has ended.
@@ -41,39 +42,6 @@ impl BodyEnd {
     pub fn is_ok(self) -> bool {
         self == BodyEnd::Ok
     }
-}
-
-/// What the cleanup of [`finally`] returns: `Result<(), E>`, with the error type of the body, or
-/// `()`.
-///
-/// Sealed: no other type implements it.
-#[diagnostic::on_unimplemented(
-    message = "the cleanup of `finally` returns `Result<(), {E}>` or `()`, and this one gives \
-               `{Self}`",
-    label = "this cleanup gives `{Self}`",
-    note = "its error is that of the body; `map_err` or `?` converts it"
-)]
-pub trait CleanupOutput<E>: sealed::Sealed {
-    #[doc(hidden)]
-    fn into_result(self) -> Result<(), E>;
-}
-
-impl<E> CleanupOutput<E> for () {
-    fn into_result(self) -> Result<(), E> {
-        Ok(())
-    }
-}
-
-impl<E> CleanupOutput<E> for Result<(), E> {
-    fn into_result(self) -> Result<(), E> {
-        self
-    }
-}
-
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for () {}
-    impl<E> Sealed for Result<(), E> {}
 }
 
 /// The time that a cleanup has if the caller sets none.
@@ -128,8 +96,9 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// # Errors
 ///
 /// The error of the body, even if the cleanup fails as well: the error of the cleanup is then
-/// reported ([`Report::Failed`](crate::Report::Failed)), unless it only passes on a cancellation.
-/// After a body that has returned a value, the error of the cleanup; the value is dropped.
+/// reported ([`Report::Failed`](crate::Report::Failed)). If it only passes on a cancellation, that
+/// is [put back](crate::TaskCancelled::put_back) instead. After a body that has returned a value,
+/// the error of the cleanup; the value is dropped.
 ///
 /// # Cancellation
 ///
@@ -147,8 +116,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// # Panics
 ///
 /// When polled outside a kernel. A panic of the body is resumed after the cleanup. A panic of the
-/// cleanup is propagated, and an error of the body is then reported. If both panic, the panic of
-/// the cleanup is reported.
+/// cleanup is propagated, and an error of the body is then reported, or its cancellation put back.
+/// If both panic, the panic of the cleanup is reported.
 ///
 /// # `finally` or a shield
 ///
@@ -270,6 +239,8 @@ type Payload = Box<dyn Any + Send>;
 struct Ended<R> {
     result: Result<R, Payload>,
     how: BodyEnd,
+    /// Identifies the cancellation that the error of the body passes on.
+    passes_on: Option<usize>,
     /// The copies of delivered cancellations before the cleanup, unless the body has succeeded.
     before: Copies,
 }
@@ -279,64 +250,77 @@ where
     E: HoldsCancellation + fmt::Debug,
 {
     fn new(core: &Core, result: Result<Result<T, E>, Payload>) -> Self {
+        let mut passes_on = None;
         let how = match &result {
             Ok(Ok(_)) => BodyEnd::Ok,
-            Ok(Err(error)) if passes_on(core, error, &Copies::default()) => BodyEnd::Cancelled,
-            Ok(Err(_)) => BodyEnd::Failed,
+            Ok(Err(error)) => {
+                let echo = echo_since(core, &Copies::default(), error);
+                passes_on = echo.map(|cancelled| cancelled.identity());
+                if passes_on.is_some() { BodyEnd::Cancelled } else { BodyEnd::Failed }
+            }
             Err(_) => BodyEnd::Panicked,
         };
         let before = if how.is_ok() { Copies::default() } else { core.copies_around() };
-        Ended { result, how, before }
+        Ended { result, how, passes_on, before }
     }
 
-    /// Makes the result of the call from those of the body and of the cleanup, and reports the one
-    /// that cannot be returned.
+    /// Makes the result of the call from those of the body and of the cleanup. What cannot be
+    /// returned is reported. Or it passes a cancellation on; then that is put back.
     fn conclude(self, core: &Core, cleaned: Result<Result<(), E>, Payload>) -> Result<T, E> {
-        let Ended { result, how, before } = self;
-        let failed = match cleaned {
-            Ok(cleaned) => cleaned.err(),
-            Err(payload) => {
-                match result {
-                    Ok(Ok(value)) => core.discard(value),
-                    Ok(Err(error)) => {
-                        if how == BodyEnd::Failed {
-                            core.report_error(&error);
-                        }
-                        core.discard(error);
-                    }
-                    Err(first) => {
-                        core.report_panic(&Panic::new(payload));
-                        resume_unwind(first);
-                    }
-                }
-                resume_unwind(payload);
-            }
-        };
-        match (result, failed) {
-            (Ok(Ok(value)), Some(error)) => {
+        let Ended { result, passes_on, before, .. } = self;
+        match (result, cleaned) {
+            (Ok(result), Ok(Ok(()))) => result,
+            (Ok(Ok(value)), Ok(Err(error))) => {
                 core.discard(value);
                 Err(error)
             }
-            (Ok(result), None) => result,
-            (result, failed) => {
-                if let Some(error) = failed {
-                    if !passes_on(core, &error, &before) {
-                        core.report_error(&error);
-                    }
-                    core.discard(error);
+            (result, Ok(cleaned)) => {
+                if let Err(error) = cleaned {
+                    lose(core, error, &before, passes_on);
                 }
                 result.unwrap_or_else(|payload| resume_unwind(payload))
+            }
+            (Err(payload), Err(second)) => {
+                core.report_panic(&Panic::new(second));
+                resume_unwind(payload);
+            }
+            (Ok(result), Err(payload)) => {
+                match result {
+                    Ok(value) => core.discard(value),
+                    Err(error) => lose(core, error, &Copies::default(), None),
+                }
+                resume_unwind(payload);
             }
         }
     }
 }
 
-/// Whether an error passes on a cancellation that was delivered around the call, of which the
-/// program has more copies than it had `before`.
-fn passes_on<E: HoldsCancellation>(core: &Core, error: &E, before: &Copies) -> bool {
-    let mut is_echo = false;
-    core.guarded(ProgramCode::Conversion, || is_echo = core.echo_since(before, error).is_some());
-    is_echo
+/// Drops an error because another comes first. If it only passes a cancellation on, that is put
+/// back, unless the other error passes on the same (`known`). If it does not, it is reported.
+fn lose<E>(core: &Core, error: E, before: &Copies, known: Option<usize>)
+where
+    E: HoldsCancellation + fmt::Debug,
+{
+    let echo = echo_since(core, before, &error);
+    if echo.is_none() {
+        core.report_error(&error);
+    }
+    core.discard(error);
+    if let Some(cancelled) = echo.filter(|echo| known != Some(echo.identity())) {
+        core.put_back(&cancelled);
+    }
+}
+
+/// The cancellation that was delivered around the call and that an error passes on. The program has
+/// more copies of it than it had `before`.
+fn echo_since<E: HoldsCancellation>(
+    core: &Core,
+    before: &Copies,
+    error: &E,
+) -> Option<TaskCancelled> {
+    let mut echo = None;
+    core.guarded(ProgramCode::Conversion, || echo = core.echo_since(before, error));
+    echo
 }
 
 /// Polls code of the program, and catches its panic.

@@ -1,5 +1,6 @@
 //! The combinators that own a cancel scope: timeouts, shields, and `finally`.
 
+pub(crate) mod bounds;
 pub(crate) mod finally;
 pub(crate) mod foreign;
 pub(crate) mod guard;

@@ -1,9 +1,12 @@
 //! The shield of the cleanup of `finally`, its limit, and what cuts a cleanup off (C20, C7).
 
 use std::cell::Cell;
+use std::fmt::Debug;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use kernel::{
     BodyEnd, CancelReason, Task, TaskCancelled, TaskEnd, TaskError, cancelled, check_cancellation,
     finally, ignore_after, shield, sleep, spawn, testing, timeout_after,
@@ -248,5 +251,45 @@ fn a_cancellation_that_the_body_puts_back_waits_for_the_cleanup() {
             Err::<(), _>(last)
         });
         assert!(matches!(ended.await, Err(TaskError::Cancelled(_))));
+    });
+}
+
+/// C20, C13: a cancellation that comes out of the cleanup beside another error, or of the body
+/// beside a panic of the cleanup, is put back: the caller gets it at its next leaf.
+#[test]
+fn a_cancellation_that_cannot_be_returned_is_put_back() {
+    async fn gets_it_again<T: Debug>(call: impl Future<Output = T>) -> Result<T, TaskCancelled> {
+        let ended = call.await;
+        let Err(again) = sleep(secs(1)).await else { panic!("lost, after {ended:?}") };
+        again.put_back();
+        Ok(ended)
+    }
+    testing::run(async || {
+        let cut_off = async {
+            let body = async { Err::<(), _>(Broken("body")) };
+            let call = finally(body, async |_| Ok(parks().await?)).within(secs(1));
+            let ended = gets_it_again(call).await?;
+            assert!(matches!(ended, Err(Broken("body"))));
+            parks().await
+        };
+        assert!(matches!(cancelled_when_parked(cut_off).await, Err(TaskError::Cancelled(_))));
+        let panics = async {
+            let call = finally(parks(), async |how| assert!(how.is_ok(), "the cleanup"));
+            let ended = gets_it_again(AssertUnwindSafe(call).catch_unwind()).await?;
+            assert!(ended.is_err());
+            parks().await
+        };
+        assert!(matches!(cancelled_when_parked(panics).await, Err(TaskError::Cancelled(_))));
+        let both = async {
+            let body = async {
+                let cancelled = parks().await.unwrap_err();
+                cancelled.clone().put_back();
+                Err::<(), _>(cancelled)
+            };
+            let ended = finally(body, async |_| parks().await).within(secs(1)).await;
+            sleep(secs(1)).await.expect("it is passed on, and is not put back");
+            ended
+        };
+        assert!(timeout_after(secs(1), both).await.is_err());
     });
 }
