@@ -128,7 +128,8 @@
 pub use crate::core::inspect::{ParkedAt, TaskInfo, TaskState, current_task, tasks};
 pub use crate::core::report::{Failure, ProgramCode, Report};
 pub use crate::error::{
-    CancelReason, GroupError, Panic, Result, TaskCancelled, TaskError, TaskTimeout, cancelled,
+    CancelReason, GroupError, Panic, Result, ScopeCancelled, TaskCancelled, TaskError, TaskTimeout,
+    cancelled,
 };
 pub use crate::group::handle::{GroupEnded, GroupRef};
 pub use crate::group::state::{MemberEnd, WaitPolicy};
@@ -137,6 +138,7 @@ pub use crate::handle::{Handle, KernelGone, handle};
 pub use crate::id::TaskId;
 pub use crate::run::builder::Builder;
 pub use crate::run::kernel::{Kernel, Leftovers, run};
+pub use crate::scope::cancel_scope::{CancelScope, ScopeHandle};
 pub use crate::scope::finally::{BodyEnd, finally};
 pub use crate::scope::foreign::{cancellable, cancellable_after, cancellable_inside};
 pub use crate::scope::shield::{
@@ -152,6 +154,7 @@ pub use crate::wait::thread::on_thread;
 /// The types that the kernel's functions return, for a program that must name them: the futures,
 /// and the [`Interval`](future::Interval), whose ticks are futures.
 pub mod future {
+    pub use crate::scope::cancel_scope::RunScope;
     pub use crate::scope::finally::Finally;
     pub use crate::scope::foreign::{Cancellable, CancellableInside};
     pub use crate::scope::shield::Shield;

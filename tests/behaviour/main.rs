@@ -36,6 +36,7 @@ mod cancel {
     mod cancel;
     mod cancel_delivery;
     mod cancel_each_other;
+    mod cancel_scopes;
     mod cancelled_values;
     mod cancelled_values_nested;
     mod finally;

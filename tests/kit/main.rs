@@ -27,6 +27,7 @@ mod swept_members;
 mod swept_net;
 mod swept_queue;
 mod swept_reserve;
+mod swept_scopes;
 mod swept_servers;
 mod swept_shields;
 mod swept_sync;

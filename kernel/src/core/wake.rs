@@ -31,6 +31,17 @@ impl Wake for TaskWaker {
 }
 
 impl Core {
+    /// Wakes whatever polls the scope: its task, and the foreign wakers of the leaves inside.
+    pub(crate) fn wake_scope(&self, key: u32) {
+        let (task, wakers) = {
+            let mut scopes = self.scopes.borrow_mut();
+            let task = scopes.scopes[key as usize].task;
+            (task, scopes.take_wakers_in(key))
+        };
+        self.wake(task);
+        wakers.into_iter().for_each(wake_foreign);
+    }
+
     /// Wakes a waiter of a data structure of this kernel. No borrow of the kernel may be held.
     pub(crate) fn wake_waiter(&self, waiter: LocalWaiter) {
         match waiter {

@@ -114,6 +114,9 @@ pub enum CancelReason {
     /// An enclosing timeout ran out.
     #[error("an enclosing timeout ran out")]
     Timeout,
+    /// The [`CancelScope`](crate::CancelScope) around the await point was cancelled.
+    #[error("its cancel scope was cancelled")]
+    Scope,
     /// The kernel is shutting down.
     #[error("the kernel is shutting down")]
     Shutdown,

@@ -44,6 +44,19 @@ impl HoldsCancellation for TaskTimeout {
     }
 }
 
+/// An error of any type, for a scope that does not ask for one that can hold a cancellation.
+pub(crate) struct Unbound<E>(pub(crate) E);
+
+impl<E: 'static> HoldsCancellation for Unbound<E> {
+    fn echo(&self, kept: &TaskCancelled, own: usize, is: &mut IsSame<'_>) -> Echo {
+        match holds(&self.0, is) {
+            Some(true) => Echo::Held,
+            None if kept.copies() > own => Echo::Likely,
+            Some(false) | None => Echo::No,
+        }
+    }
+}
+
 /// The errors of a group are the echo of a cancellation if it is the only one of them.
 impl<E: HoldsCancellation> HoldsCancellation for GroupError<E> {
     fn echo(&self, kept: &TaskCancelled, own: usize, is: &mut IsSame<'_>) -> Echo {

@@ -19,7 +19,7 @@ use std::time::Duration;
 pub(crate) use self::cancelled::Kept;
 pub use self::cancelled::{CancelReason, TaskCancelled, cancelled};
 pub use self::echo::{Echo, HoldsCancellation};
-pub(crate) use self::echo::{holds, is_bare};
+pub(crate) use self::echo::{Unbound, holds, is_bare};
 
 /// The usual result of code that can be cancelled.
 ///
@@ -52,6 +52,30 @@ impl TaskTimeout {
 impl From<TaskTimeout> for io::Error {
     fn from(timeout: TaskTimeout) -> Self {
         io::Error::new(io::ErrorKind::TimedOut, timeout)
+    }
+}
+
+/// A [`CancelScope`](crate::CancelScope) was cancelled, and its body ended because of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the scope was cancelled: {reason}")]
+pub struct ScopeCancelled {
+    reason: CancelReason,
+}
+
+impl ScopeCancelled {
+    pub(crate) const fn new(reason: CancelReason) -> Self {
+        ScopeCancelled { reason }
+    }
+
+    /// Why the scope was cancelled.
+    pub const fn reason(&self) -> CancelReason {
+        self.reason
+    }
+}
+
+impl From<ScopeCancelled> for io::Error {
+    fn from(cancelled: ScopeCancelled) -> Self {
+        io::Error::other(cancelled)
     }
 }
 

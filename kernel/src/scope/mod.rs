@@ -1,6 +1,7 @@
 //! The combinators that own a cancel scope: timeouts, shields, and `finally`.
 
 pub(crate) mod bounds;
+pub(crate) mod cancel_scope;
 pub(crate) mod finally;
 pub(crate) mod foreign;
 pub(crate) mod guard;
