@@ -45,6 +45,7 @@ mod cancel {
     mod grace;
     mod leaf_kinds;
     mod shields;
+    mod swallowed;
     mod two_doors;
     mod unless_cancelled;
 }

@@ -18,8 +18,6 @@
 //! Source: the level-cancelled scopes of trio, made edge-triggered by the counter. The design
 //! started from the two flags that curio keeps for each task.
 
-use std::time::Duration;
-
 use crate::core::current;
 use crate::core::state::Core;
 use crate::core::state::TaskRef;
@@ -27,7 +25,7 @@ use crate::core::wake::wake_foreign;
 use crate::error::{CancelReason, TaskCancelled};
 use crate::id::TaskId;
 use crate::parts::list::NONE;
-use crate::parts::scopes::{Ambient, OuterDelivered, Scope, ScopeKind, Scopes};
+use crate::parts::scopes::{Ambient, OuterDelivered, Scope, ScopeKind, Scopes, Site};
 use crate::task::state::Flags;
 
 /// What came out of a scope that is closed.
@@ -145,21 +143,22 @@ impl Core {
 
     /// Makes the error for a leaf for which [`due`](Self::due) is true. Marks the cancellation of
     /// the outermost scope that is due for the leaf as delivered.
-    pub(crate) fn deliver(&self, since: u64) -> TaskCancelled {
+    pub(crate) fn deliver(&self, since: u64, site: Site) -> TaskCancelled {
         let ambient = current::ambient();
         if ambient.scope == NONE {
             // Fast path: outside any inner scope, only the request to the task itself matters.
-            let copy = self.with_running(|cell| cell.deliver(self.next_cancel_seq())).flatten();
+            let copy =
+                self.with_running(|cell| cell.deliver(self.next_cancel_seq(), site)).flatten();
             self.ambient_version.set(self.ambient_version.get() + 1);
             current::set_ambient(Ambient { pending: false, ..ambient });
             return copy.expect("a leaf is due because a cancellation was requested");
         }
-        self.deliver_in(since)
+        self.deliver_in(since, site)
     }
 
     /// `deliver` for a leaf in an inner scope.
     #[inline(never)]
-    fn deliver_in(&self, since: u64) -> TaskCancelled {
+    fn deliver_in(&self, since: u64, site: Site) -> TaskCancelled {
         let running = self.with_running(TaskRef::clone);
         let root = &running.expect("a leaf is due only while its task is polled");
         let since = if since == 0 { u64::MAX } else { since };
@@ -199,9 +198,9 @@ impl Core {
         }
         let copy = match outermost {
             None => root
-                .deliver(self.next_cancel_seq())
+                .deliver(self.next_cancel_seq(), site)
                 .expect("a leaf is due because a cancellation was requested"),
-            Some(key) => scopes.scopes[key as usize].deliver(self.next_cancel_seq()),
+            Some(key) => scopes.scopes[key as usize].deliver(self.next_cancel_seq(), site),
         };
         drop(scopes);
         self.refresh();
@@ -219,8 +218,9 @@ impl Core {
             at = scope.parent;
         }
         drop(scopes);
-        let copy =
-            cell.deliver(self.next_cancel_seq()).expect("it was requested just now, or earlier");
+        let copy = cell
+            .deliver(self.next_cancel_seq(), None)
+            .expect("it was requested just now, or earlier");
         self.refresh();
         copy
     }
@@ -383,16 +383,5 @@ impl Core {
         }
         scopes.path = inner;
         ambient
-    }
-
-    /// Watches a cancelled task that is parked in no leaf of Curium's, so that nothing can deliver
-    /// the cancellation. If this is still so a second later, it is reported (C9).
-    pub(crate) fn watch_foreign(&self, cell: &TaskRef) {
-        if cell.flags.replace(Flags::WATCHED, true) {
-            return;
-        }
-        let second = Duration::from_secs(1).as_nanos() as u64;
-        let due = self.clock.now().saturating_add(second);
-        self.foreign.borrow_mut().push_back((due, cell.id()));
     }
 }

@@ -17,3 +17,4 @@ pub(crate) mod queue;
 pub(crate) mod report;
 pub(crate) mod state;
 pub(crate) mod wake;
+pub(crate) mod watched;

@@ -6,13 +6,13 @@
 //! standard error. The text of a report is made only if it is needed.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::time::Duration;
 
 use crate::core::inspect::{TaskInfo, TaskList};
 use crate::core::state::Core;
 use crate::core::state::TaskRef;
-use crate::error::Panic;
+use crate::error::{CancelReason, Panic};
 use crate::id::TaskId;
 use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
@@ -43,6 +43,16 @@ pub enum Report<'a> {
     /// A cancelled task is parked in a future that is not Curium's, so the cancellation cannot be
     /// delivered.
     Foreign(&'a TaskInfo),
+    /// A task has dropped the error of its cancellation, or of that of a timeout around it, and is
+    /// parked again for over a second. It goes on as if it had not been cancelled.
+    Swallowed {
+        /// The task, and where it is parked now.
+        task: &'a TaskInfo,
+        /// Why it was cancelled.
+        reason: CancelReason,
+        /// The file and line where the cancellation was delivered, except in a yield.
+        delivered_at: Option<&'static Location<'static>>,
+    },
     /// One poll of a task blocked the kernel for a long time.
     LongPoll {
         /// The task, after that poll.
@@ -132,6 +142,17 @@ impl fmt::Display for Report<'_> {
                 "cancelled, but parked in a future that is not Curium's: {task}; wrap that future \
                  in `cancellable` if dropping it is safe"
             ),
+            Report::Swallowed { task, reason, delivered_at } => {
+                write!(f, "cancelled ({reason})")?;
+                if let Some(site) = delivered_at {
+                    write!(f, " at {site}")?;
+                }
+                write!(
+                    f,
+                    ", but the error was dropped and the task is parked again: {task}; pass the \
+                     error on with `?`, or call `put_back`"
+                )
+            }
             Report::LongPoll { task, took } => {
                 write!(f, "one poll took {took:?} and blocked the kernel: {task}")
             }

@@ -28,6 +28,7 @@ use crate::core::owner::Owners;
 use crate::core::probe::Probe;
 use crate::core::queue::WaitQueue;
 use crate::core::report::Sink;
+use crate::core::watched::Watched;
 use crate::id::TaskId;
 use crate::parts::clock::Clock;
 use crate::parts::reactor::Reactor;
@@ -60,6 +61,8 @@ pub(crate) struct Settings {
     pub(crate) shutdown_grace: Option<Duration>,
     pub(crate) long_poll: Option<Duration>,
     pub(crate) hang: Option<Duration>,
+    /// A swallowed cancellation is not reported (C14).
+    pub(crate) ignore_swallowed: bool,
     pub(crate) spin: Duration,
     pub(crate) sink: Option<Sink>,
     /// Of the test kit.
@@ -141,8 +144,8 @@ pub(crate) struct Core {
     /// nested groups do not overflow the stack (G4).
     pub(crate) pending_drops: RefCell<Vec<Pin<Box<dyn Body>>>>,
     pub(crate) dropping: Cell<bool>,
-    /// Cancelled tasks that were parked in no leaf of Curium's, and the time to report each.
-    pub(crate) foreign: RefCell<VecDeque<(u64, TaskId)>>,
+    /// Tasks that may have to be reported, by the time when they are checked.
+    pub(crate) watched: RefCell<VecDeque<Watched>>,
     /// How often the kernel was idle since memory of ended tasks was released; 0 if nothing more is
     /// to be released (`run/trim.rs`).
     pub(crate) idle_since_burst: Cell<u32>,
@@ -186,7 +189,7 @@ impl Core {
             settlers: WaitQueue::new(),
             pending_drops: RefCell::default(),
             dropping: Cell::new(false),
-            foreign: RefCell::default(),
+            watched: RefCell::default(),
             idle_since_burst: Cell::new(0),
             grace_over: Cell::new(false),
             hang_reported: Cell::new(false),

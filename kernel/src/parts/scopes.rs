@@ -17,7 +17,7 @@ use std::task::Waker;
 
 use slab::Slab;
 
-pub(crate) use self::scope::{OuterDelivered, Scope, ScopeKind};
+pub(crate) use self::scope::{Delivery, OuterDelivered, Scope, ScopeKind, Site};
 use crate::id::TaskId;
 use crate::parts::list::{self, Linked, ListLinks, NONE, shrink_slab};
 
@@ -153,6 +153,18 @@ impl Scopes {
         let mut found = false;
         self.each_record(scope.first_record, scope.first_child, |_| found = true);
         found
+    }
+
+    /// Whether the scope is a shield, or is inside one.
+    pub(crate) fn is_shielded(&self, scope: u32) -> bool {
+        let mut at = scope;
+        while let Some(scope) = self.scopes.get(at as usize) {
+            if scope.kind == ScopeKind::Shield {
+                return true;
+            }
+            at = scope.parent;
+        }
+        false
     }
 
     pub(crate) fn is_timeout(&self, scope: u32) -> bool {

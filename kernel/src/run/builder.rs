@@ -64,6 +64,14 @@ impl Builder {
         self
     }
 
+    /// Whether to report a task that drops the error of its cancellation and then is parked for
+    /// over a second ([`Report::Swallowed`]). On by default. Turn it off for a program whose tasks
+    /// live on after a cancellation on purpose.
+    pub fn report_swallowed(mut self, report: bool) -> Self {
+        self.settings.ignore_swallowed = !report;
+        self
+    }
+
     /// Sets how long an idle kernel polls for events before it sleeps. Zero by default: it sleeps
     /// at once.
     ///

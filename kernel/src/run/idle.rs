@@ -69,7 +69,7 @@ impl RunLoop<'_> {
 
     /// The first deadline: of a timer, or of the watch on a task in a foreign future.
     fn first_deadline(&self) -> Option<u64> {
-        let watched = self.core.foreign.borrow().front().map(|(due, _)| *due);
+        let watched = self.core.watched.borrow().front().map(|watched| watched.due);
         if self.core.timers.borrow().is_empty() {
             return watched;
         }

@@ -2,7 +2,9 @@
 
 use crate::core::inspect::TaskState;
 use crate::core::report::{ProgramCode, Report};
+use crate::core::state::TaskRef;
 use crate::core::wake::wake_foreign;
+use crate::core::watched::Watch;
 use crate::error::CancelReason;
 use crate::parts::mailbox::Part;
 use crate::parts::timers::Action;
@@ -65,7 +67,7 @@ impl RunLoop<'_> {
     /// Serves some of the timers that are due, and the watched tasks. Returns false if there are
     /// neither timers nor watched tasks; then the clock was not read.
     pub(super) fn serve_timers(&self) -> bool {
-        if self.core.timers.borrow().is_empty() && self.core.foreign.borrow().is_empty() {
+        if self.core.timers.borrow().is_empty() && self.core.watched.borrow().is_empty() {
             return false;
         }
         let now = self.core.read_clock();
@@ -82,34 +84,36 @@ impl RunLoop<'_> {
                 Some((Action::Fired | Action::Free(_), _)) => unreachable!("it was armed"),
             }
         }
-        self.serve_foreign(now);
+        self.serve_watched(now);
         if self.core.report_due.replace(false) {
             watch::report_stuck(self.core);
         }
         true
     }
 
-    /// Reports each watched task whose second is over, if it is still parked in a foreign future
-    /// and its cancellation is not delivered ([`Core::watch_foreign`]).
-    ///
-    /// [`Core::watch_foreign`]: crate::core::state::Core::watch_foreign
-    pub(super) fn serve_foreign(&self, now: u64) {
+    /// Checks each watched task whose second is over, and reports it if it must be
+    /// (`core/watched.rs`).
+    pub(super) fn serve_watched(&self, now: u64) {
         loop {
-            let next = self.core.foreign.borrow().front().copied();
-            let Some((due, task)) = next else { return };
-            if due > now {
-                return;
-            }
-            self.core.foreign.borrow_mut().pop_front();
-            let Some(cell) = self.core.find(task) else {
+            let next = self.core.watched.borrow().front().copied();
+            let Some(next) = next.filter(|next| next.due <= now) else { return };
+            self.core.watched.borrow_mut().pop_front();
+            let Some(cell) = self.core.find(next.task) else {
                 continue;
             };
-            cell.flags.clear(Flags::WATCHED);
-            let pending =
-                cell.is_pending() || self.core.scopes.borrow().any_pending(cell.attached().1);
-            if pending && self.core.state(&cell) == TaskState::Foreign {
-                self.core.report(&Report::Foreign(&self.core.info(&cell)));
+            match next.what {
+                Watch::Foreign => self.check_foreign(&cell),
+                Watch::Swallowed(scope) => self.core.check_swallowed(&cell, scope, now),
             }
+        }
+    }
+
+    /// Reports a task that is still parked in a foreign future, with its cancellation pending.
+    fn check_foreign(&self, cell: &TaskRef) {
+        cell.flags.clear(Flags::WATCHED);
+        let pending = cell.is_pending() || self.core.scopes.borrow().any_pending(cell.attached().1);
+        if pending && self.core.state(cell) == TaskState::Foreign {
+            self.core.report(&Report::Foreign(&self.core.info(cell)));
         }
     }
 }

@@ -100,6 +100,9 @@ impl RunLoop<'_> {
                 if marks.again() {
                     self.core.make_ready(task);
                 }
+                if task.flags.any(Flags::CANCEL_REQUESTED) {
+                    self.core.watch_swallowed(task);
+                }
                 if task.is_pending()
                     && !task.flags.any(Flags::QUEUED)
                     && self.core.has_no_leaf(task)

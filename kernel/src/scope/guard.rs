@@ -87,6 +87,9 @@ impl ScopeGuard {
     /// If a cancellation of the scope is pending and the task is parked in no leaf of Curium's,
     /// watches the task. It is reported if it stays parked there (C9).
     pub(crate) fn watch_foreign(&self) {
+        if self.with_scope(Scope::is_swallowed) {
+            self.core.watch_swallowed_in(self.key);
+        }
         // Only the outermost pending scope does this, because the check walks over all leaves of
         // the task.
         if !self.with_scope(|scope| scope.pending) || current::ambient().pending {

@@ -25,7 +25,7 @@ use crate::error::{CancelReason, Panic, TaskCancelled};
 use crate::id::GroupId;
 use crate::parts::fifo::Fifo;
 use crate::parts::list::{ListLinks, NONE};
-use crate::parts::scopes::RootHeads;
+use crate::parts::scopes::{Delivery, RootHeads, Site};
 use crate::task::body::Body;
 use crate::task::chunk::TaskRef;
 use crate::task::request::{CancelRequest, Request};
@@ -227,8 +227,23 @@ impl<K> TaskRef<K> {
 
     /// Marks the request as delivered, and returns a copy of the cancellation.
     #[inline]
-    pub(crate) fn deliver(&self, cancel_seq: u64) -> Option<TaskCancelled> {
-        Some(self.request()?.deliver(cancel_seq))
+    pub(crate) fn deliver(&self, cancel_seq: u64, site: Site) -> Option<TaskCancelled> {
+        Some(self.request()?.deliver(cancel_seq, site))
+    }
+
+    /// Its cancellation, if that was delivered and the program has swallowed it.
+    pub(crate) fn swallowed(&self) -> Option<Delivery> {
+        self.request()?.swallowed()
+    }
+
+    pub(crate) fn begin_watch(&self) -> bool {
+        self.request().is_some_and(Request::begin_watch)
+    }
+
+    pub(crate) fn end_watch(&self) {
+        if let Some(request) = self.request() {
+            request.end_watch();
+        }
     }
 
     /// Makes its cancellation pending again, if it was delivered after `since` and the program has

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use crate::error::{CancelReason, Kept, TaskCancelled};
+use crate::parts::scopes::{Delivery, Site};
 
 /// What is known of a request to cancel a task. It applies to the root scope of the task, the
 /// outermost scope of all its leaves.
@@ -24,6 +25,8 @@ pub(crate) struct Request {
     reason: Cell<CancelReason>,
     /// The `cancel_seq` of the kernel at the last delivery.
     delivered_at: Cell<u64>,
+    /// Where it was delivered.
+    site: Cell<Site>,
     kept: Kept,
 }
 
@@ -31,6 +34,8 @@ const PENDING: u8 = 1;
 const DELIVERED: u8 = 2;
 /// `kept` is a copy of this cancellation, not of an earlier one.
 const KEPT: u8 = 4;
+/// The task is watched, or was reported, because it has swallowed the cancellation.
+const WATCHED: u8 = 8;
 
 impl Default for Request {
     fn default() -> Self {
@@ -39,6 +44,7 @@ impl Default for Request {
             marks: Cell::new(0),
             reason: Cell::new(CancelReason::Shutdown),
             delivered_at: Cell::new(0),
+            site: Cell::new(None),
             kept: Kept::default(),
         }
     }
@@ -81,10 +87,11 @@ impl Request {
 
     /// Marks the request as delivered, and returns a copy of the cancellation.
     #[inline]
-    pub(super) fn deliver(&self, cancel_seq: u64) -> TaskCancelled {
+    pub(super) fn deliver(&self, cancel_seq: u64, site: Site) -> TaskCancelled {
         let copy = self.copy();
-        self.marks.set(DELIVERED | KEPT);
+        self.marks.set((self.marks.get() & WATCHED) | DELIVERED | KEPT);
         self.delivered_at.set(cancel_seq);
+        self.site.set(site);
         copy
     }
 
@@ -112,6 +119,27 @@ impl Request {
             self.marks.set(self.marks.get() | PENDING);
         }
         is
+    }
+
+    /// The delivered cancellation, if the program has no copy of it and it is not pending.
+    pub(super) fn swallowed(&self) -> Option<Delivery> {
+        let lost = self.with_delivered(|kept| !kept.has_copies()) == Some(true);
+        (lost && !self.has(PENDING))
+            .then(|| Delivery { reason: self.reason.get(), site: self.site.get() })
+    }
+
+    /// Begins to watch a task that has swallowed its cancellation. False: it has not, or it is
+    /// watched already.
+    pub(super) fn begin_watch(&self) -> bool {
+        let begins = !self.has(WATCHED) && self.swallowed().is_some();
+        if begins {
+            self.marks.set(self.marks.get() | WATCHED);
+        }
+        begins
+    }
+
+    pub(super) fn end_watch(&self) {
+        self.marks.set(self.marks.get() & !WATCHED);
     }
 
     /// Moves the kept copy out.

@@ -37,7 +37,7 @@ impl CancelPoint {
                 self.since = 0;
             }
             if core.due(self.since) {
-                let cancelled = core.deliver(self.since);
+                let cancelled = core.deliver(self.since, Some(self.site));
                 self.unpark();
                 return Poll::Ready(cancelled);
             }
@@ -74,7 +74,7 @@ impl CancelPoint {
         let cancelled = current::try_with(|core| {
             core.running_id()?;
             let due = self.since != SHIELDED && core.due(self.since);
-            Some(due.then(|| core.deliver(self.since)))
+            Some(due.then(|| core.deliver(self.since, Some(self.site))))
         });
         match cancelled.flatten() {
             None => {

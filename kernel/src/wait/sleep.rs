@@ -308,7 +308,7 @@ impl Future for YieldNow {
 
 #[cold]
 fn deliver() -> TaskCancelled {
-    current::with("a yield", |core| core.deliver(0))
+    current::with("a yield", |core| core.deliver(0, None))
 }
 
 /// Ticks every `period`; the first tick comes at once.

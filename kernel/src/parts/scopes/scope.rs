@@ -1,9 +1,21 @@
 //! One scope below the root of a task: a timeout, the body of a group, or a shield.
 
+use std::panic::Location;
+
 use super::Ambient;
 use crate::error::{CancelReason, TaskCancelled};
 use crate::id::TaskId;
 use crate::parts::list::{Linked, ListLinks, NONE};
+
+/// The file and line of the leaf that has returned a cancellation, if it has one.
+pub(crate) type Site = Option<&'static Location<'static>>;
+
+/// A cancellation that was delivered: why, and where.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Delivery {
+    pub(crate) reason: CancelReason,
+    pub(crate) site: Site,
+}
 
 /// The purpose of a scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +58,9 @@ pub(crate) struct Scope {
     pub(crate) entered: u64,
     /// The counter when the cancellation of this scope was delivered; 0 if it was not.
     pub(crate) delivered: u64,
+    pub(crate) delivered_at: Site,
+    /// The task is watched, or was reported, because the body has swallowed the cancellation.
+    pub(crate) watched: bool,
     /// A copy of the cancellation of this scope, once one was made (C16).
     pub(crate) kept: Option<TaskCancelled>,
     /// The cancellations of outer scopes that were delivered to leaves inside this one.
@@ -81,6 +96,8 @@ impl Scope {
             reason: CancelReason::Timeout,
             entered,
             delivered: 0,
+            delivered_at: None,
+            watched: false,
             kept: None,
             outer: OuterDelivered::None,
             of_task: false,
@@ -98,6 +115,13 @@ impl Scope {
     /// A copy of the cancellation of this scope.
     pub(crate) fn cancellation(&mut self) -> TaskCancelled {
         self.kept.get_or_insert_with(|| TaskCancelled::new(self.reason)).clone()
+    }
+
+    /// Whether its cancellation was delivered, and the program has no copy of it.
+    pub(crate) fn is_swallowed(&self) -> bool {
+        self.delivered != 0
+            && !self.pending
+            && self.kept.as_ref().is_some_and(|kept| !kept.has_copies())
     }
 
     /// Notes that the cancellation of an outer scope was delivered inside: of the timeout with that
@@ -131,9 +155,10 @@ impl Scope {
     }
 
     /// Marks the cancellation as delivered, and returns a copy of it.
-    pub(crate) fn deliver(&mut self, cancel_seq: u64) -> TaskCancelled {
+    pub(crate) fn deliver(&mut self, cancel_seq: u64, site: Site) -> TaskCancelled {
         self.pending = false;
         self.delivered = cancel_seq;
+        self.delivered_at = site;
         self.cancellation()
     }
 

@@ -1,0 +1,124 @@
+//! The watch list: tasks of which something may have to be reported a second later.
+//!
+//! A cancelled task that is parked where no leaf can deliver the cancellation (C9), and a task that
+//! has swallowed its cancellation and parks again (C14).
+
+use std::time::Duration;
+
+use crate::core::report::Report;
+use crate::core::state::{Core, TaskRef};
+use crate::id::TaskId;
+use crate::parts::list::NONE;
+use crate::parts::scopes::Delivery;
+use crate::task::state::Flags;
+
+/// How long a task is watched before it is reported, in nanoseconds.
+const SECOND: u64 = Duration::from_secs(1).as_nanos() as u64;
+
+/// An entry of the watch list.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Watched {
+    pub(crate) due: u64,
+    pub(crate) task: TaskId,
+    pub(crate) what: Watch,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Watch {
+    /// Parked in a foreign future, with a cancellation that is pending.
+    Foreign,
+    /// Has swallowed the cancellation of this scope; `NONE` for its own.
+    Swallowed(u32),
+}
+
+impl Core {
+    fn watch(&self, due: u64, task: TaskId, what: Watch) {
+        let mut watched = self.watched.borrow_mut();
+        let at = watched.partition_point(|other| other.due <= due);
+        watched.insert(at, Watched { due, task, what });
+    }
+
+    /// Watches a cancelled task that is parked in no leaf of Curium's, so that nothing can deliver
+    /// the cancellation. If this is still so a second later, it is reported (C9).
+    pub(crate) fn watch_foreign(&self, cell: &TaskRef) {
+        if !cell.flags.replace(Flags::WATCHED, true) {
+            self.watch(self.clock.now().saturating_add(SECOND), cell.id(), Watch::Foreign);
+        }
+    }
+
+    /// Watches a task that has parked after its own cancellation was delivered, if the program has
+    /// no copy of that any more (C14).
+    pub(crate) fn watch_swallowed(&self, task: &TaskRef) {
+        if !self.settings.ignore_swallowed && task.begin_watch() {
+            let due = self.clock.now().saturating_add(SECOND);
+            self.watch(due, task.id(), Watch::Swallowed(NONE));
+        }
+    }
+
+    /// The same for the cancellation of an inner scope.
+    #[cold]
+    pub(crate) fn watch_swallowed_in(&self, key: u32) {
+        let mut scopes = self.scopes.borrow_mut();
+        let scope = &mut scopes.scopes[key as usize];
+        if !self.settings.ignore_swallowed && scope.is_swallowed() && !scope.watched {
+            scope.watched = true;
+            let due = self.clock.now().saturating_add(SECOND);
+            self.watch(due, scope.task, Watch::Swallowed(key));
+        }
+    }
+
+    /// Reports a task that has swallowed a cancellation, if it has been parked for a second.
+    pub(crate) fn check_swallowed(&self, task: &TaskRef, key: u32, now: u64) {
+        let Some(delivery) = self.swallowed(task, key) else {
+            self.end_watch(task, key);
+            return;
+        };
+        match self.parked_outside_shields(task) {
+            Some(since) if since.saturating_add(SECOND) <= now => {
+                let task = &self.info(task);
+                let (reason, site) = (delivery.reason, delivery.site);
+                self.report(&Report::Swallowed { task, reason, delivered_at: site });
+            }
+            Some(since) => {
+                self.watch(since.saturating_add(SECOND), task.id(), Watch::Swallowed(key));
+            }
+            None => self.end_watch(task, key),
+        }
+    }
+
+    /// The cancellation, if it is still swallowed.
+    fn swallowed(&self, task: &TaskRef, key: u32) -> Option<Delivery> {
+        if key == NONE {
+            return task.swallowed();
+        }
+        let scopes = self.scopes.borrow();
+        let scope = scopes.scopes.get(key as usize)?;
+        let same = scope.task == task.id() && scope.watched && scope.is_swallowed();
+        same.then_some(Delivery { reason: scope.reason, site: scope.delivered_at })
+    }
+
+    /// The task may be watched again when it parks.
+    fn end_watch(&self, task: &TaskRef, key: u32) {
+        if key == NONE {
+            task.end_watch();
+        } else if let Some(scope) = self.scopes.borrow_mut().scopes.get_mut(key as usize) {
+            scope.watched = false;
+        }
+    }
+
+    /// Since when the task is parked in a leaf outside all shields. Of several, the first.
+    fn parked_outside_shields(&self, task: &TaskRef) -> Option<u64> {
+        if task.is_ended() || task.flags.any(Flags::QUEUED | Flags::RUNNING) {
+            return None;
+        }
+        let mut first = task.parked().map(|parked| parked.since);
+        let (record, child) = task.attached();
+        let scopes = self.scopes.borrow();
+        scopes.each_record(record, child, |record| {
+            if !scopes.is_shielded(record.scope) {
+                first = Some(first.map_or(record.since, |first| first.min(record.since)));
+            }
+        });
+        first
+    }
+}

@@ -1,0 +1,142 @@
+//! A task that drops the error of its cancellation and goes on is reported (C14).
+
+use std::time::Duration;
+
+use kernel::{
+    Builder, CancelReason, Kernel, Report, TaskCancelled, shield, sleep, spawn_named, testing,
+    timeout_after,
+};
+use sync::Event;
+
+use crate::support::reports;
+use crate::support::time::secs;
+
+/// The name of each task that was reported, the reason, and whether the site of the delivery is in
+/// this file.
+type Swallowed = (String, CancelReason, bool);
+
+fn swallowed_with(builder: Builder, main: impl AsyncFnOnce()) -> Vec<Swallowed> {
+    let pick = |report: &Report<'_>| match report {
+        Report::Swallowed { task, reason, delivered_at } => {
+            let here = delivered_at.is_some_and(|site| site.file().ends_with("swallowed.rs"));
+            assert!(report.to_string().contains("put_back"));
+            Some((task.name.clone(), *reason, here))
+        }
+        _ => None,
+    };
+    reports::picked(builder, pick, main).1
+}
+
+fn swallowed(main: impl AsyncFnOnce()) -> Vec<Swallowed> {
+    swallowed_with(Kernel::builder(), main)
+}
+
+/// Drops the error of its first sleep, and waits for an event that comes later.
+async fn swallows(event: &Event) -> Result<(), TaskCancelled> {
+    drop(sleep(Duration::MAX).await);
+    event.wait().await
+}
+
+/// Lets seconds pass one after the other, so that a watched task is looked at.
+async fn pass(seconds: u64) {
+    for _ in 0..seconds {
+        sleep(secs(1)).await.unwrap();
+    }
+}
+
+/// C14: the report names the task, why it was cancelled, and where it got that. It comes once.
+#[test]
+fn a_swallowed_cancellation_is_reported_once() {
+    let reported = swallowed(async || {
+        let event = std::rc::Rc::new(Event::new());
+        let theirs = event.clone();
+        let task = spawn_named("swallows", async move { swallows(&theirs).await });
+        testing::settle().await.unwrap();
+        task.request_cancel();
+        pass(9).await;
+        event.set();
+        task.await.unwrap();
+    });
+    let [(name, reason, here)] = &reported[..] else { panic!("{reported:?}") };
+    assert_eq!(name, "swallows");
+    assert!(matches!(reason, CancelReason::Requested { .. }));
+    assert!(here, "the site of the delivery");
+}
+
+/// C14: so is a swallowed timeout, as long as its body goes on.
+#[test]
+fn a_swallowed_timeout_is_reported() {
+    let reported = swallowed(async || {
+        let event = std::rc::Rc::new(Event::new());
+        let theirs = event.clone();
+        let task = spawn_named("body", async move {
+            let _ = timeout_after(secs(1), swallows(&theirs)).await;
+            Ok::<_, TaskCancelled>(())
+        });
+        pass(9).await;
+        event.set();
+        task.await.unwrap();
+    });
+    assert_eq!(reported.len(), 1, "{reported:?}");
+    assert_eq!((reported[0].0.as_str(), reported[0].1), ("body", CancelReason::Timeout));
+}
+
+/// C14: not reported are a cleanup that still has the error, one in a shield, a cancellation that
+/// was put back, short waits, and a task that ends.
+#[test]
+fn what_is_no_swallowing_is_not_reported() {
+    let reported = swallowed(async || {
+        let event = std::rc::Rc::new(Event::new());
+        let (kept, shielded) = (event.clone(), event.clone());
+        let tasks = [
+            spawn_named("keeps it", async move {
+                let gone = sleep(Duration::MAX).await;
+                kept.wait().await?;
+                gone
+            }),
+            spawn_named("in a shield", async move {
+                drop(sleep(Duration::MAX).await);
+                shield(shielded.wait()).await
+            }),
+            spawn_named("puts it back", async {
+                sleep(Duration::MAX).await.unwrap_err().put_back();
+                sleep(Duration::MAX).await
+            }),
+            spawn_named("waits shortly", async {
+                drop(sleep(Duration::MAX).await);
+                for _ in 0..90 {
+                    sleep(Duration::from_millis(100)).await?;
+                }
+                Ok(())
+            }),
+            spawn_named("ends", async {
+                drop(sleep(Duration::MAX).await);
+                Ok(())
+            }),
+        ];
+        testing::settle().await.unwrap();
+        tasks.iter().for_each(kernel::Task::request_cancel);
+        pass(9).await;
+        event.set();
+        for task in tasks {
+            let _ = task.join().await.unwrap();
+        }
+    });
+    assert_eq!(reported, []);
+}
+
+/// C14: it can be turned off.
+#[test]
+fn it_can_be_turned_off() {
+    let reported = swallowed_with(Kernel::builder().report_swallowed(false), async || {
+        let event = std::rc::Rc::new(Event::new());
+        let theirs = event.clone();
+        let task = spawn_named("swallows", async move { swallows(&theirs).await });
+        testing::settle().await.unwrap();
+        task.request_cancel();
+        pass(9).await;
+        event.set();
+        task.await.unwrap();
+    });
+    assert_eq!(reported, []);
+}
