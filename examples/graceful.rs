@@ -6,19 +6,19 @@ use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
-use curium::kernel::{self, Kernel, cancelled, shield, sleep, spawn, timeout_after};
+use curium::kernel::{self, BodyEnd, Kernel, finally, shield, sleep, spawn, timeout_after};
 use curium::net::{TcpListener, TcpStream};
 
 const CLIENTS: usize = 100;
 
 async fn handler(stream: TcpStream, _peer: SocketAddr) -> io::Result<()> {
-    let ended = converse(&stream).await;
-    if ended.as_ref().is_err_and(|error| cancelled(error).is_some()) {
-        // The cancellation has been delivered, so cleanup may await. The timeout bounds it, because
-        // a silent client could delay it for ever.
-        timeout_after(Duration::from_secs(5), say_goodbye(&stream)).await??;
-    }
-    ended
+    finally(converse(&stream), async |how| match how {
+        // The cleanup may await. The timeout bounds it, because a silent client could delay it for
+        // ever.
+        BodyEnd::Cancelled => timeout_after(Duration::from_secs(5), say_goodbye(&stream)).await?,
+        _ => Ok(()), // the client has left, or the connection is broken
+    })
+    .await
 }
 
 /// Here each question is short and arrives in one piece. Longer ones would need a buffer.

@@ -66,10 +66,14 @@ async fn parent() -> Result<()> {
     println!("Let's go");
     countdown(10).await?;
     println!("We're leaving!");
-    if let Err(TaskTimeout { .. }) = timeout_after(secs(10), kid.join()).await {
-        println!("I warned you!");
-        // Returns only when the kid has saved its work and all friends have ended.
-        kid.cancel().await?;
+    match timeout_after(secs(10), &kid).await {
+        // The `?` passes on an error of the kid, or a cancellation of the parent.
+        Ok(ended) => ended?,
+        Err(TaskTimeout { .. }) => {
+            println!("I warned you!");
+            // Returns only when the kid has saved its work and all friends have ended.
+            kid.cancel().await?;
+        }
     }
     println!("Leaving!");
     Ok(())

@@ -2,28 +2,30 @@
 //!
 //! This crate only re-exports the others: [`kernel`](mod@kernel) (tasks, cancellation, groups,
 //! timeouts; also re-exported at the root of this crate), [`sync`] (synchronisation between tasks)
-//! and [`net`] (TCP). Start with the page of the kernel. `docs/semantics.md` in the repository
-//! states the rules.
+//! and [`net`] (TCP). Start with the page of the kernel. [`testing`] is the test kit: a virtual
+//! clock, and runs with every cancellation and every schedule. `docs/semantics.md` in the
+//! repository states the rules.
 //!
 //! ```
 //! use curium::prelude::*;
 //!
 //! async fn kid() -> Result<()> {
-//!     if let Err(cancelled) = sleep(Duration::from_secs(1000)).await {
-//!         println!("Fine. Saving my work.");
-//!         return Err(cancelled);
-//!     }
-//!     Ok(())
+//!     finally(sleep(Duration::from_secs(1000)), async |_| {
+//!         println!("Fine. Saving my work."); // the cleanup may await
+//!     })
+//!     .await
 //! }
 //!
 //! fn main() -> Result<()> {
 //!     curium::run(async || {
 //!         let kid = spawn(kid());
-//!         if timeout_after(Duration::from_millis(20), kid.join()).await.is_err() {
-//!             println!("I warned you!");
-//!             kid.cancel().await?;
+//!         match timeout_after(Duration::from_millis(20), &kid).await {
+//!             Ok(ended) => ended, // an error of the kid, or a cancellation of this task
+//!             Err(TaskTimeout { .. }) => {
+//!                 println!("I warned you!");
+//!                 kid.cancel().await
+//!             }
 //!         }
-//!         Ok(())
 //!     })
 //! }
 //! ```

@@ -73,7 +73,8 @@
 //! A cancellation takes the same path. `task.cancel()` (`wait/cancel.rs`) stores a cancel request
 //! in the root scope of the task (`core/cancel.rs`) and wakes the task. When a parked leaf is
 //! polled again, it tries its operation first. If the operation would still block, the leaf returns
-//! the error (`wait/deliver.rs`).
+//! the error (`wait/deliver.rs`). When a task or a scope ends in an error, `core/echo.rs` finds out
+//! whether that error passes the cancellation on.
 //!
 //! | folder | holds |
 //! |---|---|
@@ -82,12 +83,12 @@
 //! | `core/` | the state of a kernel, with the six invariants, and the small operations on it |
 //! | `run/` | the run loop, the idle kernel, start and shutdown |
 //! | `wait/` | the cancel point, the wait on a queue, and the kernel's own leaves |
-//! | `scope/` | timeouts, shields, `finally` |
+//! | `scope/` | timeouts, cancel scopes, shields, `finally` |
 //! | `io/` | registrations of sources, and the leaf on one |
 //! | `group/` | task groups |
 //! | `spawn.rs`, `task_handle.rs` | spawning; the handle of a task |
 //! | `handle.rs` | the kernel's handle, for other threads |
-//! | `testing.rs` | the test kit |
+//! | `testing/` | the test kit: the virtual clock, the sweep, the exploration |
 //!
 //! Two examples that must not compile: a task that moves to another thread, and a task that returns
 //! neither a `Result` nor `()`.
@@ -109,6 +110,14 @@
 //! # });
 //! ```
 //!
+//! # Testing
+//!
+//! [`testing::run`] runs a program on a virtual clock and checks that it leaves nothing behind.
+//! [`testing::sweep`] runs a piece of code again for each of its suspensions and each kind of
+//! cancellation. [`testing::explore`] runs a small program with every order of its tasks. All of
+//! them use this kernel, without a `cfg` and with the usual imports. A sweep and an exploration
+//! give it a probe, which the run loop calls around each poll (`core/probe.rs`).
+//!
 //! # Writing a leaf of your own
 //!
 //! | you wait for | build on |
@@ -117,13 +126,14 @@
 //! | readiness of a source | [`io::Registration`] |
 //! | a job on another thread | [`on_thread`] |
 //! | anything else | [`CancelPoint`], around any poll function |
-//! | a future that is not Curium's | [`cancellable`] |
+//! | a future that is not Curium's | [`cancellable`]; with leaves inside, [`cancellable_inside`] |
 //!
 //! # What it deliberately does not do
 //!
 //! It has no `unsafe`, no `Send` tasks and no work stealing: to use a second core, run a second
-//! kernel on a second thread. It has no signals and no processes yet. It has threads for blocking
-//! calls only ([`on_thread`]).
+//! kernel on a second thread. It does not cancel a task by dropping its future: only an abort does
+//! that, which a grace ends in, and the drop of a running group or of the kernel. It has threads
+//! for blocking calls only ([`on_thread`]). It has no signals and no processes yet.
 
 pub use crate::core::inspect::{ParkedAt, TaskInfo, TaskState, current_task, tasks};
 pub use crate::core::report::{Failure, ProgramCode, Report};

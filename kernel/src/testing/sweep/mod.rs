@@ -86,12 +86,17 @@ use crate::task::cell::TaskEnd;
 /// );
 /// ```
 ///
-/// A failure names the injection, the moment, the suspension, its kind, file and line:
+/// A failure names the injection, the moment, the suspension, its kind, file and line. A pending
+/// cancellation spares what can be had at once (C1), so even a cancel before the first poll loses
+/// an item here:
 ///
 /// ```text
 /// 20 of 29 runs of the sweep failed; the subject has 2 suspensions
-///   1. cancel, parked at suspension 1 (QUEUE_PUT at src/lib.rs:17:19): items are lost
-///   2. abort, parked at suspension 1 (QUEUE_PUT at src/lib.rs:17:19): as 1
+///   1. cancel, before the first poll: assertion `left == right` failed: items are lost
+///        left: 2
+///       right: 3
+///   ..
+///   6. abort, parked at suspension 1 (QUEUE_PUT at src/lib.rs:17:19): as 1
 /// ```
 ///
 /// # What the subject may do
