@@ -162,3 +162,63 @@ fn a_cancellation_between_the_check_and_the_wait_is_found() {
         sweep_a_foreign_wait::<false>,
     );
 }
+
+/// An error of a program that saves something.
+#[derive(Debug, thiserror::Error)]
+enum Saving {
+    #[error("cancelled")]
+    Cancelled(#[from] TaskCancelled),
+    #[error("the disk is full")]
+    Disk,
+}
+
+/// V4, C16, T2: cpython#84787: the body of `wait_for` runs out of time and fails in its cleanup; the
+/// caller gets the timeout alone. Here the failure is returned, whatever its type.
+#[test]
+fn the_failure_of_a_cleanup_is_not_lost_behind_the_timeout() {
+    cannot_happen("cpython#84787", || {
+        testing::sweep().inject(&REQUESTS).run(
+            async || (Cell::new(0), Cell::new(0)),
+            |failures| async move {
+                let body = async {
+                    drop(sleep(HOUR).await);
+                    sleep(MS).await?;
+                    failures.0.set(failures.0.get() + 1);
+                    Err::<(), _>(Saving::Disk)
+                };
+                if let Ok(Err(Saving::Disk)) = timeout_after(MS, body).await {
+                    failures.1.set(failures.1.get() + 1);
+                }
+                Ok::<_, TaskCancelled>(())
+            },
+            async |(made, seen), run| {
+                assert_eq!(made.get(), seen.get(), "a failure was lost");
+                assert!(!run.injected.is_empty() || seen.get() == 1);
+            },
+        )
+    });
+}
+
+/// V4, T1: cpython#76932: `wait_for` returns when the time is up, while the cancelled body still
+/// cleans up; the caller goes on beside it. Here the call returns when the body has ended.
+#[test]
+fn a_limited_wait_returns_when_its_body_has_ended() {
+    cannot_happen("cpython#76932", || {
+        testing::sweep().inject(&REQUESTS).run(
+            async || Cell::new(false),
+            |cleaning| async move {
+                let body = async {
+                    let ended = sleep(HOUR).await;
+                    cleaning.set(true);
+                    let slept = sleep(2 * MS).await;
+                    cleaning.set(false);
+                    slept.and(ended)
+                };
+                let ended = timeout_after(MS, body).await;
+                assert!(!cleaning.get(), "it returned before its body has ended");
+                ended.unwrap_or(Ok(()))
+            },
+            async |cleaning, _| assert!(!cleaning.get()),
+        )
+    });
+}
