@@ -37,13 +37,46 @@ impl RunLoop<'_> {
     /// Polls a task that is not plain. Returns whether it was the main task and has ended.
     #[inline(never)]
     pub(super) fn poll_special(&mut self, main: &mut PollMain<'_>) -> bool {
-        let task = &self.task;
-        if task.is_ended() {
-            task.flags.stop(0);
-            self.core.release(task);
+        if self.task.is_ended() {
+            self.task.flags.stop(0);
+            self.core.release(&self.task);
             return false;
         }
-        let started = self.core.settings.long_poll.is_some().then(Instant::now);
+        if self.core.settings.watches_polls() {
+            return self.poll_watched(main);
+        }
+        let polled = self.poll_once(main, || ());
+        self.polled(polled)
+    }
+
+    /// Polls a task of a kernel that measures its polls, or that the test kit observes.
+    #[cold]
+    fn poll_watched(&mut self, main: &mut PollMain<'_>) -> bool {
+        let core = self.core;
+        let started = core.settings.long_poll.is_some().then(Instant::now);
+        let probe = core.settings.probe.as_ref();
+        let surveys = probe.is_some_and(|probe| probe.surveys(&self.task));
+        let mut polled = self.poll_once(main, || surveys.then(Survey::begin));
+        if let Some(started) = started {
+            current::forget_poll();
+            self.task.flags.set(polled.marks.parked());
+            // The flag replaces the mark: if the sink drops the leaf, only the flag is cleared.
+            polled.marks = polled.marks.without_record();
+            self.check_length(&self.task, started);
+        }
+        let main_ended = self.polled(polled);
+        if let Some(probe) = probe {
+            let task = &self.task;
+            probe.after_poll(core, task, main_ended || !task.is_current() || task.is_ended());
+        }
+        main_ended
+    }
+
+    /// Polls the task with its own waker, if it has one. What `before` returns lives during the
+    /// poll.
+    #[inline(always)]
+    fn poll_once<G>(&mut self, main: &mut PollMain<'_>, before: impl FnOnce() -> G) -> Polled {
+        let task = &self.task;
         let (cancel_seq, pending) =
             task.cancel_request().map_or((0, false), |it| (it.cancel_seq, it.pending));
         let own = TakenWaker::of(task);
@@ -51,28 +84,15 @@ impl RunLoop<'_> {
         self.spare.inner.assign(task.id());
         self.core.running.set(task.id());
         current::begin_poll(task.id(), task);
-        let probe = self.core.settings.probe.as_ref();
-        let survey = probe.filter(|probe| probe.surveys(task)).map(|_| Survey::begin());
+        let during = before();
         let waker = own.waker.as_ref().map_or(&self.spare.waker, |own| &own.waker);
         current::offer(waker, Ambient { scope: NONE, cancel_seq, pending });
         let cx = &mut Context::from_waker(waker);
         let result = out.poll(cx, main);
-        let mut marks = current::end_poll();
-        drop((out, own, survey));
+        let marks = current::end_poll();
+        drop((out, own, during));
         self.core.running.set(TaskId::NONE);
-        if let Some(started) = started {
-            current::forget_poll();
-            task.flags.set(marks.parked());
-            // The flag replaces the mark: if the sink drops the leaf, only the flag is cleared.
-            marks = marks.without_record();
-            self.check_length(task, started);
-        }
-        let main_ended = self.polled(Polled { result, marks });
-        if let Some(probe) = probe {
-            let task = &self.task;
-            probe.after_poll(self.core, task, main_ended || !task.is_current() || task.is_ended());
-        }
-        main_ended
+        Polled { result, marks }
     }
 
     /// Acts on the result of a poll, for any task. Returns whether it was the main task and has

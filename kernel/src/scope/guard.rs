@@ -86,13 +86,22 @@ impl ScopeGuard {
 
     /// If a cancellation of the scope is pending and the task is parked in no leaf of Curium's,
     /// watches the task. It is reported if it stays parked there (C9).
+    #[inline]
     pub(crate) fn watch_foreign(&self) {
-        if self.with_scope(Scope::is_swallowed) {
+        if self.with_scope(|scope| scope.pending || scope.delivered != 0) {
+            self.watch_cancelled();
+        }
+    }
+
+    #[inline(never)]
+    fn watch_cancelled(&self) {
+        let (pending, swallowed) = self.with_scope(|scope| (scope.pending, scope.is_swallowed()));
+        if swallowed {
             self.core.watch_swallowed_in(self.key);
         }
-        // Only the outermost pending scope does this, because the check walks over all leaves of
+        // Only the outermost pending scope watches, because the check walks through all leaves of
         // the task.
-        if !self.with_scope(|scope| scope.pending) || current::ambient().pending {
+        if !pending || current::ambient().pending {
             return;
         }
         self.core.with_running(|cell| {
