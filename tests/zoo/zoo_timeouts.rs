@@ -172,8 +172,8 @@ enum Saving {
     Disk,
 }
 
-/// V4, C16, T2: cpython#84787: the body of `wait_for` runs out of time and fails in its cleanup; the
-/// caller gets the timeout alone. Here the failure is returned, whatever its type.
+/// V4, C16, T2: cpython#84787: the body of `wait_for` runs out of time and fails in its cleanup;
+/// the caller gets the timeout alone. Here the failure is returned, whatever its type.
 #[test]
 fn the_failure_of_a_cleanup_is_not_lost_behind_the_timeout() {
     cannot_happen("cpython#84787", || {
