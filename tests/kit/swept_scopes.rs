@@ -4,8 +4,12 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use curium::kernel::testing;
-use curium::kernel::{CancelScope, TaskCancelled, TaskEnd, check_cancellation, sleep, spawn};
+use curium::kernel::testing::{self, Moment};
+use curium::kernel::{
+    CancelScope, TaskCancelled, TaskEnd, cancellable, cancellable_inside, check_cancellation,
+    sleep, spawn,
+};
+use futures::stream::{FuturesUnordered, StreamExt};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -83,4 +87,41 @@ fn a_cancellation_that_is_put_back_comes_again() {
         },
     );
     assert!(swept.suspensions == 2 && swept.runs >= 20, "{swept:?}");
+}
+
+/// V4, C17: however its task is disturbed, what is inside the second door cleans up unless it is
+/// dropped, and what is behind the first one is dropped at once.
+#[test]
+fn the_two_doors_clean_up_or_drop() {
+    struct Inside {
+        cleanups: Cell<u32>,
+        began: Cell<u32>,
+    }
+    async fn job(inside: &Inside) -> Result<(), TaskCancelled> {
+        inside.began.set(inside.began.get() + 1);
+        let ended = sleep(2 * MS).await;
+        if ended.is_err() {
+            sleep(MS).await?;
+        }
+        inside.cleanups.set(inside.cleanups.get() + 1);
+        ended
+    }
+    let swept = testing::sweep().seeds(0..4).run(
+        async || Inside { cleanups: Cell::new(0), began: Cell::new(0) },
+        |inside| async move {
+            let jobs: FuturesUnordered<_> = [job(&inside), job(&inside)].into_iter().collect();
+            let ended: Vec<_> = cancellable_inside(jobs.collect()).await?;
+            ended.into_iter().collect::<Result<Vec<()>, _>>()?;
+            cancellable(sleep(MS)).await?
+        },
+        async |inside, run| {
+            if run.end != TaskEnd::Aborted {
+                assert_eq!(inside.cleanups.get(), inside.began.get(), "a job was cut");
+            }
+            let ended = if run.injected.is_empty() { TaskEnd::Ok } else { TaskEnd::Cancelled };
+            let late = run.injected.iter().any(|it| it.moment == Moment::Woken);
+            assert!(run.end == ended || run.end == TaskEnd::Aborted || late, "{:?}", run.end);
+        },
+    );
+    assert!(swept.suspensions >= 8 && swept.runs >= 60, "{swept:?}");
 }
