@@ -148,9 +148,10 @@ pub use crate::handle::{Handle, KernelGone, handle};
 pub use crate::id::TaskId;
 pub use crate::run::builder::Builder;
 pub use crate::run::kernel::{Kernel, Leftovers, run};
-pub use crate::scope::cancel_scope::{CancelScope, ScopeHandle};
+pub use crate::scope::cancel_scope::CancelScope;
 pub use crate::scope::finally::{BodyEnd, finally};
 pub use crate::scope::foreign::{cancellable, cancellable_after, cancellable_inside};
+pub use crate::scope::scope_handle::ScopeHandle;
 pub use crate::scope::shield::{
     check_cancellation, disable_cancellation, shield, shield_for, unless_cancelled,
 };

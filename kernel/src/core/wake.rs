@@ -35,8 +35,8 @@ impl Core {
     pub(crate) fn wake_scope(&self, key: u32) {
         let (task, wakers) = {
             let mut scopes = self.scopes.borrow_mut();
-            let task = scopes.scopes[key as usize].task;
-            (task, scopes.take_wakers_in(key))
+            let Some(scope) = scopes.scopes.get(key as usize) else { return };
+            (scope.task, scopes.take_wakers_in(key))
         };
         self.wake(task);
         wakers.into_iter().for_each(wake_foreign);

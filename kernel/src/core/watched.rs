@@ -8,7 +8,6 @@ use std::time::Duration;
 use crate::core::report::Report;
 use crate::core::state::{Core, TaskRef};
 use crate::id::TaskId;
-use crate::parts::list::NONE;
 use crate::parts::scopes::Delivery;
 use crate::task::state::Flags;
 
@@ -27,8 +26,15 @@ pub(crate) struct Watched {
 pub(crate) enum Watch {
     /// Parked in a foreign future, with a cancellation that is pending.
     Foreign,
-    /// Has swallowed the cancellation of this scope; `NONE` for its own.
-    Swallowed(u32),
+    /// Has swallowed its own cancellation, or that of an inner scope.
+    Swallowed(Option<ScopeName>),
+}
+
+/// An inner scope. Its key is used again, and `entered` is not.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ScopeName {
+    key: u32,
+    entered: u64,
 }
 
 impl Core {
@@ -51,7 +57,7 @@ impl Core {
     pub(crate) fn watch_swallowed(&self, task: &TaskRef) {
         if !self.settings.ignore_swallowed && task.begin_watch() {
             let due = self.clock.now().saturating_add(SECOND);
-            self.watch(due, task.id(), Watch::Swallowed(NONE));
+            self.watch(due, task.id(), Watch::Swallowed(None));
         }
     }
 
@@ -63,14 +69,15 @@ impl Core {
         if !self.settings.ignore_swallowed && scope.is_swallowed() && !scope.watched {
             scope.watched = true;
             let due = self.clock.now().saturating_add(SECOND);
-            self.watch(due, scope.task, Watch::Swallowed(key));
+            let name = ScopeName { key, entered: scope.entered };
+            self.watch(due, scope.task, Watch::Swallowed(Some(name)));
         }
     }
 
     /// Reports a task that has swallowed a cancellation, if it has been parked for a second.
-    pub(crate) fn check_swallowed(&self, task: &TaskRef, key: u32, now: u64) {
-        let Some(delivery) = self.swallowed(task, key) else {
-            self.end_watch(task, key);
+    pub(crate) fn check_swallowed(&self, task: &TaskRef, scope: Option<ScopeName>, now: u64) {
+        let Some(delivery) = self.swallowed(task, scope) else {
+            self.end_watch(task, scope);
             return;
         };
         match self.parked_outside_shields(task) {
@@ -80,29 +87,27 @@ impl Core {
                 self.report(&Report::Swallowed { task, reason, delivered_at: site });
             }
             Some(since) => {
-                self.watch(since.saturating_add(SECOND), task.id(), Watch::Swallowed(key));
+                self.watch(since.saturating_add(SECOND), task.id(), Watch::Swallowed(scope));
             }
-            None => self.end_watch(task, key),
+            None => self.end_watch(task, scope),
         }
     }
 
     /// The cancellation, if it is still swallowed.
-    fn swallowed(&self, task: &TaskRef, key: u32) -> Option<Delivery> {
-        if key == NONE {
-            return task.swallowed();
-        }
+    fn swallowed(&self, task: &TaskRef, name: Option<ScopeName>) -> Option<Delivery> {
+        let Some(ScopeName { key, entered }) = name else { return task.swallowed() };
         let scopes = self.scopes.borrow();
         let scope = scopes.scopes.get(key as usize)?;
-        let same = scope.task == task.id() && scope.watched && scope.is_swallowed();
+        let same = scope.entered == entered && scope.task == task.id() && scope.is_swallowed();
         same.then_some(Delivery { reason: scope.reason, site: scope.delivered_at })
     }
 
     /// The task may be watched again when it parks.
-    fn end_watch(&self, task: &TaskRef, key: u32) {
-        if key == NONE {
-            task.end_watch();
-        } else if let Some(scope) = self.scopes.borrow_mut().scopes.get_mut(key as usize) {
-            scope.watched = false;
+    fn end_watch(&self, task: &TaskRef, name: Option<ScopeName>) {
+        let Some(ScopeName { key, entered }) = name else { return task.end_watch() };
+        let mut scopes = self.scopes.borrow_mut();
+        if let Some(scope) = scopes.scopes.get_mut(key as usize) {
+            scope.watched &= scope.entered != entered;
         }
     }
 

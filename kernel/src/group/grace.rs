@@ -19,8 +19,9 @@ use crate::error::TaskCancelled;
 use crate::group::bounds::ScopeBody;
 use crate::group::end::run_scope;
 use crate::group::handle::{GroupRef, expect_open};
-use crate::group::state::{GroupState, WaitPolicy};
+use crate::group::state::{GroupStage, GroupState, WaitPolicy};
 use crate::group::task_group::TaskGroup;
+use crate::parts::clock::NEVER;
 use crate::parts::timers::{Action, TimerKey};
 use crate::wait::in_kernel::InKernel;
 
@@ -40,8 +41,12 @@ impl Grace {
 }
 
 impl GroupState {
-    /// Sets the grace. If the members are cancelled already, it counts from now.
+    /// Sets the grace. If the members are cancelled already, it counts from now. Does nothing for a
+    /// group that has ended.
     pub(super) fn change_grace(&self, core: &Core, limit: Duration) {
+        if self.stage.get() == GroupStage::Closed {
+            return;
+        }
         self.grace.limit.set(limit);
         if self.tear_down_reason().is_some() && !self.grace.is_over.get() {
             self.end_grace(core);
@@ -52,9 +57,9 @@ impl GroupState {
     /// The members have been cancelled. The grace counts from the first call.
     pub(super) fn begin_grace(&self, core: &Core) {
         let limit = self.grace.limit.get();
-        if limit != Duration::MAX && self.grace.timer.get().is_none() {
-            let timer = core.arm(core.clock.after(limit), Action::OwnerGrace(self.id));
-            self.grace.timer.set(Some(timer));
+        let deadline = if limit == Duration::MAX { NEVER } else { core.clock.after(limit) };
+        if deadline != NEVER && self.grace.timer.get().is_none() {
+            self.grace.timer.set(Some(core.arm(deadline, Action::OwnerGrace(self.id))));
         }
     }
 

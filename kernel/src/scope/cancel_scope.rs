@@ -8,9 +8,8 @@ use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use pin_project_lite::pin_project;
@@ -23,6 +22,7 @@ use crate::parts::clock::NEVER;
 use crate::parts::scopes::ScopeKind;
 use crate::parts::timers::{Action, TimerKey};
 use crate::scope::guard::ScopeGuard;
+use crate::scope::scope_handle::{Button, ScopeHandle};
 
 /// A piece of code that can be cancelled on its own, from outside: a stop button.
 ///
@@ -68,8 +68,6 @@ struct Shared {
     run: RefCell<Option<Running>>,
     cancelled: Cell<Option<CancelReason>>,
     deadline: Cell<Option<Instant>>,
-    /// A handle was made, so a run must leave its waker in the button.
-    has_handle: Cell<bool>,
     button: Arc<Button>,
 }
 
@@ -80,13 +78,6 @@ struct Running {
     /// The timer of the deadline.
     timer: Option<TimerKey>,
     site: &'static Location<'static>,
-}
-
-/// What the handles of a scope reach from other threads.
-#[derive(Default)]
-struct Button {
-    pressed: AtomicBool,
-    waker: Mutex<Option<Waker>>,
 }
 
 impl CancelScope {
@@ -161,23 +152,26 @@ impl CancelScope {
         self.shared.deadline.get()
     }
 
-    /// Moves the deadline, also while the body runs. `None` removes it. It does nothing for a run
-    /// whose deadline has passed.
+    /// Moves the deadline, also while the body runs. `None` removes it. A run whose deadline has
+    /// passed is cancelled all the same.
     pub fn set_deadline(&self, deadline: Option<Instant>) {
+        self.shared.expire();
         self.shared.deadline.set(deadline);
         self.shared.arm();
+        self.shared.expire();
     }
 
     /// A handle by which other threads cancel the scope.
     pub fn handle(&self) -> ScopeHandle {
-        if !self.shared.has_handle.replace(true) {
+        let handle = ScopeHandle::new(&self.shared.button);
+        if handle.is_only_one() {
             // The run must be polled, so that it leaves its waker.
             let run = self.shared.run.borrow().as_ref().map(|run| (run.core.clone(), run.key));
             if let Some((core, key)) = run {
                 core.wake_scope(key);
             }
         }
-        ScopeHandle { button: self.shared.button.clone() }
+        handle
     }
 }
 
@@ -196,58 +190,22 @@ impl Shared {
         run.timer = (deadline != NEVER).then(|| run.core.arm(deadline, Action::Scope(run.key)));
     }
 
+    /// Cancels the run if its deadline has passed.
+    fn expire(&self) {
+        let run = self.run.borrow().as_ref().map(|run| (run.core.clone(), run.key));
+        let Some((core, key)) = run else { return };
+        let deadline = self.deadline.get().map_or(NEVER, |at| core.clock.at(at));
+        if deadline <= core.clock.now() {
+            core.cancel_scope(key, CancelReason::Timeout);
+        }
+    }
+
     fn end(&self) {
         let run = self.run.borrow_mut().take();
         if let Some(Running { core, timer: Some(timer), .. }) = run {
             core.disarm(timer);
         }
-        let waker = self.button.lock().take();
-        drop(waker);
-    }
-}
-
-impl Button {
-    fn is_pressed(&self) -> bool {
-        self.pressed.load(Ordering::Acquire)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Waker>> {
-        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Leaves the waker of the run.
-    fn register(&self, waker: &Waker) {
-        let kept = self.lock().as_ref().is_some_and(|kept| kept.will_wake(waker));
-        if !kept {
-            // Cloning and dropping a waker may run code of the program.
-            let clone = waker.clone();
-            let old = self.lock().replace(clone);
-            drop(old);
-        }
-    }
-}
-
-/// Cancels a [`CancelScope`] from another thread. Made by [`CancelScope::handle`].
-#[derive(Clone)]
-pub struct ScopeHandle {
-    button: Arc<Button>,
-}
-
-impl ScopeHandle {
-    /// Cancels the scope, and does not wait. If it has no body yet, the next one is cancelled. It
-    /// never fails: without the scope it does nothing.
-    pub fn cancel(&self) {
-        self.button.pressed.store(true, Ordering::Release);
-        let waker = self.button.lock().take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-}
-
-impl fmt::Debug for ScopeHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ScopeHandle").field("cancelled", &self.button.is_pressed()).finish()
+        self.button.forget();
     }
 }
 
@@ -297,6 +255,7 @@ impl Entered {
         let (core, key) = (guard.core().clone(), guard.key());
         *shared.run.borrow_mut() = Some(Running { core: core.clone(), key, timer: None, site });
         shared.arm();
+        shared.expire();
         if let Some(reason) = shared.cancelled.get() {
             core.cancel_scope(key, reason);
         }
@@ -325,9 +284,7 @@ where
             None => this.guard.insert(Entered::new(this.scope, this.site)),
         };
         let shared = &this.scope.shared;
-        if shared.has_handle.get() {
-            shared.button.register(cx.waker());
-        }
+        shared.button.register(cx.waker());
         if shared.button.is_pressed() {
             this.scope.cancel();
         }
@@ -339,6 +296,7 @@ where
             }
             Poll::Ready(result) => {
                 let mut entered = this.guard.take().expect("entered while it is polled");
+                entered.shared.end();
                 Poll::Ready(conclude(&mut entered.guard, result))
             }
         }

@@ -180,9 +180,10 @@ impl<F: Future> Future for CancellableInside<F> {
         };
         let polled = match polled {
             Poll::Ready(value) => Poll::Ready(Ok(value)),
-            // The leaves inside return the cancellation.
+            // The leaves inside return the cancellation. The point must not return it once more
+            // when the future parks without a leaf in its cleanup.
             Poll::Pending if this.scope.as_ref().is_some_and(ScopeGuard::has_leaves) => {
-                this.point.unpark();
+                this.point.reset();
                 Poll::Pending
             }
             Poll::Pending => this.point.park_unpaid(cx).map(Err),

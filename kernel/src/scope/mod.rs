@@ -6,5 +6,6 @@ pub(crate) mod finally;
 pub(crate) mod foreign;
 pub(crate) mod guard;
 mod put_back;
+pub(crate) mod scope_handle;
 pub(crate) mod shield;
 pub(crate) mod timeout;

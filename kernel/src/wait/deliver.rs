@@ -24,6 +24,12 @@ pub(crate) enum Pause {
 }
 
 impl CancelPoint {
+    /// Removes the record. The leaf counts as never parked before.
+    pub(crate) fn reset(&mut self) {
+        self.unpark();
+        self.since = 0;
+    }
+
     /// Parks outside the common case, or returns the cancellation that is due.
     #[inline(never)]
     pub(super) fn park_anywhere(&mut self, cx: &Context<'_>) -> Poll<TaskCancelled> {

@@ -211,3 +211,39 @@ fn a_shield_inside_holds_it_back() {
         assert!(kept.get());
     });
 }
+
+/// C15, K8: without handles the kernel does not count on the scope's waker: a deadlock is certain.
+#[test]
+fn a_handle_that_is_gone_wakes_nothing() {
+    for clones in [0, 1] {
+        let hang = AssertUnwindSafe(|| {
+            kernel::run(async || {
+                let scope = CancelScope::new();
+                let handles = vec![scope.handle(); clones + 1];
+                let inner = scope.clone();
+                let task = spawn(async move { inner.run(Event::new().wait()).await.map(drop) });
+                sleep(Duration::from_millis(1)).await.unwrap();
+                drop(handles);
+                task.wait().await
+            })
+        });
+        let panic = catch_unwind(hang).unwrap_err();
+        let text = panic.downcast_ref::<String>().expect("a text");
+        assert!(text.contains("deadlock"), "{text}");
+    }
+}
+
+/// C15, T7: a deadline that has passed cancels at the first leaf that would park, and moving it
+/// later does not help.
+#[test]
+fn a_deadline_that_has_passed_holds() {
+    testing::run(async || {
+        let scope = CancelScope::with_deadline(now());
+        let ended = scope.run(async {
+            scope.set_deadline(Some(now() + secs(9)));
+            kernel::yield_now().await?;
+            Ok::<_, TaskCancelled>(())
+        });
+        assert!(ended.await.is_err());
+    });
+}

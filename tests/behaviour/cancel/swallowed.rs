@@ -140,3 +140,32 @@ fn it_can_be_turned_off() {
     });
     assert_eq!(reported, []);
 }
+
+/// C14: what was watched in a scope that is gone says nothing about a later scope in its place.
+#[test]
+fn a_scope_in_the_place_of_another_is_reported_on_its_own() {
+    let reported = swallowed(async || {
+        let event = std::rc::Rc::new(Event::new());
+        let theirs = event.clone();
+        let first = spawn_named("first", async {
+            let short = timeout_after(Duration::from_millis(100), async {
+                drop(sleep(Duration::MAX).await);
+                sleep(Duration::from_millis(100)).await
+            });
+            short.await.expect("it was swallowed")?;
+            sleep(Duration::MAX).await
+        });
+        sleep(Duration::from_millis(500)).await.unwrap();
+        let second = spawn_named("second", async move {
+            timeout_after(Duration::from_millis(100), swallows(&theirs)).await.unwrap()
+        });
+        for _ in 0..20 {
+            sleep(Duration::from_millis(250)).await.unwrap();
+        }
+        event.set();
+        second.await.unwrap();
+        first.cancel().await.unwrap();
+    });
+    let names: Vec<&str> = reported.iter().map(|(name, ..)| name.as_str()).collect();
+    assert_eq!(names, ["second"]);
+}

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use futures::channel::oneshot;
 use futures::stream::{FuturesUnordered, StreamExt};
 use kernel::{
     CancelReason, TaskCancelled, TaskTimeout, cancellable, cancellable_after, cancellable_inside,
@@ -141,5 +142,27 @@ fn timeouts_and_doors_take_what_can_be_awaited() {
         let slow = spawn(sleep(secs(9)));
         assert_eq!(ignore_after(secs(1), &slow).await, Ok(None));
         assert_eq!(cancellable(slow).await, Ok(Ok(())));
+    });
+}
+
+/// C17, C4: a cleanup inside the second door may await a foreign future, also if one was awaited
+/// before the cancellation.
+#[test]
+fn a_foreign_await_in_a_cleanup_inside_the_second_door_is_not_cut() {
+    testing::run(async || {
+        let (first, before) = oneshot::channel();
+        let (second, after) = oneshot::channel();
+        let task = spawn(cancellable_inside(async move {
+            let one = before.await;
+            let slept = sleep(Duration::MAX).await;
+            (one, slept.is_err(), after.await)
+        }));
+        testing::settle().await.unwrap();
+        first.send(1).unwrap();
+        testing::settle().await.unwrap();
+        task.request_cancel();
+        testing::settle().await.unwrap();
+        second.send(2).expect("the cleanup waits for it");
+        assert_eq!(task.await, Ok((Ok(1), true, Ok(2))));
     });
 }

@@ -160,3 +160,25 @@ fn the_grace_holds_in_a_shutdown() {
     });
     assert_eq!((took, aborted), (0, 1), "main had ended before");
 }
+
+/// G12: a grace that is set once the group has ended leaves no timer, and one of many years is
+/// none.
+#[test]
+fn a_grace_of_an_ended_group_and_one_without_end_arm_nothing() {
+    testing::run(async || {
+        let group = kernel::TaskGroup::<TaskCancelled>::new();
+        let failed = spawn(sleep(Duration::MAX));
+        group.spawn(async move {
+            failed.cancel().await?;
+            failed.await
+        });
+        assert!(group.join().await.is_err());
+        group.set_grace(secs(5));
+        let endless = Duration::from_secs(u64::MAX);
+        let group = Group::scope_within(endless, async |g| {
+            g.spawn(cleans_up(1));
+            Ok(())
+        });
+        assert!(timeout_after(secs(1), group).await.is_err());
+    });
+}

@@ -129,8 +129,9 @@ impl Explore {
 
     /// For programs that are too large to try all schedules: tries `runs` schedules with random
     /// priorities of the tasks, changed `depth - 1` times. A bug that needs `depth` steps in a
-    /// certain order is found by each run with a probability of at least 1/(n·k^(depth-1)), for `n`
-    /// tasks and `k` polls. The random numbers are the same in each exploration.
+    /// certain order is found by each run after the first with a probability of at least
+    /// 1/(n·k^(depth-1)), for `n` tasks and `k` polls. The first run measures `k` and changes
+    /// nothing. The random numbers are the same in each exploration.
     pub fn pct(mut self, depth: usize, runs: usize) -> Self {
         self.pct = Some((depth, runs));
         self

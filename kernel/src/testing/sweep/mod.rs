@@ -196,8 +196,10 @@ impl fmt::Display for Injected {
 pub struct Run {
     /// What was injected: nothing in the first run, two injections with [`Sweep::pairs`].
     pub injected: Vec<Injected>,
-    /// How the subject ended. `Cancelled`: its error carries the cancellation, or is the injected
-    /// timeout. A panic of the subject is a failure of the run and does not reach the check.
+    /// How the subject ended. `Cancelled`: its error holds a cancellation, or is the injected
+    /// timeout, or its type cannot be inspected and the run has an injection. The check can tell a
+    /// real failure of such a type by [`error`](Run::error). A panic of the subject is a failure of
+    /// the run and does not reach the check.
     pub end: TaskEnd,
     /// The `Debug` text of the error of the subject.
     pub error: Option<String>,
