@@ -53,8 +53,7 @@ impl Core {
         cell.set_request(self.next_cancel_seq(), reason);
         self.changed(cell.id());
         self.make_ready(cell);
-        let (record, child) = cell.attached();
-        self.wake_foreign_below(record, child);
+        self.wake_foreign_below(cell);
     }
 
     /// Cancels an inner scope because its deadline has passed or its group failed. If the scope is
@@ -124,12 +123,13 @@ impl Core {
         }
     }
 
-    /// Wakes the foreign wakers of the leaves below these list heads. The caller wakes the task,
-    /// and so the leaves with the task's own waker.
+    /// Wakes the foreign wakers of the leaves of a task. The caller wakes the task, and so the
+    /// leaves with the task's own waker.
     #[inline]
-    pub(super) fn wake_foreign_below(&self, first_record: u32, first_child: u32) {
-        if first_record != NONE || first_child != NONE {
-            let wakers = self.scopes.borrow_mut().take_wakers(first_record, first_child);
+    pub(super) fn wake_foreign_below(&self, task: &TaskRef) {
+        let (record, child) = task.attached();
+        if record != NONE || child != NONE {
+            let wakers = self.scopes.borrow_mut().take_wakers(record, child);
             wakers.into_iter().for_each(wake_foreign);
         }
     }
@@ -316,8 +316,8 @@ impl Core {
         drop(scopes);
         let root =
             task.filter(|task| result == ScopeResult::Own && task.put_back_if_lost(closed.entered));
-        if let Some((record, child)) = root.as_ref().map(TaskRef::attached) {
-            self.wake_foreign_below(record, child);
+        if let Some(root) = &root {
+            self.wake_foreign_below(root);
         } else if wakers.is_none() {
             return;
         }

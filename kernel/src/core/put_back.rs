@@ -14,8 +14,7 @@ impl Core {
         let Some(task) = self.with_running(TaskRef::clone) else { return };
         if task.put_back(cancelled) {
             self.refresh();
-            let (record, child) = task.attached();
-            self.wake_foreign_below(record, child);
+            self.wake_foreign_below(&task);
         } else if let Some(wakers) = self.put_back_in_scope(cancelled) {
             self.refresh();
             wakers.into_iter().for_each(wake_foreign);

@@ -101,10 +101,11 @@ where
             Ok(Poll::Ready(Err(error))) => {
                 let group = this.scope.group;
                 let echo = echo_of_body(core, scope, group, &error);
-                scope.close(echo.into());
-                Err(match echo {
-                    Echo::Held | Echo::Likely | Echo::Bare => BodyFailure::CarriesCancel,
-                    Echo::Outer | Echo::OuterBare | Echo::No => BodyFailure::Error(error),
+                let result = ScopeResult::from(echo);
+                scope.close(result);
+                Err(match result {
+                    ScopeResult::Own => BodyFailure::CarriesCancel,
+                    ScopeResult::PassesOn | ScopeResult::Any => BodyFailure::Error(error),
                 })
             }
             Err(payload) => {

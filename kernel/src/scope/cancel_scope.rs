@@ -17,7 +17,7 @@ use pin_project_lite::pin_project;
 use crate::core::cancel::ScopeResult;
 use crate::core::current;
 use crate::core::state::Core;
-use crate::error::{CancelReason, Echo, ScopeCancelled, Unbound};
+use crate::error::{CancelReason, ScopeCancelled, Unbound};
 use crate::parts::clock::NEVER;
 use crate::parts::scopes::ScopeKind;
 use crate::parts::timers::{Action, TimerKey};
@@ -315,18 +315,9 @@ fn conclude<T, E: 'static>(
         }
         Err(error) => Unbound(error),
     };
-    let (kept, foreign) = guard.take_kept();
-    let core = guard.core();
-    let echo = match &kept {
-        Some(kept) => core.echo_of((guard.key(), foreign), &error, kept, |_| false),
-        None => Echo::No,
-    };
-    guard.close(echo.into());
-    match (echo, kept) {
-        (Echo::Held | Echo::Likely | Echo::Bare, Some(kept)) => {
-            Err(ScopeCancelled::new(kept.reason()))
-        }
-        _ => Ok(Err(error.0)),
+    match guard.close_failed(&error) {
+        Some(reason) => Err(ScopeCancelled::new(reason)),
+        None => Ok(Err(error.0)),
     }
 }
 

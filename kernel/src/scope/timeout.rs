@@ -19,7 +19,7 @@ use crate::core::cancel::ScopeResult;
 use crate::core::current;
 use crate::core::report::Report;
 use crate::core::state::Core;
-use crate::error::{CancelReason, Echo, HoldsCancellation, TaskTimeout};
+use crate::error::{CancelReason, HoldsCancellation, TaskTimeout};
 use crate::parts::clock::Clock;
 use crate::parts::scopes::ScopeKind;
 use crate::scope::guard::ScopeGuard;
@@ -230,16 +230,9 @@ impl Armed {
             }
             Err(error) => error,
         };
-        let (kept, foreign) = self.scope.take_kept();
-        let core = self.scope.core();
-        let echo = match &kept {
-            Some(kept) => core.echo_of((self.scope.key(), foreign), &error, kept, |_| false),
-            None => Echo::No,
-        };
-        self.scope.close(echo.into());
-        match echo {
-            Echo::Held | Echo::Likely | Echo::Bare => Err(TaskTimeout::new(self.limit)),
-            Echo::Outer | Echo::OuterBare | Echo::No => Ok(Err(error)),
+        match self.scope.close_failed(&error) {
+            Some(_) => Err(TaskTimeout::new(self.limit)),
+            None => Ok(Err(error)),
         }
     }
 

@@ -98,12 +98,16 @@ impl Request {
     /// Makes the cancellation pending again, if it was delivered after `since` and the program has
     /// no copy of it.
     pub(super) fn put_back_if_lost(&self, since: u64) -> bool {
-        let lost = self.with_delivered(|kept| !kept.has_copies()) == Some(true);
-        if lost && self.delivered_at.get() > since {
+        let lost = self.is_lost() && self.delivered_at.get() > since;
+        if lost {
             self.marks.set(self.marks.get() | PENDING);
-            return true;
         }
-        false
+        lost
+    }
+
+    /// Whether it was delivered, and the program has no copy of it.
+    fn is_lost(&self) -> bool {
+        self.with_delivered(|kept| !kept.has_copies()) == Some(true)
     }
 
     /// Runs `look` with the kept copy of the delivered cancellation, if there is one.
@@ -123,8 +127,7 @@ impl Request {
 
     /// The delivered cancellation, if the program has no copy of it and it is not pending.
     pub(super) fn swallowed(&self) -> Option<Delivery> {
-        let lost = self.with_delivered(|kept| !kept.has_copies()) == Some(true);
-        (lost && !self.has(PENDING))
+        (self.is_lost() && !self.has(PENDING))
             .then(|| Delivery { reason: self.reason.get(), site: self.site.get() })
     }
 
