@@ -44,19 +44,22 @@ async fn pass(seconds: u64) {
     }
 }
 
+/// Cancels a task that swallows it, and lets it park for nine seconds.
+async fn cancel_one_that_swallows() {
+    let event = std::rc::Rc::new(Event::new());
+    let theirs = event.clone();
+    let task = spawn_named("swallows", async move { swallows(&theirs).await });
+    testing::settle().await.unwrap();
+    task.request_cancel();
+    pass(9).await;
+    event.set();
+    task.await.unwrap();
+}
+
 /// C14: the report names the task, why it was cancelled, and where it got that. It comes once.
 #[test]
 fn a_swallowed_cancellation_is_reported_once() {
-    let reported = swallowed(async || {
-        let event = std::rc::Rc::new(Event::new());
-        let theirs = event.clone();
-        let task = spawn_named("swallows", async move { swallows(&theirs).await });
-        testing::settle().await.unwrap();
-        task.request_cancel();
-        pass(9).await;
-        event.set();
-        task.await.unwrap();
-    });
+    let reported = swallowed(cancel_one_that_swallows);
     let [(name, reason, here)] = &reported[..] else { panic!("{reported:?}") };
     assert_eq!(name, "swallows");
     assert!(matches!(reason, CancelReason::Requested { .. }));
@@ -128,16 +131,8 @@ fn what_is_no_swallowing_is_not_reported() {
 /// C14: it can be turned off.
 #[test]
 fn it_can_be_turned_off() {
-    let reported = swallowed_with(Kernel::builder().report_swallowed(false), async || {
-        let event = std::rc::Rc::new(Event::new());
-        let theirs = event.clone();
-        let task = spawn_named("swallows", async move { swallows(&theirs).await });
-        testing::settle().await.unwrap();
-        task.request_cancel();
-        pass(9).await;
-        event.set();
-        task.await.unwrap();
-    });
+    let reported =
+        swallowed_with(Kernel::builder().report_swallowed(false), cancel_one_that_swallows);
     assert_eq!(reported, []);
 }
 
