@@ -21,6 +21,7 @@ pub(crate) fn is_of_child(cancelled: &TaskCancelled, by: TaskId) -> bool {
 }
 
 impl From<Echo> for ScopeResult {
+    #[inline]
     fn from(echo: Echo) -> Self {
         match echo {
             Echo::Held | Echo::Likely | Echo::Bare => ScopeResult::Own,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::core::cancel::ScopeResult;
 use crate::core::current;
 use crate::core::state::Core;
-use crate::error::{CancelReason, Echo, HoldsCancellation, TaskCancelled};
+use crate::error::{CancelReason, HoldsCancellation, TaskCancelled};
 use crate::parts::clock::NEVER;
 use crate::parts::list::NONE;
 use crate::parts::scopes::Ambient;
@@ -72,12 +72,14 @@ impl ScopeGuard {
     /// cancellation, if the error only passes that on.
     pub(crate) fn close_failed<E: HoldsCancellation>(&mut self, error: &E) -> Option<CancelReason> {
         let (kept, foreign) = self.take_kept();
-        let echo = kept.as_ref().map_or(Echo::No, |kept| {
-            self.core.echo_of((self.key, foreign), error, kept, |_| false)
-        });
+        let Some(kept) = kept else {
+            self.close(ScopeResult::Any);
+            return None;
+        };
+        let echo = self.core.echo_of((self.key, foreign), error, &kept, |_| false);
         let result = ScopeResult::from(echo);
         self.close(result);
-        kept.filter(|_| result == ScopeResult::Own).map(|kept| kept.reason())
+        (result == ScopeResult::Own).then(|| kept.reason())
     }
 
     /// Whether a leaf is parked in the scope or in a scope inside.
