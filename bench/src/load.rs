@@ -29,8 +29,14 @@ pub enum Workload {
     Cancel,
     /// Many sleep; cancel one after the other, and wait for each.
     CancelMany,
-    /// Spawn a batch of members of a group, and leave the group. Curium only.
+    /// Spawn a batch of members of a group, and leave the group when all have ended.
     GroupMember,
+    /// A group without members.
+    GroupEmpty,
+    /// A group of one member.
+    GroupOne,
+    /// A group of ten members.
+    GroupTen,
     /// Nested timeouts round one sleep, all left by one cancellation. Curium only.
     TimeoutNested,
     /// Many sleep once, for 1 to 100 ms; processor time.
@@ -48,7 +54,7 @@ pub enum Workload {
 use Workload::*;
 
 /// Each workload, its name, how many operations a run measures, and how many tasks take part.
-const ALL: [(Workload, &str, Load); 18] = [
+const ALL: [(Workload, &str, Load); 21] = [
     (SpawnJoin, "spawn_join", Load::new(1_000_000, 1_000)),
     (SpawnJoinAll, "spawn_join_all", Load::new(1_000_000, 1_000_000)),
     (SpawnJoinOne, "spawn_join_1", Load::new(500_000, 1)),
@@ -61,6 +67,9 @@ const ALL: [(Workload, &str, Load); 18] = [
     (Cancel, "cancel", Load::new(300_000, 1)),
     (CancelMany, "cancel_many", Load::new(100_000, 100_000)),
     (GroupMember, "group_member", Load::new(500_000, 1_000)),
+    (GroupEmpty, "group_empty", Load::new(500_000, 0)),
+    (GroupOne, "group_one", Load::new(300_000, 1)),
+    (GroupTen, "group_ten", Load::new(50_000, 10)),
     (TimeoutNested, "timeout_nested", Load::new(500_000, 1_000)),
     (TimerFire, "timer_fire", Load::new(100_000, 100_000)),
     (Sleep1ms, "sleep_1ms", Load::new(200, 1)),

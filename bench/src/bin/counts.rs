@@ -17,7 +17,7 @@ use bench::runtimes;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// The workloads that are counted. Those that measure time are not.
-const WORKLOADS: [Workload; 10] = [
+const WORKLOADS: [Workload; 13] = [
     Workload::SpawnJoin,
     Workload::SpawnJoinOne,
     Workload::Yield,
@@ -27,6 +27,9 @@ const WORKLOADS: [Workload; 10] = [
     Workload::TimerInsertCancel,
     Workload::Cancel,
     Workload::GroupMember,
+    Workload::GroupEmpty,
+    Workload::GroupOne,
+    Workload::GroupTen,
     Workload::TimeoutNested,
 ];
 

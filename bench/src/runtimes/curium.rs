@@ -1,4 +1,4 @@
-//! Curium: `kernel::run`, `sync::Queue`, `sync::Lock`, and the graceful cancel.
+//! Curium: `kernel::run`, `sync::Queue`, `sync::Lock`, groups, and the graceful cancel.
 
 use std::future::{Future, pending};
 use std::rc::Rc;
@@ -38,12 +38,23 @@ macro_rules! lock {
         $lock.acquire().await?
     };
 }
+macro_rules! group {
+    ($size:expr) => {
+        kernel::TaskGroup::<kernel::TaskCancelled>::scope(async |group| {
+            (0..$size).for_each(|_| drop(group.spawn(async { done!(()) })));
+            done!(())
+        })
+        .await?
+    };
+}
 macro_rules! cancel {
     ($task:expr) => {
         $task.cancel().await?
     };
 }
 
+#[path = "../workloads/groups.rs"]
+mod groups;
 #[path = "../workloads/scopes.rs"]
 mod scopes;
 #[path = "../workloads/sync.rs"]
@@ -62,6 +73,7 @@ pub(super) fn run(workload: Workload, load: Load, look: fn()) -> Option<Sample> 
     tasks::run(workload, load)
         .or_else(|| sync_::run(workload, load))
         .or_else(|| timers::run(workload, load, look))
+        .or_else(|| groups::run(workload, load))
         .or_else(|| scopes::run(workload, load))
 }
 

@@ -1,5 +1,5 @@
 //! tokio's current-thread runtime with `tokio::spawn`, so with futures that are `Send`;
-//! `tokio::sync::mpsc` and `Mutex`.
+//! `tokio::sync::mpsc` and `Mutex`; `JoinSet`.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -15,6 +15,15 @@ macro_rules! join {
         $task.await.expect("the task ends well")
     };
 }
+macro_rules! group {
+    ($size:expr) => {{
+        let mut group = tokio::task::JoinSet::new();
+        (0..$size).for_each(|_| drop(group.spawn(async {})));
+        while let Some(ended) = group.join_next().await {
+            ended.expect("the member ends well");
+        }
+    }};
+}
 macro_rules! cancel {
     ($task:expr) => {{
         $task.abort();
@@ -22,6 +31,8 @@ macro_rules! cancel {
     }};
 }
 
+#[path = "../workloads/groups.rs"]
+mod groups;
 #[path = "../workloads/sync.rs"]
 mod sync_;
 #[path = "../workloads/tasks.rs"]
@@ -41,6 +52,7 @@ pub(super) fn run(workload: Workload, load: Load, look: fn()) -> Option<Sample> 
     tasks::run(workload, load)
         .or_else(|| sync_::run(workload, load))
         .or_else(|| timers::run(workload, load, look))
+        .or_else(|| groups::run(workload, load))
 }
 
 fn block_on<F: Future<Output = Sample> + Send + 'static>(main: impl FnOnce() -> F) -> Sample {

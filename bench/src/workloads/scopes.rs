@@ -1,10 +1,10 @@
-//! Groups and nested timeouts, which only Curium has.
+//! Nested timeouts, which only Curium has.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use kernel::{TaskCancelled, TaskGroup, TaskTimeout, timeout_after};
+use kernel::{TaskTimeout, timeout_after};
 
 use super::{Outcome, block_on, sleep, spawn, yield_now};
 use crate::load::{Load, Meter, Sample, Workload};
@@ -12,23 +12,9 @@ use crate::load::{Load, Meter, Sample, Workload};
 /// Runs the workload, if it is one of these.
 pub(super) fn run(workload: Workload, load: Load) -> Option<Sample> {
     Some(match workload {
-        Workload::GroupMember => block_on(move || group_member(load)),
         Workload::TimeoutNested => block_on(move || timeout_nested(load)),
         _ => return None,
     })
-}
-
-/// Spawn `size` members, leave the group; again until `ops` members have ended.
-async fn group_member(load: Load) -> Outcome<Sample> {
-    let meter = Meter::start();
-    for _ in 0..load.ops / load.size {
-        TaskGroup::<TaskCancelled>::scope(async |group| {
-            (0..load.size).for_each(|_| drop(group.spawn(async { done!(()) })));
-            done!(())
-        })
-        .await?;
-    }
-    done!(meter.stop(load.ops))
 }
 
 type Body = Pin<Box<dyn Future<Output = Outcome<()>>>>;
