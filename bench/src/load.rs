@@ -37,6 +37,10 @@ pub enum Workload {
     GroupOne,
     /// A group of ten members.
     GroupTen,
+    /// A timeout round a future that is ready.
+    TimeoutReady,
+    /// An item there and back, with one of the two receives under a timeout.
+    TimeoutRecv,
     /// Nested timeouts round one sleep, all left by one cancellation. Curium only.
     TimeoutNested,
     /// Many sleep once, for 1 to 100 ms; processor time.
@@ -54,7 +58,7 @@ pub enum Workload {
 use Workload::*;
 
 /// Each workload, its name, how many operations a run measures, and how many tasks take part.
-const ALL: [(Workload, &str, Load); 21] = [
+const ALL: [(Workload, &str, Load); 23] = [
     (SpawnJoin, "spawn_join", Load::new(1_000_000, 1_000)),
     (SpawnJoinAll, "spawn_join_all", Load::new(1_000_000, 1_000_000)),
     (SpawnJoinOne, "spawn_join_1", Load::new(500_000, 1)),
@@ -70,6 +74,8 @@ const ALL: [(Workload, &str, Load); 21] = [
     (GroupEmpty, "group_empty", Load::new(500_000, 0)),
     (GroupOne, "group_one", Load::new(300_000, 1)),
     (GroupTen, "group_ten", Load::new(50_000, 10)),
+    (TimeoutReady, "timeout_ready", Load::new(2_000_000, 1)),
+    (TimeoutRecv, "timeout_recv", Load::new(400_000, 1)),
     (TimeoutNested, "timeout_nested", Load::new(500_000, 1_000)),
     (TimerFire, "timer_fire", Load::new(100_000, 100_000)),
     (Sleep1ms, "sleep_1ms", Load::new(200, 1)),

@@ -17,7 +17,7 @@ use bench::runtimes;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// The workloads that are counted. Those that measure time are not.
-const WORKLOADS: [Workload; 13] = [
+const WORKLOADS: [Workload; 15] = [
     Workload::SpawnJoin,
     Workload::SpawnJoinOne,
     Workload::Yield,
@@ -30,6 +30,8 @@ const WORKLOADS: [Workload; 13] = [
     Workload::GroupEmpty,
     Workload::GroupOne,
     Workload::GroupTen,
+    Workload::TimeoutReady,
+    Workload::TimeoutRecv,
     Workload::TimeoutNested,
 ];
 
@@ -39,9 +41,10 @@ const CANCELLING: [Workload; 3] =
 
 /// The kept figures of the TCP servers: the name here, the name of the figure there, and per how
 /// many requests.
-const SERVED: [(&str, &str, f64); 4] = [
+const SERVED: [(&str, &str, f64); 5] = [
     ("echo_64", "echo_throughput, user instructions a request", 1.0),
     ("echo_64_calls_of_100", "echo_throughput, system calls a request", 100.0),
+    ("echo_timeouts", "echo_timeouts, user instructions a request", 1.0),
     ("echo_1", "echo_latency, user instructions a request", 1.0),
     ("echo_1_calls_of_100", "echo_latency, system calls a request", 100.0),
 ];

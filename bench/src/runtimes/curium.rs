@@ -53,6 +53,17 @@ macro_rules! cancel {
     };
 }
 
+macro_rules! receive {
+    ($queue:expr) => {
+        $queue.get()
+    };
+}
+macro_rules! within {
+    ($limit:expr, $future:expr) => {
+        kernel::timeout_after($limit, $future).await.expect("the time does not run out")?
+    };
+}
+
 #[path = "../workloads/groups.rs"]
 mod groups;
 #[path = "../workloads/scopes.rs"]
@@ -61,6 +72,8 @@ mod scopes;
 mod sync_;
 #[path = "../workloads/tasks.rs"]
 mod tasks;
+#[path = "../workloads/timeouts.rs"]
+mod timeouts;
 #[path = "../workloads/timers.rs"]
 mod timers;
 
@@ -74,6 +87,7 @@ pub(super) fn run(workload: Workload, load: Load, look: fn()) -> Option<Sample> 
         .or_else(|| sync_::run(workload, load))
         .or_else(|| timers::run(workload, load, look))
         .or_else(|| groups::run(workload, load))
+        .or_else(|| timeouts::run(workload, load))
         .or_else(|| scopes::run(workload, load))
 }
 

@@ -31,3 +31,8 @@ macro_rules! lock {
         $lock.lock().await
     };
 }
+macro_rules! receive {
+    ($receiver:expr) => {
+        $receiver.recv()
+    };
+}

@@ -19,10 +19,23 @@ macro_rules! cancel {
     };
 }
 
+macro_rules! within {
+    ($limit:expr, $future:expr) => {{
+        let late = async {
+            async_io::Timer::after($limit).await;
+            None
+        };
+        let in_time = futures_lite::future::or(async { Some($future.await) }, late).await;
+        in_time.expect("the time does not run out")
+    }};
+}
+
 #[path = "../workloads/sync.rs"]
 mod sync_;
 #[path = "../workloads/tasks.rs"]
 mod tasks;
+#[path = "../workloads/timeouts.rs"]
+mod timeouts;
 #[path = "../workloads/timers.rs"]
 mod timers;
 
@@ -41,6 +54,7 @@ pub(super) fn run(workload: Workload, load: Load, look: fn()) -> Option<Sample> 
     tasks::run(workload, load)
         .or_else(|| sync_::run(workload, load))
         .or_else(|| timers::run(workload, load, look))
+        .or_else(|| timeouts::run(workload, load))
 }
 
 fn block_on<F: Future<Output = Sample> + 'static>(main: impl FnOnce() -> F) -> Sample {

@@ -30,12 +30,20 @@ macro_rules! cancel {
     }};
 }
 
+macro_rules! within {
+    ($limit:expr, $future:expr) => {
+        tokio::time::timeout($limit, $future).await.expect("the time does not run out")
+    };
+}
+
 #[path = "../workloads/groups.rs"]
 mod groups;
 #[path = "../workloads/sync.rs"]
 mod sync_;
 #[path = "../workloads/tasks.rs"]
 mod tasks;
+#[path = "../workloads/timeouts.rs"]
+mod timeouts;
 #[path = "../workloads/timers.rs"]
 mod timers;
 
@@ -52,6 +60,7 @@ pub(super) fn run(workload: Workload, load: Load, look: fn()) -> Option<Sample> 
         .or_else(|| sync_::run(workload, load))
         .or_else(|| timers::run(workload, load, look))
         .or_else(|| groups::run(workload, load))
+        .or_else(|| timeouts::run(workload, load))
 }
 
 fn block_on<F: Future<Output = Sample> + 'static>(main: impl FnOnce() -> F) -> Sample {

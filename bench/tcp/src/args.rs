@@ -6,13 +6,13 @@ use std::str::FromStr;
 use lexopt::{Arg, Parser, ValueExt};
 
 use crate::growth;
-use crate::serve::Runtime;
+use crate::serve::{Form, Runtime};
 
 /// The mode of the program.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Run a server, pinned to a core if one is named.
-    Serve { runtime: Runtime, core: Option<usize> },
+    Serve { runtime: Runtime, form: Form, core: Option<usize> },
     /// Measure time and memory.
     Measure(Options),
     /// Count instructions and system calls.
@@ -39,6 +39,8 @@ pub(crate) enum Workload {
     EchoLatency,
     /// 64 connections, 1 KiB there and back, one outstanding on each.
     EchoThroughput,
+    /// The same on a server whose every read and write is under a timeout.
+    EchoTimeouts,
     /// Connect, a byte there and back, close.
     AcceptRate,
     /// Thousands of connections that are open and silent.
@@ -50,9 +52,10 @@ pub(crate) enum Workload {
 }
 
 impl Workload {
-    pub(crate) const ALL: [Workload; 6] = [
+    pub(crate) const ALL: [Workload; 7] = [
         Workload::EchoLatency,
         Workload::EchoThroughput,
+        Workload::EchoTimeouts,
         Workload::AcceptRate,
         Workload::Idle,
         Workload::GrowAccept,
@@ -63,6 +66,7 @@ impl Workload {
         match self {
             Workload::EchoLatency => "echo_latency",
             Workload::EchoThroughput => "echo_throughput",
+            Workload::EchoTimeouts => "echo_timeouts",
             Workload::AcceptRate => "accept_rate",
             Workload::Idle => "idle",
             Workload::GrowAccept => "grow_accept",
@@ -81,15 +85,28 @@ impl Workload {
     }
 
     /// Growth is measured for Curium and for mio by hand, for which the system's tables grow as
-    /// well.
+    /// well. The server by hand has no timeouts.
     pub(crate) fn is_asked_of(self, runtime: Runtime) -> bool {
-        !self.grows() || growth::RUNTIMES.contains(&runtime)
+        match self {
+            Workload::EchoTimeouts => runtime != Runtime::ByHand,
+            _ => !self.grows() || growth::RUNTIMES.contains(&runtime),
+        }
+    }
+
+    /// The form of the server that it needs.
+    pub(crate) fn form(self) -> Form {
+        match self {
+            Workload::EchoTimeouts => Form::Timeouts,
+            _ => Form::Plain,
+        }
     }
 
     /// What is counted per piece. `None` if it has no such count.
     pub(crate) fn piece(self) -> Option<&'static str> {
         match self {
-            Workload::EchoLatency | Workload::EchoThroughput => Some("request"),
+            Workload::EchoLatency | Workload::EchoThroughput | Workload::EchoTimeouts => {
+                Some("request")
+            }
             Workload::AcceptRate => Some("connection"),
             Workload::Idle | Workload::GrowAccept | Workload::GrowAccepted => None,
         }
@@ -164,7 +181,9 @@ impl Options {
             }
             return match workloads.any(|workload| workload.piece().is_some()) {
                 true => Ok(()),
-                false => Err("count needs echo_latency, echo_throughput or accept_rate".to_owned()),
+                false => {
+                    Err("count needs a workload that begins with echo, or accept_rate".to_owned())
+                }
             };
         }
         let selected = |workload: &Workload| {
@@ -176,21 +195,24 @@ impl Options {
         }
         match self.workloads.iter().any(selected) {
             true => Ok(()),
-            false => Err(format!("growth is measured on {on_whom}: --runtimes names neither")),
+            false => Err(format!(
+                "growth is measured on {on_whom}, and mio has no timeouts: choose others"
+            )),
         }
     }
 }
 
 fn serve(parser: &mut Parser) -> Result<Command, lexopt::Error> {
     let runtime = parser.value()?.parse()?;
-    let mut core = None;
+    let (mut core, mut form) = (None, Form::Plain);
     while let Some(arg) = parser.next()? {
         match arg {
+            Arg::Long("timeouts") => form = Form::Timeouts,
             Arg::Long("core") => core = Some(parser.value()?.parse()?),
             other => return Err(other.unexpected()),
         }
     }
-    Ok(Command::Serve { runtime, core })
+    Ok(Command::Serve { runtime, form, core })
 }
 
 #[cfg(test)]
@@ -204,7 +226,7 @@ mod tests {
     #[test]
     fn what_takes_minutes_must_be_named_in_full() {
         assert_eq!(named("accept"), ["accept_rate"]);
-        assert_eq!(named("echo"), ["echo_latency", "echo_throughput"]);
+        assert_eq!(named("echo"), ["echo_latency", "echo_throughput", "echo_timeouts"]);
         assert_eq!(named("grow"), ["grow_accept"]);
         assert_eq!(named("grow_accepted"), ["grow_accepted"]);
         assert!(workloads("growth").is_err());

@@ -30,7 +30,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let mut figures = Figures::new(&options.runtimes);
     let mut calls = Vec::new();
     for &workload in options.workloads.iter().filter(|workload| workload.piece().is_some()) {
-        for &runtime in &options.runtimes {
+        for &runtime in options.runtimes.iter().filter(|&&on| workload.is_asked_of(on)) {
             eprintln!("{} on {runtime}", workload.name());
             let spent = instructions(&folder, workload, runtime, work)?;
             let metric = |what| {
@@ -69,10 +69,10 @@ fn drive(
             load::in_step(at, 1, SMALL, count, || server.until_asleep(), || Ok(()))?;
         }
         // Slower than valgrind, and nothing else can stop a traced process.
-        Workload::EchoThroughput if traced => {
+        Workload::EchoThroughput | Workload::EchoTimeouts if traced => {
             load::in_step(at, ECHOING, LARGE, count, || server.until_asleep(), || Ok(()))?;
         }
-        Workload::EchoThroughput => {
+        Workload::EchoThroughput | Workload::EchoTimeouts => {
             load::in_step(at, ECHOING, LARGE, count, || server.hold(), || server.let_go())?;
         }
         Workload::AcceptRate => load::connections(at, ACCEPTING, count)?,
@@ -91,7 +91,7 @@ fn watched(
 ) -> Result<String, Box<dyn Error>> {
     let named = |part: &&str| part.replace("FILE", &file.to_string_lossy());
     let watcher: Vec<String> = watcher.iter().map(named).collect();
-    let server = Server::start_under(&watcher, runtime, None)?;
+    let server = Server::start_under(&watcher, runtime, workload.form(), None)?;
     drive(workload, &server, count, watcher[0] == "strace")?;
     server.stop()?;
     Ok(fs::read_to_string(file)?)

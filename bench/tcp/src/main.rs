@@ -4,7 +4,7 @@
 //! curium-bench-tcp [--only WORKLOADS] [--runtimes NAMES] [--rounds N] [--quick] [--json]
 //!                  [--svg FILE]             the picture of growth
 //! curium-bench-tcp count [the same]        instructions and system calls a request
-//! curium-bench-tcp serve RUNTIME           the server alone; the others start it like this
+//! curium-bench-tcp serve RUNTIME [--timeouts]    the server alone; the others start it like this
 //! ```
 //!
 //! The README beside this package says what is measured and how to read it.
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     match args::parse()? {
-        Command::Serve { runtime, core } => serve::run(runtime, core),
+        Command::Serve { runtime, form, core } => serve::run(runtime, form, core),
         Command::Measure(options) => rounds::run(&options),
         Command::Count(options) => count::run(&options),
     }

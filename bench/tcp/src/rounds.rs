@@ -103,7 +103,7 @@ fn measure(
     sizes: &Sizes,
     figures: &mut Figures,
 ) -> Result<(), Box<dyn Error>> {
-    let server = Server::start(runtime, core)?;
+    let server = Server::start(runtime, workload.form(), core)?;
     let at = server.address;
     let mut add = |metric: &str, value| figures.add(metric, runtime, value);
     match workload {
@@ -116,12 +116,12 @@ fn measure(
             add("echo_latency, p50 us", percentile(&latencies, 50));
             add("echo_latency, p99 us", percentile(&latencies, 99));
         }
-        Workload::EchoThroughput => {
+        Workload::EchoThroughput | Workload::EchoTimeouts => {
             load::echoes(at, ECHOING, LARGE, sizes.requests / 10)?;
             let before = server.cpu()?;
             load::echoes(at, ECHOING, LARGE, sizes.requests)?;
             let cpu = each(&server, before, sizes.requests)?;
-            add("echo_throughput, server CPU s a million requests", cpu);
+            add(&format!("{}, server CPU s a million requests", workload.name()), cpu);
         }
         Workload::AcceptRate => {
             load::connections(at, ACCEPTING, sizes.connections / 10)?;

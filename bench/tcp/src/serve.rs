@@ -66,6 +66,17 @@ impl Runtime {
     }
 }
 
+/// What a server does beside its echo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Plain,
+    /// Every read and write is under a timeout of [`LIMIT`].
+    Timeouts,
+}
+
+/// Longer than any run.
+const LIMIT: Duration = Duration::from_secs(3600);
+
 impl fmt::Display for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
@@ -84,7 +95,7 @@ impl FromStr for Runtime {
 }
 
 /// Serves until it is killed. Prints on standard output its address and its process id.
-pub(crate) fn run(runtime: Runtime, core: Option<usize>) -> Result<(), Box<dyn Error>> {
+pub(crate) fn run(runtime: Runtime, form: Form, core: Option<usize>) -> Result<(), Box<dyn Error>> {
     // If the load generator was killed, nothing stops this process.
     rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
     if let Some(core) = core {
@@ -96,11 +107,12 @@ pub(crate) fn run(runtime: Runtime, core: Option<usize>) -> Result<(), Box<dyn E
     io::stdout().flush()?;
     match runtime {
         Runtime::ByHand => by_hand::serve(listener)?,
-        Runtime::Curium => on_curium::serve(listener, Duration::ZERO)?,
-        Runtime::CuriumSpinning => on_curium::serve(listener, SPIN)?,
-        Runtime::Tokio => on_tokio::serve(listener)?,
-        Runtime::Smol => on_smol::serve(listener)?,
-        Runtime::Monoio => on_monoio::serve(listener)?,
+        Runtime::Curium => on_curium::serve(listener, form, Duration::ZERO)?,
+        Runtime::CuriumSpinning => on_curium::serve(listener, form, SPIN)?,
+        Runtime::Tokio => on_tokio::serve(listener, form)?,
+        Runtime::Smol => on_smol::serve(listener, form)?,
+        Runtime::Monoio if form == Form::Plain => on_monoio::serve(listener)?,
+        Runtime::Monoio => on_monoio::serve_in_time(listener)?,
     }
     Ok(())
 }

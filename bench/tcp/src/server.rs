@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::serve::Runtime;
+use crate::serve::{Form, Runtime};
 
 /// A running server. Dropping this stops it.
 #[derive(Debug)]
@@ -21,14 +21,15 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts one on a core.
-    pub(crate) fn start(runtime: Runtime, core: Option<usize>) -> io::Result<Server> {
-        Server::start_under(&[], runtime, core)
+    pub(crate) fn start(runtime: Runtime, form: Form, core: Option<usize>) -> io::Result<Server> {
+        Server::start_under(&[], runtime, form, core)
     }
 
     /// Starts one under a program that watches it.
     pub(crate) fn start_under(
         watcher: &[String],
         runtime: Runtime,
+        form: Form,
         core: Option<usize>,
     ) -> io::Result<Server> {
         let own = std::env::current_exe()?;
@@ -41,6 +42,9 @@ impl Server {
             }
         };
         command.args(["serve", runtime.name()]);
+        if form == Form::Timeouts {
+            command.arg("--timeouts");
+        }
         if let Some(core) = core {
             command.args(["--core".to_owned(), core.to_string()]);
         }

@@ -4,15 +4,18 @@ use std::io;
 use std::net;
 use std::time::Duration;
 
-use ::kernel::Kernel;
+use ::kernel::{Kernel, timeout_after};
 use ::net::{TcpListener, TcpStream};
 
-use super::BUFFER;
+use super::{BUFFER, Form, LIMIT};
 
-pub(super) fn serve(listener: net::TcpListener, spin: Duration) -> io::Result<()> {
+pub(super) fn serve(listener: net::TcpListener, form: Form, spin: Duration) -> io::Result<()> {
     Kernel::builder().spin_before_sleep(spin).run(async || {
         let listener = TcpListener::from_std(listener)?;
-        listener.serve(|stream, _peer| echo(stream)).await
+        match form {
+            Form::Plain => listener.serve(|stream, _peer| echo(stream)).await,
+            Form::Timeouts => listener.serve(|stream, _peer| echo_in_time(stream)).await,
+        }
     })
 }
 
@@ -25,5 +28,17 @@ async fn echo(stream: TcpStream) -> io::Result<()> {
             return Ok(());
         }
         stream.write_all(&buffer[..n]).await?;
+    }
+}
+
+async fn echo_in_time(stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut buffer = vec![0; BUFFER].into_boxed_slice();
+    loop {
+        let n = timeout_after(LIMIT, stream.read(&mut buffer)).await??;
+        if n == 0 {
+            return Ok(());
+        }
+        timeout_after(LIMIT, stream.write_all(&buffer[..n])).await??;
     }
 }

@@ -4,19 +4,23 @@ use std::io;
 use std::net;
 
 use async_executor::LocalExecutor;
-use async_io::Async;
+use async_io::{Async, Timer};
 use async_net::{TcpListener, TcpStream};
+use futures_lite::future::or;
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 
-use super::BUFFER;
+use super::{BUFFER, Form, LIMIT};
 
-pub(super) fn serve(listener: net::TcpListener) -> io::Result<()> {
+pub(super) fn serve(listener: net::TcpListener, form: Form) -> io::Result<()> {
     let executor = LocalExecutor::new();
     async_io::block_on(executor.run(async {
         let listener = TcpListener::from(Async::new(listener)?);
         loop {
             let (stream, _peer) = listener.accept().await?;
-            executor.spawn(echo(stream)).detach();
+            match form {
+                Form::Plain => executor.spawn(echo(stream)).detach(),
+                Form::Timeouts => executor.spawn(echo_in_time(stream)).detach(),
+            }
         }
     }))
 }
@@ -31,4 +35,21 @@ async fn echo(mut stream: TcpStream) -> io::Result<()> {
         }
         stream.write_all(&buffer[..n]).await?;
     }
+}
+
+async fn echo_in_time(mut stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut buffer = vec![0; BUFFER].into_boxed_slice();
+    loop {
+        let n = or(stream.read(&mut buffer), late()).await?;
+        if n == 0 {
+            return Ok(());
+        }
+        or(stream.write_all(&buffer[..n]), late()).await?;
+    }
+}
+
+async fn late<T>() -> io::Result<T> {
+    Timer::after(LIMIT).await;
+    Err(io::ErrorKind::TimedOut.into())
 }

@@ -5,16 +5,24 @@ use std::net;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
-use super::BUFFER;
+use super::{BUFFER, Form, LIMIT};
 
-pub(super) fn serve(listener: net::TcpListener) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+pub(super) fn serve(listener: net::TcpListener, form: Form) -> io::Result<()> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    if form == Form::Timeouts {
+        builder.enable_time();
+    }
+    let runtime = builder.enable_io().build()?;
     runtime.block_on(async {
         let listener = TcpListener::from_std(listener)?;
         loop {
             let (stream, _peer) = listener.accept().await?;
-            tokio::spawn(echo(stream));
+            match form {
+                Form::Plain => drop(tokio::spawn(echo(stream))),
+                Form::Timeouts => drop(tokio::spawn(echo_in_time(stream))),
+            }
         }
     })
 }
@@ -28,5 +36,17 @@ async fn echo(mut stream: TcpStream) -> io::Result<()> {
             return Ok(());
         }
         stream.write_all(&buffer[..n]).await?;
+    }
+}
+
+async fn echo_in_time(mut stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut buffer = vec![0; BUFFER].into_boxed_slice();
+    loop {
+        let n = timeout(LIMIT, stream.read(&mut buffer)).await??;
+        if n == 0 {
+            return Ok(());
+        }
+        timeout(LIMIT, stream.write_all(&buffer[..n])).await??;
     }
 }
