@@ -7,6 +7,7 @@
 //! | [`Semaphore`] | a number of permits |
 //! | [`Condition`] | waiting until what a lock guards has changed |
 //! | [`Queue`] | items from task to task, bounded or not |
+//! | [`PriorityQueue`], [`LifoQueue`] | the same, the smallest or the last item first |
 //!
 //! What they have in common:
 //!
@@ -31,5 +32,8 @@ mod semaphore;
 pub use crate::condition::Condition;
 pub use crate::event::Event;
 pub use crate::lock::{Lock, LockGuard};
-pub use crate::queue::{Closed, NothingToFinish, Queue, Slot, TryPutError};
+pub use crate::queue::order;
+pub use crate::queue::{
+    Closed, LifoQueue, NothingToFinish, PriorityQueue, Queue, QueueStatistics, Slot, TryPutError,
+};
 pub use crate::semaphore::{Permits, Semaphore};

@@ -1,20 +1,24 @@
 //! A queue of items between tasks, bounded or not.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::fmt;
 
 use kernel::TaskCancelled;
 use kernel::wait_queue::{Wait, WaitQueue};
 
 pub use self::error::{Closed, NothingToFinish, TryPutError};
-use self::order::{KEEP, Ticketed};
+use self::order::{Fifo, Order};
+pub use self::ordered::{LifoQueue, PriorityQueue};
 pub use self::reserve::Slot;
+use self::serve::KEEP;
+pub use self::statistics::QueueStatistics;
 use self::waits::{Assigned, Get, Join, Next, Promise, Put, PutFrom, PutUnlessClosed};
 
 mod error;
-mod order;
+pub mod order;
+mod ordered;
 mod reserve;
+mod serve;
+mod statistics;
 mod waits;
 
 /// Items in order, between tasks of one thread.
@@ -30,6 +34,9 @@ mod waits;
 /// A `put` that is cancelled drops its item. Where no item may be lost,
 /// [`put_from`](Queue::put_from) leaves it in a variable of the caller until it is placed, and
 /// [`reserve`](Queue::reserve) waits for a slot before there is an item.
+///
+/// Do not use it where a task only waits for something to happen: that is an
+/// [`Event`](crate::Event). Between threads it does not compile.
 ///
 /// ```
 /// use std::rc::Rc;
@@ -57,7 +64,7 @@ mod waits;
 /// })?;
 /// # Ok::<(), TaskCancelled>(())
 /// ```
-pub struct Queue<T> {
+pub struct Queue<T, O = Fifo<T>> {
     /// The bound; `usize::MAX` for none.
     maxsize: usize,
     /// `maxsize` without the held slots while the queue is open, then zero.
@@ -66,7 +73,7 @@ pub struct Queue<T> {
     /// A getter that finds `items` empty takes the slow path if their capacity is at least this:
     /// [`KEEP`] while the queue is open, then zero.
     slow_from: Cell<usize>,
-    items: RefCell<VecDeque<Ticketed<T>>>,
+    items: RefCell<O>,
     /// The next ticket. Items are queued in the order of their tickets.
     next: Cell<u64>,
     /// One more than the highest ticket of any item that was ever in `items`.
@@ -100,26 +107,35 @@ impl<T> Queue<T> {
     /// If `n` is 0.
     #[track_caller]
     pub const fn bounded(n: usize) -> Self {
-        assert!(
-            n > 0,
-            "a queue of 0 items never takes one; `Queue::bounded` takes 1 or more, and \
-             `Queue::unbounded` has no bound"
-        );
-        Queue::with_maxsize(n)
+        Queue::bounded_over(n, Fifo::new())
     }
 
     /// A queue without a bound: no `put` ever waits.
     pub const fn unbounded() -> Self {
-        Queue::with_maxsize(usize::MAX)
+        Queue::over(usize::MAX, Fifo::new())
+    }
+}
+
+impl<T, O> Queue<T, O> {
+    /// A queue of at most `n` items, which it keeps in `items`.
+    #[track_caller]
+    const fn bounded_over(n: usize, items: O) -> Self {
+        assert!(
+            n > 0,
+            "a queue of 0 items never takes one; `bounded` takes 1 or more, and `unbounded` has no \
+             bound"
+        );
+        Queue::over(n, items)
     }
 
-    const fn with_maxsize(maxsize: usize) -> Self {
+    /// A queue that keeps its items in `items`.
+    const fn over(maxsize: usize, items: O) -> Self {
         Queue {
             maxsize,
             limit: Cell::new(maxsize),
             stage: Cell::new(Stage::Open),
             slow_from: Cell::new(KEEP),
-            items: RefCell::new(VecDeque::new()),
+            items: RefCell::new(items),
             next: Cell::new(0),
             beyond: Cell::new(0),
             promised: Cell::new(0),
@@ -130,7 +146,9 @@ impl<T> Queue<T> {
             joiners: WaitQueue::new(),
         }
     }
+}
 
+impl<T, O: Order<T>> Queue<T, O> {
     /// Puts an item at the end. Waits for a slot if the queue is full.
     ///
     /// # Errors
@@ -339,7 +357,7 @@ impl<T> Queue<T> {
     /// The number of items in the queue. An item that was assigned to a getter is not counted, nor
     /// is a slot that is held.
     pub fn len(&self) -> usize {
-        self.items.borrow().len()
+        self.items.borrow().count()
     }
 
     /// Whether no item is in the queue.
@@ -355,19 +373,5 @@ impl<T> Queue<T> {
     /// The number of items that were put and are not done.
     pub fn unfinished(&self) -> usize {
         self.unfinished.get()
-    }
-}
-
-impl<T> fmt::Debug for Queue<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Queue")
-            .field("len", &self.len())
-            .field("maxsize", &self.maxsize())
-            .field("closed", &self.is_closed())
-            .field("getters", &self.getters.len())
-            .field("putters", &self.putters.len())
-            .field("held", &self.held.get())
-            .field("unfinished", &self.unfinished.get())
-            .finish()
     }
 }

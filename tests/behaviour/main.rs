@@ -84,6 +84,7 @@ mod sync {
     mod sync_queue;
     mod sync_queue_closed;
     mod sync_queue_leaving;
+    mod sync_queue_orders;
     mod sync_queue_put_from;
     mod sync_queue_reserve;
     mod sync_semaphore;

@@ -7,6 +7,8 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 #[path = "../support/mod.rs"]
 mod support;
 
+mod model_queues;
+mod plain;
 mod random;
 mod random_programs;
 mod random_sizes;

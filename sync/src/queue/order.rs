@@ -1,205 +1,188 @@
-//! The order in which getters get items and putters get slots, and the end of a closed queue.
+//! The orders in which a queue gives its items: as they came, the last first, the smallest first.
+//!
+//! An order is a buffer of items with their tickets. A program names one only in the type of a
+//! [`Queue`](crate::Queue) that a [`PriorityQueue`](crate::PriorityQueue) or a
+//! [`LifoQueue`](crate::LifoQueue) wraps.
 
-use std::collections::VecDeque;
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BinaryHeap, VecDeque};
+use std::fmt;
 
-use super::waits::{Assigned, Promise};
-use super::{Queue, Stage};
-
-/// An empty buffer with at least this capacity is freed.
-pub(super) const KEEP: usize = 1025;
-
-/// An item and its position in the order. A putter gets the ticket together with its slot. An item
-/// that a dropped getter gives back returns to its position.
-pub(super) struct Ticketed<T> {
-    ticket: u64,
-    pub(super) item: T,
+/// An item and its position in the order of arrival. A putter gets the ticket together with its
+/// slot. An item that a dropped getter gives back returns to its position.
+#[doc(hidden)]
+pub struct Ticketed<T> {
+    pub(crate) ticket: u64,
+    pub(crate) item: T,
 }
 
-impl<T> Queue<T> {
-    fn has_slot(&self) -> bool {
-        self.len() + self.promised.get() < self.limit.get()
-    }
-
-    /// Whether an item may be put now: there is a free slot, and no putter is before it.
-    pub(super) fn is_open(&self) -> bool {
-        let first = self.promised.get() == 0 && self.putters.is_empty();
-        // While a getter waits, there is no item. Then a slot is free unless all are held or the
-        // queue is closed.
-        first && ((!self.getters.is_empty() && self.limit.get() > 0) || self.has_slot())
-    }
-
-    /// Promises a slot to a putter: `Some(None)` if the queue is closed, `None` if the putter must
-    /// wait.
-    pub(super) fn promise(&self) -> Option<Promise> {
-        if self.is_open() {
-            self.promised.set(self.promised.get() + 1);
-            Some(Some(self.ticket()))
-        } else {
-            self.is_closed().then_some(None)
-        }
-    }
-
-    /// Takes a promise of a slot back, because its putter has left.
-    pub(super) fn give_back(&self, promise: Promise) {
-        if promise.is_some() {
-            self.promised.set(self.promised.get() - 1);
-            self.serve_putters();
-            self.ends();
-        }
-    }
-
-    /// Places an item in the slot that was promised to its putter.
-    pub(super) fn fulfil(&self, ticket: u64, item: Option<T>) {
-        self.promised.set(self.promised.get() - 1);
-        if let Some(item) = item {
-            self.accept(ticket, item);
-        }
-        // If the item went straight to a getter, the slot is free again.
-        self.serve_putters();
-    }
-
-    /// Counts a free slot as held. A held slot makes the queue smaller and is before no other
-    /// putter.
-    pub(super) fn hold(&self) {
-        self.held.set(self.held.get() + 1);
-        if !self.is_closed() {
-            self.limit.set(self.limit.get() - 1);
-        }
-    }
-
-    /// Counts a promised slot as held.
-    pub(super) fn hold_promised(&self) {
-        self.promised.set(self.promised.get() - 1);
-        self.hold();
-    }
-
-    /// The slot is no longer held. It is free, or its item is placed.
-    pub(super) fn release(&self) {
-        self.held.set(self.held.get() - 1);
-        if self.is_closed() {
-            self.ends();
-        } else {
-            self.limit.set(self.limit.get() + 1);
-            self.serve_putters();
-        }
-    }
-
-    pub(super) fn ticket(&self) -> u64 {
-        let ticket = self.next.get();
-        self.next.set(ticket + 1);
-        ticket
-    }
-
-    /// Counts a new item as unfinished and places it.
-    pub(super) fn accept(&self, ticket: u64, item: T) {
-        self.unfinished.set(self.unfinished.get() + 1);
-        self.place(Ticketed { ticket, item });
-    }
-
-    /// Gives an item to the oldest getter, or inserts it at its position.
-    #[inline]
-    pub(super) fn place(&self, item: Ticketed<T>) {
-        if self.getters.is_empty() {
-            self.insert(item);
-        } else {
-            self.hand_over(item.ticket, Some(item.item));
-        }
-    }
-
-    /// Hands an item, or the end of the queue (`None`), to the oldest getter. The ticket and the
-    /// item are two parameters, which fit into registers. One function serves both cases, so that
-    /// the call in it is inlined.
-    #[inline(never)]
-    fn hand_over(&self, ticket: u64, item: Option<T>) {
-        let assigned = item.map(|item| Ticketed { ticket, item });
-        if let Err(Some(item)) = self.getters.hand_over(assigned) {
-            self.insert_late(item);
-        }
-    }
-
-    #[inline]
-    fn insert(&self, item: Ticketed<T>) {
-        if item.ticket < self.beyond.get() {
-            return self.insert_between(item);
-        }
-        self.beyond.set(item.ticket + 1);
-        self.items.borrow_mut().push_back(item);
-    }
-
-    /// Inserts an item that the wait queue did not take.
-    #[cold]
-    fn insert_late(&self, item: Ticketed<T>) {
-        self.insert(item);
-    }
-
-    /// Inserts an item that a getter gave back, or whose putter filled its slot late.
-    #[cold]
-    fn insert_between(&self, item: Ticketed<T>) {
-        let mut items = self.items.borrow_mut();
-        let at = items.partition_point(|other| other.ticket < item.ticket);
-        items.insert(at, item);
-    }
-
-    /// Takes the first item: `Some(None)` if the queue has ended, `None` if the getter must wait.
-    pub(super) fn take(&self) -> Option<Assigned<T>> {
-        let mut items = self.items.borrow_mut();
-        match items.pop_front() {
-            Some(first) => {
-                drop(items);
-                self.serve_putters();
-                Some(Some(first))
-            }
-            // One comparison for two rare cases: an oversized buffer and a closed queue.
-            None if items.capacity() >= self.slow_from.get() => {
-                drop(items);
-                self.found_empty()
-            }
-            None => None,
-        }
-    }
-
-    #[cold]
-    fn found_empty(&self) -> Option<Assigned<T>> {
-        let mut items = self.items.borrow_mut();
-        if items.capacity() >= KEEP {
-            // Frees the memory of a burst now that its items are gone.
-            *items = VecDeque::new();
-        }
-        drop(items);
-        (self.is_closed() && self.ends()).then_some(None)
-    }
-
-    /// Assigns free slots to the oldest putters.
-    #[inline]
-    pub(super) fn serve_putters(&self) {
-        if !self.putters.is_empty() {
-            self.hand_slots_over();
-        }
-    }
-
-    #[inline(never)]
-    fn hand_slots_over(&self) {
-        while !self.putters.is_empty() && self.has_slot() {
-            self.promised.set(self.promised.get() + 1);
-            if self.putters.hand_over(Some(self.ticket())).is_err() {
-                self.promised.set(self.promised.get() - 1);
-            }
-        }
-    }
-
-    /// Ends a closed queue if no item is left or can come, and notifies the waiting getters.
-    /// Returns whether the queue has ended.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn ends(&self) -> bool {
-        let out = self.promised.get() + self.held.get() + self.getters.handed();
-        if self.stage.get() == Stage::Closed && out == 0 && self.is_empty() {
-            self.stage.set(Stage::Ended);
-            // Counts the getters first: code that a wake runs may add new ones.
-            for _ in 0..self.getters.len() {
-                self.hand_over(0, None);
-            }
-        }
-        self.stage.get() == Stage::Ended
+impl<T> fmt::Debug for Ticketed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticketed").field("ticket", &self.ticket).finish_non_exhaustive()
     }
 }
+
+/// An order of items. It is implemented here only.
+pub trait Order<T>: Default + sealed::Sealed {
+    /// Adds an item whose ticket is higher than that of every item before it.
+    #[doc(hidden)]
+    fn push(&mut self, item: Ticketed<T>);
+
+    /// Adds an item at the position of its ticket.
+    #[doc(hidden)]
+    fn insert(&mut self, item: Ticketed<T>);
+
+    /// Removes the item that comes first in this order.
+    #[doc(hidden)]
+    fn pop(&mut self) -> Option<Ticketed<T>>;
+
+    /// The number of items.
+    #[doc(hidden)]
+    fn count(&self) -> usize;
+
+    /// The number of items for which there is memory.
+    #[doc(hidden)]
+    fn capacity(&self) -> usize;
+}
+
+mod sealed {
+    /// Only the orders of this module have it.
+    pub trait Sealed {}
+
+    impl<T> Sealed for super::Fifo<T> {}
+    impl<T> Sealed for super::Lifo<T> {}
+    impl<T> Sealed for super::Smallest<T> {}
+}
+
+/// First in, first out: the order of a [`Queue`](crate::Queue).
+pub struct Fifo<T>(VecDeque<Ticketed<T>>);
+
+/// Last in, first out: the order of a [`LifoQueue`](crate::LifoQueue).
+pub struct Lifo<T>(VecDeque<Ticketed<T>>);
+
+/// The smallest first, and of equal ones the first in: the order of a
+/// [`PriorityQueue`](crate::PriorityQueue).
+pub struct Smallest<T>(BinaryHeap<Reverse<Ranked<T>>>);
+
+impl<T> Fifo<T> {
+    pub(crate) const fn new() -> Self {
+        Fifo(VecDeque::new())
+    }
+}
+
+impl<T> Order<T> for Fifo<T> {
+    #[inline]
+    fn push(&mut self, item: Ticketed<T>) {
+        self.0.push_back(item);
+    }
+
+    fn insert(&mut self, item: Ticketed<T>) {
+        insert_by_ticket(&mut self.0, item);
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<Ticketed<T>> {
+        self.0.pop_front()
+    }
+
+    #[inline]
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    #[inline]
+    fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+}
+
+impl<T> Order<T> for Lifo<T> {
+    fn push(&mut self, item: Ticketed<T>) {
+        self.0.push_back(item);
+    }
+
+    fn insert(&mut self, item: Ticketed<T>) {
+        insert_by_ticket(&mut self.0, item);
+    }
+
+    fn pop(&mut self) -> Option<Ticketed<T>> {
+        self.0.pop_back()
+    }
+
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+}
+
+fn insert_by_ticket<T>(items: &mut VecDeque<Ticketed<T>>, item: Ticketed<T>) {
+    let at = items.partition_point(|other| other.ticket < item.ticket);
+    items.insert(at, item);
+}
+
+impl<T: Ord> Order<T> for Smallest<T> {
+    fn push(&mut self, item: Ticketed<T>) {
+        self.0.push(Reverse(Ranked(item)));
+    }
+
+    fn insert(&mut self, item: Ticketed<T>) {
+        self.push(item);
+    }
+
+    fn pop(&mut self) -> Option<Ticketed<T>> {
+        self.0.pop().map(|Reverse(Ranked(item))| item)
+    }
+
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+}
+
+/// An item that is compared by itself first and by its ticket then.
+struct Ranked<T>(Ticketed<T>);
+
+impl<T: Ord> Ord for Ranked<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let (one, other) = (&self.0, &other.0);
+        one.item.cmp(&other.item).then(one.ticket.cmp(&other.ticket))
+    }
+}
+
+impl<T: Ord> PartialOrd for Ranked<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T: Ord> Eq for Ranked<T> {}
+
+impl<T: Ord> PartialEq for Ranked<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+macro_rules! buffers {
+    ($($order:ident: $($bound:ident)?;)*) => {$(
+        impl<T $(: $bound)?> Default for $order<T> {
+            fn default() -> Self {
+                $order(Default::default())
+            }
+        }
+
+        impl<T> fmt::Debug for $order<T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($order)).field("len", &self.0.len()).finish()
+            }
+        }
+    )*};
+}
+
+buffers! { Fifo: ; Lifo: ; Smallest: Ord; }

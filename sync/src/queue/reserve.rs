@@ -5,10 +5,11 @@ use std::fmt;
 use kernel::TaskCancelled;
 use kernel::wait_queue::{Handoff, Wait, WaitQueue};
 
+use super::order::{Fifo, Order};
 use super::waits::Promise;
 use super::{Closed, Queue, TryPutError};
 
-impl<T> Queue<T> {
+impl<T, O: Order<T>> Queue<T, O> {
     /// Waits for a free slot and holds it. [`Slot::put`] then puts an item without waiting.
     ///
     /// A task that makes its item only when there is room for it, or that takes it from somewhere
@@ -44,7 +45,7 @@ impl<T> Queue<T> {
     ///
     /// If the queue is closed, before or during the wait, and no slot was promised by then.
     #[track_caller]
-    pub fn reserve(&self) -> impl Future<Output = Result<Slot<'_, T>, TaskCancelled>> + '_ {
+    pub fn reserve(&self) -> impl Future<Output = Result<Slot<'_, T, O>, TaskCancelled>> + '_ {
         Wait::new("QUEUE_RESERVE", Reserve { queue: self })
     }
 
@@ -78,7 +79,7 @@ impl<T> Queue<T> {
     #[track_caller]
     pub fn reserve_unless_closed(
         &self,
-    ) -> impl Future<Output = Result<Result<Slot<'_, T>, Closed<()>>, TaskCancelled>> + '_ {
+    ) -> impl Future<Output = Result<Result<Slot<'_, T, O>, Closed<()>>, TaskCancelled>> + '_ {
         Wait::new("QUEUE_RESERVE", ReserveUnlessClosed(Reserve { queue: self }))
     }
 
@@ -97,7 +98,7 @@ impl<T> Queue<T> {
     /// # Errors
     ///
     /// [`TryPutError`].
-    pub fn try_reserve(&self) -> Result<Slot<'_, T>, TryPutError<()>> {
+    pub fn try_reserve(&self) -> Result<Slot<'_, T, O>, TryPutError<()>> {
         match (Reserve { queue: self }).hold_now() {
             Some(Ok(slot)) => Ok(slot),
             Some(Err(Closed(()))) => Err(TryPutError::Closed(())),
@@ -115,13 +116,13 @@ impl<T> Queue<T> {
 /// that were put before. When the queue is closed, the slot is still good, because it was promised
 /// before. The getters then wait until it is used or dropped.
 #[must_use = "dropped at once, it gives the slot back at once"]
-pub struct Slot<'a, T> {
-    queue: &'a Queue<T>,
+pub struct Slot<'a, T, O: Order<T> = Fifo<T>> {
+    queue: &'a Queue<T, O>,
 }
 
-impl<'a, T> Slot<'a, T> {
+impl<'a, T, O: Order<T>> Slot<'a, T, O> {
     /// Holds a slot that is free.
-    fn new(queue: &'a Queue<T>) -> Self {
+    fn new(queue: &'a Queue<T, O>) -> Self {
         queue.hold();
         Slot { queue }
     }
@@ -135,25 +136,25 @@ impl<'a, T> Slot<'a, T> {
     }
 }
 
-impl<T> Drop for Slot<'_, T> {
+impl<T, O: Order<T>> Drop for Slot<'_, T, O> {
     fn drop(&mut self) {
         self.queue.release();
     }
 }
 
-impl<T> fmt::Debug for Slot<'_, T> {
+impl<T, O: Order<T>> fmt::Debug for Slot<'_, T, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Slot(..)")
     }
 }
 
 /// A wait for a slot to hold.
-struct Reserve<'a, T> {
-    queue: &'a Queue<T>,
+struct Reserve<'a, T, O: Order<T>> {
+    queue: &'a Queue<T, O>,
 }
 
-impl<'a, T> Reserve<'a, T> {
-    fn hold_now(&self) -> Option<Result<Slot<'a, T>, Closed<()>>> {
+impl<'a, T, O: Order<T>> Reserve<'a, T, O> {
+    fn hold_now(&self) -> Option<Result<Slot<'a, T, O>, Closed<()>>> {
         if self.queue.is_open() {
             // No putter is served here, because none waits.
             return Some(Ok(Slot::new(self.queue)));
@@ -161,7 +162,7 @@ impl<'a, T> Reserve<'a, T> {
         self.queue.is_closed().then_some(Err(Closed(())))
     }
 
-    fn hold(&self, promise: Promise) -> Result<Slot<'a, T>, Closed<()>> {
+    fn hold(&self, promise: Promise) -> Result<Slot<'a, T, O>, Closed<()>> {
         // The ticket is of no use: the item comes later and gets one of its own.
         promise.ok_or(Closed(()))?;
         self.queue.hold_promised();
@@ -180,9 +181,9 @@ fn reserve_in_closed() -> ! {
     );
 }
 
-impl<'a, T> Handoff for Reserve<'a, T> {
+impl<'a, T, O: Order<T>> Handoff for Reserve<'a, T, O> {
     type Item = Promise;
-    type Output = Slot<'a, T>;
+    type Output = Slot<'a, T, O>;
 
     fn queue(&self) -> &WaitQueue<Promise> {
         &self.queue.putters
@@ -193,7 +194,7 @@ impl<'a, T> Handoff for Reserve<'a, T> {
     }
 
     #[track_caller]
-    fn try_now(&mut self) -> Option<Slot<'a, T>> {
+    fn try_now(&mut self) -> Option<Slot<'a, T, O>> {
         match self.hold_now()? {
             Ok(slot) => Some(slot),
             Err(Closed(())) => reserve_in_closed(),
@@ -201,7 +202,7 @@ impl<'a, T> Handoff for Reserve<'a, T> {
     }
 
     #[track_caller]
-    fn finish(&mut self, promise: Promise) -> Slot<'a, T> {
+    fn finish(&mut self, promise: Promise) -> Slot<'a, T, O> {
         match self.hold(promise) {
             Ok(slot) => slot,
             Err(Closed(())) => reserve_in_closed(),
@@ -214,11 +215,11 @@ impl<'a, T> Handoff for Reserve<'a, T> {
 }
 
 /// [`Reserve`] for a queue that may be closed.
-struct ReserveUnlessClosed<'a, T>(Reserve<'a, T>);
+struct ReserveUnlessClosed<'a, T, O: Order<T>>(Reserve<'a, T, O>);
 
-impl<'a, T> Handoff for ReserveUnlessClosed<'a, T> {
+impl<'a, T, O: Order<T>> Handoff for ReserveUnlessClosed<'a, T, O> {
     type Item = Promise;
-    type Output = Result<Slot<'a, T>, Closed<()>>;
+    type Output = Result<Slot<'a, T, O>, Closed<()>>;
 
     fn queue(&self) -> &WaitQueue<Promise> {
         self.0.queue()

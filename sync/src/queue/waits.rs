@@ -2,6 +2,7 @@
 
 use kernel::wait_queue::{Handoff, WaitQueue};
 
+use super::order::Order;
 use super::order::Ticketed;
 use super::{Closed, Queue};
 
@@ -12,13 +13,13 @@ pub(super) type Promise = Option<u64>;
 pub(super) type Assigned<T> = Option<Ticketed<T>>;
 
 /// A wait for a slot, with the item to put.
-pub(super) struct Put<'a, T> {
-    queue: &'a Queue<T>,
+pub(super) struct Put<'a, T, O> {
+    queue: &'a Queue<T, O>,
     item: Option<T>,
 }
 
-impl<'a, T> Put<'a, T> {
-    pub(super) fn new(queue: &'a Queue<T>, item: T) -> Self {
+impl<'a, T, O: Order<T>> Put<'a, T, O> {
+    pub(super) fn new(queue: &'a Queue<T, O>, item: T) -> Self {
         Put { queue, item: Some(item) }
     }
 
@@ -60,7 +61,7 @@ fn put_into_closed() -> ! {
     );
 }
 
-impl<T> Handoff for Put<'_, T> {
+impl<T, O: Order<T>> Handoff for Put<'_, T, O> {
     type Item = Promise;
     type Output = ();
 
@@ -94,9 +95,9 @@ impl<T> Handoff for Put<'_, T> {
 }
 
 /// [`Put`] for a queue that may be closed.
-pub(super) struct PutUnlessClosed<'a, T>(pub(super) Put<'a, T>);
+pub(super) struct PutUnlessClosed<'a, T, O>(pub(super) Put<'a, T, O>);
 
-impl<T> Handoff for PutUnlessClosed<'_, T> {
+impl<T, O: Order<T>> Handoff for PutUnlessClosed<'_, T, O> {
     type Item = Promise;
     type Output = Result<(), Closed<T>>;
 
@@ -123,8 +124,8 @@ impl<T> Handoff for PutUnlessClosed<'_, T> {
 }
 
 /// A wait for a slot, with the item in a variable of the caller. An empty variable needs no slot.
-pub(super) struct PutFrom<'a, T> {
-    pub(super) queue: &'a Queue<T>,
+pub(super) struct PutFrom<'a, T, O> {
+    pub(super) queue: &'a Queue<T, O>,
     pub(super) item: &'a mut Option<T>,
 }
 
@@ -137,7 +138,7 @@ fn put_from_into_closed() -> ! {
     );
 }
 
-impl<T> Handoff for PutFrom<'_, T> {
+impl<T, O: Order<T>> Handoff for PutFrom<'_, T, O> {
     type Item = Promise;
     type Output = ();
 
@@ -171,11 +172,11 @@ impl<T> Handoff for PutFrom<'_, T> {
 }
 
 /// A wait for an item of a queue that is open or has items left.
-pub(super) struct Get<'a, T> {
-    pub(super) queue: &'a Queue<T>,
+pub(super) struct Get<'a, T, O> {
+    pub(super) queue: &'a Queue<T, O>,
 }
 
-impl<'a, T> Get<'a, T> {
+impl<'a, T, O: Order<T>> Get<'a, T, O> {
     #[inline(always)]
     fn got(&self, item: Assigned<T>) -> Option<T> {
         // Other getters may wait to learn whether this assigned item comes back.
@@ -201,7 +202,7 @@ fn get_from_ended() -> ! {
     );
 }
 
-impl<T> Handoff for Get<'_, T> {
+impl<T, O: Order<T>> Handoff for Get<'_, T, O> {
     type Item = Assigned<T>;
     type Output = T;
 
@@ -237,9 +238,9 @@ impl<T> Handoff for Get<'_, T> {
 }
 
 /// [`Get`] for a queue that may be closed.
-pub(super) struct Next<'a, T>(pub(super) Get<'a, T>);
+pub(super) struct Next<'a, T, O>(pub(super) Get<'a, T, O>);
 
-impl<T> Handoff for Next<'_, T> {
+impl<T, O: Order<T>> Handoff for Next<'_, T, O> {
     type Item = Assigned<T>;
     type Output = Option<T>;
 
@@ -266,11 +267,11 @@ impl<T> Handoff for Next<'_, T> {
 }
 
 /// A wait until no item is unfinished.
-pub(super) struct Join<'a, T> {
-    pub(super) queue: &'a Queue<T>,
+pub(super) struct Join<'a, T, O> {
+    pub(super) queue: &'a Queue<T, O>,
 }
 
-impl<T> Handoff for Join<'_, T> {
+impl<T, O: Order<T>> Handoff for Join<'_, T, O> {
     type Item = ();
     type Output = ();
 

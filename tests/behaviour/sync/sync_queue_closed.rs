@@ -352,5 +352,5 @@ fn the_panics_of_a_queue_say_what_to_write() {
     assert!(message(|| assert_pending!(get.poll())).contains("use `next`"));
     let mut put = tokio_test::task::spawn(queue.put(1));
     assert!(message(|| assert_pending!(put.poll())).contains("use `put_unless_closed`"));
-    assert!(message(|| drop(Queue::<u32>::bounded(0))).contains("`Queue::unbounded`"));
+    assert!(message(|| drop(Queue::<u32>::bounded(0))).contains("`unbounded`"));
 }
