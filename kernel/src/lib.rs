@@ -142,7 +142,7 @@ pub use crate::error::{
     cancelled,
 };
 pub use crate::group::handle::{GroupEnded, GroupRef};
-pub use crate::group::state::{MemberEnd, WaitPolicy};
+pub use crate::group::policy::{MemberEnd, WaitPolicy};
 pub use crate::group::task_group::TaskGroup;
 pub use crate::handle::{Handle, KernelGone, handle};
 pub use crate::id::TaskId;

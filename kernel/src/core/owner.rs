@@ -40,12 +40,32 @@ pub(crate) trait Owner {
 pub(crate) struct Owners {
     owners: Slab<(GroupId, Rc<dyn Owner>)>,
     opened: u32,
+    /// Owners that have ended, whose memory is used again.
+    spare: Vec<Rc<dyn Any>>,
 }
+
+/// The most owners whose memory is kept.
+const MAX_SPARE: usize = 32;
 
 impl Owners {
     /// Releases the memory that a burst took.
     pub(crate) fn shrink(&mut self) {
         shrink_slab(&mut self.owners);
+        self.spare = Vec::new();
+    }
+
+    /// An owner that has ended, for a new one.
+    #[inline]
+    pub(crate) fn take_spare(&mut self) -> Option<Rc<dyn Any>> {
+        self.spare.pop()
+    }
+
+    /// Keeps the memory of an owner that has ended.
+    #[inline]
+    pub(crate) fn keep_spare(&mut self, owner: Rc<dyn Any>) {
+        if self.spare.len() < MAX_SPARE {
+            self.spare.push(owner);
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -59,15 +79,14 @@ impl Owners {
         (*named == id).then_some(owner)
     }
 
-    /// Adds the owner that `make` makes for a new id.
-    pub(crate) fn add<O: Owner + 'static>(&mut self, make: impl FnOnce(GroupId) -> O) -> Rc<O> {
+    /// Adds an owner. Returns its id.
+    pub(crate) fn add(&mut self, owner: Rc<dyn Owner>) -> GroupId {
         self.opened = self.opened.wrapping_add(1);
         let entry = self.owners.vacant_entry();
         let index = u32::try_from(entry.key()).expect("fewer than 2^32 groups");
         let id = GroupId { index, generation: self.opened };
-        let owner = Rc::new(make(id));
-        entry.insert((id, owner.clone()));
-        owner
+        entry.insert((id, owner));
+        id
     }
 
     /// Removes an owner, for the caller to drop.

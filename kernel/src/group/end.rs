@@ -15,7 +15,8 @@ use crate::core::state::TaskRef;
 use crate::error::{CancelReason, GroupError, TaskCancelled};
 use crate::group::body::{BodyFailure, GroupBody, Progress, Until};
 use crate::group::handle::GroupRef;
-use crate::group::state::{GroupStage, GroupState, WaitPolicy};
+use crate::group::policy::WaitPolicy;
+use crate::group::state::{GroupStage, GroupState};
 use crate::group::task_group::TaskGroup;
 use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
@@ -57,19 +58,22 @@ where
         let before = || group.failed.borrow().len();
         let mut ended = Ended { value: None, own: None, panic: None };
         match body {
-            Ok(value) => ended.value = Some(value),
+            Ok(value) => {
+                if let Err(cancelled) = self.wait_as_the_policy_says(site).await {
+                    let passes_on = Some(cancelled.clone());
+                    ended.own = Some((before(), Own { error: cancelled.into(), passes_on }));
+                } else if group.has_ended_well() {
+                    // The common case: there is nothing to tear down, to await or to report.
+                    group.close(core);
+                    return Ok(value);
+                }
+                ended.value = Some(value);
+            }
             Err(BodyFailure::Panic(payload)) => ended.panic = Some(payload),
             Err(BodyFailure::CarriesCancel) => {}
             Err(BodyFailure::Error(error)) => {
                 let passes_on = core.echo_around(&error);
                 ended.own = Some((before(), Own { error, passes_on }));
-            }
-        }
-        if group.stage.get() == GroupStage::Open && ended.value.is_some() {
-            let waited = Progress::new(group, Until::Satisfied, site).await;
-            if let Err(cancelled) = waited {
-                let passes_on = Some(cancelled.clone());
-                ended.own = Some((before(), Own { error: cancelled.into(), passes_on }));
             }
         }
         let reason = match group.failing.get() {
@@ -81,6 +85,19 @@ where
         let _ = Progress::shielded(group, site).await;
         group.close(core);
         ended.gather(core, group, all)
+    }
+
+    /// Waits until enough members have ended for the policy, unless the group is torn down already.
+    async fn wait_as_the_policy_says(
+        &self,
+        site: &'static Location<'static>,
+    ) -> Result<(), TaskCancelled> {
+        let group = &*self.state;
+        // A wait for nothing is an operation like any other (K2).
+        if group.stage.get() != GroupStage::Open || (group.is_satisfied() && current::spend()) {
+            return Ok(());
+        }
+        Progress::new(group, Until::Satisfied, site).await
     }
 }
 
@@ -111,7 +128,7 @@ impl<T, E: fmt::Debug + 'static> Ended<T, E> {
         };
         // With `FirstOk`, a member that succeeds makes earlier failures irrelevant. If the failures
         // had already cancelled the body, a later success does not count.
-        let overlooked = group.wait == WaitPolicy::FirstOk
+        let overlooked = group.wait.get() == WaitPolicy::FirstOk
             && group.succeeded.get()
             && own.is_none()
             && self.value.is_some();

@@ -19,7 +19,8 @@ use crate::error::TaskCancelled;
 use crate::group::bounds::ScopeBody;
 use crate::group::end::run_scope;
 use crate::group::handle::{GroupRef, expect_open};
-use crate::group::state::{GroupStage, GroupState, WaitPolicy};
+use crate::group::policy::WaitPolicy;
+use crate::group::state::{GroupStage, GroupState};
 use crate::group::task_group::TaskGroup;
 use crate::parts::clock::NEVER;
 use crate::parts::timers::{Action, TimerKey};
@@ -37,6 +38,12 @@ pub(crate) struct Grace {
 impl Grace {
     pub(super) fn none() -> Self {
         Grace { limit: Cell::new(Duration::MAX), timer: Cell::new(None), is_over: Cell::new(false) }
+    }
+
+    /// For the next group in the same memory. The timer is disarmed already.
+    pub(super) fn reset(&self) {
+        self.limit.set(Duration::MAX);
+        self.is_over.set(false);
     }
 }
 
@@ -59,7 +66,7 @@ impl GroupState {
         let limit = self.grace.limit.get();
         let deadline = if limit == Duration::MAX { NEVER } else { core.clock.after(limit) };
         if deadline != NEVER && self.grace.timer.get().is_none() {
-            self.grace.timer.set(Some(core.arm(deadline, Action::OwnerGrace(self.id))));
+            self.grace.timer.set(Some(core.arm(deadline, Action::OwnerGrace(self.id.get()))));
         }
     }
 
@@ -67,7 +74,7 @@ impl GroupState {
     pub(super) fn refuse_grace_to_late_member(&self, core: &Core) {
         if self.grace.is_over.get() {
             self.end_grace(core);
-            let timer = core.arm(core.clock.now(), Action::OwnerGrace(self.id));
+            let timer = core.arm(core.clock.now(), Action::OwnerGrace(self.id.get()));
             self.grace.timer.set(Some(timer));
         }
     }

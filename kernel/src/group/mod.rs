@@ -5,5 +5,6 @@ pub(crate) mod bounds;
 pub(crate) mod end;
 pub(crate) mod grace;
 pub(crate) mod handle;
+pub(crate) mod policy;
 pub(crate) mod state;
 pub(crate) mod task_group;

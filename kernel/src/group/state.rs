@@ -23,69 +23,11 @@ use crate::core::state::TaskRef;
 use crate::error::{CancelReason, TaskCancelled, is_bare};
 use crate::group::grace::Grace;
 use crate::group::handle::GroupEnded;
-use crate::id::{GroupId, TaskId};
+use crate::group::policy::{MemberEnd, WaitPolicy};
+use crate::id::GroupId;
 use crate::parts::list::{ListLinks, NONE};
 use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
-
-/// Which members the end of a group waits for. After that, the remaining members are cancelled.
-///
-/// A race of three members, with [`scope_with`](crate::TaskGroup::scope_with): when the first has
-/// succeeded, the others are cancelled and awaited.
-///
-/// ```
-/// use curium::prelude::*;
-/// use curium::{TaskCancelled, WaitPolicy};
-///
-/// async fn mirror(name: &'static str, millis: u64) -> Result<&'static str> {
-///     sleep(Duration::from_millis(millis)).await?;
-///     Ok(name)
-/// }
-///
-/// async fn fastest() -> Result<&'static str> {
-///     let mirrors = TaskGroup::scope_with(WaitPolicy::FirstOk, async |g| {
-///         Ok([("far", 30), ("near", 1), ("away", 20)].map(|(name, ms)| g.spawn(mirror(name, ms))))
-///     })
-///     .await?;
-///     for mirror in mirrors {
-///         // `join`, since a member that failed has no outcome any more: the group took it.
-///         if let Ok(name) = mirror.join().await? {
-///             return Ok(name);
-///         }
-///     }
-///     unreachable!("if all members fail, so does the group")
-/// }
-///
-/// curium::testing::run(async || {
-///     assert_eq!(fastest().await?, "near");
-///     Ok::<_, TaskCancelled>(())
-/// })?;
-/// # Ok::<_, TaskCancelled>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum WaitPolicy {
-    /// Waits for all members. The default.
-    #[default]
-    All,
-    /// Waits for the first member to end, with success or not.
-    Any,
-    /// Waits for the first member that succeeds. Failures are kept; if all members fail, the first
-    /// failure is returned.
-    FirstOk,
-    /// Does not wait.
-    None,
-}
-
-/// Which member ended, and how. Take its value through its handle, by [`join`](crate::Task::join),
-/// which returns at once. The group may already have taken the error of a member that failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct MemberEnd {
-    /// The member.
-    pub id: TaskId,
-    /// How it ended.
-    pub end: TaskEnd,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GroupStage {
@@ -100,8 +42,8 @@ type IsBare = fn(&dyn Any, &TaskCancelled) -> bool;
 
 /// The state of a group.
 pub(crate) struct GroupState {
-    pub(crate) id: GroupId,
-    pub(crate) wait: WaitPolicy,
+    pub(crate) id: Cell<GroupId>,
+    pub(crate) wait: Cell<WaitPolicy>,
     pub(crate) stage: Cell<GroupStage>,
     /// The youngest member, which is the head of the list of members. The list goes from each
     /// member to the next older one.
@@ -125,7 +67,7 @@ pub(crate) struct GroupState {
     /// The tasks that are parked in a `Progress`.
     pub(crate) progress: WaitQueue,
     /// See [`Owner::is_bare`]; the type of the errors is known where the group is made.
-    is_bare: IsBare,
+    is_bare: Cell<IsBare>,
     /// The key of the body's cancel scope; `NONE` if the body has not begun or has ended.
     pub(crate) body: Cell<u32>,
     pub(super) grace: Grace,
@@ -152,7 +94,7 @@ impl GroupState {
     pub(crate) fn is_satisfied(&self) -> bool {
         let no_member_left = self.counted.get() == 0;
         self.failing.get()
-            || match self.wait {
+            || match self.wait.get() {
                 WaitPolicy::All => no_member_left,
                 WaitPolicy::Any => no_member_left || self.any_ended.get(),
                 WaitPolicy::FirstOk => no_member_left || self.succeeded.get(),
@@ -164,19 +106,39 @@ impl GroupState {
         self.counted.get() + self.daemons.get() == 0
     }
 
+    /// Whether all members have ended, and none has failed.
+    pub(crate) fn has_ended_well(&self) -> bool {
+        self.is_empty() && !self.failing.get() && self.failed.borrow().is_empty()
+    }
+
     fn count(&self, daemon: bool) -> &Cell<usize> {
         if daemon { &self.daemons } else { &self.counted }
     }
 
+    /// Opens a group, in the memory of an earlier one if there is some. `records`: the group has a
+    /// `next_done`.
     pub(crate) fn open<E>(core: &Core, wait: WaitPolicy, records: bool) -> Rc<Self>
     where
         E: From<TaskCancelled> + 'static,
     {
         let is_bare: IsBare =
             |error, kept| error.downcast_ref::<E>().is_some_and(|error| is_bare(error, kept));
-        core.owners.borrow_mut().add(|id| GroupState {
-            id,
-            wait,
+        let mut owners = core.owners.borrow_mut();
+        let spare = if records { None } else { owners.take_spare() };
+        let state = match spare.map(Rc::downcast::<GroupState>) {
+            Some(Ok(spare)) => spare,
+            _ => Rc::new(GroupState::new(records.then(RefCell::default))),
+        };
+        state.wait.set(wait);
+        state.is_bare.set(is_bare);
+        state.id.set(owners.add(state.clone()));
+        state
+    }
+
+    fn new(ended: Option<RefCell<VecDeque<MemberEnd>>>) -> Self {
+        GroupState {
+            id: Cell::new(GroupId::NONE),
+            wait: Cell::default(),
             stage: Cell::new(GroupStage::Open),
             youngest: Cell::new(NONE),
             counted: Cell::new(0),
@@ -185,13 +147,29 @@ impl GroupState {
             any_ended: Cell::new(false),
             succeeded: Cell::new(false),
             failed: RefCell::default(),
-            ended: records.then(RefCell::default),
+            ended,
             next_done_waiters: WaitQueue::new(),
             progress: WaitQueue::new(),
-            is_bare,
+            is_bare: Cell::new(|_, _| false),
             body: Cell::new(NONE),
             grace: Grace::none(),
-        })
+        }
+    }
+
+    /// Keeps the memory of a closed group for a later one, if nothing else refers to the group and
+    /// it has no `next_done`.
+    pub(crate) fn recycle(self: &Rc<Self>, core: &Core) {
+        let is_last = Rc::strong_count(self) == 1 && self.stage.get() == GroupStage::Closed;
+        // An abandoned group still has the links of its members.
+        if !is_last || !self.is_empty() || self.ended.is_some() {
+            return;
+        }
+        self.stage.set(GroupStage::Open);
+        self.failing.set(false);
+        self.any_ended.set(false);
+        self.succeeded.set(false);
+        self.grace.reset();
+        core.owners.borrow_mut().keep_spare(self.clone());
     }
 
     fn leave(&self, core: &Core, cell: &TaskRef) {
@@ -245,7 +223,7 @@ impl GroupState {
         cell.flags.set(Flags::TAKEN);
         cell.holders.set(cell.holders.get() + 1);
         self.failed.borrow_mut().push(cell.clone());
-        let spared = self.wait == WaitPolicy::FirstOk
+        let spared = self.wait.get() == WaitPolicy::FirstOk
             && end == TaskEnd::Failed
             && (self.counted.get() > 0 || self.succeeded.get());
         if failed && !spared && !self.failing.replace(true) && !down {
@@ -282,7 +260,7 @@ impl GroupState {
     pub(crate) fn close(&self, core: &Core) {
         if self.stage.replace(GroupStage::Closed) != GroupStage::Closed {
             self.end_grace(core);
-            let closed = core.owners.borrow_mut().remove(self.id);
+            let closed = core.owners.borrow_mut().remove(self.id.get());
             drop(closed);
         }
     }
@@ -309,7 +287,7 @@ impl Owner for GroupState {
     fn adopt(&self, core: &Core, cell: &TaskRef, daemon: bool) -> Option<CancelReason> {
         cell.flags.set(if daemon { Flags::MEMBER | Flags::DAEMON } else { Flags::MEMBER });
         let membership = cell.membership();
-        membership.group.set(self.id);
+        membership.group.set(self.id.get());
         let next = self.youngest.replace(cell.index());
         membership.links.set(ListLinks { previous: NONE, next });
         let tasks = core.tasks.borrow();
@@ -326,7 +304,7 @@ impl Owner for GroupState {
     }
 
     fn is_bare(&self, error: &dyn Any, kept: &TaskCancelled) -> bool {
-        (self.is_bare)(error, kept)
+        (self.is_bare.get())(error, kept)
     }
 
     /// Handles the end of a member: counts it, and keeps its failure. Cancels the group and wakes

@@ -20,7 +20,8 @@ use crate::group::body::{NextDone, Progress, Until};
 use crate::group::bounds::ScopeBody;
 use crate::group::end::run_scope;
 use crate::group::handle::{GroupEnded, GroupRef, Spawned, expect_open};
-use crate::group::state::{GroupState, MemberEnd, WaitPolicy};
+use crate::group::policy::{MemberEnd, WaitPolicy};
+use crate::group::state::GroupState;
 use crate::spawn::Task;
 use crate::task::body::TaskOutput;
 use crate::wait::handoff;
@@ -211,7 +212,7 @@ where
 
     /// A reference to the group, which is `Copy` and which members may keep.
     pub fn by_ref(&self) -> GroupRef<E> {
-        GroupRef::new(self.core.number, self.state.id)
+        GroupRef::new(self.core.number, self.state.id.get())
     }
 
     /// Spawns a member.
@@ -383,13 +384,14 @@ where
 impl<E> Drop for TaskGroup<E> {
     fn drop(&mut self) {
         self.state.abandon(&self.core);
+        self.state.recycle(&self.core);
     }
 }
 
 impl<E> fmt::Debug for TaskGroup<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TaskGroup")
-            .field("wait", &self.state.wait)
+            .field("wait", &self.state.wait.get())
             .field("members", &self.state.counted.get())
             .finish_non_exhaustive()
     }

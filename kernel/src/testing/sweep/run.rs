@@ -13,7 +13,7 @@ use super::{Injected, Injection, Moment, Run};
 use crate::core::current;
 use crate::core::state::{Core, Stage};
 use crate::error::{HoldsCancellation, TaskCancelled, TaskError, holds};
-use crate::group::state::WaitPolicy;
+use crate::group::policy::WaitPolicy;
 use crate::group::task_group::TaskGroup;
 use crate::run::kernel::Kernel;
 use crate::scope::timeout::timeout_after;
