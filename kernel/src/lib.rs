@@ -135,8 +135,9 @@
 //! that, which a grace ends in, and the drop of a running group or of the kernel. It has threads
 //! for blocking calls only ([`on_thread`]). It has no signals and no processes yet.
 
+pub use crate::core::failure::Failure;
 pub use crate::core::inspect::{ParkedAt, TaskInfo, TaskState, current_task, tasks};
-pub use crate::core::report::{Failure, ProgramCode, Report};
+pub use crate::core::report::{ProgramCode, Report};
 pub use crate::error::{
     CancelReason, GroupError, Panic, Result, ScopeCancelled, TaskCancelled, TaskError, TaskTimeout,
     cancelled,

@@ -30,7 +30,7 @@ pub(crate) fn texts<T>(main: impl AsyncFnOnce() -> T) -> (T, Vec<String>) {
 /// The errors of the failures that were reported.
 pub(crate) fn failures<T>(main: impl AsyncFnOnce() -> T) -> (T, Vec<String>) {
     let error = |report: &Report<'_>| match report {
-        Report::Failed(failure) => Some(failure.error.to_owned()),
+        Report::Failed(failure) => Some(failure.error.to_string()),
         _ => None,
     };
     picked(Kernel::builder(), error, main)

@@ -40,13 +40,15 @@ const CANCELLING: [Workload; 3] =
     [Workload::TimerInsertCancel, Workload::Cancel, Workload::TimeoutNested];
 
 /// The kept figures of the TCP servers: the name here, the name of the figure there, and per how
-/// many requests.
-const SERVED: [(&str, &str, f64); 5] = [
+/// many requests or connections.
+const SERVED: [(&str, &str, f64); 7] = [
     ("echo_64", "echo_throughput, user instructions a request", 1.0),
     ("echo_64_calls_of_100", "echo_throughput, system calls a request", 100.0),
     ("echo_timeouts", "echo_timeouts, user instructions a request", 1.0),
     ("echo_1", "echo_latency, user instructions a request", 1.0),
     ("echo_1_calls_of_100", "echo_latency, system calls a request", 100.0),
+    ("accept_rate", "accept_rate, user instructions a connection", 1.0),
+    ("reset_rate", "reset_rate, user instructions a connection", 1.0),
 ];
 
 /// Operations of the shorter and of the longer run.
@@ -169,11 +171,13 @@ fn served_at_best(kept: Option<&Table>) -> Result<Vec<(&'static str, u64)>> {
     Ok(least)
 }
 
-/// The cost of a request for the echo server, as the benchmark of servers counts it.
+/// The cost of a request or a connection for the echo server, as the benchmark of servers
+/// counts it.
 fn served() -> Result<Vec<(&'static str, u64)>> {
     let program = env::current_exe()?.with_file_name("curium-bench-tcp");
     let run = Command::new(program)
-        .args(["count", "--quick", "--json", "--only", "echo", "--runtimes", "curium"])
+        .args(["count", "--quick", "--json", "--runtimes", "curium"])
+        .args(["--only", "echo,accept,reset"])
         .output()
         .map_err(|error| format!("curium-bench-tcp: {error}"))?;
     if !run.status.success() {

@@ -43,6 +43,8 @@ pub(crate) enum Workload {
     EchoTimeouts,
     /// Connect, a byte there and back, close.
     AcceptRate,
+    /// Connect, a byte there and back, reset: the server's read fails.
+    ResetRate,
     /// Thousands of connections that are open and silent.
     Idle,
     /// As [`AcceptRate`](Workload::AcceptRate), beside more and more silent connections.
@@ -52,11 +54,12 @@ pub(crate) enum Workload {
 }
 
 impl Workload {
-    pub(crate) const ALL: [Workload; 7] = [
+    pub(crate) const ALL: [Workload; 8] = [
         Workload::EchoLatency,
         Workload::EchoThroughput,
         Workload::EchoTimeouts,
         Workload::AcceptRate,
+        Workload::ResetRate,
         Workload::Idle,
         Workload::GrowAccept,
         Workload::GrowAccepted,
@@ -68,6 +71,7 @@ impl Workload {
             Workload::EchoThroughput => "echo_throughput",
             Workload::EchoTimeouts => "echo_timeouts",
             Workload::AcceptRate => "accept_rate",
+            Workload::ResetRate => "reset_rate",
             Workload::Idle => "idle",
             Workload::GrowAccept => "grow_accept",
             Workload::GrowAccepted => "grow_accepted",
@@ -107,7 +111,7 @@ impl Workload {
             Workload::EchoLatency | Workload::EchoThroughput | Workload::EchoTimeouts => {
                 Some("request")
             }
-            Workload::AcceptRate => Some("connection"),
+            Workload::AcceptRate | Workload::ResetRate => Some("connection"),
             Workload::Idle | Workload::GrowAccept | Workload::GrowAccepted => None,
         }
     }
@@ -182,7 +186,7 @@ impl Options {
             return match workloads.any(|workload| workload.piece().is_some()) {
                 true => Ok(()),
                 false => {
-                    Err("count needs a workload that begins with echo, or accept_rate".to_owned())
+                    Err("count needs a workload of echo, accept_rate or reset_rate".to_owned())
                 }
             };
         }

@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::args::{Options, Workload};
-use crate::load;
+use crate::load::{self, Ending};
 use crate::report::{self, Figures};
 use crate::rounds::{ACCEPTING, ECHOING, LARGE, SMALL};
 use crate::serve::Runtime;
@@ -75,7 +75,8 @@ fn drive(
         Workload::EchoThroughput | Workload::EchoTimeouts => {
             load::in_step(at, ECHOING, LARGE, count, || server.hold(), || server.let_go())?;
         }
-        Workload::AcceptRate => load::connections(at, ACCEPTING, count)?,
+        Workload::AcceptRate => load::connections(at, ACCEPTING, count, Ending::Close)?,
+        Workload::ResetRate => load::connections(at, ACCEPTING, count, Ending::Reset)?,
         Workload::Idle | Workload::GrowAccept | Workload::GrowAccepted => {}
     }
     Ok(())

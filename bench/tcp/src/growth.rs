@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use bench::picture::{self, Panel};
 
 use crate::args::Workload;
-use crate::load;
+use crate::load::{self, Ending};
 use crate::report::Figures;
 use crate::rounds::{ACCEPTING, each};
 use crate::serve::Runtime;
@@ -59,11 +59,11 @@ pub(crate) fn measure(
         if workload == Workload::GrowAccept {
             open.extend(load::idle(server.address, step - open.len())?);
         } else {
-            load::connections(server.address, ACCEPTING, step - had)?;
+            load::connections(server.address, ACCEPTING, step - had, Ending::Close)?;
         }
-        load::connections(server.address, ACCEPTING, steps.measured / 10)?;
+        load::connections(server.address, ACCEPTING, steps.measured / 10, Ending::Close)?;
         let before = server.cpu()?;
-        load::connections(server.address, ACCEPTING, steps.measured)?;
+        load::connections(server.address, ACCEPTING, steps.measured, Ending::Close)?;
         add(&metric(workload, step), each(server, before, steps.measured)?);
         had = step + steps.measured / 10 + steps.measured;
     }

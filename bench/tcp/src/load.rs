@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// Longer than any step takes: a server that stops answering is an error, not a hang.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -146,8 +146,22 @@ pub(crate) fn echoes(
     Ok(())
 }
 
-/// `total` connections, `at_once` of them open: connect, a byte there and back, close.
-pub(crate) fn connections(server: SocketAddr, at_once: usize, total: usize) -> io::Result<()> {
+/// How a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The server reads the end of the stream.
+    Close,
+    /// The server's read fails.
+    Reset,
+}
+
+/// `total` connections, `at_once` of them open: connect, a byte there and back, the ending.
+pub(crate) fn connections(
+    server: SocketAddr,
+    at_once: usize,
+    total: usize,
+    ending: Ending,
+) -> io::Result<()> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(at_once);
     let mut streams: Vec<Option<mio::net::TcpStream>> = Vec::new();
@@ -177,6 +191,9 @@ pub(crate) fn connections(server: SocketAddr, at_once: usize, total: usize) -> i
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 Err(error) => return Err(error),
+            }
+            if ending == Ending::Reset {
+                SockRef::from(&*stream).set_linger(Some(Duration::ZERO))?;
             }
             streams[place] = None;
             to_come -= 1;

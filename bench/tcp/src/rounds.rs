@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::args::{Options, Workload};
 use crate::growth;
-use crate::load;
+use crate::load::{self, Ending};
 use crate::report::{self, Figures};
 use crate::serve::{self, Runtime};
 use crate::server::Server;
@@ -123,12 +123,14 @@ fn measure(
             let cpu = each(&server, before, sizes.requests)?;
             add(&format!("{}, server CPU s a million requests", workload.name()), cpu);
         }
-        Workload::AcceptRate => {
-            load::connections(at, ACCEPTING, sizes.connections / 10)?;
+        Workload::AcceptRate | Workload::ResetRate => {
+            let ending =
+                if workload == Workload::ResetRate { Ending::Reset } else { Ending::Close };
+            load::connections(at, ACCEPTING, sizes.connections / 10, ending)?;
             let before = server.cpu()?;
-            load::connections(at, ACCEPTING, sizes.connections)?;
+            load::connections(at, ACCEPTING, sizes.connections, ending)?;
             let cpu = each(&server, before, sizes.connections)?;
-            add("accept_rate, server CPU us a connection", cpu);
+            add(&format!("{}, server CPU us a connection", workload.name()), cpu);
         }
         Workload::Idle => {
             // First the code and the tables that every server needs sooner or later. These

@@ -134,17 +134,23 @@ impl Core {
     /// Runs code of a program. A panic is reported as a panic of `code` and does not propagate.
     pub(crate) fn guarded(&self, code: ProgramCode, f: impl FnOnce()) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
-            let panic = Panic::new(payload);
-            self.report(&Report::PanicOutsideTask { code, message: panic.message() });
-            let mut payload = Some(panic.into_payload());
-            if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload.take()))) {
-                // A payload whose destructor panics, perhaps with a payload of the same kind,
-                // cannot be dropped.
-                #[allow(clippy::mem_forget)]
-                std::mem::forget(again);
-                let message = "the payload of a panic";
-                self.report(&Report::PanicOutsideTask { code: ProgramCode::Destructor, message });
-            }
+            self.report_payload(code, payload);
+        }
+    }
+
+    /// Reports a panic of `code`, and drops its payload.
+    #[cold]
+    pub(super) fn report_payload(&self, code: ProgramCode, payload: Box<dyn Any + Send>) {
+        let panic = Panic::new(payload);
+        self.report(&Report::PanicOutsideTask { code, message: panic.message() });
+        let mut payload = Some(panic.into_payload());
+        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload.take()))) {
+            // A payload whose destructor panics, perhaps with a payload of the same kind, cannot be
+            // dropped.
+            #[allow(clippy::mem_forget)]
+            std::mem::forget(again);
+            let message = "the payload of a panic";
+            self.report(&Report::PanicOutsideTask { code: ProgramCode::Destructor, message });
         }
     }
 }

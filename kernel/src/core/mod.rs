@@ -6,6 +6,7 @@ mod clear;
 pub(crate) mod current;
 pub(crate) mod echo;
 mod enter;
+pub(crate) mod failure;
 pub(crate) mod inspect;
 pub(crate) mod life;
 mod marks;

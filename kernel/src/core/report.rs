@@ -3,19 +3,18 @@
 //!
 //! A report goes to the sink of the builder if there is one. Otherwise it goes to `tracing`, or to
 //! standard error if `tracing` has no subscriber for it. [`Report::Overran`] is not written to
-//! standard error. The text of a report is made only if it is needed.
+//! standard error. The text of a report is made only when it is shown.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::time::Duration;
 
+use crate::core::failure::Failure;
 use crate::core::inspect::{TaskInfo, TaskList};
 use crate::core::state::Core;
 use crate::core::state::TaskRef;
-use crate::error::{CancelReason, Panic};
+use crate::error::CancelReason;
 use crate::id::TaskId;
-use crate::task::cell::TaskEnd;
-use crate::task::state::Flags;
 
 /// Receives the reports of the kernel instead of `tracing` or standard error.
 pub(crate) type Sink = Box<dyn Fn(&Report<'_>)>;
@@ -100,23 +99,6 @@ impl fmt::Display for ProgramCode {
     }
 }
 
-/// Shown for an error whose `Debug` implementation panicked.
-pub(crate) const UNSHOWN: &str = "an error that could not be shown";
-
-/// A failure that was not taken.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Failure<'a> {
-    /// The task.
-    pub task: TaskId,
-    /// Its name.
-    pub name: &'a str,
-    /// True if the task panicked, false if it returned an error.
-    pub panicked: bool,
-    /// The error or the message of the panic, as text.
-    pub error: &'a str,
-}
-
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -192,72 +174,5 @@ impl Core {
 
     pub(crate) fn report_out_of_grace(&self, cell: &TaskRef) {
         self.report(&Report::OutOfGrace(&self.info(cell)));
-    }
-
-    /// Reports an error of code in the running task that its caller cannot return, because another
-    /// error comes first.
-    #[cold]
-    pub(crate) fn report_error(&self, error: &dyn fmt::Debug) {
-        let mut text = None;
-        self.guarded(ProgramCode::Debug, || text = Some(format!("{error:?}")));
-        self.report_of_running(false, text.as_deref().unwrap_or(UNSHOWN));
-    }
-
-    /// The same for a panic.
-    #[cold]
-    pub(crate) fn report_panic(&self, panic: &Panic) {
-        self.report_of_running(true, panic.message());
-    }
-
-    fn report_of_running(&self, panicked: bool, error: &str) {
-        let Some(cell) = self.with_running(TaskRef::clone) else { return };
-        let (task, name) = (cell.id(), &self.name_of(&cell));
-        self.report(&Report::Failed(Failure { task, name, panicked, error }));
-    }
-
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn report_failure(&self, cell: &TaskRef) {
-        let text = match cell.take_panic() {
-            Some(panic) => {
-                let text = panic.message().to_owned();
-                cell.set_panic(panic);
-                Some(text)
-            }
-            None => {
-                // The body is out of its cell while `Debug` runs, because code of a program may
-                // inspect the task (K9).
-                let mut text = None;
-                let mut body = cell.body.take();
-                self.guarded(ProgramCode::Debug, || {
-                    text = body.as_mut().and_then(|body| body.as_mut().error_text());
-                });
-                if let Some(body) = body {
-                    cell.body.put(body);
-                }
-                text
-            }
-        };
-        let name = self.name_of(cell);
-        self.report(&Report::Failed(Failure {
-            task: cell.id(),
-            name: &name,
-            panicked: cell.end() == Some(TaskEnd::Panicked),
-            error: text.as_deref().unwrap_or(UNSHOWN),
-        }));
-    }
-
-    /// The name of a task: the given one, or the type of its future without the suffixes of the
-    /// compiler.
-    pub(crate) fn name_of(&self, cell: &TaskRef) -> String {
-        if cell.flags.any(Flags::NAMED) {
-            if let Some(name) = self.names.borrow().get(&cell.index()) {
-                return name.to_string();
-            }
-        }
-        match cell.origin() {
-            Some(origin) => (origin.type_name)().replace("::{{closure}}", ""),
-            None => "main".to_owned(),
-        }
     }
 }

@@ -4,7 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use crate::core::report::{Failure, Report};
+use crate::core::failure::Failure;
+use crate::core::report::Report;
 use crate::error::Panic;
 use crate::run::builder::Builder;
 use crate::run::kernel::Leftovers;

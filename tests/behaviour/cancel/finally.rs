@@ -235,7 +235,7 @@ fn a_panic_of_the_cleanup_makes_nothing_silent() {
         }
     }
     let failure = |report: &Report<'_>| match report {
-        Report::Failed(failure) => Some((failure.panicked, failure.error.to_owned())),
+        Report::Failed(failure) => Some((failure.panicked, failure.error.to_string())),
         other => panic!("not expected: {other}"),
     };
     let (messages, reports) = reports::picked(kernel::Kernel::builder(), failure, async || {

@@ -1,6 +1,7 @@
 //! A failure that no task took is reported, once. A failure that was taken is not reported (K6).
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::future::{pending, poll_fn};
 use std::io;
 use std::pin::Pin;
@@ -21,7 +22,7 @@ use crate::support::traces::Listener;
 fn failures(main: impl AsyncFnOnce()) -> Vec<(String, bool, String)> {
     let failure = |report: &Report<'_>| match report {
         Report::Failed(failure) => {
-            Some((failure.name.to_owned(), failure.panicked, failure.error.to_owned()))
+            Some((failure.name.to_string(), failure.panicked, failure.error.to_string()))
         }
         _ => None,
     };
@@ -58,6 +59,36 @@ fn a_failure_is_reported_when_its_last_handle_is_gone() {
         assert_eq!(*sink.borrow(), 1);
     });
     assert_eq!(*sink.borrow(), 1);
+}
+
+/// An error that counts how often it is formatted.
+struct Formatted(Rc<Cell<u32>>);
+
+impl fmt::Debug for Formatted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.set(self.0.get() + 1);
+        f.write_str("formatted")
+    }
+}
+
+/// K6: the error of a failure is formatted once if the sink shows it, however often, and not at all
+/// if the sink only counts the failures.
+#[test]
+fn a_failure_is_formatted_when_it_is_first_shown() {
+    for shows in [0, 1, 3] {
+        let formatted = Rc::new(Cell::new(0));
+        let error = Formatted(formatted.clone());
+        let count = move |report: &Report<'_>| {
+            let Report::Failed(failure) = report else { return None };
+            Some((0..shows).map(|_| failure.error.to_string()).collect::<Vec<_>>())
+        };
+        let reported = reports::picked(Kernel::builder(), count, async || {
+            drop(spawn(async { Err::<(), _>(error) }));
+            testing::settle().await.unwrap();
+        });
+        assert_eq!(reported.1, [vec!["formatted"; shows]]);
+        assert_eq!(formatted.get(), u32::from(shows > 0), "shown {shows} times");
+    }
 }
 
 /// K6: a joined failure is not reported, whether it was joined before or after the end.
