@@ -158,14 +158,17 @@ fn figures(workload: Workload, mut sample: Sample) -> Vec<Figure> {
     };
     let each = |total: Duration| total.as_secs_f64() / sample.ops as f64;
     let (wall, cpu) = (each(sample.wall), each(sample.cpu));
-    if !sample.late.is_empty() {
-        sample.late.sort_unstable();
-        let late = |percent: usize| {
-            sample.late[(sample.late.len() - 1) * percent / 100].as_secs_f64() * 1e6
+    if !sample.each.is_empty() {
+        sample.each.sort_unstable();
+        let part = |percent: usize| {
+            sample.each[(sample.each.len() - 1) * percent / 100].as_secs_f64() * 1e6
         };
+        if workload == Workload::WakeThread {
+            return vec![figure("_p50", "µs", part(50)), figure("_p99", "µs", part(99))];
+        }
         return vec![
-            figure("_late_p50", "µs", late(50)),
-            figure("_late_p99", "µs", late(99)),
+            figure("_late_p50", "µs", part(50)),
+            figure("_late_p99", "µs", part(99)),
             figure("_cpu", "µs", cpu * 1e6),
         ];
     }

@@ -11,6 +11,7 @@
 #![allow(clippy::semicolon_if_nothing_returned, clippy::unused_unit)]
 
 pub mod case;
+pub mod cores;
 mod floor;
 pub mod load;
 pub mod picture;

@@ -49,6 +49,12 @@ pub enum Workload {
     Sleep1ms,
     /// The same, for 100 µs.
     Sleep100us,
+    /// A thread wakes a sleeping runtime and is answered: how long is a trip?
+    WakeThread,
+    /// A runtime starts, runs an empty task and stops.
+    StartStop,
+    /// A runtime ends while many tasks sleep.
+    EndSleepers,
     /// Tasks that wait for nothing: how many bytes?
     HoldIdle,
     /// Tasks that sleep: how many bytes?
@@ -58,7 +64,7 @@ pub enum Workload {
 use Workload::*;
 
 /// Each workload, its name, how many operations a run measures, and how many tasks take part.
-const ALL: [(Workload, &str, Load); 23] = [
+const ALL: [(Workload, &str, Load); 26] = [
     (SpawnJoin, "spawn_join", Load::new(1_000_000, 1_000)),
     (SpawnJoinAll, "spawn_join_all", Load::new(1_000_000, 1_000_000)),
     (SpawnJoinOne, "spawn_join_1", Load::new(500_000, 1)),
@@ -80,6 +86,9 @@ const ALL: [(Workload, &str, Load); 23] = [
     (TimerFire, "timer_fire", Load::new(100_000, 100_000)),
     (Sleep1ms, "sleep_1ms", Load::new(200, 1)),
     (Sleep100us, "sleep_100us", Load::new(300, 1)),
+    (WakeThread, "wake_thread", Load::new(5_000, 1)),
+    (StartStop, "start_stop", Load::new(5_000, 1)),
+    (EndSleepers, "end_sleepers", Load::new(100_000, 1)),
     (HoldIdle, "idle_task", Load::new(0, 100_000)),
     (HoldSleeping, "sleeping_task", Load::new(0, 100_000)),
 ];
@@ -135,8 +144,8 @@ pub struct Sample {
     pub wall: Duration,
     /// Processor time of the whole process, for the workloads that ask this.
     pub cpu: Duration,
-    /// By how much each sleep was late, for the workloads that ask this.
-    pub late: Vec<Duration>,
+    /// By how much each sleep was late, or how long each trip was, for the workloads that ask this.
+    pub each: Vec<Duration>,
     /// The size of a task's own future, for the workloads that ask for bytes.
     pub future_bytes: usize,
 }

@@ -1,17 +1,17 @@
 //! The table of times: Curium, and the ratio of each peer to it.
 //!
-//! Child processes of this program do the work, one sample each. This process only waits.
-//! Everything is pinned to one core.
+//! Child processes of this program do the work, one sample each. This process only waits. Each
+//! child is pinned to one core, unless its workload has a thread of its own beside the runtime.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bench::case::{self, Case, Result};
+use bench::cores;
 use bench::load::{Load, Workload};
 use bench::picture;
 use bench::table::Table;
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 const USAGE: &str = "\
 curium-bench [--quick] [--only NAME,NAME..] [--rounds N] [--json] [--svg FILE]
@@ -50,7 +50,11 @@ fn main() -> ExitCode {
 fn one(words: &[String]) -> Option<()> {
     let [runtime, workload, ops, size] = words else { return None };
     let load = Load::new(ops.parse().ok()?, size.parse().ok()?);
-    case::print_one(runtime, Workload::named(workload)?, load)
+    let workload = Workload::named(workload)?;
+    if workload != Workload::WakeThread {
+        pin().expect("a process may choose among its cores");
+    }
+    case::print_one(runtime, workload, load)
 }
 
 fn options(words: &[String]) -> Option<Options> {
@@ -81,7 +85,6 @@ fn run(options: &Options) -> Result<()> {
     if cases.iter().any(Case::counts_bytes) {
         case::build_the_counter_of_bytes()?;
     }
-    pin()?;
     let mut table = Table::default();
     for case in &cases {
         eprintln!("{} ({} operations, {} tasks)", case.name, case.load.ops, case.load.size);
@@ -110,11 +113,8 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(format!("{stem}-growth.svg"))
 }
 
-/// Pins this process and its children to one core: the last that it may use.
-fn pin() -> Result<()> {
-    let allowed = sched_getaffinity(None)?;
-    let last = (0..CpuSet::MAX_CPU).rev().find(|core| allowed.is_set(*core));
-    let mut one = CpuSet::new();
-    one.set(last.ok_or("no core to run on")?);
-    Ok(sched_setaffinity(None, &one)?)
+/// Pins this process to one core: the last that it may use.
+fn pin() -> std::io::Result<()> {
+    let cores = cores::allowed()?;
+    cores.last().map_or(Ok(()), |last| cores::pin(*last))
 }

@@ -72,6 +72,8 @@ mod scopes;
 mod sync_;
 #[path = "../workloads/tasks.rs"]
 mod tasks;
+#[path = "../workloads/threads.rs"]
+mod threads;
 #[path = "../workloads/timeouts.rs"]
 mod timeouts;
 #[path = "../workloads/timers.rs"]
@@ -88,6 +90,7 @@ pub(super) fn run(workload: Workload, load: Load, look: fn()) -> Option<Sample> 
         .or_else(|| timers::run(workload, load, look))
         .or_else(|| groups::run(workload, load))
         .or_else(|| timeouts::run(workload, load))
+        .or_else(|| threads::run(workload, load))
         .or_else(|| scopes::run(workload, load))
 }
 

@@ -1,8 +1,8 @@
 //! The runtimes, each behind a shim: `Outcome`, `Shared`, `block_on`, `spawn`, `yield_now`,
 //! `channel`, `new_lock`, `sleep`, `sleeper`, `idle`, and the macros `go!` (await), `done!` (the
-//! value at the end of a body), `join!`, `send!`, `recv!`, `lock!`, `cancel!`, and in some
-//! `group!` (a group of so many members, which ends when they have), `receive!` (the future of a
-//! receive) and `within!` (a timeout that does not expire).
+//! value at the end of a body), `join!`, `detach!`, `send!`, `recv!`, `lock!`, `cancel!`, and in
+//! some `group!` (a group of so many members, which ends when they have), `receive!` (the future of
+//! a receive) and `within!` (a timeout that does not expire).
 //!
 //! They are macros where the runtimes differ in kind, because a wrapping `async fn` would itself be
 //! measured. A workload always runs as a task: in several runtimes the future given to `block_on`

@@ -36,6 +36,8 @@ macro_rules! within {
 mod sync_;
 #[path = "../workloads/tasks.rs"]
 mod tasks;
+#[path = "../workloads/threads.rs"]
+mod threads;
 #[path = "../workloads/timeouts.rs"]
 mod timeouts;
 #[path = "../workloads/timers.rs"]
@@ -56,10 +58,15 @@ struct Sleeper {
 }
 
 pub(super) fn run(workload: Workload, load: Load, look: fn()) -> Option<Sample> {
+    // Its wakers work on their own thread only, unless its feature `sync` is on.
+    if workload == Workload::WakeThread {
+        return None;
+    }
     tasks::run(workload, load)
         .or_else(|| sync_::run(workload, load))
         .or_else(|| timers::run(workload, load, look))
         .or_else(|| timeouts::run(workload, load))
+        .or_else(|| threads::run(workload, load))
 }
 
 fn block_on<F: Future<Output = Sample> + 'static>(main: impl FnOnce() -> F) -> Sample {

@@ -16,6 +16,11 @@ macro_rules! join {
         $task.await
     };
 }
+macro_rules! detach {
+    ($task:expr) => {
+        drop($task)
+    };
+}
 macro_rules! send {
     ($sender:expr, $item:expr) => {
         $sender.send($item).await.expect("the receiver exists")

@@ -34,6 +34,8 @@ macro_rules! cancel {
 mod sync_;
 #[path = "../workloads/tasks.rs"]
 mod tasks;
+#[path = "../workloads/threads.rs"]
+mod threads;
 #[path = "../workloads/timers.rs"]
 mod timers;
 
@@ -47,9 +49,14 @@ type Outcome<T> = T;
 type Shared<T> = Rc<T>;
 
 pub(super) fn run(workload: Workload, load: Load, look: fn()) -> Option<Sample> {
+    // Its wakers work on their own thread only.
+    if workload == Workload::WakeThread {
+        return None;
+    }
     tasks::run(workload, load)
         .or_else(|| sync_::run(workload, load))
         .or_else(|| timers::run(workload, load, look))
+        .or_else(|| threads::run(workload, load))
 }
 
 fn block_on<F: Future<Output = Sample> + 'static>(main: impl FnOnce() -> F) -> Sample {

@@ -13,6 +13,11 @@ use async_lock::Mutex;
 
 use crate::load::{Load, Sample, Workload};
 
+macro_rules! detach {
+    ($task:expr) => {
+        $task.detach()
+    };
+}
 macro_rules! cancel {
     ($task:expr) => {
         assert!($task.cancel().await.is_none(), "the task is cancelled")
@@ -34,6 +39,8 @@ macro_rules! within {
 mod sync_;
 #[path = "../workloads/tasks.rs"]
 mod tasks;
+#[path = "../workloads/threads.rs"]
+mod threads;
 #[path = "../workloads/timeouts.rs"]
 mod timeouts;
 #[path = "../workloads/timers.rs"]
@@ -55,6 +62,7 @@ pub(super) fn run(workload: Workload, load: Load, look: fn()) -> Option<Sample> 
         .or_else(|| sync_::run(workload, load))
         .or_else(|| timers::run(workload, load, look))
         .or_else(|| timeouts::run(workload, load))
+        .or_else(|| threads::run(workload, load))
 }
 
 fn block_on<F: Future<Output = Sample> + 'static>(main: impl FnOnce() -> F) -> Sample {

@@ -43,6 +43,8 @@ mod groups;
 mod sync_;
 #[path = "../workloads/tasks.rs"]
 mod tasks;
+#[path = "../workloads/threads.rs"]
+mod threads;
 #[path = "../workloads/timeouts.rs"]
 mod timeouts;
 #[path = "../workloads/timers.rs"]
@@ -62,6 +64,7 @@ pub(super) fn run(workload: Workload, load: Load, look: fn()) -> Option<Sample> 
         .or_else(|| timers::run(workload, load, look))
         .or_else(|| groups::run(workload, load))
         .or_else(|| timeouts::run(workload, load))
+        .or_else(|| threads::run(workload, load))
 }
 
 fn block_on<F: Future<Output = Sample> + Send + 'static>(main: impl FnOnce() -> F) -> Sample {

@@ -91,15 +91,15 @@ async fn timer_fire(load: Load) -> Outcome<Sample> {
 
 /// One task sleeps again and again, alone: how late each time?
 async fn late(load: Load, duration: Duration) -> Outcome<Sample> {
-    let mut late = Vec::new();
+    let mut each = Vec::new();
     let meter = Meter::start_with_cpu();
     for _ in 0..load.ops {
         let begun = Instant::now();
         go!(sleep(duration));
-        late.push(begun.elapsed().saturating_sub(duration));
+        each.push(begun.elapsed().saturating_sub(duration));
     }
     let mut sample = meter.stop(load.ops);
-    sample.late = late;
+    sample.each = each;
     done!(sample)
 }
 
