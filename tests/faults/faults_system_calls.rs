@@ -71,17 +71,18 @@ fn wake_in_crowds(wakes: usize) {
     assert!(polls <= THREADS * (wakes + 1), "{polls} polls are more than there were wakes");
 }
 
-/// Eight threads each wake a task, step by step: the next wake comes only when the last was seen,
-/// so that the kernel sleeps, or is about to, when many of them come.
-fn wake_in_step(steps: usize) {
+/// Threads each wake a task, step by step: the next wake comes only when the last was seen, so that
+/// the kernel sleeps, or is about to, when many of them come.
+fn wake_in_step(threads: usize, steps: usize) {
     kernel::run(async || {
         TaskGroup::<TaskCancelled>::scope(async |group| {
-            for _ in 0..THREADS {
+            for _ in 0..threads {
                 let (step_sent, seen) =
                     (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
                 let mut thread = Some((step_sent.clone(), seen.clone()));
                 group.spawn(poll_fn(move |cx| {
                     if let Some((step_sent, seen)) = thread.take() {
+                        say("<begin>");
                         let waker = cx.waker().clone();
                         thread::spawn(move || {
                             for step in 1..=steps {
@@ -95,7 +96,12 @@ fn wake_in_step(steps: usize) {
                     }
                     let step = step_sent.load(Ordering::SeqCst);
                     seen.store(step, Ordering::SeqCst);
-                    if step == steps { Poll::Ready(Ok(())) } else { Poll::Pending }
+                    if step == steps {
+                        // Before the end of the kernel, which waits for the thread that wakes it.
+                        say("<end>");
+                        return Poll::Ready(Ok(()));
+                    }
+                    Poll::Pending
                 }));
             }
             Ok(())
@@ -119,7 +125,7 @@ fn the_kernel_is_rung_at_most_once_per_sleep() {
     let name = children::this_test!();
     if children::role().is_some() {
         wake_in_crowds(100_000);
-        return wake_in_step(2_000);
+        return wake_in_step(THREADS, 2_000);
     }
     let options = ["-e", "trace=write,?epoll_wait,?epoll_pwait,?epoll_pwait2"];
     let Some(trace) = children::traced(name, "child", &options) else { return };
@@ -129,6 +135,23 @@ fn the_kernel_is_rung_at_most_once_per_sleep() {
     println!("{rings} rings, {sleeps} sleeps");
     assert!(rings > 0, "no thread woke the kernel, so nothing was counted");
     assert!(rings <= sleeps, "{rings} writes for {sleeps} sleeps");
+}
+
+/// K7: a kernel that another thread wakes does not wait for that thread, which still writes the
+/// eventfd.
+#[test]
+fn a_kernel_that_is_woken_waits_for_no_lock() {
+    let name = children::this_test!();
+    if children::role().is_some() {
+        return wake_in_step(1, 1_000);
+    }
+    let options = ["-e", "trace=write,futex,?epoll_wait,?epoll_pwait,?epoll_pwait2"];
+    let Some(trace) = children::traced(name, "child", &options) else { return };
+    let rings = trace.calls(&["write"]).filter(|call| call.contains("eventfd")).count();
+    assert!(rings > 100, "the kernel sleeps in {rings} steps only");
+    let of_the_kernel = trace.between("<begin>", "<end>");
+    let waits = of_the_kernel.iter().filter(|call| call.starts_with("futex")).count();
+    assert_eq!(waits, 0, "of {rings} wakes");
 }
 
 /// Writes a word that the trace shows.

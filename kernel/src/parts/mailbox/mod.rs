@@ -13,21 +13,29 @@
 //! |---|---|---|
 //! | `AWAKE` | runs, and checks before it sleeps | kernel: `announce_sleep`; any thread: `post` |
 //! | `ASLEEP` | sleeps or is about to | any thread: `post`, which wakes it; kernel: `awake` |
-//! | `POSTED` | there are messages; a sleeping kernel has been woken | kernel: `take` |
+//! | `POSTED` | messages were added; a sleeping kernel has been woken | kernel: `take` |
 //!
-//! A poster adds its message and swaps in `POSTED`, both under the lock. Only the poster that swaps
-//! out `ASLEEP` makes the system call, so there is at most one eventfd write for each sleep. The
-//! kernel announces its sleep and checks for messages in one step: it exchanges `AWAKE` for
-//! `ASLEEP`. If that fails, there are messages. If it succeeds, a later poster finds `ASLEEP` and
-//! wakes the poll. The eventfd is written under the lock too, so no poster still uses the
-//! descriptors of a kernel that has closed its mailbox.
+//! A poster adds its message under the lock of the inbox, releases the lock, and then swaps in
+//! `POSTED`. Only the poster that swaps out `ASLEEP` makes the system call, so there is at most one
+//! eventfd write for each sleep. The kernel announces its sleep and checks for messages in one
+//! step: it exchanges `AWAKE` for `ASLEEP`. If that fails, there are messages. If it succeeds, a
+//! later poster finds `ASLEEP` and wakes the poll.
+//!
+//! The kernel takes messages and swaps in `AWAKE` under the lock. A poster whose message is not
+//! taken adds it after that, so its `POSTED` comes later and stays. A poster whose message is taken
+//! before it has swapped in `POSTED` makes the kernel look once more in vain.
+//!
+//! No poster holds the lock of the inbox when the kernel learns of its message. So a kernel that is
+//! woken on another processor does not wait for the system call that woke it. The eventfd has a
+//! lock of its own: posters share it while they write, and the kernel takes it alone to close the
+//! eventfd. So no poster still uses the descriptor of a kernel that has closed its mailbox.
 //!
 //! The waker of a task posts at most one message until the kernel takes it, and a job or a
 //! registration posts once. So the number of events is bounded by what the kernel holds. Requests
 //! of handles are bounded only by memory, because a poster never waits. The kernel handles a
 //! limited number of each part at a time, so that neither part delays the other or the rest of the
-//! kernel. Dropping the last handle announces messages without adding one (`nudge`), because the
-//! kernel may be sleeping until no handle exists.
+//! kernel. Dropping the last handle announces messages without adding one, because the kernel may
+//! be sleeping until no handle exists.
 //!
 //! No function of this file may run in a signal handler: posting takes a lock and allocates.
 //!
@@ -41,7 +49,7 @@ use std::sync::{Arc, PoisonError};
 
 use crate::parts::KEEP;
 
-use self::sync::{AtomicU8, AtomicUsize, Mutex, MutexGuard, Waker};
+use self::sync::{AtomicU8, AtomicUsize, Mutex, MutexGuard, RwLock, Waker};
 
 #[cfg(all(test, loom))]
 mod models;
@@ -55,14 +63,16 @@ const POSTED: u8 = 2;
 pub(crate) struct Remote<M> {
     state: AtomicU8,
     inbox: Mutex<Inbox<M>>,
+    /// None once the kernel is closed. The eventfd is closed with it. The descriptor of the poll
+    /// stays open while a source that was registered there exists.
+    poll_waker: RwLock<Option<PollWaker>>,
     handles: AtomicUsize,
 }
 
 struct Inbox<M> {
     post: Post<M>,
-    /// None once the kernel is closed: messages are refused. The eventfd is closed with it. The
-    /// descriptor of the poll stays open while a source that was registered there exists.
-    poll_waker: Option<PollWaker>,
+    /// False once the kernel is closed: messages are refused.
+    open: bool,
 }
 
 /// A message that can be posted.
@@ -143,7 +153,8 @@ impl<M: Mail> Remote<M> {
     pub(crate) fn new(poll_waker: PollWaker) -> Self {
         Remote {
             state: AtomicU8::new(AWAKE),
-            inbox: Mutex::new(Inbox { post: Post::default(), poll_waker: Some(poll_waker) }),
+            inbox: Mutex::new(Inbox { post: Post::default(), open: true }),
+            poll_waker: RwLock::new(Some(poll_waker)),
             handles: AtomicUsize::new(0),
         }
     }
@@ -158,27 +169,30 @@ impl<M: Mail> Remote<M> {
     /// The caller drops a returned message outside the lock.
     pub(crate) fn post(&self, message: M) -> Result<(), M> {
         let mut inbox = self.lock();
-        if inbox.poll_waker.is_none() {
+        if !inbox.open {
             return Err(message);
         }
         inbox.post.push(message);
-        self.announce_post(&inbox);
+        drop(inbox);
+        self.announce_post();
         Ok(())
     }
 
-    /// Makes the kernel check again whether it has a reason to wait.
-    fn nudge(&self) {
-        self.announce_post(&self.lock());
+    /// Sets `POSTED`, and wakes the kernel if it sleeps. Without a message it makes the kernel
+    /// check again whether it has a reason to wait.
+    fn announce_post(&self) {
+        if self.state.swap(POSTED, Ordering::Release) == ASLEEP {
+            self.wake_poll();
+        }
     }
 
-    /// Sets `POSTED`, and wakes the kernel if it sleeps.
-    fn announce_post(&self, inbox: &Inbox<M>) {
-        let Some(poll_waker) = &inbox.poll_waker else { return };
-        if self.state.swap(POSTED, Ordering::Release) == ASLEEP {
-            // An eventfd whose counter is full wakes as well, so only an interruption could lose
-            // the wake.
-            while poll_waker.waker.wake().is_err_and(|e| e.kind() == io::ErrorKind::Interrupted) {}
-        }
+    #[inline(never)]
+    fn wake_poll(&self) {
+        let poll_waker = self.poll_waker.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(poll_waker) = &*poll_waker else { return };
+        // An eventfd whose counter is full wakes as well, so only an interruption could lose the
+        // wake.
+        while poll_waker.waker.wake().is_err_and(|e| e.kind() == io::ErrorKind::Interrupted) {}
     }
 
     /// Whether the kernel should take messages. One relaxed load, because the run loop calls it
@@ -215,18 +229,21 @@ impl<M: Mail> Remote<M> {
 
     /// Refuses all further messages, and returns those that were not taken.
     pub(crate) fn close(&self) -> Post<M> {
-        let (post, poll_waker) = {
+        let post = {
             let mut inbox = self.lock();
-            (std::mem::take(&mut inbox.post), inbox.poll_waker.take())
+            inbox.open = false;
+            std::mem::take(&mut inbox.post)
         };
-        drop(poll_waker);
+        // Waits for the poster that writes the eventfd.
+        self.poll_waker.write().unwrap_or_else(PoisonError::into_inner).take();
         post
     }
 
     /// The registry that a registration keeps, so that its source can be removed from the poll on
     /// any thread. None once the kernel is closed.
     pub(crate) fn registry(&self) -> Option<Arc<mio::Registry>> {
-        self.lock().poll_waker.as_ref().map(|poll_waker| poll_waker.registry.clone())
+        let poll_waker = self.poll_waker.read().unwrap_or_else(PoisonError::into_inner);
+        poll_waker.as_ref().map(|poll_waker| poll_waker.registry.clone())
     }
 
     pub(crate) fn handles(&self) -> usize {
@@ -242,7 +259,7 @@ impl<M: Mail> Remote<M> {
         // posted through this handle.
         if self.handles.fetch_sub(1, Ordering::Release) == 1 {
             // The kernel may be sleeping only because this handle existed.
-            self.nudge();
+            self.announce_post();
         }
     }
 }

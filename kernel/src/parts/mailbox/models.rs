@@ -90,11 +90,18 @@ impl Model {
         waker
     }
 
+    /// Closes the mailbox. No thread may use the eventfd from here on.
+    fn close(&self) -> Post {
+        let post = self.remote.close();
+        self.poll.close();
+        post
+    }
+
     /// Checks what must hold at the end of every model, when the other threads have ended.
     fn end(self) {
         let rings = self.poll.rings();
         assert!(rings <= self.sleeps, "{rings} rings for {} sleeps", self.sleeps);
-        drop(self.remote.close());
+        drop(self.close());
         assert_eq!(Arc::strong_count(&self.poll), 1, "the eventfd is still held");
     }
 }
@@ -182,6 +189,42 @@ fn whoever_comes_second_does_not_ring() {
     });
 }
 
+/// K7: no thread holds the lock of the mailbox while it writes the eventfd. So the kernel that this
+/// wakes on another processor does not wait for the end of the write.
+#[test]
+fn the_mailbox_is_unlocked_while_the_eventfd_is_written() {
+    check(|| {
+        let mut kernel = Model::new();
+        let remote = Arc::downgrade(&kernel.remote);
+        kernel.poll.before_each_ring(move || {
+            let remote = remote.upgrade().expect("a poster holds it");
+            assert!(remote.inbox.try_lock().is_ok(), "the mailbox is locked");
+        });
+        let poster = poster(&kernel.remote, &[1]);
+        assert_eq!(kernel.receive(1), [1]);
+        poster.join().unwrap();
+        kernel.end();
+    });
+}
+
+/// K7: a message that was taken before it was announced makes the kernel look once more in vain,
+/// and hides no later message.
+#[test]
+fn a_message_announced_after_it_was_taken_hides_no_other() {
+    check(|| {
+        let mut kernel = Model::new();
+        let posters = [poster(&kernel.remote, &[1]), poster(&kernel.remote, &[2, 3])];
+        let mut received = kernel.receive(3);
+        received.sort_unstable();
+        assert_eq!(received, [1, 2, 3]);
+        join(posters);
+        // A late announcement is left, or none. Then the mailbox is empty, and the kernel sleeps.
+        assert_eq!(kernel.take_post().len(), 0);
+        assert!(kernel.remote.announce_sleep(), "no thread has posted");
+        kernel.end();
+    });
+}
+
 /// K7: a post to a kernel that is awake makes no system call.
 #[test]
 fn a_kernel_that_is_awake_is_not_rung_for() {
@@ -237,7 +280,7 @@ fn a_sleep_that_a_panic_ended_is_still_announced() {
         let poster = poster(&kernel.remote, &[1]);
         assert_eq!(kernel.receive(1), [1]);
         poster.join().unwrap();
-        drop(kernel.remote.close());
+        drop(kernel.close());
     });
 }
 

@@ -1,4 +1,4 @@
-//! The types that `parts/mailbox` shares between threads: the lock and atomics of std, and the
+//! The types that `parts/mailbox` shares between threads: the locks and atomics of std, and the
 //! waker of the poll.
 //!
 //! Under `cfg(loom)` they are the types of loom. So the models in `models.rs` run the same source
@@ -13,7 +13,7 @@
 pub(crate) use mio::Waker;
 #[cfg(not(loom))]
 pub(crate) use std::sync::{
-    Mutex, MutexGuard,
+    Mutex, MutexGuard, RwLock,
     atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize},
 };
 
@@ -23,15 +23,16 @@ pub(crate) use self::model::Eventfd;
 pub(crate) use self::model::Waker;
 #[cfg(loom)]
 pub(crate) use loom::sync::{
-    Mutex, MutexGuard,
+    Mutex, MutexGuard, RwLock,
     atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize},
 };
 
 #[cfg(loom)]
 mod model {
     use std::io;
-    use std::sync::Arc;
+    use std::sync::{Arc, OnceLock};
 
+    use loom::sync::atomic::{AtomicBool, Ordering};
     use loom::sync::{Condvar, Mutex};
 
     /// Stands for the eventfd. The poll that sleeps on it shares the inner value.
@@ -40,9 +41,12 @@ mod model {
     pub(crate) struct Eventfd {
         rung: Mutex<bool>,
         changed: Condvar,
+        /// Whether the kernel has closed it.
+        closed: AtomicBool,
         /// Counts the writes, and is no part of the protocol. It is an atomic of std, which adds no
         /// interleavings.
         rings: std::sync::atomic::AtomicUsize,
+        check: OnceLock<Box<dyn Fn() + Send + Sync>>,
     }
 
     impl Waker {
@@ -51,15 +55,22 @@ mod model {
             Ok(Waker(Arc::new(Eventfd {
                 rung: Mutex::new(false),
                 changed: Condvar::new(),
+                closed: AtomicBool::new(false),
                 rings: std::sync::atomic::AtomicUsize::new(0),
+                check: OnceLock::new(),
             })))
         }
 
         /// Replaces `mio::Waker::wake`: one write to the eventfd.
         pub(crate) fn wake(&self) -> io::Result<()> {
-            self.0.rings.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if let Some(check) = self.0.check.get() {
+                check();
+            }
+            self.0.rings.fetch_add(1, Ordering::Relaxed);
             *self.0.rung.lock().unwrap() = true;
             self.0.changed.notify_one();
+            // Read at the end of the write: it was open all the time.
+            assert!(!self.0.closed.load(Ordering::Relaxed), "the eventfd is closed");
             Ok(())
         }
 
@@ -84,7 +95,17 @@ mod model {
 
         /// The number of writes.
         pub(crate) fn rings(&self) -> usize {
-            self.rings.load(std::sync::atomic::Ordering::Relaxed)
+            self.rings.load(Ordering::Relaxed)
+        }
+
+        /// Calls `check` at the beginning of each write, on the thread that writes.
+        pub(crate) fn before_each_ring(&self, check: impl Fn() + Send + Sync + 'static) {
+            assert!(self.check.set(Box::new(check)).is_ok(), "one check");
+        }
+
+        /// A write that has not ended, or that comes later, is a failure.
+        pub(crate) fn close(&self) {
+            self.closed.store(true, Ordering::Relaxed);
         }
     }
 }

@@ -32,7 +32,7 @@ fn a_spawn_into_a_kernel_that_goes_is_refused_or_the_kernels() {
             spawned
         });
         let taken = kernel.take_post();
-        let left: Vec<Message> = kernel.remote.close().into_messages().collect();
+        let left: Vec<Message> = kernel.close().into_messages().collect();
         let spawned = thread.join().unwrap();
         assert_eq!(taken.len() + left.len(), usize::from(spawned.is_ok()));
         assert_eq!(dropped.load(Ordering::Relaxed), usize::from(spawned.is_err()));
@@ -53,7 +53,7 @@ fn a_request_to_a_kernel_that_goes_is_refused_or_the_kernels() {
             asked.iter().filter(|asked| asked.is_ok()).count()
         });
         let mut had = take(&kernel.remote);
-        had.extend(kernel.remote.close().into_messages());
+        had.extend(kernel.close().into_messages());
         let accepted = thread.join().unwrap();
         let numbers: Vec<u32> = had.iter().map(number).collect();
         assert_eq!(numbers, &[1, 2][..accepted]);
@@ -70,7 +70,7 @@ fn a_wake_of_a_kernel_that_goes_leaves_nothing_behind() {
         let waker = kernel.waker();
         let theirs = waker.clone();
         let thread = thread::spawn(move || theirs.wake());
-        drop(kernel.remote.close());
+        drop(kernel.close());
         thread.join().unwrap();
         assert_eq!(Arc::strong_count(&waker), 1, "somebody kept the message");
         // A wake long after the end.
@@ -91,7 +91,7 @@ fn nobody_rings_with_a_descriptor_of_a_kernel_that_is_gone() {
         let remote = kernel.remote.clone();
         let poster = thread::spawn(move || remote.post(request(1)).is_ok());
         kernel.remote.awake();
-        let left = kernel.remote.close().into_messages().count();
+        let left = kernel.close().into_messages().count();
         assert_eq!(Arc::strong_count(&kernel.poll), 1, "the eventfd is still held");
         assert_eq!(poster.join().unwrap(), left == 1);
         kernel.end();
