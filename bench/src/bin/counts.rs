@@ -1,7 +1,8 @@
-//! Instructions per operation, under valgrind, compared with the kept counts. Fails if one grew.
+//! Instructions per operation, under valgrind, and system calls, under strace, compared with the
+//! kept counts. Fails if one grew.
 //!
-//! Instructions repeat where times do not, so they can be checked on any machine. Each workload
-//! runs twice, with few operations and with more. The difference, per operation, is free of the
+//! Counts repeat where times do not, so they can be checked on any machine. Each workload runs
+//! twice, with few operations and with more. The difference, per operation, is free of the
 //! cost of starting and ending. Run it as `.ci/counts`.
 
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use bench::runtimes;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// The workloads that are counted. Those that measure time are not.
-const WORKLOADS: [Workload; 15] = [
+const WORKLOADS: [Workload; 16] = [
     Workload::SpawnJoin,
     Workload::SpawnJoinOne,
     Workload::Yield,
@@ -33,11 +34,19 @@ const WORKLOADS: [Workload; 15] = [
     Workload::TimeoutReady,
     Workload::TimeoutRecv,
     Workload::TimeoutNested,
+    Workload::EndSleepers,
+];
+
+/// What is counted of the system calls: the name of the figure, the workload, which calls, and per
+/// how many operations.
+const CALLS: [(&str, Workload, &str, u64); 2] = [
+    ("start_stop_calls", Workload::StartStop, "total", 1),
+    ("wake_thread_futex_calls_of_100", Workload::WakeThread, "futex", 100),
 ];
 
 /// Workloads that end by a cancellation, which never comes in a build without records.
-const CANCELLING: [Workload; 3] =
-    [Workload::TimerInsertCancel, Workload::Cancel, Workload::TimeoutNested];
+const CANCELLING: [Workload; 4] =
+    [Workload::TimerInsertCancel, Workload::Cancel, Workload::TimeoutNested, Workload::EndSleepers];
 
 /// The kept figures of the TCP servers: the name here, the name of the figure there, and per how
 /// many requests or connections.
@@ -55,10 +64,14 @@ const SERVED: [(&str, &str, f64); 7] = [
 const FEW: u64 = 10_000;
 const MORE: u64 = 30_000;
 
+/// The same for those of which system calls are counted, because tracing is slow.
+const FEW_TRACED: u64 = 500;
+const MORE_TRACED: u64 = 1_500;
+
 /// By how much a count may grow. How many events one look at the poll finds depends on timing, so
 /// system calls may grow by a tenth. One more per request would be a third.
 fn tolerance(name: &str) -> f64 {
-    if name.ends_with("calls_of_100") { 1.10 } else { 1.03 }
+    if name.contains("calls") { 1.10 } else { 1.03 }
 }
 
 /// The most runs of the servers, to find one that a busy machine has not disturbed.
@@ -108,16 +121,23 @@ fn check(record: bool) -> Result<ExitCode> {
         let now = count("curium", workload)?.ok_or("Curium has every workload")?;
         counts.push((workload.name(), now));
     }
+    for (name, workload, call, each) in CALLS {
+        let now = calls("curium", workload, call, each)?.ok_or("Curium has every workload")?;
+        counts.push((name, now));
+    }
     counts.extend(served_at_best(kept)?);
-    println!("{:<22}{:>8}{:>8}{:>9}{:>8}", "instructions", "now", "kept", "change", "goal");
+    println!(
+        "{:<32}{:>8}{:>8}{:>9}{:>8}",
+        "instructions, system calls", "now", "kept", "change", "goal"
+    );
     for &(name, now) in &counts {
         let before = kept.and_then(|kept| kept.get(name)).copied();
         let goal = tables.get("goals").and_then(|goals| goals.get(name));
-        let change = before.map(|before| now as f64 / before as f64);
+        let change = before.filter(|before| *before > 0).map(|before| now as f64 / before as f64);
         let too_much = has_grown(kept, name, now);
         grown += usize::from(too_much);
         println!(
-            "{name:<22}{now:>8}{:>8}{:>9}{:>8}{}",
+            "{name:<32}{now:>8}{:>8}{:>9}{:>8}{}",
             before.map_or("-".into(), |before| before.to_string()),
             change.map_or("-".into(), |change| format!("{:+.1} %", (change - 1.0) * 100.0)),
             goal.map_or("-".into(), ToString::to_string),
@@ -141,20 +161,30 @@ fn check(record: bool) -> Result<ExitCode> {
 
 /// Counts the workloads of every runtime.
 fn peers() -> Result<ExitCode> {
-    print!("{:<20}", "instructions");
+    print!("{:<32}", "instructions, system calls");
     for (runtime, _) in runtimes::ALL {
         print!("{runtime:>14}");
     }
     println!();
     for workload in WORKLOADS {
-        print!("{:<20}", workload.name());
+        print!("{:<32}", workload.name());
         for (runtime, _) in runtimes::ALL {
-            let count = count(runtime, workload)?;
-            print!("{:>14}", count.map_or("-".into(), |count| count.to_string()));
+            print!("{:>14}", shown(count(runtime, workload)?));
+        }
+        println!();
+    }
+    for (name, workload, call, each) in CALLS {
+        print!("{name:<32}");
+        for (runtime, _) in runtimes::ALL {
+            print!("{:>14}", shown(calls(runtime, workload, call, each)?));
         }
         println!();
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn shown(count: Option<u64>) -> String {
+    count.map_or("-".into(), |count| count.to_string())
 }
 
 /// The least cost of a request that was measured, because a busy machine only adds to it.
@@ -219,6 +249,35 @@ fn collected(runtime: &str, workload: Workload, ops: u64) -> Result<Option<u64>>
     let total = says.lines().find_map(|line| line.split_once("Collected :"));
     let (_, total) = total.ok_or("valgrind said nothing of what it collected")?;
     Ok(Some(total.trim().parse()?))
+}
+
+/// System calls of that name, or all of them, in so many operations. `None` if the runtime has no
+/// such workload.
+fn calls(runtime: &str, workload: Workload, call: &str, each: u64) -> Result<Option<u64>> {
+    let Some(few) = traced(runtime, workload, call, FEW_TRACED)? else { return Ok(None) };
+    let more = traced(runtime, workload, call, MORE_TRACED)?.ok_or("it ran with fewer")?;
+    let spent = (more - few) * each as f64 / (MORE_TRACED - FEW_TRACED) as f64;
+    Ok(Some(spent.round().max(0.0) as u64))
+}
+
+/// The system calls of one run.
+fn traced(runtime: &str, workload: Workload, call: &str, ops: u64) -> Result<Option<f64>> {
+    let run = Command::new("strace")
+        .args(["-f", "-c", "-U", "name,calls"])
+        .arg(count_program()?)
+        .args([runtime, workload.name(), &ops.to_string()])
+        .output()
+        .map_err(|error| format!("strace: {error}"))?;
+    let says = String::from_utf8_lossy(&run.stderr);
+    match run.status.code() {
+        Some(0) => {}
+        Some(2) => return Ok(None),
+        _ => return Err(format!("{runtime} {}: {}\n{says}", workload.name(), run.status).into()),
+    }
+    let counted = says.lines().filter_map(|line| line.trim().split_once(' '));
+    let of_call =
+        counted.filter(|(name, _)| *name == call).map(|(_, count)| count.trim().parse::<f64>());
+    Ok(Some(of_call.sum::<std::result::Result<f64, _>>()?))
 }
 
 /// The program that is counted is in the folder of this one.

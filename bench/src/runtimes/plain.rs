@@ -18,7 +18,7 @@ macro_rules! join {
 }
 macro_rules! detach {
     ($task:expr) => {
-        drop($task)
+        let _detached = $task;
     };
 }
 macro_rules! send {
