@@ -18,6 +18,19 @@ pub fn handle() -> Handle {
     current::with("kernel::handle", |core| Handle::new(core.remote().clone()))
 }
 
+/// Whether a kernel runs on this thread. Code that blocks its thread would block the kernel and all
+/// its tasks.
+///
+/// ```
+/// use curium::kernel;
+///
+/// assert!(!kernel::is_running());
+/// kernel::run(async || assert!(kernel::is_running()));
+/// ```
+pub fn is_running() -> bool {
+    current::try_with(|_| ()).is_some()
+}
+
 impl Kernel {
     /// A handle for other threads.
     pub fn handle(&self) -> Handle {

@@ -126,6 +126,7 @@
 //! | readiness of a source | [`io::Registration`] |
 //! | a job on another thread | [`on_thread`] |
 //! | anything else | [`CancelPoint`], around any poll function |
+//! | the same, in a future that is `Send` | [`SendCancelPoint`] |
 //! | a future that is not Curium's | [`cancellable`]; with leaves inside, [`cancellable_inside`] |
 //!
 //! # What it deliberately does not do
@@ -145,7 +146,7 @@ pub use crate::error::{
 pub use crate::group::handle::{GroupEnded, GroupRef};
 pub use crate::group::policy::{MemberEnd, WaitPolicy};
 pub use crate::group::task_group::TaskGroup;
-pub use crate::handle::{Handle, KernelGone, handle};
+pub use crate::handle::{Handle, KernelGone, handle, is_running};
 pub use crate::id::TaskId;
 pub use crate::run::builder::Builder;
 pub use crate::run::kernel::{Kernel, Leftovers, run};
@@ -160,6 +161,7 @@ pub use crate::scope::timeout::{ignore_after, timeout_after, timeout_at};
 pub use crate::spawn::{Task, spawn, spawn_named};
 pub use crate::task::cell::TaskEnd;
 pub use crate::wait::point::CancelPoint;
+pub use crate::wait::send_point::SendCancelPoint;
 pub use crate::wait::sleep::{interval, now, sleep, sleep_until, yield_now};
 pub use crate::wait::thread::on_thread;
 

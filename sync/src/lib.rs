@@ -1,4 +1,4 @@
-//! Synchronisation between the tasks of one kernel.
+//! Synchronisation between the tasks of one kernel, and with other kernels and threads.
 //!
 //! | type | for |
 //! |---|---|
@@ -9,9 +9,18 @@
 //! | [`Queue`] | items from task to task, bounded or not |
 //! | [`PriorityQueue`], [`LifoQueue`] | the same, the smallest or the last item first |
 //!
+//! Between tasks of several kernels, futures of other executors, and plain threads:
+//!
+//! | type | for |
+//! |---|---|
+//! | [`UniversalQueue`] | items from one to the other, bounded or not |
+//! | [`UniversalEvent`] | waiting until something has happened |
+//! | [`UniversalResult`] | waiting for a value or an error that is set once |
+//!
 //! What they have in common:
 //!
-//! - They belong to one thread: `!Send`, no atomics. Share them with `Rc`.
+//! - They belong to one thread: `!Send`, no atomics. Share them with `Rc`. The universal ones
+//!   are `Send` and `Sync`; share them with `Arc`. They have calls that block a plain thread.
 //! - Waiters are served in order of arrival. A release *hands over* to the oldest waiter, so no
 //!   later task overtakes it.
 //! - A waiter that was handed something and is then cancelled keeps it. If it is dropped, it passes
@@ -19,15 +28,16 @@
 //! - What cannot block is a plain function: `set`, `notify`, `try_put`, `close`.
 //! - They work under any executor. Only a task of Curium is ever cancelled in them.
 //!
-//! All are built on [`kernel::wait_queue`], which is public. The source is curio's `sync.py` and
-//! `queue.py`. Unlike in curio, queues hand over, and the type of a condition's result shows
-//! whether the lock is held.
+//! Those of one thread are built on [`kernel::wait_queue`], which is public. The source is curio's
+//! `sync.py` and `queue.py`. Unlike in curio, queues hand over, and the type of a condition's
+//! result shows whether the lock is held.
 
 mod condition;
 mod event;
 mod lock;
 mod queue;
 mod semaphore;
+mod universal;
 
 pub use crate::condition::Condition;
 pub use crate::event::Event;
@@ -37,3 +47,4 @@ pub use crate::queue::{
     Closed, LifoQueue, NothingToFinish, PriorityQueue, Queue, QueueStatistics, Slot, TryPutError,
 };
 pub use crate::semaphore::{Permits, Semaphore};
+pub use crate::universal::{TimedOut, UniversalEvent, UniversalQueue, UniversalResult};

@@ -89,3 +89,13 @@ mod sync {
     mod sync_queue_reserve;
     mod sync_semaphore;
 }
+
+/// The objects that tasks of several kernels, other executors and threads share.
+mod universal {
+    mod universal_event;
+    mod universal_kernels;
+    mod universal_pairings;
+    mod universal_queue;
+    mod universal_queue_closed;
+    mod universal_queue_leaving;
+}

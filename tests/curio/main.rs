@@ -11,3 +11,4 @@ mod parity_queue;
 mod parity_streams;
 mod parity_sync;
 mod parity_timeouts;
+mod parity_universal;

@@ -253,11 +253,11 @@ fn every_dependency_has_its_reason_beside_it() {
     assert_none(&faults, "a dependency without a reason");
 }
 
-/// Whether a word is the id of a rule: a letter of the eight, and a number.
+/// Whether a word is the id of a rule: a letter of the nine, and a number.
 fn is_rule_id(word: &str) -> bool {
     let (letter, number) = word.split_at(word.len().min(1));
     let digits = (1..=2).contains(&number.len()) && number.chars().all(|c| c.is_ascii_digit());
-    "CTGKYNQV".contains(letter) && digits
+    "CTGKYNQUV".contains(letter) && digits
 }
 
 fn rule_ids(text: &str) -> impl Iterator<Item = String> + '_ {

@@ -17,6 +17,7 @@ mod explored_orders;
 mod explored_queue;
 mod explored_reserve;
 mod explored_sync;
+mod explored_universal;
 mod sweep;
 mod sweep_failures;
 mod sweep_moments;
@@ -35,6 +36,7 @@ mod swept_shields;
 mod swept_sync;
 mod swept_tasks;
 mod swept_timeouts;
+mod swept_universal;
 mod swept_writes;
 
 /// The message of the panic of `f`.

@@ -8,3 +8,4 @@ mod load_connections;
 mod load_shutdown;
 mod load_stopped;
 mod load_storms;
+mod load_universal;

@@ -61,6 +61,10 @@ impl RunLoop<'_> {
             }
             Message::JobDone(job) => drop(self.core.jobs.borrow_mut().remove(&job)),
             Message::Unregister(token) => self.core.forget(token),
+            Message::Unpark(key) => {
+                let record = self.core.take_record(key);
+                self.core.guarded(ProgramCode::Destructor, || drop(record));
+            }
         }
     }
 

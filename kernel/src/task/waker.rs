@@ -26,13 +26,19 @@ pub(crate) enum Message {
     /// A registration was given up where its kernel is not current, such as on another thread. The
     /// kernel frees the entry.
     Unregister(mio::Token),
+    /// A parked leaf was dropped on another thread. The kernel removes its record from the arena of
+    /// the scopes.
+    Unpark(u32),
 }
 
 impl Mail for Message {
     fn part(&self) -> Part {
         match self {
             Message::Spawn(_) | Message::Cancel(_) => Part::Requests,
-            Message::Wake(_) | Message::JobDone(_) | Message::Unregister(_) => Part::Events,
+            Message::Wake(_)
+            | Message::JobDone(_)
+            | Message::Unregister(_)
+            | Message::Unpark(_) => Part::Events,
         }
     }
 }

@@ -9,5 +9,6 @@ pub(crate) mod join;
 mod joiners;
 pub(crate) mod point;
 pub(crate) mod record;
+pub(crate) mod send_point;
 pub(crate) mod sleep;
 pub(crate) mod thread;
