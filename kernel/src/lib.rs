@@ -145,6 +145,8 @@ pub use crate::error::{
 };
 pub use crate::group::handle::{GroupEnded, GroupRef};
 pub use crate::group::policy::{MemberEnd, WaitPolicy};
+pub use crate::group::start::Ready;
+pub use crate::group::supervise::RestartPolicy;
 pub use crate::group::task_group::TaskGroup;
 pub use crate::handle::{Handle, KernelGone, handle, is_running};
 pub use crate::id::TaskId;

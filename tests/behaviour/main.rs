@@ -59,10 +59,13 @@ mod groups {
     mod groups_failing;
     mod groups_grace;
     mod groups_grace_corners;
+    mod groups_limit;
     mod groups_long;
     mod groups_policies;
     mod groups_size;
     mod groups_spawning;
+    mod groups_start;
+    mod groups_supervised;
 }
 
 /// Timeouts.

@@ -7,6 +7,7 @@ use std::any::Any;
 use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Duration;
 
 use crate::core::report::{ProgramCode, Report};
 use crate::core::state::{Core, TaskRef};
@@ -98,15 +99,41 @@ impl Core {
         self.report_of_running(true, &|| Some(panic.message().to_owned()));
     }
 
+    /// Reports a failure of the running task, which tries again after `delay`.
+    #[cold]
+    pub(crate) fn report_restart(
+        &self,
+        panicked: bool,
+        make: &dyn Fn() -> Option<String>,
+        delay: Duration,
+    ) {
+        let Some(cell) = self.with_running(TaskRef::clone) else { return };
+        self.report_as(&cell, panicked, make, Some(delay));
+    }
+
     fn report_of_running(&self, panicked: bool, text: &dyn Fn() -> Option<String>) {
         let Some(cell) = self.with_running(TaskRef::clone) else { return };
         self.report_failed(&cell, panicked, text);
     }
 
     fn report_failed(&self, cell: &TaskRef, panicked: bool, make: &dyn Fn() -> Option<String>) {
+        self.report_as(cell, panicked, make, None);
+    }
+
+    fn report_as(
+        &self,
+        cell: &TaskRef,
+        panicked: bool,
+        make: &dyn Fn() -> Option<String>,
+        restarts_in: Option<Duration>,
+    ) {
         let error = ErrorText { make, text: OnceCell::new(), panic: Cell::new(None) };
         let name = &Name(self, cell);
-        self.report(&Report::Failed(Failure { task: cell.id(), name, panicked, error: &error }));
+        let failure = Failure { task: cell.id(), name, panicked, error: &error };
+        self.report(&match restarts_in {
+            Some(delay) => Report::Restarted { failure, delay },
+            None => Report::Failed(failure),
+        });
         if let Some(payload) = error.panic.take() {
             self.report_payload(ProgramCode::Debug, payload);
         }

@@ -5,7 +5,6 @@
 
 use std::any::Any;
 use std::rc::Rc;
-use std::time::Duration;
 
 use slab::Slab;
 
@@ -16,6 +15,9 @@ use crate::parts::list::shrink_slab;
 use crate::task::cell::TaskEnd;
 
 pub(crate) trait Owner {
+    /// The owner, for its own room, where its type is known.
+    fn into_any(self: Rc<Self>) -> Rc<dyn Any>;
+
     /// Adds a new task. Returns a reason if the task must be cancelled at once.
     fn adopt(&self, core: &Core, task: &TaskRef, daemon: bool) -> Option<CancelReason>;
 
@@ -24,9 +26,6 @@ pub(crate) trait Owner {
 
     /// Called when a task of this owner has ended.
     fn ended(&self, core: &Core, task: &TaskRef, end: TaskEnd);
-
-    /// Sets the time that the tasks have to end once they are cancelled together.
-    fn set_grace(&self, core: &Core, grace: Duration);
 
     /// Called when that time is over.
     fn out_of_grace(&self, core: &Core);

@@ -25,6 +25,14 @@ pub(crate) type Sink = Box<dyn Fn(&Report<'_>)>;
 pub enum Report<'a> {
     /// A task failed or panicked, and its outcome was not taken.
     Failed(Failure<'a>),
+    /// A supervised member of a group has failed and is started again
+    /// ([`supervise`](crate::GroupRef::supervise)).
+    Restarted {
+        /// The failure.
+        failure: Failure<'a>,
+        /// The time before the next attempt.
+        delay: Duration,
+    },
     /// Code of the program that the kernel called outside a task panicked.
     PanicOutsideTask {
         /// The kind of code.
@@ -106,6 +114,11 @@ impl fmt::Display for Report<'_> {
                 let how = if failure.panicked { "panicked" } else { "failed" };
                 let Failure { task, name, error, .. } = failure;
                 write!(f, "task {task} {name} {how} and no task joined it: {error}")
+            }
+            Report::Restarted { failure, delay } => {
+                let how = if failure.panicked { "panicked" } else { "failed" };
+                let Failure { task, name, error, .. } = failure;
+                write!(f, "task {task} {name} {how} and is started again in {delay:?}: {error}")
             }
             Report::PanicOutsideTask { code, message } => write!(f, "{code} panicked: {message}"),
             Report::OutOfGrace(task) => write!(f, "aborted, its grace is over: {task}"),

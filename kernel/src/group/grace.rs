@@ -12,13 +12,15 @@
 use std::cell::Cell;
 use std::fmt;
 use std::panic::Location;
+use std::rc::Rc;
 use std::time::Duration;
 
+use crate::core::current;
 use crate::core::state::Core;
 use crate::error::TaskCancelled;
 use crate::group::bounds::ScopeBody;
 use crate::group::end::run_scope;
-use crate::group::handle::{GroupRef, expect_open};
+use crate::group::handle::{GroupEnded, GroupRef, expect_open};
 use crate::group::policy::WaitPolicy;
 use crate::group::state::{GroupStage, GroupState};
 use crate::group::task_group::TaskGroup;
@@ -215,7 +217,7 @@ where
     /// If the group has ended, in another kernel, or outside any.
     #[track_caller]
     pub fn set_grace(self, grace: Duration) {
-        let (core, state) = expect_open(self.state());
-        state.set_grace(&core, grace);
+        let core = current::with("`set_grace` of a group", Rc::clone);
+        expect_open(self.open_in(&core).ok_or(GroupEnded)).change_grace(&core, grace);
     }
 }

@@ -1,6 +1,6 @@
 //! A reference to a group, for its body and its members.
 
-use std::any::type_name;
+use std::any::{Any, type_name};
 use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
@@ -10,6 +10,7 @@ use crate::core::life::{SlotOf, by_size};
 use crate::core::owner::Owner;
 use crate::core::state::Core;
 use crate::error::TaskCancelled;
+use crate::group::state::GroupState;
 use crate::id::GroupId;
 use crate::spawn::Task;
 use crate::task::body::TaskOutput;
@@ -42,6 +43,11 @@ pub(crate) fn expect_open<T>(spawned: Result<T, GroupEnded>) -> T {
     }
 }
 
+/// Names a member after the closure that the program gave, and not after the future round it.
+pub(super) fn name_after<B, T: 'static, E: 'static>(member: &Task<T, E>) {
+    member.set_name(type_name::<B>().replace("::{{closure}}", "").into());
+}
+
 /// A group that has not ended, and its kernel.
 pub(super) type Open = Result<(Rc<Core>, Rc<dyn Owner>), GroupEnded>;
 
@@ -49,6 +55,24 @@ impl<E> GroupRef<E> {
     /// `kernel` is the number of the group's kernel.
     pub(crate) fn new(kernel: u32, id: GroupId) -> Self {
         GroupRef { kernel, id, error: PhantomData }
+    }
+
+    /// The same group for code that does not know the type of its errors.
+    pub(super) fn erased(self) -> GroupRef<()> {
+        GroupRef::new(self.kernel, self.id)
+    }
+
+    /// The group, if this is its kernel and it has not ended.
+    fn owner_in(self, core: &Core) -> Option<Rc<dyn Owner>> {
+        // The ids of groups are unique only within one kernel.
+        let mine = core.number == self.kernel;
+        core.owners.borrow().get(self.id).filter(|_| mine).cloned()
+    }
+
+    /// The same with the type that it has in this room.
+    pub(super) fn open_in(self, core: &Core) -> Option<Rc<GroupState>> {
+        let owner: Rc<dyn Any> = self.owner_in(core)?.into_any();
+        owner.downcast().ok()
     }
 }
 
@@ -136,13 +160,20 @@ where
         Ok(Task::of(core.admit(future, Some((&*state, daemon)))))
     }
 
+    /// [`try_spawn`](GroupRef::try_spawn), of a daemon.
+    pub(super) fn try_spawn_daemon<F>(self, future: F) -> Spawned<F, E>
+    where
+        F: Future + 'static,
+        F::Output: TaskOutput<E>,
+    {
+        Self::by_size()(self.state(), future, true)
+    }
+
     #[track_caller]
-    pub(super) fn state(self) -> Open {
+    fn state(self) -> Open {
         let core = current::with("spawning in a group", Rc::clone);
-        // The ids of groups are unique only within one kernel.
-        let mine = core.number == self.kernel;
-        let state = core.owners.borrow().get(self.id).filter(|_| mine).cloned();
-        state.map(|state| (core, state)).ok_or(GroupEnded)
+        let owner = self.owner_in(&core).ok_or(GroupEnded)?;
+        Ok((core, owner))
     }
 }
 

@@ -14,7 +14,6 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::time::Duration;
 
 use crate::core::owner::Owner;
 use crate::core::queue::WaitQueue;
@@ -23,6 +22,7 @@ use crate::core::state::TaskRef;
 use crate::error::{CancelReason, TaskCancelled, is_bare};
 use crate::group::grace::Grace;
 use crate::group::handle::GroupEnded;
+use crate::group::limit::Limit;
 use crate::group::policy::{MemberEnd, WaitPolicy};
 use crate::id::GroupId;
 use crate::parts::list::{ListLinks, NONE};
@@ -71,6 +71,7 @@ pub(crate) struct GroupState {
     /// The key of the body's cancel scope; `NONE` if the body has not begun or has ended.
     pub(crate) body: Cell<u32>,
     pub(super) grace: Grace,
+    pub(super) limit: Limit,
 }
 
 impl GroupState {
@@ -153,6 +154,7 @@ impl GroupState {
             is_bare: Cell::new(|_, _| false),
             body: Cell::new(NONE),
             grace: Grace::none(),
+            limit: Limit::none(),
         }
     }
 
@@ -169,7 +171,17 @@ impl GroupState {
         self.any_ended.set(false);
         self.succeeded.set(false);
         self.grace.reset();
+        self.limit.reset();
         core.owners.borrow_mut().keep_spare(self.clone());
+    }
+
+    /// Makes a daemon a member that is counted and waited for.
+    pub(crate) fn count_daemon(&self, cell: &TaskRef) {
+        if cell.flags.any(Flags::DAEMON) && !cell.is_ended() {
+            cell.flags.clear(Flags::DAEMON);
+            self.daemons.set(self.daemons.get() - 1);
+            self.counted.set(self.counted.get() + 1);
+        }
     }
 
     fn leave(&self, core: &Core, cell: &TaskRef) {
@@ -262,6 +274,7 @@ impl GroupState {
             self.end_grace(core);
             let closed = core.owners.borrow_mut().remove(self.id.get());
             drop(closed);
+            self.refuse_waiters();
         }
     }
 
@@ -284,6 +297,10 @@ impl GroupState {
 }
 
 impl Owner for GroupState {
+    fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
+        self
+    }
+
     fn adopt(&self, core: &Core, cell: &TaskRef, daemon: bool) -> Option<CancelReason> {
         cell.flags.set(if daemon { Flags::MEMBER | Flags::DAEMON } else { Flags::MEMBER });
         let membership = cell.membership();
@@ -322,10 +339,7 @@ impl Owner for GroupState {
         if self.is_empty() || no_member_left || (!draining && self.is_satisfied()) {
             self.progress.hand_over_all(|| ());
         }
-    }
-
-    fn set_grace(&self, core: &Core, grace: Duration) {
-        self.change_grace(core, grace);
+        self.hand_over_places();
     }
 
     fn out_of_grace(&self, core: &Core) {

@@ -97,6 +97,16 @@ impl Sleep {
     fn new(kind: &'static str, when: When) -> Self {
         Sleep { when, timer: None, state: State::New, point: CancelPoint::new(kind) }
     }
+
+    /// A sleep of another room, which shows as `kind` at `site`.
+    pub(crate) fn at(
+        kind: &'static str,
+        site: &'static Location<'static>,
+        duration: Duration,
+    ) -> Self {
+        let point = CancelPoint::at(kind, site);
+        Sleep { when: When::After(duration), timer: None, state: State::New, point }
+    }
 }
 
 impl Future for Sleep {
