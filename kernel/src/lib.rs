@@ -62,7 +62,7 @@
 //! |---|---|
 //! | `spawn.rs` | `task_handle.rs`: what else a handle can do |
 //! | `core/life.rs` | `core/clear.rs`: other ends of a task, and what is cleared after each |
-//! | `core/current.rs` | `core/enter.rs`, `core/budget.rs`, `core/marks.rs` |
+//! | `core/current.rs` | `core/enter.rs`, `core/budget.rs`, `core/marks.rs`, `core/unopened.rs` |
 //! | `run/tick.rs` | `run/special.rs`: tasks that are cancelled or have a waker of their own |
 //! | `run/idle.rs` | `run/wake_source.rs`: is there anything that can wake a task? |
 //! | `wait/point.rs` | `wait/deliver.rs`: cancellation; `wait/record.rs`: what the monitor shows |

@@ -75,8 +75,10 @@ mod timeouts {
     mod timeouts_deep;
     mod timeouts_errors;
     mod timeouts_groups;
+    mod timeouts_inside;
     mod timeouts_moved;
     mod timeouts_nested;
+    mod timeouts_unopened;
 }
 
 /// The primitives of `sync`.

@@ -210,8 +210,8 @@ impl Core {
     /// `deliver` for a task that cancels itself and awaits its own end. Shields do not hold this
     /// back.
     pub(crate) fn deliver_to_oneself(&self, cell: &TaskRef) -> TaskCancelled {
-        let mut scopes = self.scopes.borrow_mut();
         let mut at = current::ambient().scope;
+        let mut scopes = self.scopes.borrow_mut();
         while let Some(scope) = scopes.scopes.get_mut(at as usize) {
             scope.note_outer(None);
             scope.of_task = true;
@@ -234,7 +234,7 @@ impl Core {
         }
         let mut scopes = self.scopes.borrow_mut();
         let mut found = None;
-        let mut at = current::ambient().scope;
+        let mut at = current::open_ambient().scope;
         while let Some(scope) = scopes.scopes.get(at as usize) {
             if scope.pending {
                 found = Some(at);
@@ -244,12 +244,18 @@ impl Core {
         found.map(|key| scopes.scopes[key as usize].cancellation())
     }
 
-    /// Makes a scope below the one that is being polled.
-    pub(crate) fn open_scope(&self, cell: &TaskRef, kind: ScopeKind, deadline: u64) -> u32 {
+    /// Makes a scope of a task below `parent`.
+    pub(crate) fn open_scope(
+        &self,
+        cell: &TaskRef,
+        parent: u32,
+        kind: ScopeKind,
+        deadline: u64,
+    ) -> u32 {
         let scope = Scope::new(cell.id(), kind, self.next_cancel_seq(), deadline);
         let mut scopes = self.scopes.borrow_mut();
         let key = u32::try_from(scopes.scopes.insert(scope)).expect("fewer than 2^32 scopes");
-        scopes.attach(key, current::ambient().scope, &cell.heads());
+        scopes.attach(key, parent, &cell.heads());
         key
     }
 
@@ -338,7 +344,7 @@ impl Core {
     /// changed.
     pub(crate) fn refresh(&self) {
         self.ambient_version.set(self.ambient_version.get() + 1);
-        self.publish(current::ambient().scope);
+        self.publish(current::open_ambient().scope);
     }
 
     /// Computes the ambient of `scope` and publishes it.

@@ -19,6 +19,7 @@ use std::rc::Rc;
 use std::task::{RawWakerVTable, Waker};
 
 use crate::core::state::{Chunk, Core, TaskRef};
+use crate::core::unopened;
 use crate::id::TaskId;
 use crate::parts::scopes::Ambient;
 use crate::task::cell::TaskCell;
@@ -49,8 +50,10 @@ pub(super) struct ThreadContext {
     pub(super) refund: Cell<i32>,
     /// What the leaves of the poll have noted: see `marks.rs`.
     pub(super) marks: Cell<u32>,
-    /// The state of the scopes around the leaf. Clear between polls.
+    /// The state of the scopes around the leaf, as far as they are open. Clear between polls.
     pub(super) ambient: Cell<Ambient>,
+    /// The number of scopes inside those that are not open (`unopened.rs`). 0 between polls.
+    pub(super) unopened: Cell<u32>,
 }
 
 /// The address of a waker. All clones of the waker of a task have the same address.
@@ -64,7 +67,8 @@ impl ThreadContext {
     pub(super) fn offer(&self, waker: Address, ambient: Ambient) {
         self.waker.set(waker);
         self.ambient.set(ambient);
-        self.plain.set(if ambient.is_clear() { waker } else { NO_WAKER });
+        let plain = ambient.is_clear() && self.unopened.get() == 0;
+        self.plain.set(if plain { waker } else { NO_WAKER });
     }
 }
 
@@ -80,6 +84,7 @@ thread_local! {
             refund: Cell::new(1),
             marks: Cell::new(0),
             ambient: Cell::new(Ambient::CLEAR),
+            unopened: Cell::new(0),
         }
     };
 }
@@ -137,8 +142,19 @@ fn with_last_task<R>(f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
     })
 }
 
+/// The state of the scopes around the leaf that is being polled. Opens those that are not open, so
+/// it must not be called while the scopes of the kernel are borrowed.
 #[inline]
 pub(crate) fn ambient() -> Ambient {
+    if CONTEXT.with(|context| context.unopened.get() != 0) {
+        unopened::open_all();
+    }
+    open_ambient()
+}
+
+/// The same without the scopes that are not open. A timeout among them changes nothing in it.
+#[inline]
+pub(crate) fn open_ambient() -> Ambient {
     CONTEXT.with(|context| context.ambient.get())
 }
 

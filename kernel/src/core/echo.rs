@@ -113,9 +113,9 @@ impl Core {
     /// Copies of the cancellations that were delivered to the scopes around the call, up to a
     /// shield, the innermost first.
     fn delivered_around(&self, task: &TaskRef) -> Vec<TaskCancelled> {
+        let mut at = current::ambient().scope;
         let scopes = self.scopes.borrow();
         let mut found = Vec::new();
-        let mut at = current::ambient().scope;
         while let Some(scope) = scopes.scopes.get(at as usize) {
             if scope.kind == ScopeKind::Shield {
                 return found;

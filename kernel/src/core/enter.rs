@@ -15,19 +15,21 @@ pub(crate) struct Entered {
     outer: Option<Rc<Core>>,
     waker: Address,
     ambient: Ambient,
+    unopened: u32,
 }
 
 impl Entered {
     /// Makes `core` current. Only `Kernel` and `Core::abort` do this. `Kernel::run` refuses to run
     /// when another kernel is current. But a kernel may be dropped, or a task of it aborted, while
     /// another kernel is current. Then this value keeps the other kernel, and the waker and the
-    /// ambient of its current poll, until it is dropped.
+    /// scopes of its current poll, until it is dropped.
     pub(crate) fn new(core: &Rc<Core>) -> Self {
         let outer = swap(Some(core.clone()));
         CONTEXT.with(|context| {
             let (waker, ambient) = (context.waker.get(), context.ambient.get());
+            let unopened = context.unopened.replace(0);
             context.offer(NO_WAKER, Ambient::CLEAR);
-            Entered { outer, waker, ambient }
+            Entered { outer, waker, ambient, unopened }
         })
     }
 
@@ -42,7 +44,10 @@ impl Drop for Entered {
         // `inner` may be the last reference to its kernel, so it is dropped below, outside the
         // borrow of the thread-local.
         let inner = swap(self.outer.take());
-        CONTEXT.with(|context| context.offer(self.waker, self.ambient));
+        CONTEXT.with(|context| {
+            context.unopened.set(self.unopened);
+            context.offer(self.waker, self.ambient);
+        });
         // The polled task of the outer kernel may have been cancelled in between.
         let outer = try_with(Rc::clone);
         if let Some(outer) = outer {

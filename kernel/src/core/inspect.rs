@@ -218,6 +218,8 @@ impl Core {
 /// Panics outside a kernel.
 #[track_caller]
 pub fn tasks() -> Vec<TaskInfo> {
+    // Opens the scopes of the caller, whose deadlines are shown.
+    current::ambient();
     current::with("kernel::tasks", |core| core.infos())
 }
 
@@ -228,6 +230,7 @@ pub fn tasks() -> Vec<TaskInfo> {
 /// Panics outside a kernel, and in a destructor that the kernel itself runs between tasks.
 #[track_caller]
 pub fn current_task() -> TaskInfo {
+    current::ambient();
     let info =
         current::with("kernel::current_task", |core| core.with_running(|cell| core.info(cell)));
     match info {

@@ -17,5 +17,6 @@ mod put_back;
 pub(crate) mod queue;
 pub(crate) mod report;
 pub(crate) mod state;
+pub(crate) mod unopened;
 pub(crate) mod wake;
 pub(crate) mod watched;

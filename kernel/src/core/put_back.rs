@@ -27,8 +27,8 @@ impl Core {
     /// Makes a delivered cancellation pending again in its scope, if that is around the caller.
     /// Returns the wakers of the leaves that are parked there.
     fn put_back_in_scope(&self, cancelled: &TaskCancelled) -> Option<Vec<Waker>> {
+        let mut at = current::open_ambient().scope;
         let mut scopes = self.scopes.borrow_mut();
-        let mut at = current::ambient().scope;
         while let Some(scope) = scopes.scopes.get_mut(at as usize) {
             let is = scope.kept.as_ref().is_some_and(|kept| kept.is_same(cancelled));
             if scope.delivered != 0 && is {

@@ -28,6 +28,7 @@ use crate::core::owner::Owners;
 use crate::core::probe::Probe;
 use crate::core::queue::WaitQueue;
 use crate::core::report::Sink;
+use crate::core::unopened::Unopened;
 use crate::core::watched::Watched;
 use crate::id::TaskId;
 use crate::parts::clock::Clock;
@@ -121,6 +122,8 @@ pub(crate) struct Core {
     pub(crate) ambient_version: Cell<u64>,
     cancel_seq: Cell<u64>,
     pub(crate) scopes: RefCell<Scopes>,
+    /// The scopes that are being polled and were not open when that began (`unopened.rs`).
+    pub(super) unopened: RefCell<Vec<Unopened>>,
     /// The groups.
     pub(crate) owners: RefCell<Owners>,
     pub(crate) names: RefCell<HashMap<u32, Cow<'static, str>>>,
@@ -174,6 +177,7 @@ impl Core {
             ambient_version: Cell::new(0),
             cancel_seq: Cell::new(1),
             scopes: RefCell::default(),
+            unopened: RefCell::default(),
             owners: RefCell::default(),
             names: RefCell::default(),
             timers: RefCell::new(Timers::new()),

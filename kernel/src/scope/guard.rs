@@ -26,9 +26,15 @@ pub(crate) struct ScopeGuard {
 impl ScopeGuard {
     /// Opens a scope below the one that is being polled, and arms the timer of its deadline.
     pub(crate) fn open(core: &Rc<Core>, kind: ScopeKind, deadline: u64) -> Option<Self> {
-        let key = core.with_running(|cell| core.open_scope(cell, kind, deadline))?;
+        let parent = current::ambient().scope;
+        let key = core.with_running(|cell| core.open_scope(cell, parent, kind, deadline))?;
         let timer = (deadline != NEVER).then(|| core.arm(deadline, Action::Scope(key)));
         Some(ScopeGuard { core: core.clone(), key, timer })
+    }
+
+    /// The guard of a scope that was opened otherwise, with the timer of its deadline.
+    pub(super) fn opened(core: &Rc<Core>, key: u32, timer: Option<TimerKey>) -> Self {
+        ScopeGuard { core: core.clone(), key, timer }
     }
 
     pub(crate) fn key(&self) -> u32 {

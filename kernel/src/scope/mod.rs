@@ -5,6 +5,7 @@ pub(crate) mod cancel_scope;
 pub(crate) mod finally;
 pub(crate) mod foreign;
 pub(crate) mod guard;
+pub(crate) mod lazy;
 mod put_back;
 pub(crate) mod scope_handle;
 pub(crate) mod shield;

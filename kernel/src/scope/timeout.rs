@@ -9,7 +9,6 @@
 use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -19,10 +18,12 @@ use crate::core::cancel::ScopeResult;
 use crate::core::current;
 use crate::core::report::Report;
 use crate::core::state::Core;
-use crate::error::{CancelReason, HoldsCancellation, TaskTimeout};
+use crate::error::{HoldsCancellation, TaskTimeout};
+use crate::id::TaskId;
 use crate::parts::clock::Clock;
 use crate::parts::scopes::ScopeKind;
 use crate::scope::guard::ScopeGuard;
+use crate::scope::lazy::LazyScope;
 use crate::task::bounds::TimeoutOutput;
 
 /// Runs `body`, and cancels it when `limit` has passed, counted from the first poll.
@@ -180,14 +181,29 @@ enum Limit {
     At(Instant),
 }
 
+impl Limit {
+    /// The time that is left, and the deadline, counted from `now`.
+    #[inline]
+    fn begin(self, clock: &Clock, now: u64) -> (Duration, u64) {
+        match self {
+            Limit::After(limit) => (limit, Clock::later(now, limit)),
+            Limit::At(deadline) => {
+                let deadline = clock.at(deadline);
+                (Duration::from_nanos(deadline.saturating_sub(now)), deadline)
+            }
+        }
+    }
+}
+
 pin_project! {
     /// The future of [`timeout_after`] and [`timeout_at`].
     #[must_use = "futures do nothing unless you `.await` or poll them"]
     pub struct Timeout<F> {
-        // Declared before the guard, so that it is dropped first.
+        // Declared before the scope, so that it is dropped first.
         #[pin]
         body: F,
-        armed: Option<Armed>,
+        scope: LazyScope,
+        // From the first poll on, the time that there was then.
         limit: Limit,
         site: &'static Location<'static>,
     }
@@ -196,101 +212,88 @@ pin_project! {
 impl<F> Timeout<F> {
     #[track_caller]
     fn new(limit: Limit, body: F) -> Self {
-        Timeout { body, armed: None, limit, site: Location::caller() }
+        let scope = LazyScope::new(ScopeKind::Timeout);
+        Timeout { body, scope, limit, site: Location::caller() }
     }
 }
-
-/// The scope and the limit of a timeout that has been polled.
-struct Armed {
-    scope: ScopeGuard,
-    limit: Duration,
-}
-
-impl Armed {
-    fn new(core: &Rc<Core>, limit: Limit) -> Option<Self> {
-        let now = core.clock.now();
-        let deadline = match limit {
-            Limit::After(limit) => Clock::later(now, limit),
-            Limit::At(deadline) => core.clock.at(deadline),
-        };
-        let scope = ScopeGuard::open(core, ScopeKind::Timeout, deadline)?;
-        if deadline <= now {
-            core.cancel_scope(scope.key(), CancelReason::Timeout);
-        }
-        Some(Armed { scope, limit: Duration::from_nanos(deadline.saturating_sub(now)) })
-    }
-
-    /// Closes the scope, and makes the result of this call from the result of the body.
-    fn conclude<T, E: HoldsCancellation>(mut self, result: Result<T, E>) -> Settled<T, E> {
-        let error = match result {
-            Ok(value) => {
-                self.note_overrun();
-                self.scope.close(ScopeResult::Any);
-                return Ok(Ok(value));
-            }
-            Err(error) => error,
-        };
-        match self.scope.close_failed(&error) {
-            Some(_) => Err(TaskTimeout::new(self.limit)),
-            None => Ok(Err(error)),
-        }
-    }
-
-    /// Reports a body that has ended with a value after the deadline. One that never parked may be
-    /// late although no timer was checked. With a limit of zero, only a body that parks is late.
-    fn note_overrun(&self) {
-        let fired = self.scope.with_scope(|scope| scope.cancel_seq != 0);
-        if !self.limit.is_zero() && (fired || !self.overrun().is_zero()) {
-            self.report_overrun();
-        }
-    }
-
-    /// The time since the deadline.
-    fn overrun(&self) -> Duration {
-        let deadline = self.scope.with_scope(|scope| scope.deadline);
-        Duration::from_nanos(self.scope.core().clock.now().saturating_sub(deadline))
-    }
-
-    fn report_overrun(&self) {
-        let task = self.scope.with_scope(|scope| scope.task);
-        self.scope.core().report(&Report::Overran { by: self.overrun(), task });
-    }
-}
-
-type Settled<T, E> = Result<Result<T, E>, TaskTimeout>;
 
 impl<F, T, E> Future for Timeout<F>
 where
     F: Future<Output = Result<T, E>>,
     E: HoldsCancellation,
 {
-    type Output = Settled<T, E>;
+    type Output = Result<Result<T, E>, TaskTimeout>;
 
     #[track_caller]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let armed = match this.armed {
-            Some(armed) => armed,
-            None => {
-                let core = current::try_with(Rc::clone);
-                let Some(new) = core.and_then(|core| Armed::new(&core, *this.limit)) else {
-                    current::outside_at("a timeout", this.site);
-                };
-                this.armed.insert(new)
-            }
+        let (body, scope) = (this.body, this.scope);
+        if let Some(guard) = scope.guard() {
+            let polled = guard.poll(|| body.poll(cx));
+            return concluded(guard, *this.limit, polled);
+        }
+        let polled_by =
+            current::try_with(|core| core.running_id().map(|task| (core.clone(), task)));
+        let Some((core, task)) = polled_by.flatten() else {
+            current::outside_at("a timeout", this.site);
         };
-        let body = this.body;
-        match armed.scope.poll(|| body.poll(cx)) {
-            Poll::Pending => {
-                armed.scope.watch_foreign();
-                Poll::Pending
-            }
-            Poll::Ready(result) => {
-                let armed = this.armed.take().expect("armed while it is polled");
-                Poll::Ready(armed.conclude(result))
+        let now = core.clock.now();
+        let (left, deadline) = this.limit.begin(&core.clock, now);
+        *this.limit = Limit::After(left);
+        let polled = scope.poll_first(&core, (now, deadline), || body.poll(cx));
+        match (scope.guard(), polled) {
+            (Some(guard), polled) => concluded(guard, *this.limit, polled),
+            (None, Poll::Pending) => unreachable!("the scope of a pending body is open"),
+            (None, Poll::Ready(result)) => {
+                if result.is_ok() {
+                    note_overrun(&core, task, left, deadline, false);
+                }
+                Poll::Ready(Ok(result))
             }
         }
     }
+}
+
+/// Makes the result of a poll of a timeout from that of its body, polled in an open scope. If the
+/// body has ended, closes the scope.
+fn concluded<T, E: HoldsCancellation>(
+    guard: &mut ScopeGuard,
+    limit: Limit,
+    polled: Poll<Result<T, E>>,
+) -> Poll<Result<Result<T, E>, TaskTimeout>> {
+    let Poll::Ready(result) = polled else {
+        guard.watch_foreign();
+        return Poll::Pending;
+    };
+    let Limit::After(limit) = limit else { unreachable!("it was polled") };
+    Poll::Ready(match result {
+        Ok(value) => {
+            let (task, deadline, fired) =
+                guard.with_scope(|it| (it.task, it.deadline, it.cancel_seq != 0));
+            note_overrun(guard.core(), task, limit, deadline, fired);
+            guard.close(ScopeResult::Any);
+            Ok(Ok(value))
+        }
+        Err(error) => match guard.close_failed(&error) {
+            Some(_) => Err(TaskTimeout::new(limit)),
+            None => Ok(Err(error)),
+        },
+    })
+}
+
+/// Reports a body that has ended with a value after its deadline. One that never parked may be late
+/// although no timer was checked. With a limit of zero, only a body that parks is late.
+#[inline]
+fn note_overrun(core: &Core, task: TaskId, limit: Duration, deadline: u64, fired: bool) {
+    let by = core.clock.now().saturating_sub(deadline);
+    if (fired || by > 0) && !limit.is_zero() {
+        report_overrun(core, task, by);
+    }
+}
+
+#[cold]
+fn report_overrun(core: &Core, task: TaskId, by: u64) {
+    core.report(&Report::Overran { by: Duration::from_nanos(by), task });
 }
 
 impl<F> fmt::Debug for Timeout<F> {

@@ -305,8 +305,10 @@ impl Future for YieldNow {
         if std::mem::replace(&mut self.yielded, true) {
             return Poll::Ready(Ok(()));
         }
-        if current::ambient().pending {
-            return Poll::Ready(Err(deliver()));
+        if current::open_ambient().pending {
+            if let Some(cancelled) = deliver() {
+                return Poll::Ready(Err(cancelled));
+            }
         }
         // If the waker is the task's own, the task is queued again without a use of the waker.
         if !current::again(cx.waker()) {
@@ -316,9 +318,12 @@ impl Future for YieldNow {
     }
 }
 
+/// Delivers the cancellation that is pending outside, unless a scope that was not open until now
+/// holds it back.
 #[cold]
-fn deliver() -> TaskCancelled {
-    current::with("a yield", |core| core.deliver(0, None))
+fn deliver() -> Option<TaskCancelled> {
+    let pending = current::ambient().pending;
+    pending.then(|| current::with("a yield", |core| core.deliver(0, None)))
 }
 
 /// Ticks every `period`; the first tick comes at once.
