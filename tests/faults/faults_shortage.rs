@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kernel::{Kernel, TaskError, spawn, testing};
 use net::{TcpListener, TcpStream};
@@ -41,6 +41,29 @@ fn alone(name: &str, body: impl AsyncFnOnce() -> io::Result<()>) {
     if !children::ran_alone(name) {
         testing::run(body).unwrap();
     }
+}
+
+/// K2: a kernel sleeps in time without a descriptor for its timer, in whole milliseconds, and takes
+/// one when there is one.
+#[test]
+fn a_kernel_without_a_descriptor_for_its_timer_sleeps() {
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
+    kernel::run(async || {
+        let short = Duration::from_micros(1_500);
+        let before = open_descriptors();
+        let old = leave(0);
+        let begun = Instant::now();
+        kernel::sleep(short).await?;
+        assert!(begun.elapsed() >= short, "a timer is never early");
+        setrlimit(Resource::Nofile, old)?;
+        assert_eq!(open_descriptors(), before);
+        kernel::sleep(short).await?;
+        assert_eq!(open_descriptors(), before + 1);
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
 }
 
 /// N6, N1: several clients whose one event came while there was no descriptor are all served once

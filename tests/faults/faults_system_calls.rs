@@ -196,6 +196,30 @@ fn a_kernel_with_work_alone_makes_no_system_call() {
     assert!(calls.is_empty(), "{calls:#?}");
 }
 
+/// K5: a kernel that is made, runs a task that does not wait, and ends makes seven system calls:
+/// four for the poll, its waker and the handle by which sources leave it, three to close them. None
+/// is for a timer.
+#[test]
+fn a_kernel_that_never_waits_makes_seven_system_calls() {
+    let name = children::this_test!();
+    if children::role().is_some() {
+        let run = || kernel::run(async || spawn(yield_now()).await).unwrap();
+        // Memory that the process needs once.
+        run();
+        say("<begin>");
+        (0..10).for_each(|_| run());
+        return say("<end>");
+    }
+    let options = ["-e", "trace=!clock_gettime"];
+    let Some(trace) = children::traced(name, "child", &options) else { return };
+    let mut calls = trace.between("<begin>", "<end>");
+    calls.retain(|call| !call.contains("/dev/null"));
+    // A check of the standard library, without optimization: is what it closes open?
+    calls.retain(|call| !call.contains("F_GETFD"));
+    assert!(calls.iter().any(|call| call.starts_with("epoll_create")), "{calls:#?}");
+    assert_eq!(calls.len(), 70, "{calls:#?}");
+}
+
 /// A trace of all threads of a test. The thread that waits for its end does not belong to the
 /// kernel.
 #[test]

@@ -87,7 +87,7 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// The system's error if it cannot provide a poll, a timer or a descriptor.
+    /// The system's error if it cannot provide a poll or a descriptor.
     pub fn new() -> io::Result<Self> {
         Kernel::builder().build()
     }

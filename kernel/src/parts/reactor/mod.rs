@@ -161,7 +161,7 @@ impl Reactor {
             left = limit.map(|limit| limit.saturating_sub(spent));
         }
         let timeout = match left {
-            Some(left) => self.alarm.set(left, deadline)?,
+            Some(left) => self.alarm.set(&self.poll, left, deadline)?,
             None => None,
         };
         self.poll_on(timeout)

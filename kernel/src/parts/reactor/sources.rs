@@ -31,7 +31,6 @@ impl Reactor {
         let poll = Poll::new()?;
         let waker = sync::Waker::new(poll.registry(), WAKER)?;
         let registry = Arc::new(poll.registry().try_clone()?);
-        let alarm = Alarm::new(&poll)?;
         let reactor = Reactor {
             poll,
             events: Events::with_capacity(EVENTS),
@@ -39,7 +38,7 @@ impl Reactor {
             foreign: Slab::new(),
             generation: 0,
             parked: 0,
-            alarm,
+            alarm: Alarm::default(),
             spin,
             woken: Vec::new(),
         };
