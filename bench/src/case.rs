@@ -55,9 +55,7 @@ pub struct Figure {
 /// All cases, in the order of the table.
 pub fn all(quick: bool) -> Vec<Case> {
     let mut cases = Vec::new();
-    let growing =
-        |workload: &Workload| matches!(workload, Workload::CancelMany | Workload::TurnsAlone);
-    for workload in Workload::all().filter(|workload| !growing(workload)) {
+    for workload in Workload::all().filter(|workload| *workload != Workload::TurnsAlone) {
         let mut load = workload.load();
         if quick && workload == Workload::SpawnJoinAll {
             load = Load::new(100_000, 100_000);

@@ -75,7 +75,7 @@ const ALL: [(Workload, &str, Load); 26] = [
     (LockContended, "lock_contended", Load::new(400_000, 100)),
     (TimerInsertCancel, "timer_insert_cancel", Load::new(500_000, 100_000)),
     (Cancel, "cancel", Load::new(300_000, 1)),
-    (CancelMany, "cancel_many", Load::new(100_000, 100_000)),
+    (CancelMany, "cancel_many", Load::new(300_000, 15_000)),
     (GroupMember, "group_member", Load::new(500_000, 1_000)),
     (GroupEmpty, "group_empty", Load::new(500_000, 0)),
     (GroupOne, "group_one", Load::new(300_000, 1)),

@@ -4,7 +4,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use kernel::{TaskCancelled, TaskGroup, sleep, spawn, spawn_named, testing, timeout_after};
+use kernel::{
+    TaskCancelled, TaskGroup, sleep, spawn, spawn_named, testing, timeout_after, yield_now,
+};
 use sync::{Event, Queue};
 
 /// Tasks in a burst.
@@ -119,6 +121,26 @@ fn what_names_and_waiters_take_is_given_back() {
             Ok(())
         })
         .await
+    })
+    .unwrap();
+}
+
+/// K14: a kernel that always has a ready task frees the cells of ended tasks, too, a few at a time.
+#[test]
+fn a_busy_kernel_gives_the_cells_of_a_burst_back() {
+    let _alone = crate::alone();
+    testing::run(async || {
+        let before = live_bytes();
+        (0..BURST / 2).for_each(|_| drop(spawn(async { Result::Ok(()) })));
+        let peak = live_bytes() - before;
+        let (mut left, mut turns) = (peak, 0);
+        // This task is ready all the time, so the kernel never has nothing to do.
+        while left > peak / 2 && turns < 2_000_000 {
+            yield_now().await?;
+            (left, turns) = (live_bytes() - before, turns + 1);
+        }
+        assert!(left <= peak / 2, "{left} bytes of {peak} are left after {turns} turns");
+        Result::Ok(())
     })
     .unwrap();
 }

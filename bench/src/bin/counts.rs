@@ -18,7 +18,7 @@ use bench::runtimes;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// The workloads that are counted. Those that measure time are not.
-const WORKLOADS: [Workload; 16] = [
+const WORKLOADS: [Workload; 17] = [
     Workload::SpawnJoin,
     Workload::SpawnJoinOne,
     Workload::Yield,
@@ -27,6 +27,7 @@ const WORKLOADS: [Workload; 16] = [
     Workload::LockContended,
     Workload::TimerInsertCancel,
     Workload::Cancel,
+    Workload::CancelMany,
     Workload::GroupMember,
     Workload::GroupEmpty,
     Workload::GroupOne,
@@ -45,8 +46,13 @@ const CALLS: [(&str, Workload, &str, u64); 2] = [
 ];
 
 /// Workloads that end by a cancellation, which never comes in a build without records.
-const CANCELLING: [Workload; 4] =
-    [Workload::TimerInsertCancel, Workload::Cancel, Workload::TimeoutNested, Workload::EndSleepers];
+const CANCELLING: [Workload; 5] = [
+    Workload::TimerInsertCancel,
+    Workload::Cancel,
+    Workload::CancelMany,
+    Workload::TimeoutNested,
+    Workload::EndSleepers,
+];
 
 /// The kept figures of the TCP servers: the name here, the name of the figure there, and per how
 /// many requests or connections.
@@ -227,9 +233,19 @@ fn served() -> Result<Vec<(&'static str, u64)>> {
 
 /// Instructions per operation. `None` if the runtime has no such workload.
 fn count(runtime: &str, workload: Workload) -> Result<Option<u64>> {
-    let Some(few) = collected(runtime, workload, FEW)? else { return Ok(None) };
-    let more = collected(runtime, workload, MORE)?.ok_or("it ran with fewer operations")?;
-    Ok(Some(more.saturating_sub(few) / (MORE - FEW)))
+    let (fewer, more) = operations(workload);
+    let Some(few) = collected(runtime, workload, fewer)? else { return Ok(None) };
+    let many = collected(runtime, workload, more)?.ok_or("it ran with fewer operations")?;
+    Ok(Some(many.saturating_sub(few) / (more - fewer)))
+}
+
+/// The operations of the two runs.
+fn operations(workload: Workload) -> (u64, u64) {
+    match workload {
+        // Whole batches.
+        Workload::CancelMany => (workload.load().size, 3 * workload.load().size),
+        _ => (FEW, MORE),
+    }
 }
 
 /// All instructions of one run.

@@ -144,16 +144,19 @@ impl Core {
     /// Makes the error for a leaf for which [`due`](Self::due) is true. Marks the cancellation of
     /// the outermost scope that is due for the leaf as delivered.
     pub(crate) fn deliver(&self, since: u64, site: Site) -> TaskCancelled {
-        let ambient = current::ambient();
-        if ambient.scope == NONE {
-            // Fast path: outside any inner scope, only the request to the task itself matters.
-            let copy =
-                self.with_running(|cell| cell.deliver(self.next_cancel_seq(), site)).flatten();
-            self.ambient_version.set(self.ambient_version.get() + 1);
-            current::set_ambient(Ambient { pending: false, ..ambient });
-            return copy.expect("a leaf is due because a cancellation was requested");
+        match current::ambient().scope {
+            NONE => self.deliver_of_task(site),
+            _ => self.deliver_in(since, site),
         }
-        self.deliver_in(since, site)
+    }
+
+    /// `deliver` for a leaf outside any inner scope: only the request to the task itself matters.
+    #[inline]
+    pub(crate) fn deliver_of_task(&self, site: Site) -> TaskCancelled {
+        let copy = self.with_running(|cell| cell.deliver(self.next_cancel_seq(), site)).flatten();
+        self.ambient_version.set(self.ambient_version.get() + 1);
+        current::set_ambient(Ambient { pending: false, ..current::ambient() });
+        copy.expect("a leaf is due because a cancellation was requested")
     }
 
     /// `deliver` for a leaf in an inner scope.

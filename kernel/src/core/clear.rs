@@ -100,9 +100,11 @@ impl Core {
         if !taken || cell.flags.any(Flags::LARGE) {
             self.clear_body(cell);
         }
-        if let Some(cold) = cell.any_cold() {
-            drop(cold.waker.take());
-            if let Some(panic) = cold.panic.take() {
+        if cell.flags.any(Flags::WAKER) {
+            drop(cell.any_cold().and_then(|cold| cold.waker.take()));
+        }
+        if cell.flags.has_end(TaskEnd::Panicked) {
+            if let Some(panic) = cell.take_panic() {
                 self.discard(panic);
             }
         }

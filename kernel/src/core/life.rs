@@ -170,8 +170,7 @@ impl Core {
 
     #[inline(never)]
     fn failed(&self, task: &TaskRef) {
-        let delivered = task.cancel_request().is_some_and(|request| request.delivered);
-        let (end, real) = match delivered {
+        let (end, real) = match task.was_delivered() {
             true => (TaskEnd::Cancelled, !self.is_echo_of_own(task)),
             false => (TaskEnd::Failed, true),
         };

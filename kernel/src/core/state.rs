@@ -152,6 +152,8 @@ pub(crate) struct Core {
     /// How often the kernel was idle since memory of ended tasks was released; 0 if nothing more is
     /// to be released (`run/trim.rs`).
     pub(crate) idle_since_burst: Cell<u32>,
+    /// How often the sources were polled with tasks ready while there was memory to release.
+    pub(crate) busy_looks: Cell<u32>,
     pub(crate) grace_over: Cell<bool>,
     /// Whether the current hang was reported.
     pub(crate) hang_reported: Cell<bool>,
@@ -195,6 +197,7 @@ impl Core {
             dropping: Cell::new(false),
             watched: RefCell::default(),
             idle_since_burst: Cell::new(0),
+            busy_looks: Cell::new(0),
             grace_over: Cell::new(false),
             hang_reported: Cell::new(false),
             report_due: Cell::new(false),

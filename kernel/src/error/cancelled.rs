@@ -134,13 +134,17 @@ impl Kept {
     /// program has no copy of it.
     #[inline]
     pub(crate) fn renew(&self, reason: CancelReason) -> TaskCancelled {
-        let mut kept = self.0.take();
-        let unique = kept.as_mut().and_then(|kept| Arc::get_mut(&mut kept.0));
-        let made = match unique {
-            Some(last) => {
-                *last = reason;
-                kept.expect("it was there just now")
-            }
+        let kept = self.0.take().filter(|kept| !kept.has_copies());
+        let made = match kept {
+            // Most often the reason is the same. `get_mut` takes a locked instruction.
+            Some(last) if last.reason() == reason => last,
+            Some(mut last) => match Arc::get_mut(&mut last.0) {
+                Some(kept) => {
+                    *kept = reason;
+                    last
+                }
+                None => TaskCancelled::new(reason),
+            },
             None => TaskCancelled::new(reason),
         };
         let copy = made.clone();

@@ -46,6 +46,7 @@ impl Clock {
     }
 
     /// Converts an instant to kernel time: 0 if it is earlier than the start of the kernel.
+    #[inline(never)]
     pub(crate) fn at(&self, instant: Instant) -> u64 {
         nanos(instant.saturating_duration_since(self.origin))
     }

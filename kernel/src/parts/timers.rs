@@ -1,12 +1,15 @@
-//! The timers of a kernel: a 4-ary heap, and in front of it a list of the timers that were armed
-//! since the kernel last checked.
+//! The timers of a kernel: a 4-ary heap, and in front of it a list of timers that were armed
+//! lately.
 //!
-//! Most timers are timeouts, and most of those are disarmed before the kernel checks. Arming pushes
-//! an entry. Disarming pops the entry if it was armed last, and otherwise leaves a dead entry. Only
-//! timers that are still armed when the kernel checks are moved into the heap. Dead entries are
-//! removed when they outnumber the live ones. So arming and disarming cost O(1), and the memory is
-//! proportional to the number of armed timers. Timers fire in order of deadline, then of arming. A
-//! hashed timing wheel would also make insertion O(1), but it rounds deadlines or cascades.
+//! Most timers are timeouts, and most of those are disarmed before they fire. Arming pushes an
+//! entry. Disarming pops the entry if it was armed last, and otherwise leaves a dead entry. A
+//! kernel with ready tasks compares the time with a lower bound of the deadlines. The entries stay
+//! where they are until a timer may be due, the list is long, or the kernel goes to sleep. Then
+//! the list moves into the heap, and the dead entries at the top of the heap are removed. All dead
+//! entries are removed when they outnumber the live ones. So arming and disarming cost O(1), and
+//! the memory is proportional to the number of armed timers. Timers fire in order of deadline,
+//! then of arming. A hashed timing wheel would also make insertion O(1), but it rounds deadlines
+//! or cascades.
 
 use std::task::Waker;
 
@@ -71,11 +74,17 @@ const END: u32 = u32::MAX;
 /// The number of dead entries below which they are not removed.
 const SLACK: usize = 64;
 
+/// The number of fresh entries that a busy kernel leaves in their list. If there were no limit, a
+/// timer that becomes due would move all of them into the heap at once.
+const FRESH: usize = 1024;
+
 /// All armed timers.
 pub(crate) struct Timers {
-    /// The timers that were armed since the kernel last checked, in order of arming.
+    /// The entries that are not in the heap yet, in order of arming.
     fresh: Vec<Entry>,
     heap: Vec<Entry>,
+    /// No entry has an earlier deadline.
+    earliest: u64,
     slots: Vec<Slot>,
     free: u32,
     /// The wakers of sleepers that are not tasks of this kernel.
@@ -94,9 +103,17 @@ pub(crate) struct Timers {
 
 impl Timers {
     pub(crate) fn new() -> Self {
-        let (fresh, heap, slots) = (Vec::new(), Vec::new(), Vec::new());
-        let foreign = Slab::new();
-        Timers { fresh, heap, slots, free: END, foreign, armed: 0, gone: 0, disarmed: 0 }
+        Timers {
+            fresh: Vec::new(),
+            heap: Vec::new(),
+            earliest: u64::MAX,
+            slots: Vec::new(),
+            free: END,
+            foreign: Slab::new(),
+            armed: 0,
+            gone: 0,
+            disarmed: 0,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -122,6 +139,7 @@ impl Timers {
             self.free = next;
         }
         (armed.order, armed.action) = (order, action);
+        self.earliest = self.earliest.min(deadline);
         self.fresh.push(Entry { deadline, order, slot });
         TimerKey(slot)
     }
@@ -200,7 +218,16 @@ impl Timers {
     }
 
     /// Takes the first timer that is due at `now`. Returns its action and its waker.
+    #[inline]
     pub(crate) fn pop_due(&mut self, now: u64) -> Option<(Action, Option<Waker>)> {
+        if now < self.earliest && self.fresh.len() < FRESH {
+            return None;
+        }
+        self.pop_first(now)
+    }
+
+    #[inline(never)]
+    fn pop_first(&mut self, now: u64) -> Option<(Action, Option<Waker>)> {
         let first = self.first().filter(|first| first.deadline <= now)?;
         self.pop();
         self.gone += 1;
@@ -224,6 +251,7 @@ impl Timers {
     pub(crate) fn clear(&mut self) -> Vec<Waker> {
         self.fresh.clear();
         self.heap.clear();
+        self.earliest = u64::MAX;
         self.gone = self.armed;
         for slot in &mut self.slots {
             slot.order = 0;
@@ -251,12 +279,14 @@ impl Timers {
         self.fresh.clear();
         // Releases the memory that a burst took.
         self.fresh.shrink_to(KEEP);
-        while let Some(first) = self.heap.first() {
-            if Timers::is_living(&self.slots, first) {
-                return Some(*first);
+        while let Some(&first) = self.heap.first() {
+            if Timers::is_living(&self.slots, &first) {
+                self.earliest = first.deadline;
+                return Some(first);
             }
             self.pop();
         }
+        self.earliest = u64::MAX;
         if self.slots.len() > KEEP && self.disarmed == self.armed {
             self.shrink();
         }

@@ -26,7 +26,8 @@ impl RunLoop<'_> {
         if self.core.grace_over.get() {
             return true;
         }
-        let busy = self.trim() || busy || !self.core.ready.borrow().is_empty();
+        let ready = busy || !self.core.ready.borrow().is_empty();
+        let busy = self.trim(ready) || ready;
         if busy {
             if !timed {
                 // The tasks that run next note this time when they park. `sleep` reads the clock

@@ -21,11 +21,13 @@ struct TakenWaker<'a> {
 
 impl<'a> TakenWaker<'a> {
     fn of(task: &'a TaskRef) -> Self {
-        TakenWaker { task, waker: task.any_cold().and_then(|cold| cold.waker.take()) }
+        let cold = task.any_cold().filter(|_| task.flags.any(Flags::WAKER));
+        TakenWaker { task, waker: cold.and_then(|cold| cold.waker.take()) }
     }
 }
 
 impl Drop for TakenWaker<'_> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(waker) = self.waker.take() {
             self.task.cold().waker.set(Some(waker));
@@ -90,7 +92,9 @@ impl RunLoop<'_> {
         let cx = &mut Context::from_waker(waker);
         let result = out.poll(cx, main);
         let marks = current::end_poll();
-        drop((out, own, during));
+        drop(during);
+        drop(own);
+        drop(out);
         self.core.running.set(TaskId::NONE);
         Polled { result, marks }
     }

@@ -4,16 +4,28 @@ use crate::parts::KEEP;
 use crate::parts::reactor::Reactor;
 use crate::run::tick::RunLoop;
 
+/// A kernel with ready tasks frees some chunks at one look of this many.
+const LOOKS: u32 = 256;
+
 impl RunLoop<'_> {
     /// Frees some of the chunks of ended tasks. Returns whether there may be more.
+    ///
+    /// A kernel with ready tasks keeps most of them, because its next tasks may need them.
     #[inline]
-    pub(super) fn trim(&self) -> bool {
+    pub(super) fn trim(&self, busy: bool) -> bool {
         let surplus = self.core.tasks.borrow().has_surplus();
-        surplus && self.trim_some()
+        surplus && self.trim_some(busy)
     }
 
     #[inline(never)]
-    pub(super) fn trim_some(&self) -> bool {
+    fn trim_some(&self, busy: bool) -> bool {
+        if busy {
+            let looks = self.core.busy_looks.get().wrapping_add(1);
+            self.core.busy_looks.set(looks);
+            if looks % LOOKS != 0 {
+                return false;
+            }
+        }
         let chunks = self.core.tasks.borrow_mut().trim();
         if !chunks.is_empty() {
             self.core.idle_since_burst.set(1);

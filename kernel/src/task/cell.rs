@@ -220,6 +220,12 @@ impl<K> TaskRef<K> {
         self.cancel_request().is_some_and(|request| request.pending)
     }
 
+    /// Whether its cancellation was ever delivered (C6).
+    #[inline]
+    pub(crate) fn was_delivered(&self) -> bool {
+        self.request().is_some_and(Request::was_delivered)
+    }
+
     pub(crate) fn set_request(&self, cancel_seq: u64, reason: CancelReason) {
         self.flags.set(Flags::CANCEL_REQUESTED);
         self.cold().request.set(cancel_seq, reason);

@@ -11,8 +11,6 @@ use crate::parts::scopes::{Delivery, Site};
 pub(crate) struct CancelRequest {
     pub(crate) cancel_seq: u64,
     pub(crate) pending: bool,
-    /// Whether the request was ever delivered (C6).
-    pub(crate) delivered: bool,
     pub(crate) reason: CancelReason,
 }
 
@@ -56,9 +54,13 @@ impl Request {
         CancelRequest {
             cancel_seq: self.cancel_seq.get(),
             pending: self.has(PENDING),
-            delivered: self.has(DELIVERED),
             reason: self.reason.get(),
         }
+    }
+
+    #[inline]
+    pub(super) fn was_delivered(&self) -> bool {
+        self.has(DELIVERED)
     }
 
     #[inline]

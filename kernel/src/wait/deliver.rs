@@ -33,6 +33,15 @@ impl CancelPoint {
     /// Parks outside the common case, or returns the cancellation that is due.
     #[inline(never)]
     pub(super) fn park_anywhere(&mut self, cx: &Context<'_>) -> Poll<TaskCancelled> {
+        let ambient = current::ambient();
+        if ambient.pending && ambient.scope == NONE && self.since != SHIELDED {
+            // Fast path: the task was cancelled, and the leaf is in no inner scope.
+            let site = Some(self.site);
+            if let Some(cancelled) = current::try_with(|core| core.deliver_of_task(site)) {
+                self.unpark();
+                return Poll::Ready(cancelled);
+            }
+        }
         let Some(core) = current::try_with(Rc::clone) else {
             // Outside a kernel nothing is ever cancelled.
             return Poll::Pending;

@@ -170,7 +170,7 @@ enum Step {
 /// The first poll, with the task's own waker: arms the timer.
 #[inline]
 fn begin(task: &TaskRef, when: &mut When, state: &mut State, timer: &mut Timer) -> Quick<bool> {
-    match step(task.core(), when, state) {
+    match start(task.core(), when, state) {
         Step::Until(deadline) if deadline != NEVER => {
             let key = task.core().arm_for_task(deadline, task);
             *timer = Some((task.core().clone(), key));
@@ -192,14 +192,21 @@ fn go_on(
     state: &mut State,
     cx: &mut Context<'_>,
 ) -> Option<Poll<()>> {
-    if timer.as_ref().is_some_and(|(owner, _)| !current::is_current(owner)) {
-        (*when, *state) = (leave_kernel(timer, *when), State::New);
-    }
-    match current::try_with(|core| step(core, when, state))? {
-        Step::Over => return Some(Poll::Ready(())),
-        Step::Yield => cx.waker().wake_by_ref(),
-        Step::Until(NEVER) => {}
-        Step::Until(deadline) => arm(timer, deadline, cx),
+    let next = current::try_with(|core| match timer {
+        Some((owner, _)) if !Rc::ptr_eq(owner, core) => None,
+        _ => Some(step(core, when, state)),
+    });
+    match next? {
+        None => {
+            (*when, *state) = (leave_kernel(timer, *when), State::New);
+            return go_on(when, timer, state, cx);
+        }
+        Some(Step::Over) => return Some(Poll::Ready(())),
+        Some(Step::Yield) => cx.waker().wake_by_ref(),
+        Some(Step::Until(NEVER)) => {}
+        // The sleep ends in this poll: it would park, and returns the cancellation instead.
+        Some(Step::Until(_)) if current::ambient().pending => {}
+        Some(Step::Until(deadline)) => arm(timer, deadline, cx),
     }
     Some(Poll::Pending)
 }
@@ -210,22 +217,26 @@ fn step(core: &Core, when: &mut When, state: &mut State) -> Step {
         (State::Due, _) => Step::Over,
         (State::Armed, When::At(deadline)) if deadline <= core.tick_now() => Step::Over,
         (_, When::At(deadline)) => Step::Until(deadline),
-        (_, begin) => {
-            let now = core.clock.now();
-            let deadline = match begin {
-                When::After(duration) => Clock::later(now, duration),
-                When::Until(instant) => core.clock.at(instant),
-                When::At(deadline) => deadline,
-            };
-            *when = When::At(deadline);
-            if deadline <= now {
-                *state = State::Due;
-                return Step::Yield;
-            }
-            *state = State::Armed;
-            Step::Until(deadline)
-        }
+        _ => start(core, when, state),
     }
+}
+
+/// The first step: computes the deadline.
+#[inline]
+fn start(core: &Core, when: &mut When, state: &mut State) -> Step {
+    let now = core.clock.now();
+    let deadline = match *when {
+        When::After(duration) => Clock::later(now, duration),
+        When::Until(instant) => core.clock.at(instant),
+        When::At(deadline) => deadline,
+    };
+    *when = When::At(deadline);
+    if deadline <= now {
+        *state = State::Due;
+        return Step::Yield;
+    }
+    *state = State::Armed;
+    Step::Until(deadline)
 }
 
 /// Disarms the timer of a sleep that has moved to another kernel of this thread. Converts the

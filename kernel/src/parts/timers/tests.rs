@@ -70,6 +70,34 @@ fn disarmed_timers_take_no_room_for_long() {
     assert_eq!(fire_all(&mut timers, 30), Vec::from_iter(0..100));
 }
 
+/// The kernel checks again and again while time passes, and most checks find nothing due.
+#[test]
+fn each_timer_fires_at_the_first_check_after_its_deadline() {
+    let (mut timers, mut seed) = (Timers::new(), 11);
+    let mut expected = std::collections::BTreeMap::new();
+    let mut armed = Vec::new();
+    for now in 0..6000_u64 {
+        // More at first, so that the list of fresh entries exceeds its limit.
+        for _ in 0..if now < 100 { 40 } else { any(&mut seed, 3) } {
+            let name = armed.len() as u32;
+            let deadline = now + 1 + any(&mut seed, 3000) as u64;
+            armed.push(Some((timers.arm(deadline, Action::Scope(name)), deadline)));
+            expected.insert((deadline, name), ());
+        }
+        let name = any(&mut seed, armed.len());
+        if let Some((key, deadline)) = armed[name].take_if(|_| now % 2 == 0) {
+            timers.disarm(key);
+            expected.remove(&(deadline, name as u32));
+        }
+        let mut due = Vec::new();
+        while let Some(first) = expected.first_entry().filter(|first| first.key().0 <= now) {
+            due.push(first.remove_entry().0.1);
+        }
+        assert_eq!(fire_all(&mut timers, now), due, "at {now}");
+        assert_eq!(timers.len(), expected.len());
+    }
+}
+
 /// A pseudo-random number below `end`; advances the seed.
 fn any(seed: &mut u64, end: usize) -> usize {
     *seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
