@@ -21,6 +21,10 @@ pub enum Workload {
     ChanPingpong,
     /// A channel of capacity 128, one sender, one receiver.
     ChanThroughput,
+    /// The same with queues. Curium only.
+    QueuePingpong,
+    /// The same with a queue. Curium only.
+    QueueThroughput,
     /// Tasks that contend for one lock, and yield while they hold it.
     LockContended,
     /// Make a sleep, poll it once, drop it, while others sleep.
@@ -64,7 +68,7 @@ pub enum Workload {
 use Workload::*;
 
 /// Each workload, its name, how many operations a run measures, and how many tasks take part.
-const ALL: [(Workload, &str, Load); 26] = [
+const ALL: [(Workload, &str, Load); 28] = [
     (SpawnJoin, "spawn_join", Load::new(1_000_000, 1_000)),
     (SpawnJoinAll, "spawn_join_all", Load::new(1_000_000, 1_000_000)),
     (SpawnJoinOne, "spawn_join_1", Load::new(500_000, 1)),
@@ -72,6 +76,8 @@ const ALL: [(Workload, &str, Load); 26] = [
     (TurnsAlone, "turns_alone", Load::new(2_000_000, 1_000)),
     (ChanPingpong, "chan_pingpong", Load::new(400_000, 1)),
     (ChanThroughput, "chan_throughput", Load::new(2_000_000, 1)),
+    (QueuePingpong, "queue_pingpong", Load::new(400_000, 1)),
+    (QueueThroughput, "queue_throughput", Load::new(2_000_000, 1)),
     (LockContended, "lock_contended", Load::new(400_000, 100)),
     (TimerInsertCancel, "timer_insert_cancel", Load::new(500_000, 100_000)),
     (Cancel, "cancel", Load::new(300_000, 1)),

@@ -7,6 +7,7 @@
 //! | [`Semaphore`] | a number of permits |
 //! | [`Condition`] | waiting until what a lock guards has changed |
 //! | [`Queue`] | items from task to task, bounded or not |
+//! | [`channel()`] | the same, with ends that close it |
 //! | [`PriorityQueue`], [`LifoQueue`] | the same, the smallest or the last item first |
 //!
 //! Between tasks of several kernels, futures of other executors, and plain threads:
@@ -26,12 +27,14 @@
 //! - A waiter that was handed something and is then cancelled keeps it. If it is dropped, it passes
 //!   it on. A waiter that was handed nothing leaves no trace.
 //! - What cannot block is a plain function: `set`, `notify`, `try_put`, `close`.
+//! - `put` drops its item if it is cancelled. `put_from` and `reserve` lose none.
 //! - They work under any executor. Only a task of Curium is ever cancelled in them.
 //!
 //! Those of one thread are built on [`kernel::wait_queue`], which is public. The source is curio's
 //! `sync.py` and `queue.py`. Unlike in curio, queues hand over, and the type of a condition's
 //! result shows whether the lock is held.
 
+mod channel;
 mod condition;
 mod event;
 mod lock;
@@ -39,6 +42,7 @@ mod queue;
 mod semaphore;
 mod universal;
 
+pub use crate::channel::{ChannelStatistics, Receiver, Sender, TryRecvError, channel};
 pub use crate::condition::Condition;
 pub use crate::event::Event;
 pub use crate::lock::{Lock, LockGuard};

@@ -1,6 +1,7 @@
 //! A queue of items between tasks, bounded or not.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 
 use kernel::TaskCancelled;
 use kernel::wait_queue::{Wait, WaitQueue};
@@ -8,18 +9,20 @@ use kernel::wait_queue::{Wait, WaitQueue};
 pub use self::error::{Closed, NothingToFinish, TryPutError};
 use self::order::{Fifo, Order};
 pub use self::ordered::{LifoQueue, PriorityQueue};
+pub(crate) use self::reserve::ReserveUnlessClosed;
 pub use self::reserve::Slot;
 use self::serve::KEEP;
 pub use self::statistics::QueueStatistics;
 use self::waits::{Assigned, Get, Join, Next, Promise, Put, PutFrom, PutUnlessClosed};
 
+mod direct;
 mod error;
 pub mod order;
 mod ordered;
 mod reserve;
 mod serve;
 mod statistics;
-mod waits;
+pub(crate) mod waits;
 
 /// Items in order, between tasks of one thread.
 ///
@@ -65,7 +68,7 @@ mod waits;
 /// # Ok::<(), TaskCancelled>(())
 /// ```
 pub struct Queue<T, O = Fifo<T>> {
-    /// The bound; `usize::MAX` for none.
+    /// The bound; `usize::MAX` for none, 0 for a queue without places: see `direct`.
     maxsize: usize,
     /// `maxsize` without the held slots while the queue is open, then zero.
     limit: Cell<usize>,
@@ -86,6 +89,8 @@ pub struct Queue<T, O = Fifo<T>> {
     putters: WaitQueue<Promise>,
     unfinished: Cell<usize>,
     joiners: WaitQueue,
+    /// The items of putters that wait in a queue without places, with their numbers.
+    deposits: RefCell<VecDeque<(usize, T)>>,
 }
 
 /// The state of a queue.
@@ -97,6 +102,8 @@ enum Stage {
     /// Closed, and no item is left or can come: no getter can give an assigned item back, no putter
     /// has been promised a slot, and no slot is held.
     Ended,
+    /// Closed, and no getter can come: see [`Queue::abandon`].
+    Abandoned,
 }
 
 impl<T> Queue<T> {
@@ -144,6 +151,7 @@ impl<T, O> Queue<T, O> {
             putters: WaitQueue::new(),
             unfinished: Cell::new(0),
             joiners: WaitQueue::new(),
+            deposits: RefCell::new(VecDeque::new()),
         }
     }
 }
@@ -313,7 +321,7 @@ impl<T, O: Order<T>> Queue<T, O> {
     ///
     /// [`TryPutError`], with the item.
     pub fn try_put(&self, item: T) -> Result<(), TryPutError<T>> {
-        if !self.is_open() {
+        if !self.is_open() && !self.is_met() {
             let closed = self.is_closed();
             return Err(if closed { TryPutError::Closed(item) } else { TryPutError::Full(item) });
         }

@@ -83,6 +83,9 @@ mod timeouts {
 
 /// The primitives of `sync`.
 mod sync {
+    mod sync_channel;
+    mod sync_channel_direct;
+    mod sync_channel_stream;
     mod sync_condition;
     mod sync_event;
     mod sync_lock;

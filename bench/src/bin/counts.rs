@@ -18,12 +18,14 @@ use bench::runtimes;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// The workloads that are counted. Those that measure time are not.
-const WORKLOADS: [Workload; 17] = [
+const WORKLOADS: [Workload; 19] = [
     Workload::SpawnJoin,
     Workload::SpawnJoinOne,
     Workload::Yield,
     Workload::ChanPingpong,
     Workload::ChanThroughput,
+    Workload::QueuePingpong,
+    Workload::QueueThroughput,
     Workload::LockContended,
     Workload::TimerInsertCancel,
     Workload::Cancel,

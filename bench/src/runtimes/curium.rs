@@ -1,4 +1,4 @@
-//! Curium: `kernel::run`, `sync::Queue`, `sync::Lock`, groups, and the graceful cancel.
+//! Curium: `kernel::run`, `sync::channel`, `sync::Queue`, `sync::Lock`, groups, and the graceful cancel.
 
 use std::future::{Future, pending};
 use std::rc::Rc;
@@ -24,13 +24,13 @@ macro_rules! join {
     };
 }
 macro_rules! send {
-    ($queue:expr, $item:expr) => {
-        $queue.put($item).await?
+    ($sender:expr, $item:expr) => {
+        $sender.put($item).await?.expect("a receiver is left")
     };
 }
 macro_rules! recv {
-    ($queue:expr) => {
-        $queue.get().await?
+    ($receiver:expr) => {
+        $receiver.recv().await?.expect("a sender is left")
     };
 }
 macro_rules! lock {
@@ -54,8 +54,8 @@ macro_rules! cancel {
 }
 
 macro_rules! receive {
-    ($queue:expr) => {
-        $queue.get()
+    ($receiver:expr) => {
+        $receiver.recv()
     };
 }
 macro_rules! within {
@@ -66,6 +66,8 @@ macro_rules! within {
 
 #[path = "../workloads/groups.rs"]
 mod groups;
+#[path = "../workloads/queues.rs"]
+mod queues;
 #[path = "../workloads/scopes.rs"]
 mod scopes;
 #[path = "../workloads/sync.rs"]
@@ -80,6 +82,7 @@ mod timeouts;
 mod timers;
 
 use kernel::{sleep, spawn, yield_now};
+use sync::channel;
 
 type Outcome<T> = Result<T, TaskCancelled>;
 type Shared<T> = Rc<T>;
@@ -92,15 +95,11 @@ pub(super) fn run(workload: Workload, load: Load, look: fn()) -> Option<Sample> 
         .or_else(|| timeouts::run(workload, load))
         .or_else(|| threads::run(workload, load))
         .or_else(|| scopes::run(workload, load))
+        .or_else(|| queues::run(workload, load))
 }
 
 fn block_on(main: impl AsyncFnOnce() -> Outcome<Sample>) -> Sample {
     kernel::run(main).expect("no task cancels the main task")
-}
-
-fn channel<T>(places: usize) -> (Rc<sync::Queue<T>>, Rc<sync::Queue<T>>) {
-    let queue = Rc::new(sync::Queue::bounded(places));
-    (queue.clone(), queue)
 }
 
 fn new_lock() -> sync::Lock<()> {

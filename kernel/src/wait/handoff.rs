@@ -50,6 +50,11 @@ pub trait Handoff {
     /// the item to the next waiter, or returns it to the primitive.
     fn pass_on(&mut self, item: Self::Item);
 
+    /// Called after each poll that leaves the waiter in the queue. What must be looked at once the
+    /// waiter can be handed an item is looked at here.
+    #[inline]
+    fn parked(&mut self) {}
+
     /// Called when the waiter has left the queue without an item. If its request held up later
     /// waiters, hand over to those that can be served now.
     fn left(&mut self) {}
@@ -122,6 +127,9 @@ impl<H: Handoff> Wait<H> {
             },
             |slot, cx| queue.poll_enter(slot, weight, cx),
         );
+        if polled.is_pending() {
+            handoff.parked();
+        }
         self.polled(polled)
     }
 
@@ -149,6 +157,9 @@ impl<H: Handoff> Wait<H> {
             match handoff.queue().fifo().poll_enter(slot, handoff.weight(), cx) {
                 Poll::Pending => {
                     let parked = point.park_unpaid(cx).map(Err);
+                    if parked.is_pending() {
+                        handoff.parked();
+                    }
                     return self.polled(parked);
                 }
                 // The item was handed over by code that ran when the waker was cloned.
@@ -202,6 +213,7 @@ impl<H: Handoff> Wait<H> {
 }
 
 impl<H: Handoff> Drop for Wait<H> {
+    #[inline(always)]
     fn drop(&mut self) {
         self.leave();
     }

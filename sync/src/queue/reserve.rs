@@ -80,7 +80,7 @@ impl<T, O: Order<T>> Queue<T, O> {
     pub fn reserve_unless_closed(
         &self,
     ) -> impl Future<Output = Result<Result<Slot<'_, T, O>, Closed<()>>, TaskCancelled>> + '_ {
-        Wait::new("QUEUE_RESERVE", ReserveUnlessClosed(Reserve { queue: self }))
+        Wait::new("QUEUE_RESERVE", ReserveUnlessClosed::new(self))
     }
 
     /// Holds a slot if one is free and no putter waits for it.
@@ -155,7 +155,7 @@ struct Reserve<'a, T, O: Order<T>> {
 
 impl<'a, T, O: Order<T>> Reserve<'a, T, O> {
     fn hold_now(&self) -> Option<Result<Slot<'a, T, O>, Closed<()>>> {
-        if self.queue.is_open() {
+        if self.queue.is_open() || self.queue.is_met() {
             // No putter is served here, because none waits.
             return Some(Ok(Slot::new(self.queue)));
         }
@@ -165,6 +165,10 @@ impl<'a, T, O: Order<T>> Reserve<'a, T, O> {
     fn hold(&self, promise: Promise) -> Result<Slot<'a, T, O>, Closed<()>> {
         // The ticket is of no use: the item comes later and gets one of its own.
         promise.ok_or(Closed(()))?;
+        if self.queue.is_abandoned() {
+            self.queue.give_back(promise);
+            return Err(Closed(()));
+        }
         self.queue.hold_promised();
         let slot = Slot { queue: self.queue };
         // A putter that came while this slot was promised waits, even if another slot is free.
@@ -215,7 +219,13 @@ impl<'a, T, O: Order<T>> Handoff for Reserve<'a, T, O> {
 }
 
 /// [`Reserve`] for a queue that may be closed.
-struct ReserveUnlessClosed<'a, T, O: Order<T>>(Reserve<'a, T, O>);
+pub(crate) struct ReserveUnlessClosed<'a, T, O: Order<T>>(Reserve<'a, T, O>);
+
+impl<'a, T, O: Order<T>> ReserveUnlessClosed<'a, T, O> {
+    pub(crate) fn new(queue: &'a Queue<T, O>) -> Self {
+        ReserveUnlessClosed(Reserve { queue })
+    }
+}
 
 impl<'a, T, O: Order<T>> Handoff for ReserveUnlessClosed<'a, T, O> {
     type Item = Promise;
@@ -227,6 +237,17 @@ impl<'a, T, O: Order<T>> Handoff for ReserveUnlessClosed<'a, T, O> {
 
     fn try_take(&mut self) -> Option<Promise> {
         self.0.try_take()
+    }
+
+    /// See `direct`.
+    fn weight(&self) -> usize {
+        0
+    }
+
+    fn parked(&mut self) {
+        if self.0.queue.is_direct() {
+            self.0.queue.meet();
+        }
     }
 
     fn try_now(&mut self) -> Option<Self::Output> {

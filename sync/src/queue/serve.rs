@@ -1,5 +1,7 @@
 //! The order in which getters get items and putters get slots, and the end of a closed queue.
 
+use kernel::wait_queue::WaitQueue;
+
 use super::order::{Order, Ticketed};
 use super::waits::{Assigned, Promise};
 use super::{Queue, Stage};
@@ -12,7 +14,8 @@ impl<T, O: Order<T>> Queue<T, O> {
         self.len() + self.promised.get() < self.limit.get()
     }
 
-    /// Whether an item may be put now: there is a free slot, and no putter is before it.
+    /// Whether an item may be put now: there is a free slot, and no putter is before it. Never in a
+    /// queue without places.
     pub(super) fn is_open(&self) -> bool {
         let first = self.promised.get() == 0 && self.putters.is_empty();
         // While a getter waits, there is no item. Then a slot is free unless all are held or the
@@ -20,10 +23,16 @@ impl<T, O: Order<T>> Queue<T, O> {
         first && ((!self.getters.is_empty() && self.limit.get() > 0) || self.has_slot())
     }
 
+    /// The same for a queue without places, where a getter that waits makes one.
+    #[inline]
+    pub(super) fn is_met(&self) -> bool {
+        self.is_direct() && self.is_first_met()
+    }
+
     /// Promises a slot to a putter: `Some(None)` if the queue is closed, `None` if the putter must
     /// wait.
-    pub(super) fn promise(&self) -> Option<Promise> {
-        if self.is_open() {
+    pub(crate) fn promise(&self) -> Option<Promise> {
+        if self.is_open() || self.is_met() {
             self.promised.set(self.promised.get() + 1);
             Some(Some(self.ticket()))
         } else {
@@ -32,7 +41,7 @@ impl<T, O: Order<T>> Queue<T, O> {
     }
 
     /// Takes a promise of a slot back, because its putter has left.
-    pub(super) fn give_back(&self, promise: Promise) {
+    pub(crate) fn give_back(&self, promise: Promise) {
         if promise.is_some() {
             self.promised.set(self.promised.get() - 1);
             self.serve_putters();
@@ -41,7 +50,7 @@ impl<T, O: Order<T>> Queue<T, O> {
     }
 
     /// Places an item in the slot that was promised to its putter.
-    pub(super) fn fulfil(&self, ticket: u64, item: Option<T>) {
+    pub(crate) fn fulfil(&self, ticket: u64, item: Option<T>) {
         self.promised.set(self.promised.get() - 1);
         if let Some(item) = item {
             self.accept(ticket, item);
@@ -54,7 +63,7 @@ impl<T, O: Order<T>> Queue<T, O> {
     /// putter.
     pub(super) fn hold(&self) {
         self.held.set(self.held.get() + 1);
-        if !self.is_closed() {
+        if !self.is_closed() && !self.is_direct() {
             self.limit.set(self.limit.get() - 1);
         }
     }
@@ -71,7 +80,9 @@ impl<T, O: Order<T>> Queue<T, O> {
         if self.is_closed() {
             self.ends();
         } else {
-            self.limit.set(self.limit.get() + 1);
+            if !self.is_direct() {
+                self.limit.set(self.limit.get() + 1);
+            }
             self.serve_putters();
         }
     }
@@ -127,11 +138,14 @@ impl<T, O: Order<T>> Queue<T, O> {
     /// Inserts an item that a getter gave back, or whose putter filled its slot late.
     #[cold]
     fn insert_between(&self, item: Ticketed<T>) {
+        if self.is_abandoned() {
+            return;
+        }
         self.items.borrow_mut().insert(item);
     }
 
     /// Takes the first item: `Some(None)` if the queue has ended, `None` if the getter must wait.
-    pub(super) fn take(&self) -> Option<Assigned<T>> {
+    pub(crate) fn take(&self) -> Option<Assigned<T>> {
         let mut items = self.items.borrow_mut();
         match items.pop() {
             Some(first) => {
@@ -156,6 +170,12 @@ impl<T, O: Order<T>> Queue<T, O> {
             *items = O::default();
         }
         drop(items);
+        if self.is_direct() && self.getters.is_empty() {
+            // A getter that waits comes first.
+            if let Some(item) = self.take_deposit() {
+                return Some(Some(item));
+            }
+        }
         (self.is_closed() && self.ends()).then_some(None)
     }
 
@@ -169,6 +189,9 @@ impl<T, O: Order<T>> Queue<T, O> {
 
     #[inline(never)]
     fn hand_slots_over(&self) {
+        if self.is_direct() {
+            return self.meet();
+        }
         while !self.putters.is_empty() && self.has_slot() {
             self.promised.set(self.promised.get() + 1);
             if self.putters.hand_over(Some(self.ticket())).is_err() {
@@ -191,5 +214,28 @@ impl<T, O: Order<T>> Queue<T, O> {
             }
         }
         self.stage.get() == Stage::Ended
+    }
+
+    /// Closes the queue for ever, because no getter is left, and drops its items. An item that is
+    /// put into a slot that was promised or held before is dropped, too.
+    pub(crate) fn abandon(&self) {
+        self.close();
+        self.stage.set(Stage::Abandoned);
+        // From now on every item is one that is inserted between others.
+        self.beyond.set(u64::MAX);
+        let items = std::mem::take(&mut *self.items.borrow_mut());
+        drop(items);
+    }
+
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.stage.get() == Stage::Abandoned
+    }
+
+    pub(crate) fn waiting_putters(&self) -> &WaitQueue<Promise> {
+        &self.putters
+    }
+
+    pub(crate) fn waiting_getters(&self) -> &WaitQueue<Assigned<T>> {
+        &self.getters
     }
 }

@@ -2,31 +2,31 @@
 
 use kernel::wait_queue::{Handoff, WaitQueue};
 
-use super::order::Order;
 use super::order::Ticketed;
+use super::order::{Fifo, Order};
 use super::{Closed, Queue};
 
 /// What a putter is handed: the ticket of a promised slot, or `None` because the queue was closed.
-pub(super) type Promise = Option<u64>;
+pub(crate) type Promise = Option<u64>;
 
 /// What a getter is handed: an item, or `None` because the queue has ended.
-pub(super) type Assigned<T> = Option<Ticketed<T>>;
+pub(crate) type Assigned<T> = Option<Ticketed<T>>;
 
 /// A wait for a slot, with the item to put.
-pub(super) struct Put<'a, T, O> {
-    queue: &'a Queue<T, O>,
-    item: Option<T>,
+pub(crate) struct Put<'a, T, O = Fifo<T>> {
+    pub(crate) queue: &'a Queue<T, O>,
+    pub(crate) item: Option<T>,
 }
 
 impl<'a, T, O: Order<T>> Put<'a, T, O> {
-    pub(super) fn new(queue: &'a Queue<T, O>, item: T) -> Self {
+    pub(crate) fn new(queue: &'a Queue<T, O>, item: T) -> Self {
         Put { queue, item: Some(item) }
     }
 
     #[inline(always)]
-    fn put_now(&mut self) -> Option<Result<(), Closed<T>>> {
+    pub(crate) fn put_now(&mut self) -> Option<Result<(), Closed<T>>> {
         let queue = self.queue;
-        if !queue.is_open() {
+        if !queue.is_open() && !queue.is_met() {
             return if queue.is_closed() { self.refuse().map(Err) } else { None };
         }
         if let Some(item) = self.item.take() {
@@ -38,7 +38,7 @@ impl<'a, T, O: Order<T>> Put<'a, T, O> {
         Some(Ok(()))
     }
 
-    fn put(&mut self, promise: Promise) -> Result<(), Closed<T>> {
+    pub(crate) fn put(&mut self, promise: Promise) -> Result<(), Closed<T>> {
         let Some(ticket) = promise else {
             return self.refuse().map_or(Ok(()), Err);
         };
@@ -95,7 +95,7 @@ impl<T, O: Order<T>> Handoff for Put<'_, T, O> {
 }
 
 /// [`Put`] for a queue that may be closed.
-pub(super) struct PutUnlessClosed<'a, T, O>(pub(super) Put<'a, T, O>);
+pub(crate) struct PutUnlessClosed<'a, T, O>(pub(crate) Put<'a, T, O>);
 
 impl<T, O: Order<T>> Handoff for PutUnlessClosed<'_, T, O> {
     type Item = Promise;
@@ -124,9 +124,9 @@ impl<T, O: Order<T>> Handoff for PutUnlessClosed<'_, T, O> {
 }
 
 /// A wait for a slot, with the item in a variable of the caller. An empty variable needs no slot.
-pub(super) struct PutFrom<'a, T, O> {
-    pub(super) queue: &'a Queue<T, O>,
-    pub(super) item: &'a mut Option<T>,
+pub(crate) struct PutFrom<'a, T, O> {
+    pub(crate) queue: &'a Queue<T, O>,
+    pub(crate) item: &'a mut Option<T>,
 }
 
 #[cold]
@@ -172,8 +172,8 @@ impl<T, O: Order<T>> Handoff for PutFrom<'_, T, O> {
 }
 
 /// A wait for an item of a queue that is open or has items left.
-pub(super) struct Get<'a, T, O> {
-    pub(super) queue: &'a Queue<T, O>,
+pub(crate) struct Get<'a, T, O = Fifo<T>> {
+    pub(crate) queue: &'a Queue<T, O>,
 }
 
 impl<'a, T, O: Order<T>> Get<'a, T, O> {
@@ -238,7 +238,7 @@ impl<T, O: Order<T>> Handoff for Get<'_, T, O> {
 }
 
 /// [`Get`] for a queue that may be closed.
-pub(super) struct Next<'a, T, O>(pub(super) Get<'a, T, O>);
+pub(crate) struct Next<'a, T, O = Fifo<T>>(pub(crate) Get<'a, T, O>);
 
 impl<T, O: Order<T>> Handoff for Next<'_, T, O> {
     type Item = Assigned<T>;
@@ -267,8 +267,8 @@ impl<T, O: Order<T>> Handoff for Next<'_, T, O> {
 }
 
 /// A wait until no item is unfinished.
-pub(super) struct Join<'a, T, O> {
-    pub(super) queue: &'a Queue<T, O>,
+pub(crate) struct Join<'a, T, O> {
+    pub(crate) queue: &'a Queue<T, O>,
 }
 
 impl<T, O: Order<T>> Handoff for Join<'_, T, O> {

@@ -230,4 +230,6 @@ fn no_primitive_is_send() {
     <sync::Semaphore as AmbiguousIfSend<_>>::check();
     <sync::Condition as AmbiguousIfSend<_>>::check();
     <sync::Queue<()> as AmbiguousIfSend<_>>::check();
+    <sync::Sender<()> as AmbiguousIfSend<_>>::check();
+    <sync::Receiver<()> as AmbiguousIfSend<_>>::check();
 }

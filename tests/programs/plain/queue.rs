@@ -10,6 +10,8 @@ enum Handed {
     Item(u64, u32),
     /// A slot; its item gets this ticket.
     Slot(u64),
+    /// A getter has taken its item.
+    Taken,
     End,
 }
 
@@ -47,13 +49,12 @@ pub(crate) struct Model {
     pub(crate) held: usize,
     next: u64,
     pub(crate) closed: bool,
-    pub(crate) unfinished: usize,
 }
 
 impl Model {
     pub(crate) fn new(bound: usize, first: First) -> Self {
         let (items, callers) = Default::default();
-        Model { bound, first, items, callers, held: 0, next: 0, closed: false, unfinished: 0 }
+        Model { bound, first, items, callers, held: 0, next: 0, closed: false }
     }
 
     fn count(&self, is: impl Fn(&Caller) -> bool) -> usize {
@@ -79,7 +80,10 @@ impl Model {
     }
 
     fn has_slot(&self) -> bool {
-        !self.closed && self.items.len() + self.promised() + self.held < self.bound
+        let taken = self.promised() + self.held;
+        // Without places, each getter that waits makes one.
+        let places = if self.bound == 0 { self.getters() } else { self.bound };
+        !self.closed && self.items.len() + taken < places
     }
 
     fn ticket(&mut self) -> u64 {
@@ -90,8 +94,13 @@ impl Model {
     /// Hands the free slots to the oldest putters, and the end. A get that ends frees no slot.
     fn settle(&mut self, serve: bool) {
         while serve && self.has_slot() && self.putters() > 0 {
-            let ticket = self.ticket();
-            self.oldest(|caller| caller.wants != Wants::Item).handed = Handed::Slot(ticket);
+            let (ticket, direct) = (self.ticket(), self.bound == 0);
+            let putter = self.oldest(|caller| caller.wants != Wants::Item);
+            putter.handed = Handed::Slot(ticket);
+            if let (true, Wants::ToPut(item)) = (direct, putter.wants) {
+                putter.handed = Handed::Taken;
+                self.accept(ticket, item);
+            }
         }
         let out = self.count(|caller| matches!(caller.handed, Handed::Item(..)));
         let over = out + self.promised() + self.held + self.items.len() == 0;
@@ -118,7 +127,6 @@ impl Model {
     }
 
     fn accept(&mut self, ticket: u64, item: u32) {
-        self.unfinished += 1;
         self.place(ticket, item);
     }
 
@@ -127,6 +135,9 @@ impl Model {
         if wants == Wants::Item {
             if !self.items.is_empty() {
                 let (_, item) = self.items.remove((self.first)(&self.items));
+                return Answer::Got(item);
+            }
+            if let Some(item) = self.from_a_putter() {
                 return Answer::Got(item);
             }
             let out = self.count(|caller| matches!(caller.handed, Handed::Item(..)));
@@ -152,6 +163,18 @@ impl Model {
         }
     }
 
+    /// Without places: the item of the oldest putter, if no getter waits.
+    fn from_a_putter(&mut self) -> Option<u32> {
+        if self.bound > 0 || self.getters() > 0 || self.putters() == 0 {
+            return None;
+        }
+        let putter = self.oldest(|caller| caller.wants != Wants::Item);
+        let Wants::ToPut(item) = putter.wants else { return None };
+        putter.handed = Handed::Taken;
+        self.ticket();
+        Some(item)
+    }
+
     fn call(&mut self, id: Option<usize>, wants: Wants) -> Answer {
         let answer = self.at_once(wants);
         match (answer, id) {
@@ -162,6 +185,9 @@ impl Model {
             }
             (Answer::Waits, None) => {}
             _ => self.settle(true),
+        }
+        if self.bound == 0 {
+            self.settle(true);
         }
         answer
     }
@@ -205,6 +231,7 @@ impl Model {
                 self.held += 1;
                 Answer::Holds
             }
+            (Handed::Taken, _) => Answer::Put,
             _ => Answer::End,
         };
         self.settle(caller.wants != Wants::Item);
