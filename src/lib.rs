@@ -59,7 +59,7 @@ pub mod prelude {
 
     pub use kernel::{
         Result, Task, TaskCancelled, TaskError, TaskGroup, TaskTimeout, cancelled, finally,
-        ignore_after, run, shield, sleep, spawn, timeout_after, unless_cancelled, yield_now,
+        ignore_after, run, scope, shield, sleep, spawn, timeout_after, unless_cancelled, yield_now,
     };
     pub use net::{TcpListener, TcpStream, tcp_server};
     pub use sync::{Condition, Event, Lock, Queue, Semaphore};

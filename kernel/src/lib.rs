@@ -86,6 +86,7 @@
 //! | `scope/` | timeouts, cancel scopes, shields, `finally` |
 //! | `io/` | registrations of sources, and the leaf on one |
 //! | `group/` | task groups |
+//! | `children/` | the scope whose children may borrow |
 //! | `spawn.rs`, `task_handle.rs` | spawning; the handle of a task |
 //! | `handle.rs` | the kernel's handle, for other threads |
 //! | `testing/` | the test kit: the virtual clock, the sweep, the exploration |
@@ -136,6 +137,8 @@
 //! that, which a grace ends in, and the drop of a running group or of the kernel. It has threads
 //! for blocking calls only ([`on_thread`]). It has no signals and no processes yet.
 
+pub use crate::children::child::Child;
+pub use crate::children::scope::{Scope, scope, scope_all, scope_with, scope_within};
 pub use crate::core::failure::Failure;
 pub use crate::core::inspect::{ParkedAt, TaskInfo, TaskState, current_task, tasks};
 pub use crate::core::report::{ProgramCode, Report};
@@ -170,6 +173,7 @@ pub use crate::wait::thread::on_thread;
 /// The types that the kernel's functions return, for a program that must name them: the futures,
 /// and the [`Interval`](future::Interval), whose ticks are futures.
 pub mod future {
+    pub use crate::children::child::{ChildFuture, JoinChild};
     pub use crate::scope::cancel_scope::RunScope;
     pub use crate::scope::finally::Finally;
     pub use crate::scope::foreign::{Cancellable, CancellableInside};
@@ -189,6 +193,7 @@ pub mod wait_queue {
 /// The bounds of `run`, `spawn`, `scope`, `finally` and the timeouts, with the messages that the
 /// compiler shows.
 pub mod bounds {
+    pub use crate::children::bounds::{ChildOutput, ChildrenBody};
     #[doc(hidden)]
     pub use crate::error::Echo;
     pub use crate::error::HoldsCancellation;
@@ -198,6 +203,7 @@ pub mod bounds {
     pub use crate::task::bounds::{Main, SpawnOutput, TimeoutOutput};
 }
 
+mod children;
 mod core;
 mod error;
 mod group;

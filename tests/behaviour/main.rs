@@ -68,6 +68,14 @@ mod groups {
     mod groups_supervised;
 }
 
+/// Borrowing scopes.
+mod children {
+    mod children;
+    mod children_dropped;
+    mod children_failing;
+    mod children_polled;
+}
+
 /// Timeouts.
 mod timeouts {
     mod one_error;

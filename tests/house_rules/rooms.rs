@@ -5,7 +5,7 @@ use super::{assert_none, sources};
 
 /// Rooms and single files of `kernel/src` by rank. A file may use rooms of a lower rank and its own
 /// room. `lib.rs` uses all of them.
-const RANKS: [&[&str]; 11] = [
+const RANKS: [&[&str]; 12] = [
     &["id", "error"],
     &["parts"],
     &["task"],
@@ -16,6 +16,7 @@ const RANKS: [&[&str]; 11] = [
     &["io"],
     &["spawn", "task_handle"],
     &["group"],
+    &["children"],
     &["handle", "testing"],
 ];
 

@@ -22,6 +22,13 @@ pub(crate) fn spend() -> bool {
     })
 }
 
+/// Whether the budget of this poll is spent. In a survey of the test kit each leaf finds it spent,
+/// and it is not.
+#[inline]
+pub(crate) fn is_spent() -> bool {
+    CONTEXT.with(|context| context.budget.get() <= 0 && context.refund.get() != 0)
+}
+
 /// Gives one operation back: only operations that complete count.
 #[inline]
 pub(crate) fn unspend() {

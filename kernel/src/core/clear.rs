@@ -50,8 +50,8 @@ impl Core {
         self.finish(cell, TaskEnd::Panicked, false);
     }
 
-    /// Drops the future of a task. If the task is being polled, this happens when the poll ends.
-    /// Does nothing if it has ended.
+    /// Drops the future of a task. If the task is being polled, this happens when the poll ends,
+    /// and if it is hosted, at the next poll of its host. Does nothing if it has ended.
     pub(crate) fn abort(&self, cell: &TaskRef) {
         if !cell.is_current() || cell.flags.any(Flags::FREE | Flags::ENDED) {
             return;
@@ -61,6 +61,10 @@ impl Core {
         } else if cell.flags.any(Flags::MAIN) {
             // The future of `run` belongs to its caller. It can be cancelled, but not dropped.
             self.request(cell, CancelReason::Shutdown);
+        } else if cell.flags.any(Flags::HOSTED) {
+            // Its host drops the future when it is polled.
+            cell.flags.set(Flags::ABORT);
+            self.make_ready(cell);
         } else {
             // Destructors find the kernel of their task, even if the task is aborted from another
             // kernel.

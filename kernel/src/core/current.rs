@@ -24,7 +24,7 @@ use crate::id::TaskId;
 use crate::parts::scopes::Ambient;
 use crate::task::cell::TaskCell;
 
-pub(crate) use super::budget::{Survey, allow_one, refuse, renew_budget, spend, unspend};
+pub(crate) use super::budget::{Survey, allow_one, is_spent, refuse, renew_budget, spend, unspend};
 pub(crate) use super::enter::{Entered, is_current, outside, outside_at, with};
 pub(crate) use super::marks::{Marks, again, end_poll, go_again, has_recorded, set_recorded};
 

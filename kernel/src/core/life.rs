@@ -77,6 +77,27 @@ impl Core {
         task
     }
 
+    /// Makes a task whose future another future polls: the host, which is among the tasks of
+    /// `owner` and has given the task that slot. The caller owns one of its `holders`, and adds the
+    /// slot to the queue of the host.
+    pub(crate) fn admit_hosted(
+        self: &Rc<Self>,
+        type_name: fn() -> &'static str,
+        owner: &dyn Owner,
+        slot: u32,
+    ) -> TaskRef {
+        let task = self.reserve(type_name);
+        task.flags.become_alive(Flags::HOSTED | Flags::QUEUED);
+        task.membership().slot.set(slot);
+        // Hosted tasks are not counted among the tasks that live: they end with their host.
+        self.ended.set(self.ended.get() + 1);
+        let shutdown = (self.stage.get() != Stage::Open).then_some(CancelReason::Shutdown);
+        if let Some(reason) = shutdown.or(owner.adopt(self, &task, false)) {
+            self.request(&task, reason);
+        }
+        task
+    }
+
     /// Takes a cell for a new task. It has no body, but perhaps the box of an earlier one.
     #[inline(always)]
     fn reserve(self: &Rc<Self>, type_name: fn() -> &'static str) -> TaskRef {

@@ -10,7 +10,7 @@ use slab::Slab;
 
 use crate::core::state::{Core, TaskRef};
 use crate::error::{CancelReason, TaskCancelled};
-use crate::id::GroupId;
+use crate::id::{GroupId, TaskId};
 use crate::parts::list::shrink_slab;
 use crate::task::cell::TaskEnd;
 
@@ -26,6 +26,12 @@ pub(crate) trait Owner {
 
     /// Called when a task of this owner has ended.
     fn ended(&self, core: &Core, task: &TaskRef, end: TaskEnd);
+
+    /// Called when a hosted task of this owner is to be polled.
+    fn woken(&self, task: &TaskRef);
+
+    /// The task that polls the hosted tasks of this owner.
+    fn host(&self) -> TaskId;
 
     /// Called when that time is over.
     fn out_of_grace(&self, core: &Core);
@@ -107,6 +113,18 @@ impl Core {
         if let Some(owner) = self.owner_of(task) {
             owner.ended(self, task, end);
         }
+    }
+
+    /// Informs the owner of a hosted task, if it still exists, that the task is to be polled.
+    pub(super) fn owned_woken(&self, task: &TaskRef) {
+        if let Some(owner) = self.owner_of(task) {
+            owner.woken(task);
+        }
+    }
+
+    /// The task that polls a hosted task, if its owner still exists.
+    pub(super) fn host_of(&self, task: &TaskRef) -> Option<TaskRef> {
+        self.find(self.owner_of(task)?.host())
     }
 
     /// The grace of an owner is over.

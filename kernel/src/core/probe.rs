@@ -16,6 +16,9 @@ pub(crate) trait Probe {
     /// not marked as ended yet.
     fn after_poll(&self, core: &Core, task: &TaskRef, ended: bool);
 
+    /// A hosted task was taken from the ready queue, and its host made ready.
+    fn passed_to_host(&self) {}
+
     /// A poll of a task has panicked. Unless it is main, it has ended.
     fn after_panic(&self, core: &Core, task: &TaskRef);
 

@@ -37,6 +37,7 @@ use crate::parts::ready::{Order, ReadyQueue};
 use crate::parts::scopes::{Record, Scopes};
 use crate::parts::timers::{Action, TimerKey, Timers};
 use crate::task::body::Body;
+use crate::task::cell::OwnWaker;
 use crate::task::chunk;
 use crate::task::state::Flags;
 use crate::task::waker::{Post, Remote};
@@ -117,6 +118,10 @@ pub(crate) struct Core {
     /// still be the task that parked last; only kernel code that does not read it runs there
     /// (`run/tick.rs`).
     pub(crate) running: Cell<TaskId>,
+    /// While a hosted task is being polled, the task of the run loop that polls it.
+    pub(crate) polled_root: Cell<TaskId>,
+    /// Wakers for the polls of hosted tasks (`core/hosted.rs`).
+    pub(crate) spare_wakers: RefCell<Vec<OwnWaker>>,
     pub(crate) ready: RefCell<ReadyQueue>,
     /// Changes whenever a copy of the ambient may become stale.
     pub(crate) ambient_version: Cell<u64>,
@@ -175,6 +180,8 @@ impl Core {
             tasks: RefCell::new(Table::new()),
             ended: Cell::new(0),
             running: Cell::new(TaskId::NONE),
+            polled_root: Cell::new(TaskId::NONE),
+            spare_wakers: RefCell::default(),
             ready: RefCell::new(ReadyQueue::new(settings.order())),
             ambient_version: Cell::new(0),
             cancel_seq: Cell::new(1),

@@ -52,9 +52,17 @@ impl Core {
         }
     }
 
+    /// Watches a cancelled task whose poll has ended, if something may have to be reported.
+    pub(crate) fn watch_parked(&self, task: &TaskRef) {
+        self.watch_swallowed(task);
+        if task.is_pending() && !task.flags.any(Flags::QUEUED) && self.has_no_leaf(task) {
+            self.watch_foreign(task);
+        }
+    }
+
     /// Watches a task that has parked after its own cancellation was delivered, if the program has
     /// no copy of that any more (C14).
-    pub(crate) fn watch_swallowed(&self, task: &TaskRef) {
+    fn watch_swallowed(&self, task: &TaskRef) {
         if !self.settings.ignore_swallowed && task.begin_watch() {
             let due = self.clock.now().saturating_add(SECOND);
             self.watch(due, task.id(), Watch::Swallowed(None));

@@ -196,6 +196,11 @@ impl Future for Progress<'_> {
             if reached {
                 return Poll::Ready(());
             }
+            if group.host_queue().is_some() {
+                // Hosted members end only in a poll of their host, which polls this wait after
+                // them.
+                return Poll::Pending;
+            }
             // Woken before the condition holds: queue again.
             loop {
                 ready!(group.progress.poll_enter(slot, 1, cx));

@@ -26,6 +26,7 @@ use crate::group::state::{GroupStage, GroupState};
 use crate::group::task_group::TaskGroup;
 use crate::parts::clock::NEVER;
 use crate::parts::timers::{Action, TimerKey};
+use crate::task::state::Flags;
 use crate::wait::in_kernel::InKernel;
 
 /// The grace of a group.
@@ -93,7 +94,9 @@ impl GroupState {
         self.grace.is_over.set(true);
         loop {
             // Repeated until no member is left, because destructors may spawn further ones.
-            let left = self.members(core);
+            let mut left = self.members(core);
+            // A hosted member ends at the next poll of its host.
+            left.retain(|cell| !cell.flags.any(Flags::ABORT));
             if left.is_empty() {
                 break;
             }

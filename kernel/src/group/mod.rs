@@ -5,6 +5,7 @@ pub(crate) mod bounds;
 pub(crate) mod end;
 pub(crate) mod grace;
 pub(crate) mod handle;
+mod hosting;
 pub(crate) mod limit;
 pub(crate) mod policy;
 pub(crate) mod start;

@@ -11,10 +11,11 @@
 //! member has ended, or in `abandon`, at any stage, which then drops the future of every member.
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use crate::core::hosted::HostQueue;
 use crate::core::owner::Owner;
 use crate::core::queue::WaitQueue;
 use crate::core::state::Core;
@@ -24,7 +25,7 @@ use crate::group::grace::Grace;
 use crate::group::handle::GroupEnded;
 use crate::group::limit::Limit;
 use crate::group::policy::{MemberEnd, WaitPolicy};
-use crate::id::GroupId;
+use crate::id::{GroupId, TaskId};
 use crate::parts::list::{ListLinks, NONE};
 use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
@@ -72,6 +73,8 @@ pub(crate) struct GroupState {
     pub(crate) body: Cell<u32>,
     pub(super) grace: Grace,
     pub(super) limit: Limit,
+    /// The ready members, if the owner of the group polls them. Kept when the group is used again.
+    pub(super) hosted: OnceCell<Box<HostQueue>>,
 }
 
 impl GroupState {
@@ -155,6 +158,7 @@ impl GroupState {
             body: Cell::new(NONE),
             grace: Grace::none(),
             limit: Limit::none(),
+            hosted: OnceCell::new(),
         }
     }
 
@@ -172,6 +176,7 @@ impl GroupState {
         self.succeeded.set(false);
         self.grace.reset();
         self.limit.reset();
+        self.close_host();
         core.owners.borrow_mut().keep_spare(self.clone());
     }
 
@@ -340,6 +345,16 @@ impl Owner for GroupState {
             self.progress.hand_over_all(|| ());
         }
         self.hand_over_places();
+    }
+
+    fn woken(&self, task: &TaskRef) {
+        if let Some(host) = self.host_queue() {
+            host.push(task.membership().slot.get());
+        }
+    }
+
+    fn host(&self) -> TaskId {
+        self.host_queue().map_or(TaskId::NONE, HostQueue::task)
     }
 
     fn out_of_grace(&self, core: &Core) {

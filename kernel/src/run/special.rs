@@ -44,6 +44,10 @@ impl RunLoop<'_> {
             self.core.release(&self.task);
             return false;
         }
+        if self.task.flags.any(Flags::HOSTED) {
+            self.core.pass_to_host(&self.task);
+            return false;
+        }
         if self.core.settings.watches_polls() {
             return self.poll_watched(main);
         }
@@ -125,13 +129,7 @@ impl RunLoop<'_> {
                     self.core.make_ready(task);
                 }
                 if task.flags.any(Flags::CANCEL_REQUESTED) {
-                    self.core.watch_swallowed(task);
-                }
-                if task.is_pending()
-                    && !task.flags.any(Flags::QUEUED)
-                    && self.core.has_no_leaf(task)
-                {
-                    self.core.watch_foreign(task);
+                    self.core.watch_parked(task);
                 }
             }
         }

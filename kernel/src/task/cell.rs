@@ -71,11 +71,17 @@ pub(crate) struct Membership {
     pub(crate) group: Cell<GroupId>,
     /// The links in the list of members.
     pub(crate) links: Cell<ListLinks>,
+    /// The number of a hosted task among those of its host.
+    pub(crate) slot: Cell<u32>,
 }
 
 impl Default for Membership {
     fn default() -> Self {
-        Membership { group: Cell::new(GroupId::NONE), links: Cell::new(ListLinks::ALONE) }
+        Membership {
+            group: Cell::new(GroupId::NONE),
+            links: Cell::new(ListLinks::ALONE),
+            slot: Cell::new(NONE),
+        }
     }
 }
 

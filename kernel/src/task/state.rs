@@ -73,11 +73,15 @@ impl Flags {
     /// That joiner is parked in a `join`.
     pub(crate) const JOINED: u32 = 1 << 19;
 
+    /// The future of the task belongs to another future, which polls it (`core/hosted.rs`).
+    pub(crate) const HOSTED: u32 = 1 << 20;
+
     /// The lowest of the bits that contain the [`TaskEnd`] of an ended task.
     const END: u32 = 29;
 
     /// A task with any of these flags is not polled on the fast path of the run loop.
-    pub(crate) const SPECIAL: u32 = Flags::ENDED | Flags::WAKER | Flags::CANCEL_REQUESTED;
+    pub(crate) const SPECIAL: u32 =
+        Flags::ENDED | Flags::WAKER | Flags::CANCEL_REQUESTED | Flags::HOSTED;
 
     /// The flags that decide whether an ended task needs clearing. There is nothing to clear if
     /// `TAKEN` is set and the others are not.

@@ -111,7 +111,7 @@ impl CancelPoint {
     fn is_surveyed(&self) -> bool {
         let tried = current::try_with(|core| {
             let probe = core.settings.probe.clone()?;
-            core.with_running(|task| probe.surveys(task)).filter(|surveyed| *surveyed)?;
+            core.with_polled_root(|task| probe.surveys(task)).filter(|surveyed| *surveyed)?;
             Some(probe.tries(self.kind, self.site))
         });
         tried.flatten() == Some(true)

@@ -180,20 +180,30 @@ impl<T: 'static, E: From<TaskCancelled> + 'static> Future for TaskFuture<T, E> {
 
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let outcome = match Pin::new(&mut self.join).poll(cx) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(Err(cancelled)) => return Poll::Ready(Err(cancelled.into())),
-            Poll::Ready(Ok(outcome)) => outcome,
-        };
-        Poll::Ready(match outcome {
-            Ok(value) => Ok(value),
-            Err(TaskError::Failed(error) | TaskError::Cancelled(error)) => Err(error),
-            Err(TaskError::Aborted) => Err(TaskCancelled::new(CancelReason::Aborted).into()),
-            Err(TaskError::Panicked(panic)) => panic.resume(),
-            Err(TaskError::Taken) => panic!(
+        match Pin::new(&mut self.join).poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(joined) => Poll::Ready(flatten(joined)),
+        }
+    }
+}
+
+/// What `task.await` makes of what `join` gives (C19).
+#[inline]
+#[track_caller]
+pub(crate) fn flatten<T, E: From<TaskCancelled>>(
+    joined: Result<Result<T, TaskError<E>>, TaskCancelled>,
+) -> Result<T, E> {
+    match joined {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(TaskError::Failed(error) | TaskError::Cancelled(error))) => Err(error),
+        Ok(Err(TaskError::Aborted)) => Err(TaskCancelled::new(CancelReason::Aborted).into()),
+        Ok(Err(TaskError::Panicked(panic))) => panic.resume(),
+        Ok(Err(TaskError::Taken)) => {
+            panic!(
                 "the outcome of the task was already taken, by an earlier `join` or by its group"
-            ),
-        })
+            )
+        }
+        Err(cancelled) => Err(cancelled.into()),
     }
 }
 

@@ -110,6 +110,11 @@ impl Probe for Scheduler {
         self.polled(core, task, did);
     }
 
+    fn passed_to_host(&self) {
+        self.chosen.set(false);
+        self.waits.set(false);
+    }
+
     fn after_panic(&self, core: &Core, task: &TaskRef) {
         self.polled(core, task, Did::Panicked);
     }

@@ -25,7 +25,8 @@ const TRIES: u32 = 1024;
 /// The state of the subject after a poll that left it parked.
 #[derive(Clone)]
 pub(super) struct Suspension {
-    /// The leaves that it is parked in. Yields and futures that are not Curium's are none.
+    /// The leaves that it and its children are parked in. Yields and futures that are not Curium's
+    /// are none.
     pub(super) leaves: Vec<Leaf>,
     /// It was woken in the same poll.
     woken: bool,
@@ -38,8 +39,9 @@ pub(super) struct Suspension {
 impl Suspension {
     fn of(core: &Core, task: &TaskRef, polls: u64) -> Self {
         let registered = core.with_reactor(|reactor| reactor.registered()).unwrap_or(0);
+        let leaves = core.leaves(task).into_iter().chain(core.leaves_of_hosted(task));
         Suspension {
-            leaves: core.leaves(task).iter().map(|leaf| (leaf.kind, leaf.site)).collect(),
+            leaves: leaves.map(|leaf| (leaf.kind, leaf.site)).collect(),
             woken: task.flags.any(Flags::QUEUED),
             at: (core.clock.now(), polls),
             system: registered > 0 || !core.jobs.borrow().is_empty(),

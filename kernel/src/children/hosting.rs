@@ -1,0 +1,91 @@
+//! The poll of a host: its ready children, and then its own work.
+
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::core::current::{self, is_current};
+use crate::core::hosted::HostQueue;
+use crate::core::state::Core;
+
+/// The children of a host.
+pub(super) trait Children {
+    /// Polls the child in that slot, if there is one. Returns whether it has ended.
+    fn poll_child(self: Pin<&mut Self>, slot: u32) -> bool;
+}
+
+/// The number of children that are polled in one poll of the host, like the number of tasks between
+/// two checks of the timers (K2).
+const POLLS: usize = 64;
+
+pin_project! {
+    /// Polls `work`, and the children of a host beside it.
+    pub(super) struct Hosting<'a, F, C> {
+        // Declared before the children, so that it is dropped first.
+        #[pin]
+        work: F,
+        #[pin]
+        children: C,
+        core: &'a Rc<Core>,
+        queue: &'a HostQueue,
+        // The children have spent the budget of the last poll before `work` was polled.
+        work_first: bool,
+        site: &'static Location<'static>,
+    }
+}
+
+impl<'a, F, C> Hosting<'a, F, C> {
+    pub(super) fn new(
+        work: F,
+        children: C,
+        core: &'a Rc<Core>,
+        queue: &'a HostQueue,
+        site: &'static Location<'static>,
+    ) -> Self {
+        Hosting { work, children, core, queue, work_first: false, site }
+    }
+}
+
+/// Polls children that are ready now. Children that become ready meanwhile are polled later, so
+/// that the task yields. Returns whether one has ended.
+fn poll_ready<C: Children>(mut children: Pin<&mut C>, queue: &HostQueue) -> bool {
+    let mut ended = false;
+    for _ in 0..queue.len().min(POLLS) {
+        if current::is_spent() {
+            break;
+        }
+        let Some(slot) = queue.pop() else { break };
+        ended |= children.as_mut().poll_child(slot);
+    }
+    ended
+}
+
+impl<F: Future, C: Children> Future for Hosting<'_, F, C> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let mut this = self.project();
+        let queue = *this.queue;
+        if !is_current(this.core) {
+            panic!("the scope at {} is polled by another kernel than before", this.site);
+        }
+        queue.begin_poll(this.core.running.get(), cx);
+        let work_first = std::mem::take(this.work_first);
+        if !work_first {
+            poll_ready(this.children.as_mut(), queue);
+            *this.work_first = current::is_spent();
+        }
+        // Children that `work` starts are polled at once, unless others are waiting already.
+        let others = queue.len() > 0 && !work_first;
+        if let Poll::Ready(output) = this.work.poll(cx) {
+            queue.end_poll(cx, false);
+            return Poll::Ready(output);
+        }
+        let ended = !others && poll_ready(this.children, queue);
+        queue.end_poll(cx, ended);
+        Poll::Pending
+    }
+}

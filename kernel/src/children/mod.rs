@@ -1,0 +1,8 @@
+//! Children: futures that one task polls, each a task of its own in the table, so that they may
+//! borrow (S1, S2).
+
+pub(crate) mod bounds;
+pub(crate) mod child;
+mod hosting;
+pub(crate) mod scope;
+mod set;
