@@ -138,8 +138,8 @@ fn sweep_sending(capacity: usize, suspensions: usize, runs: usize) {
     assert_tried(&swept, &["CHANNEL_PUT", "CHANNEL_RESERVE", "SLEEP"], suspensions, runs);
 }
 
-/// V4, Q2, Q3, Y2, Y3: a sender that is cancelled or dropped while it waits, is promised a place, or
-/// holds one loses no item and no place.
+/// V4, Q2, Q3, Y2, Y3: a sender that is cancelled or dropped while it waits, is promised a place,
+/// or holds one loses no item and no place.
 #[test]
 fn what_is_sent_through_a_full_channel_is_conserved() {
     sweep_sending(1, 25, 300);

@@ -1,4 +1,5 @@
-//! Curium: `kernel::run`, `sync::channel`, `sync::Queue`, `sync::Lock`, groups, and the graceful cancel.
+//! Curium: `kernel::run`, `sync::channel`, `sync::Queue`, `sync::Lock`, groups, and the graceful
+//! cancel.
 
 use std::future::{Future, pending};
 use std::rc::Rc;

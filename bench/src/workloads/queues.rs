@@ -1,7 +1,7 @@
 //! The channels of the other workloads, with queues instead, which only Curium has.
 //!
-//! The items are of another type than those of the channels, so that the compiler makes functions of
-//! their own for each, and one figure does not depend on the other.
+//! The items are of another type than those of the channels. So the compiler makes separate
+//! functions for each, and one figure does not depend on the other.
 
 use std::hint::black_box;
 use std::rc::Rc;

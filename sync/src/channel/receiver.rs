@@ -20,8 +20,8 @@ use super::waits::{Recv, RecvMany, RecvNext};
 ///
 /// It is a [`Stream`] of `Result<T, TaskCancelled>`: a cancellation is an item, after which the
 /// stream goes on. A stream that was polled and waits keeps its turn, and the item that it is
-/// handed, until it is polled again, dropped, or one of the other methods is called. So do not leave
-/// one in that state where other receivers wait: loop over [`recv`](Receiver::recv) instead.
+/// handed, until it is polled again, dropped, or one of the other methods is called. So do not
+/// leave one in that state where other receivers wait: loop over [`recv`](Receiver::recv) instead.
 pub struct Receiver<T> {
     shared: Rc<Shared<T>>,
     /// The wait of the stream, if it was polled and found nothing.
