@@ -1,7 +1,6 @@
 //! The probe of an exploration: it chooses the next task, cancels, and keeps a log.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::chooser::Chooser;
@@ -47,7 +46,7 @@ impl Scheduler {
     fn polled(&self, core: &Core, task: &TaskRef, did: Did) {
         self.chosen.set(false);
         self.waits.set(false);
-        let ready: Vec<u64> = ready_tasks(core).into_values().collect();
+        let ready = ready_serials(core);
         self.log.borrow_mut().add(task, did, &ready);
         let polls = self.log.borrow().polls();
         assert!(polls < POLLS, "the run did not end after {POLLS} polls");
@@ -65,13 +64,13 @@ impl Scheduler {
             let serials: Vec<u64> = match ready.is_empty() {
                 // The only option is to wait.
                 true => vec![u64::MAX],
-                false => ready.values().copied().collect(),
+                false => ready.iter().map(|(_, serial)| *serial).collect(),
             };
             let cancellable = self.cancellable(core);
             let chosen = self.chooser.borrow_mut().choose(&serials, cancellable.len());
             let Some(at) = chosen.checked_sub(serials.len()) else {
                 decided.set(true);
-                if let Some((position, _)) = ready.iter().nth(chosen) {
+                if let Some((position, _)) = ready.get(chosen) {
                     core.ready.borrow_mut().promote(*position);
                 }
                 return;
@@ -84,8 +83,13 @@ impl Scheduler {
     }
 }
 
+/// The serial numbers of the ready tasks, in the order of the queue.
+fn ready_serials(core: &Core) -> Vec<u64> {
+    ready_tasks(core).into_iter().map(|(_, serial)| serial).collect()
+}
+
 /// The ready tasks: the position of each in the queue, and its serial number.
-fn ready_tasks(core: &Core) -> BTreeMap<usize, u64> {
+fn ready_tasks(core: &Core) -> Vec<(usize, u64)> {
     let tasks = core.tasks.borrow();
     let ready = core.ready.borrow();
     let live = ready.tasks().iter().enumerate().filter_map(|(position, &slot)| {
@@ -98,7 +102,7 @@ fn ready_tasks(core: &Core) -> BTreeMap<usize, u64> {
 impl Probe for Scheduler {
     fn before_poll(&self, core: &Core) {
         self.choose(core);
-        let (tasks, ready) = (core.tasks.borrow(), ready_tasks(core).into_values().collect());
+        let (tasks, ready) = (core.tasks.borrow(), ready_serials(core));
         self.log.borrow_mut().set_ready(ready, tasks.occupied());
     }
 

@@ -1,6 +1,6 @@
 //! The log of a schedule, printed as a table: one column a task, one row a poll or a cancellation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::panic::Location;
 
@@ -36,7 +36,7 @@ const SHOWN: usize = 60;
 pub(super) struct Log {
     rows: Vec<Row>,
     polls: usize,
-    names: BTreeMap<u64, String>,
+    names: HashMap<u64, String>,
     /// The tasks that were ready before the poll.
     ready: Vec<u64>,
 }
@@ -94,7 +94,9 @@ impl Log {
 
     pub(super) fn table(&self) -> String {
         let shown = &self.rows[self.rows.len().saturating_sub(SHOWN)..];
-        let tasks: BTreeSet<u64> = shown.iter().map(|row| row.task).collect();
+        let mut tasks: Vec<u64> = shown.iter().map(|row| row.task).collect();
+        tasks.sort_unstable();
+        tasks.dedup();
         let rows: Vec<_> = shown.iter().map(|row| (row.task, self.cell(row))).collect();
         let width = |task: u64| {
             let cells = rows.iter().filter(|(of, _)| *of == task).map(|(_, text)| text.len());

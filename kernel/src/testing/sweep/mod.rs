@@ -251,10 +251,10 @@ impl Swept {
     }
 
     fn site(&mut self, (kind, location): injector::Leaf) -> &mut SweptSite {
-        let known = |site: &SweptSite| site.kind == kind && site.location == location;
-        let at = self.sites.iter().position(known).unwrap_or_else(|| {
-            self.sites.push(SweptSite { kind, location, suspended: 0 });
-            self.sites.len() - 1
+        let place = |site: &SweptSite| (site.location, site.kind).cmp(&(location, kind));
+        let at = self.sites.binary_search_by(place).unwrap_or_else(|at| {
+            self.sites.insert(at, SweptSite { kind, location, suspended: 0 });
+            at
         });
         &mut self.sites[at]
     }

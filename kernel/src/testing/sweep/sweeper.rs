@@ -62,18 +62,14 @@ impl Sweeper<'_> {
 
     fn single_injections(&self, trace: &[Suspension]) -> Vec<Injected> {
         let mut all = Vec::new();
-        for &moment in &self.plan.moments {
-            let suspensions = match moment {
-                Moment::BeforeFirstPoll => 0..=0,
-                Moment::Parked | Moment::Woken => 1..=trace.len(),
-            };
-            for at in suspensions {
+        for at in 0..=trace.len() {
+            let is_there = |moment: &&Moment| (**moment == Moment::BeforeFirstPoll) == (at == 0);
+            for &moment in self.plan.moments.iter().filter(is_there) {
                 for &injection in &self.plan.injections {
                     all.push(injected(trace, at, moment, injection));
                 }
             }
         }
-        all.sort_by_key(|injected| injected.suspension);
         all
     }
 
@@ -123,8 +119,7 @@ impl Sweeper<'_> {
 
     #[track_caller]
     pub(super) fn conclude(self) -> Swept {
-        let Sweeper { mut swept, failures, .. } = self;
-        swept.sites.sort_by_key(|site| (site.location, site.kind));
+        let Sweeper { swept, failures, .. } = self;
         if failures.is_empty() {
             return swept;
         }
