@@ -109,19 +109,19 @@ fn zoned(host: &str, port: u16) -> Option<Target> {
 /// The number of a zone, which is the index of a network interface.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn scope_of(zone: &str) -> io::Result<u32> {
-    use rustix::io::Errno;
-    use socket2::{Domain, Socket, Type};
     if let Ok(number) = zone.parse() {
         return Ok(number);
     }
-    // The system call needs a socket, of any kind.
-    let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
-    rustix::net::netdevice::name_to_index(&socket, zone).map_err(|errno| match errno {
-        Errno::NODEV => {
-            let text = format!("there is no network interface {zone:?}");
-            io::Error::new(io::ErrorKind::NotFound, text)
-        }
-        other => other.into(),
+    // The look-up of the standard library knows the names of interfaces. It asks no name server for
+    // a numeric address, and it refuses an unknown interface.
+    let found = (format!("fe80::%{zone}").as_str(), 0).to_socket_addrs();
+    let scope = found.ok().and_then(|mut found| match found.next() {
+        Some(SocketAddr::V6(address)) => Some(address.scope_id()).filter(|scope| *scope != 0),
+        _ => None,
+    });
+    scope.ok_or_else(|| {
+        let text = format!("there is no network interface {zone:?}");
+        io::Error::new(io::ErrorKind::NotFound, text)
     })
 }
 
