@@ -88,6 +88,7 @@
 //! | `group/` | task groups |
 //! | `children/` | the scope whose children may borrow |
 //! | `spawn.rs`, `task_handle.rs` | spawning; the handle of a task |
+//! | `task_local.rs` | values that a task inherits |
 //! | `handle.rs` | the kernel's handle, for other threads |
 //! | `testing/` | the test kit: the virtual clock, the sweep, the exploration |
 //!
@@ -165,6 +166,7 @@ pub use crate::scope::shield::{
 pub use crate::scope::timeout::{ignore_after, timeout_after, timeout_at};
 pub use crate::spawn::{Task, spawn, spawn_named};
 pub use crate::task::cell::TaskEnd;
+pub use crate::task_local::TaskLocal;
 pub use crate::wait::point::CancelPoint;
 pub use crate::wait::send_point::SendCancelPoint;
 pub use crate::wait::sleep::{interval, now, sleep, sleep_until, yield_now};
@@ -179,6 +181,7 @@ pub mod future {
     pub use crate::scope::foreign::{Cancellable, CancellableInside};
     pub use crate::scope::shield::Shield;
     pub use crate::scope::timeout::{IgnoreAfter, Timeout};
+    pub use crate::task_local::TaskLocalFuture;
     pub use crate::wait::cancel::Cancel;
     pub use crate::wait::join::{Join, TaskFuture, WaitEnd};
     pub use crate::wait::sleep::{Interval, Sleep, YieldNow};
@@ -216,5 +219,6 @@ mod scope;
 mod spawn;
 mod task;
 mod task_handle;
+mod task_local;
 pub mod testing;
 mod wait;

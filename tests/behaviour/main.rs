@@ -12,6 +12,7 @@ mod kernel {
     mod edges;
     mod fast_paths;
     mod handles;
+    mod inherited_values;
     mod kernel_descriptors;
     mod kernel_drop;
     mod kernel_order;

@@ -14,7 +14,7 @@ const RANKS: [&[&str]; 12] = [
     &["wait"],
     &["scope"],
     &["io"],
-    &["spawn", "task_handle"],
+    &["spawn", "task_handle", "task_local"],
     &["group"],
     &["children"],
     &["handle", "testing"],

@@ -43,6 +43,7 @@ mod swept_sync;
 mod swept_tasks;
 mod swept_timeouts;
 mod swept_universal;
+mod swept_values;
 mod swept_writes;
 
 /// The message of the panic of `f`.

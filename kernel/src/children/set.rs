@@ -149,7 +149,7 @@ impl Children for &ChildSet<'_> {
             // Its future is dropped already.
             drop(body);
         } else {
-            self.core.discard(body);
+            self.core.discard_in(self.core.take_values(&task), body);
         }
         self.end(slot, polled);
         true
@@ -172,8 +172,9 @@ impl Drop for ChildSet<'_> {
         let _entered = Entered::unless_current(&self.core);
         left.sort_unstable_by_key(|entry| entry.task.serial.get());
         for Entry { task, body } in left.into_iter().rev() {
+            let values = self.core.take_values(&task);
             self.core.end_hosted(&task, HostedPoll::Aborted);
-            self.core.discard(body);
+            self.core.discard_in(values, body);
             self.core.drop_holder(&task);
         }
     }

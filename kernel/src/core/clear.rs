@@ -3,11 +3,13 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::rc::Rc;
 
 use crate::core::current::Entered;
 use crate::core::report::{ProgramCode, Report};
 use crate::core::state::{Core, Stage, TaskRef};
 use crate::error::{CancelReason, Panic};
+use crate::parts::values::Values;
 use crate::task::body::Body;
 use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
@@ -28,13 +30,13 @@ impl Core {
     #[inline(never)]
     pub(super) fn refuse(&self, cell: &TaskRef) {
         let body = cell.body.take().expect("a new task has its future");
-        self.drop_queued(body);
+        self.drop_queued(body, None);
         self.finish(cell, TaskEnd::Aborted, false);
     }
 
     /// Cancels every task, the youngest first. Tasks that are spawned from now on start cancelled.
     pub(crate) fn begin_shutdown(&self) {
-        self.stage.set(Stage::Shutdown);
+        self.set_stage(Stage::Shutdown);
         for cell in self.live_cells().iter().rev() {
             // The test kit shuts a kernel down while its own main waits.
             if !cell.flags.any(Flags::MAIN) {
@@ -45,7 +47,11 @@ impl Core {
 
     /// Ends a task whose poll has panicked. Its future is dropped here, after the unwinding.
     pub(crate) fn panicked(&self, cell: &TaskRef, payload: Box<dyn Any + Send>) {
-        self.clear_body(cell);
+        {
+            let _entered = self.enter_values_of(cell);
+            self.clear_body(cell);
+        }
+        self.drop_values(cell);
         cell.set_panic(Panic::new(payload));
         self.finish(cell, TaskEnd::Panicked, false);
     }
@@ -69,25 +75,25 @@ impl Core {
             // Destructors find the kernel of their task, even if the task is aborted from another
             // kernel.
             let _entered = Entered::unless_current(cell.core());
-            let body = cell.body.take();
+            let (body, values) = (cell.body.take(), self.take_values(cell));
             self.finish(cell, TaskEnd::Aborted, false);
             if let Some(body) = body {
-                self.drop_queued(body);
+                self.drop_queued(body, values);
             }
         }
     }
 
     /// Drops a body. If its destructor ends further tasks, their bodies are queued and dropped
     /// after it, not inside it, so that ten thousand nested groups do not overflow the stack.
-    pub(super) fn drop_queued(&self, body: Pin<Box<dyn Body>>) {
-        self.pending_drops.borrow_mut().push(body);
+    fn drop_queued(&self, body: Pin<Box<dyn Body>>, values: Option<Rc<Values>>) {
+        self.pending_drops.borrow_mut().push((body, values));
         if self.dropping.replace(true) {
             return;
         }
         loop {
             let next = self.pending_drops.borrow_mut().pop();
             match next {
-                Some(body) => self.discard(body),
+                Some((body, values)) => self.discard_in(values, body),
                 None => break,
             }
         }

@@ -152,7 +152,9 @@ impl Core {
         }
         let nested = Nested::begin(self, task, &waker.waker);
         let cx = &mut Context::from_waker(&waker.waker);
+        let inherited = self.enter_values_of_hosted(task);
         let polled = catch_unwind(AssertUnwindSafe(|| poll(cx)));
+        drop(inherited);
         let marks = current::end_poll();
         drop(nested);
         if has_own || waker.is_out() {
@@ -201,6 +203,7 @@ impl Core {
     pub(crate) fn end_hosted(&self, task: &TaskRef, polled: HostedPoll) {
         // It was counted as ended when it began.
         self.ended.set(self.ended.get() - 1);
+        self.drop_values(task);
         match polled {
             HostedPoll::Pending => unreachable!("only a task that has ended is ended"),
             HostedPoll::Returned(None) => self.returned(task, Verdict::Ok),

@@ -89,6 +89,7 @@ impl Core {
         let task = self.reserve(type_name);
         task.flags.become_alive(Flags::HOSTED | Flags::QUEUED);
         task.membership().slot.set(slot);
+        self.inherit(&task);
         // Hosted tasks are not counted among the tasks that live: they end with their host.
         self.ended.set(self.ended.get() + 1);
         let shutdown = (self.stage.get() != Stage::Open).then_some(CancelReason::Shutdown);
@@ -116,7 +117,7 @@ impl Core {
         large: u32,
         owner: Option<(&dyn Owner, bool)>,
     ) {
-        if self.stage.get() == Stage::Open && owner.is_none() {
+        if self.spawns_plain.get() && owner.is_none() {
             cell.flags.become_alive(large | Flags::QUEUED);
             self.ready.borrow_mut().push(task.index());
         } else {
@@ -125,13 +126,14 @@ impl Core {
         }
     }
 
-    /// The slow path of `begin`: for a member of a group, and during the shutdown. Does nothing
-    /// once the kernel is closed ([`TaskRef::refuse_if_closed`]).
+    /// The slow path of `begin`: for a member of a group, a task that inherits values, and during
+    /// the shutdown. Does nothing once the kernel is closed ([`TaskRef::refuse_if_closed`]).
     #[inline(never)]
     fn admit_special(&self, cell: &TaskRef, owner: Option<(&dyn Owner, bool)>) {
         if self.stage.get() == Stage::Closed {
             return;
         }
+        self.inherit(cell);
         let mut born_cancelled =
             (self.stage.get() == Stage::Shutdown).then_some(CancelReason::Shutdown);
         if let Some((owner, daemon)) = owner {

@@ -8,6 +8,7 @@ pub(crate) mod echo;
 mod enter;
 pub(crate) mod failure;
 pub(crate) mod hosted;
+pub(crate) mod inherit;
 pub(crate) mod inspect;
 pub(crate) mod life;
 mod marks;

@@ -36,6 +36,7 @@ use crate::parts::reactor::Reactor;
 use crate::parts::ready::{Order, ReadyQueue};
 use crate::parts::scopes::{Record, Scopes};
 use crate::parts::timers::{Action, TimerKey, Timers};
+use crate::parts::values::Values;
 use crate::task::body::Body;
 use crate::task::cell::OwnWaker;
 use crate::task::chunk;
@@ -107,6 +108,9 @@ pub(crate) struct Home {
     pub(crate) registry: Arc<mio::Registry>,
 }
 
+/// A body to drop, and the values that its destructors see.
+pub(crate) type PendingDrop = (Pin<Box<dyn Body>>, Option<Rc<Values>>);
+
 /// The state of a kernel.
 pub(crate) struct Core {
     /// Distinguishes the kernels of this process.
@@ -143,14 +147,19 @@ pub(crate) struct Core {
     pub(crate) post: RefCell<Post>,
     /// Whether `post` contains messages.
     pub(crate) post_left: Cell<bool>,
+    /// Set by `set_stage`.
     pub(crate) stage: Cell<Stage>,
+    /// The values of the code that runs (`core/inherit.rs`).
+    pub(crate) values: RefCell<Option<Rc<Values>>>,
+    /// The stage is `Open`, and there are no values.
+    pub(crate) spawns_plain: Cell<bool>,
     /// Unfinished jobs on other threads for which a task waits.
     pub(crate) jobs: RefCell<HashSet<u64>>,
     /// The tasks that wait until no task can run (`testing::settle`).
     pub(crate) settlers: WaitQueue,
     /// Bodies to drop. They are dropped one after the other and not inside one another, so that
     /// nested groups do not overflow the stack (G4).
-    pub(crate) pending_drops: RefCell<Vec<Pin<Box<dyn Body>>>>,
+    pub(crate) pending_drops: RefCell<Vec<PendingDrop>>,
     pub(crate) dropping: Cell<bool>,
     /// Tasks that may have to be reported, by the time when they are checked.
     pub(crate) watched: RefCell<VecDeque<Watched>>,
@@ -198,6 +207,8 @@ impl Core {
             post: RefCell::default(),
             post_left: Cell::new(false),
             stage: Cell::new(Stage::Open),
+            values: RefCell::default(),
+            spawns_plain: Cell::new(true),
             jobs: RefCell::default(),
             settlers: WaitQueue::new(),
             pending_drops: RefCell::default(),

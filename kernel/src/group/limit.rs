@@ -43,16 +43,22 @@ impl GroupState {
         self.counted.get() + self.limit.waiters.handed() < self.limit.most.get()
     }
 
-    /// Hands the free places to the tasks that wait for one, the oldest first.
+    /// Hands the free places to the tasks that wait for one, the oldest first. If the group is
+    /// closed, all of them must notice it.
+    #[inline]
     pub(super) fn hand_over_places(&self) {
-        while !self.limit.waiters.is_empty() && self.has_room() {
-            let _ = self.limit.waiters.hand_over(());
+        if !self.limit.waiters.is_empty() {
+            self.serve_waiters();
         }
     }
 
-    /// The group is closed: the tasks that wait for a place must notice it.
-    pub(super) fn refuse_waiters(&self) {
-        self.limit.waiters.hand_over_all(|| ());
+    #[cold]
+    #[inline(never)]
+    fn serve_waiters(&self) {
+        if self.stage.get() == GroupStage::Closed {
+            self.limit.waiters.hand_over_all(|| ());
+        }
+        while self.has_room() && self.limit.waiters.hand_over(()).is_ok() {}
     }
 
     fn change_limit(&self, most: usize) {

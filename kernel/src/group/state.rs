@@ -279,7 +279,7 @@ impl GroupState {
             self.end_grace(core);
             let closed = core.owners.borrow_mut().remove(self.id.get());
             drop(closed);
-            self.refuse_waiters();
+            self.hand_over_places();
         }
     }
 

@@ -9,6 +9,7 @@ pub(crate) mod reactor;
 pub(crate) mod ready;
 pub(crate) mod scopes;
 pub(crate) mod timers;
+pub(crate) mod values;
 pub(crate) mod waiter;
 
 /// The number of entries for which a data structure keeps memory after a burst.

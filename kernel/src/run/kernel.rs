@@ -234,7 +234,7 @@ impl Kernel {
                 Ok(Turn::Deadlocked) => watch::deadlock(core),
                 _ => break,
             }
-            core.stage.set(Stage::Closed);
+            core.set_stage(Stage::Closed);
             for cell in core.live_cells().iter().rev() {
                 // Aborting a younger task may have ended this task too.
                 if cell.is_current() && !cell.is_ended() {
@@ -270,7 +270,7 @@ impl Drop for Kernel {
     fn drop(&mut self) {
         let core = &self.core;
         let entered = Entered::new(core);
-        core.stage.set(Stage::Closed);
+        core.set_stage(Stage::Closed);
         loop {
             // Repeated until no task is left, because destructors run here.
             let left = core.live_cells();

@@ -94,8 +94,10 @@ impl RunLoop<'_> {
         let waker = own.waker.as_ref().map_or(&self.spare.waker, |own| &own.waker);
         current::offer(waker, Ambient { scope: NONE, cancel_seq, pending });
         let cx = &mut Context::from_waker(waker);
+        let inherited = self.core.enter_values_of(task);
         let result = out.poll(cx, main);
         let marks = current::end_poll();
+        drop(inherited);
         drop(during);
         drop(own);
         drop(out);
@@ -122,7 +124,10 @@ impl RunLoop<'_> {
         task.flags.stop(marks.parked());
         match result {
             Poll::Ready(_) if task.flags.any(Flags::MAIN) => return true,
-            Poll::Ready(verdict) => self.core.returned(task, verdict),
+            Poll::Ready(verdict) => {
+                self.core.drop_values(task);
+                self.core.returned(task, verdict);
+            }
             Poll::Pending if task.flags.any(Flags::ABORT) => self.core.abort(task),
             Poll::Pending => {
                 if marks.again() {

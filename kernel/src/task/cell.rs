@@ -18,6 +18,7 @@
 use std::any::Any;
 use std::cell::{Cell, OnceCell};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -26,6 +27,7 @@ use crate::id::GroupId;
 use crate::parts::fifo::Fifo;
 use crate::parts::list::{ListLinks, NONE};
 use crate::parts::scopes::{Delivery, RootHeads, Site};
+use crate::parts::values::Values;
 use crate::task::body::Body;
 use crate::task::chunk::TaskRef;
 use crate::task::request::{CancelRequest, Request};
@@ -115,6 +117,8 @@ pub(crate) struct ColdData<K> {
     pub(crate) joiners: Fifo<Waiter<K>, ()>,
     /// The number of waiters in `joiners` that are in a `join`.
     pub(crate) joining: Cell<u32>,
+    /// The values that the task has inherited.
+    pub(crate) values: Cell<Option<Rc<Values>>>,
 }
 
 impl<K> Default for ColdData<K> {
@@ -125,6 +129,7 @@ impl<K> Default for ColdData<K> {
             request: Request::default(),
             joiners: Fifo::new(),
             joining: Cell::new(0),
+            values: Cell::new(None),
         }
     }
 }

@@ -72,6 +72,8 @@ impl Flags {
     pub(crate) const AWAITED: u32 = 1 << 18;
     /// That joiner is parked in a `join`.
     pub(crate) const JOINED: u32 = 1 << 19;
+    /// The task has inherited values (K10).
+    pub(crate) const INHERITS: u32 = 1 << 21;
 
     /// The future of the task belongs to another future, which polls it (`core/hosted.rs`).
     pub(crate) const HOSTED: u32 = 1 << 20;
@@ -81,7 +83,7 @@ impl Flags {
 
     /// A task with any of these flags is not polled on the fast path of the run loop.
     pub(crate) const SPECIAL: u32 =
-        Flags::ENDED | Flags::WAKER | Flags::CANCEL_REQUESTED | Flags::HOSTED;
+        Flags::ENDED | Flags::WAKER | Flags::CANCEL_REQUESTED | Flags::HOSTED | Flags::INHERITS;
 
     /// The flags that decide whether an ended task needs clearing. There is nothing to clear if
     /// `TAKEN` is set and the others are not.

@@ -146,5 +146,5 @@ async fn end_shutdown(core: &Rc<Core>, site: &'static Location<'static>) {
         let Some(other) = other else { break };
         let _ = WaitEnd::new("SWEEP", site, &other).await;
     }
-    core.stage.set(Stage::Open);
+    core.set_stage(Stage::Open);
 }

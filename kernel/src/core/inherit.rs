@@ -1,0 +1,119 @@
+//! The values that a task sees, and that it hands on to the tasks that it spawns (K10).
+//!
+//! The kernel has the values of the code that runs. Most code has none: then a spawn and a poll
+//! find that out by tests that they make anyway, `spawns_plain` and `Flags::SPECIAL`.
+
+use std::rc::Rc;
+
+use crate::core::state::{Core, Stage, TaskRef};
+use crate::parts::values::Values;
+use crate::task::state::Flags;
+
+/// Until this is dropped, the code that runs sees other values.
+pub(crate) struct Inherited<'a> {
+    core: &'a Core,
+    outer: Option<Rc<Values>>,
+}
+
+impl Drop for Inherited<'_> {
+    fn drop(&mut self) {
+        // What was seen meanwhile is also held by its task or its scope, so no value is dropped.
+        drop(self.core.see(self.outer.take()));
+    }
+}
+
+impl Core {
+    /// The values of the code that runs.
+    pub(crate) fn values(&self) -> Option<Rc<Values>> {
+        self.values.borrow().clone()
+    }
+
+    /// Lets the code that runs see `values`, until the result is dropped.
+    pub(crate) fn enter_values(&self, values: Option<Rc<Values>>) -> Inherited<'_> {
+        Inherited { core: self, outer: self.see(values) }
+    }
+
+    /// The same with the values of a task, which is about to be polled. `None` if it has none: no
+    /// code sees any between two polls.
+    #[inline]
+    pub(crate) fn enter_values_of(&self, task: &TaskRef) -> Option<Inherited<'_>> {
+        task.flags.any(Flags::INHERITS).then(|| self.enter_values(task.values()))
+    }
+
+    /// The same for a task that is polled inside the poll of another, whose values it does not see.
+    #[inline]
+    pub(super) fn enter_values_of_hosted(&self, task: &TaskRef) -> Option<Inherited<'_>> {
+        let none = self.spawns_plain.get() && !task.flags.any(Flags::INHERITS);
+        (!none).then(|| self.enter_values(task.values()))
+    }
+
+    fn see(&self, values: Option<Rc<Values>>) -> Option<Rc<Values>> {
+        let before = self.values.replace(values);
+        self.choose_spawns();
+        before
+    }
+
+    pub(crate) fn set_stage(&self, stage: Stage) {
+        self.stage.set(stage);
+        self.choose_spawns();
+    }
+
+    fn choose_spawns(&self) {
+        let plain = self.stage.get() == Stage::Open && self.values.borrow().is_none();
+        self.spawns_plain.set(plain);
+    }
+
+    /// Gives a new task the values of the code that spawns it.
+    #[inline]
+    pub(super) fn inherit(&self, task: &TaskRef) {
+        if !self.spawns_plain.get() {
+            self.inherit_values(task);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn inherit_values(&self, task: &TaskRef) {
+        if let Some(values) = self.values() {
+            task.cold().values.set(Some(values));
+            task.flags.set(Flags::INHERITS);
+        }
+    }
+
+    /// Takes the values of a task that ends. Code of the program runs when the last holder drops
+    /// them.
+    #[inline]
+    pub(crate) fn take_values(&self, task: &TaskRef) -> Option<Rc<Values>> {
+        if !task.flags.any(Flags::INHERITS) {
+            return None;
+        }
+        task.flags.clear(Flags::INHERITS);
+        task.any_cold()?.values.take()
+    }
+
+    /// Drops the future of a task whose values these are. Those of the code that ends the task are
+    /// not the task's.
+    pub(crate) fn discard_in<T>(&self, values: Option<Rc<Values>>, future: T) {
+        let entered = self.enter_values(values.clone());
+        self.discard(future);
+        drop(entered);
+        self.discard(values);
+    }
+
+    /// Drops the values of a task whose future has ended.
+    #[inline]
+    pub(crate) fn drop_values(&self, task: &TaskRef) {
+        if let Some(values) = self.take_values(task) {
+            self.discard(values);
+        }
+    }
+}
+
+impl TaskRef {
+    fn values(&self) -> Option<Rc<Values>> {
+        let cold = self.any_cold()?;
+        let values = cold.values.take();
+        cold.values.set(values.clone());
+        values
+    }
+}
