@@ -31,8 +31,9 @@ mod waits;
 /// handed the item. (If that receiver is dropped before it runs, the item goes to the next one, or
 /// waits in the channel.) With `usize::MAX` there is no bound, and no `put` ever waits.
 ///
-/// Do not use a channel between threads (it does not compile), or where each receiver is to get
-/// every item.
+/// Do not use a channel between threads (it does not compile), for one value (there is
+/// [`oneshot`](crate::oneshot())), or where each receiver is to get every item (there is
+/// [`broadcast`](crate::broadcast())).
 ///
 /// ```
 /// use curium::kernel::{self, TaskCancelled, spawn};

@@ -8,6 +8,9 @@
 //! | [`Condition`] | waiting until what a lock guards has changed |
 //! | [`Queue`] | items from task to task, bounded or not |
 //! | [`channel()`] | the same, with ends that close it |
+//! | [`oneshot()`] | one value, from one task to another |
+//! | [`watch()`] | the latest of many values |
+//! | [`broadcast()`] | every item to every receiver |
 //! | [`PriorityQueue`], [`LifoQueue`] | the same, the smallest or the last item first |
 //!
 //! Between tasks of several kernels, futures of other executors, and plain threads:
@@ -34,21 +37,27 @@
 //! `sync.py` and `queue.py`. Unlike in curio, queues hand over, and the type of a condition's
 //! result shows whether the lock is held.
 
+pub mod broadcast;
 mod channel;
 mod condition;
 mod event;
 mod lock;
+pub mod oneshot;
 mod queue;
 mod semaphore;
 mod universal;
+pub mod watch;
 
+pub use crate::broadcast::broadcast;
 pub use crate::channel::{ChannelStatistics, Receiver, Sender, TryRecvError, channel};
 pub use crate::condition::Condition;
 pub use crate::event::Event;
 pub use crate::lock::{Lock, LockGuard};
+pub use crate::oneshot::oneshot;
 pub use crate::queue::order;
 pub use crate::queue::{
     Closed, LifoQueue, NothingToFinish, PriorityQueue, Queue, QueueStatistics, Slot, TryPutError,
 };
 pub use crate::semaphore::{Permits, Semaphore};
 pub use crate::universal::{TimedOut, UniversalEvent, UniversalQueue, UniversalResult};
+pub use crate::watch::watch;

@@ -92,12 +92,14 @@ mod timeouts {
 
 /// The primitives of `sync`.
 mod sync {
+    mod sync_broadcast;
     mod sync_channel;
     mod sync_channel_direct;
     mod sync_channel_stream;
     mod sync_condition;
     mod sync_event;
     mod sync_lock;
+    mod sync_oneshot;
     mod sync_queue;
     mod sync_queue_closed;
     mod sync_queue_leaving;
@@ -105,6 +107,7 @@ mod sync {
     mod sync_queue_put_from;
     mod sync_queue_reserve;
     mod sync_semaphore;
+    mod sync_watch;
 }
 
 /// The objects that tasks of several kernels, other executors and threads share.

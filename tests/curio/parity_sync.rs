@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use kernel::{Task, TaskCancelled, sleep, spawn, testing, timeout_after, yield_now};
-use sync::{Condition, Event, Lock, Queue, Semaphore};
+use sync::{Condition, Event, Lock, Queue, Semaphore, oneshot};
 
 use crate::support::time::secs;
 
@@ -191,6 +191,20 @@ fn every_primitive_has_a_debug_form() {
             format!("{queue:?}"),
             &["Queue", "len: 1", "maxsize: Some(5)", "closed: false", "unfinished: 1"],
         );
+        Ok::<(), TaskCancelled>(())
+    })
+    .unwrap();
+}
+
+/// Q4: a value that is set once may be an error, which is what its reader gets.
+#[test]
+fn an_error_that_another_task_set_is_what_the_reader_gets() {
+    testing::run(async || {
+        let (result, mut reader) = oneshot::<Result<u32, String>>();
+        let reader = spawn(async move { reader.recv().await });
+        testing::settle().await?;
+        result.send(Err("bad luck".to_owned())).expect("the reader waits");
+        assert_eq!(reader.await?, Some(Err("bad luck".to_owned())));
         Ok::<(), TaskCancelled>(())
     })
     .unwrap();

@@ -7,6 +7,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 #[path = "../support/mod.rs"]
 mod support;
 
+mod model_broadcast;
 mod model_queues;
 mod plain;
 mod random;

@@ -232,4 +232,7 @@ fn no_primitive_is_send() {
     <sync::Queue<()> as AmbiguousIfSend<_>>::check();
     <sync::Sender<()> as AmbiguousIfSend<_>>::check();
     <sync::Receiver<()> as AmbiguousIfSend<_>>::check();
+    <sync::oneshot::Sender<()> as AmbiguousIfSend<_>>::check();
+    <sync::watch::Receiver<()> as AmbiguousIfSend<_>>::check();
+    <sync::broadcast::Receiver<()> as AmbiguousIfSend<_>>::check();
 }

@@ -137,7 +137,7 @@ impl Model {
                 let (_, item) = self.items.remove((self.first)(&self.items));
                 return Answer::Got(item);
             }
-            if let Some(item) = self.from_a_putter() {
+            if let Some(item) = self.take_from_a_putter() {
                 return Answer::Got(item);
             }
             let out = self.count(|caller| matches!(caller.handed, Handed::Item(..)));
@@ -164,7 +164,7 @@ impl Model {
     }
 
     /// Without places: the item of the oldest putter, if no getter waits.
-    fn from_a_putter(&mut self) -> Option<u32> {
+    fn take_from_a_putter(&mut self) -> Option<u32> {
         if self.bound > 0 || self.getters() > 0 || self.putters() == 0 {
             return None;
         }
