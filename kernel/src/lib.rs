@@ -139,7 +139,12 @@
 //! for blocking calls only ([`on_thread`]). It has no signals and no processes yet.
 
 pub use crate::children::child::Child;
+pub use crate::children::completed::{AsCompleted, as_completed};
+pub use crate::children::gather::{gather, gather_all};
+pub use crate::children::race::{Raced, first_ok, race};
 pub use crate::children::scope::{Scope, scope, scope_all, scope_with, scope_within};
+#[doc(hidden)]
+pub use crate::children::select::__select_start;
 pub use crate::core::failure::Failure;
 pub use crate::core::inspect::{ParkedAt, TaskInfo, TaskState, current_task, tasks};
 pub use crate::core::report::{ProgramCode, Report};
@@ -197,6 +202,8 @@ pub mod wait_queue {
 /// compiler shows.
 pub mod bounds {
     pub use crate::children::bounds::{ChildOutput, ChildrenBody};
+    pub use crate::children::gather::GatherTuple;
+    pub use crate::children::race::Racers;
     #[doc(hidden)]
     pub use crate::error::Echo;
     pub use crate::error::HoldsCancellation;

@@ -75,6 +75,8 @@ mod children {
     mod children_dropped;
     mod children_failing;
     mod children_polled;
+    mod combinators;
+    mod selects;
 }
 
 /// Timeouts.

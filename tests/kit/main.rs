@@ -28,6 +28,7 @@ mod sweep_moments;
 mod swept_broadcast;
 mod swept_channel;
 mod swept_children;
+mod swept_combinators;
 mod swept_condition;
 mod swept_finally;
 mod swept_groups;

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use crate::children::set::Value;
 use crate::core::inspect::TaskState;
+use crate::core::outcome::take_outcome;
 use crate::core::state::TaskRef;
 use crate::error::{CancelReason, TaskCancelled, TaskError};
 use crate::id::TaskId;
@@ -31,6 +32,15 @@ pub struct Child<T, E> {
 impl<T, E: 'static> Child<T, E> {
     pub(super) fn of(task: TaskRef, value: Value<T>) -> Self {
         Child { task, value, error: PhantomData }
+    }
+
+    /// Takes the result of a child that has ended, which its scope has not taken. The error of one
+    /// that was cancelled alone is no failure of the scope (C6).
+    pub(super) fn take(&self) -> Result<T, E>
+    where
+        E: From<TaskCancelled>,
+    {
+        flatten(Ok(with_value(take_outcome(&self.task), &self.value)))
     }
 
     /// Waits for the child to end and takes its outcome, as two nested results; `child.await`
@@ -186,11 +196,19 @@ impl<T, E: 'static> Future for JoinChild<T, E> {
             Poll::Ready(Err(cancelled)) => return Poll::Ready(Err(cancelled)),
             Poll::Ready(Ok(outcome)) => outcome,
         };
-        Poll::Ready(Ok(match (outcome, self.value.take()) {
-            (_, Some(value)) => Ok(value),
-            (Ok(()), None) => Err(TaskError::Taken),
-            (Err(error), None) => Err(error),
-        }))
+        Poll::Ready(Ok(with_value(outcome, &self.value)))
+    }
+}
+
+/// The outcome of a child: what is in its cell, and its value, which is not.
+fn with_value<T, E>(
+    outcome: Result<(), TaskError<E>>,
+    value: &Value<T>,
+) -> Result<T, TaskError<E>> {
+    match (outcome, value.take()) {
+        (_, Some(value)) => Ok(value),
+        (Ok(()), None) => Err(TaskError::Taken),
+        (Err(error), None) => Err(error),
     }
 }
 

@@ -3,6 +3,10 @@
 
 pub(crate) mod bounds;
 pub(crate) mod child;
+pub(crate) mod completed;
+pub(crate) mod gather;
 mod hosting;
+pub(crate) mod race;
 pub(crate) mod scope;
+pub(crate) mod select;
 mod set;

@@ -233,7 +233,7 @@ where
 }
 
 /// Opens a scope, runs the body and ends the scope.
-async fn run<'env, T, E, B>(
+pub(super) async fn run<'env, T, E, B>(
     wait: WaitPolicy,
     grace: Duration,
     body: B,

@@ -169,6 +169,8 @@ pub(crate) struct Core {
     /// How often the sources were polled with tasks ready while there was memory to release.
     pub(crate) busy_looks: Cell<u32>,
     pub(crate) grace_over: Cell<bool>,
+    /// The number of the next `select!`, from the seed on.
+    turn: Cell<u32>,
     /// Whether the current hang was reported.
     pub(crate) hang_reported: Cell<bool>,
     pub(crate) report_due: Cell<bool>,
@@ -217,6 +219,7 @@ impl Core {
             idle_since_burst: Cell::new(0),
             busy_looks: Cell::new(0),
             grace_over: Cell::new(false),
+            turn: Cell::new(settings.seed.unwrap_or(0) as u32),
             hang_reported: Cell::new(false),
             report_due: Cell::new(false),
             report_timer: Cell::new(None),
@@ -237,6 +240,11 @@ impl Core {
         let next = self.cancel_seq.get() + 1;
         self.cancel_seq.set(next);
         next
+    }
+
+    /// Where the next `select!` begins.
+    pub(crate) fn next_turn(&self) -> u32 {
+        self.turn.replace(self.turn.get().wrapping_add(1))
     }
 
     /// The number of tasks that have not ended.

@@ -1,0 +1,140 @@
+//! `as_completed`: the results of several futures, in the order in which they end (S5).
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use crate::children::hosting::Hosting;
+use crate::children::set::ChildSet;
+use crate::core::current;
+use crate::error::TaskCancelled;
+use crate::group::policy::WaitPolicy;
+use crate::group::task_group::TaskGroup;
+use crate::wait::point::CancelPoint;
+
+/// Runs several futures at once; [`next`](AsCompleted::next) gives their outputs in the order in
+/// which they end.
+///
+/// The futures may borrow. They are children of this task, as those of a [`scope`](crate::scope),
+/// and run while it waits in `next`. A failure cancels none of the others: it is an output.
+///
+/// ```
+/// use curium::prelude::*;
+/// use curium::as_completed;
+///
+/// # curium::testing::run(async || {
+/// let words = ["three", "one"];
+/// let mut lengths = as_completed(words.iter().map(async |word| {
+///     sleep(Duration::from_secs(word.len() as u64)).await?;
+///     Ok::<_, TaskCancelled>(word.len())
+/// }));
+/// let mut seen = Vec::new();
+/// while let Some(length) = lengths.next().await? {
+///     seen.push(length?);
+/// }
+/// assert_eq!(seen, [3, 5]);
+/// # Ok::<_, TaskCancelled>(())
+/// # }).unwrap();
+/// ```
+///
+/// # Panics
+///
+/// Outside a kernel.
+#[track_caller]
+pub fn as_completed<'env, I, T>(futures: I) -> AsCompleted<'env, T>
+where
+    I: IntoIterator<Item: Future<Output = T> + 'env>,
+    T: 'env,
+{
+    let core = current::with("as_completed", Rc::clone);
+    let group = TaskGroup::open(core.clone(), WaitPolicy::All, false);
+    let children = ChildSet::new(core, group.state.clone());
+    let ended = Outputs::default();
+    for future in futures {
+        let ended = ended.clone();
+        let child = children.start::<_, TaskCancelled>(async move {
+            let mut future = pin!(future);
+            // A panic belongs to the caller of `next`, and cancels no other future.
+            let output =
+                poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+                    Ok(polled) => polled.map(Ok),
+                    Err(payload) => Poll::Ready(Err(payload)),
+                });
+            let output = output.await;
+            ended.borrow_mut().push_back(output);
+        });
+        children.core.drop_holder(&child.0);
+    }
+    AsCompleted { children, group, ended }
+}
+
+type Outputs<T> = Rc<RefCell<VecDeque<Result<T, Box<dyn Any + Send>>>>>;
+
+/// Made by [`as_completed`].
+///
+/// Dropped, it drops the futures that have not ended, without awaiting their cleanup.
+pub struct AsCompleted<'env, T> {
+    // Declared before the group, so that the children are dropped before it is closed.
+    children: ChildSet<'env>,
+    group: TaskGroup<TaskCancelled>,
+    ended: Outputs<T>,
+}
+
+impl<T> AsCompleted<'_, T> {
+    /// Waits for the next future to end and gives its output; `None` when all have.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskCancelled`]: this wait was cancelled. The futures are not; drop this to drop them.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing is lost: the next call gives the output. The futures run only while `next` waits.
+    ///
+    /// # Panics
+    ///
+    /// Resumes the panic of a future.
+    #[track_caller]
+    #[allow(clippy::should_implement_trait, reason = "it is async, as that of a stream")]
+    pub fn next(&mut self) -> impl Future<Output = Result<Option<T>, TaskCancelled>> {
+        let site = Location::caller();
+        let AsCompleted { children, group, ended } = self;
+        async move {
+            let wait = NextOutput { group, ended, point: CancelPoint::at("AS_COMPLETED", site) };
+            let core = children.core.clone();
+            let output = Hosting::new(wait, &*children, &core, children.queue(), site).await?;
+            Ok(output.map(|output| output.unwrap_or_else(|payload| resume_unwind(payload))))
+        }
+    }
+}
+
+impl<T> fmt::Debug for AsCompleted<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsCompleted").field("left", &self.group.len()).finish_non_exhaustive()
+    }
+}
+
+/// The wait of `next`. Its host polls it again after each end of a child.
+struct NextOutput<'a, T> {
+    group: &'a TaskGroup<TaskCancelled>,
+    ended: &'a Outputs<T>,
+    point: CancelPoint,
+}
+
+impl<T> Future for NextOutput<'_, T> {
+    type Output = Result<Option<Result<T, Box<dyn Any + Send>>>, TaskCancelled>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let NextOutput { group, ended, point } = &mut *self;
+        point.poll(cx, |_| {
+            let next = ended.borrow_mut().pop_front();
+            if next.is_some() || group.is_empty() { Poll::Ready(next) } else { Poll::Pending }
+        })
+    }
+}
