@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 use crate::core::cancel::ScopeResult;
+use crate::core::current;
 use crate::core::queue::{WaitQueue, WaitSlot};
 use crate::core::report::ProgramCode;
 use crate::core::state::Core;
@@ -19,8 +20,9 @@ use crate::parts::clock::NEVER;
 use crate::parts::list::NONE;
 use crate::parts::scopes::ScopeKind;
 use crate::scope::guard::ScopeGuard;
+use crate::scope::lazy::LazyScope;
 use crate::wait::handoff::Handoff;
-use crate::wait::point::CancelPoint;
+use crate::wait::point::{CancelPoint, Quick};
 
 /// How a body that did not succeed has ended.
 pub(crate) enum BodyFailure<E> {
@@ -42,16 +44,31 @@ pin_project! {
 }
 
 /// The cancel scope of the body. `Drop` clears the key of the scope in the group.
+///
+/// A body that ends in its first poll may have no scope. It needs none, because no member runs, and
+/// so none fails, before that poll ends.
 struct BodyScope<'a> {
-    scope: Option<ScopeGuard>,
+    scope: LazyScope,
     group: &'a GroupState,
 }
 
 impl BodyScope<'_> {
-    fn open(&mut self, core: &Rc<Core>) {
-        self.scope = ScopeGuard::open(core, ScopeKind::Body, NEVER);
-        if let Some(scope) = &self.scope {
+    /// Polls the body in the scope.
+    #[inline]
+    fn poll<R>(&mut self, core: &Rc<Core>, poll: impl FnOnce() -> Poll<R>) -> Poll<R> {
+        if let Some(scope) = self.scope.guard() {
+            return scope.poll(poll);
+        }
+        let polled = self.scope.poll_first(core, (0, NEVER), poll);
+        if let Some(scope) = self.scope.guard() {
             self.group.body.set(scope.key());
+        }
+        polled
+    }
+
+    fn close(&mut self, result: ScopeResult) {
+        if let Some(scope) = self.scope.guard() {
+            scope.close(result);
         }
     }
 }
@@ -64,7 +81,10 @@ impl Drop for BodyScope<'_> {
 
 impl<'a, F> GroupBody<'a, F> {
     pub(crate) fn new(future: F, group: &'a GroupState) -> Self {
-        GroupBody { future: Some(future), scope: BodyScope { scope: None, group } }
+        GroupBody {
+            future: Some(future),
+            scope: BodyScope { scope: LazyScope::new(ScopeKind::Body), group },
+        }
     }
 }
 
@@ -80,19 +100,18 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Result<T, BodyFailure<E>>> {
         let mut this = self.project();
-        if this.scope.scope.is_none() {
-            this.scope.open(core);
-        }
-        let scope = this.scope.scope.as_mut().expect("a group is polled by a task");
+        let scope = this.scope;
         let polled = catch_unwind(AssertUnwindSafe(|| {
-            scope.poll(|| match this.future.as_mut().as_pin_mut() {
+            scope.poll(core, || match this.future.as_mut().as_pin_mut() {
                 Some(body) => body.poll(cx),
                 None => unreachable!("a body is polled until it ends"),
             })
         }));
         let ended = match polled {
             Ok(Poll::Pending) => {
-                scope.watch_foreign();
+                if let Some(scope) = scope.scope.guard() {
+                    scope.watch_foreign();
+                }
                 return Poll::Pending;
             }
             Ok(Poll::Ready(Ok(value))) => {
@@ -100,9 +119,11 @@ where
                 Ok(value)
             }
             Ok(Poll::Ready(Err(error))) => {
-                let group = this.scope.group;
-                let echo = echo_of_body(core, scope, group, &error);
-                let result = ScopeResult::from(echo);
+                let group = scope.group;
+                let result = match scope.scope.guard() {
+                    Some(scope) => ScopeResult::from(echo_of_body(core, scope, group, &error)),
+                    None => ScopeResult::Any,
+                };
                 scope.close(result);
                 Err(match result {
                     ScopeResult::Own => BodyFailure::CarriesCancel,
@@ -114,7 +135,7 @@ where
                 Err(BodyFailure::Panic(payload))
             }
         };
-        this.scope.group.body.set(NONE);
+        scope.group.body.set(NONE);
         core.guarded(ProgramCode::Destructor, || this.future.set(None));
         Poll::Ready(ended)
     }
@@ -192,20 +213,32 @@ impl Future for Progress<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let reached = self.is_reached();
         let Progress { group, slot, point, .. } = &mut *self;
-        point.poll(cx, |cx| {
-            if reached {
-                return Poll::Ready(());
-            }
-            if group.host_queue().is_some() {
-                // Hosted members end only in a poll of their host, which polls this wait after
-                // them.
-                return Poll::Pending;
-            }
-            // Woken before the condition holds: queue again.
-            loop {
-                ready!(group.progress.poll_enter(slot, 1, cx));
-            }
-        })
+        if !current::spend() {
+            return point
+                .poll(cx, |cx| if reached { Poll::Ready(()) } else { group.queue(slot, cx) });
+        }
+        if reached {
+            point.unpark();
+            return Poll::Ready(Ok(()));
+        }
+        point.park_by(
+            cx,
+            slot,
+            |slot, task| match group.progress.fifo().enter_task(slot, 1, task) {
+                true => Quick::Parked,
+                false => Quick::Unsure,
+            },
+            |slot, cx| group.queue(slot, cx),
+        )
+    }
+}
+
+impl GroupState {
+    /// Queues a `Progress`, again if it was woken before its condition holds.
+    fn queue(&self, slot: &mut WaitSlot, cx: &Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.progress.poll_enter(slot, 1, cx));
+        }
     }
 }
 

@@ -40,7 +40,14 @@ where
         let mut running = pin!(GroupBody::new(body(group.by_ref()), &group.state));
         poll_fn(|cx| running.as_mut().poll_body(&group.core, cx)).await
     };
-    group.conclude(ended, site, all).await
+    match ended {
+        // The common case, without the future of `conclude`.
+        Ok(value) if group.state.ends_well_at_once() && current::spend() => {
+            group.state.close(&group.core);
+            Ok(value)
+        }
+        ended => group.conclude(ended, site, all).await,
+    }
 }
 
 impl<E> TaskGroup<E>

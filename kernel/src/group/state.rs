@@ -110,6 +110,11 @@ impl GroupState {
         self.counted.get() + self.daemons.get() == 0
     }
 
+    /// Whether the group is left as soon as its body has succeeded.
+    pub(super) fn ends_well_at_once(&self) -> bool {
+        self.stage.get() == GroupStage::Open && self.has_ended_well()
+    }
+
     /// Whether all members have ended, and none has failed.
     pub(crate) fn has_ended_well(&self) -> bool {
         self.is_empty() && !self.failing.get() && self.failed.borrow().is_empty()
