@@ -70,7 +70,11 @@ impl SendCancelPoint {
     ) -> Poll<Result<T, TaskCancelled>> {
         let mut point = self.take();
         let polled = point.poll(cx, operation);
-        self.store(point);
+        self.since = point.since;
+        // A leaf that is not parked has no record.
+        if polled.is_pending() {
+            self.store(&mut point.at);
+        }
         polled
     }
 
@@ -102,9 +106,8 @@ impl SendCancelPoint {
     }
 
     #[inline]
-    fn store(&mut self, mut point: CancelPoint) {
-        self.since = point.since;
-        self.at = match std::mem::replace(&mut point.at, At::Nowhere) {
+    fn store(&mut self, at: &mut At) {
+        self.at = match std::mem::replace(at, At::Nowhere) {
             At::Nowhere => Stored::Nowhere,
             At::TaskSlot(record) => Stored::TaskSlot(record),
             At::Arena(core, key) => Stored::Arena(core.remote().clone(), key),

@@ -145,7 +145,7 @@ impl Request for Wait {
         state.set.then_some(())
     }
 
-    fn with(&mut self) {}
+    fn with(&mut self, _: &mut State) {}
 
     fn finish(&mut self, (): (), _: &mut State, _: &mut Wakes) {}
 

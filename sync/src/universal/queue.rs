@@ -66,9 +66,11 @@ mod statistics;
 /// [`get`]: UniversalQueue::get
 /// [`put_blocking`]: UniversalQueue::put_blocking
 /// [`get_blocking`]: UniversalQueue::get_blocking
+#[repr(C, align(64))]
 pub struct UniversalQueue<T> {
-    bound: usize,
+    /// First, so that the lock and the beginning of the state share a cache line.
     state: Mutex<State<T>>,
+    bound: usize,
 }
 
 /// The call that a wait shows, with its place in the program.
@@ -108,12 +110,12 @@ impl<T> UniversalQueue<T> {
             "a queue of 0 items never takes one; `UniversalQueue::bounded` takes 1 or more, and \
              `UniversalQueue::unbounded` has no bound"
         );
-        UniversalQueue { bound: n, state: Mutex::new(State::new(n)) }
+        UniversalQueue { state: Mutex::new(State::new(n)), bound: n }
     }
 
     /// A queue without a bound: no `put` ever waits.
     pub const fn unbounded() -> Self {
-        UniversalQueue { bound: usize::MAX, state: Mutex::new(State::new(usize::MAX)) }
+        UniversalQueue { state: Mutex::new(State::new(usize::MAX)), bound: usize::MAX }
     }
 
     /// Puts an item at the end. Waits for a slot if the queue is full.

@@ -11,6 +11,10 @@ use std::task::{Wake, Waker};
 pub(super) use self::model::{Deadline, Mutex, park};
 #[cfg(not(loom))]
 pub(super) use self::real::{Deadline, Mutex, park};
+#[cfg(loom)]
+pub(super) use loom::sync::MutexGuard;
+#[cfg(not(loom))]
+pub(super) use std::sync::MutexGuard;
 
 #[cfg(loom)]
 use loom::thread::{self, Thread};
@@ -64,9 +68,32 @@ mod real {
 
         #[inline]
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            match self.0.try_lock() {
+                Ok(guard) => guard,
+                Err(_) => self.lock_contended(),
+            }
+        }
+
+        /// Waits for the lock. It is held for some tens of nanoseconds, so a thread first tries
+        /// again for about a microsecond, less and less often. Meanwhile the other can do several
+        /// operations in a row, which is faster than to take turns. A thread that slept instead
+        /// would leave the lock marked as contended, and then every release is a system call.
+        #[cold]
+        fn lock_contended(&self) -> MutexGuard<'_, T> {
+            for round in 0..SPINS {
+                for _ in 0..1 << round {
+                    std::hint::spin_loop();
+                }
+                if let Ok(guard) = self.0.try_lock() {
+                    return guard;
+                }
+            }
             self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }
     }
+
+    /// How often a thread tries to take a lock before it sleeps.
+    const SPINS: u32 = 7;
 
     /// When a thread stops to wait. `None`: never.
     pub(crate) struct Deadline(Option<Instant>);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kernel::{SendCancelPoint, TaskCancelled};
 
-use super::sync::{self, Deadline, Mutex};
+use super::sync::{self, Deadline, Mutex, MutexGuard};
 use super::waiters::{Left, Place, Waiters};
 
 /// The time limit of a blocking call is over.
@@ -27,10 +27,17 @@ pub(super) trait Request {
 
     fn waiters(state: &mut Self::State) -> &mut Waiters<Self::With, Self::Handed>;
 
+    /// Completes if nothing waits, so that nothing need be woken. For the common case.
+    #[inline]
+    fn quick(&mut self, _: &mut Self::State) -> Option<Self::Output> {
+        None
+    }
+
     /// Completes without waiting and without overtaking an earlier waiter, or not at all.
     fn attempt(&mut self, state: &mut Self::State, wakes: &mut Wakes) -> Option<Self::Output>;
 
-    fn with(&mut self) -> Self::With;
+    /// The request begins to wait. Returns what it leaves with the object.
+    fn with(&mut self, state: &mut Self::State) -> Self::With;
 
     /// Makes the output of what was handed over.
     fn finish(
@@ -112,24 +119,26 @@ struct Waiting<'a, R: Request> {
 
 impl<R: Request> Waiting<'_, R> {
     /// Completes, or waits for a call of `waker`.
+    #[inline]
     fn step(&mut self, waker: &Waker) -> Poll<R::Output> {
-        match self.place {
+        if self.place.is_some() {
+            return self.look(waker);
+        }
+        match self.attempt() {
+            Some(output) => Poll::Ready(output),
             None => self.begin(waker),
-            Some(_) => self.look(waker),
         }
     }
 
+    #[inline(never)]
     fn begin(&mut self, waker: &Waker) -> Poll<R::Output> {
-        if let Some(output) = self.attempt() {
-            return Poll::Ready(output);
-        }
         // Cloned outside the lock. So it is tried again, in one step with the entry.
         let waker = waker.clone();
         let request = &mut self.request;
         let begun = change(self.state, |state, wakes| match request.attempt(state, wakes) {
             Some(output) => Err((output, waker)),
             None => {
-                let with = request.with();
+                let with = request.with(state);
                 Ok(R::waiters(state).enter(waker, with))
             }
         });
@@ -144,10 +153,24 @@ impl<R: Request> Waiting<'_, R> {
 
     #[inline]
     fn attempt(&mut self) -> Option<R::Output> {
-        change(self.state, |state, wakes| self.request.attempt(state, wakes))
+        let mut state = self.state.lock();
+        match self.request.quick(&mut state) {
+            None => self.attempt_slowly(state),
+            output => output,
+        }
+    }
+
+    #[inline(never)]
+    fn attempt_slowly(&mut self, mut state: MutexGuard<'_, R::State>) -> Option<R::Output> {
+        let mut wakes = Wakes::default();
+        let output = self.request.attempt(&mut state, &mut wakes);
+        drop(state);
+        wakes.wake();
+        output
     }
 
     /// Completes if something was handed over. Otherwise makes sure that `waker` will be called.
+    #[inline(never)]
     fn look(&mut self, waker: &Waker) -> Poll<R::Output> {
         let mut renewed = None;
         loop {
@@ -195,10 +218,20 @@ impl<R: Request> Waiting<'_, R> {
 }
 
 impl<R: Request> Drop for Waiting<'_, R> {
+    #[inline]
     fn drop(&mut self) {
-        let Some(place) = self.place.take() else { return };
+        if let Some(place) = self.place.take() {
+            self.leave(&place);
+        }
+    }
+}
+
+impl<R: Request> Waiting<'_, R> {
+    /// Leaves because the wait is dropped. What was handed over before is passed on.
+    #[cold]
+    fn leave(&mut self, place: &Place) {
         let request = &mut self.request;
-        let left = change(self.state, |state, wakes| match R::waiters(state).leave(&place) {
+        let left = change(self.state, |state, wakes| match R::waiters(state).leave(place) {
             Left::Handed(handed) => (None, request.pass_on(handed, state, wakes)),
             Left::Waited(waker, with) => (Some(waker), Some(with)),
         });

@@ -49,6 +49,16 @@ impl<T, I: BorrowMut<Option<T>>> Request for Put<I, T> {
     }
 
     #[inline]
+    fn quick(&mut self, state: &mut State<T>) -> Option<Placed> {
+        let item = self.item.borrow_mut();
+        state.has_room().then(|| {
+            if let Some(item) = item.take() {
+                state.add(item);
+            }
+            true
+        })
+    }
+
     fn attempt(&mut self, state: &mut State<T>, wakes: &mut Wakes) -> Option<Placed> {
         let item = self.item.borrow_mut();
         if state.is_open() {
@@ -60,7 +70,8 @@ impl<T, I: BorrowMut<Option<T>>> Request for Put<I, T> {
         (state.is_closed() || item.is_none()).then_some(item.is_none())
     }
 
-    fn with(&mut self) -> T {
+    fn with(&mut self, state: &mut State<T>) -> T {
+        state.note_waiter();
         self.left().expect("without an item, a put completes at once")
     }
 
@@ -93,11 +104,17 @@ impl<T> Request for Get<T> {
     }
 
     #[inline]
+    fn quick(&mut self, state: &mut State<T>) -> Option<Option<T>> {
+        state.take_quickly().map(Some)
+    }
+
     fn attempt(&mut self, state: &mut State<T>, wakes: &mut Wakes) -> Option<Option<T>> {
         state.take(wakes)
     }
 
-    fn with(&mut self) {}
+    fn with(&mut self, state: &mut State<T>) {
+        state.note_waiter();
+    }
 
     fn finish(&mut self, item: Assigned<T>, state: &mut State<T>, wakes: &mut Wakes) -> Option<T> {
         // Other getters may wait to learn whether this item comes back.
@@ -135,7 +152,7 @@ impl<T> Request for Join<T> {
         (state.unfinished() == 0).then_some(())
     }
 
-    fn with(&mut self) {}
+    fn with(&mut self, _: &mut State<T>) {}
 
     fn finish(&mut self, (): (), _: &mut State<T>, _: &mut Wakes) {}
 

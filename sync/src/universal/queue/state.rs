@@ -8,8 +8,8 @@ use crate::universal::waiters::Waiters;
 /// An empty buffer with more capacity than this is freed.
 const KEEP: usize = 1024;
 
-/// An item and its position in the order. An item that a dropped getter gives back returns to its
-/// position.
+/// An item that was handed to a getter, with the number of the hand-over. An item that a dropped
+/// getter gives back returns to its position by that number.
 pub(super) struct Ticketed<T> {
     ticket: u64,
     pub(super) item: T,
@@ -23,15 +23,25 @@ pub(super) type Assigned<T> = Option<Ticketed<T>>;
 pub(super) type Refused<T> = Option<T>;
 
 /// Invariants: while a getter waits, no item is in the queue, unless the queue is closed and the
-/// getter learns of its end. While a putter waits, the queue is full.
+/// getter learns of its end. While a putter waits, the queue is full. `special` is true while
+/// anything waits, and from the first item that was given back until it is got.
+///
+/// Threads on two cores pass the lock and the first four fields to each other at every operation.
+/// Together they are one cache line. The others are used only if `special` is true.
+#[repr(C)]
 pub(super) struct State<T> {
-    bound: usize,
+    items: VecDeque<T>,
+    /// The number of items that may be in the queue: none once it is closed.
+    limit: usize,
+    unfinished: usize,
+    special: bool,
     closed: bool,
     /// Closed, and no item is left or can come back.
     ended: bool,
-    items: VecDeque<Ticketed<T>>,
-    next: u64,
-    unfinished: usize,
+    /// Items that dropped getters have given back, in order. They were handed over before the items
+    /// in the queue could be, so they come first.
+    given_back: VecDeque<Ticketed<T>>,
+    next_ticket: u64,
     pub(super) getters: Waiters<(), Assigned<T>>,
     /// The waiting putters. Each has left its item here, so that a getter can place it.
     pub(super) putters: Waiters<T, Refused<T>>,
@@ -39,14 +49,16 @@ pub(super) struct State<T> {
 }
 
 impl<T> State<T> {
-    pub(super) const fn new(bound: usize) -> Self {
+    pub(super) const fn new(limit: usize) -> Self {
         State {
-            bound,
+            items: VecDeque::new(),
+            limit,
+            unfinished: 0,
+            special: false,
             closed: false,
             ended: false,
-            items: VecDeque::new(),
-            next: 0,
-            unfinished: 0,
+            given_back: VecDeque::new(),
+            next_ticket: 0,
             getters: Waiters::new(),
             putters: Waiters::new(),
             joiners: Waiters::new(),
@@ -54,7 +66,7 @@ impl<T> State<T> {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.items.len()
+        self.items.len() + self.given_back.len()
     }
 
     pub(super) fn unfinished(&self) -> usize {
@@ -65,45 +77,77 @@ impl<T> State<T> {
         self.closed
     }
 
-    /// Whether a put completes at once.
+    /// Whether a put completes at once and wakes nothing.
     #[inline]
+    pub(super) fn has_room(&self) -> bool {
+        !self.special && self.items.len() < self.limit
+    }
+
+    /// Adds a new item at the end.
+    #[inline]
+    pub(super) fn add(&mut self, item: T) {
+        self.unfinished += 1;
+        self.items.push_back(item);
+    }
+
+    /// The first item, if nothing is special.
+    #[inline]
+    pub(super) fn take_quickly(&mut self) -> Option<T> {
+        if self.special || self.items.len() <= 1 {
+            return None;
+        }
+        self.items.pop_front()
+    }
+
+    /// Whether a put completes at once.
     pub(super) fn is_open(&self) -> bool {
-        !self.closed && self.items.len() < self.bound
+        self.len() < self.limit
+    }
+
+    /// Notes that a waiter waits.
+    pub(super) fn note_waiter(&mut self) {
+        self.special = true;
+    }
+
+    /// Notes whether anything still waits or was given back.
+    fn note_special(&mut self) {
+        let quiet = self.getters.is_empty() && self.putters.is_empty();
+        self.special = !(quiet && self.given_back.is_empty());
     }
 
     /// Places a new item: hands it to the oldest getter, or adds it at the end.
-    #[inline]
     pub(super) fn accept(&mut self, item: T, wakes: &mut Wakes) {
-        self.unfinished += 1;
-        let ticket = self.next;
-        self.next += 1;
-        let item = Ticketed { ticket, item };
         if self.getters.is_empty() {
-            self.items.push_back(item);
-        } else {
-            wakes.add(self.getters.hand(|()| Some(item)));
+            return self.add(item);
         }
+        self.unfinished += 1;
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        wakes.add(self.getters.hand(|()| Some(Ticketed { ticket, item })));
+        self.note_special();
     }
 
     /// Takes the first item: `None` if the getter must wait, `Some(None)` if the queue has ended.
-    #[inline]
     pub(super) fn take(&mut self, wakes: &mut Wakes) -> Option<Option<T>> {
-        match self.items.pop_front() {
-            Some(first) => {
-                self.serve_putters(wakes);
-                if self.items.is_empty() && self.items.capacity() > KEEP {
-                    self.items = VecDeque::new();
-                }
-                Some(Some(first.item))
-            }
+        let first = match self.given_back.pop_front() {
+            Some(first) => Some(first.item),
+            None => self.items.pop_front(),
+        };
+        if self.special {
+            self.serve_putters(wakes);
+        }
+        if self.items.is_empty() && self.items.capacity() > KEEP {
+            self.items = VecDeque::new();
+        }
+        match first {
             None => self.has_ended().then_some(None),
+            first => Some(first),
         }
     }
 
     /// Places the items of the oldest putters in the free slots.
-    #[inline]
-    pub(super) fn serve_putters(&mut self, wakes: &mut Wakes) {
-        while self.items.len() < self.bound && !self.putters.is_empty() {
+    fn serve_putters(&mut self, wakes: &mut Wakes) {
+        while self.len() < self.limit && !self.putters.is_empty() {
             let mut placed = None;
             let waker = self.putters.hand(|item| {
                 placed = Some(item);
@@ -114,6 +158,7 @@ impl<T> State<T> {
             }
             wakes.add(waker);
         }
+        self.note_special();
     }
 
     /// A getter gives back an item that it was handed. It goes to the oldest getter, or back to its
@@ -121,26 +166,29 @@ impl<T> State<T> {
     pub(super) fn give_back(&mut self, item: Assigned<T>, wakes: &mut Wakes) {
         if let Some(item) = item {
             if self.getters.is_empty() {
-                let at = self.items.partition_point(|other| other.ticket < item.ticket);
-                self.items.insert(at, item);
+                let at = self.given_back.partition_point(|other| other.ticket < item.ticket);
+                self.given_back.insert(at, item);
             } else {
                 wakes.add(self.getters.hand(|()| Some(item)));
             }
+            self.note_special();
         }
         self.end_getters(wakes);
     }
 
     pub(super) fn close(&mut self, wakes: &mut Wakes) {
         self.closed = true;
+        self.limit = 0;
         while !self.putters.is_empty() {
             wakes.add(self.putters.hand(Some));
         }
+        self.note_special();
         self.end_getters(wakes);
     }
 
     /// Whether the queue is closed, and no item is left or can come back.
     fn has_ended(&mut self) -> bool {
-        self.ended |= self.closed && self.items.is_empty() && self.getters.handed() == 0;
+        self.ended |= self.closed && self.len() == 0 && self.getters.handed() == 0;
         self.ended
     }
 
@@ -150,6 +198,7 @@ impl<T> State<T> {
             while !self.getters.is_empty() {
                 wakes.add(self.getters.hand(|()| None));
             }
+            self.note_special();
         }
     }
 
