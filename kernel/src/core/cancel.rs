@@ -45,12 +45,18 @@ impl Core {
     /// Requests the cancellation of a task. Does nothing if the task has ended or was cancelled
     /// before (C4, C5).
     pub(crate) fn request(&self, cell: &TaskRef, reason: CancelReason) {
+        self.request_by(cell, |cell| cell.set_request(self.next_cancel_seq(), reason));
+    }
+
+    /// `request`, with `set` to store it.
+    #[inline]
+    pub(super) fn request_by(&self, cell: &TaskRef, set: impl FnOnce(&TaskRef)) {
         if !cell.is_current()
             || cell.flags.any(Flags::FREE | Flags::ENDED | Flags::CANCEL_REQUESTED)
         {
             return;
         }
-        cell.set_request(self.next_cancel_seq(), reason);
+        set(cell);
         self.changed(cell.id());
         self.make_ready(cell);
         self.wake_foreign_below(cell);
@@ -120,17 +126,6 @@ impl Core {
             let shield = &mut scopes.scopes[shield as usize];
             shield.cancel_seq = cancel_seq;
             shield.reason = reason;
-        }
-    }
-
-    /// Wakes the foreign wakers of the leaves of a task. The caller wakes the task, and so the
-    /// leaves with the task's own waker.
-    #[inline]
-    pub(super) fn wake_foreign_below(&self, task: &TaskRef) {
-        let (record, child) = task.attached();
-        if record != NONE || child != NONE {
-            let wakers = self.scopes.borrow_mut().take_wakers(record, child);
-            wakers.into_iter().for_each(wake_foreign);
         }
     }
 

@@ -37,10 +37,11 @@ impl Core {
     /// Cancels every task, the youngest first. Tasks that are spawned from now on start cancelled.
     pub(crate) fn begin_shutdown(&self) {
         self.set_stage(Stage::Shutdown);
+        let cancel_seq = self.next_cancel_seq();
         for cell in self.live_cells().iter().rev() {
             // The test kit shuts a kernel down while its own main waits.
             if !cell.flags.any(Flags::MAIN) {
-                self.request(cell, CancelReason::Shutdown);
+                self.request_by(cell, |cell| cell.request_by_shutdown(cancel_seq));
             }
         }
     }

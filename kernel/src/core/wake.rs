@@ -7,6 +7,7 @@ use std::task::{Context, Wake, Waker};
 use crate::core::current;
 use crate::core::report::ProgramCode;
 use crate::core::state::{Core, TaskRef, Waiter};
+use crate::parts::list::NONE;
 use crate::parts::waiter::LocalWaiter;
 use crate::task::state::Flags;
 use crate::task::waker::TaskWaker;
@@ -40,6 +41,17 @@ impl Core {
         };
         self.wake(task);
         wakers.into_iter().for_each(wake_foreign);
+    }
+
+    /// Wakes the foreign wakers of the leaves of a task. The caller wakes the task, and so the
+    /// leaves with the task's own waker.
+    #[inline]
+    pub(super) fn wake_foreign_below(&self, task: &TaskRef) {
+        let (record, child) = task.attached();
+        if record != NONE || child != NONE {
+            let wakers = self.scopes.borrow_mut().take_wakers(record, child);
+            wakers.into_iter().for_each(wake_foreign);
+        }
     }
 
     /// Wakes a waiter of a data structure of this kernel. No borrow of the kernel may be held.

@@ -216,13 +216,37 @@ impl<K> TaskRef<K> {
 
     #[inline]
     fn request(&self) -> Option<&Request> {
-        if self.flags.any(Flags::CANCEL_REQUESTED) { Some(&self.any_cold()?.request) } else { None }
+        if !self.flags.any(Flags::CANCEL_REQUESTED) {
+            return None;
+        }
+        if self.flags.any(Flags::SHUT_DOWN) {
+            self.store_request_by_shutdown();
+        }
+        Some(&self.any_cold()?.request)
     }
 
     /// The request to cancel it, if there is one.
     #[inline]
     pub(crate) fn cancel_request(&self) -> Option<CancelRequest> {
+        if self.flags.any(Flags::SHUT_DOWN) {
+            let cancel_seq = self.chunk().shutdown_seq.get();
+            return Some(CancelRequest::new(cancel_seq, CancelReason::Shutdown));
+        }
         self.request().map(Request::get)
+    }
+
+    /// Requests the cancellation of the task at the shutdown. The request is stored when it is
+    /// delivered: if each of many tasks got its cold data at once, that data would leave the
+    /// caches before it is read.
+    pub(crate) fn request_by_shutdown(&self, cancel_seq: u64) {
+        self.chunk().shutdown_seq.set(cancel_seq);
+        self.flags.set(Flags::CANCEL_REQUESTED | Flags::SHUT_DOWN);
+    }
+
+    #[cold]
+    fn store_request_by_shutdown(&self) {
+        self.flags.clear(Flags::SHUT_DOWN);
+        self.set_request(self.chunk().shutdown_seq.get(), CancelReason::Shutdown);
     }
 
     /// Whether the cancellation of the task was requested and is not delivered yet.

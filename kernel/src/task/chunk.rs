@@ -60,6 +60,8 @@ pub(crate) struct Chunk<K> {
     pub(crate) listed: Cell<bool>,
     /// The links in the list of chunks with free cells (`task/table.rs`).
     pub(crate) open: Cell<ListLinks>,
+    /// The `cancel_seq` of the shutdown, for the tasks with `Flags::SHUT_DOWN`.
+    pub(crate) shutdown_seq: Cell<u64>,
     /// The origin of all tasks in the chunk, as long as it is the same for all.
     origin: Cell<Origin>,
     origins: OnceCell<Box<[Cell<Origin>; CELLS]>>,
@@ -81,6 +83,7 @@ impl<K> Chunk<K> {
             free: Cell::new(u64::MAX),
             listed: Cell::new(false),
             open: Cell::new(ListLinks::ALONE),
+            shutdown_seq: Cell::new(0),
             origin: Cell::new(Origin { parent: TaskId::NONE, type_name: || "no task" }),
             origins: OnceCell::new(),
             joiners: OnceCell::new(),

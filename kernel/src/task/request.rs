@@ -14,6 +14,13 @@ pub(crate) struct CancelRequest {
     pub(crate) reason: CancelReason,
 }
 
+impl CancelRequest {
+    /// A request that is not delivered yet.
+    pub(crate) fn new(cancel_seq: u64, reason: CancelReason) -> Self {
+        CancelRequest { cancel_seq, pending: true, reason }
+    }
+}
+
 /// The request of a task. Valid if `Flags::CANCEL_REQUESTED` is set; otherwise it is left over from
 /// an earlier task of the slot.
 pub(crate) struct Request {

@@ -78,6 +78,12 @@ impl Flags {
     /// The future of the task belongs to another future, which polls it (`core/hosted.rs`).
     pub(crate) const HOSTED: u32 = 1 << 20;
 
+    /// Its cancellation was requested by the shutdown. The request is not in the cold data yet
+    /// ([`TaskRef::request_by_shutdown`]).
+    ///
+    /// [`TaskRef::request_by_shutdown`]: crate::task::chunk::TaskRef::request_by_shutdown
+    pub(crate) const SHUT_DOWN: u32 = 1 << 22;
+
     /// The lowest of the bits that contain the [`TaskEnd`] of an ended task.
     const END: u32 = 29;
 
