@@ -146,7 +146,9 @@ pub use crate::children::scope::{Scope, scope, scope_all, scope_with, scope_with
 #[doc(hidden)]
 pub use crate::children::select::__select_start;
 pub use crate::core::failure::Failure;
-pub use crate::core::inspect::{ParkedAt, TaskInfo, TaskState, current_task, tasks};
+pub use crate::core::inspect::{
+    ParkedAt, TaskInfo, TaskState, current_task, current_task_id, tasks,
+};
 pub use crate::core::report::{ProgramCode, Report};
 pub use crate::error::{
     CancelReason, GroupError, Panic, Result, ScopeCancelled, TaskCancelled, TaskError, TaskTimeout,

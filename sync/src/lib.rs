@@ -4,7 +4,10 @@
 //! |---|---|
 //! | [`Event`] | waiting until something has happened |
 //! | [`Lock`] | a value that one task at a time uses, across await points |
-//! | [`Semaphore`] | a number of permits |
+//! | [`RwLock`], [`RLock`] | a value with several readers; one that its task locks again |
+//! | [`Semaphore`], [`BoundedSemaphore`] | a number of permits |
+//! | [`Barrier`] | tasks that wait for each other |
+//! | [`OnceCell`] | a value that is made once |
 //! | [`Condition`] | waiting until what a lock guards has changed |
 //! | [`Queue`] | items from task to task, bounded or not |
 //! | [`channel()`] | the same, with ends that close it |
@@ -37,27 +40,37 @@
 //! `sync.py` and `queue.py`. Unlike in curio, queues hand over, and the type of a condition's
 //! result shows whether the lock is held.
 
+mod barrier;
+mod bounded_semaphore;
 pub mod broadcast;
 mod channel;
 mod condition;
 mod event;
 mod lock;
+mod once_cell;
 pub mod oneshot;
 mod queue;
+mod r_lock;
+mod rw_lock;
 mod semaphore;
 mod universal;
 pub mod watch;
 
+pub use crate::barrier::{Barrier, BarrierStatistics, BarrierWaitResult};
+pub use crate::bounded_semaphore::{BoundedSemaphore, TooManyPermits};
 pub use crate::broadcast::broadcast;
 pub use crate::channel::{ChannelStatistics, Receiver, Sender, TryRecvError, channel};
 pub use crate::condition::Condition;
 pub use crate::event::Event;
 pub use crate::lock::{Lock, LockGuard};
+pub use crate::once_cell::{OnceCell, OnceCellStatistics};
 pub use crate::oneshot::oneshot;
 pub use crate::queue::order;
 pub use crate::queue::{
     Closed, LifoQueue, NothingToFinish, PriorityQueue, Queue, QueueStatistics, Slot, TryPutError,
 };
-pub use crate::semaphore::{Permits, Semaphore};
+pub use crate::r_lock::{RLock, RLockGuard, RLockStatistics};
+pub use crate::rw_lock::{RwLock, RwLockReadGuard, RwLockStatistics, RwLockWriteGuard};
+pub use crate::semaphore::{Permits, Semaphore, SemaphoreStatistics};
 pub use crate::universal::{TimedOut, UniversalEvent, UniversalQueue, UniversalResult};
 pub use crate::watch::watch;

@@ -82,6 +82,11 @@ impl<T: ?Sized> Lock<T> {
         self.held.get()
     }
 
+    /// The number of tasks that wait for the lock.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiters.len()
+    }
+
     /// The value. No guard exists, because this is the only reference to the lock.
     pub fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()

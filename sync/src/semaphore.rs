@@ -30,13 +30,31 @@ use kernel::wait_queue::{Handoff, Wait, WaitQueue};
 /// ```
 pub struct Semaphore {
     available: Cell<usize>,
+    /// The free permits and those that guards hold.
+    all: Cell<usize>,
     waiters: WaitQueue,
+}
+
+/// The state of a [`Semaphore`] at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SemaphoreStatistics {
+    /// The number of free permits.
+    pub available: usize,
+    /// The number of permits that guards hold, or that are on their way to a waiter.
+    pub held: usize,
+    /// The number of tasks that wait.
+    pub waiting: usize,
 }
 
 impl Semaphore {
     /// A semaphore with `permits` permits.
     pub const fn new(permits: usize) -> Self {
-        Semaphore { available: Cell::new(permits), waiters: WaitQueue::new() }
+        Semaphore {
+            available: Cell::new(permits),
+            all: Cell::new(permits),
+            waiters: WaitQueue::new(),
+        }
     }
 
     /// Waits for one permit and holds it until the guard is dropped.
@@ -89,16 +107,28 @@ impl Semaphore {
     ///
     /// # Panics
     ///
-    /// If the number of free permits would exceed `usize::MAX`.
+    /// If the number of permits would exceed `usize::MAX`.
     pub fn add_permits(&self, n: usize) {
-        let sum = self.available.get().checked_add(n);
-        self.available.set(sum.expect("a semaphore holds at most usize::MAX permits"));
+        let sum = self.all.get().checked_add(n);
+        self.all.set(sum.expect("a semaphore holds at most usize::MAX permits"));
+        self.give_back(n);
+    }
+
+    fn give_back(&self, n: usize) {
+        self.available.set(self.available.get() + n);
         self.serve();
     }
 
     /// The number of free permits.
     pub fn available(&self) -> usize {
         self.available.get()
+    }
+
+    /// The state of the semaphore now.
+    pub fn statistics(&self) -> SemaphoreStatistics {
+        let available = self.available.get();
+        let held = self.all.get() - available;
+        SemaphoreStatistics { available, held, waiting: self.waiters.len() }
     }
 
     /// Hands the free permits to the oldest waiters until the next request exceeds the rest.
@@ -156,7 +186,7 @@ impl<'a> Handoff for Acquire<'a> {
     }
 
     fn pass_on(&mut self, (): ()) {
-        self.semaphore.add_permits(self.n);
+        self.semaphore.give_back(self.n);
     }
 
     /// The waiter that left may be a large request that kept smaller ones waiting.
@@ -181,14 +211,15 @@ impl Permits<'_> {
 
     /// Removes these permits from the semaphore permanently.
     pub fn forget(mut self) {
-        self.n = 0;
+        let all = &self.semaphore.all;
+        all.set(all.get() - std::mem::take(&mut self.n));
     }
 }
 
 impl Drop for Permits<'_> {
     fn drop(&mut self) {
         if self.n > 0 {
-            self.semaphore.add_permits(self.n);
+            self.semaphore.give_back(self.n);
         }
     }
 }

@@ -94,6 +94,7 @@ mod timeouts {
 
 /// The primitives of `sync`.
 mod sync {
+    mod sync_barrier;
     mod sync_broadcast;
     mod sync_channel;
     mod sync_channel_direct;
@@ -101,6 +102,7 @@ mod sync {
     mod sync_condition;
     mod sync_event;
     mod sync_lock;
+    mod sync_once_cell;
     mod sync_oneshot;
     mod sync_queue;
     mod sync_queue_closed;
@@ -108,6 +110,8 @@ mod sync {
     mod sync_queue_orders;
     mod sync_queue_put_from;
     mod sync_queue_reserve;
+    mod sync_r_lock;
+    mod sync_rw_lock;
     mod sync_semaphore;
     mod sync_watch;
 }

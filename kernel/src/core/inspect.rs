@@ -223,6 +223,12 @@ pub fn tasks() -> Vec<TaskInfo> {
     current::with("kernel::tasks", |core| core.infos())
 }
 
+/// The id of the task that is being polled. `None` outside a kernel, and in a destructor that the
+/// kernel itself runs between tasks.
+pub fn current_task_id() -> Option<TaskId> {
+    current::try_with(|core| core.running_id()).flatten()
+}
+
 /// The task that is being polled.
 ///
 /// # Panics

@@ -232,6 +232,11 @@ fn no_primitive_is_send() {
     <sync::Queue<()> as AmbiguousIfSend<_>>::check();
     <sync::Sender<()> as AmbiguousIfSend<_>>::check();
     <sync::Receiver<()> as AmbiguousIfSend<_>>::check();
+    <sync::RwLock<()> as AmbiguousIfSend<_>>::check();
+    <sync::RLock<()> as AmbiguousIfSend<_>>::check();
+    <sync::Barrier as AmbiguousIfSend<_>>::check();
+    <sync::OnceCell<Rc<()>> as AmbiguousIfSend<_>>::check();
+    <sync::BoundedSemaphore as AmbiguousIfSend<_>>::check();
     <sync::oneshot::Sender<()> as AmbiguousIfSend<_>>::check();
     <sync::watch::Receiver<()> as AmbiguousIfSend<_>>::check();
     <sync::broadcast::Receiver<()> as AmbiguousIfSend<_>>::check();

@@ -1,11 +1,12 @@
 //! `sync::Semaphore`: permits, order, and waiters that leave in every state.
 
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
 use kernel::{Task, TaskCancelled, TaskError, sleep, spawn, testing, yield_now};
-use sync::Semaphore;
+use sync::{BoundedSemaphore, Semaphore, TooManyPermits};
 use tokio_test::{assert_pending, assert_ready_ok};
 
 type Log = Rc<RefCell<Vec<usize>>>;
@@ -256,4 +257,26 @@ fn acquire_takes_one_permit_and_is_shown_at_its_callers_line() {
         Ok::<(), TaskCancelled>(())
     })
     .unwrap();
+}
+
+/// Y11: permits that guards hold count against the bound, and those that were taken out come back
+/// once.
+#[test]
+fn a_bounded_semaphore_takes_no_permit_back_twice() {
+    let slots = BoundedSemaphore::new(3);
+    let held = slots.try_acquire().unwrap();
+    assert_eq!(slots.add_permits(1), Err(TooManyPermits), "a guard holds it");
+    slots.try_acquire_many(2).unwrap().forget();
+    let now = slots.statistics();
+    assert_eq!((now.available, now.held, now.waiting), (0, 1, 0));
+    let mut two = tokio_test::task::spawn(slots.acquire_many(2));
+    assert_pending!(two.poll());
+    assert_eq!(slots.add_permits(3), Err(TooManyPermits));
+    assert_eq!(slots.add_permits(2), Ok(()));
+    assert!(two.is_woken());
+    drop((two, held));
+    assert_eq!((slots.available(), slots.bound()), (3, 3));
+    assert_eq!(slots.add_permits(1), Err(TooManyPermits));
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(slots.acquire_many(4)))).is_err());
+    assert!(format!("{slots:?}").contains("bound: 3"));
 }
