@@ -74,6 +74,7 @@ mod children {
     mod children;
     mod children_dropped;
     mod children_failing;
+    mod children_inside;
     mod children_polled;
     mod combinators;
     mod selects;

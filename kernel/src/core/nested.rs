@@ -4,7 +4,7 @@ use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::task::Waker;
 
-use crate::core::current::{Address, CONTEXT};
+use crate::core::current::{self, Address, CONTEXT};
 use crate::core::state::{Chunk, Core, TaskRef};
 use crate::id::TaskId;
 use crate::parts::list::NONE;
@@ -33,6 +33,9 @@ struct Outer {
 impl<'a> Nested<'a> {
     /// Begins a poll of `task` with that waker.
     pub(super) fn begin(core: &'a Core, task: &TaskRef, waker: &Waker) -> Self {
+        // Opens the scopes around the host. Otherwise a leaf of the hosted task would open them as
+        // scopes of that task.
+        current::ambient();
         let request = task.cancel_request();
         let (cancel_seq, pending) = request.map_or((0, false), |it| (it.cancel_seq, it.pending));
         let outer = CONTEXT.with(|context| {
