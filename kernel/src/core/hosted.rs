@@ -158,6 +158,9 @@ impl Core {
         let marks = current::end_poll();
         drop(nested);
         if has_own || waker.is_out() {
+            // With this flag the waker is dropped when the task has ended, so that a later task in
+            // the cell does not take it for its own.
+            task.flags.set(Flags::WAKER);
             task.cold().waker.set(Some(waker));
         } else {
             self.spare_wakers.borrow_mut().push(waker);

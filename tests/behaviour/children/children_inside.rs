@@ -1,4 +1,8 @@
-//! Children whose scope is polled inside other scopes (S2).
+//! Children whose scope is polled inside other scopes (S2), and children in a used cell (S2, K7).
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::task::{Poll, Waker};
 
 use curium::prelude::*;
 use curium::{Scope, TaskInfo, tasks, testing};
@@ -31,5 +35,41 @@ fn a_timeout_around_a_scope_is_not_around_its_children() {
         assert_eq!(all.iter().map(sleeps).collect::<Vec<_>>(), [false, true]);
         assert_eq!(running.await, Ok(child));
         assert_eq!(tasks().len(), 1);
+    });
+}
+
+/// S2, K7: a child in the cell of an earlier one is woken by its own wakers, although the earlier
+/// one has left a clone of its waker.
+#[test]
+fn a_child_in_a_used_cell_is_woken_by_its_own_waker() {
+    testing::run(async || {
+        let wakers = RefCell::new(Vec::<Waker>::new());
+        scope(async |s: Scope<'_, TaskCancelled>| {
+            let first = s.spawn(async {
+                poll_fn(|cx| {
+                    wakers.borrow_mut().push(cx.waker().clone());
+                    Poll::Ready(())
+                })
+                .await;
+                Ok(())
+            });
+            first.await?;
+            let second = s.spawn(async {
+                let mut polls = 0;
+                poll_fn(|cx| {
+                    polls += 1;
+                    wakers.borrow_mut().push(cx.waker().clone());
+                    if polls == 1 { Poll::Pending } else { Poll::Ready(()) }
+                })
+                .await;
+                Ok(())
+            });
+            second.request_cancel();
+            yield_now().await?;
+            wakers.take().into_iter().for_each(Waker::wake);
+            second.await
+        })
+        .await
+        .unwrap();
     });
 }
