@@ -49,15 +49,16 @@ impl<'a, F, C> Hosting<'a, F, C> {
     }
 }
 
-/// Polls children that are ready now. Children that become ready meanwhile are polled later, so
-/// that the task yields. Returns whether one has ended.
-fn poll_ready<C: Children>(mut children: Pin<&mut C>, queue: &HostQueue) -> bool {
+/// Polls children that are ready now, at most `left`, and subtracts their number. Children that
+/// become ready meanwhile are polled later, so that the task yields. Returns whether one has ended.
+fn poll_ready<C: Children>(mut children: Pin<&mut C>, queue: &HostQueue, left: &mut usize) -> bool {
     let mut ended = false;
-    for _ in 0..queue.len().min(POLLS) {
+    for _ in 0..queue.len().min(*left) {
         if current::is_spent() {
             break;
         }
         let Some(slot) = queue.pop() else { break };
+        *left -= 1;
         ended |= children.as_mut().poll_child(slot);
     }
     ended
@@ -74,8 +75,9 @@ impl<F: Future, C: Children> Future for Hosting<'_, F, C> {
         }
         queue.begin_poll(this.core.running.get(), cx);
         let work_first = std::mem::take(this.work_first);
+        let mut left = POLLS;
         if !work_first {
-            poll_ready(this.children.as_mut(), queue);
+            poll_ready(this.children.as_mut(), queue, &mut left);
             *this.work_first = current::is_spent();
         }
         // Children that `work` starts are polled at once, unless others are waiting already.
@@ -84,7 +86,7 @@ impl<F: Future, C: Children> Future for Hosting<'_, F, C> {
             queue.end_poll(cx, false);
             return Poll::Ready(output);
         }
-        let ended = !others && poll_ready(this.children, queue);
+        let ended = !others && poll_ready(this.children, queue, &mut left);
         queue.end_poll(cx, ended);
         Poll::Pending
     }

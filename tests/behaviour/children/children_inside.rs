@@ -1,6 +1,6 @@
 //! Children whose scope is polled inside other scopes (S2), and children in a used cell (S2, K7).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
@@ -71,5 +71,38 @@ fn a_child_in_a_used_cell_is_woken_by_its_own_waker() {
         })
         .await
         .unwrap();
+    });
+}
+
+/// S2: one poll of the task polls at most 64 children, also if the body starts further ones in it.
+#[test]
+fn one_poll_of_the_task_polls_at_most_64_children() {
+    testing::run(async || {
+        let polled = Cell::new(0);
+        let most = Cell::new(0);
+        let counted = || async {
+            polled.set(polled.get() + 1);
+            yield_now().await?;
+            polled.set(polled.get() + 1);
+            Ok(())
+        };
+        let mut running = std::pin::pin!(scope(async |s| {
+            for _ in 0..3 {
+                for _ in 0..64 {
+                    s.spawn(counted());
+                }
+                yield_now().await?;
+            }
+            Ok::<_, TaskCancelled>(())
+        }));
+        poll_fn(|cx| {
+            let before = polled.get();
+            let ended = running.as_mut().poll(cx);
+            most.set(most.get().max(polled.get() - before));
+            ended
+        })
+        .await
+        .unwrap();
+        assert_eq!((polled.get(), most.get()), (2 * 3 * 64, 64));
     });
 }
