@@ -76,6 +76,16 @@ struct Start<V> {
     member: Cell<Option<TaskId>>,
 }
 
+/// In the future of the member. Dropped when the body has ended: if that has given its `Ready`
+/// away, the call waits no longer for it.
+struct EndOfBody<V>(Rc<Start<V>>);
+
+impl<V> Drop for EndOfBody<V> {
+    fn drop(&mut self) {
+        let _ = self.0.queue.hand_over(None);
+    }
+}
+
 /// The wait of a call of `start`.
 struct UntilReady<V>(Rc<Start<V>>);
 
@@ -156,7 +166,12 @@ where
 {
     let start = Rc::new(Start { queue: WaitQueue::new(), member: Cell::new(None) });
     let ready = Ready { start: Some(start.clone()), group: group.erased() };
-    let member = match group.try_spawn_daemon(async move { body(ready).await }) {
+    let end = EndOfBody(start.clone());
+    let member = group.try_spawn_daemon(async move {
+        let _end = end;
+        body(ready).await
+    });
+    let member = match member {
         Ok(member) => member,
         Err(ended) => panic!("{ended}; `start` was called at {site}"),
     };

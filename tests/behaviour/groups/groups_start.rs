@@ -319,3 +319,25 @@ fn a_started_member_has_the_name_of_its_closure() {
         .unwrap();
     });
 }
+
+/// G9: a member that has given its `ready` away and fails has not started: its failure comes out
+/// of `start`. A value that is set later is dropped.
+#[test]
+fn a_member_that_ends_without_its_ready_has_not_started() {
+    testing::run(async || {
+        Group::scope(async |g| {
+            let kept = Rc::new(Cell::new(None::<Ready<u32>>));
+            let theirs = kept.clone();
+            let started = g.start(async move |ready| {
+                theirs.set(Some(ready));
+                sleep(secs(1)).await?;
+                Err::<(), _>(Failed::Own("before it was ready"))
+            });
+            assert_eq!(started.await, Err(Failed::Own("before it was ready")));
+            kept.take().unwrap().set(1);
+            Ok(())
+        })
+        .await
+        .unwrap();
+    });
+}
