@@ -29,8 +29,9 @@ impl<T> Shared<T> {
 
     /// Closes the channel because no receiver is left, and drops what is in it.
     pub(super) fn abandon(&self) {
+        // Before the items are dropped, because the drop of one may panic.
+        self.close();
         self.queue.abandon();
-        self.closings.hand_over_all(|| ());
     }
 
     pub(super) fn statistics(&self) -> ChannelStatistics {

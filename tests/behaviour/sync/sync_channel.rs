@@ -273,3 +273,24 @@ fn a_channel_shows_its_state() {
     assert_eq!(channel::<u8>(0).0.statistics().capacity, Some(0));
     assert_eq!(channel::<u8>(usize::MAX).0.statistics().capacity, None);
 }
+
+/// Q3: a panic in the drop of an item that is left does not keep `closed` from its end.
+#[test]
+fn the_panic_of_an_item_that_is_left_hides_no_close() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("the drop of an item");
+        }
+    }
+    testing::run(async || {
+        let (sender, receiver) = channel(1);
+        assert!(sender.try_put(Panics).is_ok());
+        let waiter = spawn(async move { sender.closed().await });
+        testing::settle().await?;
+        let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(receiver)));
+        assert!(dropped.is_err());
+        waiter.await
+    })
+    .unwrap();
+}
