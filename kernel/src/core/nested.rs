@@ -27,6 +27,7 @@ struct Outer {
     name: TaskId,
     waker: Address,
     ambient: Ambient,
+    unopened: u32,
     marks: u32,
 }
 
@@ -45,6 +46,8 @@ impl<'a> Nested<'a> {
                 name: context.name.replace(task.id()),
                 waker: context.waker.get(),
                 ambient: context.ambient.get(),
+                // The scopes of the host are not those of its task.
+                unopened: context.unopened.replace(0),
                 marks: context.marks.replace(0),
             };
             context.offer(
@@ -65,11 +68,12 @@ impl<'a> Nested<'a> {
 
 impl Drop for Nested<'_> {
     fn drop(&mut self) {
-        let Outer { chunk, name, waker, ambient, marks } = &mut self.outer;
+        let Outer { chunk, name, waker, ambient, unopened, marks } = &mut self.outer;
         let inner = CONTEXT.with(|context| {
             let inner = context.chunk.replace(ManuallyDrop::new(chunk.take()));
             context.name.set(*name);
             context.marks.set(*marks);
+            context.unopened.set(*unopened);
             context.offer(*waker, *ambient);
             ManuallyDrop::into_inner(inner)
         });
