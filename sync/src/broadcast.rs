@@ -315,11 +315,12 @@ impl<T> Drop for Receiver<T> {
     /// The items that only this receiver has not taken are dropped.
     fn drop(&mut self) {
         self.shared.receivers.set(self.shared.receivers.get() - 1);
-        for at in self.next.max(self.shared.oldest())..self.shared.sent.get() {
-            drop(self.shared.take(at));
-        }
         if self.shared.receivers.get() == 0 {
             self.shared.closings.hand_over_all(|| ());
+        }
+        // Last, because the drop of an item may panic.
+        for at in self.next.max(self.shared.oldest())..self.shared.sent.get() {
+            drop(self.shared.take(at));
         }
     }
 }

@@ -109,9 +109,11 @@ impl<T> Sender<T> {
     {
         let mut value = self.borrow();
         change(Rc::make_mut(&mut value));
-        drop(self.shared.value.replace(value));
+        let old = self.shared.value.replace(value);
         self.shared.version.set(self.shared.version.get() + 1);
         self.shared.waiting.hand_over_all(|| ());
+        // Last, because the drop of a value may panic.
+        drop(old);
     }
 
     /// The value now.

@@ -173,3 +173,24 @@ fn a_broadcast_channel_shows_its_state() {
     assert_eq!((now.senders, now.receivers, now.waiting), (1, 2, 1));
     assert!(format!("{other:?} {sender:?}").contains("capacity: 3"));
 }
+
+/// Q6: a panic in the drop of an item that is left does not keep `closed` from its end.
+#[test]
+fn the_panic_of_an_item_that_is_left_hides_no_close() {
+    #[derive(Clone)]
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("the drop of an item");
+        }
+    }
+    testing::run(async || {
+        let (sender, receiver) = broadcast(1);
+        assert!(sender.send(Panics).is_ok());
+        let waiter = spawn(async move { sender.closed().await });
+        testing::settle().await?;
+        assert!(catch_unwind(std::panic::AssertUnwindSafe(|| drop(receiver))).is_err());
+        waiter.await
+    })
+    .unwrap();
+}

@@ -135,3 +135,25 @@ fn no_change_is_lost() {
     })
     .unwrap();
 }
+
+/// Q5: a panic in the drop of the old value hides the change from no receiver.
+#[test]
+fn the_panic_of_an_old_value_hides_no_change() {
+    #[derive(Clone)]
+    struct Value(bool);
+    impl Drop for Value {
+        fn drop(&mut self) {
+            assert!(!self.0, "the drop of a value");
+        }
+    }
+    testing::run(async || {
+        let (sender, mut receiver) = watch(Value(true));
+        let waiter = spawn(async move { receiver.changed().await });
+        testing::settle().await?;
+        let change = || sender.send_modify(|value| value.0 = false);
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(change)).is_err());
+        assert!(waiter.await?);
+        Ok::<(), TaskCancelled>(())
+    })
+    .unwrap();
+}
