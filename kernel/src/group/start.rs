@@ -34,7 +34,7 @@ impl<V> Ready<V> {
     /// for it, and fails if it fails.
     ///
     /// If the call of `start` was cancelled or dropped before, the member is being cancelled, and
-    /// `value` is dropped.
+    /// `value` is dropped. It is also dropped if the member has ended.
     pub fn set(mut self, value: V) {
         let Some(start) = self.start.take() else { unreachable!("`set` takes `self`") };
         if let Some(member) = start.member.get() {
