@@ -291,7 +291,7 @@ impl Core {
             self.ambient_version.set(self.ambient_version.get() + 1);
         }
         let closed = scopes.remove(key, task.as_ref().map(TaskRef::heads).as_ref());
-        if !closed.has_outer() || result == ScopeResult::PassesOn {
+        if closed.outer == OuterDelivered::None || result == ScopeResult::PassesOn {
             return;
         }
         let mut put_back = None;

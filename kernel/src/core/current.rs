@@ -26,7 +26,9 @@ use crate::task::cell::TaskCell;
 
 pub(crate) use super::budget::{Survey, allow_one, is_spent, refuse, renew_budget, spend, unspend};
 pub(crate) use super::enter::{Entered, is_current, outside, outside_at, with};
-pub(crate) use super::marks::{Marks, again, end_poll, go_again, has_recorded, set_recorded};
+pub(crate) use super::marks::{
+    Marks, again, end_poll, go_again, has_recorded, is_limited, limit_record, set_recorded,
+};
 
 pub(super) struct ThreadContext {
     /// `ManuallyDrop` removes the destructor; [`Entered`] empties the cell instead.
@@ -39,8 +41,8 @@ pub(super) struct ThreadContext {
     // What the current poll provides to its leaves:
     /// The waker of the current poll, recognised by its address.
     pub(super) waker: Cell<Address>,
-    /// The same waker while the ambient is clear, otherwise `NO_WAKER`. Most leaves need both
-    /// conditions, and so make one comparison.
+    /// The same waker while the ambient is clear and no scope hides it, otherwise `NO_WAKER`. Most
+    /// leaves need both conditions, and so make one comparison.
     pub(super) plain: Cell<Address>,
     /// The number of operations that may still complete in this poll of the task (K2). Below zero
     /// it counts the operations that were refused because the budget was spent.
@@ -54,6 +56,8 @@ pub(super) struct ThreadContext {
     pub(super) ambient: Cell<Ambient>,
     /// The number of scopes inside those that are not open (`unopened.rs`). 0 between polls.
     pub(super) unopened: Cell<u32>,
+    /// How many of these must be open when a leaf inside parks.
+    pub(super) hiding: Cell<u32>,
 }
 
 /// The address of a waker. All clones of the waker of a task have the same address.
@@ -67,7 +71,7 @@ impl ThreadContext {
     pub(super) fn offer(&self, waker: Address, ambient: Ambient) {
         self.waker.set(waker);
         self.ambient.set(ambient);
-        let plain = ambient.is_clear() && self.unopened.get() == 0;
+        let plain = ambient.is_clear() && self.hiding.get() == 0;
         self.plain.set(if plain { waker } else { NO_WAKER });
     }
 }
@@ -85,6 +89,7 @@ thread_local! {
             marks: Cell::new(0),
             ambient: Cell::new(Ambient::CLEAR),
             unopened: Cell::new(0),
+            hiding: Cell::new(0),
         }
     };
 }
@@ -106,11 +111,17 @@ fn is_at(waker: &Waker, (data, vtable): Address) -> bool {
     std::ptr::eq(waker.data(), data) && std::ptr::eq(waker.vtable(), vtable)
 }
 
-/// Runs `f` with the task that is being polled, if `waker` is its own, the leaf is in no inner
-/// scope, and the task was never cancelled.
+/// Whether `waker` is that of the task that is being polled, the leaf is in no open scope, and the
+/// task was never cancelled.
+#[inline]
+pub(crate) fn is_plain(waker: &Waker) -> bool {
+    is_at(waker, CONTEXT.with(|context| context.plain.get()))
+}
+
+/// Runs `f` with the task that is being polled, if [`is_plain`].
 #[inline]
 pub(crate) fn with_plain_task<R>(waker: &Waker, f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
-    if is_at(waker, CONTEXT.with(|context| context.plain.get())) { with_last_task(f) } else { None }
+    if is_plain(waker) { with_last_task(f) } else { None }
 }
 
 /// Runs `f` with the task that is being polled, if `waker` is its own.

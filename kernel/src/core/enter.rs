@@ -15,7 +15,7 @@ pub(crate) struct Entered {
     outer: Option<Rc<Core>>,
     waker: Address,
     ambient: Ambient,
-    unopened: u32,
+    unopened: (u32, u32),
 }
 
 impl Entered {
@@ -27,7 +27,7 @@ impl Entered {
         let outer = swap(Some(core.clone()));
         CONTEXT.with(|context| {
             let (waker, ambient) = (context.waker.get(), context.ambient.get());
-            let unopened = context.unopened.replace(0);
+            let unopened = (context.unopened.replace(0), context.hiding.replace(0));
             context.offer(NO_WAKER, Ambient::CLEAR);
             Entered { outer, waker, ambient, unopened }
         })
@@ -45,7 +45,9 @@ impl Drop for Entered {
         // borrow of the thread-local.
         let inner = swap(self.outer.take());
         CONTEXT.with(|context| {
-            context.unopened.set(self.unopened);
+            let (unopened, hiding) = self.unopened;
+            context.unopened.set(unopened);
+            context.hiding.set(hiding);
             context.offer(self.waker, self.ambient);
         });
         // The polled task of the outer kernel may have been cancelled in between.

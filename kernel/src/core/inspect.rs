@@ -128,6 +128,14 @@ impl TaskRef {
     }
 }
 
+impl TaskRef {
+    /// The earliest deadline of the timeouts around that leaf that are not open.
+    fn limit_of_record(&self) -> u64 {
+        let polled = self.core().running.get() == self.id() && current::is_limited();
+        if polled || self.flags.any(Flags::LIMITED) { self.limit() } else { NEVER }
+    }
+}
+
 impl Core {
     pub(crate) fn state(&self, cell: &TaskRef) -> TaskState {
         if cell.flags.any(Flags::ENDED | Flags::FREE) {
@@ -178,6 +186,7 @@ impl Core {
             NONE => NEVER,
             child => self.scopes.borrow().earliest_deadline(child),
         };
+        let deadline = deadline.min(cell.limit_of_record());
         let now = self.clock.now();
         TaskInfo {
             id: cell.id(),

@@ -5,7 +5,7 @@
 
 use std::task::Waker;
 
-use crate::core::current::{CONTEXT, is_own};
+use crate::core::current::{CONTEXT, is_own, with_polled_task};
 use crate::task::state::Flags;
 
 /// The task is to be queued again when this poll ends. The same bit as the flag of the task.
@@ -14,7 +14,10 @@ const AGAIN: u32 = Flags::QUEUED;
 /// the task.
 const RECORDED: u32 = Flags::PARKED;
 
-const _: () = assert!((AGAIN | RECORDED) <= u8::MAX as u32, "see `end_poll`");
+/// That leaf is inside timeouts that are not open. The same bit as the flag of the task.
+const LIMITED: u32 = Flags::LIMITED;
+
+const _: () = assert!((AGAIN | RECORDED | LIMITED) <= u8::MAX as u32, "see `end_poll`");
 
 /// Queues the task that is being polled again when its poll ends, if `waker` is its own.
 #[inline]
@@ -42,9 +45,26 @@ pub(crate) fn has_recorded() -> bool {
 #[inline]
 pub(crate) fn set_recorded(recorded: bool) {
     CONTEXT.with(|context| {
-        let others = context.marks.get() & !RECORDED;
+        let others = context.marks.get() & !(RECORDED | LIMITED);
         context.marks.set(if recorded { others | RECORDED } else { others });
     });
+}
+
+/// Whether the leaf whose record is in the slot of the task is inside timeouts that are not open.
+pub(crate) fn is_limited() -> bool {
+    CONTEXT.with(|context| context.marks.get() & LIMITED != 0)
+}
+
+/// Notes that the leaf whose record is in the slot of the polled task is inside a timeout that is
+/// not open.
+#[inline]
+pub(crate) fn limit_record(deadline: u64) {
+    let before = is_limited();
+    with_polled_task(|task| {
+        let earliest = if before { task.limit().min(deadline) } else { deadline };
+        task.set_limit(earliest);
+    });
+    CONTEXT.with(|context| context.marks.set(context.marks.get() | LIMITED));
 }
 
 /// The marks that the leaves of a poll have set.
@@ -60,13 +80,14 @@ impl Marks {
 
     /// The same marks without the record, which has been moved to another place.
     pub(crate) fn without_record(self) -> Self {
-        Marks(self.0 & !(RECORDED as u8))
+        Marks(self.0 & !((RECORDED | LIMITED) as u8))
     }
 
-    /// `Flags::PARKED` if a leaf has left its record.
+    /// `Flags::PARKED` if a leaf has left its record, and `Flags::LIMITED` if that is in timeouts
+    /// that are not open.
     #[inline]
     pub(crate) fn parked(self) -> u32 {
-        self.flags() & RECORDED
+        self.flags() & (RECORDED | LIMITED)
     }
 
     /// The same, and `Flags::QUEUED` if the task is to be queued again.

@@ -1,22 +1,26 @@
-//! Scopes that are polled and not opened yet.
+//! Scopes that are polled and not open.
 //!
-//! Most bodies of timeouts end without a need for their scope. So a combinator that begins to poll
-//! its body only puts an [`Unopened`] on a stack of the kernel. Whatever needs the current scope
-//! asks for the ambient ([`current::ambient`]): a leaf that would park, a scope inside, a question
-//! about a cancellation. That opens all scopes of the stack, from the outermost inward, below the
-//! innermost scope that is open. A body that ends before that has taken an entry and given it back.
+//! Most bodies of timeouts end without a need for their scope. So a combinator that polls its body
+//! only puts an [`Unopened`] on a stack of the kernel for the time of the poll. Whatever needs the
+//! current scope asks for the ambient ([`current::ambient`]): a leaf that cannot park in the slot
+//! of its task, a scope inside, a question about a cancellation. That opens all scopes of the
+//! stack, from the outermost inward, below the innermost scope that is open.
 //!
 //! The stack has the scopes whose polls are on the call stack. Those that were opened meanwhile are
 //! below those that are not: [`ThreadContext::unopened`] counts the latter. Another kernel that is
-//! current in between has a stack and a count of its own (`enter.rs`).
+//! current in between has a stack and counts of its own (`enter.rs`).
+//!
+//! A timeout may stay as it is while its task is parked (`scope/lazy.rs`). Its timer wakes the task
+//! then, and the scope is opened and cancelled when it is polled again. Nothing can look at the
+//! scope in between: it contains one leaf, whose record is in the slot of its task, and which the
+//! task's own waker wakes.
 //!
 //! [`ThreadContext::unopened`]: crate::core::current::ThreadContext::unopened
 
 use std::rc::Rc;
 
-use crate::core::current::{self, CONTEXT};
+use crate::core::current::{self, CONTEXT, NO_WAKER};
 use crate::core::state::{Core, TaskRef};
-use crate::error::CancelReason;
 use crate::parts::clock::NEVER;
 use crate::parts::list::NONE;
 use crate::parts::scopes::ScopeKind;
@@ -24,45 +28,62 @@ use crate::parts::timers::{Action, TimerKey};
 
 /// A scope whose body is being polled, and that was not open when that poll began.
 pub(crate) struct Unopened {
-    kind: ScopeKind,
-    deadline: u64,
+    pub(crate) kind: ScopeKind,
+    pub(crate) deadline: u64,
+    /// The timer of the deadline, if it is armed. Until the scope is open, it wakes the task.
+    pub(crate) timer: Option<TimerKey>,
+    /// The scope must be open when a leaf inside parks.
+    pub(crate) hides: bool,
     /// The key of the scope once it is open, until then `NONE`.
     key: u32,
-    timer: Option<TimerKey>,
 }
 
-/// A scope that was opened while its body was polled, and the timer of its deadline.
-pub(crate) type Opened = (u32, Option<TimerKey>);
+impl Unopened {
+    #[inline]
+    pub(crate) fn new(
+        kind: ScopeKind,
+        deadline: u64,
+        timer: Option<TimerKey>,
+        hides: bool,
+    ) -> Self {
+        Unopened { kind, deadline, timer, hides, key: NONE }
+    }
+
+    /// The key of the scope, if it was opened.
+    #[inline]
+    pub(crate) fn opened(&self) -> Option<u32> {
+        (self.key != NONE).then_some(self.key)
+    }
+}
 
 impl Core {
     /// Begins to poll the body of a scope that is not open. [`leave_unopened`] ends it.
     ///
     /// [`leave_unopened`]: Core::leave_unopened
     #[inline]
-    pub(crate) fn enter_unopened(&self, kind: ScopeKind, deadline: u64) {
-        self.unopened.borrow_mut().push(Unopened { kind, deadline, key: NONE, timer: None });
-        add_unopened();
+    pub(crate) fn enter_unopened(&self, scope: Unopened) {
+        let hides = scope.hides;
+        self.unopened.borrow_mut().push(scope);
+        CONTEXT.with(|context| context.unopened.set(context.unopened.get() + 1));
+        if hides {
+            hide();
+        }
     }
 
-    /// Opens all scopes that are being polled, and cancels the innermost, whose time is over.
-    #[cold]
-    pub(crate) fn expire_all(&self) {
-        let inner = current::ambient().scope;
-        self.cancel_scope(inner, CancelReason::Timeout);
-    }
-
-    /// Ends the poll of a body. Returns the scope if it was opened; then the caller publishes the
-    /// ambient around it ([`leave_opened`]).
+    /// Ends the poll of a body. If the scope was opened, the caller publishes the ambient around it
+    /// ([`leave_opened`]).
     ///
     /// [`leave_opened`]: Core::leave_opened
-    #[inline]
-    pub(crate) fn leave_unopened(&self) -> Option<Opened> {
+    #[inline(always)]
+    pub(crate) fn leave_unopened(&self) -> Unopened {
         let left = self.unopened.borrow_mut().pop().expect("polls end in the reverse order");
         if left.key == NONE {
-            remove_unopened();
-            return None;
+            CONTEXT.with(|context| context.unopened.set(context.unopened.get() - 1));
+            if left.hides {
+                show();
+            }
         }
-        Some((left.key, left.timer))
+        left
     }
 
     /// Publishes the ambient around a scope that is left.
@@ -71,20 +92,34 @@ impl Core {
         self.publish(parent);
     }
 
-    /// Opens all scopes that are being polled and are not open.
+    /// Opens all scopes that are being polled, and cancels the innermost, whose time is over. Its
+    /// body is polled next, so nothing is woken.
     #[cold]
-    #[inline(never)]
-    pub(super) fn open_all(&self) {
-        let count = take_unopened();
+    pub(crate) fn expire_innermost(&self) {
+        let innermost = current::ambient().scope;
+        let cancel_seq = self.next_cancel_seq();
+        self.scopes.borrow_mut().scopes[innermost as usize].expire(cancel_seq);
+        self.refresh();
+    }
+
+    /// Opens all scopes that are being polled and are not open.
+    fn open_all(&self) {
+        let count = CONTEXT.with(|context| {
+            context.hiding.set(0);
+            context.unopened.replace(0)
+        });
         let task = self.with_running(TaskRef::clone).expect("only the body of a task is polled");
         let mut unopened = self.unopened.borrow_mut();
-        let first = unopened.len() - count;
+        let first = unopened.len() - count as usize;
         let mut ambient = current::open_ambient();
         for scope in &mut unopened[first..] {
-            scope.key = self.open_scope(&task, ambient.scope, scope.kind, scope.deadline);
-            scope.timer = (scope.deadline != NEVER)
-                .then(|| self.arm(scope.deadline, Action::Scope(scope.key)));
-            let key = scope.key;
+            let key = self.open_scope(&task, ambient.scope, scope.kind, scope.deadline);
+            match scope.timer {
+                Some(timer) => self.timers.borrow_mut().redirect(timer, Action::Scope(key)),
+                None if scope.deadline == NEVER => {}
+                None => scope.timer = Some(self.arm(scope.deadline, Action::Scope(key))),
+            }
+            scope.key = key;
             ambient = self.scopes.borrow().scopes[key as usize].within(key, ambient);
         }
         drop(unopened);
@@ -100,26 +135,20 @@ pub(super) fn open_all() {
     core.expect("only a kernel counts unopened scopes").open_all();
 }
 
-/// Notes that the poll of another scope has begun that is not open. Until it is open, no leaf takes
-/// the way of those outside any scope.
-#[inline]
-fn add_unopened() {
+/// Begins to send every leaf that would park through `current::ambient`.
+#[inline(never)]
+fn hide() {
     CONTEXT.with(|context| {
-        context.unopened.set(context.unopened.get() + 1);
-        context.plain.set(current::NO_WAKER);
+        context.hiding.set(context.hiding.get() + 1);
+        context.plain.set(NO_WAKER);
     });
 }
 
-/// Notes that such a poll has ended.
-#[inline]
-fn remove_unopened() {
+/// Ends that.
+#[inline(never)]
+fn show() {
     CONTEXT.with(|context| {
-        context.unopened.set(context.unopened.get() - 1);
+        context.hiding.set(context.hiding.get() - 1);
         context.offer(context.waker.get(), context.ambient.get());
     });
-}
-
-/// The number of scopes that are being polled and are not open. It is 0 afterwards.
-fn take_unopened() -> usize {
-    CONTEXT.with(|context| context.unopened.replace(0)) as usize
 }

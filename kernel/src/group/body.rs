@@ -16,7 +16,6 @@ use crate::core::state::Core;
 use crate::error::{CancelReason, Echo, HoldsCancellation, TaskCancelled, holds};
 use crate::group::policy::MemberEnd;
 use crate::group::state::GroupState;
-use crate::parts::clock::NEVER;
 use crate::parts::list::NONE;
 use crate::parts::scopes::ScopeKind;
 use crate::scope::guard::ScopeGuard;
@@ -55,11 +54,16 @@ struct BodyScope<'a> {
 impl BodyScope<'_> {
     /// Polls the body in the scope.
     #[inline]
-    fn poll<R>(&mut self, core: &Rc<Core>, poll: impl FnOnce() -> Poll<R>) -> Poll<R> {
+    fn poll<R>(
+        &mut self,
+        core: &Rc<Core>,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
+    ) -> Poll<R> {
         if let Some(scope) = self.scope.guard() {
-            return scope.poll(poll);
+            return scope.poll(|| poll(cx));
         }
-        let polled = self.scope.poll_first(core, (0, NEVER), poll);
+        let polled = self.scope.poll_hidden(core, cx, poll);
         if let Some(scope) = self.scope.guard() {
             self.group.body.set(scope.key());
         }
@@ -102,7 +106,7 @@ where
         let mut this = self.project();
         let scope = this.scope;
         let polled = catch_unwind(AssertUnwindSafe(|| {
-            scope.poll(core, || match this.future.as_mut().as_pin_mut() {
+            scope.poll(core, cx, |cx| match this.future.as_mut().as_pin_mut() {
                 Some(body) => body.poll(cx),
                 None => unreachable!("a body is polled until it ends"),
             })

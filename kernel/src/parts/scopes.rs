@@ -17,7 +17,7 @@ use std::task::Waker;
 
 use slab::Slab;
 
-pub(crate) use self::scope::{Delivery, OuterDelivered, Scope, ScopeKind, Site};
+pub(crate) use self::scope::{Closed, Delivery, OuterDelivered, Scope, ScopeKind, Site};
 use crate::id::TaskId;
 use crate::parts::list::{self, Linked, ListLinks, NONE, shrink_slab};
 
@@ -42,8 +42,8 @@ impl Ambient {
 }
 
 /// The record of the first leaf that parks in a poll of its task with the task's own waker and
-/// outside any inner scope. It is in the slot of the task (`wait/record.rs`). Most tasks have only
-/// this one. All other parked leaves have a [`Record`].
+/// outside any scope that is open. It is in the slot of the task (`wait/record.rs`). Most tasks
+/// have only this one. All other parked leaves have a [`Record`].
 ///
 /// Each poll of the task clears the record, and a leaf that is still parked writes it again when it
 /// is polled. So a leaf that completes need not remove it. A leaf that the future of the task keeps
@@ -205,7 +205,7 @@ impl Scopes {
 
     /// Removes a scope. Records and scopes that are still attached to it (of a leaf that was moved
     /// out or leaked) are attached to its parent.
-    pub(crate) fn remove(&mut self, scope: u32, root: Option<&RootHeads<'_>>) -> Scope {
+    pub(crate) fn remove(&mut self, scope: u32, root: Option<&RootHeads<'_>>) -> Closed {
         self.detach(scope, root);
         // The scope may have moved to this task from another, together with what is below it.
         let Scope { parent, task, .. } = self.scopes[scope as usize];
@@ -231,7 +231,8 @@ impl Scopes {
             (moved.scope, moved.task) = (parent, task);
             self.park(record, root);
         }
-        self.scopes.remove(scope as usize)
+        let Scope { task, parent, entered, outer, kept, .. } = self.scopes.remove(scope as usize);
+        Closed { task, parent, entered, outer, _kept: kept }
     }
 
     /// Attaches a record, already in the arena, to its scope.

@@ -206,6 +206,14 @@ impl Timers {
         self.take_waker(old)
     }
 
+    /// Gives another action to a timer that wakes a task of this kernel, unless it has fired.
+    pub(crate) fn redirect(&mut self, key: TimerKey, action: Action) {
+        let slot = &mut self.slots[key.0 as usize];
+        if matches!(slot.action, Action::Wake(_)) {
+            slot.action = action;
+        }
+    }
+
     /// Whether a timer wakes `task`, or `waker` if `task` is `None`. Also true if it has fired.
     pub(crate) fn wakes(&self, key: TimerKey, task: Option<TaskId>, waker: &Waker) -> bool {
         match self.slots[key.0 as usize].action {

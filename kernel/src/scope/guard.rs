@@ -37,6 +37,39 @@ impl ScopeGuard {
         ScopeGuard { core: core.clone(), key, timer }
     }
 
+    /// The guard of a scope that is not open, with a timer (`lazy.rs`).
+    pub(super) fn unopened(core: &Rc<Core>, timer: Option<TimerKey>) -> Self {
+        ScopeGuard::opened(core, NONE, timer)
+    }
+
+    /// The scope of an unopened guard was opened.
+    pub(super) fn open_as(&mut self, key: u32, timer: Option<TimerKey>) {
+        (self.key, self.timer) = (key, timer);
+    }
+
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        self.key != NONE
+    }
+
+    #[inline]
+    pub(super) fn take_timer(&mut self) -> Option<TimerKey> {
+        self.timer.take()
+    }
+
+    /// Disarms the timer, which is all that an unopened guard has.
+    #[inline]
+    pub(super) fn disarm(&mut self) {
+        if let Some(timer) = self.timer.take() {
+            self.core.disarm(timer);
+        }
+    }
+
+    #[inline]
+    pub(super) fn put_timer(&mut self, timer: Option<TimerKey>) {
+        self.timer = timer;
+    }
+
     pub(crate) fn key(&self) -> u32 {
         self.key
     }
@@ -94,6 +127,7 @@ impl ScopeGuard {
     }
 
     /// Disarms the timer and closes the scope; see [`Core::close_scope`].
+    #[inline(never)]
     pub(crate) fn close(&mut self, result: ScopeResult) {
         if let Some(timer) = self.timer.take() {
             self.core.disarm(timer);
@@ -133,8 +167,11 @@ impl ScopeGuard {
 }
 
 impl Drop for ScopeGuard {
+    #[inline(always)]
     fn drop(&mut self) {
-        self.close(ScopeResult::Any);
+        if self.key != NONE || self.timer.is_some() {
+            self.close(ScopeResult::Any);
+        }
     }
 }
 

@@ -21,8 +21,6 @@ use crate::core::state::Core;
 use crate::error::{HoldsCancellation, TaskTimeout};
 use crate::id::TaskId;
 use crate::parts::clock::Clock;
-use crate::parts::scopes::ScopeKind;
-use crate::scope::guard::ScopeGuard;
 use crate::scope::lazy::LazyScope;
 use crate::task::bounds::TimeoutOutput;
 
@@ -182,15 +180,25 @@ enum Limit {
 }
 
 impl Limit {
-    /// The time that is left, and the deadline, counted from `now`.
+    /// The deadline. `self` becomes the time that is left at `now`.
     #[inline]
-    fn begin(self, clock: &Clock, now: u64) -> (Duration, u64) {
-        match self {
-            Limit::After(limit) => (limit, Clock::later(now, limit)),
+    fn begin(&mut self, clock: &Clock, now: u64) -> u64 {
+        match *self {
+            Limit::After(limit) => Clock::later(now, limit),
             Limit::At(deadline) => {
                 let deadline = clock.at(deadline);
-                (Duration::from_nanos(deadline.saturating_sub(now)), deadline)
+                *self = Limit::After(Duration::from_nanos(deadline.saturating_sub(now)));
+                deadline
             }
+        }
+    }
+
+    /// The time that was left at the first poll.
+    #[inline]
+    fn left(&self) -> Duration {
+        match *self {
+            Limit::After(limit) => limit,
+            Limit::At(_) => unreachable!("the timeout was polled"),
         }
     }
 }
@@ -212,7 +220,7 @@ pin_project! {
 impl<F> Timeout<F> {
     #[track_caller]
     fn new(limit: Limit, body: F) -> Self {
-        let scope = LazyScope::new(ScopeKind::Timeout);
+        let scope = LazyScope::for_timeout();
         Timeout { body, scope, limit, site: Location::caller() }
     }
 }
@@ -222,15 +230,17 @@ where
     F: Future<Output = Result<T, E>>,
     E: HoldsCancellation,
 {
-    type Output = Result<Result<T, E>, TaskTimeout>;
+    type Output = Settled<T, E>;
 
     #[track_caller]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let (body, scope) = (this.body, this.scope);
-        if let Some(guard) = scope.guard() {
-            let polled = guard.poll(|| body.poll(cx));
-            return concluded(guard, *this.limit, polled);
+        if !scope.is_new() {
+            return match scope.poll_again(cx, |cx| body.poll(cx)) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(result) => Poll::Ready(conclude(scope, this.limit, result)),
+            };
         }
         let polled_by =
             current::try_with(|core| core.running_id().map(|task| (core.clone(), task)));
@@ -238,55 +248,59 @@ where
             current::outside_at("a timeout", this.site);
         };
         let now = core.clock.now();
-        let (left, deadline) = this.limit.begin(&core.clock, now);
-        *this.limit = Limit::After(left);
-        let polled = scope.poll_first(&core, (now, deadline), || body.poll(cx));
-        match (scope.guard(), polled) {
-            (Some(guard), polled) => concluded(guard, *this.limit, polled),
-            (None, Poll::Pending) => unreachable!("the scope of a pending body is open"),
-            (None, Poll::Ready(result)) => {
-                if result.is_ok() {
-                    note_overrun(&core, task, left, deadline, false);
-                }
-                Poll::Ready(Ok(result))
-            }
+        let deadline = this.limit.begin(&core.clock, now);
+        let polled = scope.poll_first((&core, task), (now, deadline), cx, |cx| body.poll(cx));
+        let Poll::Ready(result) = polled else { return Poll::Pending };
+        if !scope.is_new() {
+            return Poll::Ready(conclude(scope, this.limit, result));
         }
+        if result.is_ok() && core.shows_overruns() {
+            note_overrun(&core, task, this.limit, deadline, false);
+        }
+        Poll::Ready(Ok(result))
     }
 }
 
-/// Makes the result of a poll of a timeout from that of its body, polled in an open scope. If the
-/// body has ended, closes the scope.
-fn concluded<T, E: HoldsCancellation>(
-    guard: &mut ScopeGuard,
-    limit: Limit,
-    polled: Poll<Result<T, E>>,
-) -> Poll<Result<Result<T, E>, TaskTimeout>> {
-    let Poll::Ready(result) = polled else {
-        guard.watch_foreign();
-        return Poll::Pending;
-    };
-    let Limit::After(limit) = limit else { unreachable!("it was polled") };
-    Poll::Ready(match result {
+/// Makes the result of a timeout from that of its body, which was polled more than once or has
+/// opened the scope. Closes the scope.
+fn conclude<T, E: HoldsCancellation>(
+    scope: &mut LazyScope,
+    limit: &Limit,
+    result: Result<T, E>,
+) -> Settled<T, E> {
+    let mut guard = scope.end();
+    let core = guard.core();
+    if result.is_ok() && core.shows_overruns() {
+        let (task, fired) = match guard.is_open() {
+            true => guard.with_scope(|it| (it.task, it.cancel_seq != 0)),
+            false => (scope.task(), false),
+        };
+        note_overrun(core, task, limit, scope.deadline(), fired);
+    }
+    if !guard.is_open() {
+        guard.disarm();
+        return Ok(result);
+    }
+    match result {
         Ok(value) => {
-            let (task, deadline, fired) =
-                guard.with_scope(|it| (it.task, it.deadline, it.cancel_seq != 0));
-            note_overrun(guard.core(), task, limit, deadline, fired);
             guard.close(ScopeResult::Any);
             Ok(Ok(value))
         }
         Err(error) => match guard.close_failed(&error) {
-            Some(_) => Err(TaskTimeout::new(limit)),
+            Some(_) => Err(TaskTimeout::new(limit.left())),
             None => Ok(Err(error)),
         },
-    })
+    }
 }
+
+type Settled<T, E> = Result<Result<T, E>, TaskTimeout>;
 
 /// Reports a body that has ended with a value after its deadline. One that never parked may be late
 /// although no timer was checked. With a limit of zero, only a body that parks is late.
-#[inline]
-fn note_overrun(core: &Core, task: TaskId, limit: Duration, deadline: u64, fired: bool) {
+#[inline(never)]
+fn note_overrun(core: &Core, task: TaskId, limit: &Limit, deadline: u64, fired: bool) {
     let by = core.clock.now().saturating_sub(deadline);
-    if (fired || by > 0) && !limit.is_zero() {
+    if (fired || by > 0) && !limit.left().is_zero() {
         report_overrun(core, task, by);
     }
 }

@@ -5,6 +5,7 @@
 //!  (+ id)       │    ├─ origins      parent and type; made when they differ within the chunk
 //!               │    ├─ joiners      the task that waits for its end; made for the first join
 //!               │    ├─ records      the record of a parked leaf; made when the first leaf parks
+//!               │    ├─ limits       the deadline of that leaf; made for the first timeout
 //!               ▼    ├─ memberships  group and list links; made for the first member of a group
 //!             Core   └─ extras       scopes and cold data; made when the first task needs one
 //! ```
@@ -67,6 +68,7 @@ pub(crate) struct Chunk<K> {
     origins: OnceCell<Box<[Cell<Origin>; CELLS]>>,
     joiners: OnceCell<Box<[Cell<TaskId>; CELLS]>>,
     records: OnceCell<Box<[Cell<Option<Parked>>; CELLS]>>,
+    limits: OnceCell<Box<[Cell<u64>; CELLS]>>,
     memberships: OnceCell<Box<[Membership; CELLS]>>,
     extras: OnceCell<Box<[ScopeRoot<K>; CELLS]>>,
     cells: [TaskCell; CELLS],
@@ -88,6 +90,7 @@ impl<K> Chunk<K> {
             origins: OnceCell::new(),
             joiners: OnceCell::new(),
             records: OnceCell::new(),
+            limits: OnceCell::new(),
             memberships: OnceCell::new(),
             extras: OnceCell::new(),
             cells: array::from_fn(|_| TaskCell::new(generation)),
@@ -305,6 +308,18 @@ impl<K> TaskRef<K> {
     pub(crate) fn set_parked(&self, parked: Parked) {
         let records = self.chunk.records.get_or_init(|| make(|| Cell::new(None)));
         records[self.at()].set(Some(parked));
+    }
+
+    /// The earliest deadline of the timeouts around the leaf of [`record`](Self::record). Valid if
+    /// `Flags::LIMITED` is set.
+    pub(crate) fn limit(&self) -> u64 {
+        self.chunk.limits.get().map_or(u64::MAX, |limits| limits[self.at()].get())
+    }
+
+    /// Stores that deadline.
+    #[inline]
+    pub(crate) fn set_limit(&self, deadline: u64) {
+        self.chunk.limits.get_or_init(|| make(|| Cell::new(u64::MAX)))[self.at()].set(deadline);
     }
 
     /// The membership of the task in a group. Allocates the array if needed.

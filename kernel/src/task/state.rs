@@ -46,8 +46,11 @@ impl Flags {
     pub(crate) const WAKER: u32 = 1 << 5;
     /// The cancellation of the task was requested: its root scope has a `cancel_seq`.
     pub(crate) const CANCEL_REQUESTED: u32 = 1 << 6;
-    /// The task is to be aborted when its poll ends.
-    pub(crate) const ABORT: u32 = 1 << 7;
+    /// That leaf is inside timeouts that are not open, and the slot of the task has the earliest of
+    /// their deadlines ([`TaskRef::limit`]). Set and cleared together with `PARKED`.
+    ///
+    /// [`TaskRef::limit`]: crate::task::chunk::TaskRef::limit
+    pub(crate) const LIMITED: u32 = 1 << 7;
     /// The outcome is no longer available: it was moved out, or a group will take it.
     pub(crate) const TAKEN: u32 = 1 << 8;
     /// The task ended in a failure that must be reported if no handle or group takes it (K6).
@@ -74,6 +77,8 @@ impl Flags {
     pub(crate) const JOINED: u32 = 1 << 19;
     /// The task has inherited values (K10).
     pub(crate) const INHERITS: u32 = 1 << 21;
+    /// The task is to be aborted when its poll ends.
+    pub(crate) const ABORT: u32 = 1 << 23;
 
     /// The future of the task belongs to another future, which polls it (`core/hosted.rs`).
     pub(crate) const HOSTED: u32 = 1 << 20;
@@ -95,6 +100,34 @@ impl Flags {
     /// `TAKEN` is set and the others are not.
     pub(crate) const NEEDS_CLEARING: u32 =
         Flags::TAKEN | Flags::LARGE | Flags::COLD | Flags::NAMED | Flags::SCOPED;
+
+    /// All flags. No two share a bit, and none is in the [`TaskEnd`].
+    const ALL: [u32; 24] = [
+        Flags::FREE,
+        Flags::QUEUED,
+        Flags::RUNNING,
+        Flags::ENDED,
+        Flags::PARKED,
+        Flags::WAKER,
+        Flags::CANCEL_REQUESTED,
+        Flags::LIMITED,
+        Flags::TAKEN,
+        Flags::FAILURE,
+        Flags::DAEMON,
+        Flags::NAMED,
+        Flags::WATCHED,
+        Flags::COLD,
+        Flags::LARGE,
+        Flags::MAIN,
+        Flags::MEMBER,
+        Flags::SCOPED,
+        Flags::AWAITED,
+        Flags::JOINED,
+        Flags::HOSTED,
+        Flags::INHERITS,
+        Flags::SHUT_DOWN,
+        Flags::ABORT,
+    ];
 
     pub(crate) fn new(flags: u32) -> Self {
         Flags(Cell::new(flags))
@@ -192,11 +225,11 @@ impl Flags {
     }
 
     /// The task leaves the queue to be polled. Returns the flags from before. `PARKED` is set again
-    /// when the poll ends, if a leaf has left a record during the poll.
+    /// when the poll ends, if a leaf has left a record during the poll, and `LIMITED` with it.
     #[inline]
     pub(crate) fn start(&self) -> u32 {
         let before = self.0.get();
-        self.0.set((before & !(Flags::QUEUED | Flags::PARKED)) | Flags::RUNNING);
+        self.0.set((before & !(Flags::QUEUED | Flags::PARKED | Flags::LIMITED)) | Flags::RUNNING);
         before
     }
 
@@ -215,3 +248,12 @@ impl Flags {
         also & !before & Flags::QUEUED != 0
     }
 }
+
+const _: () = {
+    let (mut seen, mut at) = (u32::MAX << Flags::END, 0);
+    while at < Flags::ALL.len() {
+        assert!(seen & Flags::ALL[at] == 0, "two flags share a bit");
+        seen |= Flags::ALL[at];
+        at += 1;
+    }
+};

@@ -61,7 +61,7 @@ impl InPlace {
         current::try_with(|core| {
             let task = core.find(self.task);
             if let Some(task) = task.filter(|task| self.stands_in(task)) {
-                task.flags.clear(Flags::PARKED);
+                task.flags.clear(Flags::PARKED | Flags::LIMITED);
             }
         });
     }

@@ -1,15 +1,16 @@
 //! Timeouts whose scope is opened late: a scope is opened only when something inside needs it. No
 //! rule tells such a timeout from one that is open from its first poll (T1 to T5, T7, C1, C2).
 
-use std::cell::Cell;
-use std::future::{pending, ready};
+use std::cell::{Cell, RefCell};
+use std::future::{pending, poll_fn, ready};
 use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
 use futures::FutureExt;
 use kernel::{
-    CancelReason, TaskCancelled, TaskTimeout, cancellable, check_cancellation, sleep, spawn,
+    CancelReason, TaskCancelled, TaskTimeout, cancellable, check_cancellation, sleep, spawn, tasks,
     testing, timeout_after, yield_now,
 };
 use sync::Event;
@@ -163,7 +164,7 @@ fn a_body_that_is_pending_without_a_leaf_is_bounded() {
     testing::run(async || {
         let mut polls = 0;
         let body = async {
-            std::future::poll_fn(|_| {
+            poll_fn(|_| {
                 polls += 1;
                 if polls < 2 { Poll::Pending } else { Poll::Ready(()) }
             })
@@ -259,5 +260,53 @@ fn a_cancellation_reaches_the_arms_in_timeouts_and_beside_them() {
         testing::settle().await.unwrap();
         task.cancel().await.unwrap();
         assert!(task.await.is_err());
+    });
+}
+
+/// C2, T3: a second leaf opens the timeout around two arms after the first arm has parked in a
+/// timeout of its own. The outer expiry reaches both arms.
+#[test]
+fn an_outer_timeout_that_is_opened_last_reaches_the_inner_one() {
+    testing::run(async || {
+        let started = kernel::now();
+        let body = async {
+            let arms = futures::join!(
+                timeout_after(secs(5), sleep(Duration::MAX)),
+                sleep(Duration::MAX),
+                timeout_after(secs(1), sleep(Duration::MAX)),
+            );
+            assert_eq!(
+                arms.0.expect("the outer one's").unwrap_err().reason(),
+                CancelReason::Timeout
+            );
+            assert_eq!(arms.2.unwrap_err().limit(), secs(1));
+            arms.1
+        };
+        assert_eq!(timeout_after(secs(3), body).await.unwrap_err().limit(), secs(3));
+        assert_eq!(kernel::now() - started, secs(3));
+    });
+}
+
+/// T4: a parked timeout that another task drops has no timer and shows no deadline any more, and
+/// its task goes on.
+#[test]
+fn a_parked_timeout_that_is_dropped_elsewhere_leaves_nothing_behind() {
+    testing::run(async || {
+        let timed = Rc::new(RefCell::new(Some(Box::pin(timeout_after(secs(9), sleep(secs(9)))))));
+        let theirs = timed.clone();
+        let task = spawn(async move {
+            let polled = poll_fn(|cx| match &mut *theirs.borrow_mut() {
+                Some(timed) => timed.poll_unpin(cx).map(|_| "ended"),
+                None => Poll::Ready("dropped"),
+            });
+            Ok::<_, TaskCancelled>(polled.await)
+        });
+        testing::settle().await.unwrap();
+        let shown = || tasks().into_iter().find(|shown| shown.id == task.id()).unwrap();
+        assert_eq!((shown().deadline, shown().parked.len()), (Some(kernel::now() + secs(9)), 1));
+        drop(timed.take());
+        assert_eq!((shown().deadline, shown().parked.len()), (None, 0));
+        task.request_cancel();
+        assert_eq!(task.await, Ok("dropped"));
     });
 }

@@ -179,6 +179,8 @@ fn a_parked_future_goes_on_elsewhere() {
             async move {
                 let mut get = Box::pin(async move { queue.get().await });
                 let timed = timeout_after(MAX, async {
+                    // Opens the timeout, so that the slot of the task is left to the sleep.
+                    assert_eq!(tasks().len(), 2);
                     assert!(futures::poll!(&mut get).is_pending());
                     Ok::<_, TaskCancelled>(())
                 });

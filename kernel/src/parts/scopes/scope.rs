@@ -79,6 +79,17 @@ pub(crate) struct Scope {
     pub(super) links: ListLinks,
 }
 
+/// What is needed of a scope that was removed: less than the whole, which is not copied then.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    pub(crate) task: TaskId,
+    pub(crate) parent: u32,
+    pub(crate) entered: u64,
+    pub(crate) outer: OuterDelivered,
+    /// Dropped with this, outside any borrow.
+    pub(super) _kept: Option<TaskCancelled>,
+}
+
 impl Linked for Scope {
     fn links(&mut self) -> &mut ListLinks {
         &mut self.links
@@ -152,6 +163,13 @@ impl Scope {
             && !self.kept.as_ref().is_some_and(TaskCancelled::has_copies);
         self.pending |= lost;
         lost
+    }
+
+    /// Cancels a new scope because its deadline has passed.
+    pub(crate) fn expire(&mut self, cancel_seq: u64) {
+        self.cancel_seq = cancel_seq;
+        self.pending = true;
+        self.reason = CancelReason::Timeout;
     }
 
     /// Marks the cancellation as delivered, and returns a copy of it.

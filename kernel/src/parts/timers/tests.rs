@@ -148,3 +148,21 @@ fn after_a_burst_the_slots_are_given_back_and_keys_stay_good() {
     assert_eq!(timers.next_deadline(), None);
     assert!(timers.slots.len() <= KEEP, "the last one to go gives the room back");
 }
+
+#[test]
+fn a_redirected_timer_keeps_its_place_and_one_that_has_fired_stays_so() {
+    let mut timers = Timers::new();
+    let wake = Action::Wake(TaskId::NONE);
+    let (fired, in_heap) = (timers.arm(5, wake), timers.arm(20, wake));
+    assert_eq!(timers.pop_due(5).map(|(action, _)| action), Some(wake));
+    let fresh = timers.arm(10, wake);
+    timers.redirect(fired, Action::Scope(0));
+    timers.redirect(in_heap, Action::Scope(1));
+    timers.redirect(fresh, Action::Scope(2));
+    assert_eq!(timers.len(), 2);
+    assert_eq!(fire_all(&mut timers, 20), [2, 1]);
+    for key in [fired, in_heap, fresh] {
+        assert!(timers.disarm(key).is_none());
+    }
+    assert!(timers.is_empty());
+}

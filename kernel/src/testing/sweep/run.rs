@@ -114,6 +114,11 @@ where
         let first = injector.plan().first();
         let at_once = first.is_some_and(|first| first.moment == Moment::BeforeFirstPoll);
         let limit = if at_once { Duration::ZERO } else { Duration::MAX };
+        let body = async move {
+            // Opens the timeout, so that the injector can cancel its scope.
+            current::ambient();
+            body.await
+        };
         Box::pin(async move {
             match timeout_after(limit, body).await {
                 Ok(result) => ended(result, disturbed),
