@@ -27,15 +27,15 @@ struct Outer {
     name: TaskId,
     waker: Address,
     ambient: Ambient,
-    unopened: u32,
     marks: u32,
 }
 
 impl<'a> Nested<'a> {
     /// Begins a poll of `task` with that waker.
     pub(super) fn begin(core: &'a Core, task: &TaskRef, waker: &Waker) -> Self {
-        // Opens the scopes around the host. Otherwise a leaf of the hosted task would open them as
-        // scopes of that task.
+        // Opens the scopes around the host, so that the counts of those that are not open are 0.
+        // Otherwise a leaf of the hosted task would open them as scopes of that task, and the host
+        // would show no deadline to it.
         current::ambient();
         let request = task.cancel_request();
         let (cancel_seq, pending) = request.map_or((0, false), |it| (it.cancel_seq, it.pending));
@@ -46,8 +46,6 @@ impl<'a> Nested<'a> {
                 name: context.name.replace(task.id()),
                 waker: context.waker.get(),
                 ambient: context.ambient.get(),
-                // The scopes of the host are not those of its task.
-                unopened: context.unopened.replace(0),
                 marks: context.marks.replace(0),
             };
             context.offer(
@@ -68,12 +66,11 @@ impl<'a> Nested<'a> {
 
 impl Drop for Nested<'_> {
     fn drop(&mut self) {
-        let Outer { chunk, name, waker, ambient, unopened, marks } = &mut self.outer;
+        let Outer { chunk, name, waker, ambient, marks } = &mut self.outer;
         let inner = CONTEXT.with(|context| {
             let inner = context.chunk.replace(ManuallyDrop::new(chunk.take()));
             context.name.set(*name);
             context.marks.set(*marks);
-            context.unopened.set(*unopened);
             context.offer(*waker, *ambient);
             ManuallyDrop::into_inner(inner)
         });

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use kernel::{
-    CancelScope, Kernel, TaskCancelled, TaskGroup, check_cancellation, shield, shield_for, sleep,
-    spawn, tasks, testing, timeout_after, unless_cancelled, yield_now,
+    CancelScope, Kernel, TaskCancelled, TaskGroup, check_cancellation, gather, shield, shield_for,
+    sleep, spawn, tasks, testing, timeout_after, unless_cancelled, yield_now,
 };
 
 use crate::support::time::secs;
@@ -257,5 +257,21 @@ fn a_timeout_whose_first_poll_panics_leaves_nothing_behind() {
         drop(panics);
         assert_eq!(sleep(secs(1)).await, Ok(()));
         assert_eq!(kernel::current_task().deadline, None);
+    });
+}
+
+/// S2, T1: the scopes of a host are not those of its children. A timeout that is not open when a
+/// child is polled inside it is of the host, and bounds all children.
+#[test]
+fn a_timeout_round_children_is_not_opened_for_a_child() {
+    testing::run(async || {
+        for inner in [9, 1] {
+            let started = kernel::now();
+            let child = async || timeout_after(secs(inner), sleep(secs(5))).await.unwrap_or(Ok(()));
+            let gathered = timeout_after(secs(2), gather((child(), child(), sleep(secs(6)))));
+            assert_eq!(gathered.await.unwrap_err().limit(), secs(2));
+            assert_eq!(kernel::now() - started, secs(2));
+            assert_eq!(kernel::current_task().deadline, None);
+        }
     });
 }
