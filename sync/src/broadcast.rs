@@ -8,6 +8,7 @@ use std::rc::Rc;
 use kernel::TaskCancelled;
 use kernel::wait_queue::{Handoff, Wait, WaitQueue};
 
+use crate::ends::{Ends, WaitClosed};
 use crate::queue::Closed;
 
 /// A channel in which every receiver gets every item that is sent while it exists.
@@ -49,10 +50,7 @@ pub fn broadcast<T: Clone>(capacity: usize) -> (Sender<T>, Receiver<T>) {
         capacity,
         items: RefCell::default(),
         sent: Cell::new(0),
-        senders: Cell::new(1),
-        receivers: Cell::new(1),
-        waiting: WaitQueue::new(),
-        closings: WaitQueue::new(),
+        ends: Ends::new(),
     });
     (Sender { shared: shared.clone() }, Receiver { shared, next: 0 })
 }
@@ -63,12 +61,7 @@ struct Shared<T> {
     items: RefCell<VecDeque<Kept<T>>>,
     /// How many items were sent.
     sent: Cell<u64>,
-    senders: Cell<usize>,
-    receivers: Cell<usize>,
-    /// The receivers that wait for an item.
-    waiting: WaitQueue,
-    /// The senders that wait until no receiver is left.
-    closings: WaitQueue,
+    ends: Ends,
 }
 
 struct Kept<T> {
@@ -102,9 +95,9 @@ impl<T> Shared<T> {
             len: self.items.borrow().len(),
             capacity: self.capacity,
             sent: self.sent.get(),
-            senders: self.senders.get(),
-            receivers: self.receivers.get(),
-            waiting: self.waiting.len(),
+            senders: self.ends.senders(),
+            receivers: self.ends.receivers(),
+            waiting: self.ends.waiting.len(),
         }
     }
 }
@@ -166,7 +159,7 @@ impl<T> Sender<T> {
     ///
     /// [`Closed`], with the item, if there is no receiver.
     pub fn send(&self, item: T) -> Result<(), Closed<T>> {
-        let missing = self.shared.receivers.get();
+        let missing = self.shared.ends.receivers();
         if missing == 0 {
             return Err(Closed(item));
         }
@@ -176,14 +169,14 @@ impl<T> Sender<T> {
         items.push_back(Kept { item: Some(Rc::new(item)), missing });
         drop(items);
         self.shared.sent.set(self.shared.sent.get() + 1);
-        self.shared.waiting.hand_over_all(|| ());
+        self.shared.ends.waiting.hand_over_all(|| ());
         drop(old);
         Ok(())
     }
 
     /// One more receiver. It gets the items that are sent from now on.
     pub fn subscribe(&self) -> Receiver<T> {
-        self.shared.receivers.set(self.shared.receivers.get() + 1);
+        self.shared.ends.add_receiver();
         Receiver { shared: self.shared.clone(), next: self.shared.sent.get() }
     }
 
@@ -198,12 +191,12 @@ impl<T> Sender<T> {
     /// The channel stays unchanged.
     #[track_caller]
     pub fn closed(&self) -> impl Future<Output = Result<(), TaskCancelled>> + '_ {
-        Wait::new("BROADCAST_CLOSED", WaitClosed { shared: &self.shared })
+        Wait::new("BROADCAST_CLOSED", WaitClosed(&self.shared.ends))
     }
 
     /// Whether no receiver is left. [`subscribe`](Sender::subscribe) makes one.
     pub fn is_closed(&self) -> bool {
-        self.shared.receivers.get() == 0
+        self.shared.ends.receivers() == 0
     }
 
     /// The state of the channel now.
@@ -214,18 +207,14 @@ impl<T> Sender<T> {
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        self.shared.senders.set(self.shared.senders.get() + 1);
+        self.shared.ends.add_sender();
         Sender { shared: self.shared.clone() }
     }
 }
 
 impl<T> Drop for Sender<T> {
-    /// The drop of the last sender ends the waits of the receivers.
     fn drop(&mut self) {
-        self.shared.senders.set(self.shared.senders.get() - 1);
-        if self.shared.senders.get() == 0 {
-            self.shared.waiting.hand_over_all(|| ());
-        }
+        self.shared.ends.drop_sender();
     }
 }
 
@@ -271,7 +260,7 @@ impl<T: Clone> Receiver<T> {
     fn recv_now(&mut self) -> Option<Result<T, RecvError>> {
         let shared = &self.shared;
         if self.next == shared.sent.get() {
-            return (shared.senders.get() == 0).then_some(Err(RecvError::Closed));
+            return (shared.ends.senders() == 0).then_some(Err(RecvError::Closed));
         }
         let missed = shared.oldest().saturating_sub(self.next);
         self.next += missed.max(1);
@@ -302,7 +291,7 @@ impl<T> Receiver<T> {
 
 impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Self {
-        self.shared.receivers.set(self.shared.receivers.get() + 1);
+        self.shared.ends.add_receiver();
         let unseen = self.next.max(self.shared.oldest()) - self.shared.oldest();
         let mut items = self.shared.items.borrow_mut();
         items.iter_mut().skip(unseen as usize).for_each(|kept| kept.missing += 1);
@@ -314,10 +303,7 @@ impl<T> Clone for Receiver<T> {
 impl<T> Drop for Receiver<T> {
     /// The items that only this receiver has not taken are dropped.
     fn drop(&mut self) {
-        self.shared.receivers.set(self.shared.receivers.get() - 1);
-        if self.shared.receivers.get() == 0 {
-            self.shared.closings.hand_over_all(|| ());
-        }
+        self.shared.ends.drop_receiver();
         // Last, because the drop of an item may panic.
         for at in self.next.max(self.shared.oldest())..self.shared.sent.get() {
             drop(self.shared.take(at));
@@ -350,13 +336,13 @@ impl<T: Clone> Handoff for Recv<'_, T> {
     type Output = Result<T, RecvError>;
 
     fn queue(&self) -> &WaitQueue {
-        &self.receiver.shared.waiting
+        &self.receiver.shared.ends.waiting
     }
 
     fn try_take(&mut self) -> Option<()> {
         let shared = &self.receiver.shared;
         let sent = self.receiver.next != shared.sent.get();
-        (sent || shared.senders.get() == 0).then_some(())
+        (sent || shared.ends.senders() == 0).then_some(())
     }
 
     fn finish(&mut self, (): ()) -> Self::Output {
@@ -365,27 +351,5 @@ impl<T: Clone> Handoff for Recv<'_, T> {
     }
 
     /// The item is still kept, so there is nothing to pass on.
-    fn pass_on(&mut self, (): ()) {}
-}
-
-/// A wait until no receiver is left.
-struct WaitClosed<'a, T> {
-    shared: &'a Shared<T>,
-}
-
-impl<T> Handoff for WaitClosed<'_, T> {
-    type Item = ();
-    type Output = ();
-
-    fn queue(&self) -> &WaitQueue {
-        &self.shared.closings
-    }
-
-    fn try_take(&mut self) -> Option<()> {
-        (self.shared.receivers.get() == 0).then_some(())
-    }
-
-    fn finish(&mut self, (): ()) {}
-
     fn pass_on(&mut self, (): ()) {}
 }

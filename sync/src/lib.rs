@@ -45,6 +45,7 @@ mod bounded_semaphore;
 pub mod broadcast;
 mod channel;
 mod condition;
+mod ends;
 mod event;
 mod lock;
 mod once_cell;

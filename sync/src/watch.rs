@@ -7,6 +7,8 @@ use std::rc::Rc;
 use kernel::TaskCancelled;
 use kernel::wait_queue::{Handoff, Wait, WaitQueue};
 
+use crate::ends::{Ends, WaitClosed};
+
 /// A value that senders replace, and receivers that look at the latest one.
 ///
 /// A receiver waits for a *change*, and sees the latest value, not each of them. Sending never
@@ -38,10 +40,7 @@ pub fn watch<T>(value: T) -> (Sender<T>, Receiver<T>) {
     let shared = Rc::new(Shared {
         value: RefCell::new(Rc::new(value)),
         version: Cell::new(0),
-        senders: Cell::new(1),
-        receivers: Cell::new(1),
-        waiting: WaitQueue::new(),
-        closings: WaitQueue::new(),
+        ends: Ends::new(),
     });
     (Sender { shared: shared.clone() }, Receiver { shared, seen: 0 })
 }
@@ -50,12 +49,7 @@ struct Shared<T> {
     value: RefCell<Rc<T>>,
     /// The number of values so far, without the first one.
     version: Cell<u64>,
-    senders: Cell<usize>,
-    receivers: Cell<usize>,
-    /// The receivers that wait for a change.
-    waiting: WaitQueue,
-    /// The senders that wait until no receiver is left.
-    closings: WaitQueue,
+    ends: Ends,
 }
 
 impl<T> Shared<T> {
@@ -66,9 +60,9 @@ impl<T> Shared<T> {
     fn statistics(&self) -> WatchStatistics {
         WatchStatistics {
             version: self.version.get(),
-            senders: self.senders.get(),
-            receivers: self.receivers.get(),
-            waiting: self.waiting.len(),
+            senders: self.ends.senders(),
+            receivers: self.ends.receivers(),
+            waiting: self.ends.waiting.len(),
         }
     }
 }
@@ -98,7 +92,7 @@ impl<T> Sender<T> {
     pub fn send(&self, value: T) -> Rc<T> {
         let old = self.shared.value.replace(Rc::new(value));
         self.shared.version.set(self.shared.version.get() + 1);
-        self.shared.waiting.hand_over_all(|| ());
+        self.shared.ends.waiting.hand_over_all(|| ());
         old
     }
 
@@ -111,7 +105,7 @@ impl<T> Sender<T> {
         change(Rc::make_mut(&mut value));
         let old = self.shared.value.replace(value);
         self.shared.version.set(self.shared.version.get() + 1);
-        self.shared.waiting.hand_over_all(|| ());
+        self.shared.ends.waiting.hand_over_all(|| ());
         // Last, because the drop of a value may panic.
         drop(old);
     }
@@ -123,7 +117,7 @@ impl<T> Sender<T> {
 
     /// One more receiver. It has seen the value of this moment.
     pub fn subscribe(&self) -> Receiver<T> {
-        self.shared.receivers.set(self.shared.receivers.get() + 1);
+        self.shared.ends.add_receiver();
         Receiver { shared: self.shared.clone(), seen: self.shared.version.get() }
     }
 
@@ -138,12 +132,12 @@ impl<T> Sender<T> {
     /// Nothing is changed.
     #[track_caller]
     pub fn closed(&self) -> impl Future<Output = Result<(), TaskCancelled>> + '_ {
-        Wait::new("WATCH_CLOSED", WaitClosed { shared: &self.shared })
+        Wait::new("WATCH_CLOSED", WaitClosed(&self.shared.ends))
     }
 
     /// Whether no receiver is left. [`subscribe`](Sender::subscribe) makes one.
     pub fn is_closed(&self) -> bool {
-        self.shared.receivers.get() == 0
+        self.shared.ends.receivers() == 0
     }
 
     /// The state now.
@@ -154,18 +148,14 @@ impl<T> Sender<T> {
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        self.shared.senders.set(self.shared.senders.get() + 1);
+        self.shared.ends.add_sender();
         Sender { shared: self.shared.clone() }
     }
 }
 
 impl<T> Drop for Sender<T> {
-    /// The drop of the last sender ends the waits of the receivers.
     fn drop(&mut self) {
-        self.shared.senders.set(self.shared.senders.get() - 1);
-        if self.shared.senders.get() == 0 {
-            self.shared.waiting.hand_over_all(|| ());
-        }
+        self.shared.ends.drop_sender();
     }
 }
 
@@ -217,17 +207,14 @@ impl<T> Receiver<T> {
 
 impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Self {
-        self.shared.receivers.set(self.shared.receivers.get() + 1);
+        self.shared.ends.add_receiver();
         Receiver { shared: self.shared.clone(), seen: self.seen }
     }
 }
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        self.shared.receivers.set(self.shared.receivers.get() - 1);
-        if self.shared.receivers.get() == 0 {
-            self.shared.closings.hand_over_all(|| ());
-        }
+        self.shared.ends.drop_receiver();
     }
 }
 
@@ -256,11 +243,11 @@ impl<T> Handoff for Changed<'_, T> {
     type Output = bool;
 
     fn queue(&self) -> &WaitQueue {
-        &self.receiver.shared.waiting
+        &self.receiver.shared.ends.waiting
     }
 
     fn try_take(&mut self) -> Option<()> {
-        let over = self.receiver.shared.senders.get() == 0;
+        let over = self.receiver.shared.ends.senders() == 0;
         (over || self.receiver.has_changed()).then_some(())
     }
 
@@ -271,27 +258,5 @@ impl<T> Handoff for Changed<'_, T> {
     }
 
     /// The version tells the next call of the change, so there is nothing to pass on.
-    fn pass_on(&mut self, (): ()) {}
-}
-
-/// A wait until no receiver is left.
-struct WaitClosed<'a, T> {
-    shared: &'a Shared<T>,
-}
-
-impl<T> Handoff for WaitClosed<'_, T> {
-    type Item = ();
-    type Output = ();
-
-    fn queue(&self) -> &WaitQueue {
-        &self.shared.closings
-    }
-
-    fn try_take(&mut self) -> Option<()> {
-        (self.shared.receivers.get() == 0).then_some(())
-    }
-
-    fn finish(&mut self, (): ()) {}
-
     fn pass_on(&mut self, (): ()) {}
 }
