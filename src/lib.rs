@@ -45,6 +45,8 @@
 //! ```
 
 pub use kernel::*;
+// The kernel has a room of the same name, which this crate hides.
+pub use ::io;
 pub use {kernel, net, sync};
 
 pub use crate::error::Error;

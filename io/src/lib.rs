@@ -1,0 +1,3 @@
+//! Streams for Curium: what all of them share.
+
+pub use kernel::io::*;

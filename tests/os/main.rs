@@ -1,0 +1,4 @@
+//! Signals, processes, files and standard streams, against the real ones of the machine.
+
+#[path = "../support/mod.rs"]
+mod support;
