@@ -90,6 +90,7 @@
 //! | `spawn.rs`, `task_handle.rs` | spawning; the handle of a task |
 //! | `task_local.rs` | values that a task inherits |
 //! | `handle.rs` | the kernel's handle, for other threads |
+//! | `threads/` | jobs on other threads |
 //! | `testing/` | the test kit: the virtual clock, the sweep, the exploration |
 //!
 //! Two examples that must not compile: a task that moves to another thread, and a task that returns
@@ -126,7 +127,7 @@
 //! |---|---|
 //! | a turn in a queue, a permit, an item | [`wait_queue::Handoff`] and [`wait_queue::Wait`] |
 //! | readiness of a source | [`io::Registration`] |
-//! | a job on another thread | [`on_thread`] |
+//! | a job on another thread | [`run_in_thread`] |
 //! | anything else | [`CancelPoint`], around any poll function |
 //! | the same, in a future that is `Send` | [`SendCancelPoint`] |
 //! | a future that is not Curium's | [`cancellable`]; with leaves inside, [`cancellable_inside`] |
@@ -136,7 +137,7 @@
 //! It has no `unsafe`, no `Send` tasks and no work stealing: to use a second core, run a second
 //! kernel on a second thread. It does not cancel a task by dropping its future: only an abort does
 //! that, which a grace ends in, and the drop of a running group or of the kernel. It has threads
-//! for blocking calls only ([`on_thread`]). It has no signals and no processes yet.
+//! for blocking calls only ([`run_in_thread`]). It has no signals and no processes yet.
 
 pub use crate::children::child::Child;
 pub use crate::children::completed::{AsCompleted, as_completed};
@@ -174,10 +175,10 @@ pub use crate::scope::timeout::{ignore_after, timeout_after, timeout_at};
 pub use crate::spawn::{Task, spawn, spawn_named};
 pub use crate::task::cell::TaskEnd;
 pub use crate::task_local::TaskLocal;
+pub use crate::threads::pool::run_in_thread;
 pub use crate::wait::point::CancelPoint;
 pub use crate::wait::send_point::SendCancelPoint;
 pub use crate::wait::sleep::{interval, now, sleep, sleep_until, yield_now};
-pub use crate::wait::thread::on_thread;
 
 /// The types that the kernel's functions return, for a program that must name them: the futures,
 /// and the [`Interval`](future::Interval), whose ticks are futures.
@@ -230,4 +231,5 @@ mod task;
 mod task_handle;
 mod task_local;
 pub mod testing;
+mod threads;
 mod wait;

@@ -65,7 +65,7 @@ macro_rules! task_local {
 /// what they see. To share changes, let the value be a `Rc<Cell<_>>`.
 ///
 /// A task that another thread spawns through a [`Handle`](crate::Handle) inherits nothing, and a
-/// job of [`on_thread`](crate::on_thread) sees no values.
+/// job of [`run_in_thread`](crate::run_in_thread) sees no values.
 pub struct TaskLocal<T: 'static> {
     /// 0 until the key is first used.
     key: AtomicUsize,

@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 /// system's look-up blocks.
 ///
 /// A look-up that is cancelled or times out returns to its caller at once. Its thread stays busy
-/// until the system gives up. The threads are those of [`kernel::on_thread`], whose number is
+/// until the system gives up. The threads are those of [`kernel::run_in_thread`], whose number is
 /// limited. While look-ups at a silent name server occupy all of them, further look-ups wait for
 /// one and can be cancelled.
 #[diagnostic::on_unimplemented(
@@ -150,7 +150,7 @@ pub(crate) async fn resolve(target: Target) -> io::Result<Vec<SocketAddr>> {
             }
         }
     };
-    let looked_up = kernel::on_thread(move || match query {
+    let looked_up = kernel::run_in_thread(move || match query {
         Query::Name(name) => name.to_socket_addrs().map(Iterator::collect::<Vec<_>>),
         Query::Host(host, port) => (host.as_str(), port).to_socket_addrs().map(Iterator::collect),
     });

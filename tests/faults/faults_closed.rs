@@ -308,7 +308,7 @@ fn the_duplicates_of_closed_sockets_do_not_wake_the_kernel() {
             assert!(timeout_after(millisecond, stream.read(&mut [0])).await.is_err());
             listener.close();
             drop(stream);
-            kernel::on_thread(move || {
+            kernel::run_in_thread(move || {
                 // The kernel waits only for this thread.
                 for _ in 0..500 {
                     drop(StdStream::connect(theirs.local_addr().unwrap()).unwrap());

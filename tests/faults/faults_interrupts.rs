@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use kernel::{TaskGroup, handle, now, on_thread, sleep, sleep_until, spawn, testing};
+use kernel::{TaskGroup, handle, now, run_in_thread, sleep, sleep_until, spawn, testing};
 use net::{TcpListener, TcpStream};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -71,7 +71,7 @@ fn an_interrupted_wait_for_events_goes_on() {
             sleep(Duration::from_millis(5)).await?;
             shorter.await?;
             assert!(now() - begun >= Duration::from_millis(20));
-            on_thread(|| ()).await?.unwrap();
+            run_in_thread(|| ()).await?.unwrap();
             Ok::<(), io::Error>(())
         };
         kernel::run(program).unwrap();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Barrier, Condvar, Mutex, mpsc};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use kernel::{Task, TaskCancelled, on_thread, sleep, spawn, testing, yield_now};
+use kernel::{Task, TaskCancelled, run_in_thread, sleep, spawn, testing, yield_now};
 use net::{TcpListener, TcpStream};
 
 use crate::support::children;
@@ -43,7 +43,7 @@ impl Gate {
 type Job<T> = Task<io::Result<T>, TaskCancelled>;
 
 fn start<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> Job<T> {
-    spawn(on_thread(job))
+    spawn(run_in_thread(job))
 }
 
 /// The value of a job.
@@ -169,7 +169,7 @@ fn a_job_whose_waiter_is_gone_is_not_started() {
         aborted.abort();
         yield_now().await?;
         assert_eq!(*drops.lock().unwrap(), [here; 2]);
-        let mut left = Box::pin(on_thread(make()));
+        let mut left = Box::pin(run_in_thread(make()));
         assert!(futures::FutureExt::now_or_never(left.as_mut()).is_none());
         drop(left);
         assert_eq!(*drops.lock().unwrap(), [here; 3]);
@@ -307,7 +307,7 @@ fn that_there_is_no_thread_is_an_error_of_its_own_kind() {
     testing::run(async || {
         let drops = Arc::default();
         let dropped = Dropped(Arc::clone(&drops));
-        let refused = on_thread(move || drop(dropped)).await?.unwrap_err();
+        let refused = run_in_thread(move || drop(dropped)).await?.unwrap_err();
         assert_eq!(*drops.lock().unwrap(), [thread::current().id()]);
         let by_name = TcpStream::connect(("localhost", 1)).await.unwrap_err();
         for error in [refused, by_name] {
@@ -315,10 +315,10 @@ fn that_there_is_no_thread_is_an_error_of_its_own_kind() {
             assert!(!matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted));
             assert!(text.contains("thread") && text.contains("limit"), "{text}");
         }
-        let mut again = on_thread(|| 7).await?;
+        let mut again = run_in_thread(|| 7).await?;
         for _ in 0..4 {
             if again.is_err() {
-                again = on_thread(|| 7).await?;
+                again = run_in_thread(|| 7).await?;
             }
         }
         assert_eq!(again.unwrap(), 7);

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use curium::kernel::future::{Interval, Sleep};
 use curium::kernel::testing::{self, Moment, Run};
 use curium::kernel::{
-    CancelPoint, Result, TaskCancelled, TaskEnd, cancellable, interval, now, on_thread, sleep,
+    CancelPoint, Result, TaskCancelled, TaskEnd, cancellable, interval, now, run_in_thread, sleep,
     sleep_until, spawn, yield_now,
 };
 use curium::sync::{Lock, Queue};
@@ -207,7 +207,7 @@ impl Jobs {
         let (go, waits) = channel();
         self.goes.try_put(go).expect("no bound");
         let alive = self.alive.borrow().clone().expect("taken at the end");
-        let value = on_thread(move || {
+        let value = run_in_thread(move || {
             let _ = waits.recv(); // the go is that its sender is dropped
             alive
         });
@@ -243,7 +243,7 @@ fn a_job_on_a_thread_outlives_its_waiter_and_leaves_nothing() {
         assert!(!undisturbed(run) || jobs.values.get() == 2);
         drop(jobs.alive.take());
         assert!(jobs.ended.recv().is_err(), "all jobs and values are gone");
-        assert_eq!(on_thread(|| 7).await.unwrap().unwrap(), 7);
+        assert_eq!(run_in_thread(|| 7).await.unwrap().unwrap(), 7);
     });
     assert_tried(&swept, &["THREAD_WAIT"], 2, 29);
 }

@@ -11,7 +11,7 @@ use std::process::{Output, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
-use kernel::{Kernel, Leftovers, TaskGroup, cancelled, on_thread, spawn, timeout_after};
+use kernel::{Kernel, Leftovers, TaskGroup, cancelled, run_in_thread, spawn, timeout_after};
 use net::{TcpListener, TcpStream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sync::{Event, Semaphore};
@@ -196,7 +196,7 @@ async fn serve(connections: Rc<Connections>) -> io::Result<()> {
         let handler = async move |stream, _| host(stream, connections.clone()).await;
         servers.push(spawn(listener.serve(handler)));
     }
-    let clients = spawn(on_thread(move || second_process(&to_call)));
+    let clients = spawn(run_in_thread(move || second_process(&to_call)));
     timeout_after(LIMIT, connections.over.wait()).await??;
     for server in servers {
         server.cancel().await?;

@@ -167,7 +167,7 @@ fn a_listener_moves_to_another_threads_kernel() {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         assert!(timeout_after(SECOND, listener.accept()).await.is_err());
-        let elsewhere = kernel::on_thread(move || {
+        let elsewhere = kernel::run_in_thread(move || {
             kernel::run(async || Ok::<_, io::Error>(listener.accept().await?.1))
         });
         let elsewhere = spawn(elsewhere);

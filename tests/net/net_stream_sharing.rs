@@ -28,7 +28,7 @@ fn a_stream_moves_to_another_threads_kernel() {
     testing::run(async || {
         let (stream, peer) = connections::ours().await?;
         assert!(timeout_after(SECOND, stream.read(&mut [0; 9])).await.is_err());
-        let elsewhere = spawn(kernel::on_thread(move || {
+        let elsewhere = spawn(kernel::run_in_thread(move || {
             kernel::run(async || {
                 let mut buf = [0; 4];
                 stream.read_exact(&mut buf).await?;

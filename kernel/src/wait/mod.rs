@@ -11,4 +11,3 @@ pub(crate) mod point;
 pub(crate) mod record;
 pub(crate) mod send_point;
 pub(crate) mod sleep;
-pub(crate) mod thread;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use futures::channel::oneshot;
 use futures::stream::{FuturesUnordered, StreamExt};
 use kernel::{
-    Kernel, Report, TaskCancelled, TaskError, TaskState, cancellable, interval, on_thread, shield,
-    sleep, spawn_named, testing, timeout_after, yield_now,
+    Kernel, Report, TaskCancelled, TaskError, TaskState, cancellable, interval, run_in_thread,
+    shield, sleep, spawn_named, testing, timeout_after, yield_now,
 };
 use sync::{Event, Lock, Queue, Semaphore};
 
@@ -273,8 +273,8 @@ fn a_leaf_that_needs_a_kernel_names_its_call_site_without_one() {
     assert_names("sleep", &text, line!() - 1);
     let text = panic_of(|| tokio_test::block_on(timeout_after(secs(1), yield_now())));
     assert_names("timeout_after", &text, line!() - 1);
-    let text = panic_of(|| tokio_test::block_on(on_thread(|| 7)));
-    assert_names("on_thread", &text, line!() - 1);
+    let text = panic_of(|| tokio_test::block_on(run_in_thread(|| 7)));
+    assert_names("run_in_thread", &text, line!() - 1);
     let text = panic_of(|| kernel::spawn(async { Ok::<_, TaskCancelled>(()) }));
     assert_names("spawn", &text, line!() - 1);
     let text = panic_of(kernel::TaskGroup::<TaskCancelled>::new);

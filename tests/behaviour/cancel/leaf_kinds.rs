@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 use kernel::{
-    Task, TaskCancelled, TaskError, TaskGroup, cancellable, interval, on_thread, shield, sleep,
+    Task, TaskCancelled, TaskError, TaskGroup, cancellable, interval, run_in_thread, shield, sleep,
     spawn, testing, yield_now,
 };
 
@@ -91,7 +91,7 @@ thread_local! {
 fn job() -> Rig {
     let (go, gate) = mpsc::channel::<()>();
     let (bye, through) = mpsc::channel();
-    let job = on_thread(move || {
+    let job = run_in_thread(move || {
         BYE.with(|slot| *slot.borrow_mut() = Some(Bye(bye)));
         gate.recv().ok();
     });
@@ -148,7 +148,7 @@ const KINDS: [Kind; 12] = [
         make: || Rig::on_group(false, async |group| group.cancel_remaining().await),
     },
     Kind { name: "settle", polls: 1, make: || Rig::with(testing::settle(), testing::settle()) },
-    Kind { name: "on_thread", polls: 1, make: job },
+    Kind { name: "run_in_thread", polls: 1, make: job },
     Kind { name: "cancellable", polls: 1, make: foreign },
 ];
 
@@ -246,7 +246,7 @@ fn a_leaf_cancelled_after_it_was_woken_has_completed() {
 
 /// A wake from another thread is still in the mailbox.
 fn expected_state(kind: &Kind) -> &'static str {
-    if kind.name == "on_thread" { "THREAD_WAIT" } else { "READY" }
+    if kind.name == "run_in_thread" { "THREAD_WAIT" } else { "READY" }
 }
 
 /// C3: a leaf that the polling task drops, in each of the three states, leaves nothing behind, and

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use kernel::{
-    CancelReason, TaskCancelled, interval, on_thread, sleep, sleep_until, spawn, spawn_named,
+    CancelReason, TaskCancelled, interval, run_in_thread, sleep, sleep_until, spawn, spawn_named,
     testing, timeout_after, timeout_at, yield_now,
 };
 use sync::Event;
@@ -304,7 +304,7 @@ fn the_clock_does_not_jump_while_a_job_is_out() {
         let started = kernel::now();
         let (go, gone) = std::sync::mpsc::channel::<()>();
         let hour = spawn(sleep(secs(3600)));
-        let job = spawn(on_thread(move || gone.recv().is_ok()));
+        let job = spawn(run_in_thread(move || gone.recv().is_ok()));
         // Another thread releases the job, in real time.
         let releases = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(20));

@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use kernel::{
-    Handle, Kernel, Task, TaskCancelled, TaskGroup, WaitPolicy, handle, on_thread, sleep, spawn,
-    tasks, testing, timeout_after, yield_now,
+    Handle, Kernel, Task, TaskCancelled, TaskGroup, WaitPolicy, handle, run_in_thread, sleep,
+    spawn, tasks, testing, timeout_after, yield_now,
 };
 use sync::Event;
 
@@ -51,7 +51,7 @@ fn a_job_that_came_back_does_not_stop_the_virtual_clock() {
     limits::within(|| {
         testing::run(async || {
             let (go, gone) = mpsc::channel();
-            let mut job = Box::pin(on_thread(move || gone.recv().map(|()| 7).unwrap()));
+            let mut job = Box::pin(run_in_thread(move || gone.recv().map(|()| 7).unwrap()));
             assert!(futures::poll!(job.as_mut()).is_pending());
             go.send(()).unwrap();
             sleep(secs(1)).await?;
@@ -318,7 +318,7 @@ fn a_leaf_that_parks_after_a_sleep_of_the_kernel_says_so() {
 fn parks_after_a_sleep() -> bool {
     kernel::run(async || {
         let (began, nap) = (kernel::now(), Duration::from_millis(20));
-        on_thread(move || std::thread::sleep(nap)).await?.unwrap();
+        run_in_thread(move || std::thread::sleep(nap)).await?.unwrap();
         let waiting = spawn(async { Event::new().wait().await });
         yield_now().await?;
         let info = tasks().into_iter().find(|info| info.id == waiting.id()).unwrap();

@@ -5,7 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use kernel::{Kernel, on_thread, sleep, spawn};
+use kernel::{Kernel, run_in_thread, sleep, spawn};
 use net::{TcpListener, TcpStream};
 
 use crate::support::children;
@@ -26,7 +26,7 @@ async fn uses_everything() {
         let mut byte = [0];
         stream.read(&mut byte).await.map(drop)
     }));
-    on_thread(|| ()).await.unwrap().unwrap();
+    run_in_thread(|| ()).await.unwrap().unwrap();
     sleep(Duration::from_millis(1)).await.unwrap();
 }
 

@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use kernel::{
-    Kernel, TaskCancelled, TaskEnd, TaskState, cancellable, on_thread, sleep, spawn, testing,
+    Kernel, TaskCancelled, TaskEnd, TaskState, cancellable, run_in_thread, sleep, spawn, testing,
     yield_now,
 };
 use sync::Event;
@@ -317,7 +317,7 @@ fn a_spinner_does_not_hold_up_timers() {
 fn a_spinner_does_not_hold_up_other_threads() {
     kernel::run(async || {
         let spinner = spawn(spins(Rc::new(Event::new()), Rc::default()));
-        assert_eq!(on_thread(|| 6 * 7).await.unwrap().unwrap(), 42);
+        assert_eq!(run_in_thread(|| 6 * 7).await.unwrap().unwrap(), 42);
         assert!(!spinner.is_done());
     });
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use kernel::{
-    Kernel, TaskCancelled, TaskGroup, finally, ignore_after, interval, on_thread, run, sleep,
+    Kernel, TaskCancelled, TaskGroup, finally, ignore_after, interval, run, run_in_thread, sleep,
     sleep_until, spawn, testing, timeout_after,
 };
 use sync::{Event, Queue};
@@ -48,7 +48,7 @@ fn mistakes_outside_a_kernel() {
     shows_this_line("sleep", || poll(async { sleep(Duration::from_secs(1)).await }));
     shows_this_line("sleep_until", || poll(async { sleep_until(Instant::now()).await }));
     shows_this_line("a tick", || poll(async { interval(second).tick().await }));
-    shows_this_line("a job", || poll(async { on_thread(|| ()).await }));
+    shows_this_line("a job", || poll(async { run_in_thread(|| ()).await }));
     shows_this_line("a timeout", || {
         poll(async {
             let nothing = std::future::ready(Ok::<(), TaskCancelled>(()));

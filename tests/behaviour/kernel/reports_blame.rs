@@ -12,8 +12,8 @@ use std::time::Duration;
 use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt};
 use kernel::{
-    Builder, Kernel, ProgramCode, Report, TaskCancelled, TaskGroup, on_thread, sleep, spawn, tasks,
-    testing, yield_now,
+    Builder, Kernel, ProgramCode, Report, TaskCancelled, TaskGroup, run_in_thread, sleep, spawn,
+    tasks, testing, yield_now,
 };
 use sync::Event;
 
@@ -213,7 +213,7 @@ fn what_waits_for_a_job_or_a_timer_is_no_hang() {
     noting(&reports)
         .report_hangs(Duration::from_millis(1))
         .run(async || {
-            on_thread(|| thread::sleep(Duration::from_millis(30))).await?.expect("a thread");
+            run_in_thread(|| thread::sleep(Duration::from_millis(30))).await?.expect("a thread");
             sleep(Duration::from_millis(30)).await
         })
         .unwrap();

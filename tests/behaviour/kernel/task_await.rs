@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use kernel::{
     CancelReason, Result, Task, TaskCancelled, TaskEnd, TaskError, TaskGroup, TaskState, handle,
-    on_thread, sleep, spawn, spawn_named, testing, timeout_after,
+    run_in_thread, sleep, spawn, spawn_named, testing, timeout_after,
 };
 
 use crate::support::time::secs;
@@ -81,7 +81,7 @@ fn a_handle_spawns_a_task_that_cannot_fail() {
     testing::run(async || {
         let handle = handle();
         let thread =
-            on_thread(move || handle.spawn(move || async move { sender.send(7).unwrap() }));
+            run_in_thread(move || handle.spawn(move || async move { sender.send(7).unwrap() }));
         thread.await.unwrap().unwrap().unwrap();
         testing::settle().await.unwrap();
         assert_eq!(receiver.try_recv(), Ok(7));

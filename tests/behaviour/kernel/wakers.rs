@@ -9,7 +9,7 @@ use std::task::{Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use kernel::{Kernel, Task, TaskCancelled, TaskEnd, on_thread, sleep, spawn, testing};
+use kernel::{Kernel, Task, TaskCancelled, TaskEnd, run_in_thread, sleep, spawn, testing};
 
 type Ended = Result<(), TaskCancelled>;
 
@@ -46,7 +46,7 @@ fn a_wake_after_the_end_does_nothing() {
         let waker = probe.waker();
         probe.task.abort();
         waker.wake_by_ref();
-        on_thread(move || waker.wake()).await.unwrap().unwrap();
+        run_in_thread(move || waker.wake()).await.unwrap().unwrap();
         testing::settle().await.unwrap();
         assert_eq!((probe.polls.get(), probe.task.end()), (1, Some(TaskEnd::Aborted)));
     });
@@ -71,7 +71,7 @@ fn a_late_wake_does_not_reach_the_next_tenant() {
         for waker in &old {
             waker.wake_by_ref();
         }
-        on_thread(move || old.into_iter().for_each(Waker::wake)).await.unwrap().unwrap();
+        run_in_thread(move || old.into_iter().for_each(Waker::wake)).await.unwrap().unwrap();
         testing::settle().await.unwrap();
         assert_eq!(occupant.polls.get(), 1);
         occupant.task.abort();

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use kernel::{
-    CancelReason, TaskCancelled, TaskError, TaskGroup, TaskTimeout, ignore_after, on_thread, sleep,
-    sleep_until, spawn, testing, timeout_after, timeout_at, yield_now,
+    CancelReason, TaskCancelled, TaskError, TaskGroup, TaskTimeout, ignore_after, run_in_thread,
+    sleep, sleep_until, spawn, testing, timeout_after, timeout_at, yield_now,
 };
 use sync::Event;
 
@@ -166,7 +166,7 @@ fn a_timeout_round_a_thread_abandons_the_wait() {
         let (go, gate) = std::sync::mpsc::channel::<()>();
         let (begin, begun) = std::sync::mpsc::channel();
         let (done, finished) = std::sync::mpsc::channel();
-        let mut job = Box::pin(on_thread(move || {
+        let mut job = Box::pin(run_in_thread(move || {
             begin.send(()).unwrap();
             gate.recv().ok();
             done.send(()).unwrap();

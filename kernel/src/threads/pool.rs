@@ -174,7 +174,7 @@ impl Drop for Back {
 ///
 /// When polled outside a kernel, and with the panic of the job.
 #[track_caller]
-pub fn on_thread<T, F>(job: F) -> impl Future<Output = Result<io::Result<T>, TaskCancelled>>
+pub fn run_in_thread<T, F>(job: F) -> impl Future<Output = Result<io::Result<T>, TaskCancelled>>
 where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,

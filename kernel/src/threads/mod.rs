@@ -1,0 +1,3 @@
+//! Other threads: a job on a thread of the pool.
+
+pub(crate) mod pool;
