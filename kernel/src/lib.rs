@@ -184,6 +184,7 @@ pub use crate::wait::sleep::{interval, now, sleep, sleep_until, yield_now};
 /// and the [`Interval`](future::Interval), whose ticks are futures.
 pub mod future {
     pub use crate::children::child::{ChildFuture, JoinChild};
+    pub use crate::group::ends::Ends;
     pub use crate::scope::cancel_scope::RunScope;
     pub use crate::scope::finally::Finally;
     pub use crate::scope::foreign::{Cancellable, CancellableInside};

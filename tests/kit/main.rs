@@ -14,6 +14,7 @@ mod explored;
 mod explored_broadcast;
 mod explored_channel;
 mod explored_children;
+mod explored_combinators;
 mod explored_groups;
 mod explored_kernel;
 mod explored_locks;

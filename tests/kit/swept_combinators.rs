@@ -8,6 +8,7 @@ use curium::kernel::{
     Result, as_completed, first_ok, gather, gather_all, race, select, sleep, yield_now,
 };
 use curium::sync::Queue;
+use futures::StreamExt;
 
 use super::checks::{AtTheEnd, Living, MS, aborts, assert_tried, undisturbed};
 
@@ -103,6 +104,30 @@ fn outputs_as_completed_are_swept() {
             while seen.len() < 3 {
                 match outputs.next().await {
                     Ok(output) => seen.push(output.expect("one for each")?),
+                    Err(error) => cancelled = Err(error),
+                }
+            }
+            assert_eq!(seen, [1, 2, 3]);
+            cancelled
+        },
+        async |arms, run| arms.check(run),
+    );
+    assert_tried(&swept, &["AS_COMPLETED"], 4, 190);
+}
+
+/// V4, S5: so is a wait of the stream.
+#[test]
+fn the_stream_of_outputs_is_swept() {
+    let swept = testing::sweep().pairs().run(
+        async || Arms::default(),
+        |arms| async move {
+            let _left = AtTheEnd(&arms.left);
+            let mut outputs = as_completed([3, 1, 2].map(|ms| arms.arm(ms)));
+            let mut seen = Vec::new();
+            let mut cancelled = Ok(());
+            while seen.len() < 3 {
+                match StreamExt::next(&mut outputs).await.expect("one for each") {
+                    Ok(output) => seen.push(output?),
                     Err(error) => cancelled = Err(error),
                 }
             }

@@ -8,7 +8,9 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
 
 use crate::children::hosting::Hosting;
 use crate::children::set::ChildSet;
@@ -43,6 +45,8 @@ use crate::wait::point::CancelPoint;
 /// # }).unwrap();
 /// ```
 ///
+/// It is a [`Stream`] as well, for adapters that take one.
+///
 /// # Panics
 ///
 /// Outside a kernel.
@@ -71,19 +75,27 @@ where
         });
         children.core.drop_holder(&child.0);
     }
-    AsCompleted { children, group, ended }
+    AsCompleted { children, group, ended, waiting: None, site: Location::caller() }
 }
 
-type Outputs<T> = Rc<RefCell<VecDeque<Result<T, Box<dyn Any + Send>>>>>;
+type Outputs<T> = Rc<RefCell<VecDeque<Output<T>>>>;
+/// The output of a future, or its panic.
+type Output<T> = Result<T, Box<dyn Any + Send>>;
 
 /// Made by [`as_completed`].
 ///
 /// Dropped, it drops the futures that have not ended, without awaiting their cleanup.
+///
+/// As a [`Stream`] it gives `Result<T, TaskCancelled>`: a cancellation of the task that polls it is
+/// an item, after which the stream goes on. The futures run only while a task waits for an item.
 pub struct AsCompleted<'env, T> {
     // Declared before the group, so that the children are dropped before it is closed.
     children: ChildSet<'env>,
     group: TaskGroup<TaskCancelled>,
     ended: Outputs<T>,
+    /// The wait of the stream, if it was polled and found nothing.
+    waiting: Option<CancelPoint>,
+    site: &'static Location<'static>,
 }
 
 impl<T> AsCompleted<'_, T> {
@@ -104,13 +116,46 @@ impl<T> AsCompleted<'_, T> {
     #[allow(clippy::should_implement_trait, reason = "it is async, as that of a stream")]
     pub fn next(&mut self) -> impl Future<Output = Result<Option<T>, TaskCancelled>> {
         let site = Location::caller();
-        let AsCompleted { children, group, ended } = self;
-        async move {
-            let wait = NextOutput { group, ended, point: CancelPoint::at("AS_COMPLETED", site) };
-            let core = children.core.clone();
-            let output = Hosting::new(wait, &*children, &core, children.queue(), site).await?;
-            Ok(output.map(|output| output.unwrap_or_else(|payload| resume_unwind(payload))))
+        self.waiting = None;
+        let mut point = CancelPoint::at("AS_COMPLETED", site);
+        poll_fn(move |cx| self.poll_output(&mut point, site, cx))
+    }
+
+    /// Polls the futures that are ready, and then the wait for an output at `point`.
+    fn poll_output(
+        &self,
+        point: &mut CancelPoint,
+        site: &'static Location<'static>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<T>, TaskCancelled>> {
+        let AsCompleted { children, group, ended, .. } = self;
+        let wait = NextOutput { group, ended, point };
+        let hosting = Hosting::new(wait, children, &children.core, children.queue(), site);
+        let output = ready!(pin!(hosting).poll(cx))?;
+        Poll::Ready(Ok(output.map(|output| output.unwrap_or_else(|it| resume_unwind(it)))))
+    }
+}
+
+// No future of it is pinned here: each is in a box of its own.
+impl<T> Unpin for AsCompleted<'_, T> {}
+
+impl<T> Stream for AsCompleted<'_, T> {
+    type Item = Result<T, TaskCancelled>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let at_site = || CancelPoint::at("AS_COMPLETED", this.site);
+        let mut point = this.waiting.take().unwrap_or_else(at_site);
+        let polled = this.poll_output(&mut point, this.site, cx);
+        if polled.is_pending() {
+            this.waiting = Some(point);
         }
+        polled.map(Result::transpose)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.ended.borrow().len() + self.group.len();
+        (left, Some(left))
     }
 }
 
@@ -124,11 +169,11 @@ impl<T> fmt::Debug for AsCompleted<'_, T> {
 struct NextOutput<'a, T> {
     group: &'a TaskGroup<TaskCancelled>,
     ended: &'a Outputs<T>,
-    point: CancelPoint,
+    point: &'a mut CancelPoint,
 }
 
 impl<T> Future for NextOutput<'_, T> {
-    type Output = Result<Option<Result<T, Box<dyn Any + Send>>>, TaskCancelled>;
+    type Output = Result<Option<Output<T>>, TaskCancelled>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let NextOutput { group, ended, point } = &mut *self;

@@ -31,8 +31,6 @@ pin_project! {
         children: C,
         core: &'a Rc<Core>,
         queue: &'a HostQueue,
-        // The children have spent the budget of the last poll before `work` was polled.
-        work_first: bool,
         site: &'static Location<'static>,
     }
 }
@@ -45,7 +43,7 @@ impl<'a, F, C> Hosting<'a, F, C> {
         queue: &'a HostQueue,
         site: &'static Location<'static>,
     ) -> Self {
-        Hosting { work, children, core, queue, work_first: false, site }
+        Hosting { work, children, core, queue, site }
     }
 }
 
@@ -74,11 +72,13 @@ impl<F: Future, C: Children> Future for Hosting<'_, F, C> {
             panic!("the scope at {} is polled by another kernel than before", this.site);
         }
         queue.begin_poll(this.core.running.get(), cx);
-        let work_first = std::mem::take(this.work_first);
+        let work_first = queue.take_work_first();
         let mut left = POLLS;
         if !work_first {
             poll_ready(this.children.as_mut(), queue, &mut left);
-            *this.work_first = current::is_spent();
+            if current::is_spent() {
+                queue.defer_work();
+            }
         }
         // Children that `work` starts are polled at once, unless others are waiting already.
         let others = queue.len() > 0 && !work_first;

@@ -38,6 +38,9 @@ pub(crate) struct HostQueue {
     /// The task that has polled the host last.
     task: Cell<TaskId>,
     open: Cell<bool>,
+    /// The tasks have spent the budget of the last poll before the host's own work was polled. So
+    /// the next poll begins with the work.
+    work_first: Cell<bool>,
 }
 
 impl Default for HostQueue {
@@ -48,6 +51,7 @@ impl Default for HostQueue {
             polling: Cell::new(false),
             task: Cell::new(TaskId::NONE),
             open: Cell::new(false),
+            work_first: Cell::new(false),
         }
     }
 }
@@ -85,6 +89,17 @@ impl HostQueue {
             let poller = self.poller.borrow_mut().take();
             poller.wake();
         }
+    }
+
+    /// Whether this poll begins with the host's own work. The next one does not, unless
+    /// [`defer_work`](HostQueue::defer_work) says so.
+    pub(crate) fn take_work_first(&self) -> bool {
+        self.work_first.take()
+    }
+
+    /// The next poll begins with the host's own work.
+    pub(crate) fn defer_work(&self) {
+        self.work_first.set(true);
     }
 
     pub(crate) fn task(&self) -> TaskId {

@@ -1,4 +1,4 @@
-//! The futures of a group: its body, polled in a scope; the wait for members; and `next_done`.
+//! The futures of a group: its body, polled in a scope, and the wait for members.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -10,17 +10,15 @@ use pin_project_lite::pin_project;
 
 use crate::core::cancel::ScopeResult;
 use crate::core::current;
-use crate::core::queue::{WaitQueue, WaitSlot};
+use crate::core::queue::WaitSlot;
 use crate::core::report::ProgramCode;
 use crate::core::state::Core;
 use crate::error::{CancelReason, Echo, HoldsCancellation, TaskCancelled, holds};
-use crate::group::policy::MemberEnd;
 use crate::group::state::GroupState;
 use crate::parts::list::NONE;
 use crate::parts::scopes::ScopeKind;
 use crate::scope::guard::ScopeGuard;
 use crate::scope::lazy::LazyScope;
-use crate::wait::handoff::Handoff;
 use crate::wait::point::{CancelPoint, Quick};
 
 /// How a body that did not succeed has ended.
@@ -249,41 +247,5 @@ impl GroupState {
 impl Drop for Progress<'_> {
     fn drop(&mut self) {
         self.group.progress.leave(&mut self.slot);
-    }
-}
-
-/// The wait of `next_done`.
-pub(crate) struct NextDone<'a> {
-    pub(crate) group: &'a GroupState,
-}
-
-impl Handoff for NextDone<'_> {
-    type Item = Option<MemberEnd>;
-    type Output = Option<MemberEnd>;
-
-    fn queue(&self) -> &WaitQueue<Option<MemberEnd>> {
-        &self.group.next_done_waiters
-    }
-
-    fn try_take(&mut self) -> Option<Option<MemberEnd>> {
-        let next = self.group.ended.as_ref().and_then(|ended| ended.borrow_mut().pop_front());
-        match next {
-            Some(next) => Some(Some(next)),
-            None if self.group.counted.get() == 0 => Some(None),
-            None => None,
-        }
-    }
-
-    fn finish(&mut self, item: Option<MemberEnd>) -> Option<MemberEnd> {
-        item
-    }
-
-    fn pass_on(&mut self, item: Option<MemberEnd>) {
-        let (Some(end), Some(ended)) = (item, &self.group.ended) else {
-            return;
-        };
-        if self.group.next_done_waiters.hand_over(Some(end)).is_err() {
-            ended.borrow_mut().push_front(end);
-        }
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod bounds;
 pub(crate) mod end;
+pub(crate) mod ends;
 pub(crate) mod grace;
 pub(crate) mod handle;
 mod hosting;

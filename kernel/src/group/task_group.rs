@@ -16,15 +16,14 @@ use crate::core::current;
 use crate::core::life::{SlotOf, by_size};
 use crate::core::state::Core;
 use crate::error::{CancelReason, GroupError, TaskCancelled};
-use crate::group::body::{NextDone, Progress, Until};
+use crate::group::body::{Progress, Until};
 use crate::group::bounds::ScopeBody;
 use crate::group::end::run_scope;
 use crate::group::handle::{GroupEnded, GroupRef, Spawned, expect_open};
-use crate::group::policy::{MemberEnd, WaitPolicy};
+use crate::group::policy::WaitPolicy;
 use crate::group::state::GroupState;
 use crate::spawn::Task;
 use crate::task::body::TaskOutput;
-use crate::wait::handoff;
 use crate::wait::in_kernel::InKernel;
 
 /// A group of tasks that are cancelled and awaited together.
@@ -320,23 +319,6 @@ where
     #[track_caller]
     pub fn join_all(&self) -> impl Future<Output = Result<(), GroupError<E>>> + '_ {
         self.conclude(Ok(()), Location::caller(), true)
-    }
-
-    /// Waits for the next member to end, and returns which one and how, in the order of ending;
-    /// `None` when all have ended. A member that a task joins is not returned here. If a member
-    /// fails while a task waits in `next_done`, that task gets the failure, and the group does not
-    /// fail.
-    ///
-    /// # Errors
-    ///
-    /// [`TaskCancelled`].
-    ///
-    /// # Cancellation
-    ///
-    /// Nothing is lost: the next call returns the end of that member.
-    #[track_caller]
-    pub fn next_done(&self) -> impl Future<Output = Result<Option<MemberEnd>, TaskCancelled>> + '_ {
-        handoff::Wait::new("NEXT_DONE", NextDone { group: &self.state })
     }
 
     /// Cancels all members that have not ended, except daemons, together, and waits for them. The

@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 
 use curium::prelude::*;
 use curium::{as_completed, check_cancellation, first_ok, gather, gather_all, now, race, testing};
-use futures::FutureExt;
+use futures::{FutureExt, Stream, StreamExt};
 
 use crate::support::log::Log;
 use crate::support::reports;
@@ -292,6 +292,29 @@ fn outputs_come_as_they_are_completed() {
         assert_eq!(outputs.next().await.unwrap().unwrap().unwrap(), "3x");
         assert!(outputs.next().await.unwrap().is_none());
         assert!(outputs.next().await.unwrap().is_none());
+    });
+}
+
+/// S5: the outputs are a stream; a cancellation is an item of it, and loses none.
+#[test]
+fn outputs_are_a_stream() {
+    testing::run(async || {
+        let mut outputs = as_completed([3, 1, 2].map(|n| async move {
+            sleep(secs(n)).await?;
+            Ok::<_, TaskCancelled>(n)
+        }));
+        assert_eq!(outputs.size_hint(), (3, Some(3)));
+        let cut = timeout_after(secs(0), async {
+            StreamExt::next(&mut outputs).await.expect("an item").map(drop)
+        });
+        assert!(cut.await.is_err());
+        let first = StreamExt::next(&mut outputs).await;
+        assert_eq!(first, Some(Ok(Ok(1))));
+        // The wait of the stream and that of `next` may alternate.
+        assert!(StreamExt::next(&mut outputs).now_or_never().is_none());
+        assert_eq!(outputs.next().await, Ok(Some(Ok(2))));
+        let left: Vec<_> = outputs.collect().await;
+        assert_eq!(left, [Ok(Ok(3))]);
     });
 }
 

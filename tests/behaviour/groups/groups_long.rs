@@ -5,6 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures::{FutureExt, StreamExt};
 use kernel::{
     CancelReason, TaskCancelled, TaskEnd, TaskGroup, sleep, spawn, testing, timeout_after,
 };
@@ -36,6 +37,26 @@ fn next_done_tells_in_order_of_ending() {
         }
         assert_eq!(ended, [1, 2, 0]);
         assert_eq!(group.next_done().await, Ok(None));
+        group.join().await.unwrap();
+    });
+}
+
+/// G6: the ends are a stream; a cancellation is an item of it, and loses none. An end that a
+/// dropped stream was handed goes to the next one.
+#[test]
+fn the_ends_of_members_are_a_stream() {
+    testing::run(async || {
+        let group = TaskGroup::<io::Error>::new();
+        let members = [3, 1, 2].map(|after| group.spawn(wins(after)).id());
+        let mut ends = group.ends();
+        let cut = timeout_after(secs(0), async { ends.next().await.expect("an item").map(drop) });
+        assert!(cut.await.is_err());
+        assert_eq!(ends.next().await.unwrap().unwrap().id, members[1]);
+        assert!(ends.next().now_or_never().is_none());
+        testing::advance(secs(5)).await.unwrap();
+        drop(ends);
+        let left: Vec<_> = group.ends().map(|end| end.unwrap().id).collect().await;
+        assert_eq!(left, [members[2], members[0]]);
         group.join().await.unwrap();
     });
 }
