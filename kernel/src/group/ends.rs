@@ -41,22 +41,6 @@ where
     /// It gives `Result<MemberEnd, TaskCancelled>`: a cancellation of the task that polls it is an
     /// item, after which the stream goes on. A stream that was polled and waits is handed the end
     /// of a member, and keeps it until it is polled again or dropped.
-    ///
-    /// ```
-    /// use curium::kernel::{self, TaskCancelled, TaskEnd, TaskGroup};
-    /// use futures::TryStreamExt;
-    ///
-    /// kernel::run(async || {
-    ///     let group = TaskGroup::<TaskCancelled>::new();
-    ///     for _ in 0..3 {
-    ///         group.spawn(async { Ok(()) });
-    ///     }
-    ///     let ends: Vec<_> = group.ends().map_ok(|member| member.end).try_collect().await?;
-    ///     assert_eq!(ends, [TaskEnd::Ok; 3]);
-    ///     group.join().await
-    /// })?;
-    /// # Ok::<(), TaskCancelled>(())
-    /// ```
     #[track_caller]
     pub fn ends(&self) -> Ends<'_> {
         Ends { group: &self.state, waiting: None, site: Location::caller() }
