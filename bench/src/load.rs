@@ -41,6 +41,12 @@ pub enum Workload {
     GroupOne,
     /// A group of ten members.
     GroupTen,
+    /// A scope of ten children that each yield once.
+    ScopeTen,
+    /// The same ten futures in a `FuturesUnordered`.
+    UnorderedTen,
+    /// Two futures that are ready, awaited together.
+    GatherTwo,
     /// A timeout round a future that is ready.
     TimeoutReady,
     /// An item there and back, with one of the two receives under a timeout.
@@ -68,7 +74,7 @@ pub enum Workload {
 use Workload::*;
 
 /// Each workload, its name, how many operations a run measures, and how many tasks take part.
-const ALL: [(Workload, &str, Load); 28] = [
+const ALL: [(Workload, &str, Load); 31] = [
     (SpawnJoin, "spawn_join", Load::new(1_000_000, 1_000)),
     (SpawnJoinAll, "spawn_join_all", Load::new(1_000_000, 1_000_000)),
     (SpawnJoinOne, "spawn_join_1", Load::new(500_000, 1)),
@@ -86,6 +92,9 @@ const ALL: [(Workload, &str, Load); 28] = [
     (GroupEmpty, "group_empty", Load::new(500_000, 0)),
     (GroupOne, "group_one", Load::new(300_000, 1)),
     (GroupTen, "group_ten", Load::new(50_000, 10)),
+    (ScopeTen, "scope_ten", Load::new(50_000, 10)),
+    (UnorderedTen, "unordered_ten", Load::new(50_000, 10)),
+    (GatherTwo, "gather_two", Load::new(1_000_000, 2)),
     (TimeoutReady, "timeout_ready", Load::new(2_000_000, 1)),
     (TimeoutRecv, "timeout_recv", Load::new(400_000, 1)),
     (TimeoutNested, "timeout_nested", Load::new(500_000, 1_000)),

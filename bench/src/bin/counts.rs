@@ -18,7 +18,7 @@ use bench::runtimes;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// The workloads that are counted. Those that measure time are not.
-const WORKLOADS: [Workload; 19] = [
+const WORKLOADS: [Workload; 22] = [
     Workload::SpawnJoin,
     Workload::SpawnJoinOne,
     Workload::Yield,
@@ -34,6 +34,9 @@ const WORKLOADS: [Workload; 19] = [
     Workload::GroupEmpty,
     Workload::GroupOne,
     Workload::GroupTen,
+    Workload::ScopeTen,
+    Workload::UnorderedTen,
+    Workload::GatherTwo,
     Workload::TimeoutReady,
     Workload::TimeoutRecv,
     Workload::TimeoutNested,

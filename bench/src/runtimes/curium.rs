@@ -48,6 +48,20 @@ macro_rules! group {
         .await?
     };
 }
+macro_rules! children {
+    ($size:expr) => {
+        kernel::scope(async |scope| {
+            (0..$size).for_each(|_| drop(scope.spawn(yield_now())));
+            done!(())
+        })
+        .await?
+    };
+}
+macro_rules! both {
+    ($one:expr, $two:expr) => {
+        kernel::gather(($one, $two)).await?
+    };
+}
 macro_rules! cancel {
     ($task:expr) => {
         $task.cancel().await?
@@ -65,6 +79,8 @@ macro_rules! within {
     };
 }
 
+#[path = "../workloads/children.rs"]
+mod children;
 #[path = "../workloads/groups.rs"]
 mod groups;
 #[path = "../workloads/queues.rs"]
@@ -93,6 +109,7 @@ pub(super) fn run(workload: Workload, load: Load, look: fn()) -> Option<Sample> 
         .or_else(|| sync_::run(workload, load))
         .or_else(|| timers::run(workload, load, look))
         .or_else(|| groups::run(workload, load))
+        .or_else(|| children::run(workload, load))
         .or_else(|| timeouts::run(workload, load))
         .or_else(|| threads::run(workload, load))
         .or_else(|| scopes::run(workload, load))

@@ -24,6 +24,20 @@ macro_rules! group {
         }
     }};
 }
+macro_rules! children {
+    ($size:expr) => {{
+        let mut set = tokio::task::JoinSet::new();
+        (0..$size).for_each(|_| drop(set.spawn(yield_now())));
+        while let Some(ended) = set.join_next().await {
+            ended.expect("the task ends well");
+        }
+    }};
+}
+macro_rules! both {
+    ($one:expr, $two:expr) => {
+        tokio::join!($one, $two)
+    };
+}
 macro_rules! cancel {
     ($task:expr) => {{
         $task.abort();
@@ -37,6 +51,8 @@ macro_rules! within {
     };
 }
 
+#[path = "../workloads/children.rs"]
+mod children;
 #[path = "../workloads/groups.rs"]
 mod groups;
 #[path = "../workloads/sync.rs"]
@@ -63,6 +79,7 @@ pub(super) fn run(workload: Workload, load: Load, look: fn()) -> Option<Sample> 
         .or_else(|| sync_::run(workload, load))
         .or_else(|| timers::run(workload, load, look))
         .or_else(|| groups::run(workload, load))
+        .or_else(|| children::run(workload, load))
         .or_else(|| timeouts::run(workload, load))
         .or_else(|| threads::run(workload, load))
 }
