@@ -30,9 +30,7 @@ async fn unordered(load: Load) -> Outcome<Sample> {
     let meter = Meter::start();
     for _ in 0..load.ops {
         let mut set: FuturesUnordered<_> = (0..load.size).map(|_| yield_now()).collect();
-        while let Some(ended) = set.next().await {
-            let _ = ended;
-        }
+        while set.next().await.is_some() {}
     }
     done!(meter.stop(load.ops))
 }
