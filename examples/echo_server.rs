@@ -1,8 +1,8 @@
 //! A server that returns every line in capitals, one task per connection.
 //!
-//! `echo_server 127.0.0.1:7777` serves until Ctrl-C, or for the time of `--for SECONDS`. Without an
-//! address it serves one small client of its own and ends. Ctrl-C ends the process without any
-//! cleanup, because signals are not handled yet.
+//! `echo_server 127.0.0.1:7777` serves until Ctrl-C or `kill`, or for the time of `--for SECONDS`,
+//! and then closes every connection and ends. A second Ctrl-C ends it at once. Without an address
+//! it serves one small client of its own and ends.
 
 use std::error::Error;
 use std::io;
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use curium::kernel::{self, TaskGroup, TaskTimeout, timeout_after};
 use curium::net::{TcpListener, TcpStream};
+use curium::signal::{SIGINT, SIGTERM, until_signal};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -51,11 +52,23 @@ async fn demo() -> io::Result<()> {
 
 async fn serve(address: &str, limit: Duration) -> io::Result<()> {
     let listener = TcpListener::bind(address).await?;
-    println!("listening on {}", listener.local_addr()?);
-    match timeout_after(limit, listener.serve(echo)).await {
+    let address = listener.local_addr()?;
+    let serving = async {
+        match timeout_after(limit, listener.serve(echo)).await {
+            Ok(ended) => ended,
+            Err(TaskTimeout { .. }) => {
+                println!("time is up");
+                Ok(())
+            }
+        }
+    };
+    // From here on a signal is a request to end.
+    let serving = until_signal([SIGINT, SIGTERM], serving)?;
+    println!("listening on {address}");
+    match serving.await {
         Ok(ended) => ended,
-        Err(TaskTimeout { .. }) => {
-            println!("time is up");
+        Err(signalled) => {
+            println!("{signalled}, every connection is closed");
             Ok(())
         }
     }

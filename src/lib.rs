@@ -2,7 +2,8 @@
 //!
 //! This crate only re-exports the others: [`kernel`](mod@kernel) (tasks, cancellation, groups,
 //! timeouts; also re-exported at the root of this crate), [`sync`] (synchronisation between tasks)
-//! and [`net`] (TCP). Start with the page of the kernel. [`testing`] is the test kit: a virtual
+//! and [`net`] (TCP). The feature `signal` adds the module of that name. Start with the page of the
+//! kernel. [`testing`] is the test kit: a virtual
 //! clock, and runs with every cancellation and every schedule. `docs/semantics.md` in the
 //! repository states the rules.
 //!
@@ -47,6 +48,8 @@
 pub use kernel::*;
 // The kernel has a room of the same name, which this crate hides.
 pub use ::io;
+#[cfg(all(unix, feature = "signal"))]
+pub use os::signal;
 pub use {kernel, net, sync};
 
 pub use crate::error::Error;

@@ -1,3 +1,8 @@
 //! Signals, processes and files for Curium.
 //!
 //! Each is a feature, off by default: `signal`, `process` and `fs`. They are for Linux first.
+
+#[cfg(all(unix, feature = "signal"))]
+mod number;
+#[cfg(all(unix, feature = "signal"))]
+pub mod signal;

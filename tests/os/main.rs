@@ -2,3 +2,7 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+
+mod signals_default;
+mod signals_stream;
+mod signals_until;

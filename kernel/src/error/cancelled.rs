@@ -117,6 +117,12 @@ pub enum CancelReason {
     /// The [`CancelScope`](crate::CancelScope) around the await point was cancelled.
     #[error("its cancel scope was cancelled")]
     Scope,
+    /// The process received a signal.
+    #[error("the process received signal {number}")]
+    Signal {
+        /// The number of the signal.
+        number: i32,
+    },
     /// The kernel is shutting down.
     #[error("the kernel is shutting down")]
     Shutdown,

@@ -1,0 +1,27 @@
+//! Signals of Unix: a stream of them, a body that they cancel, and the end of a process by one.
+//!
+//! - [`until_signal`] runs a body that the first signal cancels, so that it cleans up. The second
+//!   signal ends the process.
+//! - [`signals`] listens for signals and gives them one after the other.
+//! - [`ctrl_c`] waits for Ctrl-C.
+//! - [`Signal::die`] ends the process by a signal, so that a shell sees it.
+//!
+//! It needs the feature `signal`. Linux first; other Unix systems should work. Any number of listeners may exist at once, in any
+//! kernels of the process, and each gets every signal. Without a listener every signal has its
+//! default action. There is no thread for signals.
+//!
+//! Handlers are installed by the crate `signal-hook`, which calls a handler that was installed
+//! before. One that is installed later, past `signal-hook`, must call the one it replaces, or no
+//! signal arrives here. A handler that is added through `signal-hook` while a listener exists, and
+//! is to outlive it, must know that the default action comes back with the end of the last
+//! listener.
+
+pub use self::signals::{Signals, ctrl_c, signals};
+pub use self::until::{Signalled, until_signal};
+pub use crate::number::*;
+
+mod hook;
+mod listener;
+mod send;
+mod signals;
+mod until;
