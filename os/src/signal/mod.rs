@@ -6,15 +6,14 @@
 //! - [`ctrl_c`] waits for Ctrl-C.
 //! - [`Signal::die`] ends the process by a signal, so that a shell sees it.
 //!
-//! It needs the feature `signal`. Linux first; other Unix systems should work. Any number of listeners may exist at once, in any
-//! kernels of the process, and each gets every signal. Without a listener every signal has its
-//! default action. There is no thread for signals.
+//! It needs the feature `signal`. Linux first; other Unix systems should work. Any number of
+//! listeners may exist at once, in any kernels of the process, and each gets every signal. Without
+//! a listener a signal has its default action. There is no thread for signals.
 //!
-//! Handlers are installed by the crate `signal-hook`, which calls a handler that was installed
-//! before. One that is installed later, past `signal-hook`, must call the one it replaces, or no
-//! signal arrives here. A handler that is added through `signal-hook` while a listener exists, and
-//! is to outlive it, must know that the default action comes back with the end of the last
-//! listener.
+//! The handlers are those of the crate `signal-hook`. It calls a handler that another library had
+//! installed before. A library that installs one later, past `signal-hook`, must call the one that
+//! it replaces, or no signal arrives here. If a library adds a handler through `signal-hook` while
+//! a listener exists, the default action comes back all the same when the last listener is dropped.
 
 pub use self::signals::{Signals, ctrl_c, signals};
 pub use self::until::{Signalled, until_signal};
