@@ -44,6 +44,7 @@ mod swept_reserve;
 mod swept_scopes;
 mod swept_servers;
 mod swept_shields;
+mod swept_signals;
 mod swept_starts;
 mod swept_sync;
 mod swept_tasks;

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,11 +10,6 @@ use curium::signal::{self, Signal, signals};
 use curium::signal::{SIGCHLD, SIGHUP, SIGINT, SIGKILL, SIGSEGV, SIGTERM, SIGUSR1, SIGWINCH};
 
 use crate::support::children;
-
-/// Runs this test in a child of that role, whatever way it ends.
-fn ended(mut command: Command) -> Output {
-    command.stdin(Stdio::null()).output().unwrap()
-}
 
 /// Raises the signal while there are listeners, and again when the last is dropped.
 fn raise_after_the_last_listener(signal: Signal) {
@@ -41,7 +36,7 @@ fn the_default_action_comes_back_after_the_last_listener() {
         Some("lives") => return raise_after_the_last_listener(SIGWINCH),
         _ => {}
     }
-    let output = ended(children::command(this, "dies"));
+    let output = children::output_of(children::command(this, "dies"));
     assert_eq!(output.status.signal(), Some(SIGTERM.as_raw()), "{output:?}");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("alive") && !text.contains("still alive"), "{text}");
@@ -60,7 +55,7 @@ fn an_ignored_signal_is_ignored_again_after_the_last_listener() {
     shell.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).arg(test.get_program());
     shell.args(test.get_args());
     shell.envs(test.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let output = ended(shell);
+    let output = children::output_of(shell);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("still alive"), "{output:?}");
 }
@@ -107,7 +102,7 @@ fn what_cannot_be_listened_for_is_an_error() {
             assert!(error.to_string().contains(why), "{error}");
         }
     }
-    let output = ended(children::command(children::this_test!(), children::ALONE));
+    let output = children::output_of(children::command(children::this_test!(), children::ALONE));
     assert_eq!(output.status.signal(), Some(SIGTERM.as_raw()), "{output:?}");
 }
 
@@ -124,15 +119,15 @@ fn a_shell_sees_the_death_by_a_signal() {
         Some("cannot die") => SIGCHLD.die(),
         _ => {}
     }
-    let output = ended(children::command(this, "dies"));
+    let output = children::output_of(children::command(this, "dies"));
     assert_eq!(output.status.signal(), Some(SIGINT.as_raw()), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("the last words"), "{output:?}");
-    let output = ended(children::command(this, "cannot die"));
+    let output = children::output_of(children::command(this, "cannot die"));
     assert_eq!(output.status.code(), Some(128 + SIGCHLD.as_raw()), "{output:?}");
 
     let test = children::command(this, "dies");
     let mut shell = Command::new("sh");
     shell.args(["-c", "\"$@\" >&2; echo $?", "sh"]).arg(test.get_program()).args(test.get_args());
     shell.envs(test.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    assert_eq!(String::from_utf8_lossy(&ended(shell).stdout), "130\n");
+    assert_eq!(String::from_utf8_lossy(&children::output_of(shell).stdout), "130\n");
 }

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use curium::kernel::{self, TaskCancelled, cancelled, ignore_after, spawn, testing, yield_now};
+use curium::kernel::{
+    self, TaskCancelled, cancelled, ignore_after, sleep, spawn, testing, timeout_after, yield_now,
+};
 use curium::signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, Signals, ctrl_c, signals};
 use futures::StreamExt;
 
@@ -208,5 +210,30 @@ fn listeners_leave_no_descriptor_behind() {
             assert_eq!(open_descriptors(), before + 3);
         }
         assert_eq!(open_descriptors(), before);
+    });
+}
+
+/// O1: a listener that the poll of the kernel does not take, for lack of memory, looks ten times a
+/// second.
+#[test]
+fn a_listener_outlives_a_lack_of_memory() {
+    let this = children::this_test!();
+    if children::role().is_none() {
+        // The first call is for the descriptor by which the kernel is woken.
+        let options = ["-e", "trace=epoll_ctl", "-e", "inject=epoll_ctl:error=ENOMEM:when=2+"];
+        if let Some(trace) = children::traced(this, children::ALONE, &options) {
+            assert!(trace.injected("ENOMEM") > 0, "{}", trace.text());
+        }
+        return;
+    }
+    testing::run(async || {
+        let mut listener = signals([SIGUSR1]).unwrap();
+        let task = spawn(async move { listener.recv().await });
+        sleep(Duration::from_millis(950)).await.unwrap();
+        let parked = kernel::tasks().into_iter().find(|info| info.id == task.id()).unwrap().parked;
+        assert_eq!(parked[0].kind, "SLEEP", "the poll has taken it");
+        SIGUSR1.raise().unwrap();
+        let late = timeout_after(Duration::from_millis(50), task);
+        assert_eq!(late.await.unwrap().unwrap(), SIGUSR1);
     });
 }

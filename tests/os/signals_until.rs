@@ -1,7 +1,7 @@
 //! A body that the first signal cancels, and the second signal, which ends the process.
 
 use std::cell::RefCell;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 use std::{hint, io, thread};
 
@@ -10,7 +10,7 @@ use curium::kernel::{cancellable, shield, sleep, spawn, testing, timeout_after, 
 use curium::signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, Signalled};
 use curium::signal::{signals, until_signal};
 
-use crate::support::children;
+use crate::support::{children, reports};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -54,8 +54,7 @@ fn the_first_signal_cancels_and_the_cleanup_runs() {
 
 /// Runs this test in a child, and says how that ended.
 fn status_of(test: &str, role: &str) -> ExitStatus {
-    let mut command = children::command(test, role);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap()
+    children::output_of(children::command(test, role)).status
 }
 
 /// O1: the second signal ends the process in the handler, even if the kernel is stuck in a loop. It
@@ -240,4 +239,29 @@ fn bodies_and_listeners_get_the_same_signal() {
     for kernel in kernels {
         assert_eq!(kernel.join().unwrap().unwrap(), SIGTERM);
     }
+}
+
+/// O1, C9: foreign code that a signal cannot cancel is named in a report, a second later.
+#[test]
+fn foreign_code_that_a_signal_cannot_cancel_is_reported() {
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
+    let ((), texts) = reports::texts(async || {
+        let (go_on, foreign) = futures::channel::oneshot::channel();
+        let task = spawn(async {
+            let body = async {
+                foreign.await.unwrap();
+                sleep(SECOND).await
+            };
+            let ended = until_signal([SIGUSR1], body).unwrap().await;
+            assert_eq!(ended.unwrap_err().signal(), SIGUSR1);
+        });
+        yield_now().await.unwrap();
+        SIGUSR1.raise().unwrap();
+        sleep(3 * SECOND).await.unwrap();
+        go_on.send(()).unwrap();
+        task.await.unwrap();
+    });
+    assert!(texts.len() == 1 && texts[0].contains("FOREIGN"), "{texts:#?}");
 }

@@ -8,7 +8,7 @@
 
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -133,16 +133,8 @@ pub(crate) struct Running {
 impl Running {
     /// Starts the test `name` with that role. `command` is this binary, or runs it.
     fn start(command: Command, name: &str, role: &str) -> Running {
-        let child = of_this_test(command, name, role)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // In its own process group, so that the deadline also ends the processes that it has
-            // started.
-            .process_group(0)
-            .spawn()
-            .expect("a child can be started");
-        Running { child, what: format!("{name} as {role}") }
+        let command = of_this_test(command, name, role);
+        Running { child: in_a_group(command), what: format!("{name} as {role}") }
     }
 
     /// Starts the test `name` of this binary with that role.
@@ -158,26 +150,50 @@ impl Running {
     /// Waits for its end, and returns what it printed.
     pub(crate) fn end(self) -> String {
         let Running { child, what } = self;
-        let pid = Pid::from_child(&child);
-        let (sender, ended) = mpsc::channel();
-        let waiting = thread::spawn(move || sender.send(child.wait_with_output()));
-        let in_time = ended.recv_timeout(DEADLINE);
-        let hangs = in_time.is_err();
-        if hangs {
-            // It may have ended at this very moment.
-            let _ = kill_process_group(pid, Signal::KILL);
-        }
-        let output =
-            in_time.unwrap_or_else(|_| ended.recv().expect("the waiting thread sends the output"));
-        let output = output.expect("a child can be waited for");
-        drop(waiting.join());
-        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
-        text.push_str(&String::from_utf8_lossy(&output.stderr));
-        assert!(!hangs, "{what} has not ended in {DEADLINE:?}:\n{text}");
+        let output = in_time(child, &what);
+        let text = text_of(&output);
         assert!(output.status.success(), "{what}: {}:\n{text}", output.status);
         assert!(text.contains("1 passed"), "there is no test {what}:\n{text}");
         text
     }
+}
+
+/// Starts a command whose output is collected. It is in its own process group, so that the deadline
+/// also ends the processes that it has started.
+fn in_a_group(mut command: Command) -> Child {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.process_group(0).spawn().expect("a child can be started")
+}
+
+/// Waits for the end of the child, in whatever way it ends.
+fn in_time(child: Child, what: &str) -> Output {
+    let pid = Pid::from_child(&child);
+    let (sender, ended) = mpsc::channel();
+    let waiting = thread::spawn(move || sender.send(child.wait_with_output()));
+    let in_time = ended.recv_timeout(DEADLINE);
+    let hangs = in_time.is_err();
+    if hangs {
+        // It may have ended at this very moment.
+        let _ = kill_process_group(pid, Signal::KILL);
+    }
+    let output =
+        in_time.unwrap_or_else(|_| ended.recv().expect("the waiting thread sends the output"));
+    let output = output.expect("a child can be waited for");
+    drop(waiting.join());
+    assert!(!hangs, "{what} has not ended in {DEADLINE:?}:\n{}", text_of(&output));
+    output
+}
+
+fn text_of(output: &Output) -> String {
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.push_str(&String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+/// Runs a command under the deadline, for a test whose child does not end well.
+pub(crate) fn output_of(command: Command) -> Output {
+    let what = format!("{command:?}");
+    in_time(in_a_group(command), &what)
 }
 
 /// The trace of `strace`.
