@@ -48,6 +48,8 @@
 pub use kernel::*;
 // The kernel has a room of the same name, which this crate hides.
 pub use ::io;
+#[cfg(all(unix, feature = "fs"))]
+pub use os::fs;
 #[cfg(all(unix, feature = "signal"))]
 pub use os::signal;
 pub use {kernel, net, sync};

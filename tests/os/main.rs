@@ -3,6 +3,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod fs_cancelled;
+mod fs_dirs;
+mod fs_dropped;
+mod fs_errors;
+mod fs_files;
 mod signals_default;
 mod signals_stream;
 mod signals_until;

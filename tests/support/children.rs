@@ -101,6 +101,37 @@ pub(crate) fn traced(name: &str, role: &str, options: &[&str]) -> Option<Trace> 
     Some(Trace::of(&text))
 }
 
+/// Runs the test `name` in a child with that role that may mount file systems, which no other
+/// process sees. Without a way to do that it returns none, and prints that.
+pub(crate) fn with_mounts(name: &str, role: &str) -> Option<String> {
+    // The first needs no rights where the system allows it, the second needs those of root.
+    let ways: [&[&str]; 2] = [&["--user", "--map-root-user", "--mount"], &["--mount"]];
+    let unshare = |way: &[&str]| {
+        let mut unshare = Command::new("unshare");
+        unshare.args(way).arg("--");
+        unshare
+    };
+    // Being allowed to unshare need not mean being allowed to mount.
+    let works = |way: &&[&str]| {
+        let mut probe = unshare(way);
+        probe.args(["mount", "-t", "tmpfs", "none", env!("CARGO_TARGET_TMPDIR")]);
+        let status = probe.stdin(Stdio::null()).stderr(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
+    };
+    let Some(way) = ways.iter().copied().find(works) else {
+        assert!(
+            std::env::var_os(REQUIRE_TOOLS).is_none(),
+            "no file system can be mounted: allow user namespaces where this runs, or run it as \
+             root with the right to mount"
+        );
+        println!("skipped: no mounts");
+        return None;
+    };
+    let mut command = unshare(way);
+    command.arg(this_binary());
+    Some(Running::start(command, name, role).end())
+}
+
 fn this_binary() -> std::path::PathBuf {
     std::env::current_exe().expect("a test knows its binary")
 }

@@ -5,8 +5,10 @@
 
 pub(crate) mod children;
 pub(crate) mod connections;
+pub(crate) mod dirs;
 pub(crate) mod limits;
 pub(crate) mod log;
+pub(crate) mod pool;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod reports;

@@ -46,7 +46,7 @@ fn jobs() -> MutexGuard<'static, Jobs> {
 
 /// A queued job. If this value is dropped while the job waits for a thread, the job is removed from
 /// the queue and dropped.
-struct Queued(u64);
+pub(super) struct Queued(u64);
 
 /// The system refused to start a thread, and no other thread runs that could take the job.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +58,7 @@ struct NoThread(#[source] io::Error);
 
 impl Queued {
     /// Queues a job, and starts a thread unless the largest number of threads is reached.
-    fn new(job: Job) -> io::Result<Queued> {
+    pub(super) fn new(job: Job) -> io::Result<Queued> {
         let mut jobs = jobs();
         let number = jobs.next_number;
         jobs.next_number += 1;

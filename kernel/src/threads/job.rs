@@ -1,0 +1,192 @@
+//! A job whose value can be waited for more than once: the wait ends, and the job goes on.
+//!
+//! `run_in_thread` is for calls that nothing depends on any longer once their waiter is gone. The
+//! owner of a [`Job`] can come back to it: a file waits for the write that it has begun before it
+//! begins another one.
+
+use std::fmt;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::core::current;
+use crate::error::Panic;
+use crate::task::waker::{Message, Remote};
+use crate::threads::pool::Queued;
+
+/// A job on a thread of the pool, and its value when it has ended.
+///
+/// It is no leaf: poll it inside a [`CancelPoint`](crate::CancelPoint). It needs no kernel, and can
+/// be sent to another thread. A job that still waits for a thread when this is dropped is not
+/// started. A job that runs goes on, and its value is dropped on its thread.
+pub struct Job<T> {
+    shared: Arc<Shared<T>>,
+    counted: Option<Counted>,
+    /// `None` if the job is to run in any case.
+    _queued: Option<Queued>,
+}
+
+struct Shared<T>(Mutex<State<T>>);
+
+struct State<T> {
+    result: Option<Result<T, Panic>>,
+    waker: Option<Waker>,
+    /// The number under which a kernel counts the job, and the mailbox of that kernel.
+    counted_as: Option<(Arc<Remote>, u64)>,
+}
+
+/// Counts an unfinished job that is waited for in a task. While it counts, a virtual clock does not
+/// jump, and an idle kernel is not in a deadlock (K8). When the job has ended, its thread ends the
+/// count as well, because the task may take its value much later.
+struct Counted(Arc<Remote>, u64);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let Counted(remote, number) = self;
+        let here = current::try_with(|core| {
+            let mine = Arc::ptr_eq(core.remote(), remote);
+            if mine {
+                core.jobs.borrow_mut().remove(number);
+            }
+            mine
+        });
+        if here != Some(true) {
+            drop(remote.post(Message::JobDone(*number)));
+        }
+    }
+}
+
+impl<T: Send + 'static> Job<T> {
+    /// Queues a job for a thread of the pool.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no thread, and no other one runs that could take the job.
+    pub fn start(job: impl FnOnce() -> T + Send + 'static) -> io::Result<Self> {
+        let (shared, queued) = Job::queue(job)?;
+        Ok(Job { shared, counted: None, _queued: Some(queued) })
+    }
+
+    /// The same for a job that runs in any case, also if this is dropped before it has a thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Job::start).
+    pub fn start_for_good(job: impl FnOnce() -> T + Send + 'static) -> io::Result<Self> {
+        let (shared, queued) = Job::queue(job)?;
+        let _stays = ManuallyDrop::new(queued);
+        Ok(Job { shared, counted: None, _queued: None })
+    }
+
+    fn queue(job: impl FnOnce() -> T + Send + 'static) -> io::Result<(Arc<Shared<T>>, Queued)> {
+        let state = State { result: None, waker: None, counted_as: None };
+        let shared = Arc::new(Shared(Mutex::new(state)));
+        let theirs = shared.clone();
+        let queued = Queued::new(Box::new(move || {
+            theirs.finish(catch_unwind(AssertUnwindSafe(job)).map_err(Panic::new));
+        }))?;
+        Ok((shared, queued))
+    }
+
+    /// The value of the job, once: later polls stay pending. Wakes the task when the job has ended.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of the job.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<T> {
+        if !self.counted.as_ref().is_some_and(Counted::is_here) {
+            self.counted = Counted::new();
+        }
+        let result = match self.shared.poll(cx.waker(), self.counted.as_ref()) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(result) => result,
+        };
+        self.counted = None;
+        match result {
+            Ok(value) => Poll::Ready(value),
+            Err(panic) => panic.resume(),
+        }
+    }
+
+    /// Ends the wait, not the job: its end wakes no task, and a virtual clock does not wait for it.
+    /// The next [`poll`](Job::poll) waits again.
+    pub fn stop_waiting(&mut self) {
+        self.counted = None;
+        self.shared.forget_waiter();
+    }
+}
+
+impl<T> Drop for Job<T> {
+    fn drop(&mut self) {
+        self.shared.forget_waiter();
+    }
+}
+
+impl<T> fmt::Debug for Job<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ended = self.shared.lock().result.is_some();
+        f.debug_struct("Job").field("ended", &ended).finish_non_exhaustive()
+    }
+}
+
+impl<T> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stores the result, and wakes the task that waits for it.
+    fn finish(&self, result: Result<T, Panic>) {
+        let mut state = self.lock();
+        state.result = Some(result);
+        let (waker, counted_as) = (state.waker.take(), state.counted_as.take());
+        drop(state);
+        // After the wake, also if that panics: from then on a virtual clock may jump.
+        let _ended = counted_as.map(|(remote, number)| Counted(remote, number));
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn forget_waiter(&self) {
+        let mut state = self.lock();
+        let left = (state.waker.take(), state.counted_as.take());
+        drop(state);
+        drop(left);
+    }
+
+    fn poll(&self, waker: &Waker, counted: Option<&Counted>) -> Poll<Result<T, Panic>> {
+        let (waker, counted_as) = (waker.clone(), counted.map(Counted::copy));
+        let mut state = self.lock();
+        if let Some(result) = state.result.take() {
+            return Poll::Ready(result);
+        }
+        let old = state.waker.replace(waker);
+        let old = (old, std::mem::replace(&mut state.counted_as, counted_as));
+        drop(state);
+        drop(old);
+        Poll::Pending
+    }
+}
+
+impl Counted {
+    /// Counts a job in the kernel of this thread, if one polls a task.
+    fn new() -> Option<Counted> {
+        let counted = current::try_with(|core| {
+            core.running_id()?;
+            let number = core.next_cancel_seq();
+            core.jobs.borrow_mut().insert(number);
+            Some(Counted(core.remote().clone(), number))
+        });
+        counted.flatten()
+    }
+
+    fn is_here(&self) -> bool {
+        current::try_with(|core| Arc::ptr_eq(core.remote(), &self.0)) == Some(true)
+    }
+
+    fn copy(&self) -> (Arc<Remote>, u64) {
+        (self.0.clone(), self.1)
+    }
+}

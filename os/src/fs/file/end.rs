@@ -1,0 +1,30 @@
+//! A file is dropped.
+
+use std::future::poll_fn;
+
+use kernel::{CancelPoint, shield};
+
+use super::File;
+
+impl Drop for File {
+    /// A task waits for the write that was begun, and fails with its error, which is then reported
+    /// (K6). Without a kernel both are left to the last reference to the descriptor.
+    fn drop(&mut self) {
+        if !kernel::is_running() || !self.has_open_write() {
+            return;
+        }
+        let mut writing = self.writing.take();
+        let shared = self.shared.clone();
+        let name = format!("the last write to {}", shared.path.display());
+        let point = CancelPoint::new("FILE_WRITE");
+        let end = async move {
+            let mut point = point;
+            if let Some(job) = &mut writing {
+                // Its error is kept when it is dropped.
+                drop(poll_fn(|cx| point.poll(cx, |cx| job.poll(cx))).await?);
+            }
+            shared.take_kept().map_or(Ok(()), Err)
+        };
+        kernel::spawn_named(name, shield(end));
+    }
+}

@@ -1,0 +1,257 @@
+//! Writing at the position, or at the end.
+
+use std::future::poll_fn;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use kernel::{CancelPoint, Job, TaskCancelled};
+
+use super::read::{Reading, retried};
+use super::shared::Shared;
+use super::{File, MAX_CALL, Mode, Waiting};
+
+/// The end of a write on a thread.
+pub(super) struct Written {
+    shared: Arc<Shared>,
+    buf: Vec<u8>,
+    /// The position behind what was written, where there are positions.
+    position: Option<u64>,
+    /// How many bytes were written.
+    done: usize,
+    error: Option<io::Error>,
+}
+
+impl Drop for Written {
+    /// If no call takes it, the error is kept for the next one.
+    fn drop(&mut self) {
+        if let Some(error) = self.error.take() {
+            self.shared.keep(error);
+        }
+    }
+}
+
+impl Written {
+    /// Writes the first `len` bytes of `buf`, on a thread of the pool.
+    fn new(shared: Arc<Shared>, mode: Mode, at: u64, buf: Vec<u8>, len: usize) -> Self {
+        let mut written = Written { shared, buf, position: None, done: 0, error: None };
+        while written.done < len && written.error.is_none() {
+            let Written { shared, buf, done, .. } = &mut written;
+            let rest = &buf[*done..len];
+            let n = retried(|| match mode {
+                Mode::Positional => shared.file.write_at(rest, at + *done as u64),
+                Mode::Append | Mode::Stream => (&shared.file).write(rest),
+            });
+            match n {
+                Ok(0) => written.error = Some(io::ErrorKind::WriteZero.into()),
+                Ok(n) => *done += n,
+                Err(error) => written.error = Some(error),
+            }
+        }
+        if let Some(error) = written.error.take() {
+            written.error = Some(written.shared.error("write", error));
+        }
+        written.position = match mode {
+            Mode::Positional => Some(at + written.done as u64),
+            // Each append moves the position of the system to its own end.
+            Mode::Append => io::Seek::stream_position(&mut &written.shared.file).ok(),
+            Mode::Stream => None,
+        };
+        written
+    }
+}
+
+impl File {
+    /// Writes some bytes at the position, or at the end of a file in append mode, and moves the
+    /// position behind them. Returns how many. One call writes at most 2 MiB, and only an error
+    /// makes it write less.
+    ///
+    /// # Errors
+    ///
+    /// The system's, if nothing was written. If a part was written, the error comes out of the next
+    /// call. That of an earlier write that was begun and not waited for; or a cancellation.
+    ///
+    /// # Cancellation
+    ///
+    /// The call returns at once. With a cancellation nothing was written. If the write was begun
+    /// when the cancellation came, it is finished: the call returns the number of bytes, the
+    /// cancellation stays pending for the next await point, and an error comes out of the next call
+    /// on the file. A call that is dropped, as the loser of a `select!` is, finishes what it has
+    /// begun, too.
+    #[track_caller]
+    pub fn write<'a>(&'a mut self, buf: &'a [u8]) -> impl Future<Output = io::Result<usize>> + 'a {
+        let mut point = CancelPoint::new("FILE_WRITE");
+        let waiting = Waiting(self);
+        async move { waiting.0.write_some(&mut point, buf).await }
+    }
+
+    /// Writes everything, as [`write`](File::write) does.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteAllError`](crate::fs::WriteAllError) says how many bytes were written and why it
+    /// stopped. It converts to `io::Error`.
+    ///
+    /// # Cancellation
+    ///
+    /// The call returns at once. The error says how many bytes were written; a part of 2 MiB that
+    /// was begun is counted, because it is finished. If that was the last part, the call succeeds
+    /// and the cancellation stays pending.
+    #[track_caller]
+    pub fn write_all<'a>(
+        &'a mut self,
+        buf: &'a [u8],
+    ) -> impl Future<Output = Result<(), WriteAllError>> + 'a {
+        let mut point = CancelPoint::new("FILE_WRITE");
+        let waiting = Waiting(self);
+        async move {
+            let mut written = 0;
+            // With an empty `buf` there is one call, which counts against the budget (K2).
+            loop {
+                match waiting.0.write_some(&mut point, &buf[written..]).await {
+                    Ok(n) => written += n,
+                    Err(source) => return Err(WriteAllError { written, len: buf.len(), source }),
+                }
+                if written == buf.len() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Waits until what was begun is written. The methods of this type wait for their own writes:
+    /// this is for a write that was cancelled, and for those of the traits.
+    ///
+    /// The bytes are then with the system, and every reader sees them. To have them on the disk,
+    /// call [`sync_all`](File::sync_all).
+    ///
+    /// # Errors
+    ///
+    /// That of a write that was begun and not waited for, or a cancellation.
+    ///
+    /// # Cancellation
+    ///
+    /// The call returns at once, and the write goes on.
+    #[track_caller]
+    pub fn flush(&mut self) -> impl Future<Output = io::Result<()>> + '_ {
+        let point = CancelPoint::new("FILE_WRITE");
+        let waiting = Waiting(self);
+        async move { waiting.0.written(point).await }
+    }
+
+    async fn write_some(&mut self, point: &mut CancelPoint, buf: &[u8]) -> io::Result<usize> {
+        poll_fn(|cx| point.poll(cx, |cx| self.poll_written(cx))).await??;
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        may_begin(point).await?;
+        let n = self.start_write(buf)?;
+        match poll_fn(|cx| point.poll(cx, |cx| self.poll_end_of_write(cx))).await {
+            Ok((0, Some(error))) => Err(error),
+            Ok((done, error)) => {
+                error.into_iter().for_each(|error| self.shared.keep(error));
+                Ok(done)
+            }
+            Err(cancelled) => {
+                cancelled.put_back();
+                Ok(n)
+            }
+        }
+    }
+
+    /// Whether there is a write to wait for, or an error to return.
+    pub(super) fn has_open_write(&self) -> bool {
+        self.writing.is_some() || self.shared.has_kept()
+    }
+
+    /// Waits for a write that was begun.
+    pub(super) async fn written(&mut self, mut point: CancelPoint) -> io::Result<()> {
+        poll_fn(|cx| point.poll(cx, |cx| self.poll_written(cx))).await?
+    }
+
+    /// Gives a write to a thread. Returns the number of bytes, which it writes in any case.
+    pub(super) fn start_write(&mut self, from: &[u8]) -> io::Result<usize> {
+        let len = from.len().min(MAX_CALL);
+        let mut buf = std::mem::take(&mut self.spare);
+        match buf.get_mut(..len) {
+            Some(room) => room.copy_from_slice(&from[..len]),
+            None => {
+                buf.clear();
+                buf.extend_from_slice(&from[..len]);
+            }
+        }
+        if self.mode != Mode::Stream {
+            // What was read ahead may be old after this.
+            self.reading = Reading::Nothing;
+        }
+        let (shared, mode, at) = (self.shared.clone(), self.mode, self.position);
+        let job = Job::start_for_good(move || Written::new(shared, mode, at, buf, len));
+        self.writing = Some(job?);
+        Ok(len)
+    }
+
+    /// Waits for the write that was begun: how many bytes it has written, and the error that has
+    /// stopped it.
+    fn poll_end_of_write(&mut self, cx: &mut Context<'_>) -> Poll<(usize, Option<io::Error>)> {
+        let Some(job) = &mut self.writing else { return Poll::Ready((0, None)) };
+        let mut written = ready!(job.poll(cx));
+        self.writing = None;
+        self.position = written.position.unwrap_or(self.position);
+        self.spare = std::mem::take(&mut written.buf);
+        Poll::Ready((written.done, written.error.take()))
+    }
+
+    /// Waits for a write that was begun, and returns the error that was kept.
+    pub(super) fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (_, error) = ready!(self.poll_end_of_write(cx));
+        error.into_iter().for_each(|error| self.shared.keep(error));
+        Poll::Ready(self.shared.take_kept().map_or(Ok(()), Err))
+    }
+}
+
+/// Returns the cancellation that is due at this point, which is going to park. What cannot be taken
+/// back begins after this.
+pub(super) async fn may_begin(point: &mut CancelPoint) -> Result<(), TaskCancelled> {
+    poll_fn(|cx| match point.poll(cx, |_| Poll::<()>::Pending) {
+        Poll::Ready(Err(cancelled)) => Poll::Ready(Err(cancelled)),
+        Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(())),
+    })
+    .await
+}
+
+/// `write_all` did not write everything.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct WriteAllError {
+    /// How many bytes were written, or are being written and are finished.
+    pub written: usize,
+    /// How many bytes there were to write.
+    pub len: usize,
+    /// The error that ended the call. `kernel::cancelled` finds a cancellation in it.
+    pub source: io::Error,
+}
+
+impl std::fmt::Display for WriteAllError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {} bytes were written: {}", self.written, self.len, self.source)
+    }
+}
+
+impl std::error::Error for WriteAllError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+impl From<WriteAllError> for io::Error {
+    fn from(error: WriteAllError) -> io::Error {
+        io::Error::new(error.source.kind(), error)
+    }
+}
+
+impl From<TaskCancelled> for WriteAllError {
+    fn from(cancelled: TaskCancelled) -> Self {
+        WriteAllError { written: 0, len: 0, source: cancelled.into() }
+    }
+}

@@ -1,0 +1,66 @@
+//! A pool of threads that has no thread left, so that what is given to it waits.
+
+use std::sync::{Arc, Condvar, Mutex};
+
+use kernel::{Task, TaskCancelled, run_in_thread, spawn, yield_now};
+
+/// A gate at which jobs wait until it opens.
+#[derive(Clone, Default)]
+pub(crate) struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    pub(crate) fn pass(&self) {
+        let (open, opened) = &*self.0;
+        drop(opened.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
+    }
+
+    pub(crate) fn open(&self) {
+        let (open, opened) = &*self.0;
+        *open.lock().unwrap() = true;
+        opened.notify_all();
+    }
+}
+
+/// More jobs than the pool has threads. They wait at one gate, and what is queued behind them does
+/// not run before it opens.
+pub(crate) struct Occupied {
+    gate: Gate,
+    jobs: Vec<Task<(), TaskCancelled>>,
+    opens: bool,
+}
+
+impl Occupied {
+    pub(crate) async fn new() -> Occupied {
+        let gate = Gate::default();
+        let job = |_| {
+            let gate = gate.clone();
+            spawn(async move { run_in_thread(move || gate.pass()).await.map(drop) })
+        };
+        let jobs = (0..300).map(job).collect();
+        yield_now().await.unwrap();
+        Occupied { gate, jobs, opens: true }
+    }
+
+    /// Opens the gate, and waits for the jobs.
+    pub(crate) async fn release(self) {
+        self.gate.open();
+        for job in &self.jobs {
+            job.await.unwrap();
+        }
+    }
+
+    /// Leaves the gate to the caller.
+    pub(crate) fn leave(mut self) -> Gate {
+        self.opens = false;
+        self.gate.clone()
+    }
+}
+
+impl Drop for Occupied {
+    /// Also if the test fails, because other tests of the process use the pool.
+    fn drop(&mut self) {
+        if self.opens {
+            self.gate.open();
+        }
+    }
+}
