@@ -10,6 +10,7 @@ mod net_empty_buffers;
 mod net_left_outside;
 mod net_linger;
 mod net_listener;
+mod net_polls;
 mod net_readiness;
 mod net_server;
 mod net_shutdown;

@@ -1,5 +1,7 @@
 //! Information about the tasks of a kernel, for programs, the monitor and reports.
 
+use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::fmt;
 use std::panic::Location;
 use std::time::{Duration, Instant};
@@ -10,6 +12,7 @@ use crate::core::state::TaskRef;
 use crate::id::TaskId;
 use crate::parts::clock::NEVER;
 use crate::parts::list::NONE;
+use crate::parts::reactor::Direction;
 use crate::parts::scopes::Parked;
 use crate::task::state::Flags;
 
@@ -26,6 +29,9 @@ pub enum TaskState {
     Parked(&'static str),
     /// Parked, but in no leaf of Curium's, so no cancellation can be delivered.
     Foreign,
+    /// The same, and it has polled a source last, which was not ready: a poll function of
+    /// [`Registration`](crate::io::Registration) waits for this direction.
+    Polling(Direction),
     /// Ended; a handle still holds its outcome.
     Ended,
 }
@@ -37,8 +43,17 @@ impl fmt::Display for TaskState {
             TaskState::Running => "RUNNING",
             TaskState::Parked(kind) => kind,
             TaskState::Foreign => "FOREIGN",
+            TaskState::Polling(Direction::Read) => "POLL_READ",
+            TaskState::Polling(Direction::Write) => "POLL_WRITE",
             TaskState::Ended => "ENDED",
         })
+    }
+}
+
+impl TaskState {
+    /// Whether the task is parked, and in no leaf of Curium's.
+    pub(crate) fn has_no_leaf(self) -> bool {
+        matches!(self, TaskState::Foreign | TaskState::Polling(_))
     }
 }
 
@@ -136,8 +151,24 @@ impl TaskRef {
     }
 }
 
+/// The tasks that wait for a source, by the reactor. Made when the first task without a leaf is
+/// shown, because it walks through all registrations.
+#[derive(Default)]
+struct Seats(OnceCell<HashMap<TaskId, Direction>>);
+
+impl Seats {
+    fn of(&self, task: TaskId, core: &Core) -> Option<Direction> {
+        let make = || core.with_reactor(|reactor| reactor.seats()).unwrap_or_default();
+        self.0.get_or_init(make).get(&task).copied()
+    }
+}
+
 impl Core {
     pub(crate) fn state(&self, cell: &TaskRef) -> TaskState {
+        self.state_by(cell, &Seats::default())
+    }
+
+    fn state_by(&self, cell: &TaskRef, seats: &Seats) -> TaskState {
         if cell.flags.any(Flags::ENDED | Flags::FREE) {
             TaskState::Ended
         } else if cell.flags.any(Flags::RUNNING) {
@@ -147,7 +178,10 @@ impl Core {
         } else {
             match self.leaves(cell).first() {
                 Some(leaf) => TaskState::Parked(leaf.kind),
-                None => TaskState::Foreign,
+                None => match seats.of(cell.id(), self) {
+                    Some(direction) => TaskState::Polling(direction),
+                    None => TaskState::Foreign,
+                },
             }
         }
     }
@@ -181,6 +215,10 @@ impl Core {
     }
 
     pub(crate) fn info(&self, cell: &TaskRef) -> TaskInfo {
+        self.info_by(cell, &Seats::default())
+    }
+
+    fn info_by(&self, cell: &TaskRef, seats: &Seats) -> TaskInfo {
         let parked = self.leaves(cell);
         let deadline = match cell.attached().1 {
             NONE => NEVER,
@@ -192,7 +230,7 @@ impl Core {
             id: cell.id(),
             parent: cell.origin().and_then(|origin| origin.parent.as_option()),
             name: self.name_of(cell),
-            state: self.state(cell),
+            state: self.state_by(cell, seats),
             cycles: cell.cycles.get().into(),
             deadline: self.clock.instant(deadline),
             cancelled: cell.cancel_request().is_some(),
@@ -205,7 +243,8 @@ impl Core {
 
     /// All tasks that have not ended, in order of spawning.
     pub(crate) fn infos(&self) -> Vec<TaskInfo> {
-        self.live_cells().iter().map(|cell| self.info(cell)).collect()
+        let seats = Seats::default();
+        self.live_cells().iter().map(|cell| self.info_by(cell, &seats)).collect()
     }
 
     pub(crate) fn live_cells(&self) -> Vec<TaskRef> {

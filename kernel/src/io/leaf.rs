@@ -80,6 +80,12 @@ impl<S: Source> Registration<S> {
         if tried || !self.is(MORE[side]) { Next::Bind } else { Next::Try }
     }
 
+    /// The next step of a leaf that does not hold the direction.
+    #[cold]
+    pub(super) fn next_taken(&self, direction: Direction) -> Next {
+        if self.is(PARKED[direction as usize]) { Next::Busy } else { Next::TakeOver }
+    }
+
     #[inline(never)]
     pub(super) fn next_of_foreign(
         &self,
@@ -99,6 +105,10 @@ impl<S: Source> Registration<S> {
             Next::Busy | Next::Elsewhere if self.source.borrow().is_none() => Err(closed()),
             Next::Busy => Err(busy(direction)),
             Next::Elsewhere => Err(elsewhere()),
+            Next::TakeOver => {
+                self.take_over(direction);
+                Ok(())
+            }
             _ => match current::try_with(Rc::clone) {
                 // If registering fails, later attempts still try the operation.
                 Some(core) => {
@@ -116,7 +126,8 @@ impl<S: Source> Registration<S> {
         let waiter = task.unwrap_or_else(|| LocalWaiter::Foreign(cx.waker().clone()));
         let (token, direction) = (self.token.get(), leaf.direction.direction());
         let before = current::try_with(|core| {
-            core.with_reactor(|reactor| reactor.park_waiter(token, direction, waiter))
+            let task = core.running_id().unwrap_or(TaskId::NONE);
+            core.with_reactor(|reactor| reactor.park_waiter(token, direction, waiter, task))
         });
         drop(before);
         self.park(leaf);

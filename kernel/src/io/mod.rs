@@ -12,5 +12,6 @@ pub use crate::parts::reactor::Direction;
 mod error;
 mod leaf;
 mod point;
+mod poll;
 mod registration;
 mod side;

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use mio::event::Source;
 
 use super::leaf::LeafState;
-use super::registration::{MORE, PARKED, WRITE_EVENTS};
+use super::registration::{MORE, PARKED, POLLED, WRITE_EVENTS};
 use super::{Direction, Registration, Side};
 use crate::core::current;
 use crate::core::state::{Core, TaskRef};
@@ -42,6 +42,8 @@ pub(super) enum Next {
     /// Parking must keep or drop a waker, which may run code of the program.
     ParkSlowly,
     Busy,
+    /// A poll function has left its waiter.
+    TakeOver,
     Elsewhere,
 }
 
@@ -114,7 +116,7 @@ impl<S: Source> Registration<S> {
     /// The common case: completes the operation at once if possible. `None`: the operation would
     /// block, or another condition holds that [`attempt`](Self::attempt) must handle.
     #[inline(always)]
-    fn try_io<R>(
+    pub(super) fn try_io<R>(
         &self,
         cx: &Context<'_>,
         side: impl Side,
@@ -227,8 +229,8 @@ impl<S: Source> Registration<S> {
         if !self.is_here(core) {
             return self.next_away(core, leaf, tried);
         }
-        if self.is(PARKED[side]) && !leaf.holds {
-            return Next::Busy;
+        if self.is(PARKED[side] | POLLED[side]) && !leaf.holds {
+            return self.next_taken(direction);
         }
         let last = match tried {
             true => Last::WouldBlock,

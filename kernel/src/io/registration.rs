@@ -33,24 +33,27 @@ pub struct Registration<S: Source> {
     pub(super) home: Cell<Option<Arc<Home>>>,
     pub(super) kernel: Cell<u32>,
     pub(super) token: Cell<Token>,
-    pub(super) flags: Cell<u8>,
+    pub(super) flags: Cell<u16>,
 }
 
 /// The source is registered; `home`, `kernel` and `token` are valid.
-pub(super) const BOUND: u8 = 1;
+pub(super) const BOUND: u16 = 1;
 /// The registration includes write events. They are added for the first leaf that has to wait for
 /// writing.
-pub(super) const WRITE_EVENTS: u8 = 1 << 1;
+pub(super) const WRITE_EVENTS: u16 = 1 << 1;
 /// A duplicate of the descriptor may exist. Then closing this descriptor does not deregister the
 /// source (N8).
-pub(super) const DUPLICATED: u8 = 1 << 2;
+pub(super) const DUPLICATED: u16 = 1 << 2;
 /// For each direction: the source may hold more than the last attempt took. If it is clear, the
 /// source was drained, and an attempt would block unless an event has come since. An event does not
 /// set it: a leaf sets it when it consumes the event from the reactor.
-pub(super) const MORE: [u8; 2] = [1 << 3, 1 << 4];
+pub(super) const MORE: [u16; 2] = [1 << 3, 1 << 4];
 /// For each direction: a leaf holds it (N3). The leaf is parked, or its budget was spent before it
 /// could try.
-pub(super) const PARKED: [u8; 2] = [1 << 5, 1 << 6];
+pub(super) const PARKED: [u16; 2] = [1 << 5, 1 << 6];
+/// For each direction: a poll function has left its waiter in the reactor (`poll.rs`). An event may
+/// have removed it since.
+pub(super) const POLLED: [u16; 2] = [1 << 7, 1 << 8];
 
 impl<S: Source> Registration<S> {
     /// Wraps a non-blocking source. It is registered only when a task has to wait for it.
@@ -217,6 +220,7 @@ impl<S: Source> Registration<S> {
         }
         let claimed = self.kernel.get() == mine;
         if claimed {
+            self.take_over(direction);
             self.set(PARKED[direction as usize]);
         }
         claimed
@@ -229,17 +233,17 @@ impl<S: Source> Registration<S> {
     }
 
     #[inline]
-    pub(super) fn is(&self, flag: u8) -> bool {
+    pub(super) fn is(&self, flag: u16) -> bool {
         self.flags.get() & flag != 0
     }
 
     #[inline]
-    pub(super) fn set(&self, flags: u8) {
+    pub(super) fn set(&self, flags: u16) {
         self.flags.set(self.flags.get() | flags);
     }
 
     #[inline]
-    pub(super) fn clear(&self, flags: u8) {
+    pub(super) fn clear(&self, flags: u16) {
         self.flags.set(self.flags.get() & !flags);
     }
 }

@@ -1,6 +1,5 @@
 //! Serving messages and timers between polls, a limited number each time.
 
-use crate::core::inspect::TaskState;
 use crate::core::report::{ProgramCode, Report};
 use crate::core::state::TaskRef;
 use crate::core::wake::wake_foreign;
@@ -116,7 +115,7 @@ impl RunLoop<'_> {
     fn check_foreign(&self, cell: &TaskRef) {
         cell.flags.clear(Flags::WATCHED);
         let pending = cell.is_pending() || self.core.scopes.borrow().any_pending(cell.attached().1);
-        if pending && self.core.state(cell) == TaskState::Foreign {
+        if pending && self.core.state(cell).has_no_leaf() {
             self.core.report(&Report::Foreign(&self.core.info(cell)));
         }
     }

@@ -1,6 +1,7 @@
 //! What the reactor stores for a registration: its readiness, and the waiters that are parked on
 //! it. And what an event means for each direction.
 
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 
 use mio::Token;
@@ -66,13 +67,14 @@ pub(super) fn news_of(event: &Event) -> [u8; 2] {
 }
 
 impl Reactor {
-    /// Parks any waiter. Returns the waiter that was parked there before, or `waiter` if the
-    /// registration is gone.
+    /// Parks any waiter of `task`. Returns the waiter that was parked there before, or `waiter` if
+    /// the registration is gone.
     pub(crate) fn park_waiter(
         &mut self,
         token: Token,
         direction: Direction,
         waiter: LocalWaiter,
+        task: TaskId,
     ) -> Option<LocalWaiter> {
         let before = self.unpark(token, direction);
         let place = token.0 & (usize::MAX >> HALF);
@@ -82,7 +84,7 @@ impl Reactor {
         let (bit, waiter) = match waiter {
             LocalWaiter::Task(task) => (TASK, task),
             LocalWaiter::Foreign(waker) => {
-                let index = self.foreign.insert(waker);
+                let index = self.foreign.insert((waker, task));
                 let index = u32::try_from(index).expect("fewer than 2^32 wakers");
                 (FOREIGN, TaskId::new(index, 0))
             }
@@ -107,10 +109,27 @@ impl Reactor {
         let waiter = match state & (TASK | FOREIGN) {
             0 => return None,
             TASK => LocalWaiter::Task(waiter),
-            _ => LocalWaiter::Foreign(self.foreign.remove(waiter.index() as usize)),
+            _ => LocalWaiter::Foreign(self.foreign.remove(waiter.index() as usize).0),
         };
         self.parked -= 1;
         Some(waiter)
+    }
+
+    /// The tasks that are parked, each with a direction. With leaves, and with poll functions.
+    pub(crate) fn seats(&self) -> HashMap<TaskId, Direction> {
+        let mut seats = HashMap::new();
+        for (_, entry) in &self.entries {
+            for direction in [Direction::Write, Direction::Read] {
+                let waiter = entry.waiter[direction as usize];
+                let task = match entry.state[direction as usize] & (TASK | FOREIGN) {
+                    0 => continue,
+                    TASK => waiter,
+                    _ => self.foreign[waiter.index() as usize].1,
+                };
+                seats.insert(task, direction);
+            }
+        }
+        seats
     }
 
     /// The waiters that [`dispatch`](Reactor::dispatch) has not woken. The caller returns the

@@ -30,8 +30,8 @@ pub(crate) struct Reactor {
     poll: Poll,
     events: Events,
     entries: Slab<Entry>,
-    /// The foreign wakers. An entry with `FOREIGN` stores the index of its waker.
-    foreign: Slab<Waker>,
+    /// The foreign wakers, and their tasks. An entry with `FOREIGN` stores the index of its waker.
+    foreign: Slab<(Waker, TaskId)>,
     generation: u32,
     /// The number of leaves that are parked on a source and have not been woken.
     parked: usize,
@@ -212,8 +212,8 @@ impl Reactor {
                 self.parked -= 1;
                 let waiter = entry.waiter[side];
                 if state & TASK == 0 {
-                    self.woken
-                        .push(LocalWaiter::Foreign(self.foreign.remove(waiter.index() as usize)));
+                    let (waker, _) = self.foreign.remove(waiter.index() as usize);
+                    self.woken.push(LocalWaiter::Foreign(waker));
                 } else if self.woken.is_empty() {
                     wake(waiter);
                 } else {
