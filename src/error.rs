@@ -2,8 +2,8 @@
 
 use std::io;
 
+use ::io::{ReadExactError, WriteAllError};
 use kernel::{TaskCancelled, TaskTimeout, cancelled};
-use net::WriteAllError;
 
 /// The error of a program: a cancellation, a timeout, or an error of the system.
 ///
@@ -58,6 +58,12 @@ fn timeout_in(error: &io::Error) -> Option<TaskTimeout> {
 
 impl From<WriteAllError> for Error {
     fn from(error: WriteAllError) -> Self {
+        io::Error::from(error).into()
+    }
+}
+
+impl From<ReadExactError> for Error {
+    fn from(error: ReadExactError) -> Self {
         io::Error::from(error).into()
     }
 }

@@ -3,10 +3,12 @@
 use std::io;
 use std::net::Shutdown;
 
-use crate::stream::{TcpStream, WriteAllError};
+use ::io::{ReadExactError, WriteAllError};
+
+use crate::stream::TcpStream;
 
 /// The reading half of a stream.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct ReadHalf<'a>(pub(crate) &'a TcpStream);
 
 impl ReadHalf<'_> {
@@ -32,18 +34,18 @@ impl ReadHalf<'_> {
     ///
     /// # Cancellation
     ///
-    /// As [`TcpStream::read_exact`].
+    /// The error says how many bytes were read.
     #[track_caller]
     pub fn read_exact<'b>(
         &'b self,
         buf: &'b mut [u8],
-    ) -> impl Future<Output = io::Result<()>> + 'b {
+    ) -> impl Future<Output = Result<(), ReadExactError>> + 'b {
         self.0.read_exact(buf)
     }
 }
 
 /// The writing half of a stream.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct WriteHalf<'a>(pub(crate) &'a TcpStream);
 
 impl WriteHalf<'_> {

@@ -44,12 +44,13 @@
 //! so before it makes its first kernel.
 //!
 //! The source is curio's `io.py` and `socket.py`. Deliberately absent is `settimeout`: wrap the
-//! call in `timeout_after`. Vectored and buffered I/O come later.
+//! call in `timeout_after`. Buffers for streams are in `curium::io`.
 
 mod address;
 mod connect;
 mod halves;
 mod listener;
+mod polls;
 mod server;
 mod socket;
 mod stream;
@@ -58,4 +59,6 @@ pub use crate::address::ToSocketAddrs;
 pub use crate::halves::{ReadHalf, WriteHalf};
 pub use crate::listener::TcpListener;
 pub use crate::server::tcp_server;
-pub use crate::stream::{TcpStream, WriteAllError};
+pub use crate::stream::TcpStream;
+#[doc(inline)]
+pub use ::io::{ReadExactError, WriteAllError};

@@ -7,9 +7,8 @@ use std::net::{Shutdown, SocketAddr};
 use std::panic::Location;
 use std::task::{Context, Poll};
 
+use ::io::{Direction, IoPoint, ReadExactError, Registration, ToRead, ToWrite, WriteAllError};
 use kernel::CancelPoint;
-use kernel::TaskCancelled;
-use kernel::io::{Direction, IoPoint, Registration, ToRead, ToWrite};
 
 use crate::address::{ToSocketAddrs, resolve};
 use crate::connect::connect_any;
@@ -18,35 +17,13 @@ use crate::socket::Socket;
 
 /// A TCP connection. Every method takes `&self`, so one task can read while another writes. Share
 /// it with `Rc`, or [`split`](TcpStream::split) it.
+///
+/// It is also a stream for the traits of `futures-io`. Their `close` shuts the writing direction
+/// down, and [`TcpStream::close`] closes both. As the traits take the whole stream, and not a
+/// reference to it, no poll function can be called while another task waits in a method.
 pub struct TcpStream {
     /// Boxed, because every async function that a stream is passed through keeps space for it.
     pub(crate) registration: Box<Registration<Socket>>,
-}
-
-/// `write_all` did not write everything.
-#[derive(Debug, thiserror::Error)]
-#[error("{written} of {len} bytes were written: {source}")]
-#[non_exhaustive]
-pub struct WriteAllError {
-    /// How many bytes were written. The peer gets them unless the connection breaks.
-    pub written: usize,
-    /// How many bytes there were to write.
-    pub len: usize,
-    /// The error that ended the call. `kernel::cancelled` finds a cancellation in it.
-    pub source: io::Error,
-}
-
-impl From<WriteAllError> for io::Error {
-    fn from(error: WriteAllError) -> io::Error {
-        io::Error::new(error.source.kind(), error)
-    }
-}
-
-/// A cancellation before anything was written.
-impl From<TaskCancelled> for WriteAllError {
-    fn from(cancelled: TaskCancelled) -> Self {
-        WriteAllError { written: 0, len: 0, source: cancelled.into() }
-    }
 }
 
 impl TcpStream {
@@ -136,31 +113,30 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// `UnexpectedEof` if the stream ends before; otherwise as [`read`](TcpStream::read).
+    /// [`ReadExactError`] says how many bytes were read and why it stopped. It converts to
+    /// `io::Error`. The kind is `UnexpectedEof` if the stream ends before.
     ///
     /// # Cancellation
     ///
-    /// The bytes read so far are at the front of `buf`, but the error does not say how many.
-    /// To continue after a cancellation, call [`read`](TcpStream::read) and count.
+    /// The bytes read so far are at the front of `buf`, and the error says how many. A timeout
+    /// round the call returns its own error instead, without that number.
     #[track_caller]
     pub fn read_exact<'a>(
         &'a self,
         buf: &'a mut [u8],
-    ) -> impl Future<Output = io::Result<()>> + 'a {
+    ) -> impl Future<Output = Result<(), ReadExactError>> + 'a {
         let site = Location::caller();
         async move {
             let len = buf.len();
-            let mut filled = 0;
+            let mut read = 0;
             // With an empty `buf` there is one empty read, which counts against the budget (K2).
             loop {
-                match self.read_at(site, &mut buf[filled..]).await? {
-                    0 if filled < len => {
-                        let text = format!("the stream ended after {filled} of {len} bytes");
-                        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
-                    }
-                    n => filled += n,
+                match self.read_at(site, &mut buf[read..]).await {
+                    Ok(0) if read < len => return Err(ReadExactError::ended(read, len)),
+                    Ok(n) => read += n,
+                    Err(error) => return Err(ReadExactError::new(read, len, error)),
                 }
-                if filled == len {
+                if read == len {
                     return Ok(());
                 }
             }
@@ -252,10 +228,10 @@ impl TcpStream {
                     }
                     Poll::Ready(Err(error)) => error,
                 };
-                return Poll::Ready(Err(WriteAllError { written, len: buf.len(), source }));
+                return Poll::Ready(Err(WriteAllError::new(written, buf.len(), source)));
             }
             if buf.is_empty() {
-                let failed = |source| WriteAllError { written, len: 0, source };
+                let failed = |source| WriteAllError::new(written, 0, source);
                 return nothing(cx).map_ok(drop).map_err(failed);
             }
             Poll::Ready(Ok(()))
@@ -336,8 +312,9 @@ impl TcpStream {
         })
     }
 
-    /// A reading half and a writing half, which one task can poll side by side.
-    pub fn split(&self) -> (ReadHalf<'_>, WriteHalf<'_>) {
+    /// A reading half and a writing half, which one task can poll side by side. They are streams
+    /// for the traits of `futures-io`, so either may get a buffer of its own.
+    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
         (ReadHalf(self), WriteHalf(self))
     }
 }

@@ -117,6 +117,14 @@ mod sync {
     mod sync_watch;
 }
 
+/// Streams in memory: the leaves over them, and buffers.
+mod io {
+    mod io_buffers;
+    mod io_duplex;
+    mod io_lines;
+    mod io_streams;
+}
+
 /// The objects that tasks of several kernels, other executors and threads share.
 mod universal {
     mod universal_event;

@@ -6,6 +6,7 @@ mod support;
 mod parity;
 mod parity_file;
 mod parity_groups;
+mod parity_io;
 mod parity_kernel;
 mod parity_net;
 mod parity_queue;

@@ -336,7 +336,8 @@ fn write_with_a_signal() {
 async fn write_to_nobody() -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let (ended, gone) = (TcpStream::connect(address).await?, TcpStream::connect(address).await?);
+    let (mut ended, gone) =
+        (TcpStream::connect(address).await?, TcpStream::connect(address).await?);
     ended.shutdown(Shutdown::Write)?;
     let failed = ended.write(b"x").await.unwrap_err();
     assert_eq!(failed.kind(), ErrorKind::BrokenPipe);

@@ -240,8 +240,9 @@ impl Reads {
         let mut both = [0; 6];
         let result = self.stream.read_exact(&mut both).await;
         // What it has read before a cancellation is at the front.
-        self.got.borrow_mut().extend(both.iter().take_while(|byte| **byte != 0));
-        result
+        let read = result.as_ref().map_or_else(|error| error.read, |()| both.len());
+        self.got.borrow_mut().extend(&both[..read]);
+        Ok(result?)
     }
 }
 

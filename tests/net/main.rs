@@ -16,6 +16,7 @@ mod net_server;
 mod net_shutdown;
 mod net_stream;
 mod net_stream_sharing;
+mod net_streams;
 mod net_zones;
 mod peers_bad;
 mod peers_cancelled;

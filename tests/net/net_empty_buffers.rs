@@ -20,6 +20,11 @@ async fn all_of_nothing(stream: &TcpStream) -> io::Result<()> {
     stream.read_exact(&mut []).await?;
     assert_eq!(stream.write(&[]).await?, 0);
     stream.write_all(&[]).await?;
+    Ok(())
+}
+
+/// The same calls on the halves of a stream.
+async fn all_of_nothing_by_halves(stream: &mut TcpStream) -> io::Result<()> {
     let (reads, writes) = stream.split();
     assert_eq!(reads.read(&mut []).await?, 0);
     reads.read_exact(&mut []).await?;
@@ -38,8 +43,9 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 #[test]
 fn an_empty_buffer_waits_for_nothing() {
     testing::run(async || {
-        let (client, server) = pair().await?;
+        let (mut client, mut server) = pair().await?;
         at_once(all_of_nothing(&client))?;
+        at_once(all_of_nothing_by_halves(&mut client))?;
         // Until there is no room left, and the stream has found that.
         let much = vec![7; 1 << 20];
         let write = async || client.write(&much).await;
@@ -56,7 +62,8 @@ fn an_empty_buffer_waits_for_nothing() {
             sent -= server.read(&mut buf).await?;
         }
         assert_eq!(server.read(&mut buf).await?, 0);
-        at_once(all_of_nothing(&server))
+        at_once(all_of_nothing(&server))?;
+        at_once(all_of_nothing_by_halves(&mut server))
     })
     .unwrap();
 }

@@ -31,7 +31,7 @@ async fn reset(server: TcpStream, client: &TcpStream) -> io::Result<()> {
 fn a_shutdown_after_the_peers_reset_is_well() {
     testing::run(async || {
         for how in ALL {
-            let (client, server) = pair().await?;
+            let (mut client, server) = pair().await?;
             reset(server, &client).await?;
             client.shutdown(how)?;
             client.shutdown(how)?;

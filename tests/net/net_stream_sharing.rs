@@ -160,7 +160,7 @@ fn both_directions_carry_at_once() {
     testing::run(async || {
         let (left, right) = connections::ours().await?;
         let len = 8_000_000;
-        let talk = |stream: TcpStream, byte: u8| {
+        let talk = |mut stream: TcpStream, byte: u8| {
             spawn(async move {
                 let (read, write) = stream.split();
                 let (out, mut got) = (vec![byte; len], vec![0; len]);

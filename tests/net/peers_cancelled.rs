@@ -182,7 +182,7 @@ async fn consume(
     let mut buf = vec![FREE; room];
     let done = match op {
         Op::Read => stream.read(&mut buf).await,
-        Op::ReadExact => stream.read_exact(&mut buf).await.map(|()| room),
+        Op::ReadExact => stream.read_exact(&mut buf).await.map(|()| room).map_err(io::Error::from),
         Op::Peek => stream.peek(&mut buf).await,
     };
     let n = buf.iter().position(|byte| *byte == FREE).unwrap_or(room);

@@ -1,0 +1,217 @@
+//! The leaves over streams, and buffers, cancelled at every suspension (V4).
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+
+use curium::io::{
+    BufReadExt, BufReader, BufWriter, DuplexStream, Lines, ReadExt, WriteExt, duplex,
+};
+use curium::kernel::testing::{self, Run};
+use curium::kernel::yield_now;
+
+use crate::checks::{Among, aborts, assert_tried, shuts_down, undisturbed};
+
+/// What the other end of a connection sends, or what the subject sends to it.
+const TEXT: &str = "grün\nist alle Theorie\n\nund\n";
+
+/// A stream that the subject reads, the other end, and what the subject has got.
+struct Reads<S> {
+    stream: RefCell<S>,
+    got: RefCell<Vec<u8>>,
+}
+
+/// The stream and a task that sends the text in pieces of three bytes. It ends when the other end
+/// is dropped.
+fn reads<S: 'static>(make: impl FnOnce(DuplexStream) -> S) -> Among<Reads<S>> {
+    let (ours, mut theirs) = duplex(8);
+    let stream = RefCell::new(make(ours));
+    Among::new(Reads { stream, got: RefCell::default() }).and(async move |_| {
+        for piece in TEXT.as_bytes().chunks(3) {
+            yield_now().await?;
+            theirs.write_all(piece).await.map_err(cancellation)?;
+        }
+        Ok(())
+    })
+}
+
+fn cancellation(error: impl Into<io::Error>) -> curium::TaskCancelled {
+    let error = error.into();
+    curium::cancelled(&error).unwrap_or_else(|| panic!("{error}")).clone()
+}
+
+/// Reads what the subject has left, and compares all with what was sent. What the other end could
+/// not send, because it was cancelled at a shutdown, is missing.
+#[expect(clippy::await_holding_refcell_ref, reason = "only the subject and then the check borrow")]
+async fn assert_kept<S: 'static>(
+    state: &Among<Reads<S>>,
+    run: &Run,
+    rest: impl AsyncFnOnce(&mut S) -> Vec<u8>,
+) {
+    undisturbed(run);
+    let rest = rest(&mut state.stream.borrow_mut()).await;
+    let mut all = [state.got.take(), rest].concat();
+    if shuts_down(run) && all.last() == Some(&b'\n') {
+        all.pop(); // the end of a line that is no line of the text, because it was not sent whole
+    }
+    assert!(TEXT.as_bytes().starts_with(&all), "other bytes than were sent");
+    if !shuts_down(run) {
+        assert_eq!(all.len(), TEXT.len(), "bytes are lost");
+    }
+    state.others_end(run).await;
+}
+
+/// V4, I2: a read_line that is cancelled, dropped or timed out loses nothing.
+#[test]
+#[expect(clippy::await_holding_refcell_ref, reason = "only the subject and then the check borrow")]
+fn cancelled_lines_lose_nothing() {
+    let swept = testing::sweep().run(
+        async || reads(|stream| BufReader::with_capacity(4, stream)),
+        |state: Rc<Among<Reads<BufReader<DuplexStream>>>>| async move {
+            let mut stream = state.stream.borrow_mut();
+            loop {
+                let mut line = String::new();
+                if stream.read_line(&mut line).await? == 0 {
+                    return Ok::<_, io::Error>(());
+                }
+                state.got.borrow_mut().extend(line.as_bytes());
+            }
+        },
+        async |state, run| {
+            assert_kept(state, run, async |stream| {
+                let mut rest = Vec::new();
+                stream.read_to_end(&mut rest).await.unwrap();
+                rest
+            })
+            .await;
+        },
+    );
+    assert_tried(&swept, &["READ"], 5, 60);
+}
+
+/// V4, I2: the same for the lines of any stream.
+#[test]
+#[expect(clippy::await_holding_refcell_ref, reason = "only the subject and then the check borrow")]
+fn cancelled_lines_of_any_stream_lose_nothing() {
+    let swept = testing::sweep().run(
+        async || reads(|stream| BufReader::with_capacity(4, stream).lines()),
+        |state: Rc<Among<Reads<Lines<BufReader<DuplexStream>>>>>| async move {
+            let mut lines = state.stream.borrow_mut();
+            while let Some(line) = lines.next().await? {
+                state.got.borrow_mut().extend([line.as_bytes(), b"\n"].concat());
+            }
+            Ok::<_, io::Error>(())
+        },
+        async |state, run| {
+            assert_kept(state, run, async |lines| {
+                let mut rest = Vec::new();
+                while let Some(line) = lines.next().await.unwrap() {
+                    rest.extend([line.as_bytes(), b"\n"].concat());
+                }
+                rest
+            })
+            .await;
+        },
+    );
+    assert_tried(&swept, &["READ"], 5, 60);
+}
+
+/// V4, I2: reads, pieces and the whole rest, where the error or the buffer says what was read.
+#[test]
+#[expect(clippy::await_holding_refcell_ref, reason = "only the subject and then the check borrow")]
+fn cancelled_reads_say_what_they_read() {
+    let swept = testing::sweep().run(
+        async || reads(|stream| stream),
+        |state: Rc<Among<Reads<DuplexStream>>>| async move {
+            let mut stream = state.stream.borrow_mut();
+            let mut buf = [0; 4];
+            let read = stream.read(&mut buf).await?;
+            state.got.borrow_mut().extend(&buf[..read]);
+            let mut buf = [0; 7];
+            let exact = stream.read_exact(&mut buf).await;
+            let read = exact.as_ref().map_or_else(|error| error.read, |()| buf.len());
+            state.got.borrow_mut().extend(&buf[..read]);
+            exact?;
+            stream.read_to_end(&mut state.got.borrow_mut()).await?;
+            Ok::<_, io::Error>(())
+        },
+        async |state, run| {
+            if aborts(run) {
+                // A read_exact that is dropped takes what it has read with it.
+                let mut rest = Vec::new();
+                state.stream.borrow_mut().read_to_end(&mut rest).await.unwrap();
+                let (got, all) = (state.got.take(), TEXT.as_bytes());
+                assert!(all.starts_with(&got) && all.ends_with(&rest));
+                assert!(got.len() + rest.len() + 6 >= all.len(), "bytes are lost");
+                state.others_end(run).await;
+                return;
+            }
+            assert_kept(state, run, async |stream| {
+                let mut rest = Vec::new();
+                stream.read_to_end(&mut rest).await.unwrap();
+                rest
+            })
+            .await;
+        },
+    );
+    assert_tried(&swept, &["READ"], 5, 60);
+}
+
+/// V4, I2: a buffer for writing loses nothing that a write has taken, and sends nothing twice.
+#[test]
+#[expect(clippy::await_holding_refcell_ref, reason = "only the subject and then the check borrow")]
+fn cancelled_writes_and_flushes_lose_nothing() {
+    type Writes = (RefCell<BufWriter<DuplexStream>>, RefCell<Vec<u8>>, RefCell<DuplexStream>);
+    let swept = testing::sweep().run(
+        async || {
+            let (ours, theirs) = duplex(4);
+            let stream = RefCell::new(BufWriter::with_capacity(6, ours));
+            let shared: Writes = (stream, RefCell::default(), RefCell::new(theirs));
+            Among::new((shared, RefCell::new(Vec::new()))).and(async move |shared| {
+                let mut theirs = shared.0.2.borrow_mut();
+                loop {
+                    yield_now().await?;
+                    let mut buf = [0; 3];
+                    match theirs.read(&mut buf).await.map_err(cancellation)? {
+                        0 => return Ok(()),
+                        read => shared.1.borrow_mut().extend(&buf[..read]),
+                    }
+                }
+            })
+        },
+        |state: Rc<Among<(Writes, RefCell<Vec<u8>>)>>| async move {
+            let (stream, taken, _) = &state.0;
+            let mut stream = stream.borrow_mut();
+            for piece in TEXT.as_bytes().chunks(5) {
+                let written = stream.write_all(piece).await;
+                let count = written.as_ref().map_or_else(|error| error.written, |()| piece.len());
+                taken.borrow_mut().extend(&piece[..count]);
+                written?;
+                if piece[0] == b'g' {
+                    stream.flush().await?;
+                }
+            }
+            stream.close().await
+        },
+        async |state, run| {
+            undisturbed(run);
+            let (stream, taken, theirs) = &state.0;
+            let closes = async { stream.borrow_mut().close().await.unwrap() };
+            if shuts_down(run) {
+                let mut theirs = theirs.borrow_mut();
+                let mut rest = Vec::new();
+                let reads = theirs.read_to_end(&mut rest);
+                futures::join!(closes, async { reads.await.unwrap() });
+                state.1.borrow_mut().extend(rest);
+            } else {
+                closes.await;
+            }
+            state.others_end(run).await;
+            assert_eq!(
+                String::from_utf8_lossy(&state.1.borrow()),
+                String::from_utf8_lossy(&taken.borrow())
+            );
+        },
+    );
+    assert_tried(&swept, &["WRITE", "FLUSH"], 5, 60);
+}
