@@ -178,7 +178,7 @@ pub use crate::task::cell::TaskEnd;
 pub use crate::task_local::TaskLocal;
 // For files. It stays hidden while its interface may change.
 #[doc(hidden)]
-pub use crate::threads::job::Job;
+pub use crate::threads::detached::DetachedJob;
 pub use crate::threads::pool::run_in_thread;
 pub use crate::wait::point::CancelPoint;
 pub use crate::wait::send_point::SendCancelPoint;

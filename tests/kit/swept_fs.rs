@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use curium::fs::{self, File, OpenOptions, ReadDir};
 use curium::kernel::testing::{self, Run};
-use curium::kernel::{Job, cancelled, yield_now};
+use curium::kernel::{DetachedJob, cancelled, yield_now};
 use curium::sync::{Lock, Queue};
 use futures::io::AsyncWriteExt;
 
@@ -40,7 +40,7 @@ impl<T> Held<T> {
         let gate = Gate::default();
         for _ in 0..MANY {
             let gate = gate.clone();
-            drop(Job::start_for_good(move || gate.pass()));
+            drop(DetachedJob::start_for_good(move || gate.pass()));
         }
         self.gates.try_put(Opens(gate)).expect("no bound");
     }

@@ -1,4 +1,4 @@
 //! Other threads: a job on a thread of the pool.
 
-pub(crate) mod job;
+pub(crate) mod detached;
 pub(crate) mod pool;

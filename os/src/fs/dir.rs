@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
-use kernel::{CancelPoint, Job, SendCancelPoint};
+use kernel::{CancelPoint, DetachedJob, SendCancelPoint};
 
 use crate::fs::blocking::at_path;
 use crate::fs::error::PathError;
@@ -65,7 +65,7 @@ pub struct ReadDir {
     path: Arc<Path>,
     batch: Batch,
     /// Reads the next batch.
-    running: Option<Job<Batch>>,
+    running: Option<DetachedJob<Batch>>,
     /// The wait of the stream.
     waiting: Option<SendCancelPoint>,
     site: &'static Location<'static>,
@@ -125,7 +125,7 @@ impl ReadDir {
                 self.running = None;
             } else if let Some(rest) = self.batch.rest.take() {
                 let path = self.path.clone();
-                match Job::start(move || Batch::read(rest, &path)) {
+                match DetachedJob::start(move || Batch::read(rest, &path)) {
                     Ok(job) => self.running = Some(job),
                     Err(error) => return Poll::Ready(Some(Err(error))),
                 }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::task::Poll;
 
-use kernel::{CancelPoint, Job};
+use kernel::{CancelPoint, DetachedJob};
 
 use super::read::{Reading, read_cached, retried};
 use super::shared::Outcome;
@@ -54,7 +54,7 @@ impl File {
                 return Ok(n);
             }
             let (shared, len) = (self.shared.clone(), buf.len().min(MAX_CALL));
-            let mut job = Job::start(move || {
+            let mut job = DetachedJob::start(move || {
                 let mut filled = vec![0; len];
                 let n = retried(|| shared.file.read_at(&mut filled, offset))
                     .map_err(|error| shared.error("read", error))?;
@@ -92,7 +92,7 @@ impl File {
             let buf = buf[..buf.len().min(MAX_CALL)].to_vec();
             let (shared, len) = (self.shared.clone(), buf.len());
             let write = move |file: &std::fs::File| write_all_at(file, &buf, offset);
-            let mut job = Job::start_for_good(move || Outcome::of(shared, "write", write))?;
+            let mut job = DetachedJob::start_for_good(move || Outcome::of(shared, "write", write))?;
             match poll_fn(|cx| point.poll(cx, |cx| job.poll(cx))).await {
                 Ok(outcome) => outcome.take().map(|()| len),
                 Err(cancelled) => {

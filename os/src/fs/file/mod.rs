@@ -13,7 +13,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kernel::{Job, run_in_thread};
+use kernel::{DetachedJob, run_in_thread};
 use rustix::fs::OFlags;
 
 use crate::fs::blocking::blocking;
@@ -61,9 +61,9 @@ pub struct File {
     position: u64,
     reading: Reading,
     /// A write that was begun. The position moves when it has ended.
-    writing: Option<Job<Written>>,
+    writing: Option<DetachedJob<Written>>,
     /// Asks for the length of the file, for a seek from its end.
-    end: Option<Job<io::Result<u64>>>,
+    end: Option<DetachedJob<io::Result<u64>>>,
     /// The buffer of the next call.
     spare: Vec<u8>,
     /// Whether a read is tried first without a thread.

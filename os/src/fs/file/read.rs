@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use kernel::{CancelPoint, Job};
+use kernel::{CancelPoint, DetachedJob};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use super::shared::Shared;
@@ -18,7 +18,7 @@ const MAX_CACHED: usize = 64 << 10;
 
 pub(super) enum Reading {
     Nothing,
-    Running(Job<Filled>),
+    Running(DetachedJob<Filled>),
     /// Bytes of a file without offsets that a read has taken and not returned. The range is not
     /// empty.
     Kept(Vec<u8>, Range<usize>),
@@ -73,7 +73,7 @@ impl File {
         let (shared, at) = (self.shared.clone(), self.position);
         let mut buf = std::mem::take(&mut self.spare);
         let has_offsets = self.mode != Mode::Stream;
-        self.reading = Reading::Running(Job::start(move || {
+        self.reading = Reading::Running(DetachedJob::start(move || {
             if buf.len() < len {
                 buf.resize(len, 0);
             }

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io::{self, Seek, SeekFrom};
 use std::task::{Context, Poll, ready};
 
-use kernel::{CancelPoint, Job};
+use kernel::{CancelPoint, DetachedJob};
 
 use super::read::Reading;
 use super::{File, Mode, Waiting};
@@ -92,7 +92,7 @@ impl File {
             None => {
                 let shared = self.shared.clone();
                 // The position of the system is not that of this file.
-                Job::start(move || (&shared.file).seek(SeekFrom::End(0)))?
+                DetachedJob::start(move || (&shared.file).seek(SeekFrom::End(0)))?
             }
         };
         let polled = job.poll(cx);

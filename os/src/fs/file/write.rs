@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use kernel::{CancelPoint, Job, TaskCancelled};
+use kernel::{CancelPoint, DetachedJob, TaskCancelled};
 
 use super::read::{Reading, retried};
 use super::shared::Shared;
@@ -186,7 +186,7 @@ impl File {
             self.reading = Reading::Nothing;
         }
         let (shared, mode, at) = (self.shared.clone(), self.mode, self.position);
-        let job = Job::start_for_good(move || Written::new(shared, mode, at, buf, len));
+        let job = DetachedJob::start_for_good(move || Written::new(shared, mode, at, buf, len));
         self.writing = Some(job?);
         Ok(len)
     }

@@ -1,8 +1,8 @@
-//! A job whose value can be waited for more than once: the wait ends, and the job goes on.
+//! A job that is not tied to a wait: its wait ends, and the job goes on.
 //!
 //! `run_in_thread` is for calls that nothing depends on any longer once their waiter is gone. The
-//! owner of a [`Job`] can come back to it: a file waits for the write that it has begun before it
-//! begins another one.
+//! owner of a [`DetachedJob`] can come back to it: a file waits for the write that it has begun
+//! before it begins another one.
 
 use std::fmt;
 use std::io;
@@ -21,7 +21,7 @@ use crate::threads::pool::Queued;
 /// It is no leaf: poll it inside a [`CancelPoint`](crate::CancelPoint). It needs no kernel, and can
 /// be sent to another thread. A job that still waits for a thread when this is dropped is not
 /// started. A job that runs goes on, and its value is dropped on its thread.
-pub struct Job<T> {
+pub struct DetachedJob<T> {
     shared: Arc<Shared<T>>,
     counted: Option<Counted>,
     /// `None` if the job is to run in any case.
@@ -58,26 +58,26 @@ impl Drop for Counted {
     }
 }
 
-impl<T: Send + 'static> Job<T> {
+impl<T: Send + 'static> DetachedJob<T> {
     /// Queues a job for a thread of the pool.
     ///
     /// # Errors
     ///
     /// The system gives no thread, and no other one runs that could take the job.
     pub fn start(job: impl FnOnce() -> T + Send + 'static) -> io::Result<Self> {
-        let (shared, queued) = Job::queue(job)?;
-        Ok(Job { shared, counted: None, _queued: Some(queued) })
+        let (shared, queued) = DetachedJob::queue(job)?;
+        Ok(DetachedJob { shared, counted: None, _queued: Some(queued) })
     }
 
     /// The same for a job that runs in any case, also if this is dropped before it has a thread.
     ///
     /// # Errors
     ///
-    /// As [`start`](Job::start).
+    /// As [`start`](DetachedJob::start).
     pub fn start_for_good(job: impl FnOnce() -> T + Send + 'static) -> io::Result<Self> {
-        let (shared, queued) = Job::queue(job)?;
+        let (shared, queued) = DetachedJob::queue(job)?;
         let _stays = ManuallyDrop::new(queued);
-        Ok(Job { shared, counted: None, _queued: None })
+        Ok(DetachedJob { shared, counted: None, _queued: None })
     }
 
     fn queue(job: impl FnOnce() -> T + Send + 'static) -> io::Result<(Arc<Shared<T>>, Queued)> {
@@ -111,23 +111,23 @@ impl<T: Send + 'static> Job<T> {
     }
 
     /// Ends the wait, not the job: its end wakes no task, and a virtual clock does not wait for it.
-    /// The next [`poll`](Job::poll) waits again.
+    /// The next [`poll`](DetachedJob::poll) waits again.
     pub fn stop_waiting(&mut self) {
         self.counted = None;
         self.shared.forget_waiter();
     }
 }
 
-impl<T> Drop for Job<T> {
+impl<T> Drop for DetachedJob<T> {
     fn drop(&mut self) {
         self.shared.forget_waiter();
     }
 }
 
-impl<T> fmt::Debug for Job<T> {
+impl<T> fmt::Debug for DetachedJob<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ended = self.shared.lock().result.is_some();
-        f.debug_struct("Job").field("ended", &ended).finish_non_exhaustive()
+        f.debug_struct("DetachedJob").field("ended", &ended).finish_non_exhaustive()
     }
 }
 
