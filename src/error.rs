@@ -67,3 +67,17 @@ impl From<ReadExactError> for Error {
         io::Error::from(error).into()
     }
 }
+
+#[cfg(all(target_os = "linux", feature = "process"))]
+impl From<os::process::OutputError> for Error {
+    fn from(error: os::process::OutputError) -> Self {
+        io::Error::from(error).into()
+    }
+}
+
+#[cfg(all(target_os = "linux", feature = "process"))]
+impl From<os::process::CommandFailed> for Error {
+    fn from(failed: os::process::CommandFailed) -> Self {
+        io::Error::from(failed).into()
+    }
+}

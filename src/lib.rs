@@ -49,6 +49,8 @@ pub use kernel::*;
 pub use ::io;
 #[cfg(all(unix, feature = "fs"))]
 pub use os::fs;
+#[cfg(all(target_os = "linux", feature = "process"))]
+pub use os::process;
 #[cfg(all(unix, feature = "signal"))]
 pub use os::signal;
 pub use {kernel, net, sync};

@@ -137,8 +137,8 @@
 //! It has no `unsafe`, no `Send` tasks and no work stealing: to use a second core, run a second
 //! kernel on a second thread. It does not cancel a task by dropping its future: only an abort does
 //! that, which a grace ends in, and the drop of a running group or of the kernel. It has threads
-//! for blocking calls only ([`run_in_thread`]). It knows no signals; those are in `curium::signal`.
-//! It has no processes yet.
+//! for blocking calls only ([`run_in_thread`]). It knows no signals and no processes; those are in
+//! `curium::signal` and `curium::process`.
 
 pub use crate::children::child::Child;
 pub use crate::children::completed::{AsCompleted, as_completed};

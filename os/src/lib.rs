@@ -4,7 +4,9 @@
 
 #[cfg(all(unix, feature = "fs"))]
 pub mod fs;
-#[cfg(all(unix, feature = "signal"))]
+#[cfg(any(all(unix, feature = "signal"), all(target_os = "linux", feature = "process")))]
 mod number;
+#[cfg(all(target_os = "linux", feature = "process"))]
+pub mod process;
 #[cfg(all(unix, feature = "signal"))]
 pub mod signal;

@@ -42,6 +42,7 @@ mod swept_locks;
 mod swept_members;
 mod swept_net;
 mod swept_orders;
+mod swept_process;
 mod swept_queue;
 mod swept_reserve;
 mod swept_scopes;

@@ -1,7 +1,10 @@
 //! Figures of the system about this process. They cover the whole process, so a test that reads
-//! them runs alone in it: see [`children::ran_alone`](super::children::ran_alone).
+//! them runs alone in it: see [`children::ran_alone`](super::children::ran_alone). And what the
+//! system says about another process.
 
 use std::fs;
+use std::io::Read;
+use std::os::unix::net::UnixStream;
 
 /// How many descriptors are open.
 pub(crate) fn open_descriptors() -> usize {
@@ -14,4 +17,25 @@ pub(crate) fn memory(name: &str) -> usize {
     let line = status.lines().find(|line| line.starts_with(name)).unwrap();
     let kilobytes: usize = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     kilobytes * 1024
+}
+
+/// Waits for the end of what is read from a child: no process has the other end any more.
+pub(crate) fn until_closed(mut reader: &UnixStream) {
+    let mut rest = Vec::new();
+    reader.read_to_end(&mut rest).unwrap();
+}
+
+/// The state of a process, as in `"Z"` for a zombie; `None` if there is none.
+pub(crate) fn state_of(pid: u32) -> Option<String> {
+    let line = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    line.rsplit(')').next()?.split_whitespace().next().map(str::to_owned)
+}
+
+/// Waits until there is no such process any more, not even as a zombie.
+pub(crate) fn until_gone(pid: u32) {
+    let started = std::time::Instant::now();
+    while state_of(pid).is_some() {
+        assert!(started.elapsed().as_secs() < 20, "{pid} is there: {:?}", state_of(pid));
+        std::thread::yield_now();
+    }
 }

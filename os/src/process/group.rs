@@ -1,0 +1,88 @@
+//! The processes of a group beside its first one. They are not children of this process, so their
+//! ends are seen by descriptors of their own.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::panic::Location;
+
+use kernel::io::{Direction, Registration};
+use mio::event::Source;
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+/// Waits until no process of the group is left but its first one.
+pub(super) async fn others_end(group: Pid, site: &'static Location<'static>) -> io::Result<()> {
+    loop {
+        // On another thread, because there may be many processes.
+        let members = kernel::run_in_thread(move || members(group)).await???;
+        if members.is_empty() {
+            return Ok(());
+        }
+        for member in members {
+            let member = Registration::new(Member(member));
+            member.io_at(Direction::Read, "PROCESS_WAIT", site, Member::ended).await?;
+        }
+        // They may have started others meanwhile.
+    }
+}
+
+fn members(group: Pid) -> io::Result<Vec<OwnedFd>> {
+    let mut members = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let number = name.to_str().and_then(|name| name.parse().ok());
+        let Some(pid) = number.and_then(Pid::from_raw) else { continue };
+        if pid == group || !runs_in(group, pid) {
+            continue;
+        }
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            // Looked at again, because the number may have been given to another process.
+            Ok(fd) if runs_in(group, pid) => members.push(fd),
+            Ok(_) | Err(rustix::io::Errno::SRCH) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(members)
+}
+
+/// Whether a process is in this group and has not ended.
+fn runs_in(group: Pid, pid: Pid) -> bool {
+    let Ok(line) = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())) else {
+        return false;
+    };
+    // After the name in parentheses, which may contain anything: the state, the parent, the group.
+    let mut words = line.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let state = words.next().unwrap_or_default();
+    // -1 while the process is being reaped.
+    let its_group = words.nth(1).and_then(|group| group.parse().ok());
+    !matches!(state, "Z" | "X") && its_group == Some(group.as_raw_nonzero().get())
+}
+
+/// A process that is not a child of this one.
+struct Member(OwnedFd);
+
+impl Member {
+    fn ended(&self) -> io::Result<()> {
+        match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&Timespec::default()))? {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Source for Member {
+    fn register(&mut self, to: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        SourceFd(&self.0.as_raw_fd()).register(to, token, interests)
+    }
+
+    fn reregister(&mut self, to: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        SourceFd(&self.0.as_raw_fd()).reregister(to, token, interests)
+    }
+
+    fn deregister(&mut self, from: &Registry) -> io::Result<()> {
+        SourceFd(&self.0.as_raw_fd()).deregister(from)
+    }
+}

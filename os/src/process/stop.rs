@@ -1,0 +1,148 @@
+//! How a child is stopped: asked, after a grace killed, always reaped.
+
+use std::io;
+use std::panic::Location;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use kernel::io::{Direction, Registration};
+use kernel::{ignore_after, shield};
+
+use rustix::process::Pid;
+
+use super::group;
+use super::pidfd::Process;
+use crate::number::{SIGKILL, SIGTERM, Signal};
+
+/// How a child is stopped: it gets a signal, and if it has not ended after the grace, it is killed.
+///
+/// ```
+/// use curium::process::{Command, Stop};
+/// use std::time::Duration;
+///
+/// let mut command = Command::new("sh");
+/// command.stop(Stop { grace: Duration::from_secs(1), whole_group: true, ..Stop::default() });
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stop {
+    /// What asks it to end. The default is `SIGTERM`.
+    pub signal: Signal,
+    /// How long it has to end before it is killed. The default is 5 seconds. Zero kills it unless
+    /// it has ended already, `Duration::MAX` never.
+    pub grace: Duration,
+    /// Whether the child and all the processes that it starts are stopped together. The default is
+    /// `false`: only the child is, and what it has started goes on, as after a shell that is
+    /// killed.
+    ///
+    /// The child is then the first of a process group of its own, in which its descendants are as
+    /// well unless they leave it. When the child has ended, also by itself, the rest of the group
+    /// is asked, has the rest of the grace, and is killed. So a Ctrl-C at the terminal, which goes
+    /// to the group in the foreground, no longer reaches the child, and a read from the terminal
+    /// stops it (`SIGTTIN`).
+    pub whole_group: bool,
+}
+
+impl Default for Stop {
+    fn default() -> Self {
+        Stop { signal: SIGTERM, grace: Duration::from_secs(5), whole_group: false }
+    }
+}
+
+/// A child, and how it is to be stopped.
+pub(super) struct Running {
+    process: Box<Registration<Process>>,
+    stop: Stop,
+    /// The program, for warnings.
+    program: String,
+}
+
+impl Running {
+    pub(super) fn new(process: Process, stop: Stop, program: String) -> Running {
+        let process = Box::new(Registration::new(process));
+        // The reaper keeps the descriptor of a child that is dropped, so it must be deregistered.
+        process.may_be_duplicated();
+        Running { process, stop, program }
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.process.with(|process| Ok(process.id())).expect("it is never closed")
+    }
+
+    pub(super) fn with<R>(&self, look: impl FnOnce(&Process) -> io::Result<R>) -> io::Result<R> {
+        self.process.with(look)
+    }
+
+    /// Waits until it has ended.
+    pub(super) fn ended(
+        &self,
+        site: &'static Location<'static>,
+    ) -> impl Future<Output = io::Result<ExitStatus>> + '_ {
+        self.process.io_at(Direction::Read, "PROCESS_WAIT", site, Process::end)
+    }
+
+    /// Stops it, unless it has ended. It has ended and is reaped when this returns.
+    pub(super) async fn stop(&self, site: &'static Location<'static>) -> io::Result<ExitStatus> {
+        shield(self.stop_in_shield(site)).await
+    }
+
+    async fn stop_in_shield(&self, site: &'static Location<'static>) -> io::Result<ExitStatus> {
+        let (mut ended, group) = self.with(|process| Ok((process.end(), process.group())))?;
+        if would_block(&ended) || group.is_some() {
+            self.with(|process| process.signal(self.stop.signal))?;
+            let in_time = async {
+                let ended = self.ended(site).await;
+                if let Some(group) = group {
+                    group::others_end(group, site).await?;
+                }
+                ended
+            };
+            ended = match ignore_after(self.stop.grace, in_time).await {
+                Ok(Some(status)) => Ok(status),
+                Ok(None) => {
+                    self.warn();
+                    self.kill(group, site).await
+                }
+                // The end was lost, or the group cannot be looked at.
+                Err(_) => self.kill(group, site).await,
+            };
+        }
+        self.with(|process| {
+            process.reap();
+            Ok(())
+        })?;
+        ended
+    }
+
+    async fn kill(
+        &self,
+        group: Option<Pid>,
+        site: &'static Location<'static>,
+    ) -> io::Result<ExitStatus> {
+        self.with(|process| process.signal(SIGKILL))?;
+        let ended = self.ended(site).await;
+        if let Some(group) = group {
+            group::others_end(group, site).await?;
+        }
+        ended
+    }
+
+    fn warn(&self) {
+        tracing::warn!(
+            "`{}` has not ended within {:?} after {}, and is killed",
+            self.program,
+            self.stop.grace,
+            self.stop.signal
+        );
+    }
+
+    /// Lets it run.
+    pub(super) fn let_go(self) {
+        if let Some(process) = self.process.into_source() {
+            process.let_go();
+        }
+    }
+}
+
+fn would_block<T>(result: &io::Result<T>) -> bool {
+    result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+}
