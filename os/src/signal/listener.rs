@@ -19,7 +19,7 @@ use crate::number::*;
 /// The pause between two looks while the system refuses to report events of the pipe.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// The system delivers these to no process.
+/// The system acts on these and delivers them to no process.
 const UNSTOPPABLE: [Signal; 2] = [SIGKILL, SIGSTOP];
 
 /// These report a fault of the instruction that runs. After a handler it would run again.
@@ -28,7 +28,7 @@ const FAULTS: [Signal; 7] = [SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, S
 /// Why a program cannot listen for a signal.
 #[derive(Debug, thiserror::Error)]
 enum Refused {
-    #[error("no process can listen for {0}: the system acts on it without asking the process")]
+    #[error("no process can listen for {0}: the system acts on it by itself")]
     Unstoppable(Signal),
     #[error(
         "a task cannot listen for {0}: it reports a fault, after which the program cannot go on"

@@ -114,7 +114,7 @@ impl Signals {
     /// When it is polled outside a kernel.
     #[track_caller]
     pub fn recv(&mut self) -> impl Future<Output = Result<Signal, TaskCancelled>> + '_ {
-        // The stream gives its turn up.
+        // The wait of the stream, if it has one, would take the signal.
         self.waiting = None;
         self.listener.recv(Location::caller())
     }

@@ -44,8 +44,9 @@ use crate::number::Signal;
 ///
 /// The future gives two nested results. The outer error, [`Signalled`], says that a signal arrived
 /// and that the body ended because of it. The inner result is the body's own. A body that returns a
-/// value although it was cancelled has succeeded. Afterwards, [`Signal::die`] ends the process as
-/// the signal would have.
+/// value although it was cancelled has succeeded; the `Ok(Err(..))` of a timeout around a call is
+/// such a value, so unwrap it inside the body. Afterwards, [`Signal::die`] ends the process as the
+/// signal would have.
 ///
 /// # Errors
 ///
