@@ -9,6 +9,7 @@ use curium::kernel::{self, spawn, testing};
 use futures::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use crate::support::dirs::TempDir;
+use crate::support::pool::Occupied;
 
 /// Runs a test of files on the virtual clock.
 pub(crate) fn run(main: impl AsyncFnOnce(&TempDir) -> io::Result<()>) {
@@ -313,11 +314,13 @@ fn a_poll_with_a_smaller_buffer_loses_no_byte() {
         let expected = std::fs::read("/proc/version")?;
         let mut file = File::open("/proc/version").await?;
         let mut large = [0; 64];
+        let occupied = Occupied::new().await;
         let begun = poll_fn(|cx| {
             let polled = Pin::new(&mut file).poll_read(cx, &mut large);
             std::task::Poll::Ready(polled.is_ready())
         });
         assert!(!begun.await);
+        occupied.release().await;
         let mut all = Vec::<u8>::new();
         let mut small = [0; 5];
         loop {

@@ -47,9 +47,11 @@
 //! The pool is bounded, and a call that hangs keeps its thread. Reads of data that the system has
 //! in memory need no thread where the file system can do that (`RWF_NOWAIT` of Linux).
 
+pub use ::io::WriteAllError;
+
 pub use crate::fs::dir::{DirEntry, ReadDir, read_dir};
 pub use crate::fs::error::PathError;
-pub use crate::fs::file::{File, WriteAllError};
+pub use crate::fs::file::File;
 pub use crate::fs::ops::{
     canonicalize, copy, create_dir, create_dir_all, hard_link, metadata, read, read_link,
     read_to_string, remove_dir, remove_dir_all, remove_file, rename, set_permissions, symlink,

@@ -22,8 +22,6 @@ use crate::fs::file::shared::{Outcome, Shared};
 use crate::fs::file::write::Written;
 use crate::fs::options::OpenOptions;
 
-pub use crate::fs::file::write::WriteAllError;
-
 mod at;
 mod end;
 mod poll;
@@ -43,9 +41,24 @@ const MAX_CALL: usize = 2 << 20;
 /// several tasks can use them at once. A file is `Send`. It needs no kernel: under the executor of
 /// another crate it works alike, but nothing is cancelled there.
 ///
-/// It implements the traits of `futures-io`. These write behind: a `poll_write` is done when the
-/// bytes were given to a thread, and `poll_flush` or `poll_close` waits until they are written. The
-/// methods of this type wait for their own writes.
+/// It is a stream ([`AsyncRead`](::io::AsyncRead), [`AsyncWrite`](::io::AsyncWrite),
+/// [`AsyncSeek`](::io::AsyncSeek)), so everything in [`io`](::io) works on it: `read_exact`,
+/// `read_to_end`, and the lines of a [`BufReader`](::io::BufReader). Through these traits it writes
+/// behind: a write is done when the bytes were given to a thread, and a flush or a close waits until
+/// they are written. The methods of this type wait for their own writes. A read through the traits
+/// that is given up is returned by the next one.
+///
+/// ```
+/// use curium::fs::File;
+/// use curium::io::{BufReadExt, BufReader};
+///
+/// curium::run(async || -> std::io::Result<()> {
+///     let mut lines = BufReader::new(File::open("Cargo.toml").await?).lines();
+///     assert_eq!(lines.next().await?.as_deref(), Some("[package]"));
+///     Ok(())
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 ///
 /// # Dropping
 ///

@@ -5,7 +5,7 @@ use std::io::{self, SeekFrom};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use futures_io::{AsyncRead, AsyncSeek, AsyncWrite};
+use ::io::{AsyncRead, AsyncSeek, AsyncWrite};
 
 use super::File;
 

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use ::io::WriteAllError;
 use kernel::{CancelPoint, DetachedJob, TaskCancelled};
 
 use super::read::{Reading, retried};
@@ -90,7 +91,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// [`WriteAllError`](crate::fs::WriteAllError) says how many bytes were written and why it
+    /// [`WriteAllError`] says how many bytes were written and why it
     /// stopped. It converts to `io::Error`.
     ///
     /// # Cancellation
@@ -111,7 +112,7 @@ impl File {
             loop {
                 match waiting.0.write_some(&mut point, &buf[written..]).await {
                     Ok(n) => written += n,
-                    Err(source) => return Err(WriteAllError { written, len: buf.len(), source }),
+                    Err(source) => return Err(WriteAllError::new(written, buf.len(), source)),
                 }
                 if written == buf.len() {
                     return Ok(());
@@ -218,40 +219,4 @@ pub(super) async fn may_begin(point: &mut CancelPoint) -> Result<(), TaskCancell
         Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(())),
     })
     .await
-}
-
-/// `write_all` did not write everything.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct WriteAllError {
-    /// How many bytes were written, or are being written and are finished.
-    pub written: usize,
-    /// How many bytes there were to write.
-    pub len: usize,
-    /// The error that ended the call. `kernel::cancelled` finds a cancellation in it.
-    pub source: io::Error,
-}
-
-impl std::fmt::Display for WriteAllError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} of {} bytes were written: {}", self.written, self.len, self.source)
-    }
-}
-
-impl std::error::Error for WriteAllError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
-    }
-}
-
-impl From<WriteAllError> for io::Error {
-    fn from(error: WriteAllError) -> io::Error {
-        io::Error::new(error.source.kind(), error)
-    }
-}
-
-impl From<TaskCancelled> for WriteAllError {
-    fn from(cancelled: TaskCancelled) -> Self {
-        WriteAllError { written: 0, len: 0, source: cancelled.into() }
-    }
 }
