@@ -44,9 +44,9 @@ const MAX_CALL: usize = 2 << 20;
 /// It is a stream ([`AsyncRead`](::io::AsyncRead), [`AsyncWrite`](::io::AsyncWrite),
 /// [`AsyncSeek`](::io::AsyncSeek)), so everything in [`io`](::io) works on it: `read_exact`,
 /// `read_to_end`, and the lines of a [`BufReader`](::io::BufReader). Through these traits it writes
-/// behind: a write is done when the bytes were given to a thread, and a flush or a close waits until
-/// they are written. The methods of this type wait for their own writes. A read through the traits
-/// that is given up is returned by the next one.
+/// behind: a write is done when a thread has the bytes, and a flush or a close waits until they are
+/// written. The methods of this type wait for their own writes. What a read through the traits has
+/// begun is returned by the next one.
 ///
 /// ```
 /// use curium::fs::File;
