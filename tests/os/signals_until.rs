@@ -180,6 +180,8 @@ fn a_cancellation_is_for_the_body_alone() {
             until_signal([SIGUSR1], body).unwrap().await.expect("no signal")
         });
         yield_now().await.unwrap();
+        let info = kernel::tasks().into_iter().find(|info| info.id == task.id()).unwrap();
+        assert_eq!(info.state.to_string(), "POLL_READ", "it is no leaf");
         // It waits for the end, so it is left after it has made its request.
         assert!(futures::poll!(Box::pin(task.cancel())).is_pending());
         yield_now().await.unwrap();
@@ -264,4 +266,33 @@ fn foreign_code_that_a_signal_cannot_cancel_is_reported() {
         task.await.unwrap();
     });
     assert!(texts.len() == 1 && texts[0].contains("FOREIGN"), "{texts:#?}");
+}
+
+/// O1, K8: a body that only a signal can end is in no deadlock, and its task shows where the body
+/// waits. If the poll of the kernel refuses the pipe for lack of memory, the call looks for signals
+/// ten times a second.
+#[test]
+fn a_body_that_only_a_signal_ends_waits_for_it() {
+    let this = children::this_test!();
+    let main = async || {
+        let task = spawn(async {
+            until_signal([SIGHUP], sleep(Duration::MAX)).unwrap().await.unwrap_err();
+        });
+        yield_now().await.unwrap();
+        let info = kernel::tasks().into_iter().find(|info| info.id == task.id()).unwrap();
+        thread::spawn(|| SIGHUP.raise().unwrap());
+        task.await.unwrap();
+        info.parked.iter().map(|parked| parked.kind).collect::<Vec<_>>()
+    };
+    match children::role().as_deref() {
+        Some("no memory") => drop(kernel::run(main)),
+        Some(_) => assert_eq!(kernel::run(main), ["SLEEP"]),
+        None => {
+            children::run(this, children::ALONE);
+            let options = ["-e", "trace=epoll_ctl", "-e", "inject=epoll_ctl:error=ENOMEM:when=2+"];
+            if let Some(trace) = children::traced(this, "no memory", &options) {
+                assert!(trace.injected("ENOMEM") > 0, "{}", trace.text());
+            }
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::future::poll_fn;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::OwnedFd;
 use std::panic::Location;
@@ -10,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use kernel::io::{Direction, Registration};
-use kernel::{TaskCancelled, sleep};
+use kernel::{TaskCancelled, shield, sleep};
 use mio::unix::pipe::{self, Receiver};
 
 use super::hook::Hook;
@@ -85,6 +86,18 @@ impl Listener {
                     // The poll takes no further source, for lack of memory. The flags still work.
                     Err(_) => sleep(RETRY).await?,
                 },
+            }
+        }
+    }
+
+    /// Waits for the next signal, but is no leaf: a cancellation is for the code beside it.
+    pub(super) async fn arrival(&self) -> Signal {
+        loop {
+            let look = |pipe: &Receiver| self.look(pipe);
+            match poll_fn(|cx| self.pipe.poll_io(Direction::Read, cx, look)).await {
+                Ok(signal) => return signal,
+                // As in `recv`. A shielded sleep has no error.
+                Err(_) => drop(shield(sleep(RETRY)).await),
             }
         }
     }

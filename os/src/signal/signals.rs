@@ -76,7 +76,8 @@ pub fn ctrl_c() -> impl Future<Output = io::Result<()>> {
     }
 }
 
-/// A listener for signals. Made by [`signals`].
+/// A listener for signals. Made by [`signals`]. It stays on its thread; other kernels make their
+/// own.
 ///
 /// Each listener gets every signal that arrives while it exists, in whatever kernel of the process
 /// it is. Signals of one kind that arrive before the listener has taken the last are one, so the

@@ -2,12 +2,11 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::panic::Location;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use kernel::{CancelReason, CancelScope, shield};
+use kernel::{CancelReason, CancelScope};
 
 use super::listener::Listener;
 use crate::number::Signal;
@@ -69,17 +68,16 @@ where
     E: 'static,
 {
     let listener = Listener::new(signals, Some(&Arc::default()))?;
-    let (scope, site) = (CancelScope::new(), Location::caller());
+    let scope = CancelScope::new();
     // In a box, because a future that is moved into another takes its size twice.
     let mut running = Box::pin(scope.run(body));
     Ok(async move {
         let mut arrival = None;
-        // A cancellation is for the body alone.
-        let mut watch = pin!(shield(listener.recv(site)));
+        let mut watch = pin!(listener.arrival());
         let ended = poll_fn(|cx| {
             let ended = running.as_mut().poll(cx);
             if ended.is_pending() && arrival.is_none() {
-                if let Poll::Ready(Ok(signal)) = watch.as_mut().poll(cx) {
+                if let Poll::Ready(signal) = watch.as_mut().poll(cx) {
                     arrival = Some(signal);
                     // It wakes the body.
                     scope.cancel_because(CancelReason::Signal { number: signal.as_raw() });
