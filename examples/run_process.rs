@@ -2,8 +2,9 @@
 
 use std::io;
 
+use curium::io::{BufReadExt, BufReader};
 use curium::prelude::*;
-use curium::process::{Child, Command, Stdio};
+use curium::process::{Command, Stdio};
 
 /// `printf .. | sort | uniq`: the output of each is the input of the next.
 async fn pipeline() -> io::Result<()> {
@@ -38,12 +39,6 @@ async fn time_limit() {
     }
 }
 
-async fn line_of(child: &Child) -> io::Result<String> {
-    let mut line = [0; 64];
-    let n = child.stdout.as_ref().expect("it is piped").read(&mut line).await?;
-    Ok(String::from_utf8_lossy(&line[..n]).trim().to_owned())
-}
-
 /// A child cleans up when it is asked to end, as a task does when it is cancelled. Whatever leaves
 /// the body of `run` stops the child: its end, an error, or a cancellation.
 async fn graceful_stop() -> io::Result<()> {
@@ -52,9 +47,10 @@ async fn graceful_stop() -> io::Result<()> {
     let mut worker = Command::new("sh");
     worker.args(["-c", WORKER]).stdout(Stdio::piped());
     let status = worker.run(async |child| {
-        println!("the worker is {}", line_of(child).await?);
+        let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        println!("the worker is {}", lines.next().await?.unwrap_or_default());
         let status = child.stop().await?;
-        println!("the worker is {}", line_of(child).await?);
+        println!("the worker is {}", lines.next().await?.unwrap_or_default());
         Ok::<_, io::Error>(status)
     });
     println!("{}", status.await?);

@@ -1,23 +1,14 @@
 //! The pipes of children (O2).
 
 use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use curium::kernel::{self, ignore_after, spawn, yield_now};
-use curium::process::{Child, Command, Stdio};
+use curium::io::{BufReader, ReadExt, WriteExt};
+use curium::kernel::{self, cancelled, ignore_after, spawn, yield_now};
+use curium::process::{Command, Stdio};
 
 use crate::process_kit::{from_child, sh};
-
-/// All that a child prints.
-async fn all_of(child: &Child) -> io::Result<Vec<u8>> {
-    let (mut all, mut buf) = (Vec::new(), [0; 1024]);
-    loop {
-        match child.stdout.as_ref().expect("it is piped").read(&mut buf).await? {
-            0 => return Ok(all),
-            n => all.extend_from_slice(&buf[..n]),
-        }
-    }
-}
 
 /// O2: the output of one child is the input of the next, which expects to wait in its reads.
 #[test]
@@ -57,8 +48,64 @@ fn a_child_is_talked_to_while_it_runs() {
         let input = child.stdin.as_ref().unwrap();
         input.close();
         assert_eq!(input.write(b"x").await.unwrap_err().kind(), ErrorKind::NotConnected);
-        assert_eq!(all_of(&child).await?, b"");
+        let mut rest = Vec::new();
+        child.stdout.as_mut().unwrap().read_to_end(&mut rest).await?;
+        assert_eq!(rest, b"");
         assert!(child.wait().await?.success());
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
+/// O2, I1, I2: the pipes are streams like any other: they have buffers and lines, and a close ends
+/// the input.
+#[test]
+fn the_pipes_of_a_child_are_streams() {
+    kernel::run(async || {
+        let mut command = sh("while read line; do echo $line; echo -- $line >&2; done");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().await?;
+        let mut input = child.stdin.take().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        for text in ["one\n", "two\n"] {
+            input.write_all(text.as_bytes()).await?;
+            let mut line = String::new();
+            lines.read_line(&mut line).await?;
+            assert_eq!(line, text);
+        }
+        WriteExt::write_all(&mut input, b"last\n").await?;
+        WriteExt::close(&mut input).await?;
+        assert_eq!(WriteExt::write_all(&mut input, b"x").await.unwrap_err().written, 0);
+        let (mut rest, mut errors) = (String::new(), String::new());
+        lines.read_to_string(&mut rest).await?;
+        child.stderr.take().unwrap().read_to_string(&mut errors).await?;
+        assert_eq!((&*rest, &*errors), ("last\n", "-- one\n-- two\n-- last\n"));
+        assert!(child.wait().await?.success());
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
+/// O2, C1, N4: a cancelled write says how much the child gets.
+#[test]
+fn a_cancelled_write_says_how_much_the_child_gets() {
+    kernel::run(async || {
+        let (go, waits) = std::os::unix::net::UnixStream::pair()?;
+        // It does not read its input before it may. Its standard error is what it waits for.
+        let mut command = sh("read go <&2; cat");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(OwnedFd::from(waits));
+        let mut child = command.spawn().await?;
+        let input = child.stdin.take().unwrap();
+        let writes = spawn(async move { input.write_all(&[b'x'; 1 << 20]).await });
+        yield_now().await?;
+        assert_eq!(writes.state().to_string(), "WRITE");
+        writes.request_cancel();
+        let error = writes.await.unwrap_err();
+        assert!(cancelled(&error).is_some());
+        drop(go);
+        let mut text = Vec::new();
+        child.stdout.as_mut().unwrap().read_to_end(&mut text).await?;
+        assert_eq!(text.len(), error.written);
         Ok::<(), io::Error>(())
     })
     .unwrap();

@@ -40,6 +40,7 @@ mod group;
 mod output;
 mod pidfd;
 mod pipe;
+mod polls;
 mod reaper;
 mod start;
 mod stdio;

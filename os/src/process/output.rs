@@ -318,7 +318,7 @@ async fn feed(
     match stdin.write_all_at(site, &input).await {
         // The child knows best what it wants to read. Its status says whether it was content.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
+        written => Ok(written?),
     }
 }
 

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::panic::Location;
 use std::task::{Context, Poll};
 
+use ::io::WriteAllError;
 use kernel::CancelPoint;
 use kernel::io::{Direction, IoPoint, Registration, ToRead, ToWrite};
 use mio::unix::pipe::{Receiver, Sender};
@@ -16,7 +17,7 @@ use mio::unix::pipe::{Receiver, Sender};
 const CHUNK: usize = 64 * 1024;
 
 /// The end of a pipe that a child writes to.
-pub(super) struct ReadPipe(Box<Registration<Receiver>>);
+pub(super) struct ReadPipe(pub(super) Box<Registration<Receiver>>);
 
 impl ReadPipe {
     fn new(pipe: Receiver) -> io::Result<ReadPipe> {
@@ -68,9 +69,10 @@ impl ReadPipe {
 
 /// What a child reads as its standard input: the end of the pipe that is written to.
 ///
-/// Every method takes `&self`. The child reads the end of its input when this is dropped or
+/// Every method takes `&self`. It is a stream as well: [`WriteExt`](::io::WriteExt) adds the calls
+/// of all streams. The child reads the end of its input when this is dropped or
 /// [closed](ChildStdin::close).
-pub struct ChildStdin(Box<Registration<Sender>>);
+pub struct ChildStdin(pub(super) Box<Registration<Sender>>);
 
 impl ChildStdin {
     pub(super) fn new(pipe: std::process::ChildStdin) -> io::Result<ChildStdin> {
@@ -106,14 +108,18 @@ impl ChildStdin {
     ///
     /// # Errors
     ///
-    /// As [`write`](ChildStdin::write).
+    /// [`WriteAllError`] says how many bytes were written and why it stopped, as
+    /// [`write`](ChildStdin::write) does. It converts to `io::Error`.
     ///
     /// # Cancellation
     ///
-    /// A part may be written, and the error does not say how much. To know it, call
-    /// [`write`](ChildStdin::write) and count.
+    /// The error says how many bytes were written. A timeout round the call returns its own error
+    /// instead, without that number. To know it there, call [`write`](ChildStdin::write) and count.
     #[track_caller]
-    pub fn write_all<'a>(&'a self, buf: &'a [u8]) -> impl Future<Output = io::Result<()>> + 'a {
+    pub fn write_all<'a>(
+        &'a self,
+        buf: &'a [u8],
+    ) -> impl Future<Output = Result<(), WriteAllError>> + 'a {
         self.write_all_at(Location::caller(), buf)
     }
 
@@ -121,21 +127,22 @@ impl ChildStdin {
         &'a self,
         site: &'static Location<'static>,
         buf: &'a [u8],
-    ) -> impl Future<Output = io::Result<()>> + 'a {
+    ) -> impl Future<Output = Result<(), WriteAllError>> + 'a {
         let mut point = IoPoint::new(&self.0, ToWrite, "WRITE", site);
         let mut written = 0;
         poll_fn(move |cx| {
+            let failed = |written, source| WriteAllError::new(written, buf.len(), source);
             while written < buf.len() {
                 match point.poll(cx, |mut pipe| pipe.write(&buf[written..])) {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(0)) => {
-                        return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-                    }
                     Poll::Ready(Ok(n)) => written += n,
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(failed(written, error))),
                 }
             }
-            if buf.is_empty() { nothing(cx).map_ok(drop) } else { Poll::Ready(Ok(())) }
+            match buf.is_empty() {
+                true => nothing(cx).map_ok(drop).map_err(|error| failed(0, error)),
+                false => Poll::Ready(Ok(())),
+            }
         })
     }
 
@@ -162,8 +169,10 @@ macro_rules! outputs {
     ($($name:ident of $from:ty, $text:literal;)*) => {$(
         #[doc = $text]
         ///
-        /// Every method takes `&self`. When this is dropped or [closed](Self::close), the child
-        /// gets an error when it writes, or the signal `SIGPIPE`.
+        /// Every method takes `&self`. It is a stream as well: [`ReadExt`](::io::ReadExt) adds the
+        /// calls of all streams, and a [`BufReader`](::io::BufReader) around it those for lines.
+        /// When this is dropped or [closed](Self::close), the child gets an error when it writes,
+        /// or the signal `SIGPIPE`.
         pub struct $name(pub(super) ReadPipe);
 
         impl $name {
