@@ -115,11 +115,11 @@ impl Cat {
     }
 }
 
-/// V4, O2: whatever happens to its task, while it is started, read from or waited for, a child ends
-/// and is reaped, and no descriptor of it is left.
+/// V4, O2: whatever happens to its task, while it is started, read from, waited for or stopped, a
+/// child ends and is reaped, and no descriptor of it is left.
 #[test]
 fn a_child_never_outlives_the_call_that_runs_it() {
-    let swept = testing::sweep().run(
+    let swept = testing::sweep().pairs().run(
         Cat::new,
         |cat: Rc<Rc<Cat>>| cat.as_ref().clone().subject(),
         async |cat, run| cat.check(run),

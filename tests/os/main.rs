@@ -10,6 +10,7 @@ mod fs_errors;
 mod fs_files;
 mod fs_streams;
 mod process_errors;
+mod process_faults;
 mod process_kit;
 mod process_output;
 mod process_pipes;

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use curium::io::ReadExt;
 use curium::kernel::{
     self, TaskCancelled, TaskEnd, cancelled, ignore_after, sleep, spawn, yield_now,
 };
@@ -203,18 +204,35 @@ fn a_start_that_is_left_starts_nothing_that_stays() {
     until_closed(&alive);
 }
 
-/// O2: `whole_group` stops what the child has started as well, and gives it the grace, too.
+/// O2: `whole_group` asks what the child has started as well, and gives it the grace, too, when the
+/// child itself has ended.
 #[test]
-fn the_whole_group_is_asked_and_killed() {
+fn the_whole_group_is_asked_and_has_the_grace() {
+    kernel::run(async || {
+        let slow = "trap 'sleep 0.05; echo bye; exit' TERM; echo up; while :; do sleep 0.01; done";
+        let mut command = sh(&format!("({slow}) & wait"));
+        command.stop(Stop { whole_group: true, ..grace(100_000) }).stdout(Stdio::piped());
+        let mut child = command.spawn().await?;
+        up(&child).await?;
+        assert_eq!(child.stop().await?.signal(), Some(SIGTERM.as_raw()), "it has no trap");
+        assert_eq!(state_of(child.id()), None, "it is reaped");
+        let mut rest = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut rest).await?;
+        assert_eq!(rest, "bye\n");
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
+/// O2: after the grace what is left of the group is killed.
+#[test]
+fn the_whole_group_is_killed_after_the_grace() {
     let (alive, lives) = from_child();
     kernel::run(async || {
-        let script = format!("({OBEDIENT}) & ({DEAF}) & wait");
-        let mut command = sh(&script);
-        command.stop(Stop { whole_group: true, ..grace(50) }).stdout(Stdio::piped()).stderr(lives);
+        let mut command = sh(&format!("({DEAF}) & ({DEAF}) & wait"));
+        command.stop(Stop { whole_group: true, ..grace(20) }).stdout(Stdio::piped()).stderr(lives);
         let mut child = command.spawn().await?;
-        for _ in 0..2 {
-            child.stdout.as_ref().unwrap().read(&mut [0; 3]).await?;
-        }
+        child.stdout.as_mut().unwrap().read_exact(&mut [0; 6]).await?;
         child.stop().await?;
         assert_eq!(state_of(child.id()), None, "it is reaped");
         until_closed(&alive);

@@ -30,6 +30,10 @@
 //! [`Stop::whole_group`] stops them all. They may also keep the pipes of the child open when it has
 //! ended; [`Command::pipes_within`] bounds how long that is waited for.
 //!
+//! A child is in the process group of this process unless it is put into another one, so a Ctrl-C
+//! at the terminal reaches both. On the virtual clock of a test, a child that is silent for 10 ms
+//! counts as parked, as the other end of a socket does, and then time limits pass.
+//!
 //! Ends are seen by process descriptors (`pidfd`), and a child is reaped by its descriptor. So the
 //! handlers of `SIGCHLD` of other libraries do not matter. A program that ignores `SIGCHLD`, or
 //! waits for *any* child, takes the status away: that is an error of [`Child::wait`].

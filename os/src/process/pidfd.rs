@@ -49,6 +49,8 @@ impl Process {
         let pid = Pid::from_child(&child);
         match pidfd_open(pid, PidfdFlags::empty()) {
             Ok(fd) => Ok(Process { fd: Some(fd), pid, group, state: Cell::new(State::Runs) }),
+            // It has ended, and is reaped already: its number may be that of another process.
+            Err(Errno::SRCH) => Err(io::Error::other(Lost)),
             Err(error) => {
                 if group {
                     let _ = kill_process_group(pid, rustix::process::Signal::KILL);

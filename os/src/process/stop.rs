@@ -48,6 +48,9 @@ impl Default for Stop {
     }
 }
 
+/// How long the killed processes of a group are waited for.
+const LAST_LOOK: Duration = Duration::from_secs(1);
+
 /// A child, and how it is to be stopped.
 pub(super) struct Running {
     process: Box<Registration<Process>>,
@@ -121,7 +124,9 @@ impl Running {
         self.with(|process| process.signal(SIGKILL))?;
         let ended = self.ended(site).await;
         if let Some(group) = group {
-            group::others_end(group, site).await?;
+            // They are killed as well, and end unless the system is stuck. To see that needs a
+            // thread of the pool, which may be stuck, too.
+            let _ = ignore_after(LAST_LOOK, group::others_end(group, site)).await;
         }
         ended
     }

@@ -1,0 +1,79 @@
+//! Children when the system fails, or another part of the program does (O2).
+
+use std::io::{self, ErrorKind};
+use std::process::Stdio;
+
+use curium::kernel;
+use curium::process::Command;
+
+use crate::process_kit::from_child;
+use crate::support::children;
+use crate::support::process::until_closed;
+
+/// O2: a child for which the system has no descriptor is killed, and the error says so.
+#[test]
+fn a_child_without_a_descriptor_is_killed() {
+    match children::role().as_deref() {
+        None => {
+            let options = ["-e", "trace=pidfd_open", "-e", "inject=pidfd_open:error=EMFILE"];
+            let trace = children::traced(children::this_test!(), "no descriptor", &options);
+            assert!(trace.is_none_or(|trace| trace.injected("EMFILE") == 2));
+        }
+        Some(_) => {
+            for whole_group in [false, true] {
+                let (alive, lives) = from_child();
+                let error = kernel::run(async || {
+                    let mut command = Command::new("sleep");
+                    command.stop(curium::process::Stop { whole_group, ..Default::default() });
+                    command.arg("100").stderr(lives).spawn().await.unwrap_err()
+                });
+                assert!(error.to_string().starts_with("cannot start `sleep`: Too many open files"));
+                until_closed(&alive);
+            }
+        }
+    }
+}
+
+/// O2: a program that ignores `SIGCHLD` has its children reaped by the system, which keeps no
+/// status. That is an error, and no hang.
+#[test]
+fn a_child_that_the_system_has_reaped_is_a_clear_error() {
+    if children::role().is_some() {
+        let error = kernel::run(async || {
+            let mut command = Command::new("sleep");
+            command.arg("0.05").status().await.unwrap_err()
+        });
+        assert_eq!(error.kind(), ErrorKind::Other);
+        assert!(error.to_string().contains("the end of a child was lost"), "{error}");
+        return;
+    }
+    let this = children::command(children::this_test!(), children::ALONE);
+    // What is ignored stays ignored in the program that a process becomes.
+    let mut ignoring = std::process::Command::new("env");
+    ignoring.arg("--ignore-signal=CHLD").arg(this.get_program()).args(this.get_args());
+    for (key, value) in this.get_envs() {
+        ignoring.env(key, value.unwrap());
+    }
+    let output = ignoring.stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+/// O2: what another part of the program reaps behind the back of a child is an error of the wait,
+/// and the drop of the child harms no other process.
+#[test]
+fn a_child_that_other_code_has_reaped_is_a_clear_error() {
+    kernel::run(async || {
+        let mut child = Command::new("true").spawn().await?;
+        let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap());
+        rustix::process::waitpid(pid, rustix::process::WaitOptions::empty())?;
+        for _ in 0..2 {
+            let error = child.wait().await.unwrap_err();
+            assert!(error.to_string().contains("the end of a child was lost"), "{error}");
+        }
+        child.signal(curium::process::SIGTERM)?;
+        assert!(child.stop().await.is_err());
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
