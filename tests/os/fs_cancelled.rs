@@ -9,7 +9,9 @@ use curium::fs::{self, File, OpenOptions, WriteAllError};
 use curium::kernel::{self, TaskCancelled, cancelled, check_cancellation, spawn, yield_now};
 
 use super::fs_files::{rest, run};
+use crate::support::limits::within;
 use crate::support::pool::Occupied;
+use crate::support::process::is_open;
 
 /// Runs `call` in a task that is cancelled when it is parked. Returns what it gave, and whether the
 /// cancellation is still pending then.
@@ -346,6 +348,30 @@ fn the_virtual_clock_waits_for_a_call_that_is_waited_for() {
         assert_eq!(file.read(&mut buf).await?, 1);
         assert!(!late.is_done());
         writes.join().unwrap()?;
+        Ok(())
+    });
+}
+
+/// O3: a copy of a large file stops when it is cancelled, and closes both files.
+#[test]
+fn a_cancelled_copy_stops() {
+    run(async |dir| {
+        // It would take minutes.
+        let path = dir.of("large");
+        std::fs::File::create(&path)?.set_len(1 << 40)?;
+        let from = path.clone();
+        let task = spawn(async move { fs::copy(&from, "/dev/null").await });
+        while !is_open(&path) {
+            yield_now().await?;
+        }
+        task.cancel().await?;
+        let error = task.join().await?.unwrap_err().to_string();
+        assert!(error.contains("cancelled"), "{error}");
+        within(move || {
+            while is_open(&path) {
+                std::thread::yield_now();
+            }
+        });
         Ok(())
     });
 }

@@ -14,6 +14,7 @@ use super::fs_files::run;
 use crate::support::children;
 use crate::support::dirs::TempDir;
 use crate::support::pool::Occupied;
+use crate::support::process::is_open;
 use crate::support::reports;
 
 /// O3: a write that was begun through the traits is finished when the file is dropped.
@@ -159,19 +160,11 @@ fn outside_a_kernel_an_error_is_written_to_standard_error() {
         });
         drop(file);
         // The thread of the pool reports the error before it closes the file.
-        while is_open("/dev/full") {
+        while is_open(Path::new("/dev/full")) {
             thread::yield_now();
         }
         return;
     }
     let text = children::run(name, children::ALONE);
     assert!(text.contains("a file was dropped, and this error with it: cannot write"), "{text}");
-}
-
-/// Whether this process has a file of this path open.
-fn is_open(path: &str) -> bool {
-    let open = std::fs::read_dir("/proc/self/fd").unwrap();
-    // One of them is the directory that is read here.
-    let mut links = open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
-    links.any(|link| link == Path::new(path))
 }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 
 use curium::fs::{self, File, OpenOptions};
 use curium::kernel::{self, spawn, testing};
+use futures::FutureExt;
 use futures::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use crate::support::dirs::TempDir;
@@ -330,6 +331,36 @@ fn a_poll_with_a_smaller_buffer_loses_no_byte() {
             }
         }
         assert_eq!(all, expected);
+        Ok(())
+    });
+}
+
+/// O3: a file moves to the kernel of another thread, also while a write that was begun has no
+/// thread yet, and while a read of a pipe is under way.
+#[test]
+fn a_file_moves_to_another_kernel() {
+    run(async |dir| {
+        let path = dir.of("file");
+        let mut file = File::create_new(&path).await?;
+        let mut pipe = OpenOptions::new().read(true).write(true).open(dir.fifo("pipe")).await?;
+        let mut other = pipe.try_clone()?;
+        assert!(pipe.read(&mut [0; 4]).now_or_never().is_none());
+        let occupied = Occupied::new().await;
+        AsyncWriteExt::write_all(&mut file, b"0123").await?;
+        assert!(file.flush().now_or_never().is_none());
+        let elsewhere = std::thread::spawn(move || {
+            kernel::run(async || {
+                file.write_all(b"45").await?;
+                let mut buf = [0; 8];
+                let n = pipe.read(&mut buf).await?;
+                io::Result::Ok((buf[..n].to_vec(), file.stream_position().await?))
+            })
+        });
+        occupied.release().await;
+        other.write_all(b"bytes").await?;
+        let (read, position) = elsewhere.join().unwrap()?;
+        assert_eq!((read, position), (b"byte".to_vec(), 6));
+        assert_eq!(std::fs::read(&path)?, b"012345");
         Ok(())
     });
 }

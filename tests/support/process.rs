@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::Read;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 /// How many descriptors are open.
 pub(crate) fn open_descriptors() -> usize {
@@ -38,4 +39,12 @@ pub(crate) fn until_gone(pid: u32) {
         assert!(started.elapsed().as_secs() < 20, "{pid} is there: {:?}", state_of(pid));
         std::thread::yield_now();
     }
+}
+
+/// Whether this process has a file of this path open.
+pub(crate) fn is_open(path: &Path) -> bool {
+    let open = fs::read_dir("/proc/self/fd").unwrap();
+    // Some of them may be closed while this looks at them.
+    let mut links = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    links.any(|link| link == path)
 }

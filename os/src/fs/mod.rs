@@ -49,17 +49,19 @@
 
 pub use ::io::WriteAllError;
 
+pub use crate::fs::copy::copy;
 pub use crate::fs::dir::{DirEntry, ReadDir, read_dir};
 pub use crate::fs::error::PathError;
 pub use crate::fs::file::File;
 pub use crate::fs::ops::{
-    canonicalize, copy, create_dir, create_dir_all, hard_link, metadata, read, read_link,
-    read_to_string, remove_dir, remove_dir_all, remove_file, rename, set_permissions, symlink,
-    symlink_metadata, try_exists, write,
+    canonicalize, create_dir, create_dir_all, hard_link, metadata, read, read_link, read_to_string,
+    remove_dir, remove_dir_all, remove_file, rename, set_permissions, symlink, symlink_metadata,
+    try_exists, write,
 };
 pub use crate::fs::options::OpenOptions;
 
 mod blocking;
+mod copy;
 mod dir;
 mod error;
 mod file;

@@ -57,20 +57,6 @@ pub fn write(
     at_path("write", path.as_ref(), move |path| std::fs::write(path, contents))
 }
 
-/// Copies a file and its permissions, and returns the number of bytes.
-///
-/// # Errors
-///
-/// As [`read`], with both paths.
-///
-/// # Cancellation
-///
-/// The call returns at once. A copy that was begun goes on to its end.
-#[track_caller]
-pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> impl Future<Output = io::Result<u64>> {
-    between("copy", from.as_ref(), to.as_ref(), |from, to| std::fs::copy(from, to))
-}
-
 /// Renames a file or directory. An old file of the new name is replaced, at one moment.
 ///
 /// # Errors

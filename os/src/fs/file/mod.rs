@@ -38,8 +38,8 @@ const MAX_CALL: usize = 2 << 20;
 ///
 /// Reading, writing and seeking take `&mut self`, because they share the position.
 /// [`read_at`](File::read_at) and [`write_at`](File::write_at) take `&self` and an offset, so
-/// several tasks can use them at once. A file is `Send`. It needs no kernel: under the executor of
-/// another crate it works alike, but nothing is cancelled there.
+/// several tasks can use them at once. A file is `Send`. Reading, writing and seeking need no
+/// kernel: under the executor of another crate they work alike, but nothing is cancelled there.
 ///
 /// It is a stream ([`AsyncRead`](::io::AsyncRead), [`AsyncWrite`](::io::AsyncWrite),
 /// [`AsyncSeek`](::io::AsyncSeek)), so everything in [`io`](::io) works on it: `read_exact`,
