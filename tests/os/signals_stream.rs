@@ -237,3 +237,19 @@ fn a_listener_outlives_a_lack_of_memory() {
         assert_eq!(late.await.unwrap().unwrap(), SIGUSR1);
     });
 }
+
+/// O1, N2: a listener goes on in the next kernel of its thread, also after a wait that was left.
+#[test]
+fn a_listener_goes_on_in_the_next_kernel() {
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
+    let mut listener = signals([SIGUSR1]).unwrap();
+    for _ in 0..3 {
+        kernel::run(async || {
+            SIGUSR1.raise().unwrap();
+            assert_eq!(listener.next().await.unwrap().unwrap(), SIGUSR1);
+            assert!(futures::poll!(listener.next()).is_pending());
+        });
+    }
+}
