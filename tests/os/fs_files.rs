@@ -364,3 +364,21 @@ fn a_file_moves_to_another_kernel() {
         Ok(())
     });
 }
+
+/// O3: a read through the traits that was begun is forgotten by a seek.
+#[test]
+fn a_seek_forgets_a_read_that_was_begun() {
+    run(async |dir| {
+        let mut file = File::open(dir.file("file", "0123")).await?;
+        assert_eq!(file.read(&mut [0; 8]).await?, 4);
+        // The end of the file, which only a thread tells.
+        let occupied = Occupied::new().await;
+        let mut buf = [0; 8];
+        assert!(AsyncReadExt::read(&mut file, &mut buf).now_or_never().is_none());
+        file.rewind().await?;
+        occupied.release().await;
+        assert_eq!(AsyncReadExt::read(&mut file, &mut buf).await?, 4);
+        assert_eq!(&buf[..4], b"0123");
+        Ok(())
+    });
+}
