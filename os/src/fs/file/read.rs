@@ -51,8 +51,12 @@ impl File {
         let waiting = Waiting(self);
         poll_fn(move |cx| {
             let file = &mut *waiting.0;
-            let polled = point.poll(cx, |cx| file.poll_read_into(cx, buf));
-            if polled.is_ready() || !file.needs_read() {
+            let mut tried = false;
+            let polled = point.poll(cx, |cx| {
+                tried = true;
+                file.poll_read_into(cx, buf)
+            });
+            if polled.is_ready() || !tried || !file.needs_read() {
                 return polled.map(|result| result?);
             }
             // The leaf is parked, so no cancellation is pending, and a read may begin.
