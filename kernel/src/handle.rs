@@ -7,6 +7,7 @@ use crate::id::TaskId;
 use crate::run::kernel::Kernel;
 use crate::task::bounds::SpawnOutput;
 use crate::task::waker::{Message, Remote};
+use crate::threads::call::call;
 
 /// A handle of this kernel for other threads.
 ///
@@ -53,7 +54,7 @@ pub struct Handle {
 
 /// The kernel of this handle no longer exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the kernel is gone; nothing was started")]
+#[error("the kernel is gone")]
 pub struct KernelGone;
 
 impl Handle {
@@ -84,6 +85,59 @@ impl Handle {
     {
         let spawn = move || drop(crate::spawn(build()));
         self.remote.post(Message::Spawn(Box::new(spawn))).map_err(|_| KernelGone)
+    }
+
+    /// Runs a future on the kernel, and blocks this thread until the future has ended. For threads
+    /// without a kernel.
+    ///
+    /// `build` is sent to the kernel's thread and makes the future there, so the future itself need
+    /// not be `Send`; its output is. The future runs in a task of its own, which inherits nothing
+    /// (see [`task_local!`](crate::task_local)). A thread that a task has started has a nearer way:
+    /// [`Here::wait`](crate::Here::wait).
+    ///
+    /// ```
+    /// use std::{sync::Arc, thread, time::Duration};
+    /// use curium::kernel::{self, TaskCancelled, sleep};
+    /// use curium::sync::UniversalEvent;
+    ///
+    /// kernel::run(async || {
+    ///     let (handle, slept) = (kernel::handle(), Arc::new(UniversalEvent::new()));
+    ///     let theirs = slept.clone();
+    ///     thread::spawn(move || {
+    ///         let called = handle.call(|| sleep(Duration::from_millis(1)));
+    ///         assert_eq!(called, Ok(Ok(())));
+    ///         theirs.set();
+    ///     });
+    ///     slept.wait().await
+    /// })?;
+    /// # Ok::<(), TaskCancelled>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`KernelGone`]: before the call, and then `build` is dropped here; or while it waits, and
+    /// then the kernel has dropped `build` or the future on its own thread. A kernel that is built
+    /// and does not run is not gone: the call waits for it.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller cannot be cancelled. If the task of the future is cancelled, as by the shutdown
+    /// of the kernel, the await points inside the future return the error, and the call returns
+    /// what the future makes of it. If the grace of the shutdown is over, the future is dropped,
+    /// and the call returns [`KernelGone`].
+    ///
+    /// # Panics
+    ///
+    /// With the panic of `build` or of the future. And if a kernel runs on this thread, this one or
+    /// another: the call would block it, and may wait for itself.
+    #[track_caller]
+    pub fn call<B, F>(&self, build: B) -> Result<F::Output, KernelGone>
+    where
+        B: FnOnce() -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send + 'static,
+    {
+        call(&self.remote, build).ok_or(KernelGone)
     }
 
     /// Requests the cancellation of a task, and does not wait. If the task has ended, this does

@@ -90,7 +90,7 @@
 //! | `spawn.rs`, `task_handle.rs` | spawning; the handle of a task |
 //! | `task_local.rs` | values that a task inherits |
 //! | `handle.rs` | the kernel's handle, for other threads |
-//! | `threads/` | jobs on other threads |
+//! | `threads/` | jobs on other threads, threads that are tasks, calls of other threads |
 //! | `testing/` | the test kit: the virtual clock, the sweep, the exploration |
 //!
 //! Two examples that must not compile: a task that moves to another thread, and a task that returns
@@ -137,8 +137,8 @@
 //! It has no `unsafe`, no `Send` tasks and no work stealing: to use a second core, run a second
 //! kernel on a second thread. It does not cancel a task by dropping its future: only an abort does
 //! that, which a grace ends in, and the drop of a running group or of the kernel. It has threads
-//! for blocking calls only ([`run_in_thread`]). It knows no signals and no processes; those are in
-//! `curium::signal` and `curium::process`.
+//! for blocking calls and long computations only ([`run_in_thread`], [`spawn_thread`]). It knows no
+//! signals and no processes; those are in `curium::signal` and `curium::process`.
 
 pub use crate::children::child::Child;
 pub use crate::children::completed::{AsCompleted, as_completed};
@@ -147,6 +147,7 @@ pub use crate::children::race::{Raced, first_ok, race};
 pub use crate::children::scope::{Scope, scope, scope_all, scope_with, scope_within};
 #[doc(hidden)]
 pub use crate::children::select::__select_start;
+pub use crate::core::abandoned::{AbandonedThread, abandoned_threads};
 pub use crate::core::failure::Failure;
 pub use crate::core::inspect::{
     ParkedAt, TaskInfo, TaskState, current_task, current_task_id, tasks,
@@ -176,6 +177,8 @@ pub use crate::scope::timeout::{ignore_after, timeout_after, timeout_at};
 pub use crate::spawn::{Task, spawn, spawn_named};
 pub use crate::task::cell::TaskEnd;
 pub use crate::task_local::TaskLocal;
+pub use crate::threads::here::Here;
+pub use crate::threads::member::{spawn_thread, spawn_thread_named};
 // For files. It stays hidden while its interface may change.
 #[doc(hidden)]
 pub use crate::threads::detached::DetachedJob;

@@ -4,6 +4,7 @@
 //! It is apart from `spawn.rs`, which has the handle itself, so that `spawn.rs` holds only what
 //! every task passes: its start, and the join.
 
+use std::any::type_name;
 use std::borrow::Cow;
 use std::fmt;
 use std::panic::Location;
@@ -166,6 +167,11 @@ impl<T: 'static, E: 'static> Task<T, E> {
     /// How it ended, if it has.
     pub fn end(&self) -> Option<TaskEnd> {
         self.cell.end()
+    }
+
+    /// Names the task after code that the program gave, and not after the future round it.
+    pub(crate) fn name_after<B>(&self) {
+        self.set_name(type_name::<B>().replace("::{{closure}}", "").into());
     }
 
     pub(crate) fn set_name(&self, name: Cow<'static, str>) {

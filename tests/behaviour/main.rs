@@ -134,3 +134,11 @@ mod universal {
     mod universal_queue_closed;
     mod universal_queue_leaving;
 }
+
+/// Threads that are tasks, and calls of other threads.
+mod threads {
+    mod handle_call;
+    mod thread_members;
+    mod thread_members_abandoned;
+    mod thread_members_cancelled;
+}

@@ -12,5 +12,6 @@ mod parity_net;
 mod parity_queue;
 mod parity_streams;
 mod parity_sync;
+mod parity_thread_members;
 mod parity_timeouts;
 mod parity_universal;

@@ -13,6 +13,7 @@ mod faults_jobs;
 mod faults_shortage;
 mod faults_sources;
 mod faults_system_calls;
+mod faults_thread_members;
 mod faults_universal;
 mod net_accept_errors;
 mod net_connect_itself;

@@ -15,10 +15,10 @@ const RANKS: [&[&str]; 13] = [
     &["scope"],
     &["io"],
     &["spawn", "task_handle", "task_local"],
+    &["threads"],
     &["group"],
     &["children"],
     &["handle", "testing"],
-    &["threads"],
 ];
 
 fn rank(room: &str) -> Option<usize> {

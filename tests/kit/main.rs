@@ -52,6 +52,7 @@ mod swept_signals;
 mod swept_starts;
 mod swept_sync;
 mod swept_tasks;
+mod swept_thread_members;
 mod swept_timeouts;
 mod swept_universal;
 mod swept_values;

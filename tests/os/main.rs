@@ -15,6 +15,7 @@ mod process_kit;
 mod process_output;
 mod process_pipes;
 mod process_stop;
+mod process_threads;
 mod process_zombies;
 mod signals_default;
 mod signals_stream;

@@ -121,10 +121,10 @@ const SHOWN_LEAVES: usize = 8;
 /// The number of tasks that are shown in a report.
 const SHOWN_TASKS: usize = 20;
 
-/// One line for each task, up to a limit.
-pub(crate) struct TaskList<'a>(pub(crate) &'a [TaskInfo]);
+/// One line for each task or thread, up to a limit.
+pub(crate) struct TaskList<'a, T>(pub(crate) &'a [T]);
 
-impl fmt::Display for TaskList<'_> {
+impl<T: fmt::Display> fmt::Display for TaskList<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().take(SHOWN_TASKS).try_for_each(|task| write!(f, "\n  {task}"))?;
         match self.0.len().checked_sub(SHOWN_TASKS) {

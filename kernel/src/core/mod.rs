@@ -1,5 +1,6 @@
 //! The state of a kernel, and the small operations on it.
 
+pub(crate) mod abandoned;
 mod budget;
 pub(crate) mod cancel;
 mod clear;

@@ -9,6 +9,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::time::Duration;
 
+use crate::core::abandoned::AbandonedThread;
 use crate::core::failure::Failure;
 use crate::core::inspect::{TaskInfo, TaskList};
 use crate::core::state::Core;
@@ -60,6 +61,9 @@ pub enum Report<'a> {
         /// The file and line where the cancellation was delivered, except in a yield.
         delivered_at: Option<&'static Location<'static>>,
     },
+    /// The kernel is shut down, and these threads still run. They were abandoned before: the
+    /// shutdown does not wait for them.
+    Abandoned(&'a [AbandonedThread]),
     /// One poll of a task blocked the kernel for a long time.
     LongPoll {
         /// The task, after that poll.
@@ -148,6 +152,12 @@ impl fmt::Display for Report<'_> {
                      error on with `?`, or call `put_back`"
                 )
             }
+            Report::Abandoned(threads) => write!(
+                f,
+                "the shutdown leaves {} abandoned threads running:{}",
+                threads.len(),
+                TaskList(threads)
+            ),
             Report::LongPoll { task, took } => {
                 write!(f, "one poll took {took:?} and blocked the kernel: {task}")
             }

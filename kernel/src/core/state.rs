@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use crate::core::abandoned;
 use crate::core::current;
 use crate::core::owner::Owners;
 use crate::core::probe::Probe;
@@ -155,6 +156,10 @@ pub(crate) struct Core {
     pub(crate) spawns_plain: Cell<bool>,
     /// Unfinished jobs on other threads for which a task waits.
     pub(crate) jobs: RefCell<HashSet<u64>>,
+    /// Tasks that serve a thread (`threads/`).
+    pub(crate) thread_members: Cell<usize>,
+    /// Threads whose tasks are gone.
+    pub(crate) abandoned: RefCell<Vec<abandoned::Entry>>,
     /// The tasks that wait until no task can run (`testing::settle`).
     pub(crate) settlers: WaitQueue,
     /// Bodies to drop. They are dropped one after the other and not inside one another, so that
@@ -212,6 +217,8 @@ impl Core {
             values: RefCell::default(),
             spawns_plain: Cell::new(true),
             jobs: RefCell::default(),
+            thread_members: Cell::new(0),
+            abandoned: RefCell::default(),
             settlers: WaitQueue::new(),
             pending_drops: RefCell::default(),
             dropping: Cell::new(false),

@@ -129,6 +129,10 @@ pub enum CancelReason {
     /// The task was dropped by `abort`. Only `task.await` returns this.
     #[error("it was aborted")]
     Aborted,
+    /// The task of this thread is gone: it was aborted, or dropped with its group or its kernel.
+    /// Only [`Here`](crate::Here) returns this.
+    #[error("its thread was abandoned")]
+    Abandoned,
 }
 
 /// The copy that a task keeps of the cancellation that it has delivered.

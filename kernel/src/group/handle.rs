@@ -43,11 +43,6 @@ pub(crate) fn expect_open<T>(spawned: Result<T, GroupEnded>) -> T {
     }
 }
 
-/// Names a member after the closure that the program gave, and not after the future round it.
-pub(super) fn name_after<B, T: 'static, E: 'static>(member: &Task<T, E>) {
-    member.set_name(type_name::<B>().replace("::{{closure}}", "").into());
-}
-
 /// A group that has not ended, and its kernel.
 pub(super) type Open = Result<(Rc<Core>, Rc<dyn Owner>), GroupEnded>;
 

@@ -13,3 +13,4 @@ pub(crate) mod start;
 pub(crate) mod state;
 pub(crate) mod supervise;
 pub(crate) mod task_group;
+mod threads;

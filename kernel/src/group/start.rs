@@ -11,7 +11,7 @@ use std::rc::Rc;
 use crate::core::current;
 use crate::core::queue::WaitQueue;
 use crate::error::{CancelReason, TaskCancelled, TaskError};
-use crate::group::handle::{GroupRef, name_after};
+use crate::group::handle::GroupRef;
 use crate::group::task_group::TaskGroup;
 use crate::id::TaskId;
 use crate::scope::shield::shield;
@@ -175,7 +175,7 @@ where
         Ok(member) => member,
         Err(ended) => panic!("{ended}; `start` was called at {site}"),
     };
-    name_after::<B, _, _>(&member);
+    member.name_after::<B>();
     start.member.set(Some(member.id()));
     let mut starting = Starting { start: start.clone(), member, is_ready: false };
     match Wait::at("GROUP_START", site, UntilReady(start)).await {

@@ -17,7 +17,7 @@ use crate::core::current;
 use crate::core::report::ProgramCode;
 use crate::core::state::Core;
 use crate::error::{Panic, TaskCancelled};
-use crate::group::handle::{GroupRef, expect_open, name_after};
+use crate::group::handle::{GroupRef, expect_open};
 use crate::group::task_group::TaskGroup;
 use crate::spawn::Task;
 use crate::task::body::TaskOutput;
@@ -224,7 +224,7 @@ where
     {
         let future = supervised(policy, body, Location::caller());
         let member = expect_open(self.try_spawn(future));
-        name_after::<B, _, _>(&member);
+        member.name_after::<B>();
         member
     }
 }

@@ -247,6 +247,7 @@ impl Kernel {
             core.disarm(grace);
         }
         watch::disarm_report(core);
+        core.report_abandoned();
     }
 }
 

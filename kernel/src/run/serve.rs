@@ -59,6 +59,7 @@ impl RunLoop<'_> {
                 }
             }
             Message::JobDone(job) => drop(self.core.jobs.borrow_mut().remove(&job)),
+            Message::Thread(task) => self.core.wake(task),
             Message::Unregister(token) => self.core.forget(token),
             Message::Unpark(key) => {
                 let record = self.core.take_record(key);

@@ -23,6 +23,8 @@ pub(crate) enum Message {
     Cancel(TaskId),
     /// A job on another thread has finished, and the task that waits for it has been woken.
     JobDone(u64),
+    /// The thread of this task has sent it a message (`threads/exchange.rs`).
+    Thread(TaskId),
     /// A registration was given up where its kernel is not current, such as on another thread. The
     /// kernel frees the entry.
     Unregister(mio::Token),
@@ -37,6 +39,7 @@ impl Mail for Message {
             Message::Spawn(_) | Message::Cancel(_) => Part::Requests,
             Message::Wake(_)
             | Message::JobDone(_)
+            | Message::Thread(_)
             | Message::Unregister(_)
             | Message::Unpark(_) => Part::Events,
         }

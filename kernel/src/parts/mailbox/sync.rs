@@ -1,5 +1,5 @@
-//! The types that `parts/mailbox` shares between threads: the locks and atomics of std, and the
-//! waker of the poll.
+//! The types that `parts/mailbox` and `threads` share between threads: the locks and atomics of
+//! std, and the waker of the poll.
 //!
 //! Under `cfg(loom)` they are the types of loom. So the models in `models.rs` run the same source
 //! file that ships, in every interleaving and with every value that the memory model allows a load
@@ -13,7 +13,7 @@
 pub(crate) use mio::Waker;
 #[cfg(not(loom))]
 pub(crate) use std::sync::{
-    Mutex, MutexGuard, RwLock,
+    Condvar, Mutex, MutexGuard, RwLock,
     atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize},
 };
 
@@ -23,7 +23,7 @@ pub(crate) use self::model::Eventfd;
 pub(crate) use self::model::Waker;
 #[cfg(loom)]
 pub(crate) use loom::sync::{
-    Mutex, MutexGuard, RwLock,
+    Condvar, Mutex, MutexGuard, RwLock,
     atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize},
 };
 

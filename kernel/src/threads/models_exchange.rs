@@ -1,0 +1,180 @@
+//! Loom models of what a thread shares with a kernel: every interleaving with up to four
+//! preemptions, and every value that a load may return. `.ci/models` runs them.
+//!
+//! The kernel is a thread that takes the steps of `member.rs`, and sleeps when its task is parked.
+//! A lost notification appears as a deadlock of the model.
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use loom::sync::atomic::{AtomicBool, Ordering};
+use loom::thread::{self, Thread};
+
+use super::answer::{Promise, promise};
+use super::exchange::{Exchange, Notify};
+
+impl Notify for Thread {
+    fn notify(&self) {
+        self.unpark();
+    }
+}
+
+type Line = Exchange<Ask, Thread>;
+
+/// An exchange with the task that this thread stands for.
+fn line() -> [Arc<Line>; 2] {
+    let line = Arc::new(Line::new(thread::current(), false));
+    [line.clone(), line]
+}
+
+/// Runs `model` in every interleaving within the bound.
+fn check(model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(4));
+    builder.check(model);
+}
+
+/// What the thread of a model sends: a number to double, or its end.
+enum Ask {
+    Double(u32, Promise<u32>),
+    Ended,
+}
+
+/// The thread's side of a call.
+fn double(line: &Line, number: u32) -> Option<u32> {
+    let (promise, answer) = promise();
+    match line.send(Ask::Double(number, promise)) {
+        Ok(()) => answer.wait(),
+        Err(refused) => {
+            drop(refused);
+            None
+        }
+    }
+}
+
+/// The next message of the thread.
+fn next(line: &Line) -> Ask {
+    loop {
+        match line.poll_next() {
+            Poll::Ready(ask) => return ask,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+/// The kernel's side: serves the thread until it ends, or until that many calls have been served.
+fn serve(line: &Line, calls: usize) {
+    for _ in 0..calls {
+        match next(line) {
+            Ask::Double(number, promise) => promise.give(number * 2),
+            Ask::Ended => return,
+        }
+    }
+}
+
+/// R2: each call gets its own answer, and the end arrives.
+#[test]
+fn every_call_is_answered() {
+    check(|| {
+        let [line, theirs] = line();
+        let body = thread::spawn(move || {
+            assert_eq!(double(&theirs, 1), Some(2));
+            assert_eq!(double(&theirs, 2), Some(4));
+            assert!(theirs.send(Ask::Ended).is_ok());
+        });
+        serve(&line, usize::MAX);
+        body.join().unwrap();
+    });
+}
+
+/// R2: whenever the task is dropped, before a call, with the message in the exchange or while it is
+/// served, the thread comes back; and every later call is refused.
+#[test]
+fn a_thread_comes_back_when_its_task_is_dropped() {
+    for served in 0..2 {
+        check(move || {
+            let [line, theirs] = line();
+            let body = thread::spawn(move || {
+                let answers = [double(&theirs, 1), double(&theirs, 2)];
+                assert!(answers[1].is_none() || answers[0].is_some());
+                if answers[1].is_none() {
+                    assert!(theirs.is_closed());
+                    assert_eq!(double(&theirs, 3), None);
+                }
+                answers.iter().flatten().count()
+            });
+            serve(&line, served);
+            drop(line.close());
+            assert_eq!(body.join().unwrap(), served);
+        });
+    }
+}
+
+/// R2: a task that is dropped while it serves closes the exchange before the thread wakes. So a
+/// thread that was refused once is refused from then on.
+#[test]
+fn a_thread_that_was_refused_finds_its_task_gone() {
+    check(|| {
+        let [line, theirs] = line();
+        let body = thread::spawn(move || {
+            assert_eq!(double(&theirs, 1), None);
+            assert!(theirs.may_be_pending() && theirs.is_closed());
+        });
+        let taken = next(&line);
+        // The steps of `Member::drop`.
+        let left = line.close();
+        line.set_pending(true);
+        drop((left, taken));
+        body.join().unwrap();
+    });
+}
+
+/// R2: either the task takes the end of the body, or it finds it when it is dropped, or the thread
+/// is refused: never two of them, and never none. So a thread is abandoned only if it still runs.
+#[test]
+fn the_end_of_a_body_is_seen_once() {
+    check(|| {
+        let [line, theirs] = line();
+        let body = thread::spawn(move || theirs.send(Ask::Ended).is_err());
+        let left = line.close();
+        let refused = body.join().unwrap();
+        assert_ne!(left.is_some(), refused);
+    });
+}
+
+/// R2: a thread that learns of anything that happened after the request finds the flag set.
+#[test]
+fn a_request_is_seen_by_what_comes_after_it() {
+    check(|| {
+        let [line, theirs] = line();
+        let said = Arc::new(AtomicBool::new(false));
+        let heard = said.clone();
+        let body = thread::spawn(move || {
+            if heard.load(Ordering::Acquire) {
+                assert!(theirs.may_be_pending());
+            }
+        });
+        line.set_pending(true);
+        said.store(true, Ordering::Release);
+        body.join().unwrap();
+    });
+}
+
+/// R3: a promise that is dropped lets the thread go, and one that is kept gives its value, which is
+/// dropped once.
+#[test]
+fn an_answer_comes_or_never_will() {
+    for given in [true, false] {
+        check(move || {
+            let (promise, answer) = promise();
+            let waits = thread::spawn(move || answer.wait());
+            if given {
+                promise.give(Arc::new(7));
+            } else {
+                drop(promise);
+            }
+            let value = waits.join().unwrap();
+            assert_eq!(value.map(|value| Arc::strong_count(&value)), given.then_some(1));
+        });
+    }
+}
