@@ -59,7 +59,7 @@ fn an_error_names_the_operation_and_the_path() {
     });
 }
 
-/// O3: errors that the system's text leaves in the dark say what to do.
+/// O3: an error whose text is hard to understand also says what to do.
 #[test]
 fn an_error_says_what_to_do() {
     run(async |dir| {

@@ -130,7 +130,7 @@ fn calls_with_an_offset_take_no_part_in_the_position() {
     });
 }
 
-/// O3: a file can be made shorter and longer, its permissions set, and what it is asked for.
+/// O3: the length and the permissions of a file can be set and read.
 #[test]
 fn a_file_has_a_length_and_permissions() {
     run(async |dir| {
@@ -371,7 +371,7 @@ fn a_seek_forgets_a_read_that_was_begun() {
     run(async |dir| {
         let mut file = File::open(dir.file("file", "0123")).await?;
         assert_eq!(file.read(&mut [0; 8]).await?, 4);
-        // The end of the file, which only a thread tells.
+        // The end of the file is left to a thread.
         let occupied = Occupied::new().await;
         let mut buf = [0; 8];
         assert!(AsyncReadExt::read(&mut file, &mut buf).now_or_never().is_none());

@@ -139,9 +139,9 @@ fn bytes_in_memory_are_read_without_a_thread() {
     });
 }
 
-/// O3: the end of a file is told by a thread, because some systems say 0 where there are bytes.
+/// O3: the end of a file is left to a thread, because some systems report it too early.
 #[test]
-fn the_end_of_a_file_is_told_by_a_thread() {
+fn the_end_of_a_file_is_left_to_a_thread() {
     run(async |dir| {
         let mut file = File::open(dir.file("file", "0123")).await?;
         assert_eq!(file.read(&mut [0; 8]).await?, 4);

@@ -197,7 +197,7 @@ impl DirEntry {
     ///
     /// # Errors
     ///
-    /// The system's, on file systems whose directories do not tell it.
+    /// The system's, on file systems that do not keep the kind in the directory.
     pub fn file_type(&self) -> io::Result<FileType> {
         self.kind.map_err(|number| {
             PathError::make("look at", self.path(), io::Error::from_raw_os_error(number))

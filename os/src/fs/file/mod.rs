@@ -75,7 +75,7 @@ pub struct File {
     reading: Reading,
     /// A write that was begun. The position moves when it has ended.
     writing: Option<DetachedJob<Written>>,
-    /// Asks for the length of the file, for a seek from its end.
+    /// Gets the length of the file, for a seek from its end.
     end: Option<DetachedJob<io::Result<u64>>>,
     /// The buffer of the next call.
     spare: Vec<u8>,
@@ -89,7 +89,7 @@ enum Mode {
     Positional,
     /// It has offsets, and each write goes to its end.
     Append,
-    /// It has none, or the system does not say.
+    /// It has none, or the system does not report them.
     Stream,
 }
 
@@ -147,7 +147,7 @@ impl File {
         File::adopt(file, PathBuf::new())
     }
 
-    /// Asks what the file is. This does not block on a local file system.
+    /// Finds out what the file is. This does not block on a local file system.
     pub(super) fn adopt(mut file: std::fs::File, path: PathBuf) -> File {
         let kind = file.metadata().map(|metadata| metadata.file_type());
         let has_offsets = kind.is_ok_and(|kind| kind.is_file() || kind.is_block_device());
