@@ -2,13 +2,43 @@
 
 use std::io::{self, ErrorKind};
 use std::process::Stdio;
+use std::time::Duration;
 
 use curium::kernel;
-use curium::process::Command;
+use curium::process::{Command, Stop};
 
-use crate::process_kit::from_child;
+use crate::process_kit::{from_child, sh, until_up};
 use crate::support::children;
 use crate::support::process::until_closed;
+use crate::support::traces::Listener;
+
+/// O2: that a child had to be killed is a warning with its name.
+#[test]
+fn a_child_that_has_to_be_killed_is_named_in_a_warning() {
+    // What listens to `tracing` is for the whole process.
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
+    let listener = Listener::default();
+    tracing::subscriber::with_default(listener.clone(), || {
+        kernel::run(async || {
+            for (trap, grace) in [("exit", 100_000), ("", 10)] {
+                let (up, says_up) = from_child();
+                let mut command =
+                    sh(&format!("trap '{trap}' TERM; echo up >&2; while :; do sleep 0.01; done"));
+                let grace = Duration::from_millis(grace);
+                command.stop(Stop { grace, ..Stop::default() }).stderr(says_up);
+                let mut child = command.spawn().await?;
+                until_up(&up).await;
+                child.stop().await?;
+            }
+            Ok::<(), io::Error>(())
+        })
+        .unwrap();
+    });
+    let warning = "WARN: `sh` has not ended within 10ms after SIGTERM, and is killed";
+    assert_eq!(listener.heard(), [warning]);
+}
 
 /// O2: a child for which the system has no descriptor is killed, and the error says so.
 #[test]
@@ -24,7 +54,7 @@ fn a_child_without_a_descriptor_is_killed() {
                 let (alive, lives) = from_child();
                 let error = kernel::run(async || {
                     let mut command = Command::new("sleep");
-                    command.stop(curium::process::Stop { whole_group, ..Default::default() });
+                    command.stop(Stop { whole_group, ..Default::default() });
                     command.arg("100").stderr(lives).spawn().await.unwrap_err()
                 });
                 assert!(error.to_string().starts_with("cannot start `sleep`: Too many open files"));

@@ -182,6 +182,22 @@ fn a_flood_ends_when_its_pipe_is_closed() {
     .unwrap();
 }
 
+/// O2: the streams of a child can be files. `output` closes a pipe that it writes nothing to.
+#[test]
+fn the_streams_of_a_child_can_be_files() {
+    kernel::run(async || {
+        let mut command = sh("cat; echo done >&2");
+        command.stdin(std::fs::File::open("/proc/self/comm")?);
+        let null = std::fs::File::options().write(true).open("/dev/null")?;
+        let output = command.stderr(null).output().await?.check()?;
+        assert!(!output.stdout.is_empty() && output.stderr.is_empty());
+        let mut command = Command::new("cat");
+        assert_eq!(command.stdin(Stdio::piped()).output().await?.stdout, b"");
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
 /// O2: a child has its three standard streams, and no other descriptor of the runtime: the same as
 /// one that `std` starts before there is any.
 #[test]

@@ -277,6 +277,27 @@ fn a_detached_child_goes_on_and_is_reaped() {
     until_gone(id);
 }
 
+/// O2: children that are dropped together are all reaped, beside a detached one that goes on.
+#[test]
+fn dropped_children_are_reaped_beside_one_that_goes_on() {
+    let id = kernel::run(async || {
+        let mut first = sh("read line").stdin(Stdio::piped()).spawn().await.unwrap();
+        let (id, input) = (first.id(), first.stdin.take().unwrap());
+        first.detach();
+        let mut others = Vec::new();
+        for _ in 0..20 {
+            others.push(Command::new("sleep").arg("100").spawn().await.unwrap());
+        }
+        let ids: Vec<u32> = others.iter().map(Child::id).collect();
+        drop(others);
+        ids.into_iter().for_each(until_gone);
+        assert!(state_of(id).is_some_and(|state| state != "Z"), "it goes on");
+        drop(input);
+        id
+    });
+    until_gone(id);
+}
+
 /// O2: a signal reaches a child that runs. After its end it is nothing, and no error.
 #[test]
 fn a_child_gets_signals_until_it_has_ended() {

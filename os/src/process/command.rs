@@ -254,7 +254,8 @@ impl Command {
     }
 
     /// Starts the child, and waits for its end. It prints where this process prints, unless its
-    /// streams are set.
+    /// streams are set. If it must succeed, call [`output`](Command::output) with
+    /// [`Stdio::inherit`] as its streams, for [`Output::check`].
     ///
     /// When this returns, on whatever path, the child has ended and is reaped, as with
     /// [`output`](Command::output).

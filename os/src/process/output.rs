@@ -191,9 +191,14 @@ impl Exchange {
             let source = match ignore_after(self.timeout, ended).await {
                 Ok(Some((status, pipes_left_open))) => {
                     // Ends the rest of its group, if that is watched.
-                    child.stop_at(site).await.map_err(OutputError::new)?;
+                    let stopped = child.stop_at(site).await;
                     let Printed { stdout, stderr } = printed;
-                    return Ok(Output { status, stdout, stderr, pipes_left_open, program });
+                    return match stopped {
+                        Ok(_) => Ok(Output { status, stdout, stderr, pipes_left_open, program }),
+                        Err(source) => {
+                            Err(OutputError { stdout, stderr, status: Some(status), source })
+                        }
+                    };
                 }
                 Ok(None) => {
                     let text = format!("`{program}` has not ended within {:?}", self.timeout);

@@ -61,14 +61,15 @@ fn start() -> io::Result<Arc<OwnedFd>> {
 fn reap(wake: &OwnedFd) {
     let mut children = Vec::new();
     loop {
-        {
+        children.append(&mut reaper().new);
+        children.retain(|child: &OwnedFd| !has_ended(child.as_fd()));
+        if children.is_empty() {
             let mut reaper = reaper();
-            children.append(&mut reaper.new);
-            children.retain(|child: &OwnedFd| !has_ended(child.as_fd()));
-            if children.is_empty() {
+            if reaper.new.is_empty() {
                 reaper.wake = None;
                 return;
             }
+            continue;
         }
         let fds = [wake].into_iter().chain(&children);
         let mut fds: Vec<PollFd<'_>> = fds.map(|fd| PollFd::new(fd, PollFlags::IN)).collect();

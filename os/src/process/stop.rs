@@ -133,6 +133,7 @@ impl Running {
 
     fn warn(&self) {
         tracing::warn!(
+            target: "curium",
             "`{}` has not ended within {:?} after {}, and is killed",
             self.program,
             self.stop.grace,
