@@ -97,7 +97,15 @@ impl<R: AsyncRead + Unpin> BufReader<R> {
         &'a mut self,
         line: &'a mut String,
     ) -> impl Future<Output = io::Result<usize>> + 'a {
-        let mut leaf = Leaf::new("READ", Location::caller());
+        self.read_line_at(line, Location::caller())
+    }
+
+    pub(crate) fn read_line_at<'a>(
+        &'a mut self,
+        line: &'a mut String,
+        site: &'static Location<'static>,
+    ) -> impl Future<Output = io::Result<usize>> + 'a {
+        let mut leaf = Leaf::new("READ", site);
         let mut searched = 0;
         poll_fn(move |cx| {
             let len = ready!(leaf.poll(cx, |cx| self.poll_line(cx, &mut searched)))?;

@@ -31,6 +31,8 @@
 //! .unwrap();
 //! ```
 //!
+//! [`stdin`], [`stdout`] and [`stderr`] are the standard streams: see [`stdio`].
+//!
 //! # A stream of your own
 //!
 //! A [`Registration`] makes a stream of anything that the system can wait for:
@@ -66,23 +68,33 @@
 //! # Ok::<(), io::Error>(())
 //! ```
 
+#[cfg(unix)]
+mod async_fd;
 mod buf_read_ext;
 mod buf_reader;
 mod buf_writer;
 mod buffer;
 mod duplex;
 mod errors;
+#[cfg(unix)]
+mod fd;
 mod leaf;
 mod read_ext;
+#[cfg(unix)]
+pub mod stdio;
 mod write_ext;
 
 pub use futures_io::{AsyncBufRead, AsyncRead, AsyncSeek, AsyncWrite};
 pub use kernel::io::*;
 
+#[cfg(unix)]
+pub use crate::async_fd::AsyncFd;
 pub use crate::buf_read_ext::{BufReadExt, Lines};
 pub use crate::buf_reader::BufReader;
 pub use crate::buf_writer::BufWriter;
 pub use crate::duplex::{DuplexStream, duplex};
 pub use crate::errors::{ReadExactError, WriteAllError};
 pub use crate::read_ext::ReadExt;
+#[cfg(unix)]
+pub use crate::stdio::{stderr, stdin, stdout};
 pub use crate::write_ext::WriteExt;

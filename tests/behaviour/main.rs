@@ -121,6 +121,7 @@ mod sync {
 mod io {
     mod io_buffers;
     mod io_duplex;
+    mod io_fds;
     mod io_lines;
     mod io_streams;
 }

@@ -1,16 +1,19 @@
 //! The leaves over streams, and buffers, cancelled at every suspension (V4).
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
 use curium::io::{
-    BufReadExt, BufReader, BufWriter, DuplexStream, Lines, ReadExt, WriteExt, duplex,
+    AsyncFd, BufReadExt, BufReader, BufWriter, Direction, DuplexStream, Lines, ReadExt, WriteExt,
+    duplex,
 };
 use curium::kernel::testing::{self, Run};
-use curium::kernel::yield_now;
+use curium::kernel::{ignore_after, yield_now};
 
-use crate::checks::{Among, aborts, assert_tried, shuts_down, undisturbed};
+use crate::checks::{Among, MS, aborts, assert_tried, shuts_down, undisturbed};
+use crate::swept_net::until;
 
 /// What the other end of a connection sends, or what the subject sends to it.
 const TEXT: &str = "grün\nist alle Theorie\n\nund\n";
@@ -214,4 +217,53 @@ fn cancelled_writes_and_flushes_lose_nothing() {
         },
     );
     assert_tried(&swept, &["WRITE", "FLUSH"], 5, 60);
+}
+
+/// V4, I4: a wait for a descriptor that is cancelled or dropped takes nothing.
+#[test]
+fn cancelled_waits_for_a_descriptor_take_nothing() {
+    type Shared = (AsyncFd<UnixStream>, UnixStream, RefCell<Vec<u8>>);
+    let swept = testing::sweep().run(
+        async || {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            let shared: Shared = (AsyncFd::new(ours), theirs, RefCell::default());
+            Among::new(shared).and(async |shared: Rc<Shared>| {
+                for byte in 0..4 {
+                    until(|| shared.2.borrow().len() == byte).await?;
+                    (&shared.1).write_all(&[byte as u8]).unwrap();
+                }
+                Ok(())
+            })
+        },
+        |state: Rc<Among<Shared>>| async move {
+            let (fd, _, got) = &*state.shared;
+            while got.borrow().len() < 4 {
+                let mut byte = [0];
+                if got.borrow().len() % 2 == 0 {
+                    fd.readable().await?;
+                }
+                fd.io(Direction::Read, |mut fd| fd.read(&mut byte)).await?;
+                got.borrow_mut().push(byte[0]);
+            }
+            Ok::<_, io::Error>(())
+        },
+        async |state, run| {
+            undisturbed(run);
+            let (fd, _, got) = &*state.shared;
+            let rest = async {
+                while got.borrow().len() < 4 {
+                    let mut byte = [0];
+                    fd.io(Direction::Read, |mut fd| fd.read(&mut byte)).await?;
+                    got.borrow_mut().push(byte[0]);
+                }
+                Ok::<_, io::Error>(())
+            };
+            let ended = ignore_after(MS, rest).await.unwrap();
+            assert!(ended.is_some() || shuts_down(run), "a byte is lost");
+            assert!(got.borrow().iter().copied().eq(0..got.borrow().len() as u8));
+            state.others_end(run).await;
+        },
+    );
+    assert_tried(&swept, &["READ"], 4, 50);
 }

@@ -20,3 +20,8 @@ mod process_zombies;
 mod signals_default;
 mod signals_stream;
 mod signals_until;
+mod stdio_input;
+mod stdio_output;
+mod stdio_shared;
+mod stdio_swept;
+mod typist;
