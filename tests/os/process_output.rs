@@ -47,6 +47,9 @@ fn the_status_of_a_command_is_waited_for() {
         assert_eq!(command.stdin(Stdio::null()).status().await?.code(), Some(7));
         let mut command = sh("read line; test \"$line\" = word");
         assert!(command.input("word\n").status().await?.success());
+        // What goes into a pipe is read and dropped, however much it is.
+        let mut command = sh("head -c 1000000 /dev/zero");
+        assert!(command.stdout(Stdio::piped()).max_output(1).status().await?.success());
         Ok::<(), io::Error>(())
     })
     .unwrap();
@@ -278,4 +281,22 @@ fn the_errors_of_a_command_are_errors_of_a_program() {
         call.request_cancel();
         assert!(matches!(call.await, Err(curium::Error::Cancelled(_))));
     });
+}
+
+/// O2: a child, its pipes and its output move between threads, and so do the errors.
+#[test]
+fn children_move_between_threads() {
+    fn is_send<T: Send>() {}
+    fn is_shared<T: Send + Sync>() {}
+    is_send::<curium::process::Child>();
+    is_send::<curium::process::ChildStdin>();
+    is_send::<curium::process::ChildStdout>();
+    is_shared::<curium::process::Output>();
+    is_shared::<OutputError>();
+    is_shared::<curium::process::CommandFailed>();
+    is_shared::<Stdio>();
+    is_send::<Command>();
+    let mut child = kernel::run(async || sh("exit 4").spawn().await.unwrap());
+    let there = std::thread::spawn(move || kernel::run(async || child.wait().await));
+    assert_eq!(there.join().unwrap().unwrap().code(), Some(4));
 }

@@ -254,8 +254,8 @@ impl Command {
     }
 
     /// Starts the child, and waits for its end. It prints where this process prints, unless its
-    /// streams are set. If it must succeed, call [`output`](Command::output) with
-    /// [`Stdio::inherit`] as its streams, for [`Output::check`].
+    /// streams are set; what it prints into a pipe is dropped. If it must succeed, call
+    /// [`output`](Command::output) with [`Stdio::inherit`] as its streams, for [`Output::check`].
     ///
     /// When this returns, on whatever path, the child has ended and is reaped, as with
     /// [`output`](Command::output).
@@ -280,7 +280,7 @@ impl Command {
             None => || [Stdio::inherit(), Stdio::inherit(), Stdio::inherit()],
         };
         let start = self.start(default);
-        let ended = self.exchange.clone().run(start, site);
+        let ended = Exchange { discard: true, ..self.exchange.clone() }.run(start, site);
         async move { Ok(ended.await?.status) }
     }
 

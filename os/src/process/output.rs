@@ -153,6 +153,8 @@ pub(super) struct Exchange {
     pub(super) timeout: Duration,
     pub(super) pipes_within: Duration,
     pub(super) max_output: usize,
+    /// Only the status is wanted: what the child prints into pipes is dropped.
+    pub(super) discard: bool,
 }
 
 impl Default for Exchange {
@@ -162,6 +164,7 @@ impl Default for Exchange {
             timeout: Duration::MAX,
             pipes_within: Duration::from_secs(2),
             max_output: 64 << 20,
+            discard: false,
         }
     }
 }
@@ -224,10 +227,10 @@ impl Exchange {
         let stdout = stdout.as_ref().map(|pipe| &pipe.0);
         let stderr = stderr.as_ref().map(|pipe| &pipe.0);
         let too_much = |stream| move || too_much(program, stream, self.max_output);
-        let (most, what) = (self.max_output, too_much("standard output"));
-        let mut stdout = pin!(collect(stdout, &mut printed.stdout, most, what, site));
+        let what = too_much("standard output");
+        let mut stdout = pin!(self.collect(stdout, &mut printed.stdout, what, site));
         let what = too_much("standard error");
-        let mut stderr = pin!(collect(stderr, &mut printed.stderr, most, what, site));
+        let mut stderr = pin!(self.collect(stderr, &mut printed.stderr, what, site));
         let mut input = pin!(feed(stdin.take(), self.input.clone(), site));
         let mut ended = pin!(running.ended(site));
         let (mut input, mut ended) = (Part::new(input.as_mut()), Part::new(ended.as_mut()));
@@ -243,6 +246,27 @@ impl Exchange {
         });
         let closed = ignore_after(self.pipes_within, pipes).await?;
         Ok((ended.value.expect("it has ended"), closed.is_none()))
+    }
+
+    async fn collect(
+        &self,
+        pipe: Option<&ReadPipe>,
+        into: &mut Vec<u8>,
+        too_much: impl FnOnce() -> io::Error,
+        site: Site,
+    ) -> io::Result<()> {
+        let (Some(pipe), most) = (pipe, self.max_output) else { return Ok(()) };
+        if self.discard {
+            return drain(Some(pipe), into, 0, site).await;
+        }
+        // One byte more shows that there is too much.
+        while pipe.read_into(site, into, (most - into.len()).saturating_add(1)).await? > 0 {
+            if into.len() > most {
+                into.truncate(most);
+                return Err(too_much());
+            }
+        }
+        Ok(())
     }
 
     /// Stops the child. Reads its pipes meanwhile, because a child that prints its last words into
@@ -325,24 +349,6 @@ async fn feed(
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
     }
-}
-
-async fn collect(
-    pipe: Option<&ReadPipe>,
-    into: &mut Vec<u8>,
-    most: usize,
-    too_much: impl FnOnce() -> io::Error,
-    site: Site,
-) -> io::Result<()> {
-    let Some(pipe) = pipe else { return Ok(()) };
-    // One byte more shows that there is too much.
-    while pipe.read_into(site, into, (most - into.len()).saturating_add(1)).await? > 0 {
-        if into.len() > most {
-            into.truncate(most);
-            return Err(too_much());
-        }
-    }
-    Ok(())
 }
 
 /// Reads to the end, and keeps the first `most` bytes.
