@@ -86,6 +86,33 @@ fn a_shutdown_waits_for_a_write_that_was_begun() {
     opens.unwrap().join().unwrap();
 }
 
+/// O3: a kernel that is dropped leaves the write to its thread.
+#[test]
+fn a_dropped_kernel_leaves_the_write_to_its_thread() {
+    let dir = TempDir::new();
+    let path = dir.of("file");
+    let kernel = Kernel::new().unwrap();
+    let gate = kernel.run(async || {
+        let mut file = File::create_new(&path).await.unwrap();
+        let occupied = Occupied::new().await;
+        AsyncWriteExt::write_all(&mut file, b"0123").await.unwrap();
+        spawn(async move {
+            file.flush().await?;
+            file.write_all(b"45").await?;
+            io::Result::Ok(())
+        });
+        yield_now().await.unwrap();
+        occupied.leave()
+    });
+    drop(kernel);
+    assert_eq!(std::fs::read(&path).unwrap(), b"");
+    gate.open();
+    while is_open(&path) {
+        thread::yield_now();
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), b"0123");
+}
+
 /// O3, K6: the error of such a write is reported as that of a task that was not joined, with the
 /// path.
 #[test]
