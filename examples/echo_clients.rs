@@ -67,7 +67,7 @@ fn main() -> io::Result<()> {
         let server = kernel::spawn(listener.serve(echo));
         let started = Instant::now();
         if std::env::args().any(|arg| arg == "--threads") {
-            kernel::run_in_thread(move || threads(address)).await???;
+            kernel::run_in_thread(move || threads(address)).await??;
         } else {
             tasks(address).await?;
         }

@@ -61,6 +61,10 @@ pub enum Workload {
     Sleep100us,
     /// A thread wakes a sleeping runtime and is answered: how long is a trip?
     WakeThread,
+    /// Tasks of which each runs empty jobs on other threads, one after the other.
+    Job,
+    /// The same with one task.
+    JobOne,
     /// A runtime starts, runs an empty task and stops.
     StartStop,
     /// A runtime ends while many tasks sleep.
@@ -73,8 +77,15 @@ pub enum Workload {
 
 use Workload::*;
 
+impl Workload {
+    /// Whether it needs a core beside that of the runtime.
+    pub fn has_threads(self) -> bool {
+        matches!(self, WakeThread | Job | JobOne)
+    }
+}
+
 /// Each workload, its name, how many operations a run measures, and how many tasks take part.
-const ALL: [(Workload, &str, Load); 31] = [
+const ALL: [(Workload, &str, Load); 33] = [
     (SpawnJoin, "spawn_join", Load::new(1_000_000, 1_000)),
     (SpawnJoinAll, "spawn_join_all", Load::new(1_000_000, 1_000_000)),
     (SpawnJoinOne, "spawn_join_1", Load::new(500_000, 1)),
@@ -102,6 +113,8 @@ const ALL: [(Workload, &str, Load); 31] = [
     (Sleep1ms, "sleep_1ms", Load::new(200, 1)),
     (Sleep100us, "sleep_100us", Load::new(300, 1)),
     (WakeThread, "wake_thread", Load::new(5_000, 1)),
+    (Job, "job", Load::new(300_000, 100)),
+    (JobOne, "job_1", Load::new(30_000, 1)),
     (StartStop, "start_stop", Load::new(5_000, 1)),
     (EndSleepers, "end_sleepers", Load::new(100_000, 1)),
     (HoldIdle, "idle_task", Load::new(0, 100_000)),

@@ -51,7 +51,7 @@ fn one(words: &[String]) -> Option<()> {
     let [runtime, workload, ops, size] = words else { return None };
     let load = Load::new(ops.parse().ok()?, size.parse().ok()?);
     let workload = Workload::named(workload)?;
-    if workload != Workload::WakeThread {
+    if !workload.has_threads() {
         pin().expect("a process may choose among its cores");
     }
     case::print_one(runtime, workload, load)

@@ -182,7 +182,8 @@ pub use crate::threads::member::{spawn_thread, spawn_thread_named};
 // For files. It stays hidden while its interface may change.
 #[doc(hidden)]
 pub use crate::threads::detached::DetachedJob;
-pub use crate::threads::pool::run_in_thread;
+pub use crate::threads::in_pool::run_in_thread;
+pub use crate::threads::pool::ThreadPool;
 pub use crate::wait::point::CancelPoint;
 pub use crate::wait::send_point::SendCancelPoint;
 pub use crate::wait::sleep::{interval, now, sleep, sleep_until, yield_now};
@@ -198,6 +199,7 @@ pub mod future {
     pub use crate::scope::shield::Shield;
     pub use crate::scope::timeout::{IgnoreAfter, Timeout};
     pub use crate::task_local::TaskLocalFuture;
+    pub use crate::threads::in_pool::RunInThread;
     pub use crate::wait::cancel::Cancel;
     pub use crate::wait::join::{Join, TaskFuture, WaitEnd};
     pub use crate::wait::sleep::{Interval, Sleep, YieldNow};

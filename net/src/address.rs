@@ -12,9 +12,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 /// system's look-up blocks.
 ///
 /// A look-up that is cancelled or times out returns to its caller at once. Its thread stays busy
-/// until the system gives up. The threads are those of [`kernel::run_in_thread`], whose number is
-/// limited. While look-ups at a silent name server occupy all of them, further look-ups wait for
-/// one and can be cancelled.
+/// until the system gives up. Look-ups have 64 threads of their own in a process, so other jobs do
+/// not delay them. While look-ups at a silent name server occupy all of them, further look-ups wait
+/// for one and can be cancelled.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an address",
     note = "pass a `SocketAddr`, `\"host:port\"`, `(\"host\", port)` or `(ip, port)`"
@@ -136,6 +136,10 @@ fn in_zone(_ip: Ipv6Addr, _zone: &str, _port: u16) -> io::Result<Option<SocketAd
     Ok(None)
 }
 
+/// The threads that look names up. They are not those of other jobs, so that neither wait for the
+/// other when all of them hang.
+static LOOK_UPS: kernel::ThreadPool = kernel::ThreadPool::new("curium-look-up", 64);
+
 /// All addresses of a target, at least one.
 pub(crate) async fn resolve(target: Target) -> io::Result<Vec<SocketAddr>> {
     let (named, query) = match target {
@@ -150,12 +154,11 @@ pub(crate) async fn resolve(target: Target) -> io::Result<Vec<SocketAddr>> {
             }
         }
     };
-    let looked_up = kernel::run_in_thread(move || match query {
+    let looked_up = LOOK_UPS.run_in_thread(move || match query {
         Query::Name(name) => name.to_socket_addrs().map(Iterator::collect::<Vec<_>>),
         Query::Host(host, port) => (host.as_str(), port).to_socket_addrs().map(Iterator::collect),
     });
-    let found = looked_up.await?.and_then(|found| found);
-    let addresses = found.map_err(|error| cannot_look_up(&named, &error))?;
+    let addresses = looked_up.await?.map_err(|error| cannot_look_up(&named, &error))?;
     if addresses.is_empty() {
         let error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         return Err(cannot_look_up(&named, &error));

@@ -136,9 +136,12 @@ mod universal {
     mod universal_queue_leaving;
 }
 
-/// Threads that are tasks, and calls of other threads.
+/// Jobs on other threads, threads that are tasks, and calls of other threads.
 mod threads {
     mod handle_call;
+    mod jobs;
+    mod jobs_abandoned;
+    mod jobs_pools;
     mod thread_members;
     mod thread_members_abandoned;
     mod thread_members_cancelled;

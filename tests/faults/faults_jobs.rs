@@ -1,16 +1,17 @@
 //! Jobs on other threads when there are more jobs than threads. The threads belong to a process, so
 //! each test runs in its own child.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier, Condvar, Mutex, mpsc};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use kernel::{Task, TaskCancelled, run_in_thread, sleep, spawn, testing, yield_now};
+use kernel::{Task, TaskCancelled, run_in_thread, sleep, spawn, testing, timeout_after, yield_now};
 use net::{TcpListener, TcpStream};
 
 use crate::support::children;
+use crate::support::pool::Gate;
 
 /// How many jobs run at one time.
 const THREADS: usize = 64;
@@ -23,24 +24,7 @@ fn alone(name: &str, body: impl AsyncFnOnce() -> io::Result<()>) {
     }
 }
 
-/// A gate at which jobs wait until it opens.
-#[derive(Clone, Default)]
-struct Gate(Arc<(Mutex<bool>, Condvar)>);
-
-impl Gate {
-    fn pass(&self) {
-        let (open, opened) = &*self.0;
-        drop(opened.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
-    }
-
-    fn open(&self) {
-        let (open, opened) = &*self.0;
-        *open.lock().unwrap() = true;
-        opened.notify_all();
-    }
-}
-
-type Job<T> = Task<io::Result<T>, TaskCancelled>;
+type Job<T> = Task<T, TaskCancelled>;
 
 fn start<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> Job<T> {
     spawn(run_in_thread(job))
@@ -48,7 +32,7 @@ fn start<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> Job<T> 
 
 /// The value of a job.
 async fn value<T: 'static>(job: Job<T>) -> io::Result<T> {
-    job.join().await?.unwrap()
+    Ok(job.await?)
 }
 
 /// Occupies every thread. Returns the jobs that do, each with its gate.
@@ -180,33 +164,6 @@ fn a_job_whose_waiter_is_gone_is_not_started() {
     });
 }
 
-/// C2, N4: look-ups that wait for a thread can be cancelled, and leave nothing behind that delays
-/// the next one.
-#[test]
-fn a_thousand_look_ups_behind_hung_ones_can_be_cancelled() {
-    alone(children::this_test!(), async || {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let port = listener.local_addr()?.port();
-        let connect = || spawn(TcpStream::connect(("localhost", port)));
-        let held = occupy().await?;
-        let connects: Vec<_> = (0..1000).map(|_| connect()).collect();
-        yield_now().await?;
-        for connect in &connects {
-            let info = kernel::tasks().into_iter().find(|info| info.id == connect.id());
-            assert!(format!("{info:?}").contains("THREAD_WAIT"), "{info:?}");
-            connect.request_cancel();
-        }
-        for connect in connects {
-            connect.cancel().await?;
-        }
-        let last = connect();
-        yield_now().await?;
-        held[0].1.open();
-        last.join().await?.unwrap();
-        release(held).await
-    });
-}
-
 /// K8: the virtual clock waits for a job that waits for a thread, and not for one that was
 /// abandoned, started or not.
 #[test]
@@ -286,62 +243,95 @@ fn a_panic_of_a_job_or_of_its_value_costs_no_thread() {
     });
 }
 
-/// Runs the test `name` in a child that gets no thread, as `when` says.
-fn without_threads(name: &str, when: &str) {
+/// Runs the test `name` in a child that gets no thread, as `when` says, at least so many times.
+/// `when` counts for each thread that starts others. The harness is one, and needs none.
+fn without_threads(name: &str, when: &str, times: usize) {
     let inject = format!("inject=clone,clone3:error=EAGAIN:when={when}");
     let options = ["-e", "trace=clone,clone3", "-e", &inject];
     if let Some(trace) = children::traced(name, "child", &options) {
-        assert!(trace.injected("EAGAIN") > 0, "{}", trace.text());
+        assert!(trace.injected("EAGAIN") >= times, "{}", trace.text());
     }
 }
 
-/// C1: if the system gives no thread and none runs, the call returns an error whose kind never
-/// means "not yet", and the job is dropped. The next job is tried again.
+/// R1, K2, K8: if the system gives no thread and none runs, the job waits until there is one. So
+/// does a look-up of a name. Meanwhile time passes on the real clock and stands still on the
+/// virtual one.
 #[test]
-fn that_there_is_no_thread_is_an_error_of_its_own_kind() {
+fn a_job_waits_until_the_system_gives_a_thread() {
     let name = children::this_test!();
     if children::role().is_none() {
-        // `when` counts for each thread that starts others. The harness is one, and needs none.
-        return without_threads(name, "1..4");
+        return without_threads(name, "1..3", 3);
     }
     testing::run(async || {
-        let drops = Arc::default();
-        let dropped = Dropped(Arc::clone(&drops));
-        let refused = run_in_thread(move || drop(dropped)).await?.unwrap_err();
-        assert_eq!(*drops.lock().unwrap(), [thread::current().id()]);
-        let by_name = TcpStream::connect(("localhost", 1)).await.unwrap_err();
-        for error in [refused, by_name] {
-            let text = error.to_string();
-            assert!(!matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted));
-            assert!(text.contains("thread") && text.contains("limit"), "{text}");
-        }
-        let mut again = run_in_thread(|| 7).await?;
-        for _ in 0..4 {
-            if again.is_err() {
-                again = run_in_thread(|| 7).await?;
-            }
-        }
-        assert_eq!(again.unwrap(), 7);
+        let begun = kernel::now();
+        let hour = spawn(sleep(Duration::from_secs(3600)));
+        assert_eq!(run_in_thread(|| 7).await?, 7);
+        assert_eq!((kernel::now() - begun, hour.is_done()), (Duration::ZERO, false));
+        hour.cancel().await?;
         Ok::<(), io::Error>(())
     })
     .unwrap();
 }
 
-/// K2: where the system gives no further thread, a job waits for one that runs.
+/// R1, N4: the same on the real clock, for a look-up of a name.
+#[test]
+fn a_look_up_waits_until_the_system_gives_a_thread() {
+    let name = children::this_test!();
+    if children::role().is_none() {
+        return without_threads(name, "1..3", 3);
+    }
+    kernel::run(async || {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let port = listener.local_addr()?.port();
+        let connect = spawn(TcpStream::connect(("localhost", port)));
+        yield_now().await?;
+        let short = timeout_after(Duration::from_millis(1), connect.join()).await;
+        assert!(short.is_err(), "the look-up waits");
+        drop(connect.await?);
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
+/// R1, C2: a job that waits for a thread that the system does not give can be cancelled, and the
+/// kernel ends without one.
+#[test]
+fn a_job_without_a_thread_can_be_cancelled() {
+    let name = children::this_test!();
+    if children::role().is_none() {
+        return without_threads(name, "1+", 2);
+    }
+    kernel::run(async || {
+        let drops = Arc::default();
+        let dropped = Dropped(Arc::clone(&drops));
+        let job = start(move || drop(dropped));
+        let limit = Duration::from_millis(120);
+        assert!(timeout_after(limit, job.join()).await.is_err(), "there is no thread");
+        job.cancel().await?;
+        assert_eq!(*drops.lock().unwrap(), [thread::current().id()]);
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
+/// R1, K2: where the system gives no further thread, jobs wait for one that runs.
 #[test]
 fn a_job_without_a_thread_waits_for_one_that_runs() {
     let name = children::this_test!();
     if children::role().is_none() {
-        return without_threads(name, "2+");
+        return without_threads(name, "2+", 3);
     }
     testing::run(async || {
         let gate = Gate::default();
         let theirs = gate.clone();
+        let (started, starts) = mpsc::channel();
         let first = start(move || {
+            started.send(()).unwrap();
             theirs.pass();
             thread::current().id()
         });
         yield_now().await?;
+        starts.recv().unwrap();
         let others: Vec<_> = (0..3).map(|_| start(|| thread::current().id())).collect();
         yield_now().await?;
         gate.open();
@@ -350,6 +340,26 @@ fn a_job_without_a_thread_waits_for_one_that_runs() {
             assert_eq!(value(other).await?, thread);
         }
         Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
+/// R1: what a thread of the pool learns, that the system gives no further one, it tells the kernel
+/// of the job that waits. That kernel tries again, while every thread is busy for good.
+#[test]
+fn a_kernel_tries_again_when_a_thread_was_refused_a_thread() {
+    let name = children::this_test!();
+    if children::role().is_none() {
+        // The kernel gets a thread at its second attempt, which is for the second job. That thread
+        // is refused one.
+        return without_threads(name, "1", 2);
+    }
+    kernel::run(async || {
+        let (free, frees) = mpsc::channel();
+        let busy = start(move || frees.recv().unwrap());
+        let frees = start(move || free.send(()).unwrap());
+        value(busy).await?;
+        value(frees).await
     })
     .unwrap();
 }

@@ -202,7 +202,7 @@ async fn serve(connections: Rc<Connections>) -> io::Result<()> {
         server.cancel().await?;
     }
     assert_eq!(connections.taken.get(), 0, "C5: it returned before its handlers ended");
-    let output: Output = timeout_after(LIMIT, clients.join()).await??.unwrap()??;
+    let output: Output = timeout_after(LIMIT, clients.join()).await??.unwrap()?;
     let texts = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into());
     let [stdout, stderr]: [String; 2] = texts;
     assert!(output.status.success(), "the clients failed:\n{stdout}\n{stderr}");

@@ -173,7 +173,7 @@ fn a_listener_moves_to_another_threads_kernel() {
         let elsewhere = spawn(elsewhere);
         kernel::yield_now().await?;
         let stream = TcpStream::connect(address).await?;
-        let accepted = elsewhere.join().await?.unwrap()??;
+        let accepted = elsewhere.join().await?.unwrap()?;
         assert_eq!(accepted, stream.local_addr()?);
         Ok::<(), io::Error>(())
     })

@@ -41,7 +41,7 @@ fn a_stream_moves_to_another_threads_kernel() {
         let mut back = [0; 4];
         peer.read_exact(&mut back).await?;
         assert_eq!(&back, b"over");
-        let (there, stream) = elsewhere.join().await?.unwrap()??;
+        let (there, stream) = elsewhere.join().await?.unwrap()?;
         assert_eq!(&there, b"over");
         // And back again, after the other kernel is gone.
         peer.write_all(b"home").await?;

@@ -34,7 +34,7 @@ impl Occupied {
         let gate = Gate::default();
         let job = |_| {
             let gate = gate.clone();
-            spawn(async move { run_in_thread(move || gate.pass()).await.map(drop) })
+            spawn(async move { run_in_thread(move || gate.pass()).await })
         };
         let jobs = (0..300).map(job).collect();
         yield_now().await.unwrap();

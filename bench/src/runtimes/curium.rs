@@ -79,10 +79,18 @@ macro_rules! within {
     };
 }
 
+macro_rules! in_thread {
+    ($job:expr) => {
+        kernel::run_in_thread($job).await?
+    };
+}
+
 #[path = "../workloads/children.rs"]
 mod children;
 #[path = "../workloads/groups.rs"]
 mod groups;
+#[path = "../workloads/jobs.rs"]
+mod jobs;
 #[path = "../workloads/queues.rs"]
 mod queues;
 #[path = "../workloads/scopes.rs"]
@@ -112,6 +120,7 @@ pub(super) fn run(workload: Workload, load: Load, look: fn()) -> Option<Sample> 
         .or_else(|| children::run(workload, load))
         .or_else(|| timeouts::run(workload, load))
         .or_else(|| threads::run(workload, load))
+        .or_else(|| jobs::run(workload, load))
         .or_else(|| scopes::run(workload, load))
         .or_else(|| queues::run(workload, load))
 }

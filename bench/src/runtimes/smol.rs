@@ -35,6 +35,14 @@ macro_rules! within {
     }};
 }
 
+macro_rules! in_thread {
+    ($job:expr) => {
+        blocking::unblock($job).await
+    };
+}
+
+#[path = "../workloads/jobs.rs"]
+mod jobs;
 #[path = "../workloads/sync.rs"]
 mod sync_;
 #[path = "../workloads/tasks.rs"]
@@ -63,6 +71,7 @@ pub(super) fn run(workload: Workload, load: Load, look: fn()) -> Option<Sample> 
         .or_else(|| timers::run(workload, load, look))
         .or_else(|| timeouts::run(workload, load))
         .or_else(|| threads::run(workload, load))
+        .or_else(|| jobs::run(workload, load))
 }
 
 fn block_on<F: Future<Output = Sample> + 'static>(main: impl FnOnce() -> F) -> Sample {

@@ -50,10 +50,18 @@ macro_rules! within {
     };
 }
 
+macro_rules! in_thread {
+    ($job:expr) => {
+        tokio::task::spawn_blocking($job).await.expect("the job ends well")
+    };
+}
+
 #[path = "../workloads/children.rs"]
 mod children;
 #[path = "../workloads/groups.rs"]
 mod groups;
+#[path = "../workloads/jobs.rs"]
+mod jobs;
 #[path = "../workloads/sync.rs"]
 mod sync_;
 #[path = "../workloads/tasks.rs"]
@@ -81,6 +89,7 @@ pub(super) fn run(workload: Workload, load: Load, look: fn()) -> Option<Sample> 
         .or_else(|| children::run(workload, load))
         .or_else(|| timeouts::run(workload, load))
         .or_else(|| threads::run(workload, load))
+        .or_else(|| jobs::run(workload, load))
 }
 
 fn block_on<F: Future<Output = Sample> + 'static>(main: impl FnOnce() -> F) -> Sample {

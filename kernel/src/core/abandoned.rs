@@ -1,7 +1,8 @@
-//! Threads that run on although the task that they served is gone.
+//! Threads that run on although the task that they served is gone, or waits no more.
 //!
-//! No thread can be stopped. When its task is dropped, the thread is *abandoned*: no task waits for
-//! it, the clock and the shutdown neither. It is listed here until it ends.
+//! No thread can be stopped. When no task waits for it, the thread is *abandoned*: neither do the
+//! clock and the shutdown. It is listed here until it ends, or, if it belongs to a pool, until it
+//! has done with the job.
 
 use std::fmt;
 use std::panic::Location;
@@ -12,14 +13,16 @@ use crate::core::current;
 use crate::core::report::Report;
 use crate::core::state::Core;
 
-/// A thread whose task is gone, and which has not ended.
+/// A thread that is busy with what no task waits for any more.
 ///
-/// Its task was aborted, or dropped with its group or its kernel. Listed by [`abandoned_threads`],
-/// and named in [`Report::Abandoned`] at the shutdown.
+/// The wait for a job ([`run_in_thread`](crate::run_in_thread)) was cancelled or dropped while the
+/// job ran. Or the task of a thread ([`spawn_thread`](crate::spawn_thread)) was aborted, or dropped
+/// with its group or its kernel. Listed by [`abandoned_threads`], and named in
+/// [`Report::Abandoned`] at the shutdown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AbandonedThread {
-    /// The name of the task.
+    /// The name of the task, or of the pool.
     pub name: String,
     /// The file and line of the call that started the work on the thread.
     pub site: &'static Location<'static>,
@@ -71,8 +74,8 @@ impl Core {
     }
 }
 
-/// The threads of this kernel whose tasks are gone and which have not ended, in the order in which
-/// they were abandoned.
+/// The threads of this kernel that are busy with what no task waits for any more, in the order in
+/// which they were abandoned.
 ///
 /// ```
 /// use std::sync::mpsc;

@@ -11,6 +11,7 @@ pub(crate) mod failure;
 pub(crate) mod hosted;
 pub(crate) mod inherit;
 pub(crate) mod inspect;
+pub(crate) mod jobs;
 pub(crate) mod life;
 mod marks;
 mod nested;

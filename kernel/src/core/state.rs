@@ -14,7 +14,7 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use crate::core::abandoned;
 use crate::core::current;
+use crate::core::jobs::Jobs;
 use crate::core::owner::Owners;
 use crate::core::probe::Probe;
 use crate::core::queue::WaitQueue;
@@ -154,11 +155,10 @@ pub(crate) struct Core {
     pub(crate) values: RefCell<Option<Rc<Values>>>,
     /// The stage is `Open`, and there are no values.
     pub(crate) spawns_plain: Cell<bool>,
-    /// Unfinished jobs on other threads for which a task waits.
-    pub(crate) jobs: RefCell<HashSet<u64>>,
+    pub(crate) jobs: Jobs,
     /// Tasks that serve a thread (`threads/`).
     pub(crate) thread_members: Cell<usize>,
-    /// Threads whose tasks are gone.
+    /// Threads for which no task waits any more.
     pub(crate) abandoned: RefCell<Vec<abandoned::Entry>>,
     /// The tasks that wait until no task can run (`testing::settle`).
     pub(crate) settlers: WaitQueue,
@@ -216,7 +216,7 @@ impl Core {
             stage: Cell::new(Stage::Open),
             values: RefCell::default(),
             spawns_plain: Cell::new(true),
-            jobs: RefCell::default(),
+            jobs: Jobs::default(),
             thread_members: Cell::new(0),
             abandoned: RefCell::default(),
             settlers: WaitQueue::new(),

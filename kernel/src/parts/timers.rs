@@ -34,6 +34,8 @@ pub(crate) enum Action {
     Grace,
     /// Reports the tasks that delay the shutdown.
     Report,
+    /// Tries again to get threads for jobs.
+    Threads,
     /// Nothing: the timer has fired or the kernel has closed, and its owner has not disarmed it
     /// yet.
     Fired,

@@ -80,8 +80,10 @@ impl RunLoop<'_> {
 
     fn idle_virtual(&self) -> bool {
         let parked = self.core.with_reactor(|reactor| reactor.parked()).unwrap_or(0);
-        if !self.core.jobs.borrow().is_empty() {
-            self.sleep(None, None);
+        if self.core.jobs.out() > 0 {
+            if !self.sleep(self.core.thread_patience(), None) {
+                self.core.try_threads();
+            }
             return true;
         }
         if parked > 0 && self.sleep(Some(SILENCE), None) {

@@ -247,6 +247,7 @@ impl Kernel {
             core.disarm(grace);
         }
         watch::disarm_report(core);
+        core.forget_threads();
         core.report_abandoned();
     }
 }
@@ -342,7 +343,7 @@ impl Leftovers {
             scopes: scopes.scopes.len(),
             groups: core.owners.borrow().len(),
             registrations: core.with_reactor(|reactor| reactor.registered()).unwrap_or(0),
-            jobs: core.jobs.borrow().len(),
+            jobs: core.jobs.out(),
         }
     }
 }

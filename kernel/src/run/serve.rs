@@ -58,7 +58,8 @@ impl RunLoop<'_> {
                     self.core.request(&cell, CancelReason::Requested { by: None });
                 }
             }
-            Message::JobDone(job) => drop(self.core.jobs.borrow_mut().remove(&job)),
+            Message::JobDone(job, waker) => self.core.job_done(job, waker),
+            Message::NoThread(pool) => self.core.wait_for_thread(pool),
             Message::Thread(task) => self.core.wake(task),
             Message::Unregister(token) => self.core.forget(token),
             Message::Unpark(key) => {
@@ -85,6 +86,7 @@ impl RunLoop<'_> {
                 Some((Action::OwnerGrace(id), _)) => self.core.owner_out_of_grace(id),
                 Some((Action::Grace, _)) => self.core.grace_over.set(true),
                 Some((Action::Report, _)) => self.core.report_due.set(true),
+                Some((Action::Threads, _)) => self.core.try_threads(),
                 Some((Action::Fired | Action::Free(_), _)) => unreachable!("it was armed"),
             }
         }

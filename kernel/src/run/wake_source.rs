@@ -17,7 +17,7 @@ impl RunLoop<'_> {
 
     #[inline(never)]
     fn wake_source_but_sockets(&self) -> WakeSource {
-        if !self.core.jobs.borrow().is_empty() || self.core.remote().handles() > 0 {
+        if self.core.jobs.out() > 0 || self.core.remote().handles() > 0 {
             return WakeSource::Some;
         }
         // Check the mailbox after the handles: a thread posts before it drops the last handle.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Waker;
 
 use crate::id::TaskId;
 use crate::parts::mailbox::sync::{AtomicBool, AtomicU64};
@@ -21,8 +22,10 @@ pub(crate) enum Message {
     Spawn(Box<dyn FnOnce() + Send>),
     /// Request the cancellation of a task.
     Cancel(TaskId),
-    /// A job on another thread has finished, and the task that waits for it has been woken.
-    JobDone(u64),
+    /// A job on another thread has ended. Wakes the task that waits for it.
+    JobDone(u64, Option<Waker>),
+    /// The system gives this pool no thread, and a job of this kernel waits there.
+    NoThread(&'static dyn ShortPool),
     /// The thread of this task has sent it a message (`threads/exchange.rs`).
     Thread(TaskId),
     /// A registration was given up where its kernel is not current, such as on another thread. The
@@ -33,12 +36,19 @@ pub(crate) enum Message {
     Unpark(u32),
 }
 
+/// A pool of threads to which the system has refused a thread while jobs waited.
+pub(crate) trait ShortPool: Sync {
+    /// Tries to get a thread for the jobs that wait. Returns whether to try again later.
+    fn try_again(&'static self) -> bool;
+}
+
 impl Mail for Message {
     fn part(&self) -> Part {
         match self {
             Message::Spawn(_) | Message::Cancel(_) => Part::Requests,
             Message::Wake(_)
-            | Message::JobDone(_)
+            | Message::JobDone(..)
+            | Message::NoThread(_)
             | Message::Thread(_)
             | Message::Unregister(_)
             | Message::Unpark(_) => Part::Events,

@@ -5,8 +5,6 @@
 //! before it begins another one.
 
 use std::fmt;
-use std::io;
-use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -14,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use crate::core::current;
 use crate::error::Panic;
 use crate::task::waker::{Message, Remote};
-use crate::threads::pool::Queued;
+use crate::threads::pool::{JOBS, ThreadPool, Work};
 
 /// A job on a thread of the pool, and its value when it has ended.
 ///
@@ -24,8 +22,8 @@ use crate::threads::pool::Queued;
 pub struct DetachedJob<T> {
     shared: Arc<Shared<T>>,
     counted: Option<Counted>,
-    /// `None` if the job is to run in any case.
-    _queued: Option<Queued>,
+    /// The number of the job in the queue. `None` if it is to run in any case.
+    queued: Option<u64>,
 }
 
 struct Shared<T>(Mutex<State<T>>);
@@ -48,46 +46,38 @@ impl Drop for Counted {
         let here = current::try_with(|core| {
             let mine = Arc::ptr_eq(core.remote(), remote);
             if mine {
-                core.jobs.borrow_mut().remove(number);
+                core.job_done(*number, None);
             }
             mine
         });
         if here != Some(true) {
-            drop(remote.post(Message::JobDone(*number)));
+            drop(remote.post(Message::JobDone(*number, None)));
         }
     }
 }
 
 impl<T: Send + 'static> DetachedJob<T> {
     /// Queues a job for a thread of the pool.
-    ///
-    /// # Errors
-    ///
-    /// The system gives no thread, and no other one runs that could take the job.
-    pub fn start(job: impl FnOnce() -> T + Send + 'static) -> io::Result<Self> {
-        let (shared, queued) = DetachedJob::queue(job)?;
-        Ok(DetachedJob { shared, counted: None, _queued: Some(queued) })
+    pub fn start(job: impl FnOnce() -> T + Send + 'static) -> Self {
+        let (shared, number) = DetachedJob::queue(job);
+        DetachedJob { shared, counted: None, queued: Some(number) }
     }
 
     /// The same for a job that runs in any case, also if this is dropped before it has a thread.
-    ///
-    /// # Errors
-    ///
-    /// As [`start`](DetachedJob::start).
-    pub fn start_for_good(job: impl FnOnce() -> T + Send + 'static) -> io::Result<Self> {
-        let (shared, queued) = DetachedJob::queue(job)?;
-        let _stays = ManuallyDrop::new(queued);
-        Ok(DetachedJob { shared, counted: None, _queued: None })
+    pub fn start_for_good(job: impl FnOnce() -> T + Send + 'static) -> Self {
+        let (shared, _) = DetachedJob::queue(job);
+        DetachedJob { shared, counted: None, queued: None }
     }
 
-    fn queue(job: impl FnOnce() -> T + Send + 'static) -> io::Result<(Arc<Shared<T>>, Queued)> {
+    fn queue(job: impl FnOnce() -> T + Send + 'static) -> (Arc<Shared<T>>, u64) {
         let state = State { result: None, waker: None, counted_as: None };
         let shared = Arc::new(Shared(Mutex::new(state)));
-        let theirs = shared.clone();
-        let queued = Queued::new(Box::new(move || {
-            theirs.finish(catch_unwind(AssertUnwindSafe(job)).map_err(Panic::new));
-        }))?;
-        Ok((shared, queued))
+        let call = Call { job: Mutex::new(Some(job)), shared: shared.clone() };
+        let place = JOBS.submit(Arc::new(call));
+        if place.short {
+            current::try_with(|core| core.wait_for_thread(&JOBS));
+        }
+        (shared, place.number)
     }
 
     /// The value of the job, once: later polls stay pending. Wakes the task when the job has ended.
@@ -96,11 +86,18 @@ impl<T: Send + 'static> DetachedJob<T> {
     ///
     /// With the panic of the job.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<T> {
-        if !self.counted.as_ref().is_some_and(Counted::is_here) {
+        let is_new = !self.counted.as_ref().is_some_and(Counted::is_here);
+        if is_new {
             self.counted = Counted::new();
         }
         let result = match self.shared.poll(cx.waker(), self.counted.as_ref()) {
-            Poll::Pending => return Poll::Pending,
+            Poll::Pending => {
+                // If the pool becomes short later, it says so to the kernel that counts the job.
+                if is_new && JOBS.is_short() {
+                    current::try_with(|core| core.wait_for_thread(&JOBS));
+                }
+                return Poll::Pending;
+            }
             Poll::Ready(result) => result,
         };
         self.counted = None;
@@ -121,6 +118,31 @@ impl<T: Send + 'static> DetachedJob<T> {
 impl<T> Drop for DetachedJob<T> {
     fn drop(&mut self) {
         self.shared.forget_waiter();
+        if let Some(number) = self.queued {
+            JOBS.take_back(number);
+        }
+    }
+}
+
+/// The job, on its way to a thread.
+struct Call<T, F> {
+    job: Mutex<Option<F>>,
+    shared: Arc<Shared<T>>,
+}
+
+impl<T: Send, F: FnOnce() -> T + Send> Work for Call<T, F> {
+    fn run(&self) {
+        let job = self.job.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(job) = job {
+            self.shared.finish(catch_unwind(AssertUnwindSafe(job)).map_err(Panic::new));
+        }
+    }
+
+    fn no_thread(&self, pool: &'static ThreadPool) {
+        let counted_as = self.shared.lock().counted_as.clone();
+        if let Some((remote, _)) = counted_as {
+            drop(remote.post(Message::NoThread(pool)));
+        }
     }
 }
 
@@ -142,10 +164,10 @@ impl<T> Shared<T> {
         state.result = Some(result);
         let (waker, counted_as) = (state.waker.take(), state.counted_as.take());
         drop(state);
-        // After the wake, also if that panics: from then on a virtual clock may jump.
-        let _ended = counted_as.map(|(remote, number)| Counted(remote, number));
-        if let Some(waker) = waker {
-            waker.wake();
+        match counted_as {
+            // The kernel wakes the task in the same step: from then on a virtual clock may jump.
+            Some((remote, number)) => drop(remote.post(Message::JobDone(number, waker))),
+            None => waker.into_iter().for_each(Waker::wake),
         }
     }
 
@@ -175,9 +197,7 @@ impl Counted {
     fn new() -> Option<Counted> {
         let counted = current::try_with(|core| {
             core.running_id()?;
-            let number = core.next_cancel_seq();
-            core.jobs.borrow_mut().insert(number);
-            Some(Counted(core.remote().clone(), number))
+            Some(Counted(core.remote().clone(), core.count_job()))
         });
         counted.flatten()
     }

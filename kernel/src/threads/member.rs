@@ -261,14 +261,12 @@ struct Computes {
 
 impl Computes {
     fn new(core: &Rc<Core>) -> Self {
-        let job = core.next_cancel_seq();
-        core.jobs.borrow_mut().insert(job);
-        Computes { core: core.clone(), job }
+        Computes { core: core.clone(), job: core.count_job() }
     }
 }
 
 impl Drop for Computes {
     fn drop(&mut self) {
-        self.core.jobs.borrow_mut().remove(&self.job);
+        self.core.job_done(self.job, None);
     }
 }

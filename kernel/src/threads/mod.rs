@@ -12,6 +12,17 @@
 //!        sleeps      ◀─── answer ──────     its output, or its panic
 //! ```
 //!
+//! | file | holds |
+//! |---|---|
+//! | `in_pool.rs` | the leaf: a task that waits for a job |
+//! | `handover.rs` | the job, between its task and its thread |
+//! | `detached.rs` | a job that outlives its wait |
+//! | `pool.rs` | the queue and the threads of a pool |
+//! | `member.rs`, `here.rs` | a thread that is a task |
+//! | `call.rs` | a call of another thread |
+//! | `exchange.rs`, `answer.rs`, `work.rs` | what passes between a thread and a kernel |
+//! | `sync.rs` | locks and threads, of std or of loom |
+//!
 //! Sources: trio's `from_thread.run`, in the scopes of the task that waits for the thread; curio's
 //! `spawn_thread` and `AWAIT`.
 
@@ -19,9 +30,14 @@ mod answer;
 pub(crate) mod call;
 pub(crate) mod detached;
 mod exchange;
+mod handover;
 pub(crate) mod here;
+pub(crate) mod in_pool;
 pub(crate) mod member;
+#[cfg(all(test, loom))]
+mod models;
 #[cfg(all(test, loom))]
 mod models_exchange;
 pub(crate) mod pool;
+mod sync;
 mod work;

@@ -1,241 +1,315 @@
-//! A job on another thread, for the few system calls that always block, such as a lookup of a host
-//! name.
+//! A pool of threads: a queue of jobs, first come, first served, and a bounded number of threads.
 //!
-//! All kernels of the process share the threads. The number of threads is bounded, because a call
-//! that hangs keeps its thread, and a thousand such calls must not use a thousand threads. Further
-//! jobs wait for a thread, first come, first served. A thread ends when no job waits.
+//! A thread that finds the queue empty sleeps, and ends when no job has come for [`KEEP`]. The last
+//! thread that went to sleep is called first, so that threads that are not needed end.
+//!
+//! Invariant: *while a job waits, a thread is coming, or no thread can come*. A thread is *coming*
+//! from the moment when it is called or started until it looks at the queue. There is at most one,
+//! and it calls the next one before it runs its job. So a burst of short jobs does not wake a
+//! thread for each of them, and the thread of a kernel makes one system call for the burst. No
+//! thread can come if all are busy and their number is at the limit, or if the system has refused
+//! to start one. A busy thread looks at the queue when its job ends. After a refusal the pool is
+//! *short*, and every kernel with a waiting job tries again, ten times a second: what else could,
+//! if no thread runs? A kernel learns of it from its own call, if the pool was short by then, or
+//! from the thread that was refused.
+//!
+//! The numbers of threads are exact, because they change under the lock. No code of the program
+//! runs under it: no job, no waker, no destructor. Loom checks this file with the models in
+//! `models.rs`.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
-use std::thread;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use crate::core::current;
-use crate::core::state::Core;
-use crate::error::{Panic, TaskCancelled};
-use crate::task::waker::{Message, Remote};
-use crate::wait::in_kernel::InKernel;
-use crate::wait::point::CancelPoint;
+use crate::task::waker::ShortPool;
+use crate::threads::sync::{self, Mutex, MutexGuard, Thread};
 
-/// The largest number of jobs that run at one time in the process.
-const THREADS: usize = 64;
+/// How long a thread sleeps without a job before it ends. It keeps some ten kilobytes of memory
+/// meanwhile. To start a thread costs several times what it costs to call one.
+const KEEP: Duration = Duration::from_secs(10);
 
-/// The jobs that wait for a thread, and the number of threads.
+/// A pool of threads for blocking calls and long computations.
 ///
-/// Invariant: *a thread checks this queue before it ends*. So while a job waits, at least one
-/// thread runs, and it takes the job later. Threads start and end under this lock, so the number is
-/// exact. No code of the program runs under the lock: no job, no waker, no destructor.
-static JOBS: Mutex<Jobs> =
-    Mutex::new(Jobs { threads: 0, next_number: 0, waiting: BTreeMap::new() });
+/// [`run_in_thread`](crate::run_in_thread) uses a pool of the process, with at most 64 threads. A
+/// pool of its own keeps one kind of jobs from delaying another: jobs that may hang, or jobs that
+/// must not run more than a few at a time. Each pool is a `static`. All kernels of the process
+/// share it.
+///
+/// ```
+/// use curium::kernel::{self, TaskCancelled, ThreadPool};
+///
+/// /// Runs at most two compressions at one time.
+/// static COMPRESSION: ThreadPool = ThreadPool::new("compression", 2);
+///
+/// kernel::run(async || {
+///     let size = COMPRESSION.run_in_thread(|| [0u8; 64].iter().map(|byte| *byte as u32).sum());
+///     assert_eq!(size.await?, 0u32);
+///     Ok::<(), TaskCancelled>(())
+/// })?;
+/// # Ok::<(), TaskCancelled>(())
+/// ```
+///
+/// Jobs are served first come, first served. Threads are started when they are needed, have the
+/// name of the pool, and end after ten seconds without a job. A job that waits for a later job, or
+/// for an effect of one, may wait for ever: when as many such jobs run as the pool has threads, no
+/// thread is left for the job that they wait for. A job that hangs keeps its thread.
+///
+/// If the system gives no thread, jobs wait until it does. Each kernel with a waiting job tries
+/// again every 100 ms, and at every new job.
+pub struct ThreadPool {
+    name: &'static str,
+    limit: usize,
+    state: Mutex<State>,
+}
 
-struct Jobs {
+/// The pool of the process.
+pub(super) static JOBS: ThreadPool = ThreadPool::new("curium-job", 64);
+
+struct State {
+    /// The threads that run or are being started.
     threads: usize,
-    next_number: u64,
+    /// The threads that sleep, the last one that went to sleep at the end. A thread that is called
+    /// is removed.
+    idle: Vec<(u64, Thread)>,
+    /// A thread was called or is being started, and has not looked at the queue yet.
+    coming: bool,
+    /// The system refused the last thread.
+    short: bool,
+    /// The number of the next job or thread.
+    next: u64,
     /// The keys are increasing numbers, so the map is in order of arrival.
-    waiting: BTreeMap<u64, Job>,
+    waiting: BTreeMap<u64, Arc<dyn Work>>,
 }
 
-type Job = Box<dyn FnOnce() + Send>;
+/// What the threads of a pool run.
+pub(super) trait Work: Send + Sync {
+    /// Runs the job to its end. It may panic.
+    fn run(&self);
 
-fn jobs() -> MutexGuard<'static, Jobs> {
-    JOBS.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Informs the kernel of a waiting job that the system gives no thread. It runs no code of the
+    /// program.
+    fn no_thread(&self, pool: &'static ThreadPool);
 }
 
-/// A queued job. If this value is dropped while the job waits for a thread, the job is removed from
-/// the queue and dropped.
-pub(super) struct Queued(u64);
+/// How to get a thread.
+enum Call {
+    Wake(Thread),
+    Start,
+}
 
-/// The system refused to start a thread, and no other thread runs that could take the job.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the system gives no thread for a job (raise its limit of threads, `ulimit -u` or the \
-     `pids.max` of the control group, or its memory): {0}"
-)]
-struct NoThread(#[source] io::Error);
+/// The place of a waiting job.
+pub(super) struct Place {
+    pub(super) number: u64,
+    /// The pool is short of threads, so the kernel of the job must try again.
+    pub(super) short: bool,
+}
 
-impl Queued {
-    /// Queues a job, and starts a thread unless the largest number of threads is reached.
-    pub(super) fn new(job: Job) -> io::Result<Queued> {
-        let mut jobs = jobs();
-        let number = jobs.next_number;
-        jobs.next_number += 1;
-        jobs.waiting.insert(number, job);
-        if jobs.threads < THREADS {
-            match thread::Builder::new().name("curium-job".into()).spawn(run_jobs) {
-                Ok(_) => jobs.threads += 1,
-                Err(error) if jobs.threads == 0 => {
-                    let job = jobs.waiting.remove(&number);
-                    drop(jobs);
-                    drop(job);
-                    // The kind of the system's error is `WouldBlock`, which callers would take for
-                    // "not ready yet".
-                    return Err(io::Error::other(NoThread(error)));
+impl ThreadPool {
+    /// A pool whose threads have this name, and of which at most `limit` exist at one time. It
+    /// starts no thread.
+    ///
+    /// Linux shows the first 15 bytes of the name.
+    ///
+    /// # Panics
+    ///
+    /// If the limit is 0, or the name contains a zero byte. In a `static` this is an error of the
+    /// compiler.
+    pub const fn new(name: &'static str, limit: usize) -> Self {
+        assert!(limit > 0, "a pool has at least one thread");
+        let mut at = 0;
+        while at < name.len() {
+            assert!(name.as_bytes()[at] != 0, "the name of a thread contains no zero byte");
+            at += 1;
+        }
+        let state = State {
+            threads: 0,
+            idle: Vec::new(),
+            coming: false,
+            short: false,
+            next: 0,
+            waiting: BTreeMap::new(),
+        };
+        ThreadPool { name, limit, state: Mutex::new(state) }
+    }
+
+    /// Whether jobs wait because the system gives no thread.
+    pub(super) fn is_short(&self) -> bool {
+        self.state.lock().short
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Adds a job to the queue.
+    pub(super) fn submit(&'static self, work: Arc<dyn Work>) -> Place {
+        let mut state = self.state.lock();
+        let number = state.number();
+        state.waiting.insert(number, work);
+        let call = state.call(self.limit);
+        let short = state.short;
+        drop(state);
+        let refused = call.is_some_and(|call| !self.make(call));
+        Place { number, short: short || refused }
+    }
+
+    /// Removes a job from the queue, if it is still there.
+    pub(super) fn take_back(&self, number: u64) {
+        let work = self.state.lock().waiting.remove(&number);
+        drop(work);
+    }
+
+    /// Gets a thread, and not under the lock. False: the system refuses.
+    fn make(&'static self, call: Call) -> bool {
+        match call {
+            Call::Wake(thread) => thread.unpark(),
+            Call::Start => {
+                if sync::spawn(self.name, move || self.work()).is_err() {
+                    return self.refused();
                 }
-                // Another thread is running, and takes the job later.
-                Err(_) => {}
             }
         }
-        Ok(Queued(number))
+        true
     }
-}
 
-impl Drop for Queued {
-    fn drop(&mut self) {
-        let job = jobs().waiting.remove(&self.0);
-        drop(job);
-    }
-}
-
-/// The loop of a thread: runs one job after the other until none is left.
-fn run_jobs() {
-    loop {
-        let next = {
-            let mut jobs = jobs();
-            let next = jobs.waiting.pop_first();
-            if next.is_none() {
-                jobs.threads -= 1;
-            }
-            next
-        };
-        let Some((_, job)) = next else { return };
-        // A panic here comes from a waker, or from dropping a value that was not taken. It must not
-        // end the thread, which serves other jobs.
-        let mut payload = catch_unwind(AssertUnwindSafe(job)).err();
-        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload.take()))) {
-            // The drop of the payload has panicked. The new payload may do the same, so it is
-            // leaked.
-            #[allow(clippy::mem_forget)]
-            std::mem::forget(again);
+    /// The thread that was coming does not exist. False: neither does another one, so jobs wait.
+    #[cold]
+    fn refused(&'static self) -> bool {
+        let mut state = self.state.lock();
+        state.threads -= 1;
+        state.coming = false;
+        if state.waiting.is_empty() {
+            return true;
         }
-    }
-}
-
-/// The result of a job, and the waker of the task that waits for it.
-struct Shared<T> {
-    done: Mutex<Done<T>>,
-}
-
-struct Done<T> {
-    result: Option<Result<T, Panic>>,
-    waker: Option<Waker>,
-}
-
-/// Counts an unfinished job as long as a task waits for it. While the job counts, a virtual clock
-/// does not jump, and an idle kernel is not in a deadlock.
-struct Out(Rc<Core>, u64);
-
-impl Out {
-    fn new(core: Rc<Core>) -> Self {
-        let job = core.next_cancel_seq();
-        core.jobs.borrow_mut().insert(job);
-        Out(core, job)
-    }
-}
-
-impl Drop for Out {
-    fn drop(&mut self) {
-        self.0.jobs.borrow_mut().remove(&self.1);
-    }
-}
-
-/// Informs the kernel that a job has ended, also when its waker panics.
-struct Back(Arc<Remote>, u64);
-
-impl Drop for Back {
-    fn drop(&mut self) {
-        drop(self.0.post(Message::JobDone(self.1)));
-    }
-}
-
-/// Runs `job` on another thread and waits for its value.
-///
-/// At most 64 jobs run at one time in a process, for all its kernels together. Further jobs wait
-/// for a thread, first come, first served. So a job that waits for a later job, or for an effect of
-/// one, may wait for ever: 64 such jobs leave no thread for the job that they wait for. A job that
-/// hangs keeps its thread. Several jobs may run on one thread, one after the other, and then see
-/// the same thread-locals.
-///
-/// # Errors
-///
-/// The outer error: this wait was cancelled. The inner error: the system refused to start a thread,
-/// and no other thread runs that could take the job. Its kind is never one that means "not ready
-/// yet", such as `WouldBlock`.
-///
-/// # Cancellation
-///
-/// The wait returns at once. A job that still waits for a thread is not started, and is dropped
-/// here. A job that runs cannot be stopped: it runs to its end, and its value is dropped on its
-/// thread.
-///
-/// # Panics
-///
-/// When polled outside a kernel, and with the panic of the job.
-#[track_caller]
-pub fn run_in_thread<T, F>(job: F) -> impl Future<Output = Result<io::Result<T>, TaskCancelled>>
-where
-    T: Send + 'static,
-    F: FnOnce() -> T + Send + 'static,
-{
-    let site = std::panic::Location::caller();
-    InKernel::new("a job", site, async move {
-        let core = current::with("a job", Rc::clone);
-        let mut point = CancelPoint::at("THREAD_WAIT", site);
-        let shared = Arc::new(Shared { done: Mutex::new(Done { result: None, waker: None }) });
-        let theirs = shared.clone();
-        let remote = core.remote().clone();
-        let out = Out::new(core);
-        let number = out.1;
-        let job = move || {
-            // Dropped after the wake. From then on a virtual clock may jump, even if the task has
-            // not taken the value yet.
-            let _back = Back(remote, number);
-            theirs.finish(catch_unwind(AssertUnwindSafe(job)).map_err(Panic::new));
-        };
-        let queued = match Queued::new(Box::new(job)) {
-            Ok(queued) => queued,
-            Err(error) => return Ok(Err(error)),
-        };
-        let result = std::future::poll_fn(|cx| point.poll(cx, |cx| shared.poll(cx.waker())));
-        let result = result.await?;
-        drop((queued, out));
-        match result {
-            Ok(value) => Ok(Ok(value)),
-            Err(panic) => panic.resume(),
+        // A thread may have gone to sleep since, while this one was coming.
+        if let Some(call) = state.call_idle() {
+            drop(state);
+            return self.make(call);
         }
-    })
-}
-
-impl<T> Shared<T> {
-    fn lock(&self) -> MutexGuard<'_, Done<T>> {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+        // When the pool was short before, the kernels of all these jobs know.
+        let news = !std::mem::replace(&mut state.short, true);
+        let waiting: Vec<_> =
+            if news { state.waiting.values().cloned().collect() } else { Vec::new() };
+        drop(state);
+        waiting.iter().for_each(|work| work.no_thread(self));
+        false
     }
 
-    /// Stores the result, and wakes the task that waits for it.
-    fn finish(&self, result: Result<T, Panic>) {
-        let waker = {
-            let mut done = self.lock();
-            done.result = Some(result);
-            done.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    fn poll(&self, waker: &Waker) -> Poll<Result<T, Panic>> {
-        let waker = waker.clone();
-        let mut done = self.lock();
-        match done.result.take() {
-            Some(result) => Poll::Ready(result),
-            None => {
-                let old = done.waker.replace(waker);
-                drop(done);
-                drop(old);
-                Poll::Pending
+    /// The life of a thread: runs one job after the other, until none has come for some time.
+    fn work(&'static self) {
+        let mut state = self.state.lock();
+        let me = state.number();
+        state.coming = false;
+        state.short = false;
+        loop {
+            if let Some((_, work)) = state.waiting.pop_first() {
+                let call = if state.short { None } else { state.call(self.limit) };
+                drop(state);
+                if let Some(call) = call {
+                    self.make(call);
+                }
+                run(work);
+                state = self.state.lock();
+            } else {
+                state.idle.push((me, sync::current()));
+                drop(state);
+                let Some(called) = self.sleep(me) else { return };
+                state = called;
+                state.coming = false;
             }
         }
+    }
+
+    /// Sleeps until this thread is called. None: it was not called in time, and ends.
+    fn sleep(&self, me: u64) -> Option<MutexGuard<'_, State>> {
+        let until = Instant::now() + KEEP;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            sync::park(left);
+            let mut state = self.state.lock();
+            // From the end, where a thread is that has just gone to sleep.
+            let Some(at) = state.idle.iter().rposition(|(id, _)| *id == me) else {
+                return Some(state);
+            };
+            // A model has no clock.
+            if cfg!(loom) || Instant::now() >= until {
+                state.idle.remove(at);
+                state.threads -= 1;
+                return None;
+            }
+        }
+    }
+}
+
+impl State {
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Decides how to get a thread for the next job, unless one is coming or none may come. The
+    /// caller makes the call when it has released the lock.
+    fn call(&mut self, limit: usize) -> Option<Call> {
+        if self.waiting.is_empty() || self.coming {
+            return None;
+        }
+        self.call_idle().or_else(|| {
+            let may_start = self.threads < limit;
+            self.threads += usize::from(may_start);
+            self.coming = may_start;
+            may_start.then_some(Call::Start)
+        })
+    }
+
+    fn call_idle(&mut self) -> Option<Call> {
+        let (_, thread) = self.idle.pop()?;
+        self.coming = true;
+        Some(Call::Wake(thread))
+    }
+}
+
+impl ShortPool for ThreadPool {
+    fn try_again(&'static self) -> bool {
+        let mut state = self.state.lock();
+        if state.waiting.is_empty() {
+            state.short = false;
+        }
+        let call = state.call(self.limit);
+        drop(state);
+        if let Some(call) = call {
+            self.make(call);
+        }
+        // If a thread is coming, it will say that the pool is not short.
+        self.state.lock().short
+    }
+}
+
+/// Runs a job. A panic here comes from a waker, or from a value that was disposed of. It must not
+/// end the thread, which serves other jobs.
+fn run(work: Arc<dyn Work>) {
+    let mut payload = catch_unwind(AssertUnwindSafe(|| work.run())).err();
+    let dropped = catch_unwind(AssertUnwindSafe(|| {
+        drop(payload.take());
+        drop(work);
+    }));
+    if let Err(again) = dropped {
+        // The new payload may do the same, so it is leaked.
+        #[allow(clippy::mem_forget)]
+        std::mem::forget(again);
+    }
+}
+
+impl fmt::Debug for ThreadPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.lock();
+        f.debug_struct("ThreadPool")
+            .field("name", &self.name)
+            .field("limit", &self.limit)
+            .field("threads", &state.threads)
+            .field("idle", &state.idle.len())
+            .field("waiting", &state.waiting.len())
+            .finish()
     }
 }

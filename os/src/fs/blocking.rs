@@ -16,7 +16,7 @@ where
     F: FnOnce() -> io::Result<T> + Send + 'static,
 {
     let job = run_in_thread(call);
-    async move { job.await?? }
+    async move { job.await? }
 }
 
 /// The same for a call on a path, which its error names.

@@ -125,10 +125,7 @@ impl ReadDir {
                 self.running = None;
             } else if let Some(rest) = self.batch.rest.take() {
                 let path = self.path.clone();
-                match DetachedJob::start(move || Batch::read(rest, &path)) {
-                    Ok(job) => self.running = Some(job),
-                    Err(error) => return Poll::Ready(Some(Err(error))),
-                }
+                self.running = Some(DetachedJob::start(move || Batch::read(rest, &path)));
             } else {
                 return Poll::Ready(None);
             }

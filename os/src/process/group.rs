@@ -17,7 +17,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 pub(super) async fn others_end(group: Pid, site: &'static Location<'static>) -> io::Result<()> {
     loop {
         // On another thread, because there may be many processes.
-        let members = kernel::run_in_thread(move || members(group)).await???;
+        let members = kernel::run_in_thread(move || members(group)).await??;
         if members.is_empty() {
             return Ok(());
         }

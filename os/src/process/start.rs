@@ -42,7 +42,7 @@ impl Start {
     #[track_caller]
     pub(super) fn child(self) -> impl Future<Output = io::Result<Child>> {
         let started = kernel::run_in_thread(move || self.now());
-        async move { started.await?? }
+        async move { started.await? }
     }
 
     fn now(self) -> io::Result<Child> {

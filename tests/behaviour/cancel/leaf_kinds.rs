@@ -3,15 +3,15 @@
 //!
 //! Anything left behind (a timer, a record, a job) fails the run at its end.
 
-use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::channel::oneshot;
 use kernel::{
-    Task, TaskCancelled, TaskError, TaskGroup, cancellable, interval, run_in_thread, shield, sleep,
+    Task, TaskCancelled, TaskError, TaskGroup, ThreadPool, cancellable, interval, shield, sleep,
     spawn, testing, yield_now,
 };
 
@@ -80,25 +80,18 @@ impl Rig {
     }
 }
 
-/// Sends a message when its thread has finished everything else.
-struct Bye(#[allow(dead_code)] mpsc::Sender<()>);
-
-thread_local! {
-    static BYE: RefCell<Option<Bye>> = const { RefCell::new(None) };
-}
-
 /// A job that waits until it is released. The wake returns when the thread has posted its result.
 fn job() -> Rig {
     let (go, gate) = mpsc::channel::<()>();
-    let (bye, through) = mpsc::channel();
-    let job = run_in_thread(move || {
-        BYE.with(|slot| *slot.borrow_mut() = Some(Bye(bye)));
-        gate.recv().ok();
-    });
+    let pool: &'static ThreadPool = Box::leak(Box::new(ThreadPool::new("one-by-one", 1)));
+    let job = pool.run_in_thread(move || gate.recv().is_err());
     Rig::by(job, move || {
         drop(go);
-        // An error, because nothing is ever sent: the other end is dropped with the thread.
-        assert!(through.recv().is_err());
+        // The only thread begins the next job when it has done with the first.
+        let (begins, begun) = mpsc::channel();
+        let mut next = pool.run_in_thread(move || begins.send(()).unwrap());
+        assert!((&mut next).now_or_never().is_none());
+        begun.recv().unwrap();
     })
 }
 

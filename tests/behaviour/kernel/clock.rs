@@ -310,7 +310,7 @@ fn the_clock_does_not_jump_while_a_job_is_out() {
             std::thread::sleep(Duration::from_millis(20));
             go.send(()).unwrap();
         });
-        assert!(job.join().await.unwrap().unwrap().unwrap());
+        assert!(job.join().await.unwrap().unwrap());
         assert_eq!((kernel::now(), hour.is_done()), (started, false));
         releases.join().unwrap();
         hour.join().await.unwrap().unwrap();

@@ -55,7 +55,7 @@ fn a_job_that_came_back_does_not_stop_the_virtual_clock() {
             assert!(futures::poll!(job.as_mut()).is_pending());
             go.send(()).unwrap();
             sleep(secs(1)).await?;
-            assert_eq!(job.await?.unwrap(), 7);
+            assert_eq!(job.await?, 7);
             Ok::<(), TaskCancelled>(())
         })
         .unwrap();
@@ -318,7 +318,7 @@ fn a_leaf_that_parks_after_a_sleep_of_the_kernel_says_so() {
 fn parks_after_a_sleep() -> bool {
     kernel::run(async || {
         let (began, nap) = (kernel::now(), Duration::from_millis(20));
-        run_in_thread(move || std::thread::sleep(nap)).await?.unwrap();
+        run_in_thread(move || std::thread::sleep(nap)).await?;
         let waiting = spawn(async { Event::new().wait().await });
         yield_now().await?;
         let info = tasks().into_iter().find(|info| info.id == waiting.id()).unwrap();

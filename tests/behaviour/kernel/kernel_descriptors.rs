@@ -26,7 +26,7 @@ async fn uses_everything() {
         let mut byte = [0];
         stream.read(&mut byte).await.map(drop)
     }));
-    run_in_thread(|| ()).await.unwrap().unwrap();
+    run_in_thread(|| ()).await.unwrap();
     sleep(Duration::from_millis(1)).await.unwrap();
 }
 

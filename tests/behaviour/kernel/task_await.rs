@@ -82,7 +82,7 @@ fn a_handle_spawns_a_task_that_cannot_fail() {
         let handle = handle();
         let thread =
             run_in_thread(move || handle.spawn(move || async move { sender.send(7).unwrap() }));
-        thread.await.unwrap().unwrap().unwrap();
+        thread.await.unwrap().unwrap();
         testing::settle().await.unwrap();
         assert_eq!(receiver.try_recv(), Ok(7));
     });

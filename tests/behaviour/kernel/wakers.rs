@@ -46,7 +46,7 @@ fn a_wake_after_the_end_does_nothing() {
         let waker = probe.waker();
         probe.task.abort();
         waker.wake_by_ref();
-        run_in_thread(move || waker.wake()).await.unwrap().unwrap();
+        run_in_thread(move || waker.wake()).await.unwrap();
         testing::settle().await.unwrap();
         assert_eq!((probe.polls.get(), probe.task.end()), (1, Some(TaskEnd::Aborted)));
     });
@@ -71,7 +71,7 @@ fn a_late_wake_does_not_reach_the_next_tenant() {
         for waker in &old {
             waker.wake_by_ref();
         }
-        run_in_thread(move || old.into_iter().for_each(Waker::wake)).await.unwrap().unwrap();
+        run_in_thread(move || old.into_iter().for_each(Waker::wake)).await.unwrap();
         testing::settle().await.unwrap();
         assert_eq!(occupant.polls.get(), 1);
         occupant.task.abort();

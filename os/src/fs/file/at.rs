@@ -59,7 +59,7 @@ impl File {
                 let n = retried(|| shared.file.read_at(&mut filled, offset))
                     .map_err(|error| shared.error("read", error))?;
                 Ok::<_, io::Error>((filled, n))
-            })?;
+            });
             let (filled, n) = poll_fn(|cx| point.poll(cx, |cx| job.poll(cx))).await??;
             buf[..n].copy_from_slice(&filled[..n]);
             Ok(n)
@@ -92,7 +92,7 @@ impl File {
             let buf = buf[..buf.len().min(MAX_CALL)].to_vec();
             let (shared, len) = (self.shared.clone(), buf.len());
             let write = move |file: &std::fs::File| write_all_at(file, &buf, offset);
-            let mut job = DetachedJob::start_for_good(move || Outcome::of(shared, "write", write))?;
+            let mut job = DetachedJob::start_for_good(move || Outcome::of(shared, "write", write));
             match poll_fn(|cx| point.poll(cx, |cx| job.poll(cx))).await {
                 Ok(outcome) => outcome.take().map(|()| len),
                 Err(cancelled) => {

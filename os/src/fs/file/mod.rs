@@ -270,7 +270,7 @@ impl File {
     {
         let shared = self.shared.clone();
         let job = run_in_thread(move || Outcome::of(shared, operation, call));
-        async move { job.await??.take() }
+        async move { job.await?.take() }
     }
 
     /// Ends the wait of a call that is given up. A read of a file with offsets is forgotten. What

@@ -20,7 +20,7 @@ impl AsyncRead for File {
         if polled.is_ready() || !file.needs_read() {
             return polled;
         }
-        file.start_read(buf.len())?;
+        file.start_read(buf.len());
         file.poll_read_into(cx, buf)
     }
 }

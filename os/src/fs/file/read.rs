@@ -60,7 +60,7 @@ impl File {
                 return polled.map(|result| result?);
             }
             // The leaf is parked, so no cancellation is pending, and a read may begin.
-            file.start_read(buf.len())?;
+            file.start_read(buf.len());
             point.poll(cx, |cx| file.poll_read_into(cx, buf)).map(|result| result?)
         })
     }
@@ -72,7 +72,7 @@ impl File {
     }
 
     /// Gives a read to a thread.
-    pub(super) fn start_read(&mut self, len: usize) -> io::Result<()> {
+    pub(super) fn start_read(&mut self, len: usize) {
         let len = len.min(MAX_CALL);
         let (shared, at) = (self.shared.clone(), self.position);
         let mut buf = std::mem::take(&mut self.spare);
@@ -86,8 +86,7 @@ impl File {
                 false => (&shared.file).read(&mut buf[..len]),
             });
             Filled { buf, result }
-        })?);
-        Ok(())
+        }));
     }
 
     /// The bytes at the position, if they are there: in memory, or from a read that was begun.

@@ -188,7 +188,7 @@ impl File {
         }
         let (shared, mode, at) = (self.shared.clone(), self.mode, self.position);
         let job = DetachedJob::start_for_good(move || Written::new(shared, mode, at, buf, len));
-        self.writing = Some(job?);
+        self.writing = Some(job);
         Ok(len)
     }
 
