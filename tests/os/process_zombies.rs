@@ -49,6 +49,11 @@ fn no_child_is_left_after_a_thousand_runs() {
     }
     let before = open_descriptors();
     kernel::run(async || {
+        let child = Command::new("sleep").arg("100").spawn().await.unwrap();
+        assert_eq!(children_of_this_process(), 1, "they are counted");
+        drop(child);
+    });
+    kernel::run(async || {
         TaskGroup::<io::Error>::scope(async |group| {
             group.limit(32);
             for number in 0..1_000 {
