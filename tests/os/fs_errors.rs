@@ -211,3 +211,29 @@ fn that_there_is_no_descriptor_is_said() {
     })
     .unwrap();
 }
+
+/// O3, R1: while the system gives no thread, a read and a write wait for one.
+#[test]
+fn calls_of_a_file_wait_until_the_system_gives_a_thread() {
+    let name = children::this_test!();
+    if children::role().is_none() {
+        // `when` counts for each thread that starts others. The harness is one, and needs none.
+        let inject = "inject=clone,clone3:error=EAGAIN:when=1..3";
+        let options = ["-e", "trace=clone,clone3", "-e", inject];
+        if let Some(trace) = children::traced(name, "child", &options) {
+            assert!(trace.injected("EAGAIN") >= 3, "{}", trace.text());
+        }
+        return;
+    }
+    let dir = TempDir::new();
+    testing::run(async || -> io::Result<()> {
+        // Files of `std`, because to open one takes a thread as well.
+        let mut version = File::from_std(std::fs::File::open("/proc/version")?);
+        assert!(version.read(&mut [0; 8]).await? > 0);
+        let mut file = File::from_std(std::fs::File::create(dir.of("file"))?);
+        file.write_all(b"0123").await?;
+        assert_eq!(std::fs::read(dir.of("file"))?, b"0123");
+        Ok(())
+    })
+    .unwrap();
+}
