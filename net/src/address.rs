@@ -181,6 +181,23 @@ fn kind_of(error: &io::Error) -> io::ErrorKind {
     }
 }
 
+/// The result of `take` for the first address of which it has one. `what` is the operation, such as
+/// "bind".
+pub(crate) fn first_of<T>(
+    what: &str,
+    addresses: &[SocketAddr],
+    mut take: impl FnMut(SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut failures = Failures::new(what);
+    for address in addresses {
+        match take(*address) {
+            Ok(taken) => return Ok(taken),
+            Err(error) => failures.add(*address, &error),
+        }
+    }
+    Err(failures.into_error())
+}
+
 /// The addresses that failed, each with its error.
 pub(crate) struct Failures {
     text: String,

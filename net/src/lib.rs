@@ -1,4 +1,4 @@
-//! TCP for Curium.
+//! TCP and UDP for Curium.
 //!
 //! The methods of [`TcpListener`] and [`TcpStream`] take `&self` and return `io::Error`. Every call
 //! that may wait is a cancellation point: the error then holds a `TaskCancelled`, which
@@ -54,11 +54,13 @@ mod polls;
 mod server;
 mod socket;
 mod stream;
+mod udp;
 
 pub use crate::address::ToSocketAddrs;
 pub use crate::halves::{ReadHalf, WriteHalf};
 pub use crate::listener::TcpListener;
 pub use crate::server::tcp_server;
 pub use crate::stream::TcpStream;
+pub use crate::udp::{Received, UdpSocket};
 #[doc(inline)]
 pub use ::io::{ReadExactError, WriteAllError};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use kernel::io::{Registration, ToRead};
 use socket2::{Domain, Protocol, Type};
 
-use crate::address::{Failures, ToSocketAddrs, resolve};
+use crate::address::{ToSocketAddrs, first_of, resolve};
 use crate::socket::Socket;
 use crate::stream::TcpStream;
 
@@ -233,14 +233,7 @@ fn is_of_the_connection(error: &io::Error) -> bool {
 
 /// Listens on the first of the addresses that can be bound.
 fn bind_any(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
-    let mut failures = Failures::new("listen on");
-    for address in addresses {
-        match listen(*address) {
-            Ok(listener) => return TcpListener::new(listener, false),
-            Err(error) => failures.add(*address, &error),
-        }
-    }
-    Err(failures.into_error())
+    TcpListener::new(first_of("listen on", addresses, listen)?, false)
 }
 
 fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {

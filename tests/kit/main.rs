@@ -54,6 +54,7 @@ mod swept_sync;
 mod swept_tasks;
 mod swept_thread_members;
 mod swept_timeouts;
+mod swept_udp;
 mod swept_universal;
 mod swept_values;
 mod swept_writes;

@@ -17,6 +17,7 @@ mod net_shutdown;
 mod net_stream;
 mod net_stream_sharing;
 mod net_streams;
+mod net_udp;
 mod net_zones;
 mod peers_bad;
 mod peers_cancelled;
