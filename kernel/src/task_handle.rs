@@ -67,8 +67,10 @@ impl<T: 'static, E: 'static> Task<T, E> {
     /// | time | unbounded | `grace` | none |
     /// | outcome | what the task returns | that, or [`Aborted`] | [`Aborted`] |
     /// | the members of its groups | are awaited | are awaited, then dropped | are dropped |
+    /// | its thread ([`spawn_thread`]) | is awaited | is awaited, then abandoned | is abandoned |
     ///
     /// [`Aborted`]: crate::TaskError::Aborted
+    /// [`spawn_thread`]: crate::spawn_thread()
     ///
     /// What to choose:
     ///

@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
@@ -181,6 +182,29 @@ fn each_thread_gets_its_own_answers() {
             })
             .await?;
         assert_eq!(turns.get(), 400);
+        Ok::<_, TaskCancelled>(())
+    })
+    .unwrap();
+}
+
+/// R2, K2: a thread whose every wait completes at once holds up no task.
+#[test]
+fn a_thread_that_waits_again_and_again_starves_no_task() {
+    testing::run(async || {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = spawn_thread(move |here| {
+            let mut waits = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                waits = here.wait(move || async move { waits + 1 })?;
+            }
+            Ok::<u32, TaskCancelled>(waits)
+        });
+        while info_of(&thread).cycles < 100 {
+            yield_now().await?;
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(thread.await? > 0);
         Ok::<_, TaskCancelled>(())
     })
     .unwrap();

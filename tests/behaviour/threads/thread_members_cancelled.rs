@@ -166,6 +166,32 @@ fn a_thread_that_is_cancelled_before_it_starts_runs_to_its_first_check() {
     .unwrap();
 }
 
+/// R2, K5, C11: a thread that computes and asks now and then gets the cancellation of the shutdown,
+/// and one that another thread has requested.
+#[test]
+fn a_thread_that_asks_now_and_then_is_cancelled_from_anywhere() {
+    fn until_cancelled(here: &Here) -> CancelReason {
+        loop {
+            if let Err(cancelled) = here.check() {
+                return cancelled.reason();
+            }
+            thread::yield_now();
+        }
+    }
+    let (send, reasons) = mpsc::channel();
+    testing::run(async || {
+        let asks = spawn_thread(|here| Ok::<_, TaskCancelled>(until_cancelled(here)));
+        let (handle, id) = (kernel::handle(), asks.id());
+        yield_now().await?;
+        thread::spawn(move || handle.request_cancel(id)).join().unwrap().unwrap();
+        assert_eq!(asks.await?, CancelReason::Requested { by: None });
+        drop(spawn_thread(move |here| send.send(until_cancelled(here)).unwrap()));
+        Ok::<_, TaskCancelled>(())
+    })
+    .unwrap();
+    assert_eq!(reasons.recv(), Ok(CancelReason::Shutdown));
+}
+
 /// R2, C5, C6: a thread that never asks is not cancelled; `cancel` waits for it.
 #[test]
 fn a_thread_that_never_asks_ends_well() {
