@@ -74,6 +74,7 @@ mod buf_read_ext;
 mod buf_reader;
 mod buf_writer;
 mod buffer;
+mod copy;
 mod duplex;
 mod errors;
 #[cfg(unix)]
@@ -92,6 +93,7 @@ pub use crate::async_fd::AsyncFd;
 pub use crate::buf_read_ext::{BufReadExt, Lines};
 pub use crate::buf_reader::BufReader;
 pub use crate::buf_writer::BufWriter;
+pub use crate::copy::{CopyError, copy};
 pub use crate::duplex::{DuplexStream, duplex};
 pub use crate::errors::{ReadExactError, WriteAllError};
 pub use crate::read_ext::ReadExt;

@@ -120,6 +120,7 @@ mod sync {
 /// Streams in memory: the leaves over them, and buffers.
 mod io {
     mod io_buffers;
+    mod io_copy;
     mod io_duplex;
     mod io_fds;
     mod io_lines;

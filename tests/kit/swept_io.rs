@@ -7,13 +7,13 @@ use std::rc::Rc;
 
 use curium::io::{
     AsyncFd, BufReadExt, BufReader, BufWriter, Direction, DuplexStream, Lines, ReadExt, WriteExt,
-    duplex,
+    copy, duplex,
 };
 use curium::kernel::testing::{self, Run};
 use curium::kernel::{ignore_after, yield_now};
 
 use crate::checks::{Among, MS, aborts, assert_tried, shuts_down, undisturbed};
-use crate::swept_net::until;
+use crate::swept_net::{suspended, until};
 
 /// What the other end of a connection sends, or what the subject sends to it.
 const TEXT: &str = "grün\nist alle Theorie\n\nund\n";
@@ -266,4 +266,45 @@ fn cancelled_waits_for_a_descriptor_take_nothing() {
         },
     );
     assert_tried(&swept, &["READ"], 4, 50);
+}
+
+/// V4, I3: what a cancelled copy has read is written, or in its error.
+#[test]
+#[expect(clippy::await_holding_refcell_ref, reason = "only the subject and then the check borrow")]
+fn a_cancelled_copy_loses_nothing() {
+    type Shared = Among<Reads<(DuplexStream, DuplexStream)>>;
+    let swept = testing::sweep().run(
+        async || {
+            let (to, mut sink) = duplex(4);
+            reads(|from| (from, to)).and(async move |state| {
+                loop {
+                    yield_now().await?;
+                    let mut buf = [0; 3];
+                    match sink.read(&mut buf).await.map_err(cancellation)? {
+                        0 => return Ok(()),
+                        read => state.got.borrow_mut().extend(&buf[..read]),
+                    }
+                }
+            })
+        },
+        |state: Rc<Shared>| async move {
+            let (from, to) = &mut *state.stream.borrow_mut();
+            if let Err(error) = copy(from, to).await {
+                to.write_all(&error.unwritten).await?;
+                return Err(error.into());
+            }
+            to.close().await
+        },
+        async |state, run| {
+            undisturbed(run);
+            let (from, to) = &mut *state.stream.borrow_mut();
+            if !aborts(run) && !shuts_down(run) {
+                copy(from, to).await.unwrap();
+                to.close().await.unwrap();
+                state.others_end(run).await;
+                assert_eq!(String::from_utf8_lossy(&state.got.borrow()), TEXT);
+            }
+        },
+    );
+    assert!(suspended(&swept, "COPY") > 0, "{:?}", swept.sites);
 }
