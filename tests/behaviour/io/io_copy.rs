@@ -37,8 +37,8 @@ fn a_copy_carries_everything_and_flushes() {
     .unwrap();
 }
 
-/// I3, C1: a copy that is cancelled says how many bytes it has written, and has those that it has read
-/// after them. So it can go on.
+/// I3, C1: a copy that is cancelled says how many bytes it has written, and has those that it has
+/// read after them. So it can go on.
 #[test]
 fn a_cancelled_copy_goes_on() {
     testing::run(async || {
