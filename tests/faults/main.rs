@@ -10,6 +10,7 @@ mod faults_accept;
 mod faults_closed;
 mod faults_interrupts;
 mod faults_jobs;
+mod faults_look_ups;
 mod faults_shortage;
 mod faults_sources;
 mod faults_system_calls;

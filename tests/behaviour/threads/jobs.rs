@@ -5,11 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::thread;
 use std::time::Duration;
 
-use futures::FutureExt;
-use kernel::{
-    Kernel, TaskCancelled, TaskError, ThreadPool, run_in_thread, shield, sleep, spawn, task_local,
-    testing, timeout_after, yield_now,
+use curium::kernel::{
+    self, Kernel, TaskCancelled, TaskError, ThreadPool, run_in_thread, shield, sleep, spawn,
+    task_local, testing, timeout_after, yield_now,
 };
+use futures::FutureExt;
 
 use crate::support::limits;
 use crate::support::pool::Gate;

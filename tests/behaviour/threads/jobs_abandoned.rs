@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use kernel::future::RunInThread;
-use kernel::{
-    AbandonedThread, Kernel, TaskCancelled, TaskError, ThreadPool, abandoned_threads, spawn,
+use curium::kernel::future::RunInThread;
+use curium::kernel::{
+    self, AbandonedThread, Kernel, TaskCancelled, TaskError, ThreadPool, abandoned_threads, spawn,
     testing, timeout_after, yield_now,
 };
 

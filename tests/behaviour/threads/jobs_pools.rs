@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 
-use kernel::{TaskCancelled, ThreadPool, run_in_thread, spawn, testing, yield_now};
+use curium::kernel::{TaskCancelled, ThreadPool, run_in_thread, spawn, testing, yield_now};
 
 use crate::support::pool::Gate;
 
