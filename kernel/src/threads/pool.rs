@@ -44,8 +44,13 @@ const KEEP: Duration = Duration::from_secs(10);
 /// static COMPRESSION: ThreadPool = ThreadPool::new("compression", 2);
 ///
 /// kernel::run(async || {
-///     let size = COMPRESSION.run_in_thread(|| [0u8; 64].iter().map(|byte| *byte as u32).sum());
-///     assert_eq!(size.await?, 0u32);
+///     let mut words = vec!["b", "a", "b"];
+///     let words = COMPRESSION.run_in_thread(move || {
+///         words.sort_unstable();
+///         words.dedup();
+///         words
+///     });
+///     assert_eq!(words.await?, ["a", "b"]);
 ///     Ok::<(), TaskCancelled>(())
 /// })?;
 /// # Ok::<(), TaskCancelled>(())
