@@ -174,7 +174,7 @@ fn cannot_look_up(named: &str, error: &io::Error) -> io::Error {
 /// The kind of an error that ends a call. Some errors of the system mean "later" or "again"
 /// (`EAGAIN` of `connect` and of a look-up). A caller that read one as "not ready yet" would wait
 /// for an event that never comes.
-fn kind_of(error: &io::Error) -> io::ErrorKind {
+pub(crate) fn kind_of(error: &io::Error) -> io::ErrorKind {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => io::ErrorKind::Other,
         kind => kind,

@@ -2,16 +2,18 @@
 
 use std::io;
 use std::net::Shutdown;
+use std::panic::Location;
 
 use ::io::{ReadExactError, WriteAllError};
 
 use crate::stream::TcpStream;
+use crate::wire::{self, Stream};
 
 /// The reading half of a stream.
 #[derive(Debug)]
-pub struct ReadHalf<'a>(pub(crate) &'a TcpStream);
+pub struct ReadHalf<'a, S = TcpStream>(pub(crate) &'a S);
 
-impl ReadHalf<'_> {
+impl<S: Stream> ReadHalf<'_, S> {
     /// As [`TcpStream::read`].
     ///
     /// # Errors
@@ -23,7 +25,7 @@ impl ReadHalf<'_> {
     /// Nothing is consumed.
     #[track_caller]
     pub fn read<'b>(&'b self, buf: &'b mut [u8]) -> impl Future<Output = io::Result<usize>> + 'b {
-        self.0.read(buf)
+        wire::read(self.0.registration(), Location::caller(), buf)
     }
 
     /// As [`TcpStream::read_exact`].
@@ -40,15 +42,15 @@ impl ReadHalf<'_> {
         &'b self,
         buf: &'b mut [u8],
     ) -> impl Future<Output = Result<(), ReadExactError>> + 'b {
-        self.0.read_exact(buf)
+        wire::read_exact(self.0.registration(), Location::caller(), buf)
     }
 }
 
 /// The writing half of a stream.
 #[derive(Debug)]
-pub struct WriteHalf<'a>(pub(crate) &'a TcpStream);
+pub struct WriteHalf<'a, S = TcpStream>(pub(crate) &'a S);
 
-impl WriteHalf<'_> {
+impl<S: Stream> WriteHalf<'_, S> {
     /// As [`TcpStream::write`].
     ///
     /// # Errors
@@ -60,7 +62,7 @@ impl WriteHalf<'_> {
     /// Nothing was written.
     #[track_caller]
     pub fn write<'b>(&'b self, buf: &'b [u8]) -> impl Future<Output = io::Result<usize>> + 'b {
-        self.0.write(buf)
+        wire::write(self.0.registration(), Location::caller(), buf)
     }
 
     /// As [`TcpStream::write_all`].
@@ -77,7 +79,7 @@ impl WriteHalf<'_> {
         &'b self,
         buf: &'b [u8],
     ) -> impl Future<Output = Result<(), WriteAllError>> + 'b {
-        self.0.write_all(buf)
+        wire::write_all(self.0.registration(), Location::caller(), buf)
     }
 
     /// Shuts the writing direction down: the peer reads the end of the stream.
@@ -86,6 +88,6 @@ impl WriteHalf<'_> {
     ///
     /// As [`TcpStream::shutdown`].
     pub fn shutdown(&self) -> io::Result<()> {
-        self.0.shutdown(Shutdown::Write)
+        wire::shutdown(self.0.registration(), Shutdown::Write)
     }
 }

@@ -1,4 +1,4 @@
-//! TCP and UDP for Curium.
+//! TCP, UDP and Unix sockets for Curium.
 //!
 //! The methods of [`TcpListener`] and [`TcpStream`] take `&self` and return `io::Error`. Every call
 //! that may wait is a cancellation point: the error then holds a `TaskCancelled`, which
@@ -46,6 +46,7 @@
 //! The source is curio's `io.py` and `socket.py`. Deliberately absent is `settimeout`: wrap the
 //! call in `timeout_after`. Buffers for streams are in `curium::io`.
 
+mod accept;
 mod address;
 mod connect;
 mod halves;
@@ -55,6 +56,9 @@ mod server;
 mod socket;
 mod stream;
 mod udp;
+#[cfg(unix)]
+mod unix;
+mod wire;
 
 pub use crate::address::ToSocketAddrs;
 pub use crate::halves::{ReadHalf, WriteHalf};
@@ -62,5 +66,9 @@ pub use crate::listener::TcpListener;
 pub use crate::server::tcp_server;
 pub use crate::stream::TcpStream;
 pub use crate::udp::{Received, UdpSocket};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use crate::unix::PeerCred;
+#[cfg(unix)]
+pub use crate::unix::{ToUnixAddr, UnixDatagram, UnixListener, UnixStream, unix_server};
 #[doc(inline)]
 pub use ::io::{ReadExactError, WriteAllError};

@@ -1,59 +1,60 @@
 //! The poll functions of a connection and of its halves, for the traits of `futures-io`.
 
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use ::io::{AsyncRead, AsyncWrite, Direction, ToRead, ToWrite};
+use ::io::{AsyncRead, AsyncWrite, Direction, Registration, ToRead, ToWrite};
 
 use crate::halves::{ReadHalf, WriteHalf};
 use crate::stream::TcpStream;
+#[cfg(unix)]
+use crate::unix::UnixStream;
+use crate::wire::{self, Stream, Wire};
 
-impl TcpStream {
-    fn poll_read_by(
-        &self,
-        cx: &mut Context<'_>,
-        room: usize,
-        mut read: impl FnMut(&mio::net::TcpStream) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        if room == 0 {
-            return Poll::Ready(Ok(0));
-        }
-        self.registration.poll_io(ToRead, cx, |socket| {
-            let n = read(socket)?;
-            // As in `TcpStream::read`: a short read has drained the socket.
-            if n > 0 && n < room {
-                self.registration.drained(Direction::Read);
-            }
-            Ok(n)
-        })
+fn poll_read_by<W: Wire>(
+    on: &Registration<W>,
+    cx: &mut Context<'_>,
+    room: usize,
+    mut read: impl FnMut(&W) -> io::Result<usize>,
+) -> Poll<io::Result<usize>> {
+    if room == 0 {
+        return Poll::Ready(Ok(0));
     }
+    on.poll_io(ToRead, cx, |socket| {
+        let n = read(socket)?;
+        // As in `wire::read`: a short read has drained the socket.
+        if n > 0 && n < room {
+            on.drained(Direction::Read);
+        }
+        Ok(n)
+    })
+}
 
-    fn poll_write_by(
-        &self,
-        cx: &mut Context<'_>,
-        len: usize,
-        mut write: impl FnMut(&mio::net::TcpStream) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        if len == 0 {
-            return Poll::Ready(Ok(0));
-        }
-        self.registration.poll_io(ToWrite, cx, |socket| write(socket))
+fn poll_write_by<W: Wire>(
+    on: &Registration<W>,
+    cx: &mut Context<'_>,
+    len: usize,
+    mut write: impl FnMut(&W) -> io::Result<usize>,
+) -> Poll<io::Result<usize>> {
+    if len == 0 {
+        return Poll::Ready(Ok(0));
     }
+    on.poll_io(ToWrite, cx, |socket| write(socket))
 }
 
 /// The functions of `AsyncRead`, for a type that leads to a stream.
 macro_rules! reads {
-    ($type:ty, $stream:ident => $to:expr) => {
-        impl AsyncRead for $type {
+    ([$($of:tt)*] $type:ty, $stream:ident => $to:expr) => {
+        impl<$($of)*> AsyncRead for $type {
             fn poll_read(
                 self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 buf: &mut [u8],
             ) -> Poll<io::Result<usize>> {
                 let $stream = &*self;
-                $to.poll_read_by(cx, buf.len(), |mut socket| socket.read(buf))
+                poll_read_by($to.registration(), cx, buf.len(), |socket| socket.read(buf))
             }
 
             fn poll_read_vectored(
@@ -63,7 +64,7 @@ macro_rules! reads {
             ) -> Poll<io::Result<usize>> {
                 let $stream = &*self;
                 let room = bufs.iter().map(|buf| buf.len()).sum();
-                $to.poll_read_by(cx, room, |mut socket| socket.read_vectored(bufs))
+                poll_read_by($to.registration(), cx, room, |socket| socket.read_vectored(bufs))
             }
         }
     };
@@ -71,15 +72,15 @@ macro_rules! reads {
 
 /// The functions of `AsyncWrite`, for a type that leads to a stream.
 macro_rules! writes {
-    ($type:ty, $stream:ident => $to:expr) => {
-        impl AsyncWrite for $type {
+    ([$($of:tt)*] $type:ty, $stream:ident => $to:expr) => {
+        impl<$($of)*> AsyncWrite for $type {
             fn poll_write(
                 self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 buf: &[u8],
             ) -> Poll<io::Result<usize>> {
                 let $stream = &*self;
-                $to.poll_write_by(cx, buf.len(), |mut socket| socket.write(buf))
+                poll_write_by($to.registration(), cx, buf.len(), |socket| socket.write(buf))
             }
 
             fn poll_write_vectored(
@@ -89,7 +90,7 @@ macro_rules! writes {
             ) -> Poll<io::Result<usize>> {
                 let $stream = &*self;
                 let len = bufs.iter().map(|buf| buf.len()).sum();
-                $to.poll_write_by(cx, len, |mut socket| socket.write_vectored(bufs))
+                poll_write_by($to.registration(), cx, len, |socket| socket.write_vectored(bufs))
             }
 
             fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -99,13 +100,17 @@ macro_rules! writes {
             /// Shuts the writing direction down.
             fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 let $stream = &*self;
-                Poll::Ready($to.shutdown(Shutdown::Write))
+                Poll::Ready(wire::shutdown($to.registration(), Shutdown::Write))
             }
         }
     };
 }
 
-reads!(TcpStream, stream => stream);
-writes!(TcpStream, stream => stream);
-reads!(ReadHalf<'_>, half => half.0);
-writes!(WriteHalf<'_>, half => half.0);
+reads!([] TcpStream, stream => stream);
+writes!([] TcpStream, stream => stream);
+#[cfg(unix)]
+reads!([] UnixStream, stream => stream);
+#[cfg(unix)]
+writes!([] UnixStream, stream => stream);
+reads!([S: Stream] ReadHalf<'_, S>, half => half.0);
+writes!([S: Stream] WriteHalf<'_, S>, half => half.0);

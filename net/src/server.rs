@@ -14,7 +14,7 @@ use crate::listener::TcpListener;
 use crate::stream::TcpStream;
 
 /// The error of any handler.
-type Anything = Box<dyn Error + Send + Sync>;
+pub(crate) type Anything = Box<dyn Error + Send + Sync>;
 
 /// Listens on `address` and runs `handler` for each connection in its own task, until this call is
 /// cancelled.
@@ -89,13 +89,43 @@ impl TcpListener {
     }
 }
 
-async fn serve_at<H, E>(
-    listener: impl Deref<Target = TcpListener>,
+/// What a server needs of its listener.
+pub(crate) trait Listener {
+    type Stream: 'static;
+    type Address: 'static;
+
+    async fn accept_at(
+        &self,
+        site: &'static Location<'static>,
+    ) -> io::Result<(Self::Stream, Self::Address)>;
+
+    fn is_closed(&self) -> bool;
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+    type Address = SocketAddr;
+
+    async fn accept_at(
+        &self,
+        site: &'static Location<'static>,
+    ) -> io::Result<(TcpStream, SocketAddr)> {
+        self.accept_at(site).await
+    }
+
+    fn is_closed(&self) -> bool {
+        self.is_closed()
+    }
+}
+
+pub(crate) async fn serve_at<L, H, E>(
+    listener: impl Deref<Target = L>,
     handler: H,
     site: &'static Location<'static>,
 ) -> io::Result<()>
 where
-    H: AsyncFn(TcpStream, SocketAddr) -> Result<(), E> + 'static,
+    L: Listener,
+    H: AsyncFn(L::Stream, L::Address) -> Result<(), E> + 'static,
     E: Into<Anything> + 'static,
 {
     let handler = Rc::new(handler);

@@ -11,7 +11,8 @@ use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 
 /// A connected socket, or one that is connecting.
-pub(crate) struct Socket {
+#[derive(Debug)]
+pub struct Socket {
     stream: mio::net::TcpStream,
     /// The program has or had the descriptor, so it may have set a linger.
     lent: Cell<bool>,

@@ -1,19 +1,17 @@
 //! Connections.
 
 use std::fmt;
-use std::future::poll_fn;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::panic::Location;
-use std::task::{Context, Poll};
 
-use ::io::{Direction, IoPoint, ReadExactError, Registration, ToRead, ToWrite, WriteAllError};
-use kernel::CancelPoint;
+use ::io::{ReadExactError, Registration, WriteAllError};
 
 use crate::address::{ToSocketAddrs, resolve};
 use crate::connect::connect_any;
 use crate::halves::{ReadHalf, WriteHalf};
 use crate::socket::Socket;
+use crate::wire::{self, Stream};
 
 /// A TCP connection. Every method takes `&self`, so one task can read while another writes. Share
 /// it with `Rc`, or [`split`](TcpStream::split) it.
@@ -83,30 +81,7 @@ impl TcpStream {
     /// Nothing is consumed.
     #[track_caller]
     pub fn read<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> + 'a {
-        self.read_at(Location::caller(), buf)
-    }
-
-    fn read_at<'a>(
-        &'a self,
-        site: &'static Location<'static>,
-        buf: &'a mut [u8],
-    ) -> impl Future<Output = io::Result<usize>> + 'a {
-        let mut point = IoPoint::new(&self.registration, ToRead, "READ", site);
-        poll_fn(move |cx| {
-            if buf.is_empty() {
-                return nothing(cx);
-            }
-            let registration = point.registration();
-            point.poll(cx, |socket| {
-                let n = (&**socket).read(buf)?;
-                // A short read has drained the socket, so that the next attempt would only return
-                // `WouldBlock`. The end of the stream is different: it stays readable.
-                if n > 0 && n < buf.len() {
-                    registration.drained(Direction::Read);
-                }
-                Ok(n)
-            })
-        })
+        wire::read(&self.registration, Location::caller(), buf)
     }
 
     /// Reads until `buf` is full. An empty `buf` returns at once, as in [`read`](TcpStream::read).
@@ -125,22 +100,7 @@ impl TcpStream {
         &'a self,
         buf: &'a mut [u8],
     ) -> impl Future<Output = Result<(), ReadExactError>> + 'a {
-        let site = Location::caller();
-        async move {
-            let len = buf.len();
-            let mut read = 0;
-            // With an empty `buf` there is one empty read, which counts against the budget (K2).
-            loop {
-                match self.read_at(site, &mut buf[read..]).await {
-                    Ok(0) if read < len => return Err(ReadExactError::ended(read, len)),
-                    Ok(n) => read += n,
-                    Err(error) => return Err(ReadExactError::new(read, len, error)),
-                }
-                if read == len {
-                    return Ok(());
-                }
-            }
-        }
+        wire::read_exact(&self.registration, Location::caller(), buf)
     }
 
     /// Reads what has arrived without consuming it. Waits if there is nothing. 0 is the end of the
@@ -155,13 +115,7 @@ impl TcpStream {
     /// Nothing is consumed.
     #[track_caller]
     pub fn peek<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> + 'a {
-        let mut point = IoPoint::new(&self.registration, ToRead, "PEEK", Location::caller());
-        poll_fn(move |cx| {
-            if buf.is_empty() {
-                return nothing(cx);
-            }
-            point.poll(cx, |socket| socket.peek(buf))
-        })
+        wire::peek(&self.registration, Location::caller(), buf)
     }
 
     /// Writes some bytes, at least one. Waits if there is no room.
@@ -179,21 +133,7 @@ impl TcpStream {
     /// Nothing was written.
     #[track_caller]
     pub fn write<'a>(&'a self, buf: &'a [u8]) -> impl Future<Output = io::Result<usize>> + 'a {
-        self.write_at(Location::caller(), buf)
-    }
-
-    fn write_at<'a>(
-        &'a self,
-        site: &'static Location<'static>,
-        buf: &'a [u8],
-    ) -> impl Future<Output = io::Result<usize>> + 'a {
-        let mut point = IoPoint::new(&self.registration, ToWrite, "WRITE", site);
-        poll_fn(move |cx| {
-            if buf.is_empty() {
-                return nothing(cx);
-            }
-            point.poll(cx, |socket| (&**socket).write(buf))
-        })
+        wire::write(&self.registration, Location::caller(), buf)
     }
 
     /// Writes everything. An empty `buf` returns at once, as in [`write`](TcpStream::write).
@@ -212,30 +152,7 @@ impl TcpStream {
         &'a self,
         buf: &'a [u8],
     ) -> impl Future<Output = Result<(), WriteAllError>> + 'a {
-        let site = Location::caller();
-        let mut point = IoPoint::new(&self.registration, ToWrite, "WRITE", site);
-        let mut written = 0;
-        poll_fn(move |cx| {
-            while written < buf.len() {
-                let source = match point.poll(cx, |socket| (&**socket).write(&buf[written..])) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(0)) => {
-                        io::Error::new(io::ErrorKind::WriteZero, "the socket takes no more")
-                    }
-                    Poll::Ready(Ok(n)) => {
-                        written += n;
-                        continue;
-                    }
-                    Poll::Ready(Err(error)) => error,
-                };
-                return Poll::Ready(Err(WriteAllError::new(written, buf.len(), source)));
-            }
-            if buf.is_empty() {
-                let failed = |source| WriteAllError::new(written, 0, source);
-                return nothing(cx).map_ok(drop).map_err(failed);
-            }
-            Poll::Ready(Ok(()))
-        })
+        wire::write_all(&self.registration, Location::caller(), buf)
     }
 
     /// Shuts down one direction or both. After a shutdown of the writing direction the peer reads
@@ -248,10 +165,7 @@ impl TcpStream {
     ///
     /// An error of the system, or `NotConnected` once [`close`](TcpStream::close) was called.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.registration.with(|socket| match socket.shutdown(how) {
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
-            done => done,
-        })
+        wire::shutdown(&self.registration, how)
     }
 
     /// Closes the connection. Tasks that are parked on it get an error.
@@ -319,6 +233,15 @@ impl TcpStream {
     }
 }
 
+impl Stream for TcpStream {
+    type Wire = Socket;
+
+    #[inline]
+    fn registration(&self) -> &Registration<Socket> {
+        &self.registration
+    }
+}
+
 impl fmt::Debug for TcpStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TcpStream")
@@ -326,12 +249,4 @@ impl fmt::Debug for TcpStream {
             .field("peer_addr", &self.peer_addr().ok())
             .finish()
     }
-}
-
-/// The result of a call with an empty buffer: 0, without a look at the socket. It counts against
-/// the budget, because a loop of such calls would never yield otherwise (K2).
-#[cold]
-fn nothing(cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-    // It never parks, so the name of the point never shows.
-    CancelPoint::new("NOTHING").poll(cx, |_| Poll::Ready(0)).map_err(io::Error::from)
 }

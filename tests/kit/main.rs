@@ -56,6 +56,8 @@ mod swept_thread_members;
 mod swept_timeouts;
 mod swept_udp;
 mod swept_universal;
+#[cfg(target_os = "linux")]
+mod swept_unix;
 mod swept_values;
 mod swept_writes;
 

@@ -18,6 +18,10 @@ mod net_stream;
 mod net_stream_sharing;
 mod net_streams;
 mod net_udp;
+#[cfg(target_os = "linux")]
+mod net_unix;
+#[cfg(target_os = "linux")]
+mod net_unix_datagrams;
 mod net_zones;
 mod peers_bad;
 mod peers_cancelled;

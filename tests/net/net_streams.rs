@@ -7,6 +7,8 @@ use curium::io::{AsyncRead, AsyncWrite, BufReader, BufWriter, ReadExt, WriteExt}
 use curium::kernel::testing;
 use curium::kernel::{cancelled, spawn};
 use curium::net::TcpStream;
+#[cfg(unix)]
+use curium::net::UnixStream;
 use futures::join;
 
 use crate::support::connections;
@@ -26,8 +28,10 @@ async fn echo(stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
 /// I1, I2: a connection is a stream like any other. Its `close` ends the writing direction alone.
 #[test]
 fn a_connection_is_a_stream() {
-    testing::run(async || {
-        let (mut client, server) = connections::ours().await?;
+    async fn check<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+        mut client: S,
+        server: S,
+    ) -> io::Result<()> {
         let server = spawn(echo(server));
         let client = &mut client;
         let mut lines = BufReader::new(client);
@@ -43,6 +47,16 @@ fn a_connection_is_a_stream() {
         lines.read_to_end(&mut rest).await?;
         assert_eq!(rest, b"last");
         server.await
+    }
+    testing::run(async || {
+        let (client, server) = connections::ours().await?;
+        check(client, server).await?;
+        #[cfg(unix)]
+        {
+            let (client, server) = UnixStream::pair()?;
+            check(client, server).await?;
+        }
+        Ok::<_, io::Error>(())
     })
     .unwrap();
 }
@@ -50,10 +64,12 @@ fn a_connection_is_a_stream() {
 /// I1, N3: each half has a buffer of its own, and both wait at once.
 #[test]
 fn the_halves_of_a_connection_are_streams() {
-    testing::run(async || {
-        let (mut client, server) = connections::ours().await?;
+    async fn check(
+        read: impl AsyncRead + Unpin,
+        write: impl AsyncWrite + Unpin,
+        server: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    ) -> io::Result<()> {
         let server = spawn(echo(server));
-        let (read, write) = client.split();
         let (mut read, mut write) = (BufReader::new(read), BufWriter::new(write));
         let lines = 10_000;
         let writing = async {
@@ -75,6 +91,18 @@ fn the_halves_of_a_connection_are_streams() {
         written?;
         assert_eq!(left?, 0);
         server.await
+    }
+    testing::run(async || {
+        let (mut client, server) = connections::ours().await?;
+        let (read, write) = client.split();
+        check(read, write, server).await?;
+        #[cfg(unix)]
+        {
+            let (mut client, server) = UnixStream::pair()?;
+            let (read, write) = client.split();
+            check(read, write, server).await?;
+        }
+        Ok::<_, io::Error>(())
     })
     .unwrap();
 }

@@ -1,0 +1,180 @@
+//! What the connections of TCP and of Unix sockets have in common: their sockets, and the leaves
+//! over them.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::Shutdown;
+use std::panic::Location;
+use std::task::{Context, Poll};
+
+use ::io::{Direction, IoPoint, ReadExactError, Registration, ToRead, ToWrite, WriteAllError};
+use kernel::CancelPoint;
+use mio::event::Source;
+
+use crate::socket::Socket;
+
+/// A connected socket that does not block.
+pub trait Wire: Source + 'static {
+    fn read(&self, buf: &mut [u8]) -> io::Result<usize>;
+    fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize>;
+    fn peek(&self, buf: &mut [u8]) -> io::Result<usize>;
+    /// Never raises `SIGPIPE` (N7).
+    fn write(&self, buf: &[u8]) -> io::Result<usize>;
+    /// Never raises `SIGPIPE` (N7).
+    fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
+    fn shutdown(&self, how: Shutdown) -> io::Result<()>;
+}
+
+impl Wire for Socket {
+    #[inline]
+    fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        (&**self).read(buf)
+    }
+
+    fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        (&**self).read_vectored(bufs)
+    }
+
+    #[inline]
+    fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        (**self).peek(buf)
+    }
+
+    #[inline]
+    fn write(&self, buf: &[u8]) -> io::Result<usize> {
+        (&**self).write(buf)
+    }
+
+    fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&**self).write_vectored(bufs)
+    }
+
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        (**self).shutdown(how)
+    }
+}
+
+/// A stream of this crate. Only its own types are.
+pub trait Stream {
+    #[doc(hidden)]
+    type Wire: Wire;
+
+    #[doc(hidden)]
+    fn registration(&self) -> &Registration<Self::Wire>;
+}
+
+pub(crate) fn read<'a, W: Wire>(
+    on: &'a Registration<W>,
+    site: &'static Location<'static>,
+    buf: &'a mut [u8],
+) -> impl Future<Output = io::Result<usize>> + 'a {
+    let mut point = IoPoint::new(on, ToRead, "READ", site);
+    poll_fn(move |cx| {
+        if buf.is_empty() {
+            return nothing(cx);
+        }
+        let registration = point.registration();
+        point.poll(cx, |socket| {
+            let n = socket.read(buf)?;
+            // A short read has drained the socket, so that the next attempt would only return
+            // `WouldBlock`. The end of the stream is different: it stays readable.
+            if n > 0 && n < buf.len() {
+                registration.drained(Direction::Read);
+            }
+            Ok(n)
+        })
+    })
+}
+
+pub(crate) async fn read_exact<W: Wire>(
+    on: &Registration<W>,
+    site: &'static Location<'static>,
+    buf: &mut [u8],
+) -> Result<(), ReadExactError> {
+    let len = buf.len();
+    let mut done = 0;
+    // With an empty `buf` there is one empty read, which counts against the budget (K2).
+    loop {
+        match read(on, site, &mut buf[done..]).await {
+            Ok(0) if done < len => return Err(ReadExactError::ended(done, len)),
+            Ok(n) => done += n,
+            Err(error) => return Err(ReadExactError::new(done, len, error)),
+        }
+        if done == len {
+            return Ok(());
+        }
+    }
+}
+
+pub(crate) fn peek<'a, W: Wire>(
+    on: &'a Registration<W>,
+    site: &'static Location<'static>,
+    buf: &'a mut [u8],
+) -> impl Future<Output = io::Result<usize>> + 'a {
+    let mut point = IoPoint::new(on, ToRead, "PEEK", site);
+    poll_fn(move |cx| {
+        if buf.is_empty() {
+            return nothing(cx);
+        }
+        point.poll(cx, |socket| socket.peek(buf))
+    })
+}
+
+pub(crate) fn write<'a, W: Wire>(
+    on: &'a Registration<W>,
+    site: &'static Location<'static>,
+    buf: &'a [u8],
+) -> impl Future<Output = io::Result<usize>> + 'a {
+    let mut point = IoPoint::new(on, ToWrite, "WRITE", site);
+    poll_fn(move |cx| {
+        if buf.is_empty() {
+            return nothing(cx);
+        }
+        point.poll(cx, |socket| socket.write(buf))
+    })
+}
+
+pub(crate) fn write_all<'a, W: Wire>(
+    on: &'a Registration<W>,
+    site: &'static Location<'static>,
+    buf: &'a [u8],
+) -> impl Future<Output = Result<(), WriteAllError>> + 'a {
+    let mut point = IoPoint::new(on, ToWrite, "WRITE", site);
+    let mut written = 0;
+    poll_fn(move |cx| {
+        while written < buf.len() {
+            let source = match point.poll(cx, |socket| socket.write(&buf[written..])) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(0)) => {
+                    io::Error::new(io::ErrorKind::WriteZero, "the socket takes no more")
+                }
+                Poll::Ready(Ok(n)) => {
+                    written += n;
+                    continue;
+                }
+                Poll::Ready(Err(error)) => error,
+            };
+            return Poll::Ready(Err(WriteAllError::new(written, buf.len(), source)));
+        }
+        if buf.is_empty() {
+            let failed = |source| WriteAllError::new(written, 0, source);
+            return nothing(cx).map_ok(drop).map_err(failed);
+        }
+        Poll::Ready(Ok(()))
+    })
+}
+
+pub(crate) fn shutdown<W: Wire>(on: &Registration<W>, how: Shutdown) -> io::Result<()> {
+    on.with(|socket| match socket.shutdown(how) {
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+        done => done,
+    })
+}
+
+/// The result of a call with an empty buffer: 0, without a look at the socket. It counts against
+/// the budget, because a loop of such calls would never yield otherwise (K2).
+#[cold]
+fn nothing(cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    // It never parks, so the name of the point never shows.
+    CancelPoint::new("NOTHING").poll(cx, |_| Poll::Ready(0)).map_err(io::Error::from)
+}
