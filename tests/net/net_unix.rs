@@ -258,6 +258,21 @@ fn a_write_to_a_peer_that_is_gone_raises_no_signal() {
     .unwrap();
 }
 
+/// I1: a write of more buffers than one call of the system takes writes the first of them.
+#[test]
+fn a_write_of_very_many_buffers_writes_the_first() {
+    run(async || {
+        let (mut one, other) = UnixStream::pair()?;
+        let bufs = [io::IoSlice::new(b"1"); 5000];
+        let n = futures::AsyncWriteExt::write_vectored(&mut one, &bufs).await?;
+        let mut got = [0; 5000];
+        assert_eq!(other.read(&mut got).await?, n);
+        assert!(n >= 16 && got[..n].iter().all(|byte| *byte == b'1'));
+        Ok::<_, io::Error>(())
+    })
+    .unwrap();
+}
+
 /// N3, N4, N5: one reader at a time; a cancelled read consumes nothing; a close wakes a reader.
 #[test]
 fn a_reader_is_alone_cancelled_and_woken_by_a_close() {

@@ -271,6 +271,9 @@ pub(super) const QUIETLY: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(target_vendor = "apple")]
 pub(super) const QUIETLY: SendFlags = SendFlags::empty();
 
+/// The number of buffers that one call of the system takes, on Linux and most other systems.
+const MOST: usize = 1024;
+
 impl Wire for mio::net::UnixStream {
     fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
         Read::read(&mut &*self, buf)
@@ -290,6 +293,7 @@ impl Wire for mio::net::UnixStream {
     }
 
     fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let bufs = &bufs[..bufs.len().min(MOST)];
         Ok(rustix::net::sendmsg(self, bufs, &mut SendAncillaryBuffer::default(), QUIETLY)?)
     }
 
