@@ -1,7 +1,7 @@
 //! Connections.
 
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
 use std::panic::Location;
 
@@ -84,6 +84,23 @@ impl TcpStream {
         wire::read(&self.registration, Location::caller(), buf)
     }
 
+    /// [`read`](TcpStream::read) into several buffers, each of which is filled before the next one.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](TcpStream::read).
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing is consumed.
+    #[track_caller]
+    pub fn read_vectored<'a>(
+        &'a self,
+        bufs: &'a mut [IoSliceMut<'_>],
+    ) -> impl Future<Output = io::Result<usize>> + 'a {
+        wire::read_vectored(&self.registration, Location::caller(), bufs)
+    }
+
     /// Reads until `buf` is full. An empty `buf` returns at once, as in [`read`](TcpStream::read).
     ///
     /// # Errors
@@ -134,6 +151,24 @@ impl TcpStream {
     #[track_caller]
     pub fn write<'a>(&'a self, buf: &'a [u8]) -> impl Future<Output = io::Result<usize>> + 'a {
         wire::write(&self.registration, Location::caller(), buf)
+    }
+
+    /// [`write`](TcpStream::write) of several buffers in order, with one call of the system. It
+    /// returns how many bytes were written of all of them, which may end within a buffer.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](TcpStream::write).
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing was written.
+    #[track_caller]
+    pub fn write_vectored<'a>(
+        &'a self,
+        bufs: &'a [IoSlice<'_>],
+    ) -> impl Future<Output = io::Result<usize>> + 'a {
+        wire::write_vectored(&self.registration, Location::caller(), bufs)
     }
 
     /// Writes everything. An empty `buf` returns at once, as in [`write`](TcpStream::write).

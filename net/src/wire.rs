@@ -86,6 +86,29 @@ pub(crate) fn read<'a, W: Wire>(
     })
 }
 
+pub(crate) fn read_vectored<'a, 'b: 'a, W: Wire>(
+    on: &'a Registration<W>,
+    site: &'static Location<'static>,
+    bufs: &'a mut [IoSliceMut<'b>],
+) -> impl Future<Output = io::Result<usize>> + 'a {
+    let mut point = IoPoint::new(on, ToRead, "READ", site);
+    let room: usize = bufs.iter().map(|buf| buf.len()).sum();
+    poll_fn(move |cx| {
+        if room == 0 {
+            return nothing(cx);
+        }
+        let registration = point.registration();
+        point.poll(cx, |socket| {
+            let n = socket.read_vectored(bufs)?;
+            // As in `read`.
+            if n > 0 && n < room {
+                registration.drained(Direction::Read);
+            }
+            Ok(n)
+        })
+    })
+}
+
 pub(crate) async fn read_exact<W: Wire>(
     on: &Registration<W>,
     site: &'static Location<'static>,
@@ -131,6 +154,20 @@ pub(crate) fn write<'a, W: Wire>(
             return nothing(cx);
         }
         point.poll(cx, |socket| socket.write(buf))
+    })
+}
+
+pub(crate) fn write_vectored<'a, 'b: 'a, W: Wire>(
+    on: &'a Registration<W>,
+    site: &'static Location<'static>,
+    bufs: &'a [IoSlice<'b>],
+) -> impl Future<Output = io::Result<usize>> + 'a {
+    let mut point = IoPoint::new(on, ToWrite, "WRITE", site);
+    poll_fn(move |cx| {
+        if bufs.iter().all(|buf| buf.is_empty()) {
+            return nothing(cx);
+        }
+        point.poll(cx, |socket| socket.write_vectored(bufs))
     })
 }
 

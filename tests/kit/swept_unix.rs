@@ -1,7 +1,8 @@
 //! Unix sockets, cancelled at every suspension (V4).
 
 use std::cell::{Cell, RefCell};
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::Shutdown;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::SocketAddr;
 use std::rc::Rc;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use curium::kernel::testing;
 use curium::kernel::{TaskCancelled, sleep, spawn};
 use curium::net::{UnixDatagram, UnixListener, UnixStream};
+use futures::FutureExt;
 
 use crate::support::dirs::TempDir;
 use crate::swept_net::{soon, suspended, until};
@@ -151,7 +153,7 @@ impl Reads {
         let state = Rc::new(Reads { stream, peer, sent, done, got });
         let sends = state.clone();
         spawn(async move {
-            for (number, word) in [b"abc", b"def"].into_iter().enumerate() {
+            for (number, word) in [b"abc", b"def", b"ghi"].into_iter().enumerate() {
                 until(|| sends.done.get() >= number).await?;
                 sends.peer.write_all(word).await.unwrap();
                 sends.sent.borrow_mut().extend(word);
@@ -170,6 +172,11 @@ impl Reads {
         assert_eq!(&buf[..n], b"def");
         self.stream.read_exact(&mut buf[..3]).await?;
         self.got.borrow_mut().extend(&buf[..3]);
+        self.done.set(2);
+        let (one, other) = buf.split_at_mut(1);
+        let mut bufs = [IoSliceMut::new(one), IoSliceMut::new(other)];
+        let n = self.stream.read_vectored(&mut bufs).await?;
+        self.got.borrow_mut().extend(&buf[..n]);
         Ok(())
     }
 }
@@ -192,8 +199,66 @@ fn cancelled_reads_of_a_unix_socket_consume_nothing() {
             assert_eq!(soon(state.peer.read(&mut [0; 8])).await.unwrap(), 5);
         },
     );
-    assert_eq!(swept.suspensions, 2);
+    assert_eq!(swept.suspensions, 3);
     assert!(suspended(&swept, "READ") > 0 && suspended(&swept, "PEEK") > 0);
+}
+
+struct Writes {
+    stream: UnixStream,
+    peer: UnixStream,
+    /// The bytes that the stream has taken, and those that have arrived.
+    written: Cell<usize>,
+    arrived: Cell<usize>,
+}
+
+impl Writes {
+    /// A pair without room, and a task that makes room when the subject waits.
+    async fn new() -> Rc<Self> {
+        let (stream, peer) = UnixStream::pair().unwrap();
+        let mut filled = 0;
+        while let Some(written) = stream.write(&[0; 4096]).now_or_never() {
+            filled += written.unwrap();
+        }
+        let (written, arrived) = (Cell::new(filled), Cell::new(0));
+        let state = Rc::new(Writes { stream, peer, written, arrived });
+        let reads = state.clone();
+        spawn(async move {
+            until(|| true).await?;
+            while reads.arrived.get() < filled {
+                reads.read().await?;
+            }
+            Ok::<_, io::Error>(())
+        });
+        state
+    }
+
+    async fn read(&self) -> io::Result<usize> {
+        let n = self.peer.read(&mut [0; 4096]).await?;
+        self.arrived.set(self.arrived.get() + n);
+        Ok(n)
+    }
+}
+
+/// V4, N1, C1: a cancelled write of several buffers has written nothing, and one that has written
+/// says so.
+#[test]
+fn a_cancelled_write_of_several_buffers_has_written_nothing() {
+    let swept = testing::sweep().run(
+        Writes::new,
+        |state: Rc<Rc<Writes>>| async move {
+            let bufs = [IoSlice::new(b"mi"), IoSlice::new(b"ne")];
+            let n = soon(state.stream.write_vectored(&bufs)).await?;
+            state.written.set(state.written.get() + n);
+            Ok::<_, io::Error>(())
+        },
+        async |state, _| {
+            state.stream.shutdown(Shutdown::Write).unwrap();
+            while soon(state.read()).await.unwrap() > 0 {}
+            assert_eq!(state.arrived.get(), state.written.get());
+        },
+    );
+    assert_eq!(swept.suspensions, 1);
+    assert!(suspended(&swept, "WRITE") > 0);
 }
 
 struct Datagrams {

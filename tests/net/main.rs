@@ -22,6 +22,8 @@ mod net_udp;
 mod net_unix;
 #[cfg(target_os = "linux")]
 mod net_unix_datagrams;
+#[cfg(unix)]
+mod net_vectored;
 mod net_zones;
 mod peers_bad;
 mod peers_cancelled;

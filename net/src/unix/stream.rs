@@ -121,6 +121,23 @@ impl UnixStream {
         wire::read(&self.registration, Location::caller(), buf)
     }
 
+    /// As [`TcpStream::read_vectored`](crate::TcpStream::read_vectored).
+    ///
+    /// # Errors
+    ///
+    /// As [`TcpStream::read`](crate::TcpStream::read).
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing is consumed.
+    #[track_caller]
+    pub fn read_vectored<'a>(
+        &'a self,
+        bufs: &'a mut [IoSliceMut<'_>],
+    ) -> impl Future<Output = io::Result<usize>> + 'a {
+        wire::read_vectored(&self.registration, Location::caller(), bufs)
+    }
+
     /// As [`TcpStream::read_exact`](crate::TcpStream::read_exact).
     ///
     /// # Errors
@@ -164,6 +181,23 @@ impl UnixStream {
     #[track_caller]
     pub fn write<'a>(&'a self, buf: &'a [u8]) -> impl Future<Output = io::Result<usize>> + 'a {
         wire::write(&self.registration, Location::caller(), buf)
+    }
+
+    /// As [`TcpStream::write_vectored`](crate::TcpStream::write_vectored).
+    ///
+    /// # Errors
+    ///
+    /// As [`TcpStream::write`](crate::TcpStream::write).
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing was written.
+    #[track_caller]
+    pub fn write_vectored<'a>(
+        &'a self,
+        bufs: &'a [IoSlice<'_>],
+    ) -> impl Future<Output = io::Result<usize>> + 'a {
+        wire::write_vectored(&self.registration, Location::caller(), bufs)
     }
 
     /// As [`TcpStream::write_all`](crate::TcpStream::write_all).
