@@ -53,6 +53,7 @@ mod swept_starts;
 mod swept_sync;
 mod swept_tasks;
 mod swept_thread_members;
+mod swept_threads;
 mod swept_timeouts;
 mod swept_udp;
 mod swept_universal;
