@@ -157,6 +157,8 @@ fn a_grace_ends_the_wait_for_a_stuck_write() {
             assert!(task.to_string().contains("FILE_WRITE"), "{task}");
             counter.set(counter.get() + 1);
         }
+        // Its thread runs on.
+        Report::Abandoned([thread]) => assert_eq!(thread.name, "a write to a file"),
         other => panic!("not expected: {other}"),
     });
     let kernel = builder.build().unwrap();

@@ -5,7 +5,7 @@
 //! before it begins another one.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -18,17 +18,25 @@ use crate::threads::pool::{JOBS, ThreadPool, Work};
 ///
 /// It is no leaf: poll it inside a [`CancelPoint`](crate::CancelPoint). It needs no kernel, and can
 /// be sent to another thread. A job that still waits for a thread when this is dropped is not
-/// started. A job that runs goes on, and its value is dropped on its thread.
+/// started. A job that runs goes on, and its value is dropped on its thread; the kernel of the
+/// thread that drops this lists it as abandoned.
 pub struct DetachedJob<T> {
+    /// What the job does, for the list of abandoned threads.
+    name: &'static str,
+    site: &'static Location<'static>,
     shared: Arc<Shared<T>>,
     counted: Option<Counted>,
-    /// The number of the job in the queue. `None` if it is to run in any case.
-    queued: Option<u64>,
+    /// The number of the job in the queue.
+    number: u64,
+    /// It runs also if this is dropped before it has a thread.
+    in_any_case: bool,
 }
 
 struct Shared<T>(Mutex<State<T>>);
 
 struct State<T> {
+    /// A thread runs the job. What is held here is dropped when the job has ended.
+    running: Option<Arc<dyn Send + Sync>>,
     result: Option<Result<T, Panic>>,
     waker: Option<Waker>,
     /// The number under which a kernel counts the job, and the mailbox of that kernel.
@@ -57,20 +65,24 @@ impl Drop for Counted {
 }
 
 impl<T: Send + 'static> DetachedJob<T> {
-    /// Queues a job for a thread of the pool.
-    pub fn start(job: impl FnOnce() -> T + Send + 'static) -> Self {
-        let (shared, number) = DetachedJob::queue(job);
-        DetachedJob { shared, counted: None, queued: Some(number) }
+    /// Queues a job for a thread of the pool. `name` says what it does.
+    #[track_caller]
+    pub fn start(name: &'static str, job: impl FnOnce() -> T + Send + 'static) -> Self {
+        let mut started = DetachedJob::start_for_good(name, job);
+        started.in_any_case = false;
+        started
     }
 
     /// The same for a job that runs in any case, also if this is dropped before it has a thread.
-    pub fn start_for_good(job: impl FnOnce() -> T + Send + 'static) -> Self {
-        let (shared, _) = DetachedJob::queue(job);
-        DetachedJob { shared, counted: None, queued: None }
+    #[track_caller]
+    pub fn start_for_good(name: &'static str, job: impl FnOnce() -> T + Send + 'static) -> Self {
+        let (shared, number) = DetachedJob::queue(job);
+        let site = Location::caller();
+        DetachedJob { name, site, shared, counted: None, number, in_any_case: true }
     }
 
     fn queue(job: impl FnOnce() -> T + Send + 'static) -> (Arc<Shared<T>>, u64) {
-        let state = State { result: None, waker: None, counted_as: None };
+        let state = State { running: None, result: None, waker: None, counted_as: None };
         let shared = Arc::new(Shared(Mutex::new(state)));
         let call = Call { job: Mutex::new(Some(job)), shared: shared.clone() };
         let place = JOBS.submit(Arc::new(call));
@@ -118,8 +130,12 @@ impl<T: Send + 'static> DetachedJob<T> {
 impl<T> Drop for DetachedJob<T> {
     fn drop(&mut self) {
         self.shared.forget_waiter();
-        if let Some(number) = self.queued {
-            JOBS.take_back(number);
+        if !self.in_any_case {
+            JOBS.take_back(self.number);
+        }
+        let running = self.shared.lock().running.as_ref().map(Arc::downgrade);
+        if let Some(running) = running {
+            current::try_with(|core| core.abandon(self.name.to_owned(), self.site, running));
         }
     }
 }
@@ -134,6 +150,7 @@ impl<T: Send, F: FnOnce() -> T + Send> Work for Call<T, F> {
     fn run(&self) {
         let job = self.job.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(job) = job {
+            self.shared.lock().running = Some(Arc::new(()));
             self.shared.finish(catch_unwind(AssertUnwindSafe(job)).map_err(Panic::new));
         }
     }
@@ -162,6 +179,7 @@ impl<T> Shared<T> {
     fn finish(&self, result: Result<T, Panic>) {
         let mut state = self.lock();
         state.result = Some(result);
+        state.running = None;
         let (waker, counted_as) = (state.waker.take(), state.counted_as.take());
         drop(state);
         match counted_as {

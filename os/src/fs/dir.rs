@@ -125,7 +125,9 @@ impl ReadDir {
                 self.running = None;
             } else if let Some(rest) = self.batch.rest.take() {
                 let path = self.path.clone();
-                self.running = Some(DetachedJob::start(move || Batch::read(rest, &path)));
+                self.running = Some(DetachedJob::start("a read of a directory", move || {
+                    Batch::read(rest, &path)
+                }));
             } else {
                 return Poll::Ready(None);
             }

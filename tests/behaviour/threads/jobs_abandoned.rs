@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use curium::kernel::future::RunInThread;
 use curium::kernel::{
-    self, AbandonedThread, Kernel, TaskCancelled, TaskError, ThreadPool, abandoned_threads, spawn,
-    testing, timeout_after, yield_now,
+    self, AbandonedThread, DetachedJob, Kernel, TaskCancelled, TaskError, ThreadPool,
+    abandoned_threads, spawn, testing, timeout_after, yield_now,
 };
 
 use crate::support::pool::Gate;
@@ -296,4 +296,31 @@ fn a_job_outlives_its_kernel() {
     gate.open();
     // It is an error when the value has been dropped.
     assert!(ended.recv().is_err());
+}
+
+/// R1: a job that its owner may come back to is listed once the owner has gone, until it ends.
+#[test]
+fn a_detached_job_is_listed_when_its_owner_has_gone() {
+    let ((), texts) = reports::texts(async || {
+        let (start, started) = mpsc::channel();
+        let (go, waits) = mpsc::channel::<()>();
+        let mut job = DetachedJob::start("a read", move || {
+            start.send(()).unwrap();
+            let _ = waits.recv(); // the go is that its sender is dropped
+        });
+        started.recv().unwrap();
+        job.stop_waiting();
+        assert_eq!(abandoned_threads(), [], "its owner may come back");
+        drop(job);
+        let [listed] = &abandoned_threads()[..] else { panic!("one is listed") };
+        assert_eq!((&*listed.name, listed.site.file()), ("a read", file!()));
+        drop(go);
+        while !abandoned_threads().is_empty() {
+            yield_now().await.unwrap();
+        }
+        // One that waits for a thread is not started, and one that has ended is not listed.
+        drop(DetachedJob::start("ended", || ()));
+        assert_eq!(abandoned_threads(), []);
+    });
+    assert_eq!(texts, [] as [String; 0]);
 }

@@ -54,7 +54,7 @@ impl File {
                 return Ok(n);
             }
             let (shared, len) = (self.shared.clone(), buf.len().min(MAX_CALL));
-            let mut job = DetachedJob::start(move || {
+            let mut job = DetachedJob::start("a read of a file", move || {
                 let mut filled = vec![0; len];
                 let n = retried(|| shared.file.read_at(&mut filled, offset))
                     .map_err(|error| shared.error("read", error))?;
@@ -92,7 +92,9 @@ impl File {
             let buf = buf[..buf.len().min(MAX_CALL)].to_vec();
             let (shared, len) = (self.shared.clone(), buf.len());
             let write = move |file: &std::fs::File| write_all_at(file, &buf, offset);
-            let mut job = DetachedJob::start_for_good(move || Outcome::of(shared, "write", write));
+            let mut job = DetachedJob::start_for_good("a write to a file", move || {
+                Outcome::of(shared, "write", write)
+            });
             match poll_fn(|cx| point.poll(cx, |cx| job.poll(cx))).await {
                 Ok(outcome) => outcome.take().map(|()| len),
                 Err(cancelled) => {

@@ -77,7 +77,7 @@ impl File {
         let (shared, at) = (self.shared.clone(), self.position);
         let mut buf = std::mem::take(&mut self.spare);
         let has_offsets = self.mode != Mode::Stream;
-        self.reading = Reading::Running(DetachedJob::start(move || {
+        self.reading = Reading::Running(DetachedJob::start("a read of a file", move || {
             if buf.len() < len {
                 buf.resize(len, 0);
             }

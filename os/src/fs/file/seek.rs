@@ -92,7 +92,9 @@ impl File {
             None => {
                 let shared = self.shared.clone();
                 // The position of the system is not that of this file.
-                DetachedJob::start(move || (&shared.file).seek(SeekFrom::End(0)))
+                DetachedJob::start("the length of a file", move || {
+                    (&shared.file).seek(SeekFrom::End(0))
+                })
             }
         };
         let polled = job.poll(cx);
