@@ -56,7 +56,7 @@ mod server;
 mod socket;
 mod stream;
 mod udp;
-#[cfg(unix)]
+#[cfg(all(unix, feature = "unix-sockets"))]
 mod unix;
 mod wire;
 
@@ -66,9 +66,9 @@ pub use crate::listener::TcpListener;
 pub use crate::server::tcp_server;
 pub use crate::stream::TcpStream;
 pub use crate::udp::{Received, UdpSocket};
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(all(any(target_os = "linux", target_os = "android"), feature = "unix-sockets"))]
 pub use crate::unix::PeerCred;
-#[cfg(unix)]
+#[cfg(all(unix, feature = "unix-sockets"))]
 pub use crate::unix::{ToUnixAddr, UnixDatagram, UnixListener, UnixStream, unix_server};
 #[doc(inline)]
 pub use ::io::{ReadExactError, WriteAllError};

@@ -9,7 +9,7 @@ use ::io::{AsyncRead, AsyncWrite, Direction, Registration, ToRead, ToWrite};
 
 use crate::halves::{ReadHalf, WriteHalf};
 use crate::stream::TcpStream;
-#[cfg(unix)]
+#[cfg(all(unix, feature = "unix-sockets"))]
 use crate::unix::UnixStream;
 use crate::wire::{self, Stream, Wire};
 
@@ -108,9 +108,9 @@ macro_rules! writes {
 
 reads!([] TcpStream, stream => stream);
 writes!([] TcpStream, stream => stream);
-#[cfg(unix)]
+#[cfg(all(unix, feature = "unix-sockets"))]
 reads!([] UnixStream, stream => stream);
-#[cfg(unix)]
+#[cfg(all(unix, feature = "unix-sockets"))]
 writes!([] UnixStream, stream => stream);
 reads!([S: Stream] ReadHalf<'_, S>, half => half.0);
 writes!([S: Stream] WriteHalf<'_, S>, half => half.0);
