@@ -80,7 +80,7 @@ fn the_jobs_of_a_pool_and_their_values_are_conserved() {
         })
     };
     let subject = |jobs: Rc<Among<Jobs>>| async move {
-        // One after the other: of two at once, the second may end in the poll that the first causes.
+        // In turn: of two at once, the second may end in the poll that the first causes.
         jobs.one().await?;
         jobs.one().await
     };
