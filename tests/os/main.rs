@@ -25,3 +25,4 @@ mod stdio_output;
 mod stdio_shared;
 mod stdio_swept;
 mod typist;
+mod zz_nothing_left;
