@@ -14,8 +14,8 @@ use crate::support::children;
 /// Set for the child and for all processes that its tests start. The value is unique.
 const ORACLE: &str = "CURIUM_TEST_ORACLE";
 
-/// Where the descriptors of this process lead. Those that it has inherited are open across an `exec`,
-/// and are left out.
+/// Where the descriptors of this process lead. Those that it has inherited stay open across an
+/// `exec`, and are left out.
 fn descriptors() -> BTreeSet<PathBuf> {
     const CLOEXEC: u32 = 0o2_000_000;
     let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
