@@ -84,7 +84,7 @@ where
     R: AsyncRead + Unpin + ?Sized,
     W: AsyncWrite + Unpin + ?Sized,
 {
-    let mut copy = Copy { piece: Vec::new(), written: 0, end: 0, copied: 0 };
+    let mut copy = Copy { piece: Vec::new(), written: 0, end: 0, copied: 0, ended: false };
     let mut leaf = Leaf::new("COPY", Location::caller());
     poll_fn(move |cx| {
         let result = loop {
@@ -105,6 +105,8 @@ struct Copy {
     written: usize,
     end: usize,
     copied: u64,
+    /// The reader has ended. It is not read again: a terminal would give more.
+    ended: bool,
 }
 
 enum Step {
@@ -131,12 +133,15 @@ impl Copy {
             self.copied += written as u64;
             return Poll::Ready(Ok(Step::More));
         }
+        if self.ended {
+            return Pin::new(writer).poll_flush(cx).map_ok(|()| Step::Ended);
+        }
         (self.written, self.end) = (0, 0);
         self.piece.resize(PIECE, 0);
         match Pin::new(reader).poll_read(cx, &mut self.piece) {
             Poll::Ready(Ok(0)) => {
-                ready!(Pin::new(writer).poll_flush(cx))?;
-                Poll::Ready(Ok(Step::Ended))
+                self.ended = true;
+                Poll::Ready(Ok(Step::More))
             }
             Poll::Ready(Ok(read)) => {
                 self.end = read;

@@ -24,8 +24,7 @@ fn poll_read_by<W: Wire>(
     }
     on.poll_io(ToRead, cx, |socket| {
         let n = read(socket)?;
-        // As in `wire::read`: a short read has drained the socket.
-        if n > 0 && n < room {
+        if W::SHORT_READ_DRAINS && n > 0 && n < room {
             on.drained(Direction::Read);
         }
         Ok(n)

@@ -15,6 +15,10 @@ use crate::socket::Socket;
 
 /// A connected socket that does not block.
 pub trait Wire: Source + 'static {
+    /// Whether a read that does not fill its buffer has taken all that was there. Then the next
+    /// attempt would only return `WouldBlock`. The end of the stream is different: it stays readable.
+    const SHORT_READ_DRAINS: bool;
+
     fn read(&self, buf: &mut [u8]) -> io::Result<usize>;
     fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize>;
     fn peek(&self, buf: &mut [u8]) -> io::Result<usize>;
@@ -26,6 +30,8 @@ pub trait Wire: Source + 'static {
 }
 
 impl Wire for Socket {
+    const SHORT_READ_DRAINS: bool = true;
+
     #[inline]
     fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
         (&**self).read(buf)
@@ -76,9 +82,7 @@ pub(crate) fn read<'a, W: Wire>(
         let registration = point.registration();
         point.poll(cx, |socket| {
             let n = socket.read(buf)?;
-            // A short read has drained the socket, so that the next attempt would only return
-            // `WouldBlock`. The end of the stream is different: it stays readable.
-            if n > 0 && n < buf.len() {
+            if W::SHORT_READ_DRAINS && n > 0 && n < buf.len() {
                 registration.drained(Direction::Read);
             }
             Ok(n)
@@ -100,8 +104,7 @@ pub(crate) fn read_vectored<'a, 'b: 'a, W: Wire>(
         let registration = point.registration();
         point.poll(cx, |socket| {
             let n = socket.read_vectored(bufs)?;
-            // As in `read`.
-            if n > 0 && n < room {
+            if W::SHORT_READ_DRAINS && n > 0 && n < room {
                 registration.drained(Direction::Read);
             }
             Ok(n)

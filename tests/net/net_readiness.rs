@@ -1,9 +1,15 @@
 //! When an operation on a socket is tried, and when a virtual clock waits for a socket.
 
-use std::io::{self, Read, Write};
+use std::fs;
+use std::io::{self, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use curium::net::UnixStream;
+use futures::FutureExt;
 use kernel::{shield, spawn, testing, timeout_after};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
 use crate::support::connections;
 
@@ -76,4 +82,30 @@ fn answered_in_time() -> bool {
         Ok::<bool, io::Error>(true)
     })
     .unwrap()
+}
+
+/// N9, N1: a read ends at bytes that came with a descriptor. The next one gets those that follow,
+/// although no event tells of them.
+#[test]
+fn bytes_behind_a_descriptor_are_read() {
+    kernel::run(async || {
+        let (one, other) = UnixStream::pair()?;
+        let mut buf = [0; 100];
+        assert!(other.read(&mut buf).now_or_never().is_none());
+        one.as_fd(|fd| {
+            let null = fs::File::open("/dev/null")?;
+            let sent = [null.as_fd()];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            assert!(control.push(SendAncillaryMessage::ScmRights(&sent)));
+            let bytes = [IoSlice::new(b"first")];
+            Ok(rustix::net::sendmsg(fd, &bytes, &mut control, SendFlags::empty())?)
+        })?;
+        one.write_all(b"second").await?;
+        assert_eq!(other.read(&mut buf).await?, 5);
+        let next = timeout_after(Duration::from_secs(5), other.read(&mut buf)).await;
+        assert_eq!(&buf[..next.expect("it is there")?], b"second");
+        Ok::<_, io::Error>(())
+    })
+    .unwrap();
 }

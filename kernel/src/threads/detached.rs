@@ -18,8 +18,8 @@ use crate::threads::pool::{JOBS, ThreadPool, Work};
 ///
 /// It is no leaf: poll it inside a [`CancelPoint`](crate::CancelPoint). It needs no kernel, and can
 /// be sent to another thread. A job that still waits for a thread when this is dropped is not
-/// started. A job that runs goes on, and its value is dropped on its thread; the kernel of the
-/// thread that drops this lists it as abandoned.
+/// started, unless it is to run in any case. Any other job goes on to its end, and its value is
+/// dropped on its thread; the kernel of the thread that drops this lists it as abandoned.
 pub struct DetachedJob<T> {
     /// What the job does, for the list of abandoned threads.
     name: &'static str,
@@ -35,8 +35,8 @@ pub struct DetachedJob<T> {
 struct Shared<T>(Mutex<State<T>>);
 
 struct State<T> {
-    /// A thread runs the job. What is held here is dropped when the job has ended.
-    running: Option<Arc<dyn Send + Sync>>,
+    /// What is held here is dropped when the job has ended.
+    alive: Option<Arc<dyn Send + Sync>>,
     result: Option<Result<T, Panic>>,
     waker: Option<Waker>,
     /// The number under which a kernel counts the job, and the mailbox of that kernel.
@@ -82,7 +82,8 @@ impl<T: Send + 'static> DetachedJob<T> {
     }
 
     fn queue(job: impl FnOnce() -> T + Send + 'static) -> (Arc<Shared<T>>, u64) {
-        let state = State { running: None, result: None, waker: None, counted_as: None };
+        let state =
+            State { alive: Some(Arc::new(())), result: None, waker: None, counted_as: None };
         let shared = Arc::new(Shared(Mutex::new(state)));
         let call = Call { job: Mutex::new(Some(job)), shared: shared.clone() };
         let place = JOBS.submit(Arc::new(call));
@@ -130,12 +131,12 @@ impl<T: Send + 'static> DetachedJob<T> {
 impl<T> Drop for DetachedJob<T> {
     fn drop(&mut self) {
         self.shared.forget_waiter();
-        if !self.in_any_case {
-            JOBS.take_back(self.number);
+        if !self.in_any_case && JOBS.take_back(self.number) {
+            return;
         }
-        let running = self.shared.lock().running.as_ref().map(Arc::downgrade);
-        if let Some(running) = running {
-            current::try_with(|core| core.abandon(self.name.to_owned(), self.site, running));
+        let alive = self.shared.lock().alive.as_ref().map(Arc::downgrade);
+        if let Some(alive) = alive {
+            current::try_with(|core| core.abandon(self.name.to_owned(), self.site, alive));
         }
     }
 }
@@ -150,7 +151,6 @@ impl<T: Send, F: FnOnce() -> T + Send> Work for Call<T, F> {
     fn run(&self) {
         let job = self.job.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(job) = job {
-            self.shared.lock().running = Some(Arc::new(()));
             self.shared.finish(catch_unwind(AssertUnwindSafe(job)).map_err(Panic::new));
         }
     }
@@ -179,7 +179,7 @@ impl<T> Shared<T> {
     fn finish(&self, result: Result<T, Panic>) {
         let mut state = self.lock();
         state.result = Some(result);
-        state.running = None;
+        state.alive = None;
         let (waker, counted_as) = (state.waker.take(), state.counted_as.take());
         drop(state);
         match counted_as {

@@ -217,7 +217,9 @@ where
 impl<T> Drop for Begun<T> {
     fn drop(&mut self) {
         match self.job.clone().leave() {
-            Left::Unstarted => self.pool.take_back(self.number),
+            Left::Unstarted => {
+                self.pool.take_back(self.number);
+            }
             Left::Running(running) => self.out.abandon(self.pool.name(), self.site, running),
             Left::Late(job) => drop(self.pool.submit(job)),
             Left::Nothing => {}

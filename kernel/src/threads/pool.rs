@@ -160,10 +160,10 @@ impl ThreadPool {
         Place { number, short: short || refused }
     }
 
-    /// Removes a job from the queue, if it is still there.
-    pub(super) fn take_back(&self, number: u64) {
+    /// Removes a job from the queue. False: it is not there any more.
+    pub(super) fn take_back(&self, number: u64) -> bool {
         let work = self.state.lock().waiting.remove(&number);
-        drop(work);
+        work.is_some()
     }
 
     /// Gets a thread, and not under the lock. False: the system refuses.

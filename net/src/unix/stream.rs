@@ -309,6 +309,9 @@ pub(super) const QUIETLY: SendFlags = SendFlags::empty();
 const MOST: usize = 1024;
 
 impl Wire for mio::net::UnixStream {
+    // A read ends at bytes that were sent with descriptors, even if more bytes follow.
+    const SHORT_READ_DRAINS: bool = false;
+
     fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
         Read::read(&mut &*self, buf)
     }

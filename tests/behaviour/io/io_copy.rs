@@ -1,8 +1,10 @@
 //! Copies from one stream to another.
 
 use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use curium::io::{BufWriter, ReadExt, WriteExt, copy, duplex};
+use curium::io::{AsyncRead, AsyncWrite, BufWriter, ReadExt, WriteExt, copy, duplex};
 use curium::kernel::testing;
 use curium::kernel::{cancelled, spawn};
 
@@ -78,4 +80,59 @@ fn an_error_of_a_stream_ends_a_copy() {
         Ok::<(), io::Error>(())
     })
     .unwrap();
+}
+
+/// Gives a byte, the end, and then more, as a terminal does.
+struct Terminal(Vec<&'static [u8]>);
+
+impl AsyncRead for Terminal {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let next = self.0.remove(0);
+        buf[..next.len()].copy_from_slice(next);
+        Poll::Ready(Ok(next.len()))
+    }
+}
+
+/// Its flush takes two polls.
+#[derive(Default)]
+struct Slow {
+    written: Vec<u8>,
+    flushing: bool,
+}
+
+impl AsyncWrite for Slow {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.written.extend(buf);
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if std::mem::replace(&mut self.flushing, true) {
+            return Poll::Ready(Ok(()));
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
+    }
+}
+
+/// I3: a copy does not read again after the end, also if the flush has to wait.
+#[test]
+fn a_copy_reads_the_end_once() {
+    testing::run(async || {
+        let (mut from, mut to) = (Terminal(vec![b"a", b"", b"b"]), Slow::default());
+        assert_eq!(copy(&mut from, &mut to).await.unwrap(), 1);
+        assert_eq!((to.written, from.0), (b"a".to_vec(), vec![&b"b"[..]]));
+    });
 }

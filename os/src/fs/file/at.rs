@@ -76,7 +76,10 @@ impl File {
     ///
     /// # Cancellation
     ///
-    /// As [`write`](File::write).
+    /// A write that has not begun writes nothing. One that was begun is finished by its thread: the
+    /// call returns `Ok`, and the cancellation stays pending. No later call waits for it, nor does
+    /// the shutdown of the kernel, which names it if it still runs. An error of it is that of the
+    /// next call that begins after its end.
     #[track_caller]
     pub fn write_at<'a>(
         &'a self,
