@@ -16,7 +16,8 @@ use crate::socket::Socket;
 /// A connected socket that does not block.
 pub trait Wire: Source + 'static {
     /// Whether a read that does not fill its buffer has taken all that was there. Then the next
-    /// attempt would only return `WouldBlock`. The end of the stream is different: it stays readable.
+    /// attempt would only return `WouldBlock`. The end of the stream is different: it stays
+    /// readable.
     const SHORT_READ_DRAINS: bool;
 
     fn read(&self, buf: &mut [u8]) -> io::Result<usize>;

@@ -219,6 +219,20 @@ fn a_grandchild_that_keeps_the_pipe_holds_up_no_output() {
     assert!(kill.success(), "it was alive");
 }
 
+/// O2: nor does it make a child late that has ended in time.
+#[test]
+fn a_grandchild_that_keeps_the_pipe_makes_no_child_late() {
+    let output = kernel::run(async || {
+        let mut command = sh("sleep 3 & echo done");
+        command.timeout(SECOND).pipes_within(100 * SECOND).output().await
+    });
+    let output: curium::process::Output = output.unwrap_or_else(|error: OutputError| {
+        panic!("{error}");
+    });
+    assert!(output.status.success() && output.pipes_left_open);
+    assert_eq!(output.stdout, b"done\n");
+}
+
 /// O2: with `whole_group` that process is stopped, too, when the call ends.
 #[test]
 fn a_call_ends_the_whole_group_on_request() {

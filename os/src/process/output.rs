@@ -191,7 +191,12 @@ impl Exchange {
             let mut child = start.await.map_err(OutputError::new)?;
             let mut printed = Printed::default();
             let ended = self.until_end(&mut child, &mut printed, &program, site);
-            let source = match ignore_after(self.timeout, ended).await {
+            let ended = match ignore_after(self.timeout, ended).await {
+                // If the child has ended in time, only its pipes are still open.
+                Ok(None) => child.try_wait().map(|status| Some((status?, true))),
+                ended => ended,
+            };
+            let source = match ended {
                 Ok(Some((status, pipes_left_open))) => {
                     // Ends the rest of its group, if that is watched.
                     let stopped = child.stop_at(site).await;
