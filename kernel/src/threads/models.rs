@@ -125,7 +125,9 @@ fn wait(job: &dyn Awaited<Value>) -> Value {
 /// Gives a job up, as the future does.
 fn give_up(pool: &'static ThreadPool, number: u64, job: Arc<impl Awaited<Value> + 'static>) {
     match job.leave() {
-        Left::Unstarted => pool.take_back(number),
+        Left::Unstarted => {
+            pool.take_back(number);
+        }
         Left::Late(job) => drop(pool.submit(job)),
         Left::Running(_) | Left::Nothing => {}
     }
