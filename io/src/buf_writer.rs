@@ -7,6 +7,8 @@ use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncBufRead, AsyncRead, AsyncWrite};
 
+use crate::errors::takes_no_more;
+
 /// Gathers small writes in a buffer. [`flush`](crate::WriteExt::flush) and
 /// [`close`](crate::WriteExt::close) write what is in it to the stream, and so does a write that
 /// has no room.
@@ -61,10 +63,7 @@ impl<W: AsyncWrite + Unpin> BufWriter<W> {
         while self.written < self.buffer.len() {
             let left = &self.buffer[self.written..];
             match ready!(Pin::new(&mut self.stream).poll_write(cx, left))? {
-                0 => {
-                    let text = "the stream takes no more";
-                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::WriteZero, text)));
-                }
+                0 => return Poll::Ready(Err(takes_no_more())),
                 n => self.written += n,
             }
         }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use futures_io::{AsyncRead, AsyncWrite};
 use kernel::TaskCancelled;
 
+use crate::errors::takes_no_more;
 use crate::leaf::Leaf;
 
 /// The most that is read at once.
@@ -126,8 +127,7 @@ impl Copy {
             let piece = &self.piece[self.written..self.end];
             let written = ready!(Pin::new(writer).poll_write(cx, piece))?;
             if written == 0 {
-                let text = "the stream takes no more";
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::WriteZero, text)));
+                return Poll::Ready(Err(takes_no_more()));
             }
             self.written += written;
             self.copied += written as u64;

@@ -4,6 +4,11 @@ use std::io;
 
 use kernel::TaskCancelled;
 
+/// The error of a write that gave 0 for bytes that are left.
+pub(crate) fn takes_no_more() -> io::Error {
+    io::Error::new(io::ErrorKind::WriteZero, "the stream takes no more")
+}
+
 /// `write_all` did not write everything.
 #[derive(Debug, thiserror::Error)]
 #[error("{written} of {len} bytes were written: {source}")]

@@ -10,8 +10,15 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::Direction;
 
-/// A descriptor as a source. It is not made non-blocking.
-pub(crate) struct FdSource<T>(pub(crate) T);
+/// What has a descriptor, as a source. The descriptor is not made non-blocking.
+#[derive(Debug)]
+pub struct FdSource<T>(pub T);
+
+impl<T: AsFd> AsFd for FdSource<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
 impl<T: AsFd> FdSource<T> {
     fn register_by(
@@ -38,7 +45,7 @@ impl<T: AsFd> Source for FdSource<T> {
 
 /// `WouldBlock`, unless an operation of this direction would not block. That is so at the end of a
 /// stream and after an error, too, and always for a file.
-pub(crate) fn is_ready(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<()> {
+pub fn is_ready(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<()> {
     let wanted = match direction {
         Direction::Read => PollFlags::IN,
         Direction::Write => PollFlags::OUT,

@@ -80,6 +80,8 @@ mod errors;
 #[cfg(unix)]
 mod fd;
 mod leaf;
+#[doc(hidden)]
+pub mod leaves;
 mod read_ext;
 #[cfg(unix)]
 pub mod stdio;
@@ -96,6 +98,9 @@ pub use crate::buf_writer::BufWriter;
 pub use crate::copy::{CopyError, copy};
 pub use crate::duplex::{DuplexStream, duplex};
 pub use crate::errors::{ReadExactError, WriteAllError};
+#[cfg(unix)]
+#[doc(hidden)]
+pub use crate::fd::{FdSource, is_ready};
 pub use crate::read_ext::ReadExt;
 #[cfg(unix)]
 pub use crate::stdio::{stderr, stdin, stdout};

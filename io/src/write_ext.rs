@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_io::AsyncWrite;
 
-use crate::errors::WriteAllError;
+use crate::errors::{WriteAllError, takes_no_more};
 use crate::leaf::Leaf;
 
 /// Writes to any stream: of Curium, or of another crate, such as TLS.
@@ -62,9 +62,7 @@ pub trait WriteExt: AsyncWrite {
                 let poll =
                     |cx: &mut Context<'_>| Pin::new(&mut *self).poll_write(cx, &buf[written..]);
                 let source = match ready!(leaf.poll(cx, poll)) {
-                    Ok(0) if written < len => {
-                        io::Error::new(io::ErrorKind::WriteZero, "the stream takes no more")
-                    }
+                    Ok(0) if written < len => takes_no_more(),
                     Ok(n) if written + n == len => return Poll::Ready(Ok(())),
                     Ok(n) => {
                         written += n;

@@ -5,10 +5,9 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
 use std::panic::Location;
-use std::task::{Context, Poll};
 
+use ::io::leaves::{self, nothing};
 use ::io::{Direction, IoPoint, ReadExactError, Registration, ToRead, ToWrite, WriteAllError};
-use kernel::CancelPoint;
 use mio::event::Source;
 
 use crate::socket::Socket;
@@ -180,29 +179,7 @@ pub(crate) fn write_all<'a, W: Wire>(
     site: &'static Location<'static>,
     buf: &'a [u8],
 ) -> impl Future<Output = Result<(), WriteAllError>> + 'a {
-    let mut point = IoPoint::new(on, ToWrite, "WRITE", site);
-    let mut written = 0;
-    poll_fn(move |cx| {
-        while written < buf.len() {
-            let source = match point.poll(cx, |socket| socket.write(&buf[written..])) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(0)) => {
-                    io::Error::new(io::ErrorKind::WriteZero, "the socket takes no more")
-                }
-                Poll::Ready(Ok(n)) => {
-                    written += n;
-                    continue;
-                }
-                Poll::Ready(Err(error)) => error,
-            };
-            return Poll::Ready(Err(WriteAllError::new(written, buf.len(), source)));
-        }
-        if buf.is_empty() {
-            let failed = |source| WriteAllError::new(written, 0, source);
-            return nothing(cx).map_ok(drop).map_err(failed);
-        }
-        Poll::Ready(Ok(()))
-    })
+    leaves::write_all(on, site, buf, W::write)
 }
 
 pub(crate) fn shutdown<W: Wire>(on: &Registration<W>, how: Shutdown) -> io::Result<()> {
@@ -210,12 +187,4 @@ pub(crate) fn shutdown<W: Wire>(on: &Registration<W>, how: Shutdown) -> io::Resu
         Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
         done => done,
     })
-}
-
-/// The result of a call with an empty buffer: 0, without a look at the socket. It counts against
-/// the budget, because a loop of such calls would never yield otherwise (K2).
-#[cold]
-fn nothing(cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-    // It never parks, so the name of the point never shows.
-    CancelPoint::new("NOTHING").poll(cx, |_| Poll::Ready(0)).map_err(io::Error::from)
 }

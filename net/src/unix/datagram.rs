@@ -8,17 +8,17 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::SocketAddr;
 use std::panic::Location;
 
-use kernel::io::{Registration, ToRead, ToWrite};
+use ::io::{FdSource, Registration, ToRead, ToWrite};
 use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, SocketAddrUnix};
 
 use super::ToUnixAddr;
 use super::address::{failed, from_system, unnamed};
-use super::source::{Pauses, Plain};
+use super::pauses::Pauses;
 use super::stream::QUIETLY;
 use crate::accept::Pause;
 use crate::udp::Received;
 
-type Source = Plain<std::os::unix::net::UnixDatagram>;
+type Source = FdSource<std::os::unix::net::UnixDatagram>;
 
 /// A Unix socket for datagrams. Every method takes `&self`, so one task can receive while another
 /// one sends.
@@ -103,7 +103,7 @@ impl UnixDatagram {
 
     fn new(socket: std::os::unix::net::UnixDatagram) -> io::Result<UnixDatagram> {
         socket.set_nonblocking(true)?;
-        let registration = Box::new(Registration::new(Plain(socket)));
+        let registration = Box::new(Registration::new(FdSource(socket)));
         Ok(UnixDatagram { registration, pausing: Cell::new(false) })
     }
 

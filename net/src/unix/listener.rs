@@ -6,8 +6,9 @@ use std::os::unix::net::SocketAddr;
 use std::panic::Location;
 use std::rc::Rc;
 
+use ::io::FdSource;
+
 use super::address::failed;
-use super::source::Plain;
 use super::{ToUnixAddr, UnixStream};
 use crate::accept::Acceptor;
 use crate::server::{Anything, Listener, serve_at};
@@ -21,7 +22,7 @@ use crate::server::{Anything, Listener, serve_at};
 /// [`connect`](UnixStream::connect) tells: the file of one that has gone refuses it with
 /// `ConnectionRefused`. An abstract name has no file, and is free when the listener is closed.
 pub struct UnixListener {
-    acceptor: Acceptor<Plain<std::os::unix::net::UnixListener>>,
+    acceptor: Acceptor<FdSource<std::os::unix::net::UnixListener>>,
 }
 
 impl UnixListener {
@@ -52,7 +53,7 @@ impl UnixListener {
 
     fn new(listener: std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
         listener.set_nonblocking(true)?;
-        Ok(UnixListener { acceptor: Acceptor::new(Plain(listener)) })
+        Ok(UnixListener { acceptor: Acceptor::new(FdSource(listener)) })
     }
 
     /// Waits for a connection. Returns it and the address of the client, which has a name only if
@@ -136,7 +137,7 @@ impl Listener for UnixListener {
         &self,
         site: &'static Location<'static>,
     ) -> io::Result<(UnixStream, SocketAddr)> {
-        let accept = |listener: &Plain<std::os::unix::net::UnixListener>| {
+        let accept = |listener: &FdSource<std::os::unix::net::UnixListener>| {
             let (stream, peer) = listener.0.accept()?;
             Ok((UnixStream::new(stream)?, peer))
         };

@@ -3,7 +3,7 @@
 mod address;
 mod datagram;
 mod listener;
-mod source;
+mod pauses;
 mod stream;
 
 pub use self::address::ToUnixAddr;

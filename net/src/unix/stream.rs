@@ -12,7 +12,7 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use super::ToUnixAddr;
 use super::address::failed;
-use super::source::Pauses;
+use super::pauses::Pauses;
 use crate::halves::{ReadHalf, WriteHalf};
 use crate::wire::{self, Stream, Wire};
 

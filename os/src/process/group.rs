@@ -3,14 +3,10 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::panic::Location;
 
-use kernel::io::{Direction, Registration};
-use mio::event::Source;
-use mio::unix::SourceFd;
-use mio::{Interest, Registry, Token};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use ::io::{Direction, FdSource, Registration, is_ready};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 /// Waits until no process of the group is left but its first one.
@@ -22,8 +18,9 @@ pub(super) async fn others_end(group: Pid, site: &'static Location<'static>) -> 
             return Ok(());
         }
         for member in members {
-            let member = Registration::new(Member(member));
-            member.io_at(Direction::Read, "PROCESS_WAIT", site, Member::ended).await?;
+            let member = Registration::new(FdSource(member));
+            let ended = |member: &FdSource<_>| is_ready(member.as_fd(), Direction::Read);
+            member.io_at(Direction::Read, "PROCESS_WAIT", site, ended).await?;
         }
         // They may have started others meanwhile.
     }
@@ -59,30 +56,4 @@ fn runs_in(group: Pid, pid: Pid) -> bool {
     // -1 while the process is being reaped.
     let its_group = words.nth(1).and_then(|group| group.parse().ok());
     !matches!(state, "Z" | "X") && its_group == Some(group.as_raw_nonzero().get())
-}
-
-/// A process that is not a child of this one.
-struct Member(OwnedFd);
-
-impl Member {
-    fn ended(&self) -> io::Result<()> {
-        match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&Timespec::default()))? {
-            0 => Err(io::ErrorKind::WouldBlock.into()),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Source for Member {
-    fn register(&mut self, to: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        SourceFd(&self.0.as_raw_fd()).register(to, token, interests)
-    }
-
-    fn reregister(&mut self, to: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        SourceFd(&self.0.as_raw_fd()).reregister(to, token, interests)
-    }
-
-    fn deregister(&mut self, from: &Registry) -> io::Result<()> {
-        SourceFd(&self.0.as_raw_fd()).deregister(from)
-    }
 }

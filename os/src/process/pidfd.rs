@@ -6,13 +6,10 @@
 
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-use mio::event::Source;
-use mio::unix::SourceFd;
-use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
 use rustix::process::{
     Pid, PidfdFlags, WaitId, WaitIdOptions, kill_process_group, pidfd_open, pidfd_send_signal,
@@ -72,10 +69,6 @@ impl Process {
         self.group.then_some(self.pid)
     }
 
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_ref().expect("it is taken only by the drop").as_fd()
-    }
-
     /// How it has ended; [`io::ErrorKind::WouldBlock`] while it runs. The process is reaped, unless
     /// its group is watched: see [`reap`](Process::reap).
     pub(super) fn end(&self) -> io::Result<ExitStatus> {
@@ -84,7 +77,7 @@ impl Process {
             State::Lost => return Err(io::Error::other(Lost)),
             State::Runs => {}
         }
-        match look(self.fd(), self.group) {
+        match look(self.as_fd(), self.group) {
             Ok(None) => Err(io::ErrorKind::WouldBlock.into()),
             Ok(Some(status)) => {
                 let state = if self.group { State::Ended } else { State::Reaped };
@@ -103,7 +96,7 @@ impl Process {
     /// on.
     pub(super) fn reap(&self) {
         if let State::Ended(status) = self.state.get() {
-            let _ = look(self.fd(), false);
+            let _ = look(self.as_fd(), false);
             self.state.set(State::Reaped(status));
         }
     }
@@ -111,7 +104,7 @@ impl Process {
     /// Sends a signal, to its group if that is watched. Does nothing once it is reaped.
     pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
         match self.state.get() {
-            State::Runs | State::Ended(_) => send(self.fd(), self.group(), signal),
+            State::Runs | State::Ended(_) => send(self.as_fd(), self.group(), signal),
             State::Reaped(_) | State::Lost => Ok(()),
         }
     }
@@ -168,6 +161,12 @@ fn send(fd: BorrowedFd<'_>, group: Option<Pid>, signal: Signal) -> io::Result<()
     }
 }
 
+impl AsFd for Process {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_ref().expect("it is taken only by the drop").as_fd()
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         let Some(fd) = self.fd.take() else { return };
@@ -176,20 +175,6 @@ impl Drop for Process {
             let _ = send(fd.as_fd(), self.group(), SIGKILL);
             bury(fd);
         }
-    }
-}
-
-impl Source for Process {
-    fn register(&mut self, to: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        SourceFd(&self.fd().as_raw_fd()).register(to, token, interests)
-    }
-
-    fn reregister(&mut self, to: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        SourceFd(&self.fd().as_raw_fd()).reregister(to, token, interests)
-    }
-
-    fn deregister(&mut self, from: &Registry) -> io::Result<()> {
-        SourceFd(&self.fd().as_raw_fd()).deregister(from)
     }
 }
 

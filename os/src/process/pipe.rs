@@ -5,10 +5,9 @@ use std::future::poll_fn;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::panic::Location;
-use std::task::{Context, Poll};
 
 use ::io::WriteAllError;
-use kernel::CancelPoint;
+use ::io::leaves::{self, nothing};
 use kernel::io::{Direction, IoPoint, Registration, ToRead, ToWrite};
 use mio::unix::pipe::{Receiver, Sender};
 
@@ -128,22 +127,7 @@ impl ChildStdin {
         site: &'static Location<'static>,
         buf: &'a [u8],
     ) -> impl Future<Output = Result<(), WriteAllError>> + 'a {
-        let mut point = IoPoint::new(&self.0, ToWrite, "WRITE", site);
-        let mut written = 0;
-        poll_fn(move |cx| {
-            let failed = |written, source| WriteAllError::new(written, buf.len(), source);
-            while written < buf.len() {
-                match point.poll(cx, |mut pipe| pipe.write(&buf[written..])) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(n)) => written += n,
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(failed(written, error))),
-                }
-            }
-            match buf.is_empty() {
-                true => nothing(cx).map_ok(drop).map_err(|error| failed(0, error)),
-                false => Poll::Ready(Ok(())),
-            }
-        })
+        leaves::write_all(&self.0, site, buf, |mut pipe, buf| pipe.write(buf))
     }
 
     /// Closes the pipe: the child reads the end of its input. A task that is parked in a write gets
@@ -228,12 +212,4 @@ outputs! {
 
 fn closed() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "this pipe was closed")
-}
-
-/// The result of a call with an empty buffer. It counts against the budget, because a loop of such
-/// calls would never yield otherwise (K2).
-#[cold]
-fn nothing(cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-    // It never parks, so the name of the point never shows.
-    CancelPoint::new("NOTHING").poll(cx, |_| Poll::Ready(0)).map_err(io::Error::from)
 }

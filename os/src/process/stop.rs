@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use kernel::io::{Direction, Registration};
+use ::io::{Direction, FdSource, Registration};
 use kernel::{ignore_after, shield};
 
 use rustix::process::Pid;
@@ -53,7 +53,7 @@ const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// A child, and how it is to be stopped.
 pub(super) struct Running {
-    process: Box<Registration<Process>>,
+    process: Box<Registration<FdSource<Process>>>,
     stop: Stop,
     /// The program, for warnings.
     program: String,
@@ -61,18 +61,18 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) fn new(process: Process, stop: Stop, program: String) -> Running {
-        let process = Box::new(Registration::new(process));
+        let process = Box::new(Registration::new(FdSource(process)));
         // The reaper keeps the descriptor of a child that is dropped, so it must be deregistered.
         process.may_be_duplicated();
         Running { process, stop, program }
     }
 
     pub(super) fn id(&self) -> u32 {
-        self.process.with(|process| Ok(process.id())).expect("it is never closed")
+        self.with(|process| Ok(process.id())).expect("it is never closed")
     }
 
     pub(super) fn with<R>(&self, look: impl FnOnce(&Process) -> io::Result<R>) -> io::Result<R> {
-        self.process.with(look)
+        self.process.with(|process| look(&process.0))
     }
 
     /// Waits until it has ended.
@@ -80,7 +80,7 @@ impl Running {
         &self,
         site: &'static Location<'static>,
     ) -> impl Future<Output = io::Result<ExitStatus>> + '_ {
-        self.process.io_at(Direction::Read, "PROCESS_WAIT", site, Process::end)
+        self.process.io_at(Direction::Read, "PROCESS_WAIT", site, |process| process.0.end())
     }
 
     /// Stops it, unless it has ended. It has ended and is reaped when this returns.
@@ -144,7 +144,7 @@ impl Running {
     /// Lets it run.
     pub(super) fn let_go(self) {
         if let Some(process) = self.process.into_source() {
-            process.let_go();
+            process.0.let_go();
         }
     }
 }
