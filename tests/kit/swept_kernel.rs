@@ -1,21 +1,19 @@
-//! The leaves of the kernel that wait for time, for a turn, for a thread and for foreign futures,
-//! swept.
+//! The leaves of the kernel that wait for time, for a turn and for foreign futures, swept.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use curium::kernel::future::{Interval, Sleep};
 use curium::kernel::testing::{self, Moment, Run};
 use curium::kernel::{
-    CancelPoint, Result, TaskCancelled, TaskEnd, cancellable, interval, now, run_in_thread, sleep,
-    sleep_until, spawn, yield_now,
+    CancelPoint, Result, TaskCancelled, TaskEnd, cancellable, interval, now, sleep, sleep_until,
+    spawn, yield_now,
 };
-use curium::sync::{Lock, Queue};
+use curium::sync::Lock;
 use futures::channel::oneshot;
 
 use super::checks::{Among, Living, MS, aborts, assert_tried, shuts_down, undisturbed};
@@ -185,67 +183,6 @@ fn what_settles_has_let_all_others_park() {
         assert!(shuts_down(run) || steps.get() == 18, "{} steps", steps.get());
     });
     assert_tried(&swept, &["SETTLE", "SLEEP"], 43, 520);
-}
-
-/// Jobs that wait for a go, and what came of each.
-struct Jobs {
-    goes: Queue<Sender<()>>,
-    /// Each job and each value has one of these. It is given away when the first job begins.
-    alive: RefCell<Option<Sender<()>>>,
-    ended: Receiver<()>,
-    values: Cell<usize>,
-}
-
-impl Jobs {
-    fn new() -> Self {
-        let (alive, ended) = channel();
-        let alive = RefCell::new(Some(alive));
-        Jobs { goes: Queue::unbounded(), alive, ended, values: Cell::new(0) }
-    }
-
-    async fn one(&self) -> Result<()> {
-        let (go, waits) = channel();
-        self.goes.try_put(go).expect("no bound");
-        let alive = self.alive.borrow().clone().expect("taken at the end");
-        let value = run_in_thread(move || {
-            let _ = waits.recv(); // the go is that its sender is dropped
-            alive
-        });
-        drop(value.await?);
-        self.values.set(self.values.get() + 1);
-        Ok(())
-    }
-}
-
-/// V4, C1: a job on another thread whose waiter is cancelled or dropped runs to its end, its value
-/// is dropped, and the threads serve the next jobs.
-#[test]
-fn a_job_on_a_thread_outlives_its_waiter_and_leaves_nothing() {
-    let setup = async || {
-        // It lets a job go only when the waiter is parked, so that every run has that suspension.
-        Among::new(Jobs::new()).and(async |jobs: Rc<Jobs>| {
-            while let Some(go) = jobs.goes.next().await? {
-                yield_now().await?;
-                yield_now().await?;
-                drop(go);
-            }
-            Ok(())
-        })
-    };
-    let subject = |jobs: Rc<Among<Jobs>>| async move {
-        jobs.one().await?;
-        jobs.one().await
-    };
-    let swept = testing::sweep().run(setup, subject, async |jobs, run| {
-        jobs.goes.close();
-        jobs.others_end(run).await;
-        while jobs.goes.try_get().is_some() {}
-        assert!(!undisturbed(run) || jobs.values.get() == 2);
-        drop(jobs.alive.take());
-        assert!(jobs.ended.recv().is_err(), "all jobs and values are gone");
-        assert_eq!(run_in_thread(|| 7).await.unwrap(), 7);
-    });
-    assert_tried(&swept, &["THREAD_WAIT"], 2, 29);
 }
 
 /// A foreign channel, what was got from it, and what its sender could not send.

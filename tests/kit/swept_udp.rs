@@ -1,4 +1,4 @@
-//! UDP over loopback, cancelled at every suspension (V4).
+//! Datagrams over loopback, cancelled at every suspension (V4).
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -6,28 +6,54 @@ use std::rc::Rc;
 
 use curium::kernel::testing;
 use curium::kernel::{TaskCancelled, spawn};
-use curium::net::UdpSocket;
+use curium::net::{Received, UdpSocket};
 
 use crate::swept_net::{soon, until};
 
-struct Receives {
-    socket: UdpSocket,
+/// A socket for datagrams.
+pub(crate) trait DatagramSocket: Sized + 'static {
+    /// Two sockets, each the peer of the other.
+    async fn pair() -> (Self, Self);
+    async fn send(&self, datagram: &[u8]) -> io::Result<()>;
+    async fn recv_from(&self, buf: &mut [u8]) -> io::Result<Received>;
+}
+
+impl DatagramSocket for UdpSocket {
+    async fn pair() -> (Self, Self) {
+        let [one, other] = [UdpSocket::bind("127.0.0.1:0"), UdpSocket::bind("127.0.0.1:0")];
+        let (one, other) = (one.await.unwrap(), other.await.unwrap());
+        one.connect(other.local_addr().unwrap()).await.unwrap();
+        other.connect(one.local_addr().unwrap()).await.unwrap();
+        (one, other)
+    }
+
+    async fn send(&self, datagram: &[u8]) -> io::Result<()> {
+        UdpSocket::send(self, datagram).await
+    }
+
+    async fn recv_from(&self, buf: &mut [u8]) -> io::Result<Received> {
+        UdpSocket::recv_from(self, buf).await.map(|(got, _)| got)
+    }
+}
+
+struct Receives<S> {
+    receiver: S,
+    sender: S,
     sent: Cell<u8>,
     received: RefCell<Vec<u8>>,
 }
 
-impl Receives {
-    /// A socket, and a task that sends it a number when it has received the one before.
+impl<S: DatagramSocket> Receives<S> {
+    /// A pair, and a task that sends a number when the one before was received.
     async fn new() -> Rc<Self> {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let (sender, receiver) = S::pair().await;
         let (sent, received) = (Cell::new(0), RefCell::default());
-        let state = Rc::new(Receives { socket, sent, received });
+        let state = Rc::new(Receives { receiver, sender, sent, received });
         let sends = state.clone();
         spawn(async move {
-            let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
             for number in 0..3 {
                 until(|| sends.received.borrow().len() == usize::from(number)).await?;
-                sender.send_to(&[number], sends.socket.local_addr().unwrap()).unwrap();
+                sends.sender.send(&[number]).await.unwrap();
                 sends.sent.set(number + 1);
             }
             Ok::<_, TaskCancelled>(())
@@ -37,18 +63,18 @@ impl Receives {
 
     async fn receive(&self) -> io::Result<()> {
         let mut buf = [0; 2];
-        let (got, _) = self.socket.recv_from(&mut buf).await?;
+        let got = self.receiver.recv_from(&mut buf).await?;
         self.received.borrow_mut().extend(&buf[..got.len]);
         Ok(())
     }
 }
 
-/// V4, N9, N4: a receive that is cancelled leaves its datagram to the next.
-#[test]
-fn a_cancelled_receive_loses_no_datagram() {
+/// A receive that is cancelled leaves its datagram to the next.
+#[track_caller]
+pub(crate) fn sweep_receives<S: DatagramSocket>() {
     let swept = testing::sweep().run(
-        Receives::new,
-        |state: Rc<Rc<Receives>>| async move {
+        Receives::<S>::new,
+        |state: Rc<Rc<Receives<S>>>| async move {
             for _ in 0..3 {
                 soon(state.receive()).await?;
             }
@@ -63,4 +89,10 @@ fn a_cancelled_receive_loses_no_datagram() {
         },
     );
     assert_eq!(swept.suspensions, 3);
+}
+
+/// V4, N9, N4: a receive that is cancelled leaves its datagram to the next.
+#[test]
+fn a_cancelled_receive_loses_no_datagram() {
+    sweep_receives::<UdpSocket>();
 }

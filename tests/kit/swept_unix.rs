@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use curium::kernel::testing;
 use curium::kernel::{TaskCancelled, sleep, spawn};
-use curium::net::{UnixDatagram, UnixListener, UnixStream};
+use curium::net::{Received, UnixDatagram, UnixListener, UnixStream};
 use futures::FutureExt;
 
 use crate::support::dirs::TempDir;
 use crate::swept_net::{soon, suspended, until};
+use crate::swept_udp::{DatagramSocket, sweep_receives};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -333,61 +334,22 @@ fn a_cancelled_send_sends_nothing() {
     assert_eq!(swept.suspensions, 3, "pauses of 1, 2 and 4 ms");
 }
 
-struct Receives {
-    receiver: UnixDatagram,
-    sender: UnixDatagram,
-    sent: Cell<u8>,
-    received: RefCell<Vec<u8>>,
-}
-
-impl Receives {
-    /// A pair, and a task that sends a number when the one before was received.
-    async fn new() -> Rc<Self> {
-        let (sender, receiver) = UnixDatagram::pair().unwrap();
-        let state = Rc::new(Receives {
-            receiver,
-            sender,
-            sent: Cell::new(0),
-            received: RefCell::default(),
-        });
-        let sends = state.clone();
-        spawn(async move {
-            for number in 0..3 {
-                until(|| sends.received.borrow().len() == usize::from(number)).await?;
-                sends.sender.send(&[number]).await.unwrap();
-                sends.sent.set(number + 1);
-            }
-            Ok::<_, TaskCancelled>(())
-        });
-        state
+impl DatagramSocket for UnixDatagram {
+    async fn pair() -> (Self, Self) {
+        UnixDatagram::pair().unwrap()
     }
 
-    async fn receive(&self) -> io::Result<()> {
-        let mut buf = [0; 2];
-        let (got, _) = self.receiver.recv_from(&mut buf).await?;
-        self.received.borrow_mut().extend(&buf[..got.len]);
-        Ok(())
+    async fn send(&self, datagram: &[u8]) -> io::Result<()> {
+        UnixDatagram::send(self, datagram).await
+    }
+
+    async fn recv_from(&self, buf: &mut [u8]) -> io::Result<Received> {
+        UnixDatagram::recv_from(self, buf).await.map(|(got, _)| got)
     }
 }
 
 /// V4, N9, N4: a receive that is cancelled leaves its datagram to the next.
 #[test]
 fn a_cancelled_receive_of_a_unix_socket_loses_no_datagram() {
-    let swept = testing::sweep().run(
-        Receives::new,
-        |state: Rc<Rc<Receives>>| async move {
-            for _ in 0..3 {
-                soon(state.receive()).await?;
-            }
-            Ok::<_, io::Error>(())
-        },
-        async |state, _| {
-            while state.received.borrow().len() < usize::from(state.sent.get()) {
-                soon(state.receive()).await.unwrap();
-            }
-            let expected: Vec<u8> = (0..state.sent.get()).collect();
-            assert_eq!(*state.received.borrow(), expected);
-        },
-    );
-    assert_eq!(swept.suspensions, 3);
+    sweep_receives::<UnixDatagram>();
 }
