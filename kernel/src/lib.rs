@@ -178,7 +178,7 @@ pub use crate::spawn::{Task, spawn, spawn_named};
 pub use crate::task::cell::TaskEnd;
 pub use crate::task_local::TaskLocal;
 pub use crate::threads::here::Here;
-pub use crate::threads::member::{spawn_thread, spawn_thread_named};
+pub use crate::threads::thread_task::{spawn_thread, spawn_thread_named};
 // For files. It stays hidden while its interface may change.
 #[doc(hidden)]
 pub use crate::threads::detached::DetachedJob;

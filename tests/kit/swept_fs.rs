@@ -40,7 +40,7 @@ impl<T> Held<T> {
         let gate = Gate::default();
         for _ in 0..MANY {
             let gate = gate.clone();
-            drop(DetachedJob::start_for_good("a gate", move || gate.pass()));
+            drop(DetachedJob::start_uncancellable("a gate", move || gate.pass()));
         }
         self.gates.try_put(Opens(gate)).expect("no bound");
     }

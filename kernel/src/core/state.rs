@@ -157,7 +157,7 @@ pub(crate) struct Core {
     pub(crate) spawns_plain: Cell<bool>,
     pub(crate) jobs: Jobs,
     /// Tasks that serve a thread (`threads/`).
-    pub(crate) thread_members: Cell<usize>,
+    pub(crate) thread_tasks: Cell<usize>,
     /// Threads for which no task waits any more.
     pub(crate) abandoned: RefCell<Vec<abandoned::Entry>>,
     /// The tasks that wait until no task can run (`testing::settle`).
@@ -217,7 +217,7 @@ impl Core {
             values: RefCell::default(),
             spawns_plain: Cell::new(true),
             jobs: Jobs::default(),
-            thread_members: Cell::new(0),
+            thread_tasks: Cell::new(0),
             abandoned: RefCell::default(),
             settlers: WaitQueue::new(),
             pending_drops: RefCell::default(),

@@ -9,7 +9,7 @@ use crate::group::task_group::TaskGroup;
 use crate::spawn::Task;
 use crate::task::body::TaskOutput;
 use crate::threads::here::Here;
-use crate::threads::member::serve_thread;
+use crate::threads::thread_task::serve_thread;
 
 impl<E> GroupRef<E>
 where

@@ -1,6 +1,6 @@
 //! An answer for which a thread sleeps: one value, which a kernel gives or fails to give.
 //!
-//! Loom checks this file with the models in `models.rs`.
+//! Loom checks this file with the models in `models_exchange.rs`.
 
 use std::mem;
 use std::sync::{Arc, PoisonError};

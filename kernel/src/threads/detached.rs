@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use crate::core::current;
 use crate::error::Panic;
 use crate::task::waker::{Message, Remote};
-use crate::threads::pool::{JOBS, ThreadPool, Work};
+use crate::threads::pool::{JOBS, PoolJob, ThreadPool};
 
 /// A job on a thread of the pool, and its value when it has ended.
 ///
@@ -68,14 +68,17 @@ impl<T: Send + 'static> DetachedJob<T> {
     /// Queues a job for a thread of the pool. `name` says what it does.
     #[track_caller]
     pub fn start(name: &'static str, job: impl FnOnce() -> T + Send + 'static) -> Self {
-        let mut started = DetachedJob::start_for_good(name, job);
+        let mut started = DetachedJob::start_uncancellable(name, job);
         started.in_any_case = false;
         started
     }
 
     /// The same for a job that runs in any case, also if this is dropped before it has a thread.
     #[track_caller]
-    pub fn start_for_good(name: &'static str, job: impl FnOnce() -> T + Send + 'static) -> Self {
+    pub fn start_uncancellable(
+        name: &'static str,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Self {
         let (shared, number) = DetachedJob::queue(job);
         let site = Location::caller();
         DetachedJob { name, site, shared, counted: None, number, in_any_case: true }
@@ -147,7 +150,7 @@ struct Call<T, F> {
     shared: Arc<Shared<T>>,
 }
 
-impl<T: Send, F: FnOnce() -> T + Send> Work for Call<T, F> {
+impl<T: Send, F: FnOnce() -> T + Send> PoolJob for Call<T, F> {
     fn run(&self) {
         let job = self.job.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(job) = job {

@@ -8,7 +8,7 @@
 //! a message only if it may get it. The flag is set on the kernel's thread, in the call that
 //! requests the cancellation. So whatever the thread learns after that call, it finds the flag set.
 //!
-//! Loom checks this file with the models in `models.rs`.
+//! Loom checks this file with the models in `models_exchange.rs`.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;

@@ -5,11 +5,11 @@
 //!
 //! | step | left by |
 //! |---|---|
-//! | `Waiting` | thread: `run` → `Running`; task: `leave` → `Over`, and drops the closure |
-//! | `Running` | thread: ends → `Done`; task: `leave` → `Abandoned` |
+//! | `Waiting` | thread: `run` → `Running`; task: `give_up` → `Over`, and drops the closure |
+//! | `Running` | thread: ends → `Done`; task: `give_up` → `Abandoned` |
 //! | `Abandoned` | thread: ends → `Over`, and disposes of the value |
-//! | `Done` | task: `poll` → `Over`, with the value; task: `leave` → `Late` |
-//! | `Late` | a thread: `run` → `Over`, and disposes of the value |
+//! | `Done` | task: `poll` → `Over`, with the value; task: `give_up` → `Untaken` |
+//! | `Untaken` | a thread: `run` → `Over`, and disposes of the value |
 
 use std::mem::{needs_drop, replace};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,11 +17,11 @@ use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
 
 use crate::error::Panic;
-use crate::threads::pool::{ThreadPool, Work};
+use crate::threads::pool::{PoolJob, ThreadPool};
 use crate::threads::sync::Mutex;
 
 /// The kernel of a job, as far as other threads use it.
-pub(super) trait Home: Send + Sync {
+pub(super) trait JobKernel: Send + Sync {
     /// The job has ended. Wakes the task that waits for it, if it is a task of this kernel.
     fn ended(&self, waker: Option<Waker>);
 
@@ -31,7 +31,7 @@ pub(super) trait Home: Send + Sync {
 
 pub(super) struct HandOver<T, F, D, H> {
     state: Mutex<State<T, F, D>>,
-    home: H,
+    kernel: H,
 }
 
 struct State<T, F, D> {
@@ -46,48 +46,48 @@ enum Step<T, F, D> {
     Waiting(F, Option<D>),
     Running,
     Abandoned,
-    Done(Late<T, D>),
-    Late(Late<T, D>),
+    Done(Outcome<T, D>),
+    Untaken(Outcome<T, D>),
     Over,
 }
 
 /// The result of a job, and what disposes of its value if no task takes it.
-struct Late<T, D> {
+struct Outcome<T, D> {
     result: Result<T, Panic>,
     dispose: Option<D>,
 }
 
 /// A job, as its task sees it.
-pub(super) trait Awaited<T>: Work {
+pub(super) trait Awaited<T>: PoolJob {
     /// Takes the result, or waits for it.
     fn poll(&self, waker: &Waker, at_home: bool) -> Poll<Result<T, Panic>>;
 
     /// Gives the job up. No task waits for it from here on. If it has not started, it is dropped
     /// here.
-    fn leave(self: Arc<Self>) -> Left;
+    fn give_up(self: Arc<Self>) -> GivenUp;
 }
 
 /// What is left of a job that its task has given up.
-pub(super) enum Left {
+pub(super) enum GivenUp {
     /// The job was not started, and may still be in the queue.
-    Unstarted,
+    NotStarted,
     /// It runs, as long as this is alive. Its thread disposes of the value.
     Running(Weak<dyn Send + Sync>),
     /// It has ended. A thread must run it again, which disposes of the value.
-    Late(Arc<dyn Work>),
+    Ended(Arc<dyn PoolJob>),
     Nothing,
 }
 
 impl<T, F, D, H> HandOver<T, F, D, H> {
     /// A job whose end wakes `waker`.
-    pub(super) fn new(job: F, dispose: Option<D>, waker: Waker, home: H) -> Self {
+    pub(super) fn new(job: F, dispose: Option<D>, waker: Waker, kernel: H) -> Self {
         let state = State { step: Step::Waiting(job, dispose), waker: Some(waker), at_home: true };
-        HandOver { state: Mutex::new(state), home }
+        HandOver { state: Mutex::new(state), kernel }
     }
 
     /// Stores the result, and returns the waker of the task. Returns the result if the task has
     /// gone.
-    fn finish(&self, late: Late<T, D>) -> Result<(Option<Waker>, bool), Late<T, D>> {
+    fn finish(&self, late: Outcome<T, D>) -> Result<(Option<Waker>, bool), Outcome<T, D>> {
         let mut state = self.state.lock();
         match replace(&mut state.step, Step::Over) {
             Step::Running => {
@@ -104,13 +104,13 @@ where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
     D: FnOnce(T) + Send + 'static,
-    H: Home + 'static,
+    H: JobKernel + 'static,
 {
     fn poll(&self, waker: &Waker, at_home: bool) -> Poll<Result<T, Panic>> {
         let waker = waker.clone();
         let mut state = self.state.lock();
         match replace(&mut state.step, Step::Over) {
-            Step::Done(Late { result, dispose }) => {
+            Step::Done(Outcome { result, dispose }) => {
                 drop(state);
                 drop(dispose);
                 Poll::Ready(result)
@@ -126,20 +126,20 @@ where
         }
     }
 
-    fn leave(self: Arc<Self>) -> Left {
+    fn give_up(self: Arc<Self>) -> GivenUp {
         let mut state = self.state.lock();
         let waker = state.waker.take();
         let step = replace(&mut state.step, Step::Over);
         let (next, unused) = match step {
             Step::Running => (Step::Abandoned, None),
-            Step::Done(late) if !late.is_trivial() => (Step::Late(late), None),
+            Step::Done(late) if !late.is_trivial() => (Step::Untaken(late), None),
             step => (Step::Over, Some(step)),
         };
         let left = match (&next, &unused) {
-            (Step::Abandoned, _) => Left::Running(Arc::<Self>::downgrade(&self)),
-            (Step::Late(_), _) => Left::Late(self.clone()),
-            (_, Some(Step::Waiting(..))) => Left::Unstarted,
-            _ => Left::Nothing,
+            (Step::Abandoned, _) => GivenUp::Running(Arc::<Self>::downgrade(&self)),
+            (Step::Untaken(_), _) => GivenUp::Ended(self.clone()),
+            (_, Some(Step::Waiting(..))) => GivenUp::NotStarted,
+            _ => GivenUp::Nothing,
         };
         state.step = next;
         drop(state);
@@ -148,12 +148,12 @@ where
     }
 }
 
-impl<T, F, D, H> Work for HandOver<T, F, D, H>
+impl<T, F, D, H> PoolJob for HandOver<T, F, D, H>
 where
     T: Send,
     F: FnOnce() -> T + Send,
     D: FnOnce(T) + Send,
-    H: Home,
+    H: JobKernel,
 {
     fn run(&self) {
         let mut state = self.state.lock();
@@ -161,15 +161,15 @@ where
             Step::Waiting(job, dispose) => {
                 state.step = Step::Running;
                 drop(state);
-                let mut ended = Ended { home: &self.home, waker: None };
+                let mut ended = EndNotice { kernel: &self.kernel, waker: None };
                 let result = catch_unwind(AssertUnwindSafe(job)).map_err(Panic::new);
-                match self.finish(Late { result, dispose }) {
+                match self.finish(Outcome { result, dispose }) {
                     Ok((waker, true)) => ended.waker = waker,
                     Ok((waker, false)) => waker.into_iter().for_each(Waker::wake),
                     Err(late) => late.dispose(),
                 }
             }
-            Step::Late(late) => {
+            Step::Untaken(late) => {
                 drop(state);
                 late.dispose();
             }
@@ -179,18 +179,18 @@ where
     }
 
     fn no_thread(&self, pool: &'static ThreadPool) {
-        self.home.no_thread(pool);
+        self.kernel.no_thread(pool);
     }
 }
 
-impl<T, D> Late<T, D> {
+impl<T, D> Outcome<T, D> {
     /// Whether nothing would happen if a thread disposed of it.
     fn is_trivial(&self) -> bool {
         self.result.is_ok() && self.dispose.is_none() && !needs_drop::<T>()
     }
 }
 
-impl<T, D: FnOnce(T)> Late<T, D> {
+impl<T, D: FnOnce(T)> Outcome<T, D> {
     fn dispose(self) {
         if let (Ok(value), Some(dispose)) = (self.result, self.dispose) {
             dispose(value);
@@ -200,13 +200,13 @@ impl<T, D: FnOnce(T)> Late<T, D> {
 
 /// Informs the kernel that a job has ended, also after a panic. It wakes the task in the same step.
 /// From then on a virtual clock may jump, even if the task has not taken the value yet.
-struct Ended<'a, H: Home> {
-    home: &'a H,
+struct EndNotice<'a, H: JobKernel> {
+    kernel: &'a H,
     waker: Option<Waker>,
 }
 
-impl<H: Home> Drop for Ended<'_, H> {
+impl<H: JobKernel> Drop for EndNotice<'_, H> {
     fn drop(&mut self) {
-        self.home.ended(self.waker.take());
+        self.kernel.ended(self.waker.take());
     }
 }

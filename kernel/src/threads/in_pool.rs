@@ -11,7 +11,7 @@ use crate::core::current;
 use crate::core::jobs::Out;
 use crate::error::TaskCancelled;
 use crate::task::waker::{Message, Remote};
-use crate::threads::handover::{Awaited, HandOver, Home, Left};
+use crate::threads::handover::{Awaited, GivenUp, HandOver, JobKernel};
 use crate::threads::pool::{JOBS, ThreadPool};
 use crate::wait::point::CancelPoint;
 
@@ -202,8 +202,8 @@ where
     let Progress::New(job, dispose) = new else { unreachable!("this is the first poll") };
     if parked.is_pending() {
         let out = Out::new(current::with("a job", Rc::clone));
-        let home = InKernel { remote: out.remote().clone(), number: out.number() };
-        let job = Arc::new(HandOver::new(job, dispose, cx.waker().clone(), home));
+        let kernel = InKernel { remote: out.remote().clone(), number: out.number() };
+        let job = Arc::new(HandOver::new(job, dispose, cx.waker().clone(), kernel));
         let place = pool.submit(job.clone());
         if place.short {
             out.wait_for_thread(pool);
@@ -216,13 +216,13 @@ where
 
 impl<T> Drop for Begun<T> {
     fn drop(&mut self) {
-        match self.job.clone().leave() {
-            Left::Unstarted => {
+        match self.job.clone().give_up() {
+            GivenUp::NotStarted => {
                 self.pool.take_back(self.number);
             }
-            Left::Running(running) => self.out.abandon(self.pool.name(), self.site, running),
-            Left::Late(job) => drop(self.pool.submit(job)),
-            Left::Nothing => {}
+            GivenUp::Running(running) => self.out.abandon(self.pool.name(), self.site, running),
+            GivenUp::Ended(job) => drop(self.pool.submit(job)),
+            GivenUp::Nothing => {}
         }
     }
 }
@@ -233,7 +233,7 @@ struct InKernel {
     number: u64,
 }
 
-impl Home for InKernel {
+impl JobKernel for InKernel {
     fn ended(&self, waker: Option<Waker>) {
         drop(self.remote.post(Message::JobDone(self.number, waker)));
     }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   thread                              kernel
-//!   here.wait(build) ── exchange ─────▶ member.rs  builds and polls the future (work.rs)
+//!   here.wait(build) ── exchange ─────▶ the task builds and polls the future (work.rs)
 //!        sleeps      ◀─── answer ──────     its output, or its panic
 //!   here.check()     ── exchange ─────▶ delivers a cancellation that is pending
 //!   the body ends    ── exchange ─────▶ the task ends with its result
@@ -18,7 +18,7 @@
 //! | `handover.rs` | the job, between its task and its thread |
 //! | `detached.rs` | a job that outlives its wait |
 //! | `pool.rs` | the queue and the threads of a pool |
-//! | `member.rs`, `here.rs` | a thread that is a task |
+//! | `thread_task.rs`, `here.rs` | a thread that is a task |
 //! | `call.rs` | a call of another thread |
 //! | `exchange.rs`, `answer.rs`, `work.rs` | what passes between a thread and a kernel |
 //! | `sync.rs` | locks and threads, of std or of loom |
@@ -33,11 +33,11 @@ mod exchange;
 mod handover;
 pub(crate) mod here;
 pub(crate) mod in_pool;
-pub(crate) mod member;
 #[cfg(all(test, loom))]
 mod models;
 #[cfg(all(test, loom))]
 mod models_exchange;
 pub(crate) mod pool;
 mod sync;
+pub(crate) mod thread_task;
 mod work;

@@ -11,7 +11,7 @@ use std::task::{Poll, Wake, Waker};
 use loom::sync::{Condvar, Mutex};
 use loom::thread::{self, Thread};
 
-use super::handover::{Awaited, HandOver, Home, Left};
+use super::handover::{Awaited, GivenUp, HandOver, JobKernel};
 use super::pool::ThreadPool;
 use super::sync::{self, REFUSALS};
 use crate::task::waker::ShortPool;
@@ -42,7 +42,7 @@ struct Counts {
     refused: AtomicBool,
 }
 
-impl Home for Kernel {
+impl JobKernel for Kernel {
     fn ended(&self, waker: Option<Waker>) {
         self.0.ended.fetch_add(1, Ordering::Relaxed);
         waker.into_iter().for_each(Waker::wake);
@@ -124,12 +124,12 @@ fn wait(job: &dyn Awaited<Value>) -> Value {
 
 /// Gives a job up, as the future does.
 fn give_up(pool: &'static ThreadPool, number: u64, job: Arc<impl Awaited<Value> + 'static>) {
-    match job.leave() {
-        Left::Unstarted => {
+    match job.give_up() {
+        GivenUp::NotStarted => {
             pool.take_back(number);
         }
-        Left::Late(job) => drop(pool.submit(job)),
-        Left::Running(_) | Left::Nothing => {}
+        GivenUp::Ended(job) => drop(pool.submit(job)),
+        GivenUp::Running(_) | GivenUp::Nothing => {}
     }
 }
 

@@ -1,8 +1,8 @@
 //! Loom models of what a thread shares with a kernel: every interleaving with up to four
 //! preemptions, and every value that a load may return. `.ci/models` runs them.
 //!
-//! The kernel is a thread that takes the steps of `member.rs`, and sleeps when its task is parked.
-//! A lost notification appears as a deadlock of the model.
+//! The kernel is a thread that takes the steps of `thread_task.rs`, and sleeps when its task is
+//! parked. A lost notification appears as a deadlock of the model.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -121,7 +121,7 @@ fn a_thread_that_was_refused_finds_its_task_gone() {
             assert!(theirs.may_be_pending() && theirs.is_closed());
         });
         let taken = next(&line);
-        // The steps of `Member::drop`.
+        // The steps of `ThreadTask::drop`.
         let left = line.close();
         line.set_pending(true);
         drop((left, taken));

@@ -85,11 +85,11 @@ struct State {
     /// The number of the next job or thread.
     next: u64,
     /// The keys are increasing numbers, so the map is in order of arrival.
-    waiting: BTreeMap<u64, Arc<dyn Work>>,
+    waiting: BTreeMap<u64, Arc<dyn PoolJob>>,
 }
 
 /// What the threads of a pool run.
-pub(super) trait Work: Send + Sync {
+pub(super) trait PoolJob: Send + Sync {
     /// Runs the job to its end. It may panic.
     fn run(&self);
 
@@ -149,7 +149,7 @@ impl ThreadPool {
     }
 
     /// Adds a job to the queue.
-    pub(super) fn submit(&'static self, work: Arc<dyn Work>) -> Place {
+    pub(super) fn submit(&'static self, work: Arc<dyn PoolJob>) -> Place {
         let mut state = self.state.lock();
         let number = state.number();
         state.waiting.insert(number, work);
@@ -293,7 +293,7 @@ impl ShortPool for ThreadPool {
 
 /// Runs a job. A panic here comes from a waker, or from a value that was disposed of. It must not
 /// end the thread, which serves other jobs.
-fn run(work: Arc<dyn Work>) {
+fn run(work: Arc<dyn PoolJob>) {
     let mut payload = catch_unwind(AssertUnwindSafe(|| work.run())).err();
     let dropped = catch_unwind(AssertUnwindSafe(|| {
         drop(payload.take());

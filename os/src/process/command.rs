@@ -14,7 +14,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::child::Child;
-use super::output::{Exchange, Output, OutputError};
+use super::output::{Capture, Output, OutputError};
 use super::start::{Setup, Start};
 use super::stdio::Stdio;
 use super::stop::Stop;
@@ -41,7 +41,7 @@ pub struct Command {
     setups: Vec<Setup>,
     stdio: [Option<Stdio>; 3],
     stop: Stop,
-    exchange: Exchange,
+    capture: Capture,
 }
 
 impl Command {
@@ -52,7 +52,7 @@ impl Command {
             setups: Vec::new(),
             stdio: [None, None, None],
             stop: Stop::default(),
-            exchange: Exchange::default(),
+            capture: Capture::default(),
         }
     }
 
@@ -164,7 +164,7 @@ impl Command {
     /// of the child, while they read what it prints. That the child does not read all of it is no
     /// error.
     pub fn input(&mut self, bytes: impl Into<Vec<u8>>) -> &mut Command {
-        self.exchange.input = Some(Arc::new(bytes.into()));
+        self.capture.input = Some(Arc::new(bytes.into()));
         self
     }
 
@@ -175,7 +175,7 @@ impl Command {
     /// A [`timeout_after`](kernel::timeout_after) around the call stops the child as well, and
     /// returns its own error, without what was printed.
     pub fn timeout(&mut self, limit: Duration) -> &mut Command {
-        self.exchange.timeout = limit;
+        self.capture.timeout = limit;
         self
     }
 
@@ -183,7 +183,7 @@ impl Command {
     /// when the child has ended: processes that it has started may keep them open. The default is 2
     /// seconds. See [`Output::pipes_left_open`].
     pub fn pipes_within(&mut self, limit: Duration) -> &mut Command {
-        self.exchange.pipes_within = limit;
+        self.capture.pipes_within = limit;
         self
     }
 
@@ -191,7 +191,7 @@ impl Command {
     /// more, the child is stopped, and the error has the kind `QuotaExceeded`. The default is 64
     /// MiB.
     pub fn max_output(&mut self, bytes: usize) -> &mut Command {
-        self.exchange.max_output = bytes;
+        self.capture.max_output = bytes;
         self
     }
 
@@ -213,7 +213,7 @@ impl Command {
     /// The start of a child whose input is not written here.
     fn start_open(&mut self) -> Start {
         let mut start = self.start(|| [Stdio::inherit(), Stdio::inherit(), Stdio::inherit()]);
-        if self.exchange.input.is_some() {
+        if self.capture.input.is_some() {
             let text = "`input` is for `output` and `status`; write to `Child::stdin` instead";
             start.stdio = Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
@@ -245,12 +245,12 @@ impl Command {
     #[track_caller]
     pub fn output(&mut self) -> impl Future<Output = Result<Output, OutputError>> + use<> {
         let site = Location::caller();
-        let default = match self.exchange.input {
+        let default = match self.capture.input {
             Some(_) => || [Stdio::piped(), Stdio::piped(), Stdio::piped()],
             None => || [Stdio::null(), Stdio::piped(), Stdio::piped()],
         };
         let start = self.start(default);
-        self.exchange.clone().run(start, site)
+        self.capture.clone().run(start, site)
     }
 
     /// Starts the child, and waits for its end. It prints where this process prints, unless its
@@ -275,12 +275,12 @@ impl Command {
     #[track_caller]
     pub fn status(&mut self) -> impl Future<Output = io::Result<ExitStatus>> + use<> {
         let site = Location::caller();
-        let default = match self.exchange.input {
+        let default = match self.capture.input {
             Some(_) => || [Stdio::piped(), Stdio::inherit(), Stdio::inherit()],
             None => || [Stdio::inherit(), Stdio::inherit(), Stdio::inherit()],
         };
         let start = self.start(default);
-        let ended = Exchange { discard: true, ..self.exchange.clone() }.run(start, site);
+        let ended = Capture { discard: true, ..self.capture.clone() }.run(start, site);
         async move { Ok(ended.await?.status) }
     }
 

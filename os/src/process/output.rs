@@ -148,7 +148,7 @@ impl From<TaskCancelled> for OutputError {
 
 /// How the pipes of a child are served.
 #[derive(Clone)]
-pub(super) struct Exchange {
+pub(super) struct Capture {
     pub(super) input: Option<Arc<Vec<u8>>>,
     pub(super) timeout: Duration,
     pub(super) pipes_within: Duration,
@@ -157,9 +157,9 @@ pub(super) struct Exchange {
     pub(super) discard: bool,
 }
 
-impl Default for Exchange {
+impl Default for Capture {
     fn default() -> Self {
-        Exchange {
+        Capture {
             input: None,
             timeout: Duration::MAX,
             pipes_within: Duration::from_secs(2),
@@ -178,7 +178,7 @@ struct Printed {
 
 type Site = &'static Location<'static>;
 
-impl Exchange {
+impl Capture {
     #[track_caller]
     pub(super) fn run(
         self,

@@ -112,13 +112,13 @@ impl Process {
     /// Lets it run, without an owner. It is reaped when it has ended.
     pub(super) fn let_go(mut self) {
         if let (Some(fd), State::Runs | State::Ended(_)) = (self.fd.take(), self.state.get()) {
-            bury(fd);
+            ensure_reaped(fd);
         }
     }
 }
 
 /// Reaps a child, now if it has ended, otherwise in the reaper.
-fn bury(fd: OwnedFd) {
+fn ensure_reaped(fd: OwnedFd) {
     if !has_ended(fd.as_fd()) {
         reaper::adopt(fd);
     }
@@ -173,7 +173,7 @@ impl Drop for Process {
         if let State::Runs | State::Ended(_) = self.state.get() {
             // Fails for a process that runs as another user. It is reaped all the same.
             let _ = send(fd.as_fd(), self.group(), SIGKILL);
-            bury(fd);
+            ensure_reaped(fd);
         }
     }
 }

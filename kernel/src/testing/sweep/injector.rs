@@ -44,7 +44,7 @@ impl Suspension {
             leaves: leaves.map(|leaf| (leaf.kind, leaf.site)).collect(),
             woken: task.flags.any(Flags::QUEUED),
             at: (core.clock.now(), polls),
-            system: registered > 0 || core.thread_members.get() > 0 || core.jobs.out() > 0,
+            system: registered > 0 || core.thread_tasks.get() > 0 || core.jobs.out() > 0,
         }
     }
 

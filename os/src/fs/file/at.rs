@@ -95,7 +95,7 @@ impl File {
             let buf = buf[..buf.len().min(MAX_CALL)].to_vec();
             let (shared, len) = (self.shared.clone(), buf.len());
             let write = move |file: &std::fs::File| write_all_at(file, &buf, offset);
-            let mut job = DetachedJob::start_for_good("a write to a file", move || {
+            let mut job = DetachedJob::start_uncancellable("a write to a file", move || {
                 Outcome::of(shared, "write", write)
             });
             match poll_fn(|cx| point.poll(cx, |cx| job.poll(cx))).await {

@@ -187,7 +187,7 @@ impl File {
             self.reading = Reading::Nothing;
         }
         let (shared, mode, at) = (self.shared.clone(), self.mode, self.position);
-        let job = DetachedJob::start_for_good("a write to a file", move || {
+        let job = DetachedJob::start_uncancellable("a write to a file", move || {
             Written::new(shared, mode, at, buf, len)
         });
         self.writing = Some(job);

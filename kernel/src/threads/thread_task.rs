@@ -123,10 +123,10 @@ where
 {
     let core = current::with("spawn_thread", Rc::clone);
     let (give, ended) = promise();
-    let member = Member::start(core, site, move |here| {
+    let thread = ThreadTask::start(core, site, move |here| {
         give.give(catch_unwind(AssertUnwindSafe(|| body(here))).map_err(Panic::new));
     });
-    member.serve().await;
+    thread.serve().await;
     match ended.take().expect("the body has ended") {
         Ok(output) => output,
         Err(panic) => panic.resume(),
@@ -134,7 +134,7 @@ where
 }
 
 /// A thread, in the future of its task. Dropped before the body has ended, it abandons the thread.
-struct Member {
+struct ThreadTask {
     core: Rc<Core>,
     line: Arc<Line>,
     alive: Weak<()>,
@@ -146,7 +146,7 @@ struct Member {
     ended: bool,
 }
 
-impl Member {
+impl ThreadTask {
     fn start(
         core: Rc<Core>,
         site: &'static Location<'static>,
@@ -170,8 +170,8 @@ impl Member {
         if let Err(error) = started {
             no_thread(site, &error);
         }
-        core.thread_members.set(core.thread_members.get() + 1);
-        Member { core, line, alive: weak, name, site, work: None, ended: false }
+        core.thread_tasks.set(core.thread_tasks.get() + 1);
+        ThreadTask { core, line, alive: weak, name, site, work: None, ended: false }
     }
 
     /// Does what the thread asks for, until its body has ended.
@@ -213,10 +213,10 @@ impl Member {
     }
 }
 
-impl Drop for Member {
+impl Drop for ThreadTask {
     fn drop(&mut self) {
         let core = &self.core;
-        core.thread_members.set(core.thread_members.get() - 1);
+        core.thread_tasks.set(core.thread_tasks.get() - 1);
         let left = self.line.close();
         if !self.ended && !matches!(left, Some(Message::Ended)) {
             core.abandon(std::mem::take(&mut self.name), self.site, self.alive.clone());
