@@ -148,6 +148,7 @@ pub use crate::children::scope::{Scope, scope, scope_all, scope_with, scope_with
 #[doc(hidden)]
 pub use crate::children::select::__select_start;
 pub use crate::core::abandoned::{AbandonedThread, abandoned_threads};
+pub use crate::core::extension::{Extension, extension};
 pub use crate::core::failure::Failure;
 pub use crate::core::inspect::{
     ParkedAt, TaskInfo, TaskState, current_task, current_task_id, tasks,

@@ -41,8 +41,8 @@ impl Drop for Pause<'_> {
 }
 
 impl<L: Source> Acceptor<L> {
-    pub(crate) fn new(listener: L) -> Self {
-        Acceptor { registration: Registration::new(listener), pausing: Cell::new(false) }
+    pub(crate) fn new(registration: Registration<L>) -> Self {
+        Acceptor { registration, pausing: Cell::new(false) }
     }
 
     /// Waits for a connection, which `accept` takes from the listener (N6).

@@ -154,6 +154,10 @@ pub(crate) async fn resolve(target: Target) -> io::Result<Vec<SocketAddr>> {
             }
         }
     };
+    #[cfg(all(unix, feature = "simulated-net"))]
+    if let Some(net) = crate::simulated::current() {
+        return net.look_up(&named).await.map_err(|error| cannot_look_up(&named, &error));
+    }
     let looked_up = LOOK_UPS.run_in_thread(move || match query {
         Query::Name(name) => name.to_socket_addrs().map(Iterator::collect::<Vec<_>>),
         Query::Host(host, port) => (host.as_str(), port).to_socket_addrs().map(Iterator::collect),

@@ -7,6 +7,8 @@ use std::panic::Location;
 use kernel::io::ToWrite;
 
 use crate::address::Failures;
+#[cfg(all(unix, feature = "simulated-net"))]
+use crate::origin::Origin;
 use crate::socket::{Socket, is_itself};
 use crate::stream::TcpStream;
 
@@ -53,6 +55,10 @@ async fn connect_one(
 }
 
 fn begin(address: SocketAddr) -> io::Result<TcpStream> {
+    #[cfg(all(unix, feature = "simulated-net"))]
+    if let Some(net) = crate::simulated::current() {
+        return Ok(TcpStream::from_socket(Socket::of(Origin::Simulated(net.connect(address)?))));
+    }
     loop {
         match mio::net::TcpStream::connect(address) {
             // The interrupted socket is closed already, so try again with a new one.

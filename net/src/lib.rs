@@ -51,8 +51,11 @@ mod address;
 mod connect;
 mod halves;
 mod listener;
+mod origin;
 mod polls;
 mod server;
+#[cfg(all(unix, feature = "simulated-net"))]
+pub mod simulated;
 mod socket;
 mod stream;
 mod udp;
@@ -64,6 +67,8 @@ pub use crate::address::ToSocketAddrs;
 pub use crate::halves::{ReadHalf, WriteHalf};
 pub use crate::listener::TcpListener;
 pub use crate::server::tcp_server;
+#[cfg(all(unix, feature = "simulated-net"))]
+pub use crate::simulated::SimulatedNetExt;
 pub use crate::stream::TcpStream;
 pub use crate::udp::{Received, UdpSocket};
 #[cfg(all(any(target_os = "linux", target_os = "android"), feature = "unix-sockets"))]

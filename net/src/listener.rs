@@ -9,6 +9,7 @@ use socket2::{Domain, Protocol, Type};
 
 use crate::accept::Acceptor;
 use crate::address::{ToSocketAddrs, first_of, resolve};
+use crate::origin::{Origin, either, registration};
 use crate::socket::Socket;
 use crate::stream::TcpStream;
 
@@ -17,7 +18,7 @@ const BACKLOG: i32 = 1024;
 
 /// A socket that accepts connections.
 pub struct TcpListener {
-    acceptor: Acceptor<mio::net::TcpListener>,
+    acceptor: Acceptor<Origin<mio::net::TcpListener>>,
     /// The program may have set options through the descriptor. Accepted sockets inherit them.
     taken_over: bool,
 }
@@ -53,8 +54,14 @@ impl TcpListener {
 
     fn new(listener: std::net::TcpListener, taken_over: bool) -> io::Result<TcpListener> {
         listener.set_nonblocking(true)?;
-        let acceptor = Acceptor::new(mio::net::TcpListener::from_std(listener));
-        Ok(TcpListener { acceptor, taken_over })
+        let origin = Origin::System(mio::net::TcpListener::from_std(listener));
+        Ok(TcpListener { taken_over, ..TcpListener::of(origin) })
+    }
+
+    fn of(origin: Origin<mio::net::TcpListener>) -> TcpListener {
+        let in_memory = origin.is_in_memory();
+        let acceptor = Acceptor::new(registration(origin, in_memory));
+        TcpListener { acceptor, taken_over: false }
     }
 
     /// Waits for a connection. Returns it and the peer's address.
@@ -83,8 +90,17 @@ impl TcpListener {
         site: &'static Location<'static>,
     ) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + '_ {
         self.acceptor.accept_at(site, |listener| {
-            let (stream, peer) = listener.accept()?;
-            let socket = Socket::own(stream);
+            let (socket, peer) = match listener {
+                Origin::System(listener) => {
+                    let (stream, peer) = listener.accept()?;
+                    (Socket::own(stream), peer)
+                }
+                #[cfg(all(unix, feature = "simulated-net"))]
+                Origin::Simulated(listener) => {
+                    let (end, peer) = listener.accept()?;
+                    (Socket::of(Origin::Simulated(end)), peer)
+                }
+            };
             if self.taken_over {
                 socket.set_lent();
             }
@@ -98,7 +114,7 @@ impl TcpListener {
     ///
     /// The system's; `NotConnected` once it is closed.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.acceptor.registration.with(mio::net::TcpListener::local_addr)
+        self.acceptor.registration.with(|origin| either!(origin, socket => socket.local_addr()))
     }
 
     /// Whether [`close`](TcpListener::close) was called.
@@ -120,6 +136,11 @@ impl fmt::Debug for TcpListener {
 
 /// Listens on the first of the addresses that can be bound.
 fn bind_any(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
+    #[cfg(all(unix, feature = "simulated-net"))]
+    if let Some(net) = crate::simulated::current() {
+        let end = first_of("listen on", addresses, |address| net.listen(address, BACKLOG))?;
+        return Ok(TcpListener::of(Origin::Simulated(end)));
+    }
     TcpListener::new(first_of("listen on", addresses, listen)?, false)
 }
 

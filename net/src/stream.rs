@@ -10,6 +10,7 @@ use ::io::{ReadExactError, Registration, WriteAllError};
 use crate::address::{ToSocketAddrs, resolve};
 use crate::connect::connect_any;
 use crate::halves::{ReadHalf, WriteHalf};
+use crate::origin::registration;
 use crate::socket::Socket;
 use crate::wire::{self, Stream};
 
@@ -62,7 +63,8 @@ impl TcpStream {
     }
 
     pub(crate) fn from_socket(socket: Socket) -> TcpStream {
-        TcpStream { registration: Box::new(Registration::new(socket)) }
+        let in_memory = socket.origin.is_in_memory();
+        TcpStream { registration: Box::new(registration(socket, in_memory)) }
     }
 
     /// Reads what has arrived, at least one byte. Waits if there is nothing. 0 is the end of the
@@ -247,7 +249,8 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// `NotConnected` once the stream is closed, and the error that `look` returns.
+    /// `NotConnected` once the stream is closed, `Unsupported` for a simulated one, and the error
+    /// that `look` returns.
     #[cfg(unix)]
     pub fn as_fd<R>(
         &self,
@@ -256,8 +259,9 @@ impl TcpStream {
         use std::os::fd::AsFd;
         self.registration.may_be_duplicated();
         self.registration.with(|socket| {
+            let stream = socket.of_system()?;
             socket.set_lent();
-            look(socket.as_fd())
+            look(stream.as_fd())
         })
     }
 

@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use kernel::io::{Registration, ToRead, ToWrite};
 
 use crate::address::{ToSocketAddrs, first_of, resolve};
+use crate::origin::{Origin, either, registration};
 
 /// No datagram over IP is larger, but for the jumbograms of IPv6.
 const LARGEST: usize = 65_535;
@@ -49,7 +50,7 @@ pub struct Received {
 /// drops them.
 pub struct UdpSocket {
     /// Boxed, because every async function that a socket is passed through keeps space for it.
-    registration: Box<Registration<mio::net::UdpSocket>>,
+    registration: Box<Registration<Origin<mio::net::UdpSocket>>>,
 }
 
 impl UdpSocket {
@@ -69,7 +70,7 @@ impl UdpSocket {
         let target = address.target();
         async move {
             let addresses = resolve(target).await?;
-            first_of("bind", &addresses, mio::net::UdpSocket::bind).map(UdpSocket::new)
+            first_of("bind", &addresses, bind_one).map(UdpSocket::new)
         }
     }
 
@@ -80,13 +81,14 @@ impl UdpSocket {
     /// If it cannot be made non-blocking.
     pub fn from_std(socket: std::net::UdpSocket) -> io::Result<UdpSocket> {
         socket.set_nonblocking(true)?;
-        let socket = UdpSocket::new(mio::net::UdpSocket::from_std(socket));
+        let socket = UdpSocket::new(Origin::System(mio::net::UdpSocket::from_std(socket)));
         socket.registration.may_be_duplicated();
         Ok(socket)
     }
 
-    fn new(socket: mio::net::UdpSocket) -> UdpSocket {
-        UdpSocket { registration: Box::new(Registration::new(socket)) }
+    fn new(socket: Origin<mio::net::UdpSocket>) -> UdpSocket {
+        let in_memory = socket.is_in_memory();
+        UdpSocket { registration: Box::new(registration(socket, in_memory)) }
     }
 
     /// Sets the peer: [`send`](UdpSocket::send) sends to it, and only its datagrams are received.
@@ -105,8 +107,13 @@ impl UdpSocket {
         let target = address.target();
         async move {
             let addresses = resolve(target).await?;
-            self.registration
-                .with(|socket| first_of("connect to", &addresses, |to| socket.connect(to)))
+            self.registration.with(|socket| {
+                first_of(
+                    "connect to",
+                    &addresses,
+                    |to| either!(socket, socket => socket.connect(to)),
+                )
+            })
         }
     }
 
@@ -131,8 +138,9 @@ impl UdpSocket {
         to: impl Into<SocketAddr>,
     ) -> impl Future<Output = io::Result<()>> + 'a {
         let to = to.into();
-        self.registration
-            .io(ToWrite, "SEND_TO", move |socket| socket.send_to(datagram, to).map(drop))
+        self.registration.io(ToWrite, "SEND_TO", move |socket| {
+            either!(socket, socket => socket.send_to(datagram, to)).map(drop)
+        })
     }
 
     /// Sends a datagram to the peer that [`connect`](UdpSocket::connect) has set.
@@ -147,7 +155,9 @@ impl UdpSocket {
     /// Nothing was sent.
     #[track_caller]
     pub fn send<'a>(&'a self, datagram: &'a [u8]) -> impl Future<Output = io::Result<()>> + 'a {
-        self.registration.io(ToWrite, "SEND", move |socket| socket.send(datagram).map(drop))
+        self.registration.io(ToWrite, "SEND", move |socket| {
+            either!(socket, socket => socket.send(datagram)).map(drop)
+        })
     }
 
     /// Receives a datagram and its sender's address. Waits if there is none.
@@ -165,8 +175,9 @@ impl UdpSocket {
         &'a self,
         buf: &'a mut [u8],
     ) -> impl Future<Output = io::Result<(Received, SocketAddr)>> + 'a {
-        self.registration
-            .io(ToRead, "RECV_FROM", move |socket| receive(buf, |buf| socket.recv_from(buf)))
+        self.registration.io(ToRead, "RECV_FROM", move |socket| {
+            receive(buf, |buf| either!(socket, socket => socket.recv_from(buf)))
+        })
     }
 
     /// Receives a datagram, which comes from the peer if one is set.
@@ -185,7 +196,8 @@ impl UdpSocket {
         buf: &'a mut [u8],
     ) -> impl Future<Output = io::Result<Received>> + 'a {
         self.registration.io(ToRead, "RECV", move |socket| {
-            receive(buf, |buf| Ok((socket.recv(buf)?, ()))).map(|(received, ())| received)
+            receive(buf, |buf| Ok((either!(socket, socket => socket.recv(buf))?, ())))
+                .map(|(received, ())| received)
         })
     }
 
@@ -203,8 +215,9 @@ impl UdpSocket {
         &'a self,
         buf: &'a mut [u8],
     ) -> impl Future<Output = io::Result<(Received, SocketAddr)>> + 'a {
-        self.registration
-            .io(ToRead, "PEEK_FROM", move |socket| receive(buf, |buf| socket.peek_from(buf)))
+        self.registration.io(ToRead, "PEEK_FROM", move |socket| {
+            receive(buf, |buf| either!(socket, socket => socket.peek_from(buf)))
+        })
     }
 
     /// The local address.
@@ -213,7 +226,7 @@ impl UdpSocket {
     ///
     /// The system's; `NotConnected` once it is closed.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.registration.with(mio::net::UdpSocket::local_addr)
+        self.registration.with(|socket| either!(socket, socket => socket.local_addr()))
     }
 
     /// The address of the peer that [`connect`](UdpSocket::connect) has set.
@@ -222,7 +235,7 @@ impl UdpSocket {
     ///
     /// `NotConnected` if there is none or the socket is closed; the system's.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.registration.with(mio::net::UdpSocket::peer_addr)
+        self.registration.with(|socket| either!(socket, socket => socket.peer_addr()))
     }
 
     /// Sets whether datagrams may be sent to broadcast addresses.
@@ -231,7 +244,7 @@ impl UdpSocket {
     ///
     /// The system's; `NotConnected` once it is closed.
     pub fn set_broadcast(&self, on: bool) -> io::Result<()> {
-        self.registration.with(|socket| socket.set_broadcast(on))
+        self.registration.with(|socket| socket.of_system()?.set_broadcast(on))
     }
 
     /// Receives what is sent to a multicast group of IPv4, on the interface with that address;
@@ -241,7 +254,7 @@ impl UdpSocket {
     ///
     /// The system's; `NotConnected` once it is closed.
     pub fn join_multicast_v4(&self, group: Ipv4Addr, interface: Ipv4Addr) -> io::Result<()> {
-        self.registration.with(|socket| socket.join_multicast_v4(&group, &interface))
+        self.registration.with(|socket| socket.of_system()?.join_multicast_v4(&group, &interface))
     }
 
     /// Leaves a group of IPv4.
@@ -250,7 +263,7 @@ impl UdpSocket {
     ///
     /// The system's, also if it was not joined; `NotConnected` once it is closed.
     pub fn leave_multicast_v4(&self, group: Ipv4Addr, interface: Ipv4Addr) -> io::Result<()> {
-        self.registration.with(|socket| socket.leave_multicast_v4(&group, &interface))
+        self.registration.with(|socket| socket.of_system()?.leave_multicast_v4(&group, &interface))
     }
 
     /// Receives what is sent to a multicast group of IPv6, on the interface with that number; 0
@@ -260,7 +273,7 @@ impl UdpSocket {
     ///
     /// The system's; `NotConnected` once it is closed.
     pub fn join_multicast_v6(&self, group: Ipv6Addr, interface: u32) -> io::Result<()> {
-        self.registration.with(|socket| socket.join_multicast_v6(&group, interface))
+        self.registration.with(|socket| socket.of_system()?.join_multicast_v6(&group, interface))
     }
 
     /// Leaves a group of IPv6.
@@ -269,7 +282,7 @@ impl UdpSocket {
     ///
     /// The system's, also if it was not joined; `NotConnected` once it is closed.
     pub fn leave_multicast_v6(&self, group: Ipv6Addr, interface: u32) -> io::Result<()> {
-        self.registration.with(|socket| socket.leave_multicast_v6(&group, interface))
+        self.registration.with(|socket| socket.of_system()?.leave_multicast_v6(&group, interface))
     }
 
     /// Lends the descriptor, for options that this type does not have. Leave it non-blocking, also
@@ -285,7 +298,7 @@ impl UdpSocket {
     ) -> io::Result<R> {
         use std::os::fd::AsFd;
         self.registration.may_be_duplicated();
-        self.registration.with(|socket| look(socket.as_fd()))
+        self.registration.with(|socket| look(socket.of_system()?.as_fd()))
     }
 
     /// Closes the socket. Tasks that are parked on it get an error.
@@ -301,6 +314,14 @@ impl fmt::Debug for UdpSocket {
             .field("peer_addr", &self.peer_addr().ok())
             .finish()
     }
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<Origin<mio::net::UdpSocket>> {
+    #[cfg(all(unix, feature = "simulated-net"))]
+    if let Some(net) = crate::simulated::current() {
+        return net.bind_datagrams(address).map(Origin::Simulated);
+    }
+    mio::net::UdpSocket::bind(address).map(Origin::System)
 }
 
 thread_local! {

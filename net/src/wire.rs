@@ -10,6 +10,7 @@ use ::io::leaves::{self, nothing};
 use ::io::{Direction, IoPoint, ReadExactError, Registration, ToRead, ToWrite, WriteAllError};
 use mio::event::Source;
 
+use crate::origin::either;
 use crate::socket::Socket;
 
 /// A connected socket that does not block.
@@ -34,29 +35,29 @@ impl Wire for Socket {
 
     #[inline]
     fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        (&**self).read(buf)
+        either!(&self.origin, socket => (&*socket).read(buf))
     }
 
     fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        (&**self).read_vectored(bufs)
+        either!(&self.origin, socket => (&*socket).read_vectored(bufs))
     }
 
     #[inline]
     fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        (**self).peek(buf)
+        either!(&self.origin, socket => socket.peek(buf))
     }
 
     #[inline]
     fn write(&self, buf: &[u8]) -> io::Result<usize> {
-        (&**self).write(buf)
+        either!(&self.origin, socket => (&*socket).write(buf))
     }
 
     fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        (&**self).write_vectored(bufs)
+        either!(&self.origin, socket => (&*socket).write_vectored(bufs))
     }
 
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        (**self).shutdown(how)
+        either!(&self.origin, socket => socket.shutdown(how))
     }
 }
 

@@ -32,3 +32,5 @@ mod peers_moving;
 mod peers_proxy;
 mod peers_restarted;
 mod peers_urgent;
+#[cfg(unix)]
+mod simulated;

@@ -7,6 +7,7 @@ mod clear;
 pub(crate) mod current;
 pub(crate) mod echo;
 mod enter;
+pub(crate) mod extension;
 pub(crate) mod failure;
 pub(crate) mod hosted;
 pub(crate) mod inherit;

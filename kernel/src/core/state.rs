@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use crate::core::abandoned;
 use crate::core::current;
+use crate::core::extension::Extensions;
 use crate::core::jobs::Jobs;
 use crate::core::owner::Owners;
 use crate::core::probe::Probe;
@@ -72,6 +73,7 @@ pub(crate) struct Settings {
     pub(crate) sink: Option<Sink>,
     /// Of the test kit.
     pub(crate) probe: Option<Rc<dyn Probe>>,
+    pub(crate) extensions: Extensions,
     /// Each batch is one task, the first of the ready queue. Of the test kit.
     pub(crate) one_by_one: bool,
 }

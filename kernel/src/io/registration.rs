@@ -54,6 +54,8 @@ pub(super) const PARKED: [u16; 2] = [1 << 5, 1 << 6];
 /// For each direction: a poll function has left its waiter in the reactor (`poll.rs`). An event may
 /// have removed it since.
 pub(super) const POLLED: [u16; 2] = [1 << 7, 1 << 8];
+/// The source has no events in the poll.
+const IN_MEMORY: u16 = 1 << 9;
 
 impl<S: Source> Registration<S> {
     /// Wraps a non-blocking source. It is registered only when a task has to wait for it.
@@ -65,6 +67,17 @@ impl<S: Source> Registration<S> {
             token: Cell::new(Token(0)),
             flags: Cell::new(MORE[0] | MORE[1]),
         }
+    }
+
+    /// Wraps a source in memory, of which the poll knows nothing. Its `register` keeps the token
+    /// and the interests, and its [`Extension`](crate::Extension) reports its readiness by
+    /// [`report_readiness`](crate::io::report_readiness): at the next call after each registration
+    /// what there is, and from then on each change. Tasks that are parked on such sources alone,
+    /// with no next event of an extension, are in a deadlock.
+    pub fn in_memory(source: S) -> Self {
+        let registration = Registration::new(source);
+        registration.set(IN_MEMORY);
+        registration
     }
 
     /// Calls `look` with the source.
@@ -198,7 +211,8 @@ impl<S: Source> Registration<S> {
             deregistered?;
         }
         let home = core.home().ok_or_else(closed)?;
-        let token = core.with_reactor(|reactor| reactor.register(source, interest));
+        let token =
+            core.with_reactor(|reactor| reactor.register(source, interest, self.is(IN_MEMORY)));
         self.token.set(token.ok_or_else(closed)??);
         self.home.set(Some(home));
         self.kernel.set(core.number);

@@ -5,6 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::core::extension::Extension;
 use crate::core::probe::Probe;
 use crate::core::report::Report;
 use crate::core::state::Settings;
@@ -89,6 +90,12 @@ impl Builder {
     /// Sets a function that receives the reports, instead of `tracing` or standard error.
     pub fn on_report(mut self, sink: impl Fn(&Report<'_>) + 'static) -> Self {
         self.settings.sink = Some(Box::new(sink));
+        self
+    }
+
+    /// Adds an extension, which [`extension`](crate::extension) finds in the running kernel.
+    pub fn with(mut self, extension: impl Extension) -> Self {
+        self.settings.extensions.add(extension);
         self
     }
 

@@ -1,5 +1,6 @@
-//! The sources that the kernel checks between polls: mailbox, timers, reactor. If no task is ready,
-//! the kernel sleeps, advances the virtual clock, or finds a deadlock (`wake_source.rs`).
+//! The sources that the kernel checks between polls: mailbox, timers, extensions, reactor. If no
+//! task is ready, the kernel sleeps, advances the virtual clock, or finds a deadlock
+//! (`wake_source.rs`).
 //!
 //! Nothing here polls a task.
 
@@ -68,14 +69,16 @@ impl RunLoop<'_> {
         true
     }
 
-    /// The first deadline: of a timer, or of the watch on a task in a foreign future.
+    /// The first deadline: of a timer, of the watch on a task in a foreign future, or of an
+    /// extension.
     fn first_deadline(&self) -> Option<u64> {
         let watched = self.core.watched.borrow().front().map(|watched| watched.due);
+        let extended = self.core.next_of_extensions();
         if self.core.timers.borrow().is_empty() {
-            return watched;
+            return watched.into_iter().chain(extended).min();
         }
         let first = self.core.timers.borrow_mut().next_deadline();
-        first.into_iter().chain(watched).min()
+        first.into_iter().chain(watched).chain(extended).min()
     }
 
     fn idle_virtual(&self) -> bool {
@@ -92,8 +95,8 @@ impl RunLoop<'_> {
         if self.wake_settlers() {
             return true;
         }
-        let deadline = self.core.timers.borrow_mut().next_deadline();
-        match deadline {
+        let timer = self.core.timers.borrow_mut().next_deadline();
+        match timer.into_iter().chain(self.core.next_of_extensions()).min() {
             Some(deadline) => self.core.clock.jump(deadline),
             None => match self.wake_source() {
                 WakeSource::None => return false,

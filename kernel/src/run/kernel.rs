@@ -80,7 +80,9 @@ pub struct Kernel {
 
 impl Kernel {
     pub(crate) fn with(settings: Settings) -> io::Result<Self> {
-        Ok(Kernel { core: Core::new(settings)? })
+        let core = Core::new(settings)?;
+        core.settings.extensions.begin(core.settings.seed, core.now());
+        Ok(Kernel { core })
     }
 
     /// A kernel on the real clock.

@@ -69,13 +69,18 @@ impl RunLoop<'_> {
         }
     }
 
-    /// Serves some of the timers that are due, and the watched tasks. Returns false if there are
-    /// neither timers nor watched tasks; then the clock was not read.
+    /// Serves some of the timers that are due, the watched tasks and the extensions. Returns false
+    /// if there is none of them; then the clock was not read.
     pub(super) fn serve_timers(&self) -> bool {
-        if self.core.timers.borrow().is_empty() && self.core.watched.borrow().is_empty() {
+        let extended = !self.core.settings.extensions.is_empty();
+        let none = self.core.timers.borrow().is_empty() && self.core.watched.borrow().is_empty();
+        if none && !extended {
             return false;
         }
         let now = self.core.read_clock();
+        if extended {
+            self.core.serve_extensions(now);
+        }
         for _ in 0..TIMERS {
             let due = self.core.timers.borrow_mut().pop_due(now);
             match due {

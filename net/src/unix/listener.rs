@@ -6,7 +6,7 @@ use std::os::unix::net::SocketAddr;
 use std::panic::Location;
 use std::rc::Rc;
 
-use ::io::FdSource;
+use ::io::{FdSource, Registration};
 
 use super::address::failed;
 use super::{ToUnixAddr, UnixStream};
@@ -53,7 +53,7 @@ impl UnixListener {
 
     fn new(listener: std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
         listener.set_nonblocking(true)?;
-        Ok(UnixListener { acceptor: Acceptor::new(FdSource(listener)) })
+        Ok(UnixListener { acceptor: Acceptor::new(Registration::new(FdSource(listener))) })
     }
 
     /// Waits for a connection. Returns it and the address of the client, which has a name only if

@@ -40,6 +40,34 @@ pub(super) const TASK: u8 = 1 << 2;
 /// A foreign waker is parked here; `waiter` contains the index of the waker.
 pub(super) const FOREIGN: u8 = 1 << 3;
 
+/// The source is in memory, and has no events in the poll.
+pub(super) const IN_MEMORY: u8 = 1 << 4;
+
+/// What has happened to a source in memory, for [`report_readiness`](crate::io::report_readiness).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Readiness {
+    /// There is something to read.
+    pub readable: bool,
+    /// There is room to write.
+    pub writable: bool,
+    /// The reading direction has ended or failed: every read from now on returns at once.
+    pub read_ended: bool,
+    /// The same for the writing direction.
+    pub write_ended: bool,
+}
+
+impl Readiness {
+    /// The flags that it sets for each direction.
+    fn news(self) -> [u8; 2] {
+        let of = |ready, ended| match (ready, ended) {
+            (_, true) => READY | ENDED,
+            (true, false) => READY,
+            (false, false) => 0,
+        };
+        [of(self.readable, self.read_ended), of(self.writable, self.write_ended)]
+    }
+}
+
 /// The flags that an event sets for each direction.
 #[inline]
 pub(super) fn news_of(event: &Event) -> [u8; 2] {
@@ -92,8 +120,23 @@ impl Reactor {
         let entry = &mut self.entries[place];
         entry.state[direction as usize] |= bit;
         entry.waiter[direction as usize] = waiter;
-        self.parked += 1;
+        let in_memory = entry.state[direction as usize] & IN_MEMORY != 0;
+        self.parked += usize::from(!in_memory);
         before
+    }
+
+    /// Notes what was reported of a source in memory, and removes the waiters that it wakes.
+    pub(crate) fn report(
+        &mut self,
+        token: Token,
+        readiness: Readiness,
+    ) -> [Option<LocalWaiter>; 2] {
+        let news = readiness.news();
+        [Direction::Read, Direction::Write].map(|direction| {
+            let news = news[direction as usize];
+            self.entry(token)?.state[direction as usize] |= news;
+            if news == 0 { None } else { self.unpark(token, direction) }
+        })
     }
 
     /// Removes the waiter that is parked there, and returns it.
@@ -111,7 +154,7 @@ impl Reactor {
             TASK => LocalWaiter::Task(waiter),
             _ => LocalWaiter::Foreign(self.foreign.remove(waiter.index() as usize).0),
         };
-        self.parked -= 1;
+        self.parked -= usize::from(state & IN_MEMORY == 0);
         Some(waiter)
     }
 

@@ -16,8 +16,8 @@ use crate::id::TaskId;
 use crate::parts::waiter::LocalWaiter;
 
 use self::alarm::Alarm;
-pub use self::entry::Direction;
-use self::entry::{ENDED, Entry, FOREIGN, READY, TASK, news_of};
+pub use self::entry::{Direction, Readiness};
+use self::entry::{ENDED, Entry, FOREIGN, IN_MEMORY, READY, TASK, news_of};
 
 mod alarm;
 mod entry;
@@ -33,7 +33,8 @@ pub(crate) struct Reactor {
     /// The foreign wakers, and their tasks. An entry with `FOREIGN` stores the index of its waker.
     foreign: Slab<(Waker, TaskId)>,
     generation: u32,
-    /// The number of leaves that are parked on a source and have not been woken.
+    /// The number of leaves that are parked on a source of the poll and have not been woken. The
+    /// poll wakes none that is parked on a source in memory.
     parked: usize,
     alarm: Alarm,
     /// How long to poll for events before each sleep.
@@ -119,7 +120,7 @@ impl Reactor {
         }
         *state |= TASK;
         entry.waiter[direction as usize] = task;
-        self.parked += usize::from(before & TASK == 0);
+        self.parked += usize::from(before & (TASK | IN_MEMORY) == 0);
         ParkOutcome::Parked
     }
 
@@ -209,7 +210,7 @@ impl Reactor {
                 if state & (TASK | FOREIGN) == 0 {
                     continue;
                 }
-                self.parked -= 1;
+                self.parked -= usize::from(state & IN_MEMORY == 0);
                 let waiter = entry.waiter[side];
                 if state & TASK == 0 {
                     let (waker, _) = self.foreign.remove(waiter.index() as usize);

@@ -13,7 +13,7 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use super::alarm::Alarm;
-use super::entry::Entry;
+use super::entry::{Entry, IN_MEMORY};
 use super::{HALF, Reactor};
 use crate::id::TaskId;
 use crate::parts::list::shrink_slab;
@@ -45,15 +45,18 @@ impl Reactor {
         Ok((reactor, PollWaker { waker, registry }))
     }
 
-    /// Registers a source. The poll reports existing readiness at once.
+    /// Registers a source. Existing readiness is reported at once, by the poll or, of a source in
+    /// memory, by its extension.
     pub(crate) fn register(
         &mut self,
         source: &mut impl Source,
         interest: Interest,
+        in_memory: bool,
     ) -> io::Result<Token> {
         self.generation = self.generation % (u32::MAX >> (32 - HALF + 1)) + 1;
         let generation = NonZeroU32::MIN.saturating_add(self.generation - 1);
-        let entry = Entry { generation, state: [0; 2], waiter: [TaskId::NONE; 2] };
+        let state = if in_memory { IN_MEMORY } else { 0 };
+        let entry = Entry { generation, state: [state; 2], waiter: [TaskId::NONE; 2] };
         let place = self.entries.insert(entry);
         let token = Token((self.generation as usize) << HALF | place);
         if let Err(error) = self.poll.registry().register(source, token, interest) {
