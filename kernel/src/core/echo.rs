@@ -62,10 +62,10 @@ impl Core {
         let Some(mut body) = task.body.take() else { return false };
         let mut echo = false;
         self.guarded(ProgramCode::Conversion, || {
-            body.as_mut().with_error(&mut |error| {
+            if let Some(error) = body.as_mut().output().and_then(|output| output.error()) {
                 let is_echo = |kept: &TaskCancelled| self.passes_on(task, error, kept);
                 echo = task.with_delivered(is_echo) == Some(true);
-            });
+            }
         });
         task.body.put(body);
         echo

@@ -164,7 +164,7 @@ fn text_of(cell: &TaskRef) -> Option<String> {
     // The body is out of its cell while `Debug` runs, because code of a program may inspect the
     // task (K9).
     let mut body = cell.body.take()?;
-    let text = catch_unwind(AssertUnwindSafe(|| body.as_mut().error_text()));
+    let text = catch_unwind(AssertUnwindSafe(|| body.as_mut().output()?.error_text()));
     cell.body.put(body);
     text.unwrap_or_else(|payload| resume_unwind(payload))
 }

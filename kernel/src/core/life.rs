@@ -100,7 +100,7 @@ impl Core {
     }
 
     /// Takes a cell for a new task. It has no body, but perhaps the box of an earlier one.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn reserve(self: &Rc<Self>, type_name: fn() -> &'static str) -> TaskRef {
         let (task, serial) = self.tasks.borrow_mut().admit(self);
         task.begin(serial);
@@ -109,7 +109,7 @@ impl Core {
     }
 
     /// The task has its body: sets its flags and queues it.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn begin(
         &self,
         task: &TaskRef,

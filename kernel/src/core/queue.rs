@@ -104,7 +104,7 @@ impl<T> Fifo<Waiter, T> {
 
     /// `poll_enter` for a task that polls the wait with its own waker. Returns false if the caller
     /// must use `poll_enter`.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn enter_task(&self, slot: &mut WaitSlot, weight: usize, task: &TaskRef) -> bool {
         let at = slot.0;
         if at == NONE {

@@ -74,7 +74,7 @@ impl Core {
     /// ([`leave_opened`]).
     ///
     /// [`leave_opened`]: Core::leave_opened
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn leave_unopened(&self) -> Unopened {
         let left = self.unopened.borrow_mut().pop().expect("polls end in the reverse order");
         if left.key == NONE {

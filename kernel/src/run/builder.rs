@@ -128,10 +128,7 @@ impl Builder {
     #[track_caller]
     pub fn run<T>(self, main: impl Main<T>) -> T {
         refuse_nesting("Builder::run");
-        match self.build() {
-            Ok(kernel) => kernel.run_to_the_end(main),
-            Err(error) => panic!("the kernel could not be made: {error}"),
-        }
+        Kernel::or_panic(self.build()).run_to_the_end(main)
     }
 }
 

@@ -11,7 +11,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use crate::core::current::{self, Entered};
 use crate::core::report::ProgramCode;
@@ -19,7 +19,7 @@ use crate::core::state::TaskRef;
 use crate::core::state::{Core, Settings, Stage};
 use crate::parts::timers::Action;
 use crate::run::builder::Builder;
-use crate::run::tick::{PollMain, RunLoop, Turn};
+use crate::run::tick::{MainBody, RunLoop, Step, Turn};
 use crate::run::watch;
 use crate::task::body::Verdict;
 use crate::task::bounds::Main;
@@ -53,11 +53,7 @@ use crate::task::state::Flags;
 #[track_caller]
 pub fn run<T>(main: impl Main<T>) -> T {
     refuse_nesting("kernel::run");
-    let kernel = match Kernel::new() {
-        Ok(kernel) => kernel,
-        Err(error) => panic!("the kernel could not be made: {error}"),
-    };
-    kernel.run_to_the_end(main)
+    Kernel::or_panic(Kernel::new()).run_to_the_end(main)
 }
 
 #[track_caller]
@@ -108,10 +104,7 @@ impl Kernel {
     #[track_caller]
     pub fn run<T>(&self, main: impl Main<T>) -> T {
         refuse_nesting("Kernel::run");
-        let entered = Entered::new(&self.core);
-        let ended = self.drive(main);
-        drop(entered);
-        ended.unwrap_or_else(|payload| resume_unwind(payload))
+        self.run_on_stack(main, false)
     }
 
     /// Cancels every task at once, the youngest first, and runs until all have ended.
@@ -129,11 +122,15 @@ impl Kernel {
     /// `run` and then `shutdown`, which also happens if `main` panics.
     #[track_caller]
     pub(crate) fn run_to_the_end<T>(&self, main: impl Main<T>) -> T {
-        let entered = Entered::new(&self.core);
-        let ended = self.drive(main);
-        drop(entered);
-        self.finish();
-        ended.unwrap_or_else(|payload| resume_unwind(payload))
+        self.run_on_stack(main, true)
+    }
+
+    #[track_caller]
+    pub(crate) fn or_panic(made: io::Result<Kernel>) -> Kernel {
+        match made {
+            Ok(kernel) => kernel,
+            Err(error) => panic!("the kernel could not be made: {error}"),
+        }
     }
 
     /// What the kernel still holds. All counts are zero after a clean shutdown.
@@ -145,38 +142,63 @@ impl Kernel {
         &self.core
     }
 
-    /// Runs `main` as a task whose future is on this stack frame.
+    /// Keeps the future of `main` on this stack frame. The rest is in [`run_main`](Self::run_main),
+    /// so that it is not compiled again for each `main`.
     #[track_caller]
-    fn drive<T>(&self, main: impl Main<T>) -> Result<T, Box<dyn Any + Send>> {
+    fn run_on_stack<T>(&self, main: impl Main<T>, shut_down: bool) -> T {
+        let (mut main, mut value) = (Some(main), None);
+        let mut future = pin!(None);
+        self.run_main(shut_down, &mut |step| {
+            match step {
+                Step::Call => future.set(main.take().map(|main| main())),
+                Step::Poll(cx) => {
+                    let polled = future.as_mut().as_pin_mut().map(|future| future.poll(cx));
+                    if let Some(Poll::Ready(ended)) = polled {
+                        value = Some(ended);
+                        return Poll::Ready(Verdict::Ok);
+                    }
+                }
+                Step::Drop => future.set(None),
+            }
+            Poll::Pending
+        });
+        value.expect("main is left when it has ended")
+    }
+
+    /// Runs main as a task, and shuts the kernel down if that is wanted. Resumes a panic of main.
+    #[track_caller]
+    fn run_main(&self, shut_down: bool, main: &mut MainBody<'_>) {
+        let entered = Entered::new(&self.core);
+        let ended = self.drive(main);
+        drop(entered);
+        if shut_down {
+            self.finish();
+        }
+        if let Err(payload) = ended {
+            resume_unwind(payload);
+        }
+    }
+
+    #[track_caller]
+    fn drive(&self, main: &mut MainBody<'_>) -> Result<(), Box<dyn Any + Send>> {
         let core = &self.core;
         let cell = core.admit_main();
         let ended = {
             // Made before `main` is called, because `main` may panic before it returns its future.
             let mut mine = MainCell { core, cell: &cell, ended: false };
-            let mut future = pin!(Some(main()));
-            let mut value = None;
+            let _ = main(Step::Call);
             core.make_ready(&cell);
-            let turned = self.turn_until(&mut |cx| match future.as_mut().as_pin_mut() {
-                Some(future) => match future.poll(cx) {
-                    Poll::Ready(ended) => {
-                        value = Some(ended);
-                        Poll::Ready(Verdict::Ok)
-                    }
-                    Poll::Pending => Poll::Pending,
-                },
-                None => unreachable!("main is polled until it ends"),
-            });
+            let turned = self.turn_until(main);
             if let Ok(Turn::Deadlocked) = turned {
                 watch::deadlock(core);
             }
             mine.ended = true;
             // The future is dropped while the kernel is current, because its leaves need the
             // kernel.
-            core.guarded(ProgramCode::Destructor, || future.set(None));
-            match turned {
-                Ok(_) => Ok(value.expect("main is left when it has ended")),
-                Err(payload) => Err(payload),
-            }
+            core.guarded(ProgramCode::Destructor, || {
+                let _ = main(Step::Drop);
+            });
+            turned.map(drop)
         };
         let end = if ended.is_ok() { TaskEnd::Ok } else { TaskEnd::Panicked };
         core.finish(&cell, end, false);
@@ -186,7 +208,7 @@ impl Kernel {
     }
 
     /// Runs the loop, with one `catch_unwind` around many polls. An error is the panic of `main`.
-    fn turn_until(&self, main: &mut PollMain<'_>) -> Result<Turn, Box<dyn Any + Send>> {
+    fn turn_until(&self, main: &mut MainBody<'_>) -> Result<Turn, Box<dyn Any + Send>> {
         let core = &self.core;
         let mut run_loop = RunLoop::new(core);
         loop {
@@ -229,7 +251,7 @@ impl Kernel {
         if grace.is_none() {
             watch::arm_report(core);
         }
-        let mut no_main = |_: &mut Context<'_>| unreachable!("main has ended");
+        let mut no_main = |_: Step<'_, '_>| unreachable!("main has ended");
         loop {
             match self.turn_until(&mut no_main) {
                 Ok(Turn::GraceOver) => {}

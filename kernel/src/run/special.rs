@@ -8,7 +8,7 @@ use crate::core::state::TaskRef;
 use crate::id::TaskId;
 use crate::parts::list::NONE;
 use crate::parts::scopes::Ambient;
-use crate::run::tick::{PollMain, Polled, RunLoop, TakenBody, spare_waker};
+use crate::run::tick::{MainBody, Polled, RunLoop, TakenBody, spare_waker};
 use crate::task::cell::OwnWaker;
 use crate::task::state::Flags;
 
@@ -38,7 +38,7 @@ impl Drop for TakenWaker<'_> {
 impl RunLoop<'_> {
     /// Polls a task that is not plain. Returns whether it was the main task and has ended.
     #[inline(never)]
-    pub(super) fn poll_special(&mut self, main: &mut PollMain<'_>) -> bool {
+    pub(super) fn poll_special(&mut self, main: &mut MainBody<'_>) -> bool {
         if self.task.is_ended() {
             self.task.flags.stop(0);
             self.core.release(&self.task);
@@ -57,7 +57,7 @@ impl RunLoop<'_> {
 
     /// Polls a task of a kernel that measures its polls, or that the test kit observes.
     #[cold]
-    fn poll_watched(&mut self, main: &mut PollMain<'_>) -> bool {
+    fn poll_watched(&mut self, main: &mut MainBody<'_>) -> bool {
         let core = self.core;
         let started = core.settings.long_poll.is_some().then(Instant::now);
         let probe = core.settings.probe.as_ref();
@@ -81,7 +81,7 @@ impl RunLoop<'_> {
     /// Polls the task with its own waker, if it has one. What `before` returns lives during the
     /// poll.
     #[inline(always)]
-    fn poll_once<G>(&mut self, main: &mut PollMain<'_>, before: impl FnOnce() -> G) -> Polled {
+    fn poll_once<G>(&mut self, main: &mut MainBody<'_>, before: impl FnOnce() -> G) -> Polled {
         let task = &self.task;
         let (cancel_seq, pending) =
             task.cancel_request().map_or((0, false), |it| (it.cancel_seq, it.pending));

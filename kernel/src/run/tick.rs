@@ -37,8 +37,15 @@ pub(crate) enum Turn {
     Deadlocked,
 }
 
-/// Polls the future of `run`, which is on the stack of its caller.
-pub(crate) type PollMain<'a> = dyn FnMut(&mut Context<'_>) -> Poll<Verdict> + 'a;
+/// What the kernel does with the future of `run`, which is on the stack of its caller.
+pub(crate) enum Step<'a, 'b> {
+    Call,
+    Poll(&'a mut Context<'b>),
+    Drop,
+}
+
+/// The future of `run`. Only the poll that ends it returns `Ready`.
+pub(crate) type MainBody<'a> = dyn FnMut(Step<'_, '_>) -> Poll<Verdict> + 'a;
 
 /// The state that one run keeps between polls, on its own stack.
 pub(crate) struct RunLoop<'a> {
@@ -108,10 +115,10 @@ impl<'a> TakenBody<'a> {
     }
 
     #[inline]
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, main: &mut PollMain<'_>) -> Poll<Verdict> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, main: &mut MainBody<'_>) -> Poll<Verdict> {
         match &mut self.body {
             Some(body) => body.as_mut().poll(cx),
-            None => main(cx),
+            None => main(Step::Poll(cx)),
         }
     }
 }
@@ -138,7 +145,7 @@ impl RunLoop<'_> {
     pub(crate) const POLLS: u32 = 64;
 
     /// Runs tasks until the caller must act. [`Turn`] is the reason.
-    pub(crate) fn turn(&mut self, main: &mut PollMain<'_>) -> Turn {
+    pub(crate) fn turn(&mut self, main: &mut MainBody<'_>) -> Turn {
         loop {
             if let Some(probe) = &self.core.settings.probe {
                 probe.before_poll(self.core);
@@ -183,7 +190,7 @@ impl RunLoop<'_> {
 
     /// Polls plain tasks with the spare waker until one of the cases of [`Halt`] occurs.
     #[inline]
-    fn poll_plain(&mut self, main: &mut PollMain<'_>) -> Halt {
+    fn poll_plain(&mut self, main: &mut MainBody<'_>) -> Halt {
         let RunLoop { core, batch, task: last, spare, special } = self;
         let cx = &mut Context::from_waker(&spare.waker);
         loop {

@@ -216,7 +216,7 @@ impl<'a> Inside<'a> {
     }
 
     /// Leaves the scope, and keeps it if it was opened.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn leave(&mut self) {
         let left = self.core.leave_unopened();
         if let Some(key) = left.opened() {

@@ -64,21 +64,48 @@ pub(crate) trait Body {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Verdict>;
     /// Moves the output into `out`, which is an `&mut Option<Result<T, E>>`.
     fn take_output(self: Pin<&mut Self>, out: &mut dyn Any);
-    /// Moves the error into `out`, which is an `&mut Option<E>`. If the output is a value, it stays
-    /// in the body.
-    fn take_error(self: Pin<&mut Self>, out: &mut dyn Any);
     /// Whether the error is the cancellation with this identity. `None` if it is not a
     /// `TaskCancelled` itself.
     fn is_cancellation(self: Pin<&mut Self>, identity: usize) -> Option<bool>;
-    /// Runs `look` with the error, if the task has ended in one.
-    fn with_error(self: Pin<&mut Self>, look: &mut dyn FnMut(&dyn Any));
-    /// The error as text, for a report.
-    fn error_text(self: Pin<&mut Self>) -> Option<String>;
+    /// The output, if the future has ended and its output was not taken.
+    fn output(self: Pin<&mut Self>) -> Option<&mut dyn Output>;
     /// Drops the future or the output.
     fn clear(self: Pin<&mut Self>);
     /// Moves the future out of `next`, an `&mut Option<F>`, into this body, if the body was made
     /// for futures of type `F`. Returns whether it was moved.
     fn refill(self: Pin<&mut Self>, next: &mut dyn Any) -> bool;
+}
+
+/// What a task has returned, behind a type-erased interface. It is apart from [`Body`], so that it
+/// is compiled once for each type of output, and not for each future.
+pub(crate) trait Output {
+    /// Moves the error into `out`, which is an `&mut Option<E>`. A value stays where it is.
+    fn take_error(&mut self, out: &mut dyn Any);
+    fn error(&self) -> Option<&dyn Any>;
+    /// The error as text, for a report.
+    fn error_text(&self) -> Option<String>;
+}
+
+impl<T, E: fmt::Debug + 'static> Output for Option<Result<T, E>> {
+    fn take_error(&mut self, out: &mut dyn Any) {
+        if let (Some(out), Some(Err(_))) = (out.downcast_mut::<Option<E>>(), &self) {
+            *out = self.take().and_then(Result::err);
+        }
+    }
+
+    fn error(&self) -> Option<&dyn Any> {
+        match self {
+            Some(Err(error)) => Some(error),
+            _ => None,
+        }
+    }
+
+    fn error_text(&self) -> Option<String> {
+        match self {
+            Some(Err(error)) => Some(format!("{error:?}")),
+            _ => None,
+        }
+    }
 }
 
 pin_project! {
@@ -120,15 +147,6 @@ where
         }
     }
 
-    fn take_error(self: Pin<&mut Self>, out: &mut dyn Any) {
-        if let SlotProjection::Ended { output } = self.project() {
-            if let (Some(out), Some(Err(_))) = (out.downcast_mut::<Option<E>>(), &output) {
-                *out = output.take().and_then(Result::err);
-            }
-        }
-    }
-
-    #[inline]
     fn is_cancellation(self: Pin<&mut Self>, identity: usize) -> Option<bool> {
         let SlotProjection::Ended { output: Some(Err(error)) } = self.project() else {
             return None;
@@ -138,15 +156,9 @@ where
         Some(error.downcast_ref::<TaskCancelled>()?.identity() == identity)
     }
 
-    fn with_error(self: Pin<&mut Self>, look: &mut dyn FnMut(&dyn Any)) {
-        if let SlotProjection::Ended { output: Some(Err(error)) } = self.project() {
-            look(error);
-        }
-    }
-
-    fn error_text(self: Pin<&mut Self>) -> Option<String> {
+    fn output(self: Pin<&mut Self>) -> Option<&mut dyn Output> {
         match self.project() {
-            SlotProjection::Ended { output: Some(Err(error)) } => Some(format!("{error:?}")),
+            SlotProjection::Ended { output } => Some(output),
             _ => None,
         }
     }

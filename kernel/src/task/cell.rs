@@ -192,7 +192,9 @@ impl TaskCell {
 
     pub(crate) fn take_error(&self, out: &mut dyn Any) {
         if let Some(mut body) = self.body.take() {
-            body.as_mut().take_error(out);
+            if let Some(output) = body.as_mut().output() {
+                output.take_error(out);
+            }
             self.body.put(body);
         }
     }

@@ -8,7 +8,7 @@ use crate::core::failure::Failure;
 use crate::core::report::Report;
 use crate::error::Panic;
 use crate::run::builder::Builder;
-use crate::run::kernel::Leftovers;
+use crate::run::kernel::{Kernel, Leftovers};
 use crate::task::bounds::Main;
 
 /// How a run ended.
@@ -30,10 +30,7 @@ impl<T> Attempt<T> {
             noted.set(noted.get() || is_panic(report));
             sink.borrow_mut().push(report.to_string());
         });
-        let kernel = match builder.build() {
-            Ok(kernel) => kernel,
-            Err(error) => panic!("the kernel could not be made: {error}"),
-        };
+        let kernel = Kernel::or_panic(builder.build());
         let core = kernel.core().clone();
         let ended = catch_unwind(AssertUnwindSafe(|| kernel.run_to_the_end(main)));
         let left = Leftovers::of(&core);

@@ -58,17 +58,24 @@ pub fn run<T>(main: impl Main<T>) -> T {
 /// As [`run`].
 #[track_caller]
 pub fn run_with<T>(builder: Builder, main: impl Main<T>) -> T {
-    refuse_nesting("testing::run");
-    let kernel = match builder.virtual_clock().build() {
-        Ok(kernel) => kernel,
-        Err(error) => panic!("the kernel could not be made: {error}"),
-    };
-    let core = kernel.core().clone();
+    let kernel = virtual_kernel(builder);
     let value = kernel.run_to_the_end(main);
+    check_nothing_left(kernel);
+    value
+}
+
+#[track_caller]
+fn virtual_kernel(builder: Builder) -> Kernel {
+    refuse_nesting("testing::run");
+    Kernel::or_panic(builder.virtual_clock().build())
+}
+
+#[track_caller]
+fn check_nothing_left(kernel: Kernel) {
+    let core = kernel.core().clone();
     let left = Leftovers::of(&core);
     drop(kernel);
     assert_eq!(left, Leftovers::default(), "left behind after the shutdown");
-    value
 }
 
 /// Runs `main` once for each seed. The seed determines the order in which ready tasks run.
