@@ -71,6 +71,12 @@ impl<R> BufReader<R> {
         self.buffer.bytes()
     }
 
+    /// Removes the first `amount` bytes of the [`buffer`](BufReader::buffer), or all if there are
+    /// fewer.
+    pub fn consume(&mut self, amount: usize) {
+        self.buffer.consume(amount);
+    }
+
     /// The stream, without the bytes in the [`buffer`](BufReader::buffer).
     pub fn into_inner(self) -> R {
         self.stream
@@ -114,6 +120,54 @@ impl<R: AsyncRead + Unpin> BufReader<R> {
             self.buffer.consume(len);
             Poll::Ready(read.map(|()| len))
         })
+    }
+
+    /// Reads once, behind the bytes in the [`buffer`](BufReader::buffer). Gives the number of
+    /// bytes; 0 is the end of the stream.
+    ///
+    /// With [`consume`](BufReader::consume) it serves parsers that look at records where they lie:
+    /// look at the buffer, read more while the record is incomplete, consume it.
+    ///
+    /// ```
+    /// use std::io;
+    /// use curium::io::{BufReader, ReadExt};
+    ///
+    /// curium::run(async || {
+    ///     let mut reader = BufReader::new(&b"\x05hello\x03you"[..]);
+    ///     let mut words = Vec::new();
+    ///     loop {
+    ///         if let [len, rest @ ..] = reader.buffer() {
+    ///             if let Some(word) = rest.get(..usize::from(*len)) {
+    ///                 words.push(word.to_vec());
+    ///                 let used = 1 + word.len();
+    ///                 reader.consume(used);
+    ///                 continue;
+    ///             }
+    ///         }
+    ///         if reader.read_more().await? == 0 {
+    ///             break;
+    ///         }
+    ///     }
+    ///     assert_eq!(words, [&b"hello"[..], b"you"]);
+    ///     Ok::<(), io::Error>(())
+    /// })
+    /// .unwrap();
+    /// ```
+    ///
+    /// A full buffer is doubled. There is no limit to its size but the memory, so a caller looks at
+    /// the length of the buffer before it calls this again and again.
+    ///
+    /// # Errors
+    ///
+    /// Those of the stream, and a cancellation.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing is consumed, and the buffer is as it was.
+    #[track_caller]
+    pub fn read_more(&mut self) -> impl Future<Output = io::Result<usize>> {
+        let mut leaf = Leaf::new("READ", Location::caller());
+        poll_fn(move |cx| leaf.poll(cx, |cx| self.poll_more(cx)))
     }
 
     /// Reads until a whole line, or all up to the end of the stream, is in the buffer. Gives its

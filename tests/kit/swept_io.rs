@@ -92,6 +92,34 @@ fn cancelled_lines_lose_nothing() {
     assert_tried(&swept, &["READ"], 5, 60);
 }
 
+/// V4, I2: what read_more has read stays in the buffer, and is read from there.
+#[test]
+#[expect(clippy::await_holding_refcell_ref, reason = "only the subject and then the check borrow")]
+fn bytes_that_are_read_more_stay_in_the_buffer() {
+    let swept = testing::sweep().run(
+        async || reads(|stream| BufReader::with_capacity(4, stream)),
+        |state: Rc<Among<Reads<BufReader<DuplexStream>>>>| async move {
+            let mut stream = state.stream.borrow_mut();
+            while stream.read_more().await? > 0 {
+                if stream.buffer().len() > 8 {
+                    state.got.borrow_mut().extend(&stream.buffer()[..2]);
+                    stream.consume(2);
+                }
+            }
+            Ok::<_, io::Error>(())
+        },
+        async |state, run| {
+            assert_kept(state, run, async |stream| {
+                let mut rest = Vec::new();
+                stream.read_to_end(&mut rest).await.unwrap();
+                rest
+            })
+            .await;
+        },
+    );
+    assert_tried(&swept, &["READ"], 5, 60);
+}
+
 /// V4, I2: the same for the lines of any stream.
 #[test]
 #[expect(clippy::await_holding_refcell_ref, reason = "only the subject and then the check borrow")]
