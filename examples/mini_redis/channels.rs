@@ -1,8 +1,8 @@
 //! PUBLISH and SUBSCRIBE.
 //!
 //! The rule for slow subscribers: what is published waits in the outbox of each subscriber until
-//! its connection takes it. A subscriber whose outbox would have more than 8 MiB is disconnected. So
-//! a publisher never waits, and no subscriber misses a message between two others.
+//! its connection takes it. A subscriber whose outbox would have more than 8 MiB is disconnected.
+//! So a publisher never waits, and no subscriber misses a message between two others.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
