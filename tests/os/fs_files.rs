@@ -170,7 +170,7 @@ fn a_plain_file_becomes_one_and_back() {
         let mut file = File::from_std(plain);
         assert_eq!(file.stream_position().await?, 2);
         file.read(&mut [0; 3]).await?;
-        let mut other = file.try_clone()?;
+        let mut other = file.try_clone().await?;
         assert_eq!(rest(&mut other).await?, b"56789");
         let mut plain = file.into_std().await?;
         assert_eq!(plain.stream_position()?, 5);
@@ -343,7 +343,7 @@ fn a_file_moves_to_another_kernel() {
         let path = dir.of("file");
         let mut file = File::create_new(&path).await?;
         let mut pipe = OpenOptions::new().read(true).write(true).open(dir.fifo("pipe")).await?;
-        let mut other = pipe.try_clone()?;
+        let mut other = pipe.try_clone().await?;
         assert!(pipe.read(&mut [0; 4]).now_or_never().is_none());
         let occupied = Occupied::new().await;
         AsyncWriteExt::write_all(&mut file, b"0123").await?;

@@ -8,6 +8,7 @@ mod fs_dirs;
 mod fs_dropped;
 mod fs_errors;
 mod fs_files;
+mod fs_order;
 mod fs_streams;
 mod process_errors;
 mod process_faults;

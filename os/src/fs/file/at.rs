@@ -3,24 +3,25 @@
 use std::future::poll_fn;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 use std::task::Poll;
 
 use kernel::{CancelPoint, DetachedJob};
 
-use super::read::{Reading, read_cached, retried};
-use super::shared::Outcome;
-use super::write::may_begin;
+use super::read::{read_cached, retried};
+use super::shared::Shared;
+use super::write::{may_begin, some};
 use super::{File, MAX_CALL, Mode, Waiting};
 
 impl File {
     /// Reads some bytes at an offset. The position plays no part. 0 is the end of the file, unless
-    /// `buf` is empty. One call reads at most 2 MiB.
-    ///
-    /// Does not wait for a write that was begun by a cancelled call or by the traits.
+    /// `buf` is empty. One call reads at most 2 MiB. It waits for what was begun by calls that were
+    /// given up, and by the traits.
     ///
     /// # Errors
     ///
-    /// The system's; of the kind `NotSeekable` for a pipe; or a cancellation.
+    /// The system's; of the kind `NotSeekable` for a pipe; that of an earlier write that was begun
+    /// and not waited for; or a cancellation.
     ///
     /// # Cancellation
     ///
@@ -33,6 +34,7 @@ impl File {
     ) -> impl Future<Output = io::Result<usize>> + 'a {
         let mut point = CancelPoint::new("FILE_READ");
         async move {
+            in_turn(&self.shared, &mut point).await?;
             let cached = |buf: &mut [u8]| match buf.is_empty() {
                 true => Some(0),
                 false if self.mode == Mode::Stream || !self.tries_cache => None,
@@ -67,19 +69,20 @@ impl File {
     }
 
     /// Writes some bytes at an offset, or at the end of a file in append mode. The position plays
-    /// no part. One call writes at most 2 MiB, and only an error makes it write less.
+    /// no part. One call writes at most 2 MiB, and only an error makes it write less. It waits for
+    /// what was begun by calls that were given up, and by the traits; of calls that wait side by
+    /// side, each begins at once.
     ///
     /// # Errors
     ///
-    /// The system's; of the kind `NotSeekable` for a pipe; or a cancellation. A part may have been
-    /// written before an error.
+    /// The system's; of the kind `NotSeekable` for a pipe; that of an earlier write that was begun
+    /// and not waited for; or a cancellation. A part may have been written before an error.
     ///
     /// # Cancellation
     ///
     /// A write that has not begun writes nothing. One that was begun is finished by its thread: the
-    /// call returns `Ok`, and the cancellation stays pending. No later call waits for it, nor does
-    /// the shutdown of the kernel, which names it if it still runs. An error of it is that of the
-    /// next call that begins after its end.
+    /// call returns `Ok`, and the cancellation stays pending. Later calls wait for it, and the next
+    /// one returns its error.
     #[track_caller]
     pub fn write_at<'a>(
         &'a self,
@@ -91,15 +94,16 @@ impl File {
             if buf.is_empty() {
                 return Ok(poll_fn(|cx| point.poll(cx, |_| Poll::Ready(0))).await?);
             }
+            in_turn(&self.shared, &mut point).await?;
             may_begin(&mut point).await?;
             let buf = buf[..buf.len().min(MAX_CALL)].to_vec();
-            let (shared, len) = (self.shared.clone(), buf.len());
+            let (len, (change, _awaited)) = (buf.len(), self.shared.begin_awaited());
             let write = move |file: &std::fs::File| write_all_at(file, &buf, offset);
             let mut job = DetachedJob::start_uncancellable("a write to a file", move || {
-                Outcome::of(shared, "write", write)
+                change.make("write", write)
             });
             match poll_fn(|cx| point.poll(cx, |cx| job.poll(cx))).await {
-                Ok(outcome) => outcome.take().map(|()| len),
+                Ok(made) => made.take().map(|()| len),
                 Err(cancelled) => {
                     cancelled.put_back();
                     Ok(len)
@@ -117,14 +121,10 @@ impl File {
     ///
     /// # Cancellation
     ///
-    /// The call returns at once. What was begun goes on, and its error comes out of the next call.
+    /// The call returns at once. If it has not begun, it changes nothing. What was begun goes on:
+    /// later calls wait for it, and the next one returns its error.
     #[track_caller]
     pub fn set_len(&mut self, len: u64) -> impl Future<Output = io::Result<()>> + '_ {
-        self.reading = match std::mem::replace(&mut self.reading, Reading::Nothing) {
-            // What was read ahead may be cut off.
-            Reading::Running(_) if self.mode != Mode::Stream => Reading::Nothing,
-            reading => reading,
-        };
         self.change_in_turn("set the length of", move |file| file.set_len(len))
     }
 
@@ -138,7 +138,7 @@ impl File {
     ///
     /// # Cancellation
     ///
-    /// The call returns at once. What was begun goes on, and its error comes out of the next call.
+    /// As [`set_len`](File::set_len).
     #[track_caller]
     pub fn sync_all(&mut self) -> impl Future<Output = io::Result<()>> + '_ {
         self.change_in_turn("sync", std::fs::File::sync_all)
@@ -159,7 +159,7 @@ impl File {
         self.change_in_turn("sync", std::fs::File::sync_data)
     }
 
-    /// Makes a call that changes the file, after the write that was begun.
+    /// Makes a call that changes the file, in its turn.
     #[track_caller]
     fn change_in_turn<'a, F>(
         &'a mut self,
@@ -169,25 +169,46 @@ impl File {
     where
         F: FnOnce(&std::fs::File) -> io::Result<()> + Send + 'static,
     {
-        let point = CancelPoint::new("FILE_WRITE");
-        let change = self.change(operation, call);
+        let mut point = CancelPoint::new("FILE_WRITE");
         let waiting = Waiting(self);
         async move {
-            if waiting.0.has_open_write() {
-                waiting.0.written(point).await?;
-            }
-            change.await
+            waiting.0.written(&mut point).await?;
+            change(&waiting.0.shared, point, operation, call).await
         }
     }
+}
+
+/// Waits for the changes that are left, and returns the error that was kept.
+pub(super) async fn in_turn(shared: &Arc<Shared>, point: &mut CancelPoint) -> io::Result<()> {
+    if !shared.has_news() {
+        return Ok(());
+    }
+    if let Some(mut left) = shared.wait_for_left() {
+        poll_fn(|cx| point.poll(cx, |cx| left.poll(cx))).await?;
+    }
+    shared.take_kept().map_or(Ok(()), Err)
+}
+
+/// Makes a call that changes the file. While it waits for a thread, it can be given up.
+pub(super) async fn change<F>(
+    shared: &Arc<Shared>,
+    mut point: CancelPoint,
+    operation: &'static str,
+    call: F,
+) -> io::Result<()>
+where
+    F: FnOnce(&std::fs::File) -> io::Result<()> + Send + 'static,
+{
+    may_begin(&mut point).await?;
+    let (change, _awaited) = shared.begin_awaited();
+    let mut job = DetachedJob::start("a change of a file", move || change.make(operation, call));
+    poll_fn(|cx| point.poll(cx, |cx| job.poll(cx))).await?.take()
 }
 
 fn write_all_at(file: &std::fs::File, buf: &[u8], offset: u64) -> io::Result<()> {
     let mut done = 0;
     while done < buf.len() {
-        match retried(|| file.write_at(&buf[done..], offset + done as u64))? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            n => done += n,
-        }
+        done += some(retried(|| file.write_at(&buf[done..], offset + done as u64))?)?;
     }
     Ok(())
 }

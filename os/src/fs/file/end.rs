@@ -5,12 +5,13 @@ use std::future::poll_fn;
 use kernel::{CancelPoint, shield};
 
 use super::File;
+use super::at::in_turn;
 
 impl Drop for File {
-    /// A task waits for the write that was begun, and fails with its error, which is then reported
+    /// A task waits for what was begun, and fails with its error, which is then reported
     /// (K6). Without a kernel both are left to the last reference to the descriptor.
     fn drop(&mut self) {
-        if !kernel::is_running() || !self.has_open_write() {
+        if !kernel::is_running() || !(self.writing.is_some() || self.shared.has_news()) {
             return;
         }
         let mut writing = self.writing.take();
@@ -23,7 +24,7 @@ impl Drop for File {
                 // Its error is kept when it is dropped.
                 drop(poll_fn(|cx| point.poll(cx, |cx| job.poll(cx))).await?);
             }
-            shared.take_kept().map_or(Ok(()), Err)
+            in_turn(&shared, &mut point).await
         };
         kernel::spawn_named(name, shield(end));
     }

@@ -13,12 +13,12 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kernel::{DetachedJob, run_in_thread};
+use kernel::{CancelPoint, DetachedJob};
 use rustix::fs::OFlags;
 
 use crate::fs::blocking::blocking;
 use crate::fs::file::read::Reading;
-use crate::fs::file::shared::{Outcome, Shared};
+use crate::fs::file::shared::Shared;
 use crate::fs::file::write::Written;
 use crate::fs::options::OpenOptions;
 
@@ -75,6 +75,8 @@ pub struct File {
     reading: Reading,
     /// A write that was begun. The position moves when it has ended.
     writing: Option<DetachedJob<Written>>,
+    /// Waits for other changes that are left.
+    left: Option<DetachedJob<()>>,
     /// Gets the length of the file, for a seek from its end.
     end: Option<DetachedJob<io::Result<u64>>>,
     /// The buffer of the next call.
@@ -158,12 +160,17 @@ impl File {
             Some(_) if flags.contains(OFlags::APPEND) => Mode::Append,
             Some(_) => Mode::Positional,
         };
+        File::new(Shared::new(file, path), mode, position.unwrap_or(0))
+    }
+
+    fn new(shared: Arc<Shared>, mode: Mode, position: u64) -> File {
         File {
-            shared: Shared::new(file, path),
+            shared,
             mode,
-            position: position.unwrap_or(0),
+            position,
             reading: Reading::Nothing,
             writing: None,
+            left: None,
             end: None,
             spare: Vec::new(),
             tries_cache: cfg!(target_os = "linux"),
@@ -183,9 +190,9 @@ impl File {
     /// The file is dropped.
     #[track_caller]
     pub fn into_std(mut self) -> impl Future<Output = io::Result<std::fs::File>> {
-        let point = kernel::CancelPoint::new("FILE_WRITE");
+        let mut point = CancelPoint::new("FILE_WRITE");
         async move {
-            self.written(point).await?;
+            self.written(&mut point).await?;
             if self.mode == Mode::Stream && !matches!(self.reading, Reading::Nothing) {
                 let busy = io::Error::new(
                     io::ErrorKind::ResourceBusy,
@@ -205,24 +212,27 @@ impl File {
     }
 
     /// Another handle of the same open file. It begins at the position of this one and then has its
-    /// own, unlike in `std`. Options such as the append mode are shared.
+    /// own, unlike in `std`. Options such as the append mode are shared. Waits for a write that was
+    /// begun, because that moves the position.
     ///
     /// # Errors
     ///
-    /// The system's.
-    pub fn try_clone(&self) -> io::Result<File> {
-        let plain = self.shared.file.try_clone();
-        let plain = plain.map_err(|error| self.shared.error("duplicate", error))?;
-        Ok(File {
-            shared: Shared::new(plain, self.shared.path.clone()),
-            mode: self.mode,
-            position: self.position,
-            reading: Reading::Nothing,
-            writing: None,
-            end: None,
-            spare: Vec::new(),
-            tries_cache: self.tries_cache,
-        })
+    /// The system's; that of an earlier write that was begun and not waited for; or a cancellation.
+    ///
+    /// # Cancellation
+    ///
+    /// The call returns at once. It changes nothing.
+    #[track_caller]
+    pub fn try_clone(&mut self) -> impl Future<Output = io::Result<File>> + '_ {
+        let mut point = CancelPoint::new("FILE_WRITE");
+        let waiting = Waiting(self);
+        async move {
+            waiting.0.written(&mut point).await?;
+            let File { shared, mode, position, .. } = &*waiting.0;
+            let plain =
+                shared.file.try_clone().map_err(|error| shared.error("duplicate", error))?;
+            Ok(File::new(Shared::new(plain, shared.path.clone()), *mode, *position))
+        }
     }
 
     /// Size, kind, times and permissions. It does not wait for a write that was begun.
@@ -240,37 +250,27 @@ impl File {
         blocking(move || shared.file.metadata().map_err(|error| shared.error("look at", error)))
     }
 
-    /// Sets who may read, write and run the file.
+    /// Sets who may read, write and run the file. Waits for what was begun by calls that were given
+    /// up.
     ///
     /// # Errors
     ///
-    /// The system's, or a cancellation.
+    /// As [`set_len`](File::set_len).
     ///
     /// # Cancellation
     ///
-    /// The call returns at once. What was begun goes on, and its error comes out of the next call.
+    /// As [`set_len`](File::set_len).
     #[track_caller]
     pub fn set_permissions(
         &self,
         permissions: Permissions,
     ) -> impl Future<Output = io::Result<()>> + use<> {
-        self.change("set the permissions of", move |file| file.set_permissions(permissions))
-    }
-
-    /// Makes a call that changes the file. If it is given up, its error is kept.
-    #[track_caller]
-    fn change<T, F>(
-        &self,
-        operation: &'static str,
-        call: F,
-    ) -> impl Future<Output = io::Result<T>> + use<T, F>
-    where
-        T: Send + 'static,
-        F: FnOnce(&std::fs::File) -> io::Result<T> + Send + 'static,
-    {
-        let shared = self.shared.clone();
-        let job = run_in_thread(move || Outcome::of(shared, operation, call));
-        async move { job.await?.take() }
+        let (mut point, shared) = (CancelPoint::new("FILE_WRITE"), self.shared.clone());
+        async move {
+            at::in_turn(&shared, &mut point).await?;
+            let set = move |file: &std::fs::File| file.set_permissions(permissions);
+            at::change(&shared, point, "set the permissions of", set).await
+        }
     }
 
     /// Ends the wait of a call that is given up. A read of a file with offsets is forgotten. What
@@ -278,11 +278,14 @@ impl File {
     fn stop_waiting(&mut self) {
         self.end = None;
         match &mut self.reading {
-            Reading::Running(job) if self.mode == Mode::Stream => job.stop_waiting(),
-            Reading::Running(_) => self.reading = Reading::Nothing,
+            Reading::Running(job, _) if self.mode == Mode::Stream => job.stop_waiting(),
+            Reading::Running(..) => self.reading = Reading::Nothing,
             Reading::Nothing | Reading::Kept(..) => {}
         }
         if let Some(job) = &mut self.writing {
+            job.stop_waiting();
+        }
+        if let Some(job) = &mut self.left {
             job.stop_waiting();
         }
     }
@@ -308,7 +311,8 @@ impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("File")
             .field("path", &self.shared.path)
-            .field("position", &self.position)
+            // Unknown while a write moves it.
+            .field("position", &self.writing.is_none().then_some(self.position))
             .field("fd", &self.shared.file.as_fd())
             .finish_non_exhaustive()
     }

@@ -18,7 +18,8 @@ const MAX_CACHED: usize = 64 << 10;
 
 pub(super) enum Reading {
     Nothing,
-    Running(DetachedJob<Filled>),
+    /// And how many changes had begun when it began: what was read before a later one may be old.
+    Running(DetachedJob<Filled>, u64),
     /// Bytes of a file without offsets that a read has taken and not returned. The range is not
     /// empty.
     Kept(Vec<u8>, Range<usize>),
@@ -67,7 +68,7 @@ impl File {
 
     /// Whether a read has to begin before a poll can be ready.
     pub(super) fn needs_read(&self) -> bool {
-        let waits = self.writing.is_some() && self.mode != Mode::Stream;
+        let waits = (self.writing.is_some() || self.left.is_some()) && self.mode != Mode::Stream;
         matches!(self.reading, Reading::Nothing) && !waits
     }
 
@@ -77,7 +78,8 @@ impl File {
         let (shared, at) = (self.shared.clone(), self.position);
         let mut buf = std::mem::take(&mut self.spare);
         let has_offsets = self.mode != Mode::Stream;
-        self.reading = Reading::Running(DetachedJob::start("a read of a file", move || {
+        let changes = shared.begun();
+        let job = DetachedJob::start("a read of a file", move || {
             if buf.len() < len {
                 buf.resize(len, 0);
             }
@@ -86,7 +88,8 @@ impl File {
                 false => (&shared.file).read(&mut buf[..len]),
             });
             Filled { buf, result }
-        }));
+        });
+        self.reading = Reading::Running(job, changes);
     }
 
     /// The bytes at the position, if they are there: in memory, or from a read that was begun.
@@ -100,6 +103,9 @@ impl File {
         }
         if self.mode != Mode::Stream {
             ready!(self.poll_written(cx))?;
+            if matches!(self.reading, Reading::Running(_, begun) if begun != self.shared.begun()) {
+                self.reading = Reading::Nothing;
+            }
         } else if let Some(error) = self.shared.take_kept() {
             return Poll::Ready(Err(error));
         }
@@ -111,7 +117,7 @@ impl File {
                 }
                 None => Poll::Pending,
             },
-            Reading::Running(job) => {
+            Reading::Running(job, _) => {
                 let Filled { buf: filled, result } = ready!(job.poll(cx));
                 self.reading = Reading::Nothing;
                 Poll::Ready(match result {

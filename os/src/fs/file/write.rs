@@ -3,64 +3,50 @@
 use std::future::poll_fn;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use ::io::WriteAllError;
 use kernel::{CancelPoint, DetachedJob, TaskCancelled};
 
-use super::read::{Reading, retried};
-use super::shared::Shared;
+use super::read::retried;
+use super::shared::Change;
 use super::{File, MAX_CALL, Mode, Waiting};
 
 /// The end of a write on a thread.
 pub(super) struct Written {
-    shared: Arc<Shared>,
+    change: Change,
     buf: Vec<u8>,
     /// The position behind what was written, where there are positions.
     position: Option<u64>,
     /// How many bytes were written.
     done: usize,
-    error: Option<io::Error>,
-}
-
-impl Drop for Written {
-    /// If no call takes it, the error is kept for the next one.
-    fn drop(&mut self) {
-        if let Some(error) = self.error.take() {
-            self.shared.keep(error);
-        }
-    }
 }
 
 impl Written {
     /// Writes the first `len` bytes of `buf`, on a thread of the pool.
-    fn new(shared: Arc<Shared>, mode: Mode, at: u64, buf: Vec<u8>, len: usize) -> Self {
-        let mut written = Written { shared, buf, position: None, done: 0, error: None };
-        while written.done < len && written.error.is_none() {
-            let Written { shared, buf, done, .. } = &mut written;
-            let rest = &buf[*done..len];
+    fn new(mut change: Change, mode: Mode, at: u64, buf: Vec<u8>, len: usize) -> Self {
+        let (shared, mut done) = (change.shared().clone(), 0);
+        while done < len && !change.has_failed() {
+            let rest = &buf[done..len];
             let n = retried(|| match mode {
-                Mode::Positional => shared.file.write_at(rest, at + *done as u64),
+                Mode::Positional => shared.file.write_at(rest, at + done as u64),
                 Mode::Append | Mode::Stream => (&shared.file).write(rest),
             });
-            match n {
-                Ok(0) => written.error = Some(io::ErrorKind::WriteZero.into()),
-                Ok(n) => *done += n,
-                Err(error) => written.error = Some(error),
-            }
+            done += change.note("write", n.and_then(some)).unwrap_or(0);
         }
-        if let Some(error) = written.error.take() {
-            written.error = Some(written.shared.error("write", error));
-        }
-        written.position = match mode {
-            Mode::Positional => Some(at + written.done as u64),
+        let position = match mode {
+            Mode::Positional => Some(at + done as u64),
             // Each append moves the position of the system to its own end.
-            Mode::Append => io::Seek::stream_position(&mut &written.shared.file).ok(),
+            Mode::Append => io::Seek::stream_position(&mut &shared.file).ok(),
             Mode::Stream => None,
         };
-        written
+        Written { change, buf, position, done }
     }
+}
+
+/// A write that takes nothing is an error.
+pub(super) fn some(n: usize) -> io::Result<usize> {
+    if n == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(n) }
 }
 
 impl File {
@@ -136,13 +122,13 @@ impl File {
     /// The call returns at once, and the write goes on.
     #[track_caller]
     pub fn flush(&mut self) -> impl Future<Output = io::Result<()>> + '_ {
-        let point = CancelPoint::new("FILE_WRITE");
+        let mut point = CancelPoint::new("FILE_WRITE");
         let waiting = Waiting(self);
-        async move { waiting.0.written(point).await }
+        async move { waiting.0.written(&mut point).await }
     }
 
     async fn write_some(&mut self, point: &mut CancelPoint, buf: &[u8]) -> io::Result<usize> {
-        poll_fn(|cx| point.poll(cx, |cx| self.poll_written(cx))).await??;
+        self.written(point).await?;
         if buf.is_empty() {
             return Ok(0);
         }
@@ -161,13 +147,8 @@ impl File {
         }
     }
 
-    /// Whether there is a write to wait for, or an error to return.
-    pub(super) fn has_open_write(&self) -> bool {
-        self.writing.is_some() || self.shared.has_kept()
-    }
-
-    /// Waits for a write that was begun.
-    pub(super) async fn written(&mut self, mut point: CancelPoint) -> io::Result<()> {
+    /// Waits for the changes that were begun, and returns the error that was kept.
+    pub(super) async fn written(&mut self, point: &mut CancelPoint) -> io::Result<()> {
         poll_fn(|cx| point.poll(cx, |cx| self.poll_written(cx))).await?
     }
 
@@ -182,13 +163,9 @@ impl File {
                 buf.extend_from_slice(&from[..len]);
             }
         }
-        if self.mode != Mode::Stream {
-            // What was read ahead may be old after this.
-            self.reading = Reading::Nothing;
-        }
-        let (shared, mode, at) = (self.shared.clone(), self.mode, self.position);
+        let (change, mode, at) = (self.shared.begin(), self.mode, self.position);
         let job = DetachedJob::start_uncancellable("a write to a file", move || {
-            Written::new(shared, mode, at, buf, len)
+            Written::new(change, mode, at, buf, len)
         });
         self.writing = Some(job);
         Ok(len)
@@ -202,13 +179,28 @@ impl File {
         self.writing = None;
         self.position = written.position.unwrap_or(self.position);
         self.spare = std::mem::take(&mut written.buf);
-        Poll::Ready((written.done, written.error.take()))
+        Poll::Ready((written.done, written.change.take_error()))
     }
 
-    /// Waits for a write that was begun, and returns the error that was kept.
+    /// Waits for the changes that were begun, and returns the error that was kept.
     pub(super) fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let (_, error) = ready!(self.poll_end_of_write(cx));
         error.into_iter().for_each(|error| self.shared.keep(error));
+        if self.left.is_none() && !self.shared.has_news() {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            match &mut self.left {
+                Some(left) => {
+                    ready!(left.poll(cx));
+                    self.left = None;
+                }
+                None => match self.shared.wait_for_left() {
+                    None => break,
+                    left => self.left = left,
+                },
+            }
+        }
         Poll::Ready(self.shared.take_kept().map_or(Ok(()), Err))
     }
 }
