@@ -1,34 +1,33 @@
-//! A graceful shutdown: a server is cancelled under load, and each connection finishes its current
+//! A graceful shutdown: a server is stopped under load, and each connection finishes its current
 //! line and says goodbye. One `cancel().await` does it: the listener is closed at once, the
-//! handlers are cancelled together, and the call returns when the last handler has cleaned up.
+//! handlers learn it by `stopping()` and have five seconds to end by themselves, and the call
+//! returns when the last of them has ended. Those that are left after that are cancelled.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
-use curium::kernel::{self, BodyEnd, Kernel, finally, shield, sleep, spawn, timeout_after};
-use curium::net::{TcpListener, TcpStream};
+use curium::kernel::{self, Kernel, select, sleep, spawn};
+use curium::net::{TcpListener, TcpStream, stopping};
 
 const CLIENTS: usize = 100;
 
-async fn handler(stream: TcpStream, _peer: SocketAddr) -> io::Result<()> {
-    finally(converse(&stream), async |how| match how {
-        // The cleanup may await. The timeout bounds it, because a silent client could delay it for
-        // ever.
-        BodyEnd::Cancelled => timeout_after(Duration::from_secs(5), say_goodbye(&stream)).await?,
-        _ => Ok(()), // the client has left, or the connection is broken
-    })
-    .await
-}
-
 /// Here each question is short and arrives in one piece. Longer ones would need a buffer.
-async fn converse(stream: &TcpStream) -> io::Result<()> {
+async fn handler(stream: TcpStream, _peer: SocketAddr) -> io::Result<()> {
     let mut question = [0; 64];
-    while stream.read(&mut question).await? > 0 {
-        // The shield holds a cancellation back until the answer is complete.
-        shield(answer(stream)).await?;
+    loop {
+        let n = select! {
+            read = stream.read(&mut question) => read?,
+            stop = stopping() => {
+                stop?;
+                return say_goodbye(&stream).await;
+            }
+        };
+        if n == 0 {
+            return Ok(()); // the client has left
+        }
+        answer(&stream).await?;
     }
-    Ok(())
 }
 
 async fn answer(stream: &TcpStream) -> io::Result<()> {
@@ -64,12 +63,21 @@ fn main() -> io::Result<()> {
     Kernel::builder().virtual_clock().run(async || {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let server = spawn(listener.serve(handler));
+        let server = listener
+            .serve(handler)
+            .limit(CLIENTS + 1)
+            .drain(Duration::from_secs(5))
+            .grace(Duration::from_secs(1));
+        let server = spawn(server);
         let clients: Vec<_> = (0..CLIENTS).map(|_| spawn(client(address))).collect();
+        let silent = TcpStream::connect(address).await?; // it never leaves
         sleep(Duration::from_millis(25)).await?; // in the middle of the third answer
         println!("{} tasks are at work", kernel::tasks().len());
+        let began = kernel::now();
         server.cancel().await?;
-        println!("the server is shut down; tasks left besides main: {}", kernel::tasks().len() - 1);
+        println!("the server is shut down after {} seconds", (kernel::now() - began).as_secs());
+        println!("tasks left besides main: {}", kernel::tasks().len() - 1);
+        drop(silent);
         for client in clients {
             let heard = client.await?;
             let answers = heard.strip_suffix("goodbye\n").expect("goodbye comes last");

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::panic::Location;
 use std::time::Duration;
 
-use kernel::io::{Registration, ToRead};
+use kernel::io::{Registration, ToRead, ToWrite};
 use mio::event::Source;
 
 /// How long `accept` waits after an error that may pass.
@@ -88,6 +88,16 @@ impl<L: Source> Acceptor<L> {
             }
             done => Ok(done),
         })
+    }
+
+    /// Waits until it is closed, which is an error. A listening socket is never ready for writing,
+    /// so nothing else ends this wait, and it takes no readiness from `accept`.
+    pub(crate) fn closed_at(
+        &self,
+        site: &'static Location<'static>,
+    ) -> impl Future<Output = io::Result<()>> {
+        let never = |_: &L| Err(ErrorKind::WouldBlock.into());
+        self.registration.io_at(ToWrite, "SERVE_LIMIT", site, never)
     }
 
     /// Whether it was closed.

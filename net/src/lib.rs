@@ -53,10 +53,12 @@ mod halves;
 mod listener;
 mod origin;
 mod polls;
+mod serve;
 mod server;
 #[cfg(all(unix, feature = "simulated-net"))]
 pub mod simulated;
 mod socket;
+mod stopping;
 mod stream;
 mod udp;
 #[cfg(all(unix, feature = "unix-sockets"))]
@@ -66,9 +68,11 @@ mod wire;
 pub use crate::address::ToSocketAddrs;
 pub use crate::halves::{ReadHalf, WriteHalf};
 pub use crate::listener::TcpListener;
+pub use crate::serve::Serve;
 pub use crate::server::tcp_server;
 #[cfg(all(unix, feature = "simulated-net"))]
 pub use crate::simulated::SimulatedNetExt;
+pub use crate::stopping::{is_stopping, stopping};
 pub use crate::stream::TcpStream;
 pub use crate::udp::{Received, UdpSocket};
 #[cfg(all(any(target_os = "linux", target_os = "android"), feature = "unix-sockets"))]

@@ -8,7 +8,7 @@ use std::panic::Location;
 use socket2::{Domain, Protocol, Type};
 
 use crate::accept::Acceptor;
-use crate::address::{ToSocketAddrs, first_of, resolve};
+use crate::address::{Target, ToSocketAddrs, first_of, resolve};
 use crate::origin::{Origin, either, registration};
 use crate::socket::Socket;
 use crate::stream::TcpStream;
@@ -18,7 +18,7 @@ const BACKLOG: i32 = 1024;
 
 /// A socket that accepts connections.
 pub struct TcpListener {
-    acceptor: Acceptor<Origin<mio::net::TcpListener>>,
+    pub(crate) acceptor: Acceptor<Origin<mio::net::TcpListener>>,
     /// The program may have set options through the descriptor. Accepted sockets inherit them.
     taken_over: bool,
 }
@@ -36,8 +36,11 @@ impl TcpListener {
     /// Only a look-up by name waits, and it is over before anything is bound.
     #[track_caller]
     pub fn bind(address: impl ToSocketAddrs) -> impl Future<Output = io::Result<TcpListener>> {
-        let target = address.target();
-        async move { bind_any(&resolve(target).await?) }
+        TcpListener::bind_target(address.target())
+    }
+
+    pub(crate) async fn bind_target(target: Target) -> io::Result<TcpListener> {
+        bind_any(&resolve(target).await?)
     }
 
     /// Takes over a listening socket, and makes it non-blocking. Duplicates of it may exist. The
@@ -115,11 +118,6 @@ impl TcpListener {
     /// The system's; `NotConnected` once it is closed.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.acceptor.registration.with(|origin| either!(origin, socket => socket.local_addr()))
-    }
-
-    /// Whether [`close`](TcpListener::close) was called.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.acceptor.is_closed()
     }
 
     /// Closes it. A task that is parked in [`accept`](TcpListener::accept) gets an error.

@@ -7,10 +7,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use curium::kernel::testing::{self, Injection};
-use curium::kernel::{TaskCancelled, ignore_after, spawn, yield_now};
-use curium::net::{TcpListener, TcpStream, tcp_server};
+use curium::kernel::yield_now;
+use curium::kernel::{TaskCancelled, ignore_after, select, sleep, spawn};
+use curium::net::{TcpListener, TcpStream, stopping, tcp_server};
 
-use crate::swept_net::{assert_closed, has, soon, until};
+use crate::swept_net::{assert_closed, has, soon, suspended, until};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -22,6 +23,8 @@ struct Counts {
     /// Ended well, or after their cleanup.
     ended: Cell<usize>,
     alive: Cell<usize>,
+    /// One has seen that the server stops.
+    stopping: Cell<bool>,
 }
 
 /// Counts a handler as long as it lives.
@@ -45,7 +48,8 @@ fn add_one(count: &Cell<usize>) {
 }
 
 impl Counts {
-    /// Echoes until the end of the stream. If it is cancelled, it says so in several steps.
+    /// Echoes until the end of the stream, also while the server stops. If it is cancelled, it says
+    /// so in several steps.
     async fn handle(&self, stream: TcpStream) -> io::Result<()> {
         let _alive = Alive::new(&self.alive);
         add_one(&self.started);
@@ -62,12 +66,31 @@ impl Counts {
     async fn echo(&self, stream: &TcpStream) -> io::Result<()> {
         let mut buf = [0; 8];
         loop {
-            match stream.read(&mut buf).await? {
-                0 => return Ok(()),
-                n => stream.write_all(&buf[..n]).await?,
+            let n = select! {
+                stop = self.stop() => {
+                    stop?;
+                    continue;
+                },
+                read = stream.read(&mut buf) => read?,
+            };
+            if n == 0 {
+                return Ok(());
             }
+            stream.write_all(&buf[..n]).await?;
             add_one(&self.echoed);
         }
+    }
+}
+
+impl Counts {
+    /// Waits for the stop of the server once.
+    async fn stop(&self) -> Result<(), TaskCancelled> {
+        if self.stopping.get() {
+            return sleep(Duration::MAX).await;
+        }
+        stopping().await?;
+        self.stopping.set(true);
+        Ok(())
     }
 }
 
@@ -92,20 +115,28 @@ impl Server {
 
     async fn connect_twice(self: Rc<Self>, address: SocketAddr) -> Result<(), TaskCancelled> {
         for number in 0..2 {
-            until(|| self.counts.echoed.get() == number).await?;
+            self.until(|| self.counts.echoed.get() == number).await?;
             // A server of its own has closed its listener if it was cancelled.
             let Ok(mut client) = std::net::TcpStream::connect(address) else { return Ok(()) };
             client.write_all(b"hi").unwrap();
             self.clients.borrow_mut().push(client);
         }
-        until(|| self.counts.echoed.get() == 2).await?;
+        self.until(|| self.counts.echoed.get() == 2).await?;
+        if self.counts.stopping.get() {
+            return Ok(());
+        }
         let first = self.clients.borrow_mut().remove(0);
         first.shutdown(std::net::Shutdown::Write).unwrap();
-        until(|| self.counts.ended.get() == 1).await?;
+        self.until(|| self.counts.ended.get() == 1).await?;
         if let Some(listener) = &*self.listener.borrow() {
             listener.close();
         }
         Ok(())
+    }
+
+    /// Waits, but not while the server stops, because time stands still while a task yields.
+    async fn until(&self, is_so: impl Fn() -> bool) -> Result<(), TaskCancelled> {
+        until(|| is_so() || self.counts.stopping.get()).await
     }
 
     /// What holds when the server has ended: no handler is left, and each that began has ended well
@@ -149,6 +180,28 @@ fn a_cancelled_shared_server_awaits_its_handlers_and_leaves_the_listener() {
         },
     );
     assert!(swept.suspensions >= 2, "{:?}", swept.sites);
+}
+
+/// V4, N12: however a server with a limit and a time to drain is stopped, and if it is cancelled
+/// again meanwhile, its handlers are awaited. They use all the time to drain.
+#[test]
+fn a_server_that_drains_awaits_its_handlers_however_it_is_stopped() {
+    let swept = testing::sweep().pairs().run(
+        Server::new,
+        |server: Rc<Rc<Server>>| async move {
+            let counts = server.counts.clone();
+            let listener = server.listener.borrow().clone().expect("it is shared");
+            let serve = listener.serve_shared(async move |stream, _| counts.handle(stream).await);
+            serve.limit(2).drain(MS).grace(MS).await
+        },
+        async |server, run| {
+            drop(server.listener.take());
+            server.check(has(run, Injection::Abort));
+        },
+    );
+    for kind in ["SERVE_LIMIT", "SERVE_DRAIN", "GROUP_END"] {
+        assert!(suspended(&swept, kind) > 0, "{kind}: {:?}", swept.sites);
+    }
 }
 
 /// V4, N3, G1: the same of a server with a listener of its own, which it closes.

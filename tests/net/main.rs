@@ -13,6 +13,7 @@ mod net_listener;
 mod net_polls;
 mod net_readiness;
 mod net_server;
+mod net_server_stops;
 mod net_shutdown;
 mod net_stream;
 mod net_stream_sharing;

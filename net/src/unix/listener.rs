@@ -1,6 +1,7 @@
 //! Listening Unix sockets, and servers over them.
 
 use std::fmt;
+use std::future::ready;
 use std::io;
 use std::os::unix::net::SocketAddr;
 use std::panic::Location;
@@ -11,7 +12,8 @@ use ::io::{FdSource, Registration};
 use super::address::failed;
 use super::{ToUnixAddr, UnixStream};
 use crate::accept::Acceptor;
-use crate::server::{Anything, Listener, serve_at};
+use crate::serve::Serve;
+use crate::server::{Anything, Listener};
 
 /// A Unix socket that accepts connections.
 ///
@@ -72,8 +74,8 @@ impl UnixListener {
         Listener::accept_at(self, Location::caller())
     }
 
-    /// Runs `handler` for each connection in its own task, until this call is cancelled. See
-    /// [`tcp_server`](crate::tcp_server).
+    /// Runs `handler` for each connection in its own task, until it is cancelled. See
+    /// [`tcp_server`](crate::tcp_server), and [`Serve`] for the settings.
     ///
     /// # Errors
     ///
@@ -82,19 +84,19 @@ impl UnixListener {
     ///
     /// # Cancellation
     ///
-    /// The listener is closed; the handlers are cancelled together and awaited.
+    /// The listener is closed; the handlers are cancelled together and awaited. With the settings
+    /// of [`Serve`] they have time to end by themselves before.
     #[track_caller]
-    pub fn serve<H, E>(self, handler: H) -> impl Future<Output = io::Result<()>>
+    pub fn serve<H, E>(self, handler: H) -> Serve
     where
         H: AsyncFn(UnixStream, SocketAddr) -> Result<(), E> + 'static,
         E: Into<Anything> + 'static,
     {
-        serve_at(Box::new(self), handler, Location::caller())
+        Serve::new(ready(Ok(Box::new(self))), handler, Location::caller())
     }
 
     /// [`serve`](UnixListener::serve) for a listener that another task shares. When that task
-    /// [closes](UnixListener::close) it, the server ends with `Ok`. The running handlers are
-    /// cancelled together and awaited.
+    /// [closes](UnixListener::close) it, the server [stops](Serve) and ends with `Ok`.
     ///
     /// # Errors
     ///
@@ -102,15 +104,15 @@ impl UnixListener {
     ///
     /// # Cancellation
     ///
-    /// The handlers are cancelled together and awaited. The listener stays open as long as another
-    /// task holds it.
+    /// As [`serve`](UnixListener::serve), but the listener stays open as long as another task
+    /// holds it.
     #[track_caller]
-    pub fn serve_shared<H, E>(self: Rc<Self>, handler: H) -> impl Future<Output = io::Result<()>>
+    pub fn serve_shared<H, E>(self: Rc<Self>, handler: H) -> Serve
     where
         H: AsyncFn(UnixStream, SocketAddr) -> Result<(), E> + 'static,
         E: Into<Anything> + 'static,
     {
-        serve_at(self, handler, Location::caller())
+        Serve::new(ready(Ok(self)), handler, Location::caller())
     }
 
     /// The address that it listens on.
@@ -144,6 +146,10 @@ impl Listener for UnixListener {
         self.acceptor.accept_at(site, accept).await
     }
 
+    async fn closed_at(&self, site: &'static Location<'static>) -> io::Result<()> {
+        self.acceptor.closed_at(site).await
+    }
+
     fn is_closed(&self) -> bool {
         self.acceptor.is_closed()
     }
@@ -155,7 +161,7 @@ impl fmt::Debug for UnixListener {
     }
 }
 
-/// Listens on `address` and runs `handler` for each connection in its own task, until this call is
+/// Listens on `address` and runs `handler` for each connection in its own task, until it is
 /// cancelled. It is to Unix sockets what [`tcp_server`](crate::tcp_server) is to TCP. The file at
 /// the path stays when it ends, see [`UnixListener`].
 ///
@@ -165,17 +171,15 @@ impl fmt::Debug for UnixListener {
 ///
 /// # Cancellation
 ///
-/// The listener is closed; the handlers are cancelled together and awaited.
+/// The listener is closed; the handlers are cancelled together and awaited. With the settings of
+/// [`Serve`] they have time to end by themselves before.
 #[track_caller]
-pub fn unix_server<H, E>(
-    address: impl ToUnixAddr,
-    handler: H,
-) -> impl Future<Output = io::Result<()>>
+pub fn unix_server<H, E>(address: impl ToUnixAddr, handler: H) -> Serve
 where
     H: AsyncFn(UnixStream, SocketAddr) -> Result<(), E> + 'static,
     E: Into<Anything> + 'static,
 {
     let address = address.unix_addr();
-    let site = Location::caller();
-    async move { serve_at(Box::new(UnixListener::bind(address?)?), handler, site).await }
+    let bind = async { UnixListener::bind(address?).map(Box::new) };
+    Serve::new(bind, handler, Location::caller())
 }
