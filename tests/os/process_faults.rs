@@ -1,6 +1,9 @@
 //! Children when the system fails, or another part of the program does (O2).
 
+use std::cell::Cell;
 use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -9,7 +12,7 @@ use curium::process::{Command, Stop};
 
 use crate::process_kit::{from_child, sh, until_up};
 use crate::support::children;
-use crate::support::process::until_closed;
+use crate::support::process::{state_of, until_closed, until_gone};
 use crate::support::traces::Listener;
 
 /// O2: that a child had to be killed is a warning with its name.
@@ -38,6 +41,71 @@ fn a_child_that_has_to_be_killed_is_named_in_a_warning() {
     });
     let warning = "WARN: `sh` has not ended within 10ms after SIGTERM, and is killed";
     assert_eq!(listener.heard(), [warning]);
+}
+
+/// O2: so is what the child has started, if that is stopped with it.
+#[test]
+fn what_is_left_of_a_group_is_named_in_a_warning() {
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
+    let listener = Listener::default();
+    let ended = tracing::subscriber::with_default(listener.clone(), || {
+        kernel::run(async || {
+            let mut command = sh("(trap '' TERM; echo up; while :; do sleep 0.01; done) & read up");
+            let grace = Duration::from_millis(10);
+            command.stop(Stop { grace, whole_group: true, ..Stop::default() });
+            let (up, says_up) = UnixStream::pair()?;
+            command.stdin(OwnedFd::from(up)).stdout(OwnedFd::from(says_up)).status().await
+        })
+    });
+    assert!(ended.unwrap().success());
+    let warning = "WARN: what `sh` has started has not ended within 10ms after SIGTERM, and is \
+                   killed";
+    assert_eq!(listener.heard(), [warning]);
+}
+
+/// O2: a child that this process may not kill is an error that says so, after the grace. The
+/// handle goes on with it, and without a handle it is reaped when it ends.
+#[test]
+fn a_child_that_may_not_be_killed_is_reaped_when_it_ends() {
+    if children::role().is_none() {
+        let options = ["-e", "inject=pidfd_send_signal,kill:error=EPERM"];
+        let trace = children::traced(children::this_test!(), "no permission", &options);
+        assert!(trace.is_none_or(|trace| trace.injected("EPERM") >= 6));
+        return;
+    }
+    kernel::run(async || {
+        for whole_group in [false, true] {
+            let (go, waits) = from_child();
+            let mut command = sh("read go <&2; exit 3");
+            let grace = Duration::from_millis(10);
+            let stop = Stop { grace, whole_group, ..Stop::default() };
+            let mut child = command.stop(stop).stderr(waits).spawn().await?;
+            let error = child.stop().await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+            let text = "`sh` cannot be killed: Operation not permitted (os error 1); it goes on, \
+                        and is reaped when it ends";
+            assert_eq!(error.to_string(), text);
+            assert_eq!(child.try_wait()?, None);
+            drop(go);
+            assert_eq!(child.wait().await?.code(), Some(3));
+            drop(child);
+
+            let (go, waits) = from_child();
+            let id = Cell::new(0);
+            let left = command.stderr(waits).run(async |child| {
+                id.set(child.id());
+                Ok::<(), io::Error>(())
+            });
+            assert_eq!(left.await.unwrap_err().to_string(), text);
+            assert!(state_of(id.get()).is_some_and(|state| state != "Z"), "it goes on");
+            drop(go);
+            until_gone(id.get());
+        }
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
 }
 
 /// O2: a child for which the system has no descriptor is killed, and the error says so.

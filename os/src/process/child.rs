@@ -114,7 +114,9 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// As [`signal`](Child::signal) and [`wait`](Child::wait).
+    /// As [`wait`](Child::wait). `PermissionDenied`, after the grace, if the system does not permit
+    /// this process to kill it, because it runs as another user. It goes on then, and the handle
+    /// with it; if that is dropped, it is reaped when it ends.
     ///
     /// # Cancellation
     ///

@@ -225,8 +225,9 @@ impl Command {
     /// [`Output::check`].
     ///
     /// When this returns, on whatever path, the child has ended and is reaped; see
-    /// [`spawn`](Command::spawn) for a future that is dropped. Processes that it has started may
-    /// still run, unless [`Stop::whole_group`] is set.
+    /// [`spawn`](Command::spawn) for a future that is dropped, and [`Child::stop`] for a child that
+    /// this process may not kill. Processes that it has started may still run, unless
+    /// [`Stop::whole_group`] is set.
     ///
     /// # Errors
     ///

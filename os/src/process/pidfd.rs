@@ -109,6 +109,17 @@ impl Process {
         }
     }
 
+    /// Kills it, and its group if that is watched. An error means that it goes on, or if it has
+    /// ended, its group.
+    pub(super) fn kill(&self) -> io::Result<()> {
+        let killed = self.signal(SIGKILL);
+        match self.state.get() {
+            // A signal to a group is a success if one process gets it, which may be another one.
+            State::Runs if self.group => send(self.as_fd(), None, SIGKILL),
+            _ => killed,
+        }
+    }
+
     /// Lets it run, without an owner. It is reaped when it has ended.
     pub(super) fn let_go(mut self) {
         if let (Some(fd), State::Runs | State::Ended(_)) = (self.fd.take(), self.state.get()) {

@@ -6,13 +6,13 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use ::io::{Direction, FdSource, Registration};
-use kernel::{ignore_after, shield};
+use kernel::{cancelled, ignore_after, shield, sleep};
 
 use rustix::process::Pid;
 
 use super::group;
 use super::pidfd::Process;
-use crate::number::{SIGKILL, SIGTERM, Signal};
+use crate::number::{SIGTERM, Signal};
 
 /// How a child is stopped: it gets a signal, and if it has not ended after the grace, it is killed.
 ///
@@ -51,6 +51,19 @@ impl Default for Stop {
 /// How long the killed processes of a group are waited for.
 const LAST_LOOK: Duration = Duration::from_secs(1);
 
+/// The pause between two looks at a child whose end the system does not report.
+const RETRY: Duration = Duration::from_millis(10);
+
+type Site = &'static Location<'static>;
+
+/// The system does not permit this process to kill a child.
+#[derive(Debug, thiserror::Error)]
+#[error("`{program}` cannot be killed: {source}; it goes on, and is reaped when it ends")]
+struct NotStopped {
+    program: String,
+    source: io::Error,
+}
+
 /// A child, and how it is to be stopped.
 pub(super) struct Running {
     process: Box<Registration<FdSource<Process>>>,
@@ -67,6 +80,11 @@ impl Running {
         Running { process, stop, program }
     }
 
+    /// Whether its group is stopped with it.
+    pub(super) fn whole_group(&self) -> bool {
+        self.stop.whole_group
+    }
+
     pub(super) fn id(&self) -> u32 {
         self.with(|process| Ok(process.id())).expect("it is never closed")
     }
@@ -76,38 +94,19 @@ impl Running {
     }
 
     /// Waits until it has ended.
-    pub(super) fn ended(
-        &self,
-        site: &'static Location<'static>,
-    ) -> impl Future<Output = io::Result<ExitStatus>> + '_ {
+    pub(super) fn ended(&self, site: Site) -> impl Future<Output = io::Result<ExitStatus>> + '_ {
         self.process.io_at(Direction::Read, "PROCESS_WAIT", site, |process| process.0.end())
     }
 
     /// Stops it, unless it has ended. It has ended and is reaped when this returns.
-    pub(super) async fn stop(&self, site: &'static Location<'static>) -> io::Result<ExitStatus> {
+    pub(super) async fn stop(&self, site: Site) -> io::Result<ExitStatus> {
         shield(self.stop_in_shield(site)).await
     }
 
-    async fn stop_in_shield(&self, site: &'static Location<'static>) -> io::Result<ExitStatus> {
+    async fn stop_in_shield(&self, site: Site) -> io::Result<ExitStatus> {
         let (mut ended, group) = self.with(|process| Ok((process.end(), process.group())))?;
         if would_block(&ended) || group.is_some() {
-            self.with(|process| process.signal(self.stop.signal))?;
-            let in_time = async {
-                let ended = self.ended(site).await;
-                if let Some(group) = group {
-                    group::others_end(group, site).await?;
-                }
-                ended
-            };
-            ended = match ignore_after(self.stop.grace, in_time).await {
-                Ok(Some(status)) => Ok(status),
-                Ok(None) => {
-                    self.warn();
-                    self.kill(group, site).await
-                }
-                // The end was lost, or the group cannot be looked at.
-                Err(_) => self.kill(group, site).await,
-            };
+            ended = self.ask_and_kill(group, site).await;
         }
         self.with(|process| {
             process.reap();
@@ -116,28 +115,65 @@ impl Running {
         ended
     }
 
-    async fn kill(
-        &self,
-        group: Option<Pid>,
-        site: &'static Location<'static>,
-    ) -> io::Result<ExitStatus> {
-        self.with(|process| process.signal(SIGKILL))?;
-        let ended = self.ended(site).await;
+    async fn ask_and_kill(&self, group: Option<Pid>, site: Site) -> io::Result<ExitStatus> {
+        // If that is not permitted, it has the grace all the same: the end of its input may end it.
+        let _ = self.with(|process| process.signal(self.stop.signal));
+        let in_time = async {
+            let ended = self.ended_in_any_case(site).await;
+            if let Some(group) = group {
+                group::others_end(group, site).await?;
+            }
+            ended
+        };
+        let late = match ignore_after(self.stop.grace, in_time).await {
+            Ok(Some(status)) => return Ok(status),
+            Ok(None) => true,
+            // The end was lost, or the group cannot be looked at.
+            Err(_) => false,
+        };
+        let has_ended = self.with(Process::end).is_ok();
+        let killed = self.with(Process::kill);
+        if late {
+            self.warn(has_ended, killed.is_ok());
+        }
+        killed.map_err(|source| {
+            let program = self.program.clone();
+            io::Error::new(source.kind(), NotStopped { program, source })
+        })?;
+        let ended = self.ended_in_any_case(site).await;
         if let Some(group) = group {
             // They are killed as well, and end unless the system is stuck. To see that needs a
-            // thread of the pool, which may be stuck, too.
+            // thread of a pool, which may be stuck, too.
             let _ = ignore_after(LAST_LOOK, group::others_end(group, site)).await;
         }
         ended
     }
 
-    fn warn(&self) {
+    /// Waits until it has ended, also while the poll of the kernel takes no further source, for
+    /// lack of memory.
+    async fn ended_in_any_case(&self, site: Site) -> io::Result<ExitStatus> {
+        loop {
+            match self.ended(site).await {
+                Err(error)
+                    if cancelled(&error).is_none() && would_block(&self.with(Process::end)) =>
+                {
+                    sleep(RETRY).await?;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    fn warn(&self, has_ended: bool, is_killed: bool) {
+        let Running { program, stop: Stop { grace, signal, .. }, .. } = self;
+        let late = match has_ended {
+            true => format!("what `{program}` has started"),
+            false => format!("`{program}`"),
+        };
+        let killed = if is_killed { "is killed" } else { "cannot be killed" };
         tracing::warn!(
             target: "curium",
-            "`{}` has not ended within {:?} after {}, and is killed",
-            self.program,
-            self.stop.grace,
-            self.stop.signal
+            "{late} has not ended within {grace:?} after {signal}, and {killed}"
         );
     }
 
