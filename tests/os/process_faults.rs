@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use curium::kernel;
-use curium::process::{Command, Stop};
+use curium::process::{Command, SIGWINCH, Stop};
 
 use crate::process_kit::{from_child, sh, until_up};
 use crate::support::children;
@@ -106,6 +106,29 @@ fn a_child_that_may_not_be_killed_is_reaped_when_it_ends() {
         Ok::<(), io::Error>(())
     })
     .unwrap();
+}
+
+/// O2: a child is asked and has the grace, also if its pipes cannot be read: here the poll of the
+/// kernel takes no further source, for lack of memory.
+#[test]
+fn a_child_is_stopped_in_order_when_its_pipes_cannot_be_read() {
+    let this = children::this_test!();
+    if children::role().is_none() {
+        // The first call is for the descriptor by which the kernel is woken.
+        let options = ["-e", "trace=epoll_ctl", "-e", "inject=epoll_ctl:error=ENOMEM:when=2+"];
+        if let Some(trace) = children::traced(this, children::ALONE, &options) {
+            assert!(trace.injected("ENOMEM") > 0, "{}", trace.text());
+        }
+        return;
+    }
+    let error = kernel::run(async || {
+        // It ends with its input.
+        let mut command = sh("read line; sleep 0.05; exit 3");
+        command.input("").stop(Stop { signal: SIGWINCH, ..Stop::default() });
+        command.output().await.unwrap_err()
+    });
+    assert_eq!(error.source.kind(), ErrorKind::OutOfMemory);
+    assert_eq!(error.status.and_then(|status| status.code()), Some(3));
 }
 
 /// O2: a child for which the system has no descriptor is killed, and the error says so.

@@ -246,6 +246,20 @@ fn a_call_ends_the_whole_group_on_request() {
     until_closed(&alive);
 }
 
+/// O2: its last words are read meanwhile, so that a full pipe does not keep it from its end.
+#[test]
+fn the_last_words_of_a_group_are_read_while_it_is_stopped() {
+    let words = 200_000;
+    let member = format!("trap 'head -c {words} /dev/zero; exit' TERM; kill -USR1 $$");
+    let mut command =
+        sh(&format!("trap 'exit 0' USR1; ({member}; while :; do sleep 0.01; done) & wait"));
+    let stop = Stop { grace: 20 * SECOND, whole_group: true, ..Stop::default() };
+    command.stop(stop).pipes_within(Duration::from_millis(1));
+    let output = kernel::run(async || command.output().await).unwrap();
+    assert!(output.status.success() && output.pipes_left_open);
+    assert_eq!(output.stdout.len(), words, "it was killed in the middle");
+}
+
 /// C12, O2: outside a kernel the call is a panic.
 #[test]
 #[should_panic(expected = "outside")]

@@ -28,7 +28,7 @@ pub struct Output {
     pub stderr: Vec<u8>,
     /// Whether a process that the child has started kept a pipe open for longer than
     /// [`pipes_within`](super::Command::pipes_within). All that the child itself has printed is
-    /// there; what that process prints later is not.
+    /// there; what that process prints later is not, unless it is stopped with its group.
     pub pipes_left_open: bool,
     program: String,
 }
@@ -109,7 +109,8 @@ pub struct OutputError {
     pub stdout: Vec<u8>,
     /// What it had written to its standard error.
     pub stderr: Vec<u8>,
-    /// How it has ended; `None` if it was not started.
+    /// How it has ended; `None` if it was not started, or could not be stopped: see
+    /// [`Child::stop`](super::Child::stop).
     pub status: Option<ExitStatus>,
     /// The error that ended the call. `kernel::cancelled` finds a cancellation in it.
     pub source: io::Error,
@@ -198,8 +199,11 @@ impl Capture {
             };
             let source = match ended {
                 Ok(Some((status, pipes_left_open))) => {
-                    // Ends the rest of its group, if that is watched.
-                    let stopped = child.stop_at(site).await;
+                    // The rest of its group is stopped, if that is watched.
+                    let stopped = match child.running.whole_group() {
+                        true => shield(self.stop(&mut child, &mut printed, site)).await,
+                        false => Ok(status),
+                    };
                     let Printed { stdout, stderr } = printed;
                     return match stopped {
                         Ok(_) => Ok(Output { status, stdout, stderr, pipes_left_open, program }),
@@ -274,23 +278,27 @@ impl Capture {
         Ok(())
     }
 
-    /// Stops the child. Reads its pipes meanwhile, because a child that prints its last words into
-    /// a full pipe does not end.
+    /// Stops the child, or what is left of its group. Reads the pipes meanwhile, because a process
+    /// that prints its last words into a full pipe does not end.
     async fn stop(
         &self,
         child: &mut Child,
         printed: &mut Printed,
         site: Site,
     ) -> io::Result<ExitStatus> {
-        let most = self.max_output;
         let Child { stdin, stdout, stderr, running } = child;
         *stdin = None;
+        let last_words = async |pipe, into: &mut Vec<u8>| {
+            // If the pipe cannot be read, the child is stopped all the same.
+            let _ = drain(pipe, into, self.max_output, site).await;
+            Ok(())
+        };
         let stdout = stdout.as_ref().map(|pipe| &pipe.0);
         let stderr = stderr.as_ref().map(|pipe| &pipe.0);
-        let mut stdout = pin!(drain(stdout, &mut printed.stdout, most, site));
-        let mut stderr = pin!(drain(stderr, &mut printed.stderr, most, site));
+        let mut stdout = pin!(last_words(stdout, &mut printed.stdout));
+        let mut stderr = pin!(last_words(stderr, &mut printed.stderr));
         let (mut stdout, mut stderr) = (Part::new(stdout.as_mut()), Part::new(stderr.as_mut()));
-        let mut stopped = pin!(running.stop(site));
+        let mut stopped = pin!(async { Ok(running.stop(site).await) });
         let mut stopped = Part::new(stopped.as_mut());
         let stop = poll_fn(|cx| {
             let parts = [stdout.poll(cx), stderr.poll(cx), stopped.poll(cx)];
@@ -302,7 +310,7 @@ impl Capture {
             done_if(parts, |[stdout, stderr]| stdout && stderr)
         });
         ignore_after(self.pipes_within, pipes).await?;
-        Ok(stopped.value.expect("it has ended"))
+        stopped.value.expect("it was stopped")
     }
 }
 
