@@ -25,6 +25,13 @@ use super::stop::Stop;
 /// started more than once. The futures of [`output`](Command::output), [`status`](Command::status),
 /// [`spawn`](Command::spawn) and [`run`](Command::run) own what they need, so they can outlive it.
 ///
+/// A child that asks for a signal at the death of its parent, as `setpriv --pdeathsig` arranges it,
+/// gets that signal too early: the system takes the thread for the parent that has started the
+/// child, and that is a thread of a pool, which ends when it was idle for ten seconds. Threads are
+/// not kept for this, because every program that starts processes would pay for them. A child that
+/// is to end with this process in any case can wait for the end of its standard input, if that is
+/// [piped](Stdio::piped).
+///
 /// ```
 /// use curium::process::Command;
 /// use std::io;

@@ -9,11 +9,14 @@ use std::panic::Location;
 use ::io::{Direction, FdSource, Registration, is_ready};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+/// The threads that look for the members of groups, which takes long if there are many processes.
+/// They wait for nothing, so a few are enough, and a stop does not wait for jobs that hang.
+static LOOKS: kernel::ThreadPool = kernel::ThreadPool::new("curium-group", 4);
+
 /// Waits until no process of the group is left but its first one.
 pub(super) async fn others_end(group: Pid, site: &'static Location<'static>) -> io::Result<()> {
     loop {
-        // On another thread, because there may be many processes.
-        let members = kernel::run_in_thread(move || members(group)).await??;
+        let members = LOOKS.run_in_thread(move || members(group)).await??;
         if members.is_empty() {
             return Ok(());
         }

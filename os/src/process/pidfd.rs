@@ -53,7 +53,7 @@ impl Process {
                     let _ = kill_process_group(pid, rustix::process::Signal::KILL);
                 }
                 let _ = child.kill();
-                // This is a thread of the pool, which may wait.
+                // This is a thread that starts children, which may wait.
                 let _ = child.wait();
                 Err(error.into())
             }

@@ -1,5 +1,5 @@
-//! The start of a child, on a thread of the pool: a program on a disk that does not answer blocks
-//! the thread that executes it.
+//! The start of a child, on another thread: a program on a disk that does not answer blocks the
+//! thread that executes it.
 
 use std::ffi::OsString;
 use std::io;
@@ -12,6 +12,10 @@ use super::pidfd::Process;
 use super::pipe::{ChildStderr, ChildStdin, ChildStdout};
 use super::reaper;
 use super::stop::{Running, Stop};
+
+/// The threads that start children. They are not those of other jobs, so that neither wait for the
+/// other when all of them hang.
+static STARTS: kernel::ThreadPool = kernel::ThreadPool::new("curium-start", 64);
 
 /// Sets a part of a command.
 pub(super) type Setup = Arc<dyn Fn(&mut std::process::Command) + Send + Sync>;
@@ -41,7 +45,7 @@ impl Start {
     /// Starts it on another thread. A child whose future was dropped meanwhile is dropped there.
     #[track_caller]
     pub(super) fn child(self) -> impl Future<Output = io::Result<Child>> {
-        let started = kernel::run_in_thread(move || self.now());
+        let started = STARTS.run_in_thread(move || self.now());
         async move { started.await? }
     }
 

@@ -142,8 +142,7 @@ impl Running {
         })?;
         let ended = self.ended_in_any_case(site).await;
         if let Some(group) = group {
-            // They are killed as well, and end unless the system is stuck. To see that needs a
-            // thread of a pool, which may be stuck, too.
+            // They are killed as well, and end unless the system is stuck.
             let _ = ignore_after(LAST_LOOK, group::others_end(group, site)).await;
         }
         ended
