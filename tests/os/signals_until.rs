@@ -127,6 +127,40 @@ fn the_default_action_comes_back_when_the_body_has_ended() {
     });
 }
 
+/// O1: a signal that arrives in the last poll of the body comes too late to cancel it, and is not
+/// lost: another listener gets it, or it has its default action.
+#[test]
+fn a_signal_in_the_last_poll_of_the_body_is_not_lost() {
+    use std::os::unix::process::ExitStatusExt;
+    let this = children::this_test!();
+    let main = async || {
+        let body = async {
+            SIGUSR1.raise().unwrap();
+            Ok::<_, TaskCancelled>(1)
+        };
+        until_signal([SIGHUP, SIGUSR1], body).unwrap().await.unwrap()
+    };
+    match children::role().as_deref() {
+        Some("dies") => drop(testing::run(main)),
+        Some("dropped") => {
+            let left = until_signal([SIGUSR1], async { Ok::<_, TaskCancelled>(1) }).unwrap();
+            SIGUSR1.raise().unwrap();
+            drop(left);
+        }
+        Some(_) => testing::run(async || {
+            let mut other = signals([SIGUSR1]).unwrap();
+            assert_eq!(main().await.unwrap(), 1);
+            assert_eq!(other.recv().await.unwrap(), SIGUSR1);
+        }),
+        None => {
+            for role in ["dies", "dropped"] {
+                assert_eq!(status_of(this, role).signal(), Some(SIGUSR1.as_raw()), "{role}");
+            }
+            children::run(this, "lives");
+        }
+    }
+}
+
 /// O1, C15, T2: a value of the body wins, a real failure of the cleanup is the body's own, and so
 /// is a cancellation from outside.
 #[test]

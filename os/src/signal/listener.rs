@@ -62,7 +62,7 @@ impl Listener {
         }
         let (sender, receiver) = pipe::new()?;
         let sender = OwnedFd::from(sender);
-        let hook = |signal| Hook::new(signal, sender.try_clone()?, second);
+        let hook = |signal| Hook::new(signal, sender.try_clone()?, second, || ());
         let hooks = signals.into_iter().map(hook).collect::<io::Result<_>>()?;
         Ok(Listener { pipe: Registration::new(receiver), hooks, first: Cell::new(0) })
     }

@@ -19,7 +19,9 @@ use crate::number::Signal;
 /// of the signal (130 for `SIGINT`): also if the cleanup hangs, and if the kernel is stuck in a
 /// loop, because the handler of the signal does it.
 ///
-/// It listens from this call on, until the body has ended or the future is dropped.
+/// It listens from this call on, until the body has ended or the future is dropped. A signal that
+/// arrives in the last moment, when the body needs no cancellation any more, is not lost: unless
+/// another listener has got it, it has its default action, as one that arrives a moment later.
 ///
 /// ```
 /// use std::time::Duration;
