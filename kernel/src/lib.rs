@@ -188,6 +188,7 @@ pub use crate::threads::pool::ThreadPool;
 pub use crate::wait::point::CancelPoint;
 pub use crate::wait::send_point::SendCancelPoint;
 pub use crate::wait::sleep::{interval, now, sleep, sleep_until, yield_now};
+pub use crate::wait::timer::Timer;
 
 /// The types that the kernel's functions return, for a program that must name them: the futures,
 /// and the [`Interval`](future::Interval), whose ticks are futures.

@@ -25,6 +25,7 @@ mod kernel {
     mod monitor;
     mod panic_places;
     mod places_let_again;
+    mod poll_timers;
     mod reports;
     mod reports_blame;
     mod round_corners;

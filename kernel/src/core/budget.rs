@@ -3,7 +3,9 @@
 //! The count is a cell of the thread's context, and each poll begins with a full one. It is apart
 //! from `current.rs` because only leaves use it.
 
-use crate::core::current::CONTEXT;
+use std::task::Context;
+
+use crate::core::current::{self, CONTEXT};
 use crate::core::state::Core;
 
 /// After this number of refusals in one poll, the kernel assumes that an executor inside the task
@@ -52,6 +54,24 @@ pub(crate) fn refuse() {
 #[cold]
 pub(crate) fn renew_budget() {
     CONTEXT.with(|context| context.budget.set(Core::BUDGET));
+}
+
+/// For a poll function that is no leaf: whether the budget of this poll is spent. Then the task is
+/// woken, and polled again.
+pub(crate) fn must_yield(cx: &Context<'_>) -> bool {
+    if !is_spent() {
+        return false;
+    }
+    if current::try_with(|core| core.running_id()).flatten().is_none() {
+        // No task is polled here, so there is no budget.
+        renew_budget();
+        return false;
+    }
+    refuse();
+    if !current::again(cx.waker()) {
+        cx.waker().wake_by_ref();
+    }
+    true
 }
 
 /// While this lives, each attempt of a leaf finds the budget spent, so that the test kit sees it.

@@ -24,7 +24,9 @@ use crate::id::TaskId;
 use crate::parts::scopes::Ambient;
 use crate::task::cell::TaskCell;
 
-pub(crate) use super::budget::{Survey, allow_one, is_spent, refuse, renew_budget, spend, unspend};
+pub(crate) use super::budget::{
+    Survey, allow_one, is_spent, must_yield, refuse, renew_budget, spend, unspend,
+};
 pub(crate) use super::enter::{Entered, is_current, outside, outside_at, with};
 pub(crate) use super::marks::{
     Marks, again, end_poll, go_again, has_recorded, is_limited, limit_record, set_recorded,

@@ -8,6 +8,7 @@ use crate::core::current;
 use crate::core::report::ProgramCode;
 use crate::core::state::{Core, TaskRef, Waiter};
 use crate::parts::list::NONE;
+use crate::parts::timers::TimerKey;
 use crate::parts::waiter::LocalWaiter;
 use crate::task::state::Flags;
 use crate::task::waker::TaskWaker;
@@ -62,6 +63,24 @@ impl Core {
         }
     }
 
+    /// Makes an armed timer wake the waker of `cx`.
+    #[inline]
+    pub(crate) fn retarget(&self, key: TimerKey, cx: &Context<'_>) {
+        let own = current::with_own_task(cx.waker(), TaskRef::id);
+        let stale = !self.timers.borrow().wakes(key, own, cx.waker());
+        if stale {
+            let waiter = LocalWaiter::of(cx);
+            let old = self.timers.borrow_mut().retarget(key, waiter);
+            drop(old);
+        }
+    }
+
+    /// Disarms a timer, and wakes what it would have woken.
+    pub(crate) fn disarm_and_wake(&self, key: TimerKey) {
+        let waiter = self.timers.borrow_mut().disarm_waiter(key);
+        waiter.into_iter().for_each(|waiter| self.wake_waiter(waiter));
+    }
+
     /// Removes a registration from the reactor, and wakes the waiters that are parked on it.
     pub(crate) fn forget(&self, token: mio::Token) {
         let parked = self.with_reactor(|reactor| reactor.forget(token));
@@ -75,6 +94,16 @@ pub(crate) fn wake_foreign(waker: Waker) {
     match current::try_with(Rc::clone) {
         Some(core) => core.guarded(ProgramCode::Waker, || waker.wake()),
         None => waker.wake(),
+    }
+}
+
+impl LocalWaiter {
+    /// The waiter for the waker of `cx`.
+    pub(crate) fn of(cx: &Context<'_>) -> Self {
+        match current::with_own_task(cx.waker(), TaskRef::id) {
+            Some(task) => LocalWaiter::Task(task),
+            None => LocalWaiter::Foreign(cx.waker().clone()),
+        }
     }
 }
 

@@ -122,8 +122,7 @@ impl<S: Source> Registration<S> {
     /// Parks when a foreign waker must be stored, or dropped to replace it.
     #[cold]
     pub(super) fn park_slowly(&self, leaf: &mut LeafState<impl Side>, cx: &Context<'_>) {
-        let task = current::with_own_task(cx.waker(), |cell| LocalWaiter::Task(cell.id()));
-        let waiter = task.unwrap_or_else(|| LocalWaiter::Foreign(cx.waker().clone()));
+        let waiter = LocalWaiter::of(cx);
         let (token, direction) = (self.token.get(), leaf.direction.direction());
         let before = current::try_with(|core| {
             let task = core.running_id().unwrap_or(TaskId::NONE);

@@ -111,7 +111,7 @@ impl<S: Source> Registration<S> {
         if self.is(PARKED[side]) {
             self.refuse_or_bind(&Next::Busy, direction.direction())?;
         }
-        if must_yield(cx) {
+        if current::must_yield(cx) {
             return Poll::Pending;
         }
         current::spend();
@@ -149,21 +149,4 @@ impl<S: Source> Registration<S> {
         let here = current::try_with(Rc::clone).filter(|core| self.is_here(core))?;
         here.with_reactor(|reactor| reactor.unpark(self.token.get(), direction)).flatten()
     }
-}
-
-/// Whether the budget of this poll is spent. Then the task is woken, and polled again.
-fn must_yield(cx: &Context<'_>) -> bool {
-    if !current::is_spent() {
-        return false;
-    }
-    if current::try_with(|core| core.running_id()).flatten().is_none() {
-        // No task is polled here, so there is no budget.
-        current::renew_budget();
-        return false;
-    }
-    current::refuse();
-    if !current::again(cx.waker()) {
-        cx.waker().wake_by_ref();
-    }
-    true
 }

@@ -186,6 +186,16 @@ impl Timers {
         waker
     }
 
+    /// Disarms a timer, and returns what it would have woken. None if it has fired.
+    pub(crate) fn disarm_waiter(&mut self, key: TimerKey) -> Option<LocalWaiter> {
+        let action = self.slots[key.0 as usize].action;
+        let waker = self.disarm(key);
+        match action {
+            Action::Wake(task) => Some(LocalWaiter::Task(task)),
+            _ => waker.map(LocalWaiter::Foreign),
+        }
+    }
+
     /// Adds a free slot.
     #[cold]
     fn grow(&mut self) -> u32 {

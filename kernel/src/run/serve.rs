@@ -62,6 +62,7 @@ impl RunLoop<'_> {
             Message::NoThread(pool) => self.core.wait_for_thread(pool),
             Message::Thread(task) => self.core.wake(task),
             Message::Unregister(token) => self.core.forget(token),
+            Message::Disarm(timer) => self.core.disarm_and_wake(timer),
             Message::Unpark(key) => {
                 let record = self.core.take_record(key);
                 self.core.guarded(ProgramCode::Destructor, || drop(record));

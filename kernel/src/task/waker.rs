@@ -7,6 +7,7 @@ use std::task::Waker;
 use crate::id::TaskId;
 use crate::parts::mailbox::sync::{AtomicBool, AtomicU64};
 use crate::parts::mailbox::{self, Mail, Part};
+use crate::parts::timers::TimerKey;
 
 /// The mailbox of a kernel.
 pub(crate) type Remote = mailbox::Remote<Message>;
@@ -34,6 +35,9 @@ pub(crate) enum Message {
     /// A parked leaf was dropped on another thread. The kernel removes its record from the arena of
     /// the scopes.
     Unpark(u32),
+    /// A timer was dropped or moved where its kernel is not current. The kernel disarms it, and
+    /// wakes what waits for it.
+    Disarm(TimerKey),
 }
 
 /// A pool of threads to which the system has refused a thread while jobs waited.
@@ -51,7 +55,8 @@ impl Mail for Message {
             | Message::NoThread(_)
             | Message::Thread(_)
             | Message::Unregister(_)
-            | Message::Unpark(_) => Part::Events,
+            | Message::Unpark(_)
+            | Message::Disarm(_) => Part::Events,
         }
     }
 }

@@ -11,3 +11,4 @@ pub(crate) mod point;
 pub(crate) mod record;
 pub(crate) mod send_point;
 pub(crate) mod sleep;
+pub(crate) mod timer;

@@ -256,27 +256,13 @@ fn leave_kernel(timer: &mut Timer, when: When) -> When {
 #[inline]
 fn arm(timer: &mut Timer, deadline: u64, cx: &Context<'_>) {
     let Some((owner, key)) = timer else {
-        let waiter = sleeper(cx);
+        let waiter = LocalWaiter::of(cx);
         *timer = current::try_with(|core| {
             (core.clone(), core.timers.borrow_mut().arm_for(deadline, waiter))
         });
         return;
     };
-    let own = current::with_own_task(cx.waker(), TaskRef::id);
-    let stale = !owner.timers.borrow().wakes(*key, own, cx.waker());
-    if stale {
-        let waiter = sleeper(cx);
-        let old = owner.timers.borrow_mut().retarget(*key, waiter);
-        drop(old);
-    }
-}
-
-/// The waiter for the waker of `cx`.
-fn sleeper(cx: &Context<'_>) -> LocalWaiter {
-    match current::with_own_task(cx.waker(), TaskRef::id) {
-        Some(task) => LocalWaiter::Task(task),
-        None => LocalWaiter::Foreign(cx.waker().clone()),
-    }
+    owner.retarget(*key, cx);
 }
 
 impl Drop for Sleep {
