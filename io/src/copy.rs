@@ -85,7 +85,7 @@ where
     R: AsyncRead + Unpin + ?Sized,
     W: AsyncWrite + Unpin + ?Sized,
 {
-    let mut copy = Copy { piece: Vec::new(), written: 0, end: 0, copied: 0, ended: false };
+    let mut copy = Copy::new(false);
     let mut leaf = Leaf::new("COPY", Location::caller());
     poll_fn(move |cx| {
         let result = loop {
@@ -95,29 +95,43 @@ where
                 Err(source) => break source,
             }
         };
-        let unwritten = copy.piece[copy.written..copy.end].to_vec();
+        let unwritten = copy.unwritten().to_vec();
         Poll::Ready(Err(CopyError { copied: copy.copied, unwritten, source: result }))
     })
 }
 
 /// The state of a copy: `piece[written..end]` was read and is not written.
-struct Copy {
+pub(crate) struct Copy {
     piece: Vec<u8>,
     written: usize,
     end: usize,
-    copied: u64,
+    pub(crate) copied: u64,
     /// The reader has ended. It is not read again: a terminal would give more.
     ended: bool,
+    /// Whether the writer is closed at the end, or only flushed.
+    closes: bool,
+    /// The caller has seen the last step.
+    pub(crate) done: bool,
 }
 
-enum Step {
+pub(crate) enum Step {
     More,
     Ended,
 }
 
 impl Copy {
-    /// One read or one write, or the flush at the end.
-    fn poll_step(
+    pub(crate) fn new(closes: bool) -> Self {
+        let (piece, (written, end, copied)) = Default::default();
+        Copy { piece, written, end, copied, ended: false, closes, done: false }
+    }
+
+    /// What was read and is not written.
+    pub(crate) fn unwritten(&self) -> &[u8] {
+        &self.piece[self.written..self.end]
+    }
+
+    /// One read or one write, or the flush or close at the end.
+    pub(crate) fn poll_step(
         &mut self,
         cx: &mut Context<'_>,
         reader: &mut (impl AsyncRead + Unpin + ?Sized),
@@ -134,7 +148,9 @@ impl Copy {
             return Poll::Ready(Ok(Step::More));
         }
         if self.ended {
-            return Pin::new(writer).poll_flush(cx).map_ok(|()| Step::Ended);
+            let writer = Pin::new(writer);
+            let polled = if self.closes { writer.poll_close(cx) } else { writer.poll_flush(cx) };
+            return polled.map_ok(|()| Step::Ended);
         }
         (self.written, self.end) = (0, 0);
         self.piece.resize(PIECE, 0);

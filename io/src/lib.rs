@@ -75,10 +75,12 @@ mod buf_reader;
 mod buf_writer;
 mod buffer;
 mod copy;
+mod copy_bidirectional;
 mod duplex;
 mod errors;
 #[cfg(unix)]
 mod fd;
+mod framed;
 mod leaf;
 #[doc(hidden)]
 pub mod leaves;
@@ -96,11 +98,15 @@ pub use crate::buf_read_ext::{BufReadExt, Lines};
 pub use crate::buf_reader::BufReader;
 pub use crate::buf_writer::BufWriter;
 pub use crate::copy::{CopyError, copy};
+pub use crate::copy_bidirectional::{CopyBidirectionalError, copy_bidirectional};
 pub use crate::duplex::{DuplexStream, duplex};
 pub use crate::errors::{ReadExactError, WriteAllError};
 #[cfg(unix)]
 #[doc(hidden)]
 pub use crate::fd::{FdSource, is_ready};
+pub use crate::framed::Framed;
+pub use crate::framed::codec::{Decoder, Encoder};
+pub use crate::framed::length_delimited::LengthDelimitedCodec;
 pub use crate::read_ext::ReadExt;
 #[cfg(unix)]
 pub use crate::stdio::{stderr, stdin, stdout};

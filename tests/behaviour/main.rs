@@ -122,8 +122,10 @@ mod sync {
 mod io {
     mod io_buffers;
     mod io_copy;
+    mod io_copy_bidirectional;
     mod io_duplex;
     mod io_fds;
+    mod io_framed;
     mod io_lines;
     mod io_streams;
 }

@@ -4,6 +4,7 @@
 mod support;
 
 mod parity;
+mod parity_channel;
 mod parity_file;
 mod parity_groups;
 mod parity_io;

@@ -34,6 +34,7 @@ mod swept_children;
 mod swept_combinators;
 mod swept_condition;
 mod swept_finally;
+mod swept_framed;
 mod swept_fs;
 mod swept_groups;
 mod swept_io;

@@ -38,7 +38,7 @@ fn reads<S: 'static>(make: impl FnOnce(DuplexStream) -> S) -> Among<Reads<S>> {
     })
 }
 
-fn cancellation(error: impl Into<io::Error>) -> curium::TaskCancelled {
+pub(crate) fn cancellation(error: impl Into<io::Error>) -> curium::TaskCancelled {
     let error = error.into();
     curium::cancelled(&error).unwrap_or_else(|| panic!("{error}")).clone()
 }
