@@ -1,5 +1,9 @@
 //! Listeners and streams, and the behaviour of peers.
 //!
+//! What `both::run` runs is run on the network of the system and on a simulated one. The other
+//! tests need what the simulated network does not have: descriptors and their duplicates, options
+//! of the system, urgent bytes, threads and kernels beside the test's own, or Unix sockets.
+//!
 //! No test here starts a process. Until a child process has called `exec`, it holds a duplicate of
 //! every descriptor of this process, so that a listener which another test closes still answers.
 
@@ -35,3 +39,5 @@ mod peers_restarted;
 mod peers_urgent;
 #[cfg(unix)]
 mod simulated;
+#[cfg(unix)]
+mod simulated_faults;

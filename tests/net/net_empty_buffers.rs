@@ -5,6 +5,8 @@ use std::io;
 use kernel::{spawn, testing, yield_now};
 use net::{TcpListener, TcpStream};
 
+use crate::support::both;
+
 /// The two ends of a connection.
 async fn pair() -> io::Result<(TcpStream, TcpStream)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -42,7 +44,7 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 /// N1: on a socket that is neither readable nor writable, they do not wait.
 #[test]
 fn an_empty_buffer_waits_for_nothing() {
-    testing::run(async || {
+    both::run(async || {
         let (mut client, mut server) = pair().await?;
         at_once(all_of_nothing(&client))?;
         at_once(all_of_nothing_by_halves(&mut client))?;
@@ -72,7 +74,7 @@ fn an_empty_buffer_waits_for_nothing() {
 /// because they do not look at the socket.
 #[test]
 fn an_empty_buffer_does_not_ask_the_socket() {
-    testing::run(async || {
+    both::run(async || {
         let (client, server) = pair().await?;
         let client = std::rc::Rc::new(client);
         let reader = spawn({
@@ -100,7 +102,7 @@ fn an_empty_buffer_does_not_ask_the_socket() {
 /// C1: a pending cancellation waits for a call that would park.
 #[test]
 fn an_empty_buffer_leaves_a_pending_cancel_to_the_next_call() {
-    testing::run(async || {
+    both::run(async || {
         let (client, _server) = pair().await?;
         let task = spawn(async move {
             all_of_nothing(&client).await?;
@@ -118,7 +120,7 @@ fn an_empty_buffer_leaves_a_pending_cancel_to_the_next_call() {
 /// K2: an endless loop of calls with empty buffers lets other tasks run, and can be cancelled.
 #[test]
 fn empty_buffers_in_a_row_starve_nobody() {
-    testing::run(async || {
+    both::run(async || {
         let calls: [fn(TcpStream) -> kernel::Task<(), io::Error>; 5] = [
             |stream| {
                 spawn::<_, io::Result<()>>(async move {

@@ -9,6 +9,7 @@ use futures::FutureExt;
 use kernel::{Task, TaskError, cancelled, sleep, spawn, testing, timeout_after};
 use net::{TcpListener, TcpStream};
 
+use crate::support::both::{self, Peer};
 use crate::support::time::SECOND;
 
 /// A task that accepts one connection and gives the peer's address.
@@ -17,20 +18,15 @@ fn accepter(listener: &Rc<TcpListener>) -> Task<SocketAddr, io::Error> {
     spawn(async move { Ok(listener.accept().await?.1) })
 }
 
-/// A port without a listener.
-fn deaf() -> io::Result<SocketAddr> {
-    std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()
-}
-
 /// N1: connections that are queued are accepted without parking, in order, with the peer's address.
 #[test]
 fn queued_connections_are_accepted_in_order() {
-    testing::run(async || {
+    both::run(async || {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let mut clients = Vec::new();
         for _ in 0..3 {
-            clients.push(std::net::TcpStream::connect(address)?);
+            clients.push(Peer::connect(address)?);
         }
         for client in &clients {
             let (stream, peer) = listener.accept().now_or_never().expect("one is queued")?;
@@ -47,7 +43,7 @@ fn queued_connections_are_accepted_in_order() {
 /// N4, C2: a cancelled or timed-out accept loses no connection.
 #[test]
 fn a_cancelled_accept_leaves_the_connection_for_the_next_one() {
-    testing::run(async || {
+    both::run(async || {
         let listener = Rc::new(TcpListener::bind("127.0.0.1:0").await?);
         let task = accepter(&listener);
         testing::settle().await?;
@@ -55,7 +51,7 @@ fn a_cancelled_accept_leaves_the_connection_for_the_next_one() {
         task.cancel().await?;
         assert!(matches!(task.join().await?, Err(TaskError::Cancelled(_))));
         assert!(timeout_after(SECOND, listener.accept()).await.is_err());
-        let client = std::net::TcpStream::connect(listener.local_addr()?)?;
+        let client = Peer::connect(listener.local_addr()?)?;
         let (_stream, peer) = timeout_after(SECOND, listener.accept()).await??;
         assert_eq!(peer, client.local_addr()?);
         Ok::<(), io::Error>(())
@@ -68,11 +64,11 @@ fn a_cancelled_accept_leaves_the_connection_for_the_next_one() {
 #[test]
 fn an_accept_that_races_with_a_cancel_loses_no_connection() {
     for look_first in [true, false] {
-        testing::run(async || {
+        both::run(async || {
             let listener = Rc::new(TcpListener::bind("127.0.0.1:0").await?);
             let task = accepter(&listener);
             testing::settle().await?;
-            let client = std::net::TcpStream::connect(listener.local_addr()?)?;
+            let client = Peer::connect(listener.local_addr()?)?;
             if look_first {
                 kernel::yield_now().await?;
             }
@@ -92,9 +88,9 @@ fn an_accept_that_races_with_a_cancel_loses_no_connection() {
 /// C1: a queued connection is accepted although a cancellation is pending.
 #[test]
 fn an_accept_that_need_not_park_wins_over_a_pending_cancel() {
-    testing::run(async || {
+    both::run(async || {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let client = std::net::TcpStream::connect(listener.local_addr()?)?;
+        let client = Peer::connect(listener.local_addr()?)?;
         let task = spawn(async move {
             let (_stream, peer) = listener.accept().await?;
             Ok::<_, io::Error>((peer, sleep(SECOND).await.is_err()))
@@ -109,7 +105,7 @@ fn an_accept_that_need_not_park_wins_over_a_pending_cancel() {
 /// N5: a close wakes the task that accepts, and frees the address.
 #[test]
 fn close_wakes_the_parked_accepter() {
-    testing::run(async || {
+    both::run(async || {
         let listener = Rc::new(TcpListener::bind("127.0.0.1:0").await?);
         let address = listener.local_addr()?;
         let task = accepter(&listener);
@@ -129,12 +125,12 @@ fn close_wakes_the_parked_accepter() {
 /// N3: a second accepter is refused, and the first is not affected.
 #[test]
 fn a_second_accepter_is_refused_and_the_first_is_unharmed() {
-    testing::run(async || {
+    both::run(async || {
         let listener = Rc::new(TcpListener::bind("127.0.0.1:0").await?);
         let first = accepter(&listener);
         testing::settle().await?;
         assert_eq!(listener.accept().await.unwrap_err().kind(), ErrorKind::ResourceBusy);
-        let client = std::net::TcpStream::connect(listener.local_addr()?)?;
+        let client = Peer::connect(listener.local_addr()?)?;
         assert_eq!(first.join().await?.unwrap(), client.local_addr()?);
         Ok::<(), io::Error>(())
     })
@@ -145,9 +141,9 @@ fn a_second_accepter_is_refused_and_the_first_is_unharmed() {
 /// read to its end.
 #[test]
 fn a_connection_that_is_over_before_it_is_accepted_can_still_be_read() {
-    testing::run(async || {
+    both::run(async || {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let mut client = std::net::TcpStream::connect(listener.local_addr()?)?;
+        let mut client = Peer::connect(listener.local_addr()?)?;
         client.write_all(b"bye")?;
         drop(client);
         testing::settle().await?;
@@ -183,8 +179,8 @@ fn a_listener_moves_to_another_threads_kernel() {
 /// Errors of binding and of connecting name the address.
 #[test]
 fn errors_name_the_address() {
-    testing::run(async || {
-        let deaf = deaf()?;
+    both::run(async || {
+        let deaf = both::deaf().await?;
         let refused = TcpStream::connect(deaf).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
         assert!(refused.to_string().contains(&deaf.to_string()), "{refused}");
@@ -204,14 +200,15 @@ fn errors_name_the_address() {
 /// that accepts is used.
 #[test]
 fn a_name_is_looked_up() {
-    testing::run(async || {
+    both::run(async || {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
         let by_pair = timeout_after(SECOND, TcpStream::connect(("localhost", port))).await??;
         assert_eq!(by_pair.peer_addr()?.port(), port);
         let by_text = TcpStream::connect(format!("localhost:{port}")).await?;
         assert_eq!(by_text.peer_addr()?, listener.local_addr()?);
-        let refused = TcpStream::connect(("localhost", deaf()?.port())).await.unwrap_err();
+        let refused =
+            TcpStream::connect(("localhost", both::deaf().await?.port())).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
         Ok::<(), io::Error>(())
     })

@@ -11,13 +11,14 @@ use futures::FutureExt;
 use kernel::{shield, spawn, testing, timeout_after};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
+use crate::support::both;
 use crate::support::connections;
 
 /// N1: a write is tried at once also when a parked reader has registered the socket.
 #[test]
 fn a_write_beside_a_parked_read_is_tried_at_once() {
-    testing::run(async || {
-        let (stream, _theirs) = connections::from_std().await?;
+    both::run(async || {
+        let (stream, _theirs) = both::from_peer().await?;
         let mut buf = [0; 8];
         let mut read = Box::pin(stream.read(&mut buf));
         assert!(futures::poll!(read.as_mut()).is_pending());
@@ -31,8 +32,8 @@ fn a_write_beside_a_parked_read_is_tried_at_once() {
 /// C1, N1: a write that need not park completes although a cancellation is pending.
 #[test]
 fn a_write_that_can_be_done_is_done_although_a_cancel_is_pending() {
-    testing::run(async || {
-        let (stream, _theirs) = connections::from_std().await?;
+    both::run(async || {
+        let (stream, _theirs) = both::from_peer().await?;
         let task = spawn(async move {
             let mut buf = [0; 8];
             let mut read = Box::pin(stream.read(&mut buf));

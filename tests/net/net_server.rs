@@ -9,6 +9,7 @@ use std::rc::Rc;
 use kernel::{Kernel, Report, Task, TaskError, cancelled, sleep, spawn, testing, timeout_after};
 use net::{TcpListener, TcpStream, tcp_server};
 
+use crate::support::both;
 use crate::support::time::SECOND;
 
 type Server = Task<(), io::Error>;
@@ -48,7 +49,7 @@ async fn asks(stream: &TcpStream, what: &[u8]) -> io::Result<Vec<u8>> {
 /// N3, G1: each connection has its own task, and many are served at once.
 #[test]
 fn connections_are_served_at_once() {
-    testing::run(async || {
+    both::run(async || {
         let (server, address) = serve(moody).await?;
         let mut clients = Vec::new();
         for _ in 0..20 {
@@ -99,7 +100,7 @@ fn a_failing_handler_ends_its_own_connection_only() {
 /// closed before that.
 #[test]
 fn a_cancelled_server_awaits_the_cleanup_of_its_handlers() {
-    testing::run(async || {
+    both::run(async || {
         let cleaned = Rc::new(Cell::new(0));
         let counter = cleaned.clone();
         let (server, address) = serve(async move |stream: TcpStream, _| {
@@ -140,7 +141,7 @@ fn a_cancelled_server_awaits_the_cleanup_of_its_handlers() {
 /// T1, G1: a timeout round a server ends the server and its handlers.
 #[test]
 fn a_server_that_runs_out_of_time_ends_its_connections() {
-    testing::run(async || {
+    both::run(async || {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let client = spawn(async move {
@@ -159,7 +160,7 @@ fn a_server_that_runs_out_of_time_ends_its_connections() {
 /// cancelled and clean up.
 #[test]
 fn a_server_whose_listener_is_closed_ends_well() {
-    testing::run(async || {
+    both::run(async || {
         let listener = Rc::new(TcpListener::bind("127.0.0.1:0").await?);
         let address = listener.local_addr()?;
         let cleaned = Rc::new(Cell::new(false));
@@ -186,7 +187,7 @@ fn a_server_whose_listener_is_closed_ends_well() {
 /// G4: a server that is dropped closes its listener and its connections.
 #[test]
 fn a_dropped_server_leaves_no_connection_open() {
-    testing::run(async || {
+    both::run(async || {
         let (server, address) = serve(moody).await?;
         let client = TcpStream::connect(address).await?;
         assert_eq!(asks(&client, b"hello").await?, b"hello");
@@ -204,7 +205,7 @@ fn a_dropped_server_leaves_no_connection_open() {
 /// address that it could not bind.
 #[test]
 fn tcp_server_names_the_address_that_it_could_not_bind() {
-    testing::run(async || {
+    both::run(async || {
         let taken = TcpListener::bind("127.0.0.1:0").await?;
         let address = taken.local_addr()?;
         let handler = async |_stream, _peer| Err::<(), _>("not an error type of its own");
@@ -219,7 +220,7 @@ fn tcp_server_names_the_address_that_it_could_not_bind() {
 /// C2, G1: `tcp_server` runs until it is cancelled.
 #[test]
 fn tcp_server_runs_until_it_is_cancelled() {
-    testing::run(async || {
+    both::run(async || {
         let server = spawn(tcp_server("127.0.0.1:0", moody));
         testing::advance(SECOND).await?;
         assert_eq!(server.state().to_string(), "ACCEPT");

@@ -7,6 +7,8 @@ use std::time::Duration;
 use kernel::testing;
 use net::{TcpListener, TcpStream};
 
+use crate::support::both;
+
 const ALL: [Shutdown; 3] = [Shutdown::Read, Shutdown::Write, Shutdown::Both];
 
 /// The two ends of a connection.
@@ -45,7 +47,7 @@ fn a_shutdown_after_the_peers_reset_is_well() {
 /// N7: so is a second shutdown, in any order, with the peer connected or gone.
 #[test]
 fn a_second_shutdown_is_well() {
-    testing::run(async || {
+    both::run(async || {
         for first in ALL {
             for second in ALL {
                 let (client, server) = pair().await?;
@@ -70,7 +72,7 @@ fn a_second_shutdown_is_well() {
 /// N5, N7: on a stream that was closed here it is an error, like every other call.
 #[test]
 fn a_shutdown_after_ones_own_close_is_an_error() {
-    testing::run(async || {
+    both::run(async || {
         for how in ALL {
             let (client, _server) = pair().await?;
             client.close();

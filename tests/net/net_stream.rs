@@ -9,7 +9,7 @@ use std::rc::Rc;
 use futures::FutureExt;
 use kernel::{TaskError, cancelled, sleep, spawn, testing, timeout_after};
 
-use crate::support::connections;
+use crate::support::both;
 use crate::support::time::SECOND;
 
 /// N1: when a peer sends five bytes and closes at once, a big buffer gets five bytes, then the end,
@@ -17,8 +17,8 @@ use crate::support::time::SECOND;
 #[test]
 fn no_end_of_stream_is_lost_after_a_short_read() {
     for (parked_before, parked_now) in [(false, false), (true, false), (false, true)] {
-        testing::run(async || {
-            let (stream, mut peer) = connections::to_std().await?;
+        both::run(async || {
+            let (stream, mut peer) = both::to_peer().await?;
             let stream = Rc::new(stream);
             if parked_before {
                 assert!(timeout_after(SECOND, stream.read(&mut [0; 9])).await.is_err());
@@ -53,8 +53,8 @@ fn no_end_of_stream_is_lost_after_a_short_read() {
 /// N1: an end that comes after the short read wakes the reader that parked again.
 #[test]
 fn an_end_of_stream_that_comes_later_wakes_the_reader() {
-    testing::run(async || {
-        let (stream, mut peer) = connections::to_std().await?;
+    both::run(async || {
+        let (stream, mut peer) = both::to_peer().await?;
         let reader = spawn(async move {
             let mut buf = [0; 4096];
             Ok::<_, io::Error>((stream.read(&mut buf).await?, stream.read(&mut buf).await?))
@@ -75,8 +75,8 @@ fn an_end_of_stream_that_comes_later_wakes_the_reader() {
 /// event.
 #[test]
 fn what_is_there_is_read_without_parking() {
-    testing::run(async || {
-        let (stream, mut peer) = connections::to_std().await?;
+    both::run(async || {
+        let (stream, mut peer) = both::to_peer().await?;
         assert!(timeout_after(SECOND, stream.read(&mut [0; 4])).await.is_err());
         peer.write_all(b"abcdefgh")?;
         testing::advance(SECOND).await?;
@@ -94,8 +94,8 @@ fn what_is_there_is_read_without_parking() {
 /// N1: a shutdown of one direction ends only that one.
 #[test]
 fn a_half_closed_connection_still_carries_the_other_direction() {
-    testing::run(async || {
-        let (stream, mut peer) = connections::to_std().await?;
+    both::run(async || {
+        let (stream, mut peer) = both::to_peer().await?;
         stream.write_all(b"question").await?;
         stream.shutdown(Shutdown::Write)?;
         let mut question = String::new();
@@ -116,8 +116,8 @@ fn a_half_closed_connection_still_carries_the_other_direction() {
 /// N7: writing to a peer that is gone is an error, not a signal.
 #[test]
 fn writing_to_a_closed_peer_is_an_error() {
-    testing::run(async || {
-        let (stream, peer) = connections::to_std().await?;
+    both::run(async || {
+        let (stream, peer) = both::to_peer().await?;
         drop(peer);
         let mut failed = None;
         for _ in 0..10 {
@@ -139,8 +139,8 @@ fn writing_to_a_closed_peer_is_an_error() {
 /// N7, N1: a peer that resets the connection ends a parked read with an error.
 #[test]
 fn a_reset_wakes_the_reader_with_an_error() {
-    testing::run(async || {
-        let (stream, peer) = connections::to_std().await?;
+    both::run(async || {
+        let (stream, peer) = both::to_peer().await?;
         stream.write_all(b"never read").await?;
         let stream = Rc::new(stream);
         let reader = spawn({
@@ -162,8 +162,8 @@ fn a_reset_wakes_the_reader_with_an_error() {
 /// N4: a cancelled read, and one that timed out, leave the bytes for the next one.
 #[test]
 fn a_cancelled_read_leaves_the_bytes_for_the_next_one() {
-    testing::run(async || {
-        let (stream, mut peer) = connections::to_std().await?;
+    both::run(async || {
+        let (stream, mut peer) = both::to_peer().await?;
         let stream = Rc::new(stream);
         let reader = spawn({
             let stream = stream.clone();
@@ -190,39 +190,42 @@ fn a_cancelled_read_leaves_the_bytes_for_the_next_one() {
 #[test]
 fn a_cancel_that_races_with_the_bytes_loses_none() {
     for seed in 0..10 {
-        testing::run_with(kernel::Kernel::builder().seed(seed), async || {
-            let (stream, mut peer) = connections::to_std().await?;
-            let stream = Rc::new(stream);
-            let reader = spawn({
-                let stream = stream.clone();
-                async move {
-                    let mut buf = [0; 64];
-                    let n = stream.read(&mut buf).await?;
-                    Ok::<_, io::Error>(buf[..n].to_vec())
+        both::run_with(
+            || kernel::Kernel::builder().seed(seed),
+            async || {
+                let (stream, mut peer) = both::to_peer().await?;
+                let stream = Rc::new(stream);
+                let reader = spawn({
+                    let stream = stream.clone();
+                    async move {
+                        let mut buf = [0; 64];
+                        let n = stream.read(&mut buf).await?;
+                        Ok::<_, io::Error>(buf[..n].to_vec())
+                    }
+                });
+                testing::settle().await?;
+                peer.write_all(b"once")?;
+                if seed % 2 == 0 {
+                    kernel::yield_now().await?;
                 }
-            });
-            testing::settle().await?;
-            peer.write_all(b"once")?;
-            if seed % 2 == 0 {
-                kernel::yield_now().await?;
-            }
-            reader.request_cancel();
-            let mut got = match reader.join().await? {
-                Ok(bytes) => bytes,
-                Err(TaskError::Cancelled(_)) => Vec::new(),
-                Err(other) => panic!("{other:?}"),
-            };
-            drop(peer);
-            let mut buf = [0; 64];
-            loop {
-                match stream.read(&mut buf).await? {
-                    0 => break,
-                    n => got.extend_from_slice(&buf[..n]),
+                reader.request_cancel();
+                let mut got = match reader.join().await? {
+                    Ok(bytes) => bytes,
+                    Err(TaskError::Cancelled(_)) => Vec::new(),
+                    Err(other) => panic!("{other:?}"),
+                };
+                drop(peer);
+                let mut buf = [0; 64];
+                loop {
+                    match stream.read(&mut buf).await? {
+                        0 => break,
+                        n => got.extend_from_slice(&buf[..n]),
+                    }
                 }
-            }
-            assert_eq!(got, b"once");
-            Ok::<(), io::Error>(())
-        })
+                assert_eq!(got, b"once");
+                Ok::<(), io::Error>(())
+            },
+        )
         .unwrap();
     }
 }
@@ -230,8 +233,8 @@ fn a_cancel_that_races_with_the_bytes_loses_none() {
 /// C1, N4: a read that need not park returns its bytes although a cancellation is pending.
 #[test]
 fn a_read_that_has_bytes_returns_them_and_the_cancel_stays() {
-    testing::run(async || {
-        let (stream, mut peer) = connections::to_std().await?;
+    both::run(async || {
+        let (stream, mut peer) = both::to_peer().await?;
         peer.write_all(b"first")?;
         testing::settle().await?;
         let task = spawn(async move {
@@ -249,8 +252,8 @@ fn a_read_that_has_bytes_returns_them_and_the_cancel_stays() {
 /// those.
 #[test]
 fn a_timed_out_write_all_says_how_much_went_out() {
-    testing::run(async || {
-        let (stream, mut peer) = connections::to_std().await?;
+    both::run(async || {
+        let (stream, mut peer) = both::to_peer().await?;
         let sent: Vec<u8> = (0..64_000_000_u32).map(|n| (n % 251) as u8).collect();
         let written = Cell::new(None);
         let write = async {
@@ -277,8 +280,8 @@ fn a_timed_out_write_all_says_how_much_went_out() {
 /// C6: as an `io::Error`, a cancelled `write_all` still holds its count and its cancellation.
 #[test]
 fn a_cancelled_write_all_passes_through_an_io_error() {
-    testing::run(async || {
-        let (stream, peer) = connections::to_std().await?;
+    both::run(async || {
+        let (stream, peer) = both::to_peer().await?;
         let task = spawn(async move { Ok(stream.write_all(&vec![0; 64_000_000]).await?) });
         testing::settle().await?;
         task.cancel().await?;
@@ -299,8 +302,8 @@ fn a_cancelled_write_all_passes_through_an_io_error() {
 /// N1: `read_exact` fills its whole buffer, or says how much there was. `peek` consumes nothing.
 #[test]
 fn read_exact_reports_an_early_end_and_peek_consumes_nothing() {
-    testing::run(async || {
-        let (stream, mut peer) = connections::to_std().await?;
+    both::run(async || {
+        let (stream, mut peer) = both::to_peer().await?;
         peer.write_all(b"abc")?;
         drop(peer);
         let mut buf = [0; 8];

@@ -9,6 +9,7 @@ use futures::future::join;
 use kernel::{Task, TaskError, spawn, testing, timeout_after};
 use net::TcpStream;
 
+use crate::support::both;
 use crate::support::connections;
 use crate::support::tasks::cycles;
 use crate::support::time::SECOND;
@@ -102,7 +103,7 @@ fn a_stream_with_somebody_parked_on_it_does_not_move() {
 /// not conflict.
 #[test]
 fn a_second_reader_is_refused_and_the_first_is_unharmed() {
-    testing::run(async || {
+    both::run(async || {
         let (stream, peer) = connections::ours().await?;
         let stream = Rc::new(stream);
         let first = reader(&stream);
@@ -133,7 +134,7 @@ fn a_second_reader_is_refused_and_the_first_is_unharmed() {
 /// N3: a second writer is refused while the first waits for room.
 #[test]
 fn a_second_writer_is_refused_and_the_first_is_unharmed() {
-    testing::run(async || {
+    both::run(async || {
         let (stream, peer) = connections::ours().await?;
         let stream = Rc::new(stream);
         let len = 32_000_000;
@@ -157,7 +158,7 @@ fn a_second_writer_is_refused_and_the_first_is_unharmed() {
 /// once.
 #[test]
 fn both_directions_carry_at_once() {
-    testing::run(async || {
+    both::run(async || {
         let (left, right) = connections::ours().await?;
         let len = 8_000_000;
         let talk = |mut stream: TcpStream, byte: u8| {
@@ -182,7 +183,7 @@ fn both_directions_carry_at_once() {
 /// closed.
 #[test]
 fn close_wakes_the_parked_reader_and_writer() {
-    testing::run(async || {
+    both::run(async || {
         let (stream, peer) = connections::ours().await?;
         let stream = Rc::new(stream);
         let reader = reader(&stream);

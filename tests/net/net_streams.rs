@@ -11,6 +11,7 @@ use curium::net::TcpStream;
 use curium::net::UnixStream;
 use futures::join;
 
+use crate::support::both;
 use crate::support::connections;
 
 /// Sends `text` back line by line, whatever the stream is.
@@ -48,7 +49,7 @@ fn a_connection_is_a_stream() {
         assert_eq!(rest, b"last");
         server.await
     }
-    testing::run(async || {
+    both::run(async || {
         let (client, server) = connections::ours().await?;
         check(client, server).await?;
         #[cfg(unix)]
@@ -92,7 +93,7 @@ fn the_halves_of_a_connection_are_streams() {
         assert_eq!(left?, 0);
         server.await
     }
-    testing::run(async || {
+    both::run(async || {
         let (mut client, server) = connections::ours().await?;
         let (read, write) = client.split();
         check(read, write, server).await?;
@@ -111,8 +112,8 @@ fn the_halves_of_a_connection_are_streams() {
 /// off, also after a cancellation.
 #[test]
 fn poll_functions_and_methods_of_a_connection_mix() {
-    testing::run(async || {
-        let (mut stream, mut theirs) = connections::from_std().await?;
+    both::run(async || {
+        let (mut stream, mut theirs) = both::from_peer().await?;
         let reader = spawn(async move {
             let mut buf = [0; 4];
             let error = ReadExt::read(&mut stream, &mut buf).await.unwrap_err();
@@ -140,7 +141,7 @@ fn poll_functions_and_methods_of_a_connection_mix() {
 /// error of the peer comes through.
 #[test]
 fn the_streams_of_other_crates_run_over_a_connection() {
-    testing::run(async || {
+    both::run(async || {
         let (client, server) = connections::ours().await?;
         let copier = spawn(async move {
             let (read, mut write) = futures::AsyncReadExt::split(server);
@@ -166,8 +167,8 @@ fn the_streams_of_other_crates_run_over_a_connection() {
 /// N1, I1: a read or a write of nothing completes at once.
 #[test]
 fn an_empty_buffer_of_a_stream_waits_for_nothing() {
-    testing::run(async || {
-        let (mut stream, _theirs): (TcpStream, _) = connections::from_std().await?;
+    both::run(async || {
+        let (mut stream, _theirs): (TcpStream, _) = both::from_peer().await?;
         assert_eq!(ReadExt::read(&mut stream, &mut []).await?, 0);
         assert_eq!(WriteExt::write(&mut stream, &[]).await?, 0);
         ReadExt::read_exact(&mut stream, &mut []).await?;

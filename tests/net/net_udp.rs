@@ -8,6 +8,8 @@ use curium::net::{Received, UdpSocket};
 use curium::prelude::*;
 use rustix::net::sockopt;
 
+use crate::support::both;
+
 const LOCAL: &str = "127.0.0.1:0";
 
 async fn pair() -> io::Result<(UdpSocket, UdpSocket)> {
@@ -21,7 +23,7 @@ fn shown(received: Received) -> (usize, bool) {
 /// N9: datagrams keep their bounds and name their sender. An empty one is data.
 #[test]
 fn datagrams_keep_their_bounds() {
-    run(async || {
+    both::run(async || {
         let (one, other) = pair().await?;
         let to = other.local_addr()?;
         for datagram in [&b"one"[..], b"", b"three"] {
@@ -42,7 +44,7 @@ fn datagrams_keep_their_bounds() {
 /// fits exactly is whole, and so is the largest one.
 #[test]
 fn a_datagram_that_was_cut_says_so() {
-    run(async || {
+    both::run(async || {
         let (one, other) = pair().await?;
         let to = other.local_addr()?;
         let mut small = [0; 4];
@@ -73,7 +75,7 @@ fn a_datagram_that_was_cut_says_so() {
 /// N9: a socket with a peer receives from it alone, and may get another peer.
 #[test]
 fn a_connected_socket_receives_from_its_peer_alone() {
-    run(async || {
+    both::run(async || {
         let (one, other) = pair().await?;
         let third = UdpSocket::bind(LOCAL).await?;
         let error = one.send(b"x").await.unwrap_err();
@@ -102,7 +104,7 @@ fn a_connected_socket_receives_from_its_peer_alone() {
 /// harms no other socket, and the socket can be used on.
 #[test]
 fn a_closed_port_is_an_error_of_the_next_call_alone() {
-    run(async || {
+    both::run(async || {
         let (one, other) = pair().await?;
         let peer = UdpSocket::bind(LOCAL).await?;
         let address = peer.local_addr()?;
@@ -131,7 +133,7 @@ fn a_closed_port_is_an_error_of_the_next_call_alone() {
 /// N9, N4, T1: a receive that times out has consumed nothing.
 #[test]
 fn a_receive_that_is_cut_short_loses_no_datagram() {
-    run(async || {
+    both::run(async || {
         let (one, other) = pair().await?;
         let mut buf = [0; 8];
         let cut = timeout_after(Duration::ZERO, other.recv(&mut buf)).await;
@@ -147,7 +149,7 @@ fn a_receive_that_is_cut_short_loses_no_datagram() {
 /// N9, N3, N5: one task receives at a time. A close wakes it with an error, and ends the socket.
 #[test]
 fn a_second_receiver_is_refused_and_a_close_wakes_the_first() {
-    curium::testing::run(async || {
+    both::run(async || {
         let socket = std::rc::Rc::new(UdpSocket::bind(LOCAL).await.unwrap());
         let receiver = spawn({
             let socket = socket.clone();
@@ -161,13 +163,15 @@ fn a_second_receiver_is_refused_and_a_close_wakes_the_first() {
         let closed = socket.send_to(b"x", ([127, 0, 0, 1], 1)).await.unwrap_err();
         assert_eq!(closed.kind(), ErrorKind::NotConnected);
         assert_eq!(socket.local_addr().unwrap_err().kind(), ErrorKind::NotConnected);
-    });
+        Ok::<_, io::Error>(())
+    })
+    .unwrap();
 }
 
 /// N9, C1: a task that waits for a datagram is cancelled there, and shows where it waits.
 #[test]
 fn a_waiting_receiver_is_cancelled() {
-    curium::testing::run(async || {
+    both::run(async || {
         let receiver = spawn(async {
             let socket = UdpSocket::bind(LOCAL).await?;
             socket.recv_from(&mut [0; 8]).await.map(drop)
@@ -181,7 +185,9 @@ fn a_waiting_receiver_is_cancelled() {
             Err(TaskError::Cancelled(error)) => assert!(cancelled(&error).is_some()),
             other => panic!("{other:?}"),
         }
-    });
+        Ok::<_, io::Error>(())
+    })
+    .unwrap();
 }
 
 /// N9: a broadcast needs the option, and a datagram to a group reaches those that have joined it.

@@ -3,6 +3,8 @@
 // Each test binary uses a part of this.
 #![allow(dead_code, unused_macros, unused_imports)]
 
+#[cfg(unix)]
+pub(crate) mod both;
 pub(crate) mod children;
 pub(crate) mod connections;
 pub(crate) mod dirs;

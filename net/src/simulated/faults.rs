@@ -1,8 +1,8 @@
 //! Faults of a simulated network.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::world::{HostId, Kind, SocketId, World};
+use super::world::{Event, HostId, Kind, SocketId, World};
 
 impl World {
     /// Cuts the two hosts off from each other.
@@ -51,17 +51,27 @@ impl World {
         self.held.retain(|held| held.from.host != host);
     }
 
-    /// Ends partitions, shortages, losses and doublings. What was held back goes on its way.
+    /// Ends partitions, shortages, losses and doublings. What was held back is sent again,
+    /// which takes each packet a time of its own.
     pub(super) fn heal(&mut self) {
         self.cut.clear();
         self.settings.loss = 0.0;
         self.settings.duplication = 0.0;
         self.hosts.iter_mut().for_each(|host| host.short = false);
-        for packet in std::mem::take(&mut self.held) {
+        let mut held = std::mem::take(&mut self.held);
+        let senders: BTreeSet<_> = held.iter().filter_map(|held| held.from.socket).collect();
+        // What a sender sent after them must not overtake them.
+        held.extend(self.take_sent_by(&senders));
+        let mut last_of = BTreeMap::new();
+        for packet in held {
+            let mut at = self.now + self.latency(packet.from.host, packet.to.host);
             if let Some(sender) = packet.from.socket {
-                self.answered_if_open(sender);
+                let last = last_of.entry(sender).or_insert(at);
+                at = at.max(*last);
+                *last = at;
+                self.sent_again(sender, at);
             }
-            self.schedule_first(packet);
+            self.schedule(at, Event::Arrival(packet));
         }
     }
 }

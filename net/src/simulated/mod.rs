@@ -125,7 +125,15 @@ impl SimulatedNet {
     /// [`simulated_net`](SimulatedNetExt::simulated_net).
     #[track_caller]
     pub fn current() -> SimulatedNet {
-        SimulatedNet(current().expect("a kernel with `simulated_net` runs on this thread"))
+        match SimulatedNet::try_current() {
+            Some(net) => net,
+            None => panic!("no kernel with a simulated network runs on this thread"),
+        }
+    }
+
+    /// The network of the kernel that runs on this thread, if it has a simulated one.
+    pub fn try_current() -> Option<SimulatedNet> {
+        current().map(SimulatedNet)
     }
 
     /// The host of that name, which is made at the first call.

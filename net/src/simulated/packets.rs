@@ -15,6 +15,16 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(924);
 const RETRY: Duration = Duration::from_secs(1);
 
 impl World {
+    /// Lets a packet arrive then. Within a host it arrives at once, as on the loopback of a system.
+    pub(super) fn launch(&mut self, at: Duration, packet: Packet) {
+        if packet.from.host == packet.to.host && at <= self.now {
+            self.note(&packet, Fate::Arrived);
+            self.arrive(packet);
+        } else {
+            self.schedule(at, Event::Arrival(packet));
+        }
+    }
+
     pub(super) fn hold(&mut self, packet: Packet) {
         if matches!(packet.body, Body::Datagram(_) | Body::Unreachable) {
             return self.note(&packet, Fate::Lost);
@@ -114,6 +124,6 @@ impl World {
     /// Answers a packet for which there is no socket.
     fn refuse(&mut self, from: Place, to: Place) {
         let at = self.now + self.latency(from.host, to.host);
-        self.schedule(at, Event::Arrival(Packet { from, to, body: Body::Reset }));
+        self.launch(at, Packet { from, to, body: Body::Reset });
     }
 }

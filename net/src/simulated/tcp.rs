@@ -14,8 +14,9 @@ use super::world::{Body, Event, EventKey, HostId, Kind, Packet, Place, Socket, S
 /// How long a connect waits for an answer. Linux gives up after six repetitions.
 const CONNECT_LIMIT: Duration = Duration::from_secs(127);
 
-/// The longest gap between two chunks.
-const GAP: Duration = Duration::from_micros(50);
+/// The time between two chunks.
+const MIN_GAP: Duration = Duration::from_nanos(1);
+const MAX_GAP: Duration = Duration::from_micros(50);
 
 #[derive(Debug)]
 pub(super) struct Listener {
@@ -193,14 +194,13 @@ impl World {
         let Some(from) = self.place(socket) else { return };
         let Ok(connection) = self.connection(socket) else { return };
         let to = connection.peer;
-        let mut at = self.now + self.latency(from.host, to.host);
-        if let (Body::Data(_), Some(_)) = (&body, self.settings.chunks) {
-            at += self.random.duration(Duration::from_nanos(1), GAP);
-        }
+        let at = self.now + self.latency(from.host, to.host);
+        let apart = matches!(body, Body::Data(_)) && self.settings.chunks.is_some();
+        let gap = if apart { self.random.duration(MIN_GAP, MAX_GAP) } else { Duration::ZERO };
         let Ok(connection) = self.connection(socket) else { return };
-        at = at.max(connection.last_arrival);
+        let at = at.max(connection.last_arrival) + gap;
         connection.last_arrival = at;
-        self.schedule(at, Event::Arrival(Packet { from, to, body }));
+        self.launch(at, Packet { from, to, body });
     }
 
     pub(super) fn read(
@@ -326,10 +326,13 @@ impl World {
 
 /// What faults do to connections.
 impl World {
-    /// The same for a connection that was established: its packets are on their way again.
-    pub(super) fn answered_if_open(&mut self, socket: SocketId) {
-        if self.connection(socket).is_ok_and(|connection| connection.stage == Stage::Open) {
-            self.answered(socket);
+    /// A packet that was held back arrives at that time. An established connection is not given up
+    /// any more.
+    pub(super) fn sent_again(&mut self, sender: SocketId, at: Duration) {
+        let Ok(connection) = self.connection(sender) else { return };
+        connection.last_arrival = connection.last_arrival.max(at);
+        if connection.stage == Stage::Open {
+            self.answered(sender);
         }
     }
 

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::tcp::crashed;
 use super::trace::Fate;
-use super::world::{Body, Event, HostId, Kind, Packet, Place, SocketId, World};
+use super::world::{Body, HostId, Kind, Packet, Place, SocketId, World};
 
 /// A datagram of IPv4 is not larger.
 const LARGEST: usize = 65_507;
@@ -97,15 +97,15 @@ impl World {
         let copies = if self.random.happens(self.settings.duplication) { 2 } else { 1 };
         for copy in 0..copies {
             let packet = Packet { from, to, body: Body::Datagram(bytes.to_vec()) };
+            if copy == 1 {
+                self.note(&packet, Fate::Doubled);
+            }
             if self.random.happens(self.settings.loss) {
                 self.note(&packet, Fate::Lost);
                 continue;
             }
-            if copy == 1 {
-                self.note(&packet, Fate::Doubled);
-            }
             let at = self.now + self.latency(from.host, host);
-            self.schedule(at, Event::Arrival(packet));
+            self.launch(at, packet);
         }
         Ok(bytes.len())
     }
@@ -157,10 +157,7 @@ impl World {
             self.wake(found);
         } else if refused {
             let at = self.now + self.latency(to.host, from.host);
-            self.schedule(
-                at,
-                Event::Arrival(Packet { from: to, to: from, body: Body::Unreachable }),
-            );
+            self.launch(at, Packet { from: to, to: from, body: Body::Unreachable });
         }
     }
 

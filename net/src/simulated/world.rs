@@ -23,9 +23,6 @@ pub(super) const MAIN: HostId = 0;
 /// The ports that the system of a host chooses from begin here.
 const FIRST_PORT: u16 = 49_152;
 
-/// Events of packets that a partition has held back have smaller numbers than all others.
-const RELEASED: u64 = 1 << 32;
-
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) latency: (Duration, Duration),
@@ -140,7 +137,6 @@ pub(super) struct World {
     last_socket: SocketId,
     events: BTreeMap<EventKey, Event>,
     last_event: u64,
-    last_released: u64,
     /// Packets that a partition holds back, in the order of their arrival.
     pub(super) held: Vec<Packet>,
     /// Pairs of hosts that do not reach each other, the smaller one first.
@@ -261,19 +257,27 @@ impl World {
 
     pub(super) fn schedule(&mut self, at: Duration, event: Event) -> EventKey {
         self.last_event += 1;
-        let key = (at, RELEASED + self.last_event);
-        self.events.insert(key, event);
-        key
-    }
-
-    /// Lets a packet arrive now that was held back: before those that were sent later.
-    pub(super) fn schedule_first(&mut self, packet: Packet) {
-        self.last_released += 1;
-        self.events.insert((self.now, self.last_released), Event::Arrival(packet));
+        self.events.insert((at, self.last_event), event);
+        (at, self.last_event)
     }
 
     pub(super) fn unschedule(&mut self, event: Option<EventKey>) {
         event.map(|event| self.events.remove(&event));
+    }
+
+    /// Takes the packets back that these sockets have sent and that have not arrived.
+    pub(super) fn take_sent_by(&mut self, senders: &BTreeSet<SocketId>) -> Vec<Packet> {
+        let is_theirs = |event: &Event| match event {
+            Event::Arrival(packet) => packet.from.socket.is_some_and(|it| senders.contains(&it)),
+            Event::GiveUp(_) => false,
+        };
+        let found = self.events.iter().filter(|(_, event)| is_theirs(event)).map(|(key, _)| *key);
+        let found: Vec<_> = found.collect();
+        let taken = found.iter().filter_map(|key| match self.events.remove(key) {
+            Some(Event::Arrival(packet)) => Some(packet),
+            _ => None,
+        });
+        taken.collect()
     }
 
     /// How long the next packet takes from one host to another.
