@@ -1,4 +1,5 @@
-//! Servers on TCP, cancelled at every suspension, with handlers that clean up (V4).
+//! Servers on TCP, cancelled at every suspension, with handlers that clean up (V4). They run on a
+//! simulated network, where nothing depends on times of the system (V3).
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
@@ -9,9 +10,10 @@ use std::time::Duration;
 use curium::kernel::testing::{self, Injection};
 use curium::kernel::yield_now;
 use curium::kernel::{TaskCancelled, ignore_after, select, sleep, spawn};
-use curium::net::{TcpListener, TcpStream, stopping, tcp_server};
+use curium::net::{SimulatedNetExt, TcpListener, TcpStream, stopping, tcp_server};
 
-use crate::swept_net::{assert_closed, has, soon, suspended, until};
+use crate::support::both::Peer;
+use crate::swept_net::{has, soon, suspended, until};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -97,7 +99,7 @@ impl Counts {
 struct Server {
     listener: RefCell<Option<Rc<TcpListener>>>,
     counts: Rc<Counts>,
-    clients: RefCell<Vec<std::net::TcpStream>>,
+    clients: RefCell<Vec<Peer>>,
 }
 
 impl Server {
@@ -117,7 +119,7 @@ impl Server {
         for number in 0..2 {
             self.until(|| self.counts.echoed.get() == number).await?;
             // A server of its own has closed its listener if it was cancelled.
-            let Ok(mut client) = std::net::TcpStream::connect(address) else { return Ok(()) };
+            let Ok(mut client) = Peer::connect(address) else { return Ok(()) };
             client.write_all(b"hi").unwrap();
             self.clients.borrow_mut().push(client);
         }
@@ -145,12 +147,13 @@ impl Server {
         let Counts { started, ended, alive, .. } = &*self.counts;
         assert_eq!(alive.get(), 0, "handlers are left");
         assert!(aborted || started.get() == ended.get(), "a cleanup was cut short");
-        for client in &*self.clients.borrow() {
+        for client in &mut *self.clients.borrow_mut() {
             let mut echo = Vec::new();
             // What was sent is read, whether the connection ended well or was reset.
-            let _ = (client as &std::net::TcpStream).read_to_end(&mut echo);
+            let _ = client.read_to_end(&mut echo);
             assert!([&b""[..], b"hi", b"hibye", b"bye"].contains(&&*echo), "{echo:?}");
-            assert_closed(client);
+            // Another read does not wait either.
+            let _ = client.read(&mut [0]);
         }
     }
 }
@@ -160,7 +163,7 @@ impl Server {
 /// one's.
 #[test]
 fn a_cancelled_shared_server_awaits_its_handlers_and_leaves_the_listener() {
-    let swept = testing::sweep().pairs().run(
+    let swept = testing::sweep().with_builder(|builder| builder.simulated_net()).pairs().run(
         Server::new,
         |server: Rc<Rc<Server>>| async move {
             let counts = server.counts.clone();
@@ -171,7 +174,7 @@ fn a_cancelled_shared_server_awaits_its_handlers_and_leaves_the_listener() {
             let listener = server.listener.borrow_mut().take().expect("it is kept");
             if let Ok(address) = listener.local_addr() {
                 // The clients that were not accepted, and one that comes last.
-                let last = std::net::TcpStream::connect(address).unwrap();
+                let last = Peer::connect(address).unwrap();
                 let port = last.local_addr().unwrap();
                 while soon(listener.accept()).await.unwrap().1 != port {}
             }
@@ -186,7 +189,7 @@ fn a_cancelled_shared_server_awaits_its_handlers_and_leaves_the_listener() {
 /// again meanwhile, its handlers are awaited. They use all the time to drain.
 #[test]
 fn a_server_that_drains_awaits_its_handlers_however_it_is_stopped() {
-    let swept = testing::sweep().pairs().run(
+    let swept = testing::sweep().with_builder(|builder| builder.simulated_net()).pairs().run(
         Server::new,
         |server: Rc<Rc<Server>>| async move {
             let counts = server.counts.clone();
@@ -207,7 +210,7 @@ fn a_server_that_drains_awaits_its_handlers_however_it_is_stopped() {
 /// V4, N3, G1: the same of a server with a listener of its own, which it closes.
 #[test]
 fn a_cancelled_server_awaits_its_handlers_and_closes_the_listener() {
-    let swept = testing::sweep().run(
+    let swept = testing::sweep().with_builder(|builder| builder.simulated_net()).run(
         Server::new,
         |server: Rc<Rc<Server>>| async move {
             let counts = server.counts.clone();
@@ -227,7 +230,7 @@ fn a_cancelled_server_awaits_its_handlers_and_closes_the_listener() {
 /// V4, N3: a server that was not connected to.
 #[test]
 fn a_cancelled_server_without_a_connection_leaves_nothing() {
-    let swept = testing::sweep().pairs().run(
+    let swept = testing::sweep().with_builder(|builder| builder.simulated_net()).pairs().run(
         async || (),
         |_| async {
             let handler = async |_, _| Ok::<_, io::Error>(());

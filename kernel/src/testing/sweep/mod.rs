@@ -14,6 +14,7 @@ use std::rc::Rc;
 use self::run::{Shown, Subject};
 use self::sweeper::Sweeper;
 use crate::error::HoldsCancellation;
+use crate::run::builder::Builder;
 use crate::run::kernel::refuse_nesting;
 use crate::task::cell::TaskEnd;
 
@@ -112,6 +113,7 @@ pub struct Sweep {
     injections: Vec<Injection>,
     pairs: bool,
     seeds: Option<Range<u64>>,
+    settings: fn(Builder) -> Builder,
 }
 
 /// When a sweep injects.
@@ -267,6 +269,7 @@ pub fn sweep() -> Sweep {
         injections: Injection::ALL.to_vec(),
         pairs: false,
         seeds: None,
+        settings: |builder| builder,
     }
 }
 
@@ -298,6 +301,13 @@ impl Sweep {
         self
     }
 
+    /// Runs the subject in kernels with these settings, for example with a simulated network. Their
+    /// clock is virtual.
+    pub fn with_builder(mut self, settings: fn(Builder) -> Builder) -> Self {
+        self.settings = settings;
+        self
+    }
+
     /// Sweeps `subject`.
     ///
     /// `setup` makes fresh state for each run and may spawn tasks. `check` sees that state, and how
@@ -325,7 +335,8 @@ impl Sweep {
     {
         refuse_nesting("testing::sweep");
         let site = Location::caller();
-        let subject = Subject { setup: &setup, body: &subject, check: &check, site };
+        let settings = self.settings;
+        let subject = Subject { setup: &setup, body: &subject, check: &check, site, settings };
         let mut sweeper = Sweeper { plan: &self, swept: Swept::default(), failures: Vec::new() };
         match self.seeds.clone() {
             None => sweeper.sweep(&|plan, survey| subject.run(None, plan, survey), None),

@@ -15,6 +15,7 @@ use crate::core::state::{Core, Stage};
 use crate::error::{HoldsCancellation, TaskCancelled, TaskError, holds};
 use crate::group::policy::WaitPolicy;
 use crate::group::task_group::TaskGroup;
+use crate::run::builder::Builder;
 use crate::run::kernel::Kernel;
 use crate::scope::timeout::timeout_after;
 use crate::spawn::spawn;
@@ -28,6 +29,7 @@ pub(super) struct Subject<'a, Setup, Body, Check> {
     pub(super) body: &'a Body,
     pub(super) check: &'a Check,
     pub(super) site: &'static Location<'static>,
+    pub(super) settings: fn(Builder) -> Builder,
 }
 
 /// What one run has shown.
@@ -52,7 +54,7 @@ where
 {
     pub(super) fn run(&self, seed: Option<u64>, plan: Vec<Injected>, survey: bool) -> Shown {
         let injector = Rc::new(Injector::new(plan, survey));
-        let mut builder = Kernel::builder().probe(injector.clone());
+        let mut builder = (self.settings)(Kernel::builder()).probe(injector.clone());
         if let Some(seed) = seed {
             builder = builder.seed(seed);
         }
