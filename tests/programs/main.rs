@@ -13,6 +13,8 @@ mod plain;
 mod random;
 mod random_programs;
 mod random_sizes;
+#[cfg(unix)]
+mod replicated_counter;
 mod wanderers;
 
 #[global_allocator]
