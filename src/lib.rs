@@ -2,9 +2,9 @@
 //!
 //! This crate only re-exports the others: [`kernel`](mod@kernel) (tasks, cancellation, groups,
 //! timeouts; also re-exported at the root of this crate), [`sync`] (synchronisation between tasks),
-//! [`io`](mod@io) (streams) and [`net`] (TCP, UDP and Unix sockets). The feature `signal` adds the
-//! module of that name. Start with the page of the kernel. [`testing`] is the test kit: a virtual
-//! clock, and runs with every cancellation and every schedule. `docs/semantics.md` in the
+//! [`io`](mod@io) (streams) and [`net`] (TCP, UDP and Unix sockets, TLS). The feature `signal` adds
+//! the module of that name. Start with the page of the kernel. [`testing`] is the test kit: a
+//! virtual clock, and runs with every cancellation and every schedule. `docs/semantics.md` in the
 //! repository states the rules.
 //!
 //! ```

@@ -60,6 +60,8 @@ pub mod simulated;
 mod socket;
 mod stopping;
 mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 mod udp;
 #[cfg(all(unix, feature = "unix-sockets"))]
 mod unix;
@@ -74,6 +76,8 @@ pub use crate::server::tcp_server;
 pub use crate::simulated::SimulatedNetExt;
 pub use crate::stopping::{is_stopping, stopping};
 pub use crate::stream::TcpStream;
+#[cfg(feature = "tls")]
+pub use crate::tls::{TlsAcceptor, TlsConnector, TlsStream};
 pub use crate::udp::{Received, UdpSocket};
 #[cfg(all(any(target_os = "linux", target_os = "android"), feature = "unix-sockets"))]
 pub use crate::unix::PeerCred;
@@ -81,3 +85,6 @@ pub use crate::unix::PeerCred;
 pub use crate::unix::{ToUnixAddr, UnixDatagram, UnixListener, UnixStream, unix_server};
 #[doc(inline)]
 pub use ::io::{ReadExactError, WriteAllError};
+/// The library whose configurations [`TlsConnector`] and [`TlsAcceptor`] take.
+#[cfg(feature = "tls")]
+pub use ::rustls;

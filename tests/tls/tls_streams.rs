@@ -1,0 +1,209 @@
+//! Reads, writes and ends of a connection.
+
+use std::cell::Cell;
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use curium::io::{AsyncRead, AsyncWrite, BufReader, DuplexStream, ReadExt, WriteExt, duplex};
+use curium::kernel::{gather, ignore_after, spawn, testing};
+use curium::net::UnixStream;
+use curium::net::rustls::{AlertDescription, Error};
+
+use crate::certificates::{client, connected_over, plainly_connected, server};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// N13: bytes and lines go both ways, and each side reads the end after the other one has closed.
+/// Until it closes itself, it may still write.
+#[test]
+fn each_direction_ends_on_its_own() {
+    testing::run(async || {
+        // Less room than a record takes.
+        let (mut client, server) = plainly_connected(100).await?;
+        let text = "a line\n".repeat(10_000);
+        let server = spawn(async move {
+            let mut server = BufReader::new(server);
+            let (mut line, mut lines) = (String::new(), 0);
+            while server.read_line(&mut line).await? > 0 {
+                lines += 1;
+                line.clear();
+            }
+            server.write_all(format!("{lines} lines").as_bytes()).await?;
+            server.close().await
+        });
+        client.write_all(text.as_bytes()).await?;
+        client.close().await?;
+        client.close().await?;
+        assert_eq!(client.write(b"more").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await?;
+        assert_eq!(answer, "10000 lines");
+        assert_eq!(client.read(&mut [0; 8]).await?, 0, "the end stays the end");
+        server.await
+    })
+    .unwrap();
+}
+
+/// N13: TLS over a Unix socket.
+#[test]
+fn a_unix_socket_carries_it_as_well() {
+    curium::run(async || {
+        let (ours, theirs) = UnixStream::pair()?;
+        let (client, server) = (client(&[]), server(&[]));
+        let (mut client, mut server) = connected_over(client, server, ours, theirs).await?;
+        client.write_all(b"hello").await?;
+        client.close().await?;
+        let mut hello = String::new();
+        server.read_to_string(&mut hello).await?;
+        assert_eq!(hello, "hello");
+        assert_eq!(server.get_ref().peer_cred()?.pid, std::process::id());
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
+/// N13: a stream that ends without the alert that closes it may have been cut: that is an error,
+/// after everything that has arrived.
+#[test]
+fn a_stream_that_was_cut_is_an_error() {
+    testing::run(async || {
+        let (mut client, mut server) = plainly_connected(64 * 1024).await?;
+        server.write_all(b"half of the tr").await?;
+        server.flush().await?;
+        drop(server);
+        let mut text = Vec::new();
+        for _ in 0..2 {
+            let error = client.read_to_end(&mut text).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+        }
+        assert_eq!(text, b"half of the tr");
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
+/// N13: an empty read gives 0, and is not the end. An empty write sends nothing.
+#[test]
+fn empty_reads_and_writes_do_nothing() {
+    testing::run(async || {
+        let (mut client, mut server) = plainly_connected(64 * 1024).await?;
+        assert_eq!(client.read(&mut []).await?, 0);
+        assert_eq!(server.write(&[]).await?, 0);
+        assert_eq!(ignore_after(MS, client.read(&mut [0; 8])).await?, None);
+        server.write_all(b"hello").await?;
+        let mut hello = [0; 5];
+        client.read_exact(&mut hello).await?;
+        assert_eq!(&hello, b"hello");
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
+/// N13: a write counts the plain text that was accepted. What the stream below has no room for is
+/// sent by a flush, or by the next read: else each side could wait for the other one.
+#[test]
+fn what_was_written_is_sent_while_an_answer_is_read() {
+    testing::run(async || {
+        let (mut client, mut server) = plainly_connected(64).await?;
+        let question = vec![7; 5000];
+        assert_eq!(client.write(&question).await?, 5000);
+        let server = spawn(async move {
+            let mut asked = vec![0; 5000];
+            server.read_exact(&mut asked).await?;
+            server.write_all(&asked[..3]).await?;
+            server.close().await
+        });
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await?;
+        assert_eq!(answer, [7, 7, 7]);
+        server.await
+    })
+    .unwrap();
+}
+
+/// N13, I2: a writer waits while 64 KiB are unsent. A cancelled write or flush goes on.
+#[test]
+fn a_writer_waits_for_room_and_goes_on_after_a_cancel() {
+    testing::run(async || {
+        let (mut client, mut server) = plainly_connected(64).await?;
+        let text: Vec<u8> = (0..200_000).map(|n| (n % 251) as u8).collect();
+        let mut written = 0;
+        while let Some(more) = ignore_after(MS, client.write(&text[written..])).await? {
+            written += more;
+        }
+        assert!((1..=70_000).contains(&written), "{written} bytes are in the buffers");
+        assert_eq!(ignore_after(MS, client.flush()).await?, None);
+        assert_eq!(ignore_after(MS, client.close()).await?, None);
+        let mut got = Vec::new();
+        let (_, read) = gather((client.close(), server.read_to_end(&mut got))).await?;
+        assert_eq!(read, written);
+        assert!(got == text[..written], "other bytes than were written");
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
+/// A stream that changes the last byte of a read.
+struct Forged(DuplexStream, Rc<Cell<bool>>);
+
+impl AsyncRead for Forged {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let read = ready!(Pin::new(&mut self.0).poll_read(cx, buf))?;
+        if read > 0 && self.1.take() {
+            buf[read - 1] ^= 1;
+        }
+        Poll::Ready(Ok(read))
+    }
+}
+
+impl AsyncWrite for Forged {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_close(cx)
+    }
+}
+
+/// N13: a byte that is changed on its way is an error, of the next calls as well. The peer is told.
+#[test]
+fn a_byte_that_is_changed_is_an_error() {
+    testing::run(async || {
+        let forge = Rc::new(Cell::new(false));
+        let (ours, theirs) = duplex(64 * 1024);
+        let (ours, theirs) = (Forged(ours, forge.clone()), Forged(theirs, Rc::default()));
+        let (mut client, mut server) =
+            connected_over(client(&[]), server(&[]), ours, theirs).await?;
+        server.write_all(b"hello").await?;
+        server.flush().await?;
+        forge.set(true);
+        for _ in 0..2 {
+            let error = client.read(&mut [0; 8]).await.unwrap_err();
+            let error = error.get_ref().and_then(|error| error.downcast_ref());
+            assert_eq!(error, Some(&Error::DecryptError));
+        }
+        let error = client.write(b"hello").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+        let error = server.read(&mut [0; 8]).await.unwrap_err();
+        let error = error.get_ref().and_then(|error| error.downcast_ref());
+        assert_eq!(error, Some(&Error::AlertReceived(AlertDescription::BadRecordMac)));
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
