@@ -14,7 +14,7 @@ use curium::{CancelScope, Kernel, now};
 const CLIENTS: usize = 2;
 const IDLE: Duration = Duration::from_secs(25);
 
-/// Serves one client, which may leave, fail or be idle: none of it harms the others.
+/// Serves one client until it leaves, or is idle.
 async fn serve_client(stream: TcpStream) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let idle = CancelScope::with_deadline(now() + IDLE);
@@ -38,22 +38,10 @@ async fn reverse_lines(stream: &mut BufReader<TcpStream>, idle: &CancelScope) ->
     Ok(())
 }
 
+/// An error of a client is reported, and ends its own connection alone. While there are as many
+/// clients as may be, the next ones wait in the queue of the listener.
 async fn serve(listener: TcpListener) -> io::Result<()> {
-    TaskGroup::scope(async |g| {
-        g.limit(CLIENTS);
-        loop {
-            let (stream, peer) = listener.accept().await?;
-            // Waits for a place. The next clients wait in the queue of the listener.
-            g.spawn_when_free(async move {
-                if let Err(error) = unless_cancelled(serve_client(stream).await)? {
-                    eprintln!("{peer}: {error}");
-                }
-                Ok(())
-            })
-            .await?;
-        }
-    })
-    .await
+    listener.serve(async |stream, _peer| serve_client(stream).await).limit(CLIENTS).await
 }
 
 /// Sends a line every 20 seconds, and prints what it gets until the server closes the connection.
