@@ -1,4 +1,4 @@
-//! TCP, UDP and Unix sockets for Curium.
+//! TCP, UDP and Unix sockets for Curium, and TLS.
 //!
 //! The methods of [`TcpListener`] and [`TcpStream`] take `&self` and return `io::Error`. Every call
 //! that may wait is a cancellation point: the error then holds a `TaskCancelled`, which
@@ -31,6 +31,8 @@
 //! })?;
 //! # Ok::<(), io::Error>(())
 //! ```
+//!
+//! Unix sockets, TLS and the simulated network are features: `unix-sockets`, `tls`, `simulated-net`.
 //!
 //! # Descriptors and processes
 //!

@@ -31,6 +31,8 @@ fn each_direction_ends_on_its_own() {
                 lines += 1;
                 line.clear();
             }
+            let below = server.get_mut().get_mut();
+            assert_eq!(below.read(&mut [0; 8]).await?, 0, "the stream below has ended, too");
             server.write_all(format!("{lines} lines").as_bytes()).await?;
             server.close().await
         });
@@ -137,6 +139,7 @@ fn a_writer_waits_for_room_and_goes_on_after_a_cancel() {
         assert!((1..=70_000).contains(&written), "{written} bytes are in the buffers");
         assert_eq!(ignore_after(MS, client.flush()).await?, None);
         assert_eq!(ignore_after(MS, client.close()).await?, None);
+        assert_eq!(client.write(b"more").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
         let mut got = Vec::new();
         let (_, read) = gather((client.close(), server.read_to_end(&mut got))).await?;
         assert_eq!(read, written);

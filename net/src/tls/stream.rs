@@ -123,10 +123,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        while !buf.is_empty() {
+        loop {
             match this.session.reader().read(buf) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                // The end after `close_notify` is 0, and without it an error.
+                // The end after `close_notify` is 0, and without it an error. For an empty buffer
+                // it is 0 at any time.
                 read => return Poll::Ready(read),
             }
             // The peer may wait for what was written. An error is one of the next write; there may
@@ -134,7 +135,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
             let _ = this.poll_send(cx);
             ready!(this.poll_receive(cx))?;
         }
-        Poll::Ready(Ok(0))
     }
 }
 
