@@ -1,6 +1,7 @@
 //! Reads, writes and ends of a connection.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -8,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use curium::io::{AsyncRead, AsyncWrite, BufReader, DuplexStream, ReadExt, WriteExt, duplex};
-use curium::kernel::{gather, ignore_after, spawn, testing};
+use curium::kernel::{gather, ignore_after, sleep, spawn, testing};
 use curium::net::UnixStream;
 use curium::net::rustls::{AlertDescription, Error};
 
@@ -144,6 +145,44 @@ fn a_writer_waits_for_room_and_goes_on_after_a_cancel() {
         let (_, read) = gather((client.close(), server.read_to_end(&mut got))).await?;
         assert_eq!(read, written);
         assert!(got == text[..written], "other bytes than were written");
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
+/// N13, I1: a reader that sends what was written does not take the wake-up of a writer in another
+/// task, which waits for room.
+#[test]
+fn a_reader_and_a_writer_of_two_tasks_are_both_woken() {
+    testing::run(async || {
+        let (client, mut server) = plainly_connected(64).await?;
+        let client = Rc::new(RefCell::new(client));
+        let text = vec![7; 200_000];
+        let (writes, reads) = (client.clone(), client);
+        let writer = spawn(async move {
+            let mut written = 0;
+            while written < 200_000 {
+                let left = &text[written..];
+                let poll =
+                    |cx: &mut Context<'_>| Pin::new(&mut *writes.borrow_mut()).poll_write(cx, left);
+                written += poll_fn(poll).await?;
+            }
+            poll_fn(|cx| Pin::new(&mut *writes.borrow_mut()).poll_flush(cx)).await
+        });
+        let reader = spawn(async move {
+            let mut buf = [0; 8];
+            let poll =
+                |cx: &mut Context<'_>| Pin::new(&mut *reads.borrow_mut()).poll_read(cx, &mut buf);
+            poll_fn(poll).await
+        });
+        // Both wait, and the reader has polled last.
+        sleep(MS).await?;
+        let mut got = vec![0; 200_000];
+        server.read_exact(&mut got).await?;
+        writer.await?;
+        server.write_all(b"thanks").await?;
+        server.flush().await?;
+        assert_eq!(reader.await?, 6);
         Ok::<(), io::Error>(())
     })
     .unwrap();

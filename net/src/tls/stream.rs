@@ -3,7 +3,8 @@
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker, ready};
 
 use ::io::{AsyncRead, AsyncWrite};
 use rustls::Connection;
@@ -37,12 +38,14 @@ pub struct TlsStream<S> {
     closed: bool,
     /// The error that has ended the session.
     failed: Option<rustls::Error>,
+    /// The last write that was pending: a read that sends must not take its wake-up.
+    writer: Option<Waker>,
 }
 
 impl<S> TlsStream<S> {
     pub(super) fn new(stream: S, session: Connection) -> Self {
         let session = Box::new(session);
-        TlsStream { stream, session, unflushed: false, closed: false, failed: None }
+        TlsStream { stream, session, unflushed: false, closed: false, failed: None, writer: None }
     }
 
     /// The stream below.
@@ -93,6 +96,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         Poll::Ready(Ok(()))
     }
 
+    /// [`poll_send`](TlsStream::poll_send) for a write, a flush or a close.
+    fn poll_send_written(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let sent = self.poll_send(cx);
+        let is_kept = self.writer.as_ref().is_some_and(|kept| kept.will_wake(cx.waker()));
+        if sent.is_ready() {
+            self.writer = None;
+        } else if !is_kept {
+            self.writer = Some(cx.waker().clone());
+        }
+        sent
+    }
+
+    /// [`poll_send`](TlsStream::poll_send) for a read, because the peer may wait for what was
+    /// written. An error is one of the next write; there may still be something to read.
+    fn send_for_a_read(&mut self, cx: &mut Context<'_>) {
+        if !self.session.wants_write() && !self.unflushed {
+            return;
+        }
+        match &self.writer {
+            // The stream below wakes the last one alone.
+            Some(writer) if !writer.will_wake(cx.waker()) => {
+                let both = Waker::from(Arc::new(Both(writer.clone(), cx.waker().clone())));
+                let _ = self.poll_send(&mut Context::from_waker(&both));
+            }
+            _ => drop(self.poll_send(cx)),
+        }
+    }
+
     /// Receives some bytes, and decrypts what is complete. 0 is the end of the stream below.
     pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.check()?;
@@ -130,9 +161,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
                 // it is 0 at any time.
                 read => return Poll::Ready(read),
             }
-            // The peer may wait for what was written. An error is one of the next write; there may
-            // still be something to read.
-            let _ = this.poll_send(cx);
+            this.send_for_a_read(cx);
             ready!(this.poll_receive(cx))?;
         }
     }
@@ -162,7 +191,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         }
         loop {
             let accepted = this.session.writer().write_vectored(bufs)?;
-            let sent = this.poll_send(cx)?;
+            let sent = this.poll_send_written(cx)?;
             if accepted > 0 {
                 return Poll::Ready(Ok(accepted));
             }
@@ -171,7 +200,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_send(cx)
+        self.poll_send_written(cx)
     }
 
     /// Sends `close_notify`, and closes the stream below for writing.
@@ -180,7 +209,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         if !std::mem::replace(&mut this.closed, true) {
             this.session.send_close_notify();
         }
-        ready!(this.poll_send(cx))?;
+        ready!(this.poll_send_written(cx))?;
         Pin::new(&mut this.stream).poll_close(cx)
     }
 }
@@ -188,6 +217,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
 impl<S: fmt::Debug> fmt::Debug for TlsStream<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsStream").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}
+
+/// Wakes a writer and a reader.
+struct Both(Waker, Waker);
+
+impl Wake for Both {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.wake_by_ref();
+        self.1.wake_by_ref();
     }
 }
 
