@@ -32,7 +32,8 @@
 //! # Ok::<(), io::Error>(())
 //! ```
 //!
-//! Unix sockets, TLS and the simulated network are features: `unix-sockets`, `tls`, `simulated-net`.
+//! Unix sockets, TLS and the simulated network are features: `unix-sockets`, `tls` and
+//! `simulated-net`.
 //!
 //! # Descriptors and processes
 //!
