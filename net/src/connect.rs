@@ -7,6 +7,7 @@ use std::panic::Location;
 use kernel::io::ToWrite;
 
 use crate::address::Failures;
+use crate::options::TcpOptions;
 #[cfg(all(unix, feature = "simulated-net"))]
 use crate::origin::Origin;
 use crate::socket::{Socket, is_itself};
@@ -24,11 +25,12 @@ struct ToItself;
 /// Connects to the first of the addresses that answers.
 pub(crate) async fn connect_any(
     addresses: Vec<SocketAddr>,
+    options: Option<&TcpOptions>,
     site: &'static Location<'static>,
 ) -> io::Result<TcpStream> {
     let mut failures = Failures::new("connect to");
     for address in addresses {
-        match connect_one(address, site).await {
+        match connect_one(address, options, site).await {
             Ok(stream) => return Ok(stream),
             Err(error) if kernel::cancelled(&error).is_some() => return Err(error),
             Err(error) => failures.add(address, &error),
@@ -39,10 +41,11 @@ pub(crate) async fn connect_any(
 
 async fn connect_one(
     address: SocketAddr,
+    options: Option<&TcpOptions>,
     site: &'static Location<'static>,
 ) -> io::Result<TcpStream> {
     for _ in 0..TRIES {
-        let stream = begin(address)?;
+        let stream = begin(address, options)?;
         let to_itself = stream.registration.io_at(ToWrite, "CONNECT", site, connected).await?;
         if !to_itself {
             return Ok(stream);
@@ -54,13 +57,17 @@ async fn connect_one(
     Err(io::Error::new(io::ErrorKind::ConnectionRefused, ToItself))
 }
 
-fn begin(address: SocketAddr) -> io::Result<TcpStream> {
+fn begin(address: SocketAddr, options: Option<&TcpOptions>) -> io::Result<TcpStream> {
     #[cfg(all(unix, feature = "simulated-net"))]
     if let Some(net) = crate::simulated::current() {
         return Ok(TcpStream::from_socket(Socket::of(Origin::Simulated(net.connect(address)?))));
     }
     loop {
-        match mio::net::TcpStream::connect(address) {
+        let begun = match options {
+            Some(options) => options.begin(address),
+            None => mio::net::TcpStream::connect(address),
+        };
+        match begun {
             // The interrupted socket is closed already, so try again with a new one.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             begun => return Ok(TcpStream::from_socket(Socket::own(begun?))),
@@ -107,7 +114,7 @@ mod tests {
     fn the_error_of_a_connect_names_every_address() {
         kernel::testing::run(async || {
             let ((_first, one), (_second, other)) = (dead()?, dead()?);
-            let error = connect_any(vec![one, other], Location::caller()).await.unwrap_err();
+            let error = connect_any(vec![one, other], None, Location::caller()).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
             let refused =
                 io::Error::from_raw_os_error(rustix::io::Errno::CONNREFUSED.raw_os_error());

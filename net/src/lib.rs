@@ -54,6 +54,8 @@ mod address;
 mod connect;
 mod halves;
 mod listener;
+mod live;
+mod options;
 mod origin;
 mod polls;
 mod serve;
@@ -73,6 +75,7 @@ mod wire;
 pub use crate::address::ToSocketAddrs;
 pub use crate::halves::{ReadHalf, WriteHalf};
 pub use crate::listener::TcpListener;
+pub use crate::options::{Keepalive, TcpOptions};
 pub use crate::serve::Serve;
 pub use crate::server::tcp_server;
 #[cfg(all(unix, feature = "simulated-net"))]

@@ -5,16 +5,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::Location;
 
-use socket2::{Domain, Protocol, Type};
-
 use crate::accept::Acceptor;
 use crate::address::{Target, ToSocketAddrs, first_of, resolve};
+use crate::options::TcpOptions;
 use crate::origin::{Origin, either, registration};
 use crate::socket::Socket;
 use crate::stream::TcpStream;
-
-/// Connections that the system queues before they are accepted.
-const BACKLOG: i32 = 1024;
 
 /// A socket that accepts connections.
 pub struct TcpListener {
@@ -36,11 +32,14 @@ impl TcpListener {
     /// Only a look-up by name waits, and it is over before anything is bound.
     #[track_caller]
     pub fn bind(address: impl ToSocketAddrs) -> impl Future<Output = io::Result<TcpListener>> {
-        TcpListener::bind_target(address.target())
+        TcpOptions::new().bind(address)
     }
 
-    pub(crate) async fn bind_target(target: Target) -> io::Result<TcpListener> {
-        bind_any(&resolve(target).await?)
+    pub(crate) async fn bind_target(
+        target: Target,
+        options: &TcpOptions,
+    ) -> io::Result<TcpListener> {
+        bind_any(&resolve(target).await?, options)
     }
 
     /// Takes over a listening socket, and makes it non-blocking. Duplicates of it may exist. The
@@ -133,24 +132,13 @@ impl fmt::Debug for TcpListener {
 }
 
 /// Listens on the first of the addresses that can be bound.
-fn bind_any(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
+fn bind_any(addresses: &[SocketAddr], options: &TcpOptions) -> io::Result<TcpListener> {
     #[cfg(all(unix, feature = "simulated-net"))]
     if let Some(net) = crate::simulated::current() {
-        let end = first_of("listen on", addresses, |address| net.listen(address, BACKLOG))?;
-        return Ok(TcpListener::of(Origin::Simulated(end)));
+        let listen = |address| net.listen(address, options.queue());
+        return Ok(TcpListener::of(Origin::Simulated(first_of("listen on", addresses, listen)?)));
     }
-    TcpListener::new(first_of("listen on", addresses, listen)?, false)
-}
-
-fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket =
-        socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restarted server must not wait until the old connections have left `TIME_WAIT`.
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    TcpListener::new(first_of("listen on", addresses, |address| options.listen(address))?, false)
 }
 
 #[cfg(all(test, unix))]
@@ -164,7 +152,7 @@ mod tests {
     fn the_error_of_a_bind_names_every_address() {
         let taken = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
         let [one, other] = taken.each_ref().map(|listener| listener.local_addr().unwrap());
-        let error = bind_any(&[one, other]).unwrap_err();
+        let error = bind_any(&[one, other], &TcpOptions::new()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
         let in_use = io::Error::from_raw_os_error(rustix::io::Errno::ADDRINUSE.raw_os_error());
         let text = format!("cannot listen on {one}: {in_use}; {other}: {in_use}");

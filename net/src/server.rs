@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use crate::address::ToSocketAddrs;
 use crate::listener::TcpListener;
+use crate::options::TcpOptions;
 use crate::serve::Serve;
 use crate::stream::TcpStream;
 
@@ -39,7 +40,7 @@ where
     E: Into<Anything> + 'static,
 {
     let target = address.target();
-    let bind = async { TcpListener::bind_target(target).await.map(Box::new) };
+    let bind = async { TcpListener::bind_target(target, &TcpOptions::new()).await.map(Box::new) };
     Serve::new(bind, handler, Location::caller())
 }
 

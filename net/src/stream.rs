@@ -44,7 +44,7 @@ impl TcpStream {
     pub fn connect(address: impl ToSocketAddrs) -> impl Future<Output = io::Result<TcpStream>> {
         let target = address.target();
         let site = Location::caller();
-        async move { connect_any(resolve(target).await?, site).await }
+        async move { connect_any(resolve(target).await?, None, site).await }
     }
 
     /// Takes over a connected socket, and makes it non-blocking. Duplicates of it may exist. For
@@ -236,6 +236,25 @@ impl TcpStream {
     /// The system's; `NotConnected` once it is closed.
     pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
         self.registration.with(|socket| socket.set_nodelay(on))
+    }
+
+    /// Waits until the peer has hung up, without reading: it has shut its writing direction down,
+    /// or the connection is reset or gone. What it has sent before may still be read.
+    ///
+    /// It counts as a reader (N3): while another task reads, it is refused.
+    ///
+    /// # Errors
+    ///
+    /// A cancellation, `ResourceBusy` if another task is reading, or `NotConnected` once the stream
+    /// is closed. The error of a reset connection is that of the next read.
+    ///
+    /// # Cancellation
+    ///
+    /// It only waits, so nothing is lost.
+    #[cfg(unix)]
+    #[track_caller]
+    pub fn hung_up(&self) -> impl Future<Output = io::Result<()>> + '_ {
+        wire::hung_up(&self.registration, Location::caller())
     }
 
     /// Lends the descriptor, for options that this type does not have.

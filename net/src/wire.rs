@@ -10,7 +10,7 @@ use ::io::leaves::{self, nothing};
 use ::io::{Direction, IoPoint, ReadExactError, Registration, ToRead, ToWrite, WriteAllError};
 use mio::event::Source;
 
-use crate::origin::either;
+use crate::origin::{Origin, either};
 use crate::socket::Socket;
 
 /// A connected socket that does not block.
@@ -28,6 +28,9 @@ pub trait Wire: Source + 'static {
     /// Never raises `SIGPIPE` (N7).
     fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
     fn shutdown(&self, how: Shutdown) -> io::Result<()>;
+    /// `WouldBlock`, unless the peer has hung up.
+    #[cfg(unix)]
+    fn hung_up(&self) -> io::Result<()>;
 }
 
 impl Wire for Socket {
@@ -58,6 +61,16 @@ impl Wire for Socket {
 
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         either!(&self.origin, socket => socket.shutdown(how))
+    }
+
+    #[cfg(unix)]
+    fn hung_up(&self) -> io::Result<()> {
+        use std::os::fd::AsFd;
+        match &self.origin {
+            Origin::System(stream) => is_hung_up(stream.as_fd()),
+            #[cfg(feature = "simulated-net")]
+            Origin::Simulated(end) => end.hung_up(),
+        }
     }
 }
 
@@ -188,4 +201,41 @@ pub(crate) fn shutdown<W: Wire>(on: &Registration<W>, how: Shutdown) -> io::Resu
         Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
         done => done,
     })
+}
+
+/// A leaf that waits until the peer has hung up.
+#[cfg(unix)]
+pub(crate) async fn hung_up<W: Wire>(
+    on: &Registration<W>,
+    site: &'static Location<'static>,
+) -> io::Result<()> {
+    /// That the peer has not hung up does not mean that there is nothing to read.
+    struct Unread<'a, W: Wire>(&'a Registration<W>);
+
+    impl<W: Wire> Drop for Unread<'_, W> {
+        fn drop(&mut self) {
+            self.0.not_drained(Direction::Read);
+        }
+    }
+
+    // Also before, because that everything was read does not mean that the peer has not hung up.
+    on.not_drained(Direction::Read);
+    let _unread = Unread(on);
+    on.io_at(ToRead, "HUNG_UP", site, W::hung_up).await
+}
+
+/// `WouldBlock`, unless the peer of this socket has hung up.
+#[cfg(unix)]
+pub(crate) fn is_hung_up(fd: std::os::fd::BorrowedFd<'_>) -> io::Result<()> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    // `HUP` and `ERR` are always reported. Only Linux reports that one direction is shut down.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let wanted = PollFlags::RDHUP;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let wanted = PollFlags::HUP;
+    let mut fds = [PollFd::from_borrowed_fd(fd, wanted)];
+    match poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? {
+        0 => Err(io::ErrorKind::WouldBlock.into()),
+        _ => Ok(()),
+    }
 }

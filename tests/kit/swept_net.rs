@@ -281,3 +281,41 @@ fn cancelled_reads_consume_nothing() {
     assert_eq!(swept.suspensions, 3, "{:?}", swept.sites);
     assert!(suspended(&swept, "READ") > 0 && suspended(&swept, "PEEK") > 0);
 }
+
+/// V4, N11, N4: a cancelled wait for a hang-up takes and hides nothing: the bytes that came while
+/// it waited are read, and a later wait ends.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_cancelled_wait_for_a_hang_up_takes_nothing() {
+    let swept = testing::sweep().pairs().run(
+        async || {
+            let (stream, peer) = to_std().await.unwrap();
+            let state = Rc::new((stream, peer, Cell::new(false)));
+            let sends = state.clone();
+            spawn(async move {
+                let (_, peer, waits) = &*sends;
+                until(|| waits.get()).await?;
+                (&*peer).write_all(WORDS[0]).unwrap();
+                until(|| true).await?;
+                peer.shutdown(Shutdown::Write).unwrap();
+                Ok::<_, TaskCancelled>(())
+            });
+            state
+        },
+        |state: Rc<Rc<(TcpStream, std::net::TcpStream, Cell<bool>)>>| async move {
+            state.2.set(true);
+            soon(state.0.hung_up()).await
+        },
+        async |state, _| {
+            let (stream, peer, _) = &**state;
+            peer.shutdown(Shutdown::Write).unwrap();
+            soon(stream.hung_up()).await.unwrap();
+            let (mut got, mut buf) = (Vec::<u8>::new(), [0; 2]);
+            while let n @ 1.. = soon(stream.read(&mut buf)).await.unwrap() {
+                got.extend(&buf[..n]);
+            }
+            assert!(got.is_empty() || got == WORDS[0], "{got:?}");
+        },
+    );
+    assert!(suspended(&swept, "HUNG_UP") > 0, "{:?}", swept.sites);
+}

@@ -11,9 +11,13 @@
 mod support;
 
 mod net_empty_buffers;
+#[cfg(target_os = "linux")]
+mod net_hung_up;
 mod net_left_outside;
 mod net_linger;
 mod net_listener;
+#[cfg(target_os = "linux")]
+mod net_options;
 mod net_polls;
 mod net_readiness;
 mod net_server;

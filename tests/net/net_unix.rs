@@ -372,3 +372,20 @@ fn an_accept_on_a_socket_that_does_not_listen_is_an_error() {
     })
     .unwrap();
 }
+
+/// N11: the hang-up of the peer is noticed without a read, and what it has sent is still there.
+#[test]
+fn a_hang_up_of_a_unix_peer_is_noticed_without_a_read() {
+    testing::run(async || {
+        let (one, other) = UnixStream::pair()?;
+        other.write_all(b"bye").await?;
+        let mut buf = [0; 9];
+        assert!(ignore_after(SECOND, one.hung_up()).await?.is_none());
+        drop(other);
+        one.hung_up().await?;
+        assert_eq!(one.read(&mut buf).await?, 3);
+        assert_eq!(one.read(&mut buf).await?, 0);
+        io::Result::Ok(())
+    })
+    .unwrap();
+}

@@ -138,6 +138,14 @@ impl<S: Source> Registration<S> {
         self.clear(MORE[direction as usize]);
     }
 
+    /// Declares that the source may hold more than the last operation took: the next leaf tries.
+    #[doc(hidden)]
+    pub fn not_drained(&self, direction: Direction) {
+        if !self.is(PARKED[direction as usize]) {
+            self.set(MORE[direction as usize]);
+        }
+    }
+
     /// Declares that a duplicate of the descriptor may exist.
     #[doc(hidden)]
     pub fn may_be_duplicated(&self) {

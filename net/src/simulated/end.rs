@@ -49,6 +49,10 @@ impl End {
         self.world()?.shutdown(self.id, how)
     }
 
+    pub(crate) fn hung_up(&self) -> io::Result<()> {
+        self.world()?.hung_up(self.id)
+    }
+
     pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.world()?.take_error(self.id)
     }

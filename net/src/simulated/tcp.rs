@@ -259,6 +259,12 @@ impl World {
         Ok(len)
     }
 
+    pub(super) fn hung_up(&mut self, socket: SocketId) -> io::Result<()> {
+        let capacity = self.settings.capacity;
+        let over = self.connection(socket)?.readiness(capacity).read_ended;
+        if over { Ok(()) } else { Err(Errno::AGAIN.into()) }
+    }
+
     pub(super) fn shutdown(&mut self, socket: SocketId, how: Shutdown) -> io::Result<()> {
         let connection = self.connection(socket)?;
         if connection.stage != Stage::Open {

@@ -263,6 +263,20 @@ impl UnixStream {
         Ok(PeerCred { pid, uid: cred.uid.as_raw(), gid: cred.gid.as_raw() })
     }
 
+    /// As [`TcpStream::hung_up`](crate::TcpStream::hung_up).
+    ///
+    /// # Errors
+    ///
+    /// As [`TcpStream::hung_up`](crate::TcpStream::hung_up).
+    ///
+    /// # Cancellation
+    ///
+    /// It only waits, so nothing is lost.
+    #[track_caller]
+    pub fn hung_up(&self) -> impl Future<Output = io::Result<()>> + '_ {
+        wire::hung_up(&self.registration, Location::caller())
+    }
+
     /// Lends the descriptor, for options that this type does not have. Leave it non-blocking, also
     /// through a duplicate, because duplicates share that option.
     ///
@@ -336,6 +350,10 @@ impl Wire for mio::net::UnixStream {
 
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         mio::net::UnixStream::shutdown(self, how)
+    }
+
+    fn hung_up(&self) -> io::Result<()> {
+        wire::is_hung_up(self.as_fd())
     }
 }
 
