@@ -57,6 +57,7 @@ mod listener;
 mod live;
 mod options;
 mod origin;
+mod owned;
 mod polls;
 mod serve;
 mod server;
@@ -76,6 +77,7 @@ pub use crate::address::ToSocketAddrs;
 pub use crate::halves::{ReadHalf, WriteHalf};
 pub use crate::listener::TcpListener;
 pub use crate::options::{Keepalive, TcpOptions};
+pub use crate::owned::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use crate::serve::Serve;
 pub use crate::server::tcp_server;
 #[cfg(all(unix, feature = "simulated-net"))]

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use ::io::{AsyncRead, AsyncWrite, Direction, Registration, ToRead, ToWrite};
 
 use crate::halves::{ReadHalf, WriteHalf};
+use crate::owned::{OwnedReadHalf, OwnedWriteHalf};
 use crate::stream::TcpStream;
 #[cfg(all(unix, feature = "unix-sockets"))]
 use crate::unix::UnixStream;
@@ -112,4 +113,6 @@ reads!([] UnixStream, stream => stream);
 #[cfg(all(unix, feature = "unix-sockets"))]
 writes!([] UnixStream, stream => stream);
 reads!([S: Stream] ReadHalf<'_, S>, half => half.0);
+reads!([S: Stream] OwnedReadHalf<S>, half => half.0);
+writes!([S: Stream] OwnedWriteHalf<S>, half => half.stream);
 writes!([S: Stream] WriteHalf<'_, S>, half => half.0);

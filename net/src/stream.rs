@@ -11,6 +11,7 @@ use crate::address::{ToSocketAddrs, resolve};
 use crate::connect::connect_any;
 use crate::halves::{ReadHalf, WriteHalf};
 use crate::origin::registration;
+use crate::owned::{OwnedReadHalf, OwnedWriteHalf, into_split};
 use crate::socket::Socket;
 use crate::wire::{self, Stream};
 
@@ -288,6 +289,34 @@ impl TcpStream {
     /// for the traits of `futures-io`, so either may get a buffer of its own.
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
         (ReadHalf(self), WriteHalf(self))
+    }
+
+    /// A reading half and a writing half that own the stream together, so that each may move into a
+    /// task of its own. [`reunite`](OwnedReadHalf::reunite) makes the stream of them again.
+    ///
+    /// ```
+    /// use curium::kernel;
+    /// use curium::net::{TcpListener, TcpStream};
+    ///
+    /// kernel::run(async || {
+    ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+    ///     let stream = TcpStream::connect(listener.local_addr()?).await?;
+    ///     let (peer, _) = listener.accept().await?;
+    ///     let (read, write) = stream.into_split();
+    ///     let writer = kernel::spawn(async move {
+    ///         write.write_all(b"all of it").await?;
+    ///         std::io::Result::Ok(()) // the drop of `write` is the end of the stream for the peer
+    ///     });
+    ///     peer.read_exact(&mut [0; 9]).await?;
+    ///     assert_eq!(peer.read(&mut [0; 9]).await?, 0);
+    ///     peer.write_all(b"seen").await?; // the other direction goes on
+    ///     read.read_exact(&mut [0; 4]).await?;
+    ///     writer.await
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        into_split(self)
     }
 }
 

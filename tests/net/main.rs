@@ -18,6 +18,7 @@ mod net_linger;
 mod net_listener;
 #[cfg(target_os = "linux")]
 mod net_options;
+mod net_owned;
 mod net_polls;
 mod net_readiness;
 mod net_server;

@@ -14,6 +14,7 @@ use super::ToUnixAddr;
 use super::address::failed;
 use super::pauses::Pauses;
 use crate::halves::{ReadHalf, WriteHalf};
+use crate::owned::{OwnedReadHalf, OwnedWriteHalf, into_split};
 use crate::wire::{self, Stream, Wire};
 
 /// A connection over a Unix socket. It is used as a [`TcpStream`](crate::TcpStream) is, and is a
@@ -291,6 +292,11 @@ impl UnixStream {
     /// A reading half and a writing half, as [`TcpStream::split`](crate::TcpStream::split).
     pub fn split(&mut self) -> (ReadHalf<'_, UnixStream>, WriteHalf<'_, UnixStream>) {
         (ReadHalf(self), WriteHalf(self))
+    }
+
+    /// Halves that own the stream, as [`TcpStream::into_split`](crate::TcpStream::into_split).
+    pub fn into_split(self) -> (OwnedReadHalf<UnixStream>, OwnedWriteHalf<UnixStream>) {
+        into_split(self)
     }
 }
 
