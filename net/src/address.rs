@@ -8,7 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 ///
 /// An address, or text that is one (`"127.0.0.1:80"`, `"[::1]:80"`), is used as it is. An IPv6
 /// address may have a zone, the name or the number of a network interface: `"[fe80::1%eth0]:80"`,
-/// `("fe80::1%eth0", 80)`. Anything else is looked up by the system on another thread, as the
+/// `("fe80::1%eth0", 80)`. Several addresses may be given as a slice or a `Vec`. Anything
+/// else is looked up by the system on another thread, as the
 /// system's look-up blocks.
 ///
 /// A look-up that is cancelled or times out returns to its caller at once. Its thread stays busy
@@ -33,6 +34,8 @@ pub enum Target {
     Name(String),
     /// A host to look up, and a port.
     Host(String, u16),
+    /// Addresses that were looked up before.
+    Addresses(Vec<SocketAddr>),
     /// An address in a zone whose number must be found.
     Zoned(Ipv6Addr, String, u16),
 }
@@ -53,6 +56,20 @@ macro_rules! known {
 }
 
 known!(SocketAddr, SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16), (Ipv6Addr, u16),);
+
+impl sealed::Sealed for &[SocketAddr] {}
+impl ToSocketAddrs for &[SocketAddr] {
+    fn target(self) -> Target {
+        Target::Addresses(self.to_vec())
+    }
+}
+
+impl sealed::Sealed for Vec<SocketAddr> {}
+impl ToSocketAddrs for Vec<SocketAddr> {
+    fn target(self) -> Target {
+        Target::Addresses(self)
+    }
+}
 
 impl sealed::Sealed for &str {}
 impl ToSocketAddrs for &str {
@@ -140,10 +157,45 @@ fn in_zone(_ip: Ipv6Addr, _zone: &str, _port: u16) -> io::Result<Option<SocketAd
 /// other when all of them hang.
 static LOOK_UPS: kernel::ThreadPool = kernel::ThreadPool::new("curium-look-up", 64);
 
+/// The addresses of a name, in the order in which the system would have them tried; at least one.
+/// What is an address already is returned as it is.
+///
+/// [`TcpStream::connect`](crate::TcpStream::connect) does this by itself. It is for a program that
+/// chooses among the addresses, keeps them, or shows them. How names are looked up, see
+/// [`ToSocketAddrs`].
+///
+/// ```
+/// use curium::kernel;
+/// use curium::net::resolve;
+///
+/// kernel::run(async || {
+///     let addresses = resolve("localhost:80").await?;
+///     assert!(addresses.iter().all(|address| address.ip().is_loopback()));
+///     std::io::Result::Ok(())
+/// })?;
+/// # std::io::Result::Ok(())
+/// ```
+///
+/// # Errors
+///
+/// The system's, and it names the name; `NotFound` if the name has no address; a cancellation.
+///
+/// # Cancellation
+///
+/// It returns at once. A look-up that has begun goes on, and its result is dropped.
+pub fn resolve(name: impl ToSocketAddrs) -> impl Future<Output = io::Result<Vec<SocketAddr>>> {
+    addresses_of(name.target())
+}
+
 /// All addresses of a target, at least one.
-pub(crate) async fn resolve(target: Target) -> io::Result<Vec<SocketAddr>> {
+pub(crate) async fn addresses_of(target: Target) -> io::Result<Vec<SocketAddr>> {
     let (named, query) = match target {
         Target::Known(address) => return Ok(vec![address]),
+        Target::Addresses(addresses) if addresses.is_empty() => {
+            let error = "no address was given";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
+        }
+        Target::Addresses(addresses) => return Ok(addresses),
         Target::Name(name) => (name.clone(), Query::Name(name)),
         Target::Host(host, port) => (format!("{host}:{port}"), Query::Host(host, port)),
         Target::Zoned(ip, zone, port) => {

@@ -73,7 +73,7 @@ mod udp;
 mod unix;
 mod wire;
 
-pub use crate::address::ToSocketAddrs;
+pub use crate::address::{ToSocketAddrs, resolve};
 pub use crate::halves::{ReadHalf, WriteHalf};
 pub use crate::listener::TcpListener;
 pub use crate::options::{Keepalive, TcpOptions};

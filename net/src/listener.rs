@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::panic::Location;
 
 use crate::accept::Acceptor;
-use crate::address::{Target, ToSocketAddrs, first_of, resolve};
+use crate::address::{Target, ToSocketAddrs, addresses_of, first_of};
 use crate::options::TcpOptions;
 use crate::origin::{Origin, either, registration};
 use crate::socket::Socket;
@@ -39,7 +39,7 @@ impl TcpListener {
         target: Target,
         options: &TcpOptions,
     ) -> io::Result<TcpListener> {
-        bind_any(&resolve(target).await?, options)
+        bind_any(&addresses_of(target).await?, options)
     }
 
     /// Takes over a listening socket, and makes it non-blocking. Duplicates of it may exist. The

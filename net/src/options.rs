@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, TcpKeepalive, Type};
 
-use crate::address::{ToSocketAddrs, kind_of, resolve};
+use crate::address::{ToSocketAddrs, addresses_of, kind_of};
 use crate::connect::connect_any;
 use crate::listener::TcpListener;
 use crate::stream::TcpStream;
@@ -162,7 +162,7 @@ impl TcpOptions {
     ) -> impl Future<Output = io::Result<TcpStream>> {
         let target = address.target();
         let site = Location::caller();
-        async move { connect_any(resolve(target).await?, Some(&self), site).await }
+        async move { connect_any(addresses_of(target).await?, Some(&self), site).await }
     }
 
     /// [`TcpListener::bind`] with these options.

@@ -7,7 +7,7 @@ use std::panic::Location;
 
 use ::io::{ReadExactError, Registration, WriteAllError};
 
-use crate::address::{ToSocketAddrs, resolve};
+use crate::address::{ToSocketAddrs, addresses_of};
 use crate::connect::connect_any;
 use crate::halves::{ReadHalf, WriteHalf};
 use crate::origin::registration;
@@ -29,23 +29,29 @@ pub struct TcpStream {
 impl TcpStream {
     /// Connects to an address, or to the first address of a name that accepts.
     ///
+    /// With several addresses it follows RFC 8305 ("happy eyeballs"): IPv6 and IPv4 take turns,
+    /// beginning with the family of the first address, and the next attempt begins when one has
+    /// failed, or beside it when it has lasted for 250 ms. The first to connect wins, and the
+    /// sockets of the others are closed. So one address that does not answer costs a quarter of a
+    /// second.
+    ///
     /// The system may connect a socket to itself when no socket listens on a local port of the
     /// range for outgoing connections. Such a connection is dropped, and `connect` tries again.
     ///
     /// # Errors
     ///
-    /// The error of the look-up, or one error that names every failed address with its own error.
-    /// Its kind is that of the last. `ConnectionRefused` also if the socket was only ever connected
-    /// to itself.
+    /// The error of the look-up, or one error that names every failed address with its own error,
+    /// in the order of the attempts. Its kind is that of the last. `ConnectionRefused` also if the
+    /// socket was only ever connected to itself.
     ///
     /// # Cancellation
     ///
-    /// The half-open connection is closed.
+    /// The half-open connections are closed.
     #[track_caller]
     pub fn connect(address: impl ToSocketAddrs) -> impl Future<Output = io::Result<TcpStream>> {
         let target = address.target();
         let site = Location::caller();
-        async move { connect_any(resolve(target).await?, None, site).await }
+        async move { connect_any(addresses_of(target).await?, None, site).await }
     }
 
     /// Takes over a connected socket, and makes it non-blocking. Duplicates of it may exist. For

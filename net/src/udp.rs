@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use kernel::io::{Registration, ToRead, ToWrite};
 
-use crate::address::{ToSocketAddrs, first_of, resolve};
+use crate::address::{ToSocketAddrs, addresses_of, first_of};
 use crate::origin::{Origin, either, registration};
 
 /// No datagram over IP is larger, but for the jumbograms of IPv6.
@@ -69,7 +69,7 @@ impl UdpSocket {
     pub fn bind(address: impl ToSocketAddrs) -> impl Future<Output = io::Result<UdpSocket>> {
         let target = address.target();
         async move {
-            let addresses = resolve(target).await?;
+            let addresses = addresses_of(target).await?;
             first_of("bind", &addresses, bind_one).map(UdpSocket::new)
         }
     }
@@ -106,7 +106,7 @@ impl UdpSocket {
     pub fn connect(&self, address: impl ToSocketAddrs) -> impl Future<Output = io::Result<()>> {
         let target = address.target();
         async move {
-            let addresses = resolve(target).await?;
+            let addresses = addresses_of(target).await?;
             self.registration.with(|socket| {
                 first_of(
                     "connect to",

@@ -7,6 +7,8 @@
 mod support;
 
 mod faults_accept;
+#[cfg(target_os = "linux")]
+mod faults_black_holes;
 mod faults_closed;
 mod faults_interrupts;
 mod faults_jobs;

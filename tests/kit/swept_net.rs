@@ -12,6 +12,8 @@ use curium::kernel::{TaskCancelled, ignore_after, spawn, timeout_after, yield_no
 use curium::net::{TcpListener, TcpStream};
 
 use crate::support::connections::to_std;
+#[cfg(target_os = "linux")]
+use crate::support::half_open::{Silent, half_open};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -158,42 +160,58 @@ fn a_connect_that_succeeds_at_once_is_kept_or_closed() {
     assert_eq!(swept.suspensions, 2);
 }
 
-/// The sockets of this machine that wait for an answer from a port, as the system lists them.
-#[cfg(target_os = "linux")]
-fn half_open(port: u16) -> usize {
-    let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux has it");
-    let columns = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let remote = format!("0100007F:{port:04X}");
-    columns.filter(|line| line[2] == remote && line[3] == "02").count()
-}
-
 /// V4, N4: a connect that waits for an answer and is cancelled closes its socket, and so does one
 /// that is out of time. When there is room, the next one connects.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_cancelled_connect_closes_its_socket() {
     let swept = testing::sweep().pairs().run(
-        async || {
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            // There is room for one connection, and it is taken.
-            rustix::net::listen(&listener, 0).unwrap();
-            let address = listener.local_addr().unwrap();
-            (listener, std::net::TcpStream::connect(address).unwrap(), address)
-        },
-        |state: Rc<(_, _, SocketAddr)>| async move {
-            let connected = ignore_after(MS, TcpStream::connect(state.2)).await?;
+        async || Silent::new(),
+        |silent: Rc<Silent>| async move {
+            let connected = ignore_after(MS, TcpStream::connect(silent.address)).await?;
             assert!(connected.is_none());
-            assert_eq!(half_open(state.2.port()), 0);
+            assert_eq!(half_open(silent.address), 0);
             Ok::<_, io::Error>(())
         },
-        async |(listener, _, address), _| {
-            assert_eq!(half_open(address.port()), 0);
-            listener.accept().unwrap();
-            soon(TcpStream::connect(*address)).await.unwrap();
+        async |silent, _| {
+            assert_eq!(half_open(silent.address), 0);
+            silent.listener.accept().unwrap();
+            soon(TcpStream::connect(silent.address)).await.unwrap();
         },
     );
     assert_eq!(swept.suspensions, 1);
     assert!(suspended(&swept, "CONNECT") > 0);
+}
+
+/// V4, N10, N4: a connect to several addresses that is cancelled or out of time closes every
+/// socket, and one that succeeds closes the others.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_cancelled_connect_to_many_addresses_closes_every_socket() {
+    let swept = testing::sweep().run(
+        async || {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let answers = listener.local_addr().unwrap();
+            (Silent::new(), Silent::new(), listener, answers)
+        },
+        |state: Rc<(Silent, Silent, std::net::TcpListener, SocketAddr)>| async move {
+            let (silent, deaf) = (state.0.address, state.1.address);
+            let both = TcpStream::connect(vec![silent, deaf]);
+            assert!(ignore_after(300 * MS, both).await?.is_none());
+            let stream = TcpStream::connect(vec![silent, state.3]).await?;
+            assert_eq!(stream.peer_addr()?, state.3);
+            assert_eq!(half_open(silent) + half_open(deaf), 0);
+            Ok::<_, io::Error>(())
+        },
+        async |(silent, deaf, listener, _), _| {
+            assert_eq!(half_open(silent.address) + half_open(deaf.address), 0);
+            listener.set_nonblocking(true).unwrap();
+            while let Ok((peer, _)) = listener.accept() {
+                assert_closed(&peer);
+            }
+        },
+    );
+    assert_eq!(swept.suspensions, 3, "{:?}", swept.sites);
 }
 
 const WORDS: [&[u8]; 3] = [b"abc", b"def", b"ghi"];

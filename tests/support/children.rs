@@ -104,11 +104,27 @@ pub(crate) fn traced(name: &str, role: &str, options: &[&str]) -> Option<Trace> 
 /// Runs the test `name` in a child with that role that may mount file systems, which no other
 /// process sees. Without a way to do that it returns none, and prints that.
 pub(crate) fn with_mounts(name: &str, role: &str) -> Option<String> {
+    unshared(name, role, &["--mount"])
+}
+
+/// The same in a child that also has a network of its own, which is empty, and `ip` to lay it out.
+pub(crate) fn with_network(name: &str, role: &str) -> Option<String> {
+    if Command::new("ip").arg("-V").stdout(Stdio::null()).status().is_err() {
+        assert!(std::env::var_os(REQUIRE_TOOLS).is_none(), "install the package `iproute2`");
+        println!("skipped: no ip");
+        return None;
+    }
+    unshared(name, role, &["--mount", "--net"])
+}
+
+/// Runs the test `name` in a child with that role and with namespaces of its own, one of them for
+/// mounts.
+fn unshared(name: &str, role: &str, namespaces: &[&str]) -> Option<String> {
     // The first needs no rights where the system allows it, the second needs those of root.
-    let ways: [&[&str]; 2] = [&["--user", "--map-root-user", "--mount"], &["--mount"]];
+    let ways: [&[&str]; 2] = [&["--user", "--map-root-user"], &[]];
     let unshare = |way: &[&str]| {
         let mut unshare = Command::new("unshare");
-        unshare.args(way).arg("--");
+        unshare.args(way).args(namespaces).arg("--");
         unshare
     };
     // Being allowed to unshare need not mean being allowed to mount.

@@ -8,6 +8,8 @@ pub(crate) mod both;
 pub(crate) mod children;
 pub(crate) mod connections;
 pub(crate) mod dirs;
+#[cfg(target_os = "linux")]
+pub(crate) mod half_open;
 pub(crate) mod limits;
 pub(crate) mod log;
 pub(crate) mod pool;
