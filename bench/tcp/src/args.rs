@@ -45,6 +45,8 @@ pub(crate) enum Workload {
     AcceptRate,
     /// Connect, a byte there and back, reset: the server's read fails.
     ResetRate,
+    /// 16 sockets, datagrams of 64 bytes there and back, one outstanding on each.
+    UdpEcho,
     /// Thousands of connections that are open and silent.
     Idle,
     /// As [`AcceptRate`](Workload::AcceptRate), beside more and more silent connections.
@@ -54,12 +56,13 @@ pub(crate) enum Workload {
 }
 
 impl Workload {
-    pub(crate) const ALL: [Workload; 8] = [
+    pub(crate) const ALL: [Workload; 9] = [
         Workload::EchoLatency,
         Workload::EchoThroughput,
         Workload::EchoTimeouts,
         Workload::AcceptRate,
         Workload::ResetRate,
+        Workload::UdpEcho,
         Workload::Idle,
         Workload::GrowAccept,
         Workload::GrowAccepted,
@@ -72,6 +75,7 @@ impl Workload {
             Workload::EchoTimeouts => "echo_timeouts",
             Workload::AcceptRate => "accept_rate",
             Workload::ResetRate => "reset_rate",
+            Workload::UdpEcho => "udp_echo",
             Workload::Idle => "idle",
             Workload::GrowAccept => "grow_accept",
             Workload::GrowAccepted => "grow_accepted",
@@ -89,10 +93,11 @@ impl Workload {
     }
 
     /// Growth is measured for Curium and for mio by hand, for which the system's tables grow as
-    /// well. The server by hand has no timeouts.
+    /// well. The server by hand has no timeouts, and there is none over UDP on monoio.
     pub(crate) fn is_asked_of(self, runtime: Runtime) -> bool {
         match self {
             Workload::EchoTimeouts => runtime != Runtime::ByHand,
+            Workload::UdpEcho => runtime != Runtime::Monoio,
             _ => !self.grows() || growth::RUNTIMES.contains(&runtime),
         }
     }
@@ -101,6 +106,7 @@ impl Workload {
     pub(crate) fn form(self) -> Form {
         match self {
             Workload::EchoTimeouts => Form::Timeouts,
+            Workload::UdpEcho => Form::Datagrams,
             _ => Form::Plain,
         }
     }
@@ -112,7 +118,9 @@ impl Workload {
                 Some("request")
             }
             Workload::AcceptRate | Workload::ResetRate => Some("connection"),
-            Workload::Idle | Workload::GrowAccept | Workload::GrowAccepted => None,
+            Workload::UdpEcho | Workload::Idle | Workload::GrowAccept | Workload::GrowAccepted => {
+                None
+            }
         }
     }
 }
@@ -212,6 +220,7 @@ fn serve(parser: &mut Parser) -> Result<Command, lexopt::Error> {
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Long("timeouts") => form = Form::Timeouts,
+            Arg::Long("datagrams") => form = Form::Datagrams,
             Arg::Long("core") => core = Some(parser.value()?.parse()?),
             other => return Err(other.unexpected()),
         }

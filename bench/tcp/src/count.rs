@@ -77,7 +77,7 @@ fn drive(
         }
         Workload::AcceptRate => load::connections(at, ACCEPTING, count, Ending::Close)?,
         Workload::ResetRate => load::connections(at, ACCEPTING, count, Ending::Reset)?,
-        Workload::Idle | Workload::GrowAccept | Workload::GrowAccepted => {}
+        Workload::UdpEcho | Workload::Idle | Workload::GrowAccept | Workload::GrowAccepted => {}
     }
     Ok(())
 }

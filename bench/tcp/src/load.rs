@@ -146,6 +146,49 @@ pub(crate) fn echoes(
     Ok(())
 }
 
+/// `sockets`, each with one datagram of `len` bytes in transit, until `requests` were answered.
+/// None is lost on the loopback interface: the socket of the server has room for all of them.
+pub(crate) fn datagrams(
+    server: SocketAddr,
+    sockets: usize,
+    len: usize,
+    requests: usize,
+) -> io::Result<()> {
+    let message = vec![b'x'; len];
+    let mut buffer = vec![0; 2 * len];
+    let mut poll = Poll::new()?;
+    let mut events = Events::with_capacity(sockets);
+    let mut clients = Vec::with_capacity(sockets);
+    for place in 0..sockets {
+        let mut socket = mio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        socket.connect(server)?;
+        poll.registry().register(&mut socket, Token(place), Interest::READABLE)?;
+        socket.send(&message)?;
+        clients.push(socket);
+    }
+    let mut to_send = requests.saturating_sub(sockets);
+    let mut to_come = requests;
+    while to_come > 0 {
+        next(&mut poll, &mut events)?;
+        for event in &events {
+            let socket = &clients[event.token().0];
+            loop {
+                match socket.recv(&mut buffer) {
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(error) => return Err(error),
+                }
+                to_come -= 1;
+                if to_send > 0 {
+                    to_send -= 1;
+                    socket.send(&message)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 /// How a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {

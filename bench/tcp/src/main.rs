@@ -4,7 +4,8 @@
 //! curium-bench-tcp [--only WORKLOADS] [--runtimes NAMES] [--rounds N] [--quick] [--json]
 //!                  [--svg FILE]             the picture of growth
 //! curium-bench-tcp count [the same]        instructions and system calls a request
-//! curium-bench-tcp serve RUNTIME [--timeouts]    the server alone; the others start it like this
+//! curium-bench-tcp serve RUNTIME [--timeouts | --datagrams]
+//!                                          the server alone; the others start it like this
 //! ```
 //!
 //! The README beside this package says what is measured and how to read it.

@@ -45,6 +45,8 @@ pub(crate) const SMALL: usize = 64;
 pub(crate) const LARGE: usize = 1024;
 /// Connections that echo at the same time.
 pub(crate) const ECHOING: usize = 64;
+/// Sockets that send datagrams at the same time.
+const SENDING: usize = 16;
 /// Connections that are being accepted at the same time.
 pub(crate) const ACCEPTING: usize = 16;
 
@@ -131,6 +133,12 @@ fn measure(
             load::connections(at, ACCEPTING, sizes.connections, ending)?;
             let cpu = each(&server, before, sizes.connections)?;
             add(&format!("{}, server CPU us a connection", workload.name()), cpu);
+        }
+        Workload::UdpEcho => {
+            load::datagrams(at, SENDING, SMALL, sizes.requests / 10)?;
+            let before = server.cpu()?;
+            load::datagrams(at, SENDING, SMALL, sizes.requests)?;
+            add("udp_echo, server CPU us a datagram", each(&server, before, sizes.requests)?);
         }
         Workload::Idle => {
             // First the code and the tables that every server needs sooner or later. These

@@ -13,7 +13,7 @@ mod on_tokio;
 use std::error::Error;
 use std::fmt;
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -72,6 +72,8 @@ pub(crate) enum Form {
     Plain,
     /// Every read and write is under a timeout of [`LIMIT`].
     Timeouts,
+    /// It echoes datagrams, one after the other.
+    Datagrams,
 }
 
 /// Longer than any run.
@@ -102,6 +104,9 @@ pub(crate) fn run(runtime: Runtime, form: Form, core: Option<usize>) -> Result<(
         pin(core)?;
     }
     raise_descriptor_limit()?;
+    if form == Form::Datagrams {
+        return echo_datagrams(runtime);
+    }
     let listener = listen()?;
     println!("{} {}", listener.local_addr()?.port(), std::process::id());
     io::stdout().flush()?;
@@ -113,6 +118,23 @@ pub(crate) fn run(runtime: Runtime, form: Form, core: Option<usize>) -> Result<(
         Runtime::Smol => on_smol::serve(listener, form)?,
         Runtime::Monoio if form == Form::Plain => on_monoio::serve(listener)?,
         Runtime::Monoio => on_monoio::serve_in_time(listener)?,
+    }
+    Ok(())
+}
+
+/// The same over UDP: one socket, and one task that echoes what comes.
+fn echo_datagrams(runtime: Runtime) -> Result<(), Box<dyn Error>> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    socket.set_nonblocking(true)?;
+    println!("{} {}", socket.local_addr()?.port(), std::process::id());
+    io::stdout().flush()?;
+    match runtime {
+        Runtime::ByHand => by_hand::echo_datagrams(socket)?,
+        Runtime::Curium => on_curium::echo_datagrams(socket, Duration::ZERO)?,
+        Runtime::CuriumSpinning => on_curium::echo_datagrams(socket, SPIN)?,
+        Runtime::Tokio => on_tokio::echo_datagrams(socket)?,
+        Runtime::Smol => on_smol::echo_datagrams(socket)?,
+        Runtime::Monoio => return Err("there is no server over UDP on monoio".into()),
     }
     Ok(())
 }

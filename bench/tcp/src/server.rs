@@ -42,8 +42,10 @@ impl Server {
             }
         };
         command.args(["serve", runtime.name()]);
-        if form == Form::Timeouts {
-            command.arg("--timeouts");
+        match form {
+            Form::Plain => {}
+            Form::Timeouts => drop(command.arg("--timeouts")),
+            Form::Datagrams => drop(command.arg("--datagrams")),
         }
         if let Some(core) = core {
             command.args(["--core".to_owned(), core.to_string()]);

@@ -52,6 +52,29 @@ pub(super) fn serve(listener: net::TcpListener) -> io::Result<()> {
     }
 }
 
+/// One socket, which is read until nothing is left.
+pub(super) fn echo_datagrams(socket: net::UdpSocket) -> io::Result<()> {
+    let mut socket = mio::net::UdpSocket::from_std(socket);
+    let mut poll = Poll::new()?;
+    poll.registry().register(&mut socket, LISTENER, Interest::READABLE)?;
+    let mut events = Events::with_capacity(8);
+    let mut buffer = vec![0; BUFFER].into_boxed_slice();
+    loop {
+        match poll.poll(&mut events, None) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            polled => polled?,
+        }
+        loop {
+            match socket.recv_from(&mut buffer) {
+                // There is room: fewer are under way than the socket holds.
+                Ok((n, peer)) => socket.send_to(&buffer[..n], peer)?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            };
+        }
+    }
+}
+
 fn accept(
     listener: &TcpListener,
     registry: &Registry,

@@ -6,7 +6,7 @@ use std::net;
 use std::time::Duration;
 
 use ::kernel::{Kernel, Report, timeout_after};
-use ::net::{TcpListener, TcpStream};
+use ::net::{TcpListener, TcpStream, UdpSocket};
 
 use super::{BUFFER, Form, LIMIT};
 
@@ -18,8 +18,19 @@ pub(super) fn serve(listener: net::TcpListener, form: Form, spin: Duration) -> i
     Kernel::builder().spin_before_sleep(spin).on_report(count).run(async || {
         let listener = TcpListener::from_std(listener)?;
         match form {
-            Form::Plain => listener.serve(|stream, _peer| echo(stream)).await,
+            Form::Plain | Form::Datagrams => listener.serve(|stream, _peer| echo(stream)).await,
             Form::Timeouts => listener.serve(|stream, _peer| echo_in_time(stream)).await,
+        }
+    })
+}
+
+pub(super) fn echo_datagrams(socket: net::UdpSocket, spin: Duration) -> io::Result<()> {
+    Kernel::builder().spin_before_sleep(spin).run(async || {
+        let socket = UdpSocket::from_std(socket)?;
+        let mut buffer = vec![0; BUFFER].into_boxed_slice();
+        loop {
+            let (received, peer) = socket.recv_from(&mut buffer).await?;
+            socket.send_to(&buffer[..received.len], peer).await?;
         }
     })
 }

@@ -5,7 +5,7 @@ use std::net;
 
 use async_executor::LocalExecutor;
 use async_io::{Async, Timer};
-use async_net::{TcpListener, TcpStream};
+use async_net::{TcpListener, TcpStream, UdpSocket};
 use futures_lite::future::or;
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 
@@ -18,9 +18,21 @@ pub(super) fn serve(listener: net::TcpListener, form: Form) -> io::Result<()> {
         loop {
             let (stream, _peer) = listener.accept().await?;
             match form {
-                Form::Plain => executor.spawn(echo(stream)).detach(),
+                Form::Plain | Form::Datagrams => executor.spawn(echo(stream)).detach(),
                 Form::Timeouts => executor.spawn(echo_in_time(stream)).detach(),
             }
+        }
+    }))
+}
+
+pub(super) fn echo_datagrams(socket: net::UdpSocket) -> io::Result<()> {
+    let executor = LocalExecutor::new();
+    async_io::block_on(executor.run(async {
+        let socket = UdpSocket::from(Async::new(socket)?);
+        let mut buffer = vec![0; BUFFER].into_boxed_slice();
+        loop {
+            let (n, peer) = socket.recv_from(&mut buffer).await?;
+            socket.send_to(&buffer[..n], peer).await?;
         }
     }))
 }

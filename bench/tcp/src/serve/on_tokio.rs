@@ -4,7 +4,7 @@ use std::io;
 use std::net;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use super::{BUFFER, Form, LIMIT};
@@ -20,9 +20,21 @@ pub(super) fn serve(listener: net::TcpListener, form: Form) -> io::Result<()> {
         loop {
             let (stream, _peer) = listener.accept().await?;
             match form {
-                Form::Plain => drop(tokio::spawn(echo(stream))),
+                Form::Plain | Form::Datagrams => drop(tokio::spawn(echo(stream))),
                 Form::Timeouts => drop(tokio::spawn(echo_in_time(stream))),
             }
+        }
+    })
+}
+
+pub(super) fn echo_datagrams(socket: net::UdpSocket) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    runtime.block_on(async {
+        let socket = UdpSocket::from_std(socket)?;
+        let mut buffer = vec![0; BUFFER].into_boxed_slice();
+        loop {
+            let (n, peer) = socket.recv_from(&mut buffer).await?;
+            socket.send_to(&buffer[..n], peer).await?;
         }
     })
 }
