@@ -6,9 +6,10 @@
 use std::io;
 
 use kernel::{TaskError, spawn, testing};
-use net::{TcpListener, TcpStream};
+use net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::support::children;
+use crate::support::dirs::TempDir;
 
 const CLIENTS: usize = 5;
 
@@ -43,6 +44,33 @@ fn serve_all() {
     .unwrap();
 }
 
+/// The same over a Unix socket.
+fn serve_all_over_unix() {
+    testing::run(async || {
+        let dir = TempDir::new();
+        let path = dir.of("socket");
+        let listener = UnixListener::bind(&path)?;
+        let clients: Vec<_> =
+            (0..CLIENTS).map(|_| std::os::unix::net::UnixStream::connect(&path).unwrap()).collect();
+        let server = spawn(listener.serve(async |stream: UnixStream, _| {
+            let mut number = [0];
+            stream.read_exact(&mut number).await?;
+            Ok::<(), io::Error>(stream.write_all(&number).await?)
+        }));
+        for (number, client) in clients.into_iter().enumerate() {
+            let client = UnixStream::from_std(client)?;
+            client.write_all(&[number as u8]).await?;
+            let mut answer = [0];
+            client.read_exact(&mut answer).await?;
+            assert_eq!(answer, [number as u8]);
+        }
+        assert!(!server.is_done());
+        server.cancel().await?;
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
 /// Makes calls of `accept` fail with this error, as `when` says, in a server with clients.
 fn all_are_served_in_spite_of(test: &str, error: &str, when: &str) {
     let inject = format!("inject=accept4:error={error}:when={when}");
@@ -57,7 +85,8 @@ fn all_are_served_in_spite_of(test: &str, error: &str, when: &str) {
 #[test]
 fn a_server_outlives_every_lack() {
     if children::role().is_some() {
-        return serve_all();
+        serve_all();
+        return serve_all_over_unix();
     }
     let name = children::this_test!();
     all_are_served_in_spite_of(name, "EMFILE", "2");

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use kernel::{TaskGroup, handle, now, run_in_thread, sleep, sleep_until, spawn, testing};
-use net::{TcpListener, TcpStream};
+use net::{TcpListener, TcpStream, UdpSocket, UnixDatagram};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::children;
@@ -51,13 +51,30 @@ fn interrupted(test: &str, calls: &str) {
     }
 }
 
-/// N1, N7: an interrupted read or write is tried again.
+/// Two datagram sockets exchange numbers: over UDP, and over a Unix socket.
+async fn exchange_datagrams() -> io::Result<()> {
+    let (one, other) =
+        (UdpSocket::bind("127.0.0.1:0").await?, UdpSocket::bind("127.0.0.1:0").await?);
+    let address = other.local_addr()?;
+    let (here, there) = UnixDatagram::pair()?;
+    let mut buf = [0; 2];
+    for number in 0..50 {
+        one.send_to(&[number], address).await?;
+        assert_eq!((other.recv_from(&mut buf).await?.0.len, buf[0]), (1, number));
+        here.send(&[number]).await?;
+        assert_eq!((there.recv(&mut buf).await?.len, buf[0]), (1, number));
+    }
+    Ok(())
+}
+
+/// N1, N7, N9: an interrupted read or write is tried again.
 #[test]
 fn interrupted_reads_and_writes_are_tried_again() {
     if children::role().is_some() {
-        return kernel::run(async || count_up(100).await).unwrap();
+        kernel::run(async || count_up(100).await).unwrap();
+        return kernel::run(exchange_datagrams).unwrap();
     }
-    interrupted(children::this_test!(), "recvfrom,sendto");
+    interrupted(children::this_test!(), "recvfrom,sendto,recvmsg,sendmsg");
 }
 
 /// K2, K8: an interrupted wait for events continues, on the real clock and on the virtual one.

@@ -12,6 +12,8 @@ mod support;
 
 mod net_empty_buffers;
 #[cfg(target_os = "linux")]
+mod net_every_socket;
+#[cfg(target_os = "linux")]
 mod net_happy_eyeballs;
 #[cfg(target_os = "linux")]
 mod net_hung_up;
