@@ -159,6 +159,9 @@ pub use crate::error::{
     cancelled,
 };
 pub use crate::group::handle::{GroupEnded, GroupRef};
+// For servers. It stays hidden while its interface may change.
+#[doc(hidden)]
+pub use crate::group::handle::{GroupKey, look_at_groups_around};
 pub use crate::group::policy::{MemberEnd, WaitPolicy};
 pub use crate::group::start::Ready;
 pub use crate::group::supervise::RestartPolicy;

@@ -1,6 +1,6 @@
 //! A server that runs: its connections, how it is asked to stop, and how it drains.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::io;
 use std::ops::Deref;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use kernel::{GroupRef, TaskCancelled, TaskGroup, ignore_after};
 
 use crate::server::{Anything, Listener};
-use crate::stopping::{Counted, SERVER, Server};
+use crate::stopping::{Counted, FoundBy, Server};
 
 /// A server, which runs while it is awaited. Made by [`TcpListener::serve`], [`tcp_server`] and
 /// the like.
@@ -157,9 +157,7 @@ impl Serve {
         let running = Box::pin(async move {
             let settings = chosen.get();
             let server = Rc::new(Server::new(settings.limit, site));
-            // The handlers inherit it (K10).
-            let serving = serve(listener.await?, handler, settings, server.clone());
-            SERVER.scope(server, serving).await
+            serve(listener.await?, handler, settings, server).await
         });
         Serve { settings, running }
     }
@@ -191,8 +189,11 @@ where
     E: Into<Anything> + 'static,
 {
     let handler = Rc::new(handler);
+    // Also while the handlers are awaited after the body.
+    let found_by = OnceCell::new();
     let ended: Result<(), Anything> = TaskGroup::scope(async |group| {
         group.set_grace(settings.grace);
+        found_by.get_or_init(|| FoundBy::new(group.key(), &server));
         let stopped = accept_all(&*listener, group, &handler, &server).await;
         // Closed before the handlers are awaited.
         drop(listener);

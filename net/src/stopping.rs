@@ -1,18 +1,50 @@
 //! What a server shares with its handlers: how many run, and whether it stops.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::panic::Location;
 use std::rc::Rc;
 
 use kernel::wait_queue::{Handoff, Wait, WaitQueue};
-use kernel::{TaskCancelled, select, task_local};
+use kernel::{GroupKey, TaskCancelled, select};
 
 use crate::server::Listener;
 
-task_local! {
-    /// The server that a handler belongs to.
-    pub(crate) static SERVER: Rc<Server>;
+thread_local! {
+    /// The servers of this thread, by the groups of their handlers. A handler finds its server
+    /// here, because a value that it inherits would cost something at each of its polls.
+    static SERVERS: RefCell<Vec<(GroupKey, Rc<Server>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// While it exists, a server is found by its handlers.
+pub(crate) struct FoundBy(GroupKey);
+
+impl FoundBy {
+    pub(crate) fn new(group: GroupKey, server: &Rc<Server>) -> Self {
+        SERVERS.with_borrow_mut(|servers| servers.push((group, server.clone())));
+        FoundBy(group)
+    }
+}
+
+impl Drop for FoundBy {
+    fn drop(&mut self) {
+        // It fails if the thread ends, and the table is gone.
+        let _ = SERVERS.try_with(|servers| {
+            servers.borrow_mut().retain(|(group, _)| *group != self.0);
+        });
+    }
+}
+
+/// The server that this code handles a connection of.
+fn current() -> Option<Rc<Server>> {
+    let find = |group| {
+        let found = SERVERS.try_with(|servers| {
+            let servers = servers.borrow();
+            servers.iter().find(|(known, _)| *known == group).map(|(_, server)| server.clone())
+        });
+        found.ok().flatten()
+    };
+    kernel::look_at_groups_around(find)
 }
 
 /// What a server shares with its handlers.
@@ -110,8 +142,9 @@ impl Handoff for Fewer<'_> {
 /// Waits until the server that this code handles a connection of is asked to stop. See
 /// [`Serve`](crate::Serve).
 ///
-/// A handler sees its server, and so does every task that it spawns. Code that runs for no server
-/// waits until it is cancelled. Use it in a `select!` with what the handler waits for:
+/// A handler sees its server, and so does a task that it has spawned, while the handler lives. Code
+/// that runs for no server waits until it is cancelled. Use it in a `select!` with what the handler
+/// waits for:
 ///
 /// ```
 /// # use curium::net::{TcpStream, stopping};
@@ -134,13 +167,13 @@ impl Handoff for Fewer<'_> {
 #[track_caller]
 pub fn stopping() -> impl Future<Output = Result<(), TaskCancelled>> {
     let none = || Rc::new(Server::new(usize::MAX, Location::caller()));
-    Wait::new("STOPPING", Stopping(SERVER.try_with(Rc::clone).unwrap_or_else(none)))
+    Wait::new("STOPPING", Stopping(current().unwrap_or_else(none)))
 }
 
 /// Whether the server that this code handles a connection of is asked to stop: whether
 /// [`stopping`] would return at once.
 pub fn is_stopping() -> bool {
-    SERVER.try_with(|server| server.is_stopping.get()).unwrap_or(false)
+    current().is_some_and(|server| server.is_stopping.get())
 }
 
 /// A wait until a server is asked to stop.

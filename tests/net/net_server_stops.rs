@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use kernel::{CancelScope, TaskError, cancelled, now, select, sleep, spawn, testing};
+use kernel::{CancelScope, TaskError, cancelled, now, scope, select, sleep, spawn, testing};
 use kernel::{timeout_after, yield_now};
 use net::{Serve, TcpListener, TcpStream, is_stopping, stopping};
 
@@ -307,14 +307,17 @@ fn a_limit_of_no_connections_is_a_panic() {
     drop(net::tcp_server("127.0.0.1:0", polite).limit(0));
 }
 
-/// N12, K10: a task that a handler spawns sees that the server stops, and code outside a server
-/// waits until it is cancelled.
+/// N12: a task that a handler spawns sees that the server stops, also a child that borrows. Code
+/// outside a server waits until it is cancelled.
 #[test]
 fn the_tasks_of_a_handler_see_that_the_server_stops() {
     testing::run(async || {
         let handler = async |_stream: TcpStream, _peer| {
             assert!(!is_stopping());
-            spawn(stopping()).await?;
+            let spawned = spawn(async { stopping().await });
+            scope(async |s| s.spawn(stopping_in_a_child()).await).await?;
+            spawned.await?;
+            assert!(is_stopping());
             Ok::<_, io::Error>(())
         };
         let (server, address) =
@@ -330,6 +333,35 @@ fn the_tasks_of_a_handler_see_that_the_server_stops() {
         assert_eq!(outside.state().to_string(), "STOPPING");
         outside.cancel().await?;
         Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
+async fn stopping_in_a_child() -> io::Result<()> {
+    Ok(stopping().await?)
+}
+
+/// N12: two servers in one task stop on their own.
+#[test]
+fn servers_of_one_task_stop_on_their_own() {
+    testing::run(async || {
+        let ((one, of_one), (other, of_other)) = (bound().await?, bound().await?);
+        let both = spawn({
+            let one = one.clone().serve_shared(polite).drain(Duration::MAX);
+            let other = other.clone().serve_shared(polite).drain(Duration::MAX);
+            async move {
+                let (one, other) = futures::join!(one, other);
+                one.and(other)
+            }
+        });
+        let (client, other_client) = (connected(of_one).await?, connected(of_other).await?);
+        one.close();
+        client.read_exact(&mut [0; 7]).await?;
+        other_client.write_all(b"hi").await?;
+        other_client.read_exact(&mut [0; 2]).await?;
+        other.close();
+        other_client.read_exact(&mut [0; 7]).await?;
+        both.await
     })
     .unwrap();
 }

@@ -107,6 +107,21 @@ impl Core {
         self.owners.borrow().get(task.group()).cloned()
     }
 
+    /// The first result of `look` for the group of the task that runs, of the task that has spawned
+    /// it, and so on, as long as these have not ended.
+    pub(crate) fn look_at_groups_around<R>(
+        &self,
+        mut look: impl FnMut(GroupId) -> Option<R>,
+    ) -> Option<R> {
+        let mut task = self.find(self.running_id()?)?;
+        loop {
+            if let Some(found) = look(task.group()) {
+                return Some(found);
+            }
+            task = self.find(task.origin()?.parent)?;
+        }
+    }
+
     /// Informs the owner of a task, if the owner still exists, that the task has ended.
     #[inline(never)]
     pub(crate) fn owned_ended(&self, task: &TaskRef, end: TaskEnd) {

@@ -43,6 +43,24 @@ pub(crate) fn expect_open<T>(spawned: Result<T, GroupEnded>) -> T {
     }
 }
 
+/// Identifies a group in the process.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupKey {
+    kernel: u32,
+    id: GroupId,
+}
+
+/// The first result of `look` for the group that the task is a member of that runs, or the task
+/// that has spawned it, and so on, as long as these have not ended. For what belongs to a group and
+/// is found without being handed on, as a server is by its handlers.
+#[doc(hidden)]
+pub fn look_at_groups_around<R>(mut look: impl FnMut(GroupKey) -> Option<R>) -> Option<R> {
+    let core = current::try_with(Rc::clone)?;
+    let kernel = core.number;
+    core.look_at_groups_around(|id| look(GroupKey { kernel, id }))
+}
+
 /// A group that has not ended, and its kernel.
 pub(super) type Open = Result<(Rc<Core>, Rc<dyn Owner>), GroupEnded>;
 
@@ -50,6 +68,11 @@ impl<E> GroupRef<E> {
     /// `kernel` is the number of the group's kernel.
     pub(crate) fn new(kernel: u32, id: GroupId) -> Self {
         GroupRef { kernel, id, error: PhantomData }
+    }
+
+    #[doc(hidden)]
+    pub fn key(self) -> GroupKey {
+        GroupKey { kernel: self.kernel, id: self.id }
     }
 
     /// The same group for code that does not know the type of its errors.
