@@ -183,7 +183,9 @@ pub use crate::task::cell::TaskEnd;
 pub use crate::task_local::TaskLocal;
 pub use crate::threads::here::Here;
 pub use crate::threads::thread_task::{spawn_thread, spawn_thread_named};
-// For files. It stays hidden while its interface may change.
+// For files and streams. They stay hidden while their interface may change.
+#[doc(hidden)]
+pub use crate::core::polled::{PolledWait, PolledWaits, note_wait};
 #[doc(hidden)]
 pub use crate::threads::detached::DetachedJob;
 pub use crate::threads::in_pool::run_in_thread;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Condvar, Mutex};
 
-use kernel::{Task, TaskCancelled, run_in_thread, spawn, yield_now};
+use kernel::{DetachedJob, Task, TaskCancelled, run_in_thread, spawn, yield_now};
 
 /// A gate at which jobs wait until it opens.
 #[derive(Clone, Default)]
@@ -19,6 +19,17 @@ impl Gate {
         *open.lock().unwrap() = true;
         opened.notify_all();
     }
+}
+
+/// Occupies every thread of the pool with jobs for which no task waits. What is queued behind them
+/// does not run before the gate opens.
+pub(crate) fn hold_up() -> Gate {
+    let gate = Gate::default();
+    for _ in 0..100 {
+        let gate = gate.clone();
+        drop(DetachedJob::start_uncancellable("a gate", move || gate.pass()));
+    }
+    gate
 }
 
 /// More jobs than the pool has threads. They wait at one gate, and what is queued behind them does

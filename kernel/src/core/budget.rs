@@ -3,7 +3,7 @@
 //! The count is a cell of the thread's context, and each poll begins with a full one. It is apart
 //! from `current.rs` because only leaves use it.
 
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use crate::core::current::{self, CONTEXT};
 use crate::core::state::Core;
@@ -72,6 +72,24 @@ pub(crate) fn must_yield(cx: &Context<'_>) -> bool {
         cx.waker().wake_by_ref();
     }
     true
+}
+
+/// Calls a poll function that has no registration and may be ready at once, again and again. It
+/// counts against the budget, as those of a registration do.
+#[inline]
+pub fn poll_counted<T>(
+    cx: &mut Context<'_>,
+    poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+) -> Poll<T> {
+    if must_yield(cx) {
+        return Poll::Pending;
+    }
+    spend();
+    let polled = poll(cx);
+    if polled.is_pending() {
+        unspend();
+    }
+    polled
 }
 
 /// While this lives, each attempt of a leaf finds the budget spent, so that the test kit sees it.

@@ -3,9 +3,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
-use std::panic::Location;
 use std::rc::Rc;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use crate::core::current;
 use crate::core::state::Core;
 use crate::core::wake::wake_foreign;
 use crate::parts::timers::{Action, TimerKey};
-use crate::task::waker::{Remote, ShortPool};
+use crate::task::waker::{Message, Remote, ShortPool};
 
 /// How long a kernel waits before it tries again to get a thread for a job.
 const RETRY: Duration = Duration::from_millis(100);
@@ -29,52 +28,78 @@ pub(crate) struct Jobs {
 }
 
 /// Counts an unfinished job as long as a task waits for it. While the job counts, a virtual clock
-/// does not jump, and an idle kernel is not in a deadlock.
-pub(crate) struct Out {
-    core: Rc<Core>,
+/// does not jump, and an idle kernel is not in a deadlock (K8). When the job has ended, its thread
+/// ends the count as well, because the task may take its value much later.
+pub(crate) struct Counted(CountedJob);
+
+/// A job that a kernel counts, for other threads.
+#[derive(Clone)]
+pub(crate) struct CountedJob {
+    /// The mailbox of the kernel.
+    remote: Arc<Remote>,
     number: u64,
 }
 
-impl Out {
-    pub(crate) fn new(core: Rc<Core>) -> Self {
-        let number = core.count_job();
-        Out { core, number }
+impl Counted {
+    /// Counts a job in this kernel.
+    pub(crate) fn new(core: &Core) -> Self {
+        let number = core.next_cancel_seq();
+        core.jobs.out.borrow_mut().insert(number);
+        Counted(CountedJob { remote: core.remote().clone(), number })
     }
 
-    /// The number with which `Message::JobDone` says that it has ended.
-    pub(crate) fn number(&self) -> u64 {
-        self.number
+    /// Counts a job in the kernel of this thread, if one polls a task.
+    pub(crate) fn here() -> Option<Self> {
+        let counted = current::try_with(|core| core.running_id().map(|_| Counted::new(core)));
+        counted.flatten()
     }
 
-    /// Whether the kernel of the job is the current one.
-    pub(crate) fn is_at_home(&self) -> bool {
-        current::is_current(&self.core)
+    /// Whether the kernel of this thread counts the job.
+    pub(crate) fn is_here(&self) -> bool {
+        let is_here =
+            |core: &Rc<Core>| self.0.is_of(core) && core.jobs.out.borrow().contains(&self.0.number);
+        current::try_with(is_here) == Some(true)
     }
 
-    /// The mailbox of the kernel.
-    pub(crate) fn remote(&self) -> &Arc<Remote> {
-        self.core.remote()
-    }
-
-    /// No task waits for the job any more, and a thread of the pool of that name runs it.
-    pub(crate) fn abandon(
-        &self,
-        name: &str,
-        site: &'static Location<'static>,
-        alive: Weak<dyn Send + Sync>,
-    ) {
-        self.core.abandon(name.to_owned(), site, alive);
-    }
-
-    /// The system gives this pool no thread, and the job waits there.
-    pub(crate) fn wait_for_thread(&self, pool: &'static dyn ShortPool) {
-        self.core.wait_for_thread(pool);
+    pub(crate) fn job(&self) -> CountedJob {
+        self.0.clone()
     }
 }
 
-impl Drop for Out {
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.core.jobs.out.borrow_mut().remove(&self.number);
+        self.0.end_count();
+    }
+}
+
+impl CountedJob {
+    fn is_of(&self, core: &Core) -> bool {
+        Arc::ptr_eq(&self.remote, core.remote())
+    }
+
+    /// The job has ended. The kernel wakes the task in the same step in which it ends the count:
+    /// from then on a virtual clock may jump.
+    pub(crate) fn ended(&self, waker: Waker) {
+        drop(self.remote.post(Message::JobDone(self.number, Some(waker))));
+    }
+
+    /// No task waits for the job any more.
+    pub(crate) fn end_count(&self) {
+        let here = current::try_with(|core| {
+            let here = self.is_of(core);
+            if here {
+                core.job_done(self.number, None);
+            }
+            here
+        });
+        if here != Some(true) {
+            drop(self.remote.post(Message::JobDone(self.number, None)));
+        }
+    }
+
+    /// The system gives this pool no thread, and the job waits there.
+    pub(crate) fn no_thread(&self, pool: &'static dyn ShortPool) {
+        drop(self.remote.post(Message::NoThread(pool)));
     }
 }
 
@@ -86,13 +111,7 @@ impl Jobs {
 }
 
 impl Core {
-    /// Counts a job until `job_done`.
-    pub(crate) fn count_job(&self) -> u64 {
-        let number = self.next_cancel_seq();
-        self.jobs.out.borrow_mut().insert(number);
-        number
-    }
-
+    /// A job has ended, or no task waits for it any more.
     pub(crate) fn job_done(&self, number: u64, waker: Option<Waker>) {
         self.jobs.out.borrow_mut().remove(&number);
         waker.into_iter().for_each(wake_foreign);

@@ -1,7 +1,7 @@
 //! The state of a kernel, and the small operations on it.
 
 pub(crate) mod abandoned;
-mod budget;
+pub(crate) mod budget;
 pub(crate) mod cancel;
 mod clear;
 pub(crate) mod current;
@@ -18,6 +18,7 @@ mod marks;
 mod nested;
 pub(crate) mod outcome;
 pub(crate) mod owner;
+pub(crate) mod polled;
 pub(crate) mod probe;
 mod put_back;
 pub(crate) mod queue;

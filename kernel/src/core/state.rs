@@ -28,6 +28,7 @@ use crate::core::current;
 use crate::core::extension::Extensions;
 use crate::core::jobs::Jobs;
 use crate::core::owner::Owners;
+use crate::core::polled::PolledWait;
 use crate::core::probe::Probe;
 use crate::core::queue::WaitQueue;
 use crate::core::report::Sink;
@@ -158,6 +159,8 @@ pub(crate) struct Core {
     /// The stage is `Open`, and there are no values.
     pub(crate) spawns_plain: Cell<bool>,
     pub(crate) jobs: Jobs,
+    /// What the poll functions of a stream note for the leaf around them, if there is one.
+    pub(crate) polled: RefCell<Option<Vec<Arc<dyn PolledWait>>>>,
     /// Tasks that serve a thread (`threads/`).
     pub(crate) thread_tasks: Cell<usize>,
     /// Threads for which no task waits any more.
@@ -219,6 +222,7 @@ impl Core {
             values: RefCell::default(),
             spawns_plain: Cell::new(true),
             jobs: Jobs::default(),
+            polled: RefCell::default(),
             thread_tasks: Cell::new(0),
             abandoned: RefCell::default(),
             settlers: WaitQueue::new(),

@@ -8,6 +8,8 @@
 pub use self::point::IoPoint;
 pub use self::registration::{Io, Registration};
 pub use self::side::{Side, ToRead, ToWrite};
+#[doc(hidden)]
+pub use crate::core::budget::poll_counted;
 pub use crate::core::extension::report_readiness;
 pub use crate::parts::reactor::{Direction, Readiness};
 

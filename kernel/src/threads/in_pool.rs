@@ -1,17 +1,12 @@
 //! A job on a thread of a pool: for blocking calls and long computations.
 
 use std::fmt;
-use std::panic::Location;
 use std::pin::Pin;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use crate::core::current;
-use crate::core::jobs::Out;
 use crate::error::TaskCancelled;
-use crate::task::waker::{Message, Remote};
-use crate::threads::handover::{Awaited, GivenUp, HandOver, JobKernel};
+use crate::threads::detached::DetachedJob;
 use crate::threads::pool::{JOBS, ThreadPool};
 use crate::wait::point::CancelPoint;
 
@@ -102,7 +97,7 @@ pub struct RunInThread<T, F, D = fn(T)> {
 
 enum Progress<T, F, D> {
     New(F, Option<D>),
-    Begun(Begun<T>),
+    Begun(DetachedJob<T>),
     Over,
 }
 
@@ -146,16 +141,6 @@ where
     }
 }
 
-/// A job that was given to the pool.
-struct Begun<T> {
-    job: Arc<dyn Awaited<T>>,
-    out: Out,
-    pool: &'static ThreadPool,
-    /// The number of the job in the queue.
-    number: u64,
-    site: &'static Location<'static>,
-}
-
 impl<T, F, D> Future for RunInThread<T, F, D>
 where
     T: Send + 'static,
@@ -170,12 +155,12 @@ where
         if current::try_with(|core| core.running_id()).flatten().is_none() {
             current::outside_at("a job", point.site());
         }
-        let begun = match progress {
+        let job = match progress {
             Progress::New(..) => return begin(pool, point, progress, cx),
-            Progress::Begun(begun) => begun,
+            Progress::Begun(job) => job,
             Progress::Over => panic!("`run_in_thread` was polled after it had ended"),
         };
-        let polled = point.poll(cx, |cx| begun.job.poll(cx.waker(), begun.out.is_at_home()));
+        let polled = point.poll(cx, |cx| job.poll_result(cx.waker()));
         if polled.is_ready() {
             // If the wait was cancelled, this gives the job up.
             *progress = Progress::Over;
@@ -201,46 +186,11 @@ where
     let new = std::mem::replace(progress, Progress::Over);
     let Progress::New(job, dispose) = new else { unreachable!("this is the first poll") };
     if parked.is_pending() {
-        let out = Out::new(current::with("a job", Rc::clone));
-        let kernel = InKernel { remote: out.remote().clone(), number: out.number() };
-        let job = Arc::new(HandOver::new(job, dispose, cx.waker().clone(), kernel));
-        let place = pool.submit(job.clone());
-        if place.short {
-            out.wait_for_thread(pool);
-        }
-        let begun = Begun { job, out, pool, number: place.number, site: point.site() };
-        *progress = Progress::Begun(begun);
+        let started = (pool, pool.name(), point.site());
+        let job = DetachedJob::submit(started, job, dispose, Some(cx.waker()));
+        *progress = Progress::Begun(job);
     }
     parked
-}
-
-impl<T> Drop for Begun<T> {
-    fn drop(&mut self) {
-        match self.job.clone().give_up() {
-            GivenUp::NotStarted => {
-                self.pool.take_back(self.number);
-            }
-            GivenUp::Running(running) => self.out.abandon(self.pool.name(), self.site, running),
-            GivenUp::Ended(job) => drop(self.pool.submit(job)),
-            GivenUp::Nothing => {}
-        }
-    }
-}
-
-/// The kernel of a job.
-struct InKernel {
-    remote: Arc<Remote>,
-    number: u64,
-}
-
-impl JobKernel for InKernel {
-    fn ended(&self, waker: Option<Waker>) {
-        drop(self.remote.post(Message::JobDone(self.number, waker)));
-    }
-
-    fn no_thread(&self, pool: &'static ThreadPool) {
-        drop(self.remote.post(Message::NoThread(pool)));
-    }
 }
 
 /// Nothing in it is pinned.

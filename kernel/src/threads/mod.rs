@@ -14,9 +14,9 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `handover.rs` | a job, between its owner and its thread |
+//! | `detached.rs` | the owner of a job, which can outlive each wait for it |
 //! | `in_pool.rs` | the leaf: a task that waits for a job |
-//! | `handover.rs` | the job, between its task and its thread |
-//! | `detached.rs` | a job that outlives its wait |
 //! | `pool.rs` | the queue and the threads of a pool |
 //! | `thread_task.rs`, `here.rs` | a thread that is a task |
 //! | `call.rs` | a call of another thread |
@@ -35,6 +35,8 @@ pub(crate) mod here;
 pub(crate) mod in_pool;
 #[cfg(all(test, loom))]
 mod models;
+#[cfg(all(test, loom))]
+mod models_detached;
 #[cfg(all(test, loom))]
 mod models_exchange;
 pub(crate) mod pool;

@@ -10,6 +10,7 @@ use std::task::{Context, Wake, Waker};
 use std::thread;
 
 use crate::core::current;
+use crate::core::jobs::Counted;
 use crate::core::state::Core;
 use crate::error::Panic;
 use crate::spawn::{Task, spawn};
@@ -178,7 +179,8 @@ impl ThreadTask {
     async fn serve(mut self) {
         // It is never cancelled: a cancellation stays pending until the thread asks for it.
         let mut point = CancelPoint::shielded("THREAD", self.site);
-        let mut computes = Some(Computes::new(&self.core));
+        // While the thread computes, the task waits for a job (K8).
+        let mut computes = Some(Counted::new(&self.core));
         loop {
             let next = poll_fn(|cx| {
                 let noted = Waker::from(Arc::new(NotesCancel {
@@ -192,7 +194,7 @@ impl ThreadTask {
                     drop(computes.take());
                     let work = self.work.insert(build());
                     poll_fn(|cx| work.poll(cx)).await;
-                    computes = Some(Computes::new(&self.core));
+                    computes = Some(Counted::new(&self.core));
                     self.line.set_pending(self.core.due(0));
                     if let Some(work) = self.work.take() {
                         work.answer();
@@ -249,24 +251,5 @@ impl Wake for NotesCancel {
     fn wake_by_ref(self: &Arc<Self>) {
         self.line.set_pending(true);
         self.waker.wake_by_ref();
-    }
-}
-
-/// While this exists, the thread computes: a virtual clock does not jump, and an idle kernel is not
-/// in a deadlock.
-struct Computes {
-    core: Rc<Core>,
-    job: u64,
-}
-
-impl Computes {
-    fn new(core: &Rc<Core>) -> Self {
-        Computes { core: core.clone(), job: core.count_job() }
-    }
-}
-
-impl Drop for Computes {
-    fn drop(&mut self) {
-        self.core.job_done(self.job, None);
     }
 }
