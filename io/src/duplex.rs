@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use futures_io::{AsyncRead, AsyncWrite};
+use kernel::io::poll_counted;
 
 /// Two ends that are connected in memory. In each direction there is room for `capacity` bytes that
 /// were not read yet.
@@ -70,6 +71,31 @@ impl AsyncRead for DuplexStream {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        poll_counted(cx, |cx| self.read(cx, buf))
+    }
+}
+
+impl AsyncWrite for DuplexStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        poll_counted(cx, |cx| self.write(cx, buf))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.end();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl DuplexStream {
+    fn read(&self, cx: &Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut pipe = self.reads.borrow_mut();
         if pipe.bytes.is_empty() && !pipe.ended && !buf.is_empty() {
             drop(pipe);
@@ -82,14 +108,8 @@ impl AsyncRead for DuplexStream {
         wake(writer);
         Poll::Ready(Ok(read))
     }
-}
 
-impl AsyncWrite for DuplexStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn write(&self, cx: &Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let mut pipe = self.writes.borrow_mut();
         if pipe.unread || pipe.ended {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
@@ -108,17 +128,6 @@ impl AsyncWrite for DuplexStream {
         Poll::Ready(Ok(written))
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.end();
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl DuplexStream {
     /// Writes no more.
     fn end(&self) {
         let reader = {

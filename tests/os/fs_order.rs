@@ -13,7 +13,7 @@ use futures::io::{AsyncRead, AsyncWriteExt};
 
 use super::fs_cancelled::{cancel, is_cancelled};
 use super::fs_files::run;
-use crate::support::pool::Occupied;
+use crate::support::pool::{Occupied, hold_up};
 use crate::support::reports;
 
 /// A file with `0123`, at whose beginning `ab` is being written by a call that was given up. The
@@ -116,11 +116,13 @@ fn a_write_at_an_offset_makes_what_was_read_before_it_old() {
         let path = dir.of("file");
         let mut file = File::options().read(true).write(true).create(true).open(&path).await?;
         let mut buf = [0; 4];
-        // A thread looks for the end of the file.
+        // A thread shall look for the end of the file.
+        let gate = hold_up();
         let pending = poll_fn(|cx| {
             std::task::Poll::Ready(Pin::new(&mut file).poll_read(cx, &mut buf).is_pending())
         });
         assert!(pending.await);
+        gate.open();
         file.write_at(b"ab", 0).await?;
         assert_eq!(file.read(&mut buf).await?, 2);
         assert_eq!(&buf[..2], b"ab");

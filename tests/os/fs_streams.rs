@@ -3,14 +3,17 @@
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use curium::fs::{File, OpenOptions};
 use curium::io::{BufReadExt, BufReader, BufWriter, ReadExt, WriteExt};
-use curium::kernel::{cancelled, spawn, yield_now};
+use curium::kernel::{self, cancelled, spawn, yield_now};
+use futures::StreamExt;
 use rustix::io::ReadWriteFlags;
 
+use super::fs_cancelled::{cancel, is_cancelled};
 use super::fs_files::run;
-use crate::support::pool::Occupied;
+use crate::support::pool::{Occupied, hold_up};
 
 /// O3, I2: the lines of a file come in order, also where lines are longer than the buffer.
 #[test]
@@ -153,6 +156,81 @@ fn the_end_of_a_file_is_left_to_a_thread() {
         assert_eq!(end.state().to_string(), "FILE_READ");
         occupied.release().await;
         assert_eq!(end.await?, 0);
+        Ok(())
+    });
+}
+
+/// O3, K8: the virtual clock waits for a read of a leaf, and not for one whose leaf has ended,
+/// although the thread is still stuck in it.
+#[test]
+fn the_virtual_clock_does_not_wait_for_a_read_of_a_stream_that_was_given_up() {
+    run(async |dir| {
+        let hour = Duration::from_secs(3600);
+        let path = dir.fifo("pipe");
+        let mut file = OpenOptions::new().read(true).write(true).open(&path).await?;
+        let mut other = file.try_clone().await?;
+        let (mut file, read) = cancel(async move {
+            let read = ReadExt::read(&mut file, &mut [0; 4]).await;
+            (file, read)
+        })
+        .await
+        .0;
+        assert!(is_cancelled(&read), "{read:?}");
+        kernel::sleep(hour).await?;
+        // The loser of a race, whose winner is ready in the same poll.
+        let mut buf = [0; 4];
+        let read = Box::pin(ReadExt::read(&mut file, &mut buf));
+        drop(futures::future::select(read, std::future::ready(())).await);
+        kernel::sleep(hour).await?;
+        // The next one counts again.
+        let late = spawn(kernel::sleep(hour));
+        let reads = spawn(async move { ReadExt::read(&mut file, &mut [0; 4]).await });
+        for _ in 0..200 {
+            yield_now().await?;
+        }
+        assert!(!late.is_done());
+        other.write_all(b"x").await?;
+        assert_eq!(reads.await?, 1);
+        assert!(!late.is_done());
+        Ok(())
+    });
+}
+
+/// O3, K8: the same for the stream of a directory.
+#[test]
+fn the_virtual_clock_does_not_wait_for_an_entry_that_was_given_up() {
+    run(async |dir| {
+        (0..300).for_each(|name| drop(dir.file(&name.to_string(), "")));
+        let mut entries = curium::fs::read_dir(dir.path()).await?;
+        for _ in 0..256 {
+            entries.next().await?;
+        }
+        let gate = hold_up();
+        let (mut entries, next) = cancel(async move {
+            let next = StreamExt::next(&mut entries).await.unwrap();
+            (entries, next)
+        })
+        .await
+        .0;
+        assert!(is_cancelled(&next), "{next:?}");
+        kernel::sleep(Duration::from_secs(3600)).await?;
+        gate.open();
+        assert!(entries.next().await?.is_some());
+        Ok(())
+    });
+}
+
+/// O3, K2: a file that is read through the traits alone holds up no other task, although its bytes
+/// are in memory.
+#[test]
+fn reads_of_bytes_in_memory_count_against_the_budget() {
+    run(async |dir| {
+        let mut file = File::open(dir.file("file", vec![0; 1000])).await?;
+        let other = spawn(yield_now());
+        for _ in 0..900 {
+            assert_eq!(futures::io::AsyncReadExt::read(&mut file, &mut [1]).await?, 1);
+        }
+        assert!(other.is_done());
         Ok(())
     });
 }

@@ -115,6 +115,12 @@ impl ReadDir {
         })
     }
 
+    fn stop_waiting(&mut self) {
+        if let Some(job) = &mut self.running {
+            job.stop_waiting();
+        }
+    }
+
     fn poll_entry(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<DirEntry>>> {
         loop {
             if let Some(entry) = self.batch.entries.pop_front() {
@@ -140,9 +146,7 @@ struct Waiting<'a>(&'a mut ReadDir);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if let Some(job) = &mut self.0.running {
-            job.stop_waiting();
-        }
+        self.0.stop_waiting();
     }
 }
 
@@ -161,7 +165,10 @@ impl Stream for ReadDir {
                 Poll::Pending
             }
             Poll::Ready(Ok(entry)) => Poll::Ready(entry),
-            Poll::Ready(Err(cancelled)) => Poll::Ready(Some(Err(cancelled.into()))),
+            Poll::Ready(Err(cancelled)) => {
+                entries.stop_waiting();
+                Poll::Ready(Some(Err(cancelled.into())))
+            }
         }
     }
 }

@@ -3,8 +3,7 @@
 use std::io::{self, ErrorKind};
 
 use curium::io::{ReadExt, WriteExt, duplex};
-use curium::kernel::spawn;
-use curium::kernel::testing;
+use curium::kernel::{spawn, testing, yield_now};
 use futures::FutureExt;
 
 /// I3: each direction holds what was not read, up to its capacity. A writer waits for room, a
@@ -85,4 +84,21 @@ fn a_connection_in_memory_needs_no_kernel() {
 #[should_panic(expected = "room for at least one byte")]
 fn a_connection_without_room_is_a_panic() {
     drop(duplex(0));
+}
+
+/// I3, K2: connections that are used through the traits alone count against the budget, so they
+/// hold up no other task.
+#[test]
+fn a_connection_in_memory_holds_up_no_task() {
+    testing::run(async || {
+        let (mut ours, mut theirs) = duplex(4);
+        let other = spawn(yield_now());
+        for _ in 0..500 {
+            futures::io::AsyncWriteExt::write_all(&mut ours, b"x").await?;
+            futures::io::AsyncReadExt::read_exact(&mut theirs, &mut [0]).await?;
+        }
+        assert!(other.is_done());
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
 }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use ::io::{AsyncRead, AsyncSeek, AsyncWrite};
+use kernel::io::poll_counted;
 
 use super::File;
 
@@ -16,12 +17,14 @@ impl AsyncRead for File {
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let file = self.get_mut();
-        let polled = file.poll_read_into(cx, buf);
-        if polled.is_ready() || !file.needs_read() {
-            return polled;
-        }
-        file.start_read(buf.len());
-        file.poll_read_into(cx, buf)
+        poll_counted(cx, |cx| {
+            let polled = file.poll_read_into(cx, buf);
+            if polled.is_ready() || !file.needs_read() {
+                return polled;
+            }
+            file.start_read(buf.len());
+            file.poll_read_into(cx, buf)
+        })
     }
 }
 
@@ -56,6 +59,6 @@ impl AsyncSeek for File {
         cx: &mut Context<'_>,
         to: SeekFrom,
     ) -> Poll<io::Result<u64>> {
-        self.get_mut().poll_seek_to(cx, to)
+        poll_counted(cx, |cx| self.get_mut().poll_seek_to(cx, to))
     }
 }
