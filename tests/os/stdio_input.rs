@@ -243,3 +243,33 @@ fn reads_of_a_file_hold_up_no_task() {
     })
     .unwrap();
 }
+
+/// I5, N3: a call of the traits for streams that has ended, by a cancellation or as the loser of a
+/// race, keeps no other handle out.
+#[test]
+fn a_call_that_was_given_up_keeps_no_other_handle_out() {
+    if children::role().is_none() {
+        for input in inputs() {
+            let mut typist = Typist::start(children::this_test!(), children::ALONE, input);
+            typist.next();
+            typist.types("one\n");
+            typist.ends();
+        }
+        return;
+    }
+    testing::run(async || {
+        let (mut first, mut second) = (stdin(), stdin());
+        let mut byte = [0];
+        assert!(ignore_after(SECOND, first.read(&mut byte)).await?.is_none());
+        assert!(ignore_after(SECOND, second.read_until(b'n', &mut Vec::new())).await?.is_none());
+        let loser = Box::pin(first.read(&mut byte));
+        drop(futures::future::select(loser, std::future::ready(())).await);
+        next();
+        // What the second one has read ahead keeps the first one out.
+        assert_eq!(second.read_until(b'n', &mut Vec::new()).await?, 2);
+        let busy = first.read(&mut byte).await.unwrap_err();
+        assert_eq!(busy.kind(), ErrorKind::ResourceBusy);
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use curium::io::{BufWriter, WriteExt, stderr, stdout};
 use curium::kernel::testing;
-use curium::kernel::{cancelled, sleep, spawn};
+use curium::kernel::{cancelled, ignore_after, sleep, spawn};
 use rustix::fs::{OFlags, fcntl_getfl};
 
 use crate::support::children;
@@ -54,6 +54,11 @@ fn a_full_pipe_holds_up_the_writer_alone() {
             says.set(true);
             let error = out.write_all(&vec![1; MUCH]).await.unwrap_err();
             assert!(cancelled(&error).is_some());
+            // The call has ended, so another handle may wait.
+            let mut other = stdout();
+            let more = ignore_after(Duration::from_millis(1), other.write(b"x")).await?;
+            assert!(more.is_none());
+            drop(out);
             Ok::<_, io::Error>(error.written)
         });
         sleep(Duration::from_millis(5)).await?;

@@ -3,12 +3,13 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use crate::Registration;
 use crate::fd::{FdSource, is_ready};
 use kernel::io::Side;
+use kernel::{PolledWait, note_wait};
 
 /// Another handle is in use.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,8 @@ struct State<T: AsFd + 'static> {
     lent: bool,
     /// The handle that waits or holds bytes; 0 if none does.
     holder: u64,
+    /// The holder has read ahead, so it stays the holder when it does not wait.
+    keeps: bool,
     handles: usize,
     /// What dropped handles have read ahead.
     unread: Vec<u8>,
@@ -36,8 +39,14 @@ struct State<T: AsFd + 'static> {
 
 impl<T: AsFd + 'static> Gate<T> {
     pub(super) const fn new(name: &'static str, open: fn() -> T) -> Self {
-        let state =
-            State { registration: None, lent: false, holder: 0, handles: 0, unread: Vec::new() };
+        let state = State {
+            registration: None,
+            lent: false,
+            holder: 0,
+            keeps: false,
+            handles: 0,
+            unread: Vec::new(),
+        };
         Gate { name, open, state: Mutex::new(state) }
     }
 
@@ -47,7 +56,7 @@ impl<T: AsFd + 'static> Gate<T> {
     }
 
     /// Tries `operation` if that would not block, and waits otherwise. The handle is the holder
-    /// then, until [`release`](Gate::release).
+    /// then, until [`release`](Handle::release) or until the leaf around the poll ends.
     pub(super) fn poll<R>(
         &'static self,
         handle: &Handle<T>,
@@ -68,18 +77,22 @@ impl<T: AsFd + 'static> Gate<T> {
             made
         });
         let lent = Lent { gate: self, registration: Some(registration) };
-        lent.registration().poll_io(direction, cx, |source| {
+        let polled = lent.registration().poll_io(direction, cx, |source| {
             let fd = source.0.as_fd();
             is_ready(fd, direction.direction())?;
             operation(fd)
-        })
+        });
+        if polled.is_pending() {
+            note_wait(handle.0.clone());
+        }
+        polled
     }
 
     fn hold(&self, state: &mut State<T>, handle: &Handle<T>) -> io::Result<()> {
-        if state.lent || (state.holder != 0 && state.holder != handle.id) {
+        if state.lent || (state.holder != 0 && state.holder != handle.0.id) {
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, Busy(self.name)));
         }
-        state.holder = handle.id;
+        state.holder = handle.0.id;
         Ok(())
     }
 
@@ -121,7 +134,10 @@ impl<T: AsFd + 'static> Drop for Lent<T> {
 }
 
 /// A handle of a descriptor: its part of the gate.
-pub(super) struct Handle<T: AsFd + 'static> {
+pub(super) struct Handle<T: AsFd + 'static>(Arc<Key<T>>);
+
+/// What the gate knows a handle by.
+struct Key<T: AsFd + 'static> {
     gate: &'static Gate<T>,
     id: u64,
 }
@@ -130,25 +146,40 @@ impl<T: AsFd + 'static> Handle<T> {
     pub(super) fn new(gate: &'static Gate<T>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         gate.lock().handles += 1;
-        Handle { gate, id: NEXT.fetch_add(1, Ordering::Relaxed) }
+        Handle(Arc::new(Key { gate, id: NEXT.fetch_add(1, Ordering::Relaxed) }))
     }
 
     pub(super) fn gate(&self) -> &'static Gate<T> {
-        self.gate
+        self.0.gate
+    }
+
+    /// It has read ahead: no other handle uses the descriptor before this is released.
+    pub(super) fn keep(&self) {
+        self.gate().lock().keeps = true;
     }
 
     /// Lets other handles use the descriptor.
     pub(super) fn release(&self) {
-        let mut state = self.gate.lock();
-        if state.holder == self.id {
+        let mut state = self.gate().lock();
+        if state.holder == self.0.id {
             state.holder = 0;
+            state.keeps = false;
         }
     }
 
     /// Leaves what it has read ahead to the next handle.
     pub(super) fn leave(&self, ahead: &[u8]) {
         if !ahead.is_empty() {
-            self.gate.lock().unread.splice(..0, ahead.iter().copied());
+            self.gate().lock().unread.splice(..0, ahead.iter().copied());
+        }
+    }
+}
+
+impl<T: AsFd + 'static> PolledWait for Key<T> {
+    fn leaf_ended(&self) {
+        let mut state = self.gate.lock();
+        if state.holder == self.id && !state.keeps {
+            state.holder = 0;
         }
     }
 }
@@ -156,7 +187,7 @@ impl<T: AsFd + 'static> Handle<T> {
 impl<T: AsFd + 'static> Drop for Handle<T> {
     fn drop(&mut self) {
         self.release();
-        let mut state = self.gate.lock();
+        let mut state = self.gate().lock();
         state.handles -= 1;
         let last = state.handles == 0;
         let registration = if last { state.registration.take() } else { None };

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -53,11 +54,16 @@ impl AsyncRead for Raw {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let left = self.0.gate().read_unread(&self.0, buf)?;
-        if left > 0 || buf.is_empty() {
-            return Poll::Ready(Ok(left));
+        let gate = self.0.gate();
+        let mut read = gate.read_unread(&self.0, buf)?;
+        if read == 0 && !buf.is_empty() {
+            let input = |fd: BorrowedFd<'_>| Ok(rustix::io::read(fd, &mut *buf)?);
+            read = ready!(gate.poll(&self.0, ToRead, cx, input))?;
         }
-        self.0.gate().poll(&self.0, ToRead, cx, |fd| Ok(rustix::io::read(fd, &mut *buf)?))
+        if read > 0 {
+            self.0.keep();
+        }
+        Poll::Ready(Ok(read))
     }
 }
 
@@ -130,8 +136,9 @@ impl AsyncRead for Stdin {
 impl AsyncBufRead for Stdin {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
-        ready!(Pin::new(&mut this.reader).poll_fill_buf(cx)).map(drop)?;
+        let filled = ready!(Pin::new(&mut this.reader).poll_fill_buf(cx)).map(drop);
         this.release_if_empty();
+        filled?;
         Poll::Ready(Ok(this.reader.buffer()))
     }
 
