@@ -10,6 +10,7 @@ mod faults_accept;
 #[cfg(target_os = "linux")]
 mod faults_black_holes;
 mod faults_closed;
+mod faults_idle_threads;
 mod faults_interrupts;
 mod faults_jobs;
 mod faults_look_ups;
