@@ -25,7 +25,7 @@ fn idle_threads_make_no_system_call() {
             let jobs: Vec<_> = (0..JOBS)
                 .map(|_| {
                     let meet = meet.clone();
-                    spawn(run_in_thread(move || drop(meet.wait())))
+                    spawn(run_in_thread(move || meet.wait().is_leader()))
                 })
                 .collect();
             for job in jobs {

@@ -2,21 +2,18 @@
 //! another task opens a gate, so that every run has the same suspensions.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, Read, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::rc::Rc;
 
 use curium::fs::{self, File, OpenOptions, ReadDir};
 use curium::kernel::testing::{self, Run};
-use curium::kernel::{DetachedJob, cancelled, check_cancellation, yield_now};
+use curium::kernel::{cancelled, check_cancellation, yield_now};
 use curium::sync::{Lock, Queue};
 use futures::io::AsyncWriteExt;
 
 use super::checks::{Among, aborts, assert_tried, undisturbed};
 use crate::support::dirs::TempDir;
-use crate::support::pool::Gate;
-
-/// More than the pool has threads.
-const MANY: usize = 100;
+use crate::support::pool::{Gate, hold_up};
 
 /// Opens its gate when it is dropped.
 struct Opens(Gate);
@@ -37,12 +34,7 @@ struct Held<T> {
 impl<T> Held<T> {
     /// Occupies the pool until the subject has been parked for a while.
     fn hold(&self) {
-        let gate = Gate::default();
-        for _ in 0..MANY {
-            let gate = gate.clone();
-            drop(DetachedJob::start_uncancellable("a gate", move || gate.pass()));
-        }
-        self.gates.try_put(Opens(gate)).expect("no bound");
+        self.gates.try_put(Opens(hold_up())).expect("no bound");
     }
 
     /// The end of a run: nothing is held up any longer.
@@ -305,4 +297,58 @@ fn functions_that_are_given_up_leave_nothing() {
         assert!(!undisturbed(run) || ended.unwrap() == "01");
     });
     assert_tried(&swept, &["THREAD_WAIT"], 4, 45);
+}
+
+impl Held<Lock<Option<File>>> {
+    /// The calls that the other sweeps do not make.
+    async fn other_calls(&self) -> io::Result<()> {
+        let mut slot = self.of.try_acquire().expect("the check comes later");
+        let (path, copy) = (self.dir.of("file"), self.dir.of("copy"));
+        let mut file = slot.take().expect("the setup has opened it");
+        self.hold();
+        file.set_permissions(std::fs::metadata(&path)?.permissions()).await?;
+        self.hold();
+        // A write that is begun here, and that the duplicate waits for.
+        assert_eq!(AsyncWriteExt::write(&mut file, b"4567").await?, 4);
+        let mut other = file.try_clone().await?;
+        self.hold();
+        assert_eq!(AsyncWriteExt::write(&mut other, b"89").await?, 2);
+        let plain = other.into_std().await?;
+        assert_eq!((&plain).stream_position()?, 10);
+        self.hold();
+        assert_eq!(fs::copy(&path, &copy).await?, 10);
+        self.hold();
+        assert_eq!(fs::read_to_string(&copy).await?, "0123456789");
+        self.hold();
+        fs::read_dir(self.dir.path()).await?;
+        self.hold();
+        assert_eq!(fs::symlink_metadata(&copy).await?.len(), 10);
+        *slot = Some(file);
+        Ok(())
+    }
+}
+
+/// V4, O3: the other calls on files; a file that is dropped with one of them has finished its write
+/// when its task has ended.
+#[test]
+fn other_calls_on_files_leave_nothing() {
+    let setup = async || {
+        held(async |dir: &TempDir| {
+            let path = dir.file("file", "0123");
+            let file = OpenOptions::new().append(true).open(&path).await.unwrap();
+            Lock::new(Some(file))
+        })
+        .await
+    };
+    let subject =
+        |held: Rc<Among<Held<Lock<Option<File>>>>>| async move { held.other_calls().await };
+    let swept = testing::sweep().run(setup, subject, async |held, run: &Run| {
+        held.let_go().await;
+        held.others_end(run).await;
+        let is_open = held.of.try_acquire().unwrap().take().is_some();
+        let text = std::fs::read_to_string(held.dir.of("file")).unwrap();
+        assert!("0123456789".starts_with(&text) && text.len() >= 4, "{text}");
+        assert!(!undisturbed(run) || (is_open && text.len() == 10));
+    });
+    assert_tried(&swept, &["FILE_WRITE", "THREAD_WAIT"], 7, 80);
 }
