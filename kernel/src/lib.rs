@@ -119,7 +119,9 @@
 //! [`testing::sweep`] runs a piece of code again for each of its suspensions and each kind of
 //! cancellation. [`testing::explore`] runs a small program with every order of its tasks. All of
 //! them use this kernel, without a `cfg` and with the usual imports. A sweep and an exploration
-//! give it a probe, which the run loop calls around each poll (`core/probe.rs`).
+//! give it a probe, which the run loop calls around each poll (`core/probe.rs`). What the kernel
+//! does not know, such as a simulated network, is an [`Extension`], with events of its own on the
+//! kernel's clock (`core/extension.rs`).
 //!
 //! # Writing a leaf of your own
 //!

@@ -10,6 +10,7 @@ mod kernel {
     mod budget_shared;
     mod clock;
     mod edges;
+    mod extensions;
     mod fast_paths;
     mod handles;
     mod inherited_values;

@@ -50,6 +50,8 @@ mod swept_scopes;
 mod swept_servers;
 mod swept_shields;
 mod swept_signals;
+#[cfg(unix)]
+mod swept_simulated;
 mod swept_starts;
 mod swept_sync;
 mod swept_tasks;

@@ -134,3 +134,95 @@ fn datagrams_reach_their_host() {
     })
     .unwrap();
 }
+
+/// V3: a loopback is that of a host, and so are the ports.
+#[test]
+fn hosts_have_loopbacks_and_ports_of_their_own() {
+    run(1, async |net| {
+        let (one, other) = (net.host("one"), net.host("other"));
+        let bind = async || TcpListener::bind("127.0.0.1:80").await;
+        let listener = one.run(bind).await?;
+        let refused = other.run(async || TcpStream::connect("127.0.0.1:80").await).await;
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        let from_outside = other.run(async || TcpStream::connect((one.ip(), 80)).await).await;
+        assert_eq!(from_outside.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        let stream = one.run(async || TcpStream::connect("localhost:80").await).await?;
+        assert_eq!(listener.accept().await?.1, stream.local_addr()?);
+
+        other.run(bind).await?;
+        for taken in ["127.0.0.1:80", "0.0.0.0:80"] {
+            let taken = one.run(async || TcpListener::bind(taken).await).await.unwrap_err();
+            assert_eq!(taken.kind(), ErrorKind::AddrInUse);
+        }
+        let elsewhere = one.run(async || TcpListener::bind((other.ip(), 80)).await).await;
+        assert_eq!(elsewhere.unwrap_err().kind(), ErrorKind::AddrNotAvailable);
+        listener.close();
+        one.run(bind).await?;
+        Ok::<_, io::Error>(())
+    })
+    .unwrap();
+}
+
+/// V3: hosts reach each other over IPv6 as well, by the first address of a name.
+#[test]
+fn a_name_leads_to_ipv6_first() {
+    run(1, async |net| {
+        let server = net.host("server");
+        let listener = server.run(async || TcpListener::bind("[::]:80").await).await?;
+        let stream = TcpStream::connect("server:80").await?;
+        assert_eq!(stream.peer_addr()?, (server.ip_v6(), 80).into());
+        assert_eq!(listener.accept().await?.1, stream.local_addr()?);
+        Ok::<_, io::Error>(())
+    })
+    .unwrap();
+}
+
+/// V3: on the real clock, packets take real time.
+#[test]
+fn the_latency_holds_on_the_real_clock() {
+    let ms = Duration::from_millis(1);
+    let begun = std::time::Instant::now();
+    let exchanged = Kernel::builder().simulated_net().run(async || {
+        let net = SimulatedNet::current();
+        net.latency(2 * ms..=3 * ms);
+        let server = net.host("server");
+        let listener = server.run(async || TcpListener::bind("0.0.0.0:80").await).await?;
+        let stream = TcpStream::connect((server.ip(), 80)).await?;
+        stream.write_all(b"x").await?;
+        listener.accept().await?.0.read(&mut [0]).await
+    });
+    assert_eq!(exchanged.unwrap(), 1);
+    // There, back, and there.
+    assert!(begun.elapsed() >= 6 * ms);
+}
+
+/// V3: a listener that is closed resets what it has not accepted, and a connect that gives up
+/// leaves nothing on its way.
+#[test]
+fn a_closed_listener_resets_its_queue() {
+    run(1, async |net| {
+        let server = net.host("server");
+        let listener = server.run(async || TcpListener::bind("0.0.0.0:80").await).await?;
+        let stream = TcpStream::connect((server.ip(), 80)).await?;
+        listener.close();
+        let error = stream.read(&mut [0]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+
+        let listener = server.run(async || TcpListener::bind("0.0.0.0:80").await).await?;
+        let mut queued = Vec::new();
+        let silent = loop {
+            match TcpStream::connect((server.ip(), 80)).await {
+                Ok(stream) => queued.push(stream),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!((silent.kind(), queued.len()), (ErrorKind::TimedOut, 1024));
+        drop((listener, queued));
+        let lines = net.trace().lines().count();
+        sleep(Duration::from_secs(60)).await?;
+        // The connect that was given up is tried once more at most.
+        assert!(net.trace().lines().skip(lines).filter(|it| it.ends_with("syn")).count() <= 1);
+        Ok::<_, io::Error>(())
+    })
+    .unwrap();
+}

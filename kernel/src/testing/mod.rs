@@ -16,6 +16,8 @@
 //! .unwrap();
 //! ```
 //!
+//! A simulated network for these tests is in `curium::net::simulated`.
+//!
 //! The clock stands still while a task can run. When all tasks are parked, `main` among them, it
 //! jumps to the next timer: a `main` that awaits a timeout of an hour needs no `advance`.
 

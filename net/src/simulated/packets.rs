@@ -108,9 +108,7 @@ impl World {
             return self.refuse(to, from);
         };
         if listener.queue.len() >= listener.backlog {
-            let again = Packet { from, to, body: Body::Syn };
-            self.schedule(self.now + RETRY, Event::Arrival(again));
-            return;
+            return self.connect_again(from, to);
         }
         let connection = Connection::new(Stage::Open, from);
         let accepted = self.add(to.host, to.address, Kind::Connection(connection));
@@ -119,6 +117,15 @@ impl World {
         }
         self.send(accepted, Body::SynAck);
         self.wake(id);
+    }
+
+    /// Repeats a connect after a pause, unless it is over.
+    fn connect_again(&mut self, from: Place, to: Place) {
+        let connects = from.socket.and_then(|socket| self.connection(socket).ok());
+        if connects.is_some_and(|connection| connection.stage == Stage::Connecting) {
+            let again = Packet { from, to, body: Body::Syn };
+            self.schedule(self.now + RETRY, Event::Arrival(again));
+        }
     }
 
     /// Answers a packet for which there is no socket.
