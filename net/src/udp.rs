@@ -201,6 +201,26 @@ impl UdpSocket {
         })
     }
 
+    /// [`recv`](UdpSocket::recv), but the datagram stays: the next call gets it again.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](UdpSocket::recv).
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing is consumed.
+    #[track_caller]
+    pub fn peek<'a>(
+        &'a self,
+        buf: &'a mut [u8],
+    ) -> impl Future<Output = io::Result<Received>> + 'a {
+        self.registration.io(ToRead, "PEEK", move |socket| {
+            receive(buf, |buf| either!(socket, socket => socket.peek_from(buf)))
+                .map(|(received, _)| received)
+        })
+    }
+
     /// [`recv_from`](UdpSocket::recv_from), but the datagram stays: the next call gets it again.
     ///
     /// # Errors

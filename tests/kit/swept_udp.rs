@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 
 use curium::kernel::testing;
-use curium::kernel::{TaskCancelled, spawn};
+use curium::kernel::{TaskCancelled, spawn, yield_now};
 use curium::net::{Received, UdpSocket};
 
 use crate::swept_net::{soon, until};
@@ -15,7 +15,8 @@ pub(crate) trait DatagramSocket: Sized + 'static {
     /// Two sockets, each the peer of the other.
     async fn pair() -> (Self, Self);
     async fn send(&self, datagram: &[u8]) -> io::Result<()>;
-    async fn recv_from(&self, buf: &mut [u8]) -> io::Result<Received>;
+    /// Receives a datagram by a call that depends on the number.
+    async fn receive(&self, number: usize, buf: &mut [u8]) -> io::Result<Received>;
 }
 
 impl DatagramSocket for UdpSocket {
@@ -31,10 +32,19 @@ impl DatagramSocket for UdpSocket {
         UdpSocket::send(self, datagram).await
     }
 
-    async fn recv_from(&self, buf: &mut [u8]) -> io::Result<Received> {
-        UdpSocket::recv_from(self, buf).await.map(|(got, _)| got)
+    async fn receive(&self, number: usize, buf: &mut [u8]) -> io::Result<Received> {
+        match number {
+            0 => drop(self.peek(buf).await?),
+            1 => drop(self.peek_from(buf).await?),
+            2 => return self.recv(buf).await,
+            _ => {}
+        }
+        // What was peeked at is received without a wait.
+        self.recv_from(buf).await.map(|(got, _)| got)
     }
 }
+
+const DATAGRAMS: u8 = 4;
 
 struct Receives<S> {
     receiver: S,
@@ -51,7 +61,7 @@ impl<S: DatagramSocket> Receives<S> {
         let state = Rc::new(Receives { receiver, sender, sent, received });
         let sends = state.clone();
         spawn(async move {
-            for number in 0..3 {
+            for number in 0..DATAGRAMS {
                 until(|| sends.received.borrow().len() == usize::from(number)).await?;
                 sends.sender.send(&[number]).await.unwrap();
                 sends.sent.set(number + 1);
@@ -63,7 +73,8 @@ impl<S: DatagramSocket> Receives<S> {
 
     async fn receive(&self) -> io::Result<()> {
         let mut buf = [0; 2];
-        let got = self.receiver.recv_from(&mut buf).await?;
+        let number = self.received.borrow().len();
+        let got = self.receiver.receive(number, &mut buf).await?;
         self.received.borrow_mut().extend(&buf[..got.len]);
         Ok(())
     }
@@ -75,7 +86,7 @@ pub(crate) fn sweep_receives<S: DatagramSocket>() {
     let swept = testing::sweep().run(
         Receives::<S>::new,
         |state: Rc<Rc<Receives<S>>>| async move {
-            for _ in 0..3 {
+            for _ in 0..DATAGRAMS {
                 soon(state.receive()).await?;
             }
             Ok::<_, io::Error>(())
@@ -88,11 +99,38 @@ pub(crate) fn sweep_receives<S: DatagramSocket>() {
             assert_eq!(*state.received.borrow(), expected);
         },
     );
-    assert_eq!(swept.suspensions, 3);
+    assert_eq!(swept.suspensions, usize::from(DATAGRAMS));
 }
 
 /// V4, N9, N4: a receive that is cancelled leaves its datagram to the next.
 #[test]
 fn a_cancelled_receive_loses_no_datagram() {
     sweep_receives::<UdpSocket>();
+}
+
+/// V4, N9: a call that is cancelled has sent nothing, and one that returns has sent its datagram.
+#[test]
+fn a_cancelled_send_sends_nothing() {
+    let swept = testing::sweep().run(
+        async || (UdpSocket::pair().await, Cell::new(0)),
+        |state: Rc<((UdpSocket, UdpSocket), Cell<u8>)>| async move {
+            let ((one, other), sent) = &*state;
+            for number in 0..3 {
+                yield_now().await?;
+                one.send_to(&[number], other.local_addr()?).await?;
+                sent.set(number + 1);
+            }
+            Ok::<_, io::Error>(())
+        },
+        async |((one, other), sent), _| {
+            one.send(b"e").await.unwrap();
+            let mut buf = [0; 2];
+            for number in (0..sent.get()).chain([b'e']) {
+                assert_eq!(soon(other.recv(&mut buf)).await.unwrap().len, 1);
+                assert_eq!(buf[0], number);
+            }
+        },
+    );
+    // The loopback always has room, so only the turns of the task are tried.
+    assert!(swept.never_suspended().all(|site| site.kind == "SEND_TO"), "{swept:?}");
 }

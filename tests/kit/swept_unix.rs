@@ -343,8 +343,13 @@ impl DatagramSocket for UnixDatagram {
         UnixDatagram::send(self, datagram).await
     }
 
-    async fn recv_from(&self, buf: &mut [u8]) -> io::Result<Received> {
-        UnixDatagram::recv_from(self, buf).await.map(|(got, _)| got)
+    async fn receive(&self, number: usize, buf: &mut [u8]) -> io::Result<Received> {
+        match number {
+            0 => drop(self.peek_from(buf).await?),
+            1 => return self.recv(buf).await,
+            _ => {}
+        }
+        self.recv_from(buf).await.map(|(got, _)| got)
     }
 }
 

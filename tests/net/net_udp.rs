@@ -50,8 +50,9 @@ fn a_datagram_that_was_cut_says_so() {
         let mut small = [0; 4];
         for (datagram, expected) in [("four", (4, false)), ("fives", (4, true)), ("", (0, false))] {
             one.send_to(datagram.as_bytes(), to).await?;
-            let (peeked, _) = other.peek_from(&mut small).await?;
-            assert_eq!(shown(peeked), expected);
+            let (peeked, from) = other.peek_from(&mut small).await?;
+            assert_eq!((shown(peeked), from), (expected, one.local_addr()?));
+            assert_eq!(shown(other.peek(&mut small).await?), expected);
             assert_eq!(shown(other.recv(&mut small).await?), expected);
             assert!(datagram.as_bytes().starts_with(&small[..expected.0]));
         }
