@@ -50,3 +50,5 @@ mod peers_urgent;
 mod simulated;
 #[cfg(unix)]
 mod simulated_faults;
+#[path = "../support/zz_nothing_left.rs"]
+mod zz_nothing_left;

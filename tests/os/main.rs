@@ -10,6 +10,7 @@ mod fs_errors;
 mod fs_files;
 mod fs_order;
 mod fs_streams;
+mod oracle;
 mod process_errors;
 mod process_faults;
 mod process_kit;
@@ -26,4 +27,5 @@ mod stdio_output;
 mod stdio_shared;
 mod stdio_swept;
 mod typist;
+#[path = "../support/zz_nothing_left.rs"]
 mod zz_nothing_left;

@@ -10,6 +10,7 @@ pub(crate) mod connections;
 pub(crate) mod dirs;
 #[cfg(target_os = "linux")]
 pub(crate) mod half_open;
+pub(crate) mod leftovers;
 pub(crate) mod limits;
 pub(crate) mod log;
 pub(crate) mod pool;
