@@ -64,6 +64,8 @@ mod swept_universal;
 mod swept_unix;
 mod swept_values;
 mod swept_writes;
+#[path = "../support/zz_nothing_left.rs"]
+mod zz_nothing_left;
 
 /// The message of the panic of `f`.
 fn panic_of<T>(f: impl FnOnce() -> T) -> String {

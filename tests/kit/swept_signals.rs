@@ -9,9 +9,12 @@ use std::time::Duration;
 
 use curium::kernel::testing::{self, Injection};
 use curium::kernel::{CancelReason, TaskCancelled, TaskEnd, ignore_after, sleep, spawn, yield_now};
-use curium::signal::{SIGUSR1, SIGUSR2, Signal, Signals, signals, until_signal};
+use curium::signal::{SIGINT, SIGUSR1, SIGUSR2, Signal, Signals};
+use curium::signal::{ctrl_c, signals, until_signal};
 use futures::StreamExt;
 
+use crate::checks::{AtTheEnd, assert_tried, undisturbed};
+use crate::support::children;
 use crate::swept_net::{has, suspended, until};
 
 /// Keeps the signal from ending this process while there is no listener.
@@ -170,4 +173,39 @@ fn a_signal_ends_its_body_and_nothing_else() {
         },
     );
     assert!(swept.suspensions >= 4 && swept.runs >= 30, "{swept:?}");
+}
+
+/// V4, O1: whatever happens to its task, Ctrl-C is waited for, and a wait that is left only loses
+/// its listener.
+#[test]
+fn a_wait_for_ctrl_c_is_left_at_any_time() {
+    // It takes SIGINT from the whole process.
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
+    keep_alive(SIGINT);
+    let swept = testing::sweep().run(
+        async || {
+            let seen = Rc::new((Cell::new(0), Cell::new(false)));
+            let sends = seen.clone();
+            spawn(async move {
+                for number in 0..2 {
+                    until(|| sends.1.get() || sends.0.get() >= number).await?;
+                    SIGINT.raise().unwrap();
+                }
+                Ok::<_, TaskCancelled>(())
+            });
+            seen
+        },
+        |seen: Rc<Rc<(Cell<u32>, Cell<bool>)>>| async move {
+            let _end = AtTheEnd(&seen.1);
+            for number in 1..=2 {
+                ctrl_c().await?;
+                seen.0.set(number);
+            }
+            Ok::<_, std::io::Error>(())
+        },
+        async |seen, run| assert!(!undisturbed(run) || seen.0.get() == 2),
+    );
+    assert_tried(&swept, &["SIGNAL_RECV"], 2, 25);
 }

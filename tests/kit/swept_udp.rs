@@ -34,8 +34,8 @@ impl DatagramSocket for UdpSocket {
 
     async fn receive(&self, number: usize, buf: &mut [u8]) -> io::Result<Received> {
         match number {
-            0 => drop(self.peek(buf).await?),
-            1 => drop(self.peek_from(buf).await?),
+            0 => _ = self.peek(buf).await?,
+            1 => _ = self.peek_from(buf).await?,
             2 => return self.recv(buf).await,
             _ => {}
         }

@@ -345,7 +345,7 @@ impl DatagramSocket for UnixDatagram {
 
     async fn receive(&self, number: usize, buf: &mut [u8]) -> io::Result<Received> {
         match number {
-            0 => drop(self.peek_from(buf).await?),
+            0 => _ = self.peek_from(buf).await?,
             1 => return self.recv(buf).await,
             _ => {}
         }

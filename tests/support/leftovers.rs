@@ -18,8 +18,14 @@ pub(crate) const ORACLE: &str = "zz_nothing_left::no_test_has_left_anything";
 
 /// The threads of pools, which sleep for ten seconds before they end: their names, of which the
 /// system shows 15 bytes, and how many of each there may be.
-const POOLS: [(&str, usize); 4] =
-    [("curium-job", 64), ("curium-look-up", 64), ("curium-start", 64), ("curium-group", 4)];
+const POOLS: [(&str, usize); 5] = [
+    ("curium-job", 64),
+    ("curium-look-up", 64),
+    ("curium-start", 64),
+    ("curium-group", 4),
+    // Of a test.
+    ("swept", 1),
+];
 
 /// Set for a process in which a test runs once more; see [`run_again`].
 const AGAIN: &str = "CURIUM_TEST_AGAIN";
@@ -69,11 +75,15 @@ fn until_none(patience: Duration, look: impl Fn() -> Vec<String>) -> Vec<String>
 }
 
 /// Where the descriptors of this process lead. Those that it has inherited stay open across an
-/// `exec`, and are left out.
+/// `exec`, and are left out. So are the standard streams, since a terminal may pass for one that
+/// does not stay open.
 fn descriptors() -> Vec<String> {
     const CLOEXEC: u32 = 0o2_000_000;
     let Ok(open) = fs::read_dir("/proc/self/fd") else { return Vec::new() };
     let own = open.flatten().filter(|entry| {
+        if ["0", "1", "2"].iter().any(|stream| entry.file_name() == *stream) {
+            return false;
+        }
         let info = Path::new("/proc/self/fdinfo").join(entry.file_name());
         let info = fs::read_to_string(info).unwrap_or_default();
         let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
