@@ -240,7 +240,7 @@ fn a_call_ends_the_whole_group_on_request() {
     let stop = Stop { whole_group: true, ..Stop::default() };
     kernel::run(async || {
         let mut command = sh("sleep 100 & sleep 100 & exit 0");
-        command.stop(stop).stdout(Stdio::null()).stderr(lives);
+        command.stop_with(stop).stdout(Stdio::null()).stderr(lives);
         assert!(command.status().await.unwrap().success());
     });
     until_closed(&alive);
@@ -254,7 +254,7 @@ fn the_last_words_of_a_group_are_read_while_it_is_stopped() {
     let mut command =
         sh(&format!("trap 'exit 0' USR1; ({member}; while :; do sleep 0.01; done) & wait"));
     let stop = Stop { grace: 20 * SECOND, whole_group: true, ..Stop::default() };
-    command.stop(stop).pipes_within(Duration::from_millis(1));
+    command.stop_with(stop).pipes_within(Duration::from_millis(1));
     let output = kernel::run(async || command.output().await).unwrap();
     assert!(output.status.success() && output.pipes_left_open);
     assert_eq!(output.stdout.len(), words, "it was killed in the middle");

@@ -55,7 +55,7 @@ fn a_child_that_ignores_the_request_is_killed_after_the_grace() {
         for milliseconds in [0, 20] {
             let mut command = sh(DEAF);
             let mut child =
-                command.stdout(Stdio::piped()).stop(grace(milliseconds)).spawn().await?;
+                command.stdout(Stdio::piped()).stop_with(grace(milliseconds)).spawn().await?;
             up(&child).await?;
             assert_eq!(child.stop().await?.signal(), Some(9));
             assert_eq!(state_of(child.id()), None, "it is reaped");
@@ -70,7 +70,7 @@ fn a_child_that_ignores_the_request_is_killed_after_the_grace() {
 fn a_child_is_asked_by_the_signal_of_its_choice() {
     kernel::run(async || {
         let mut command = sh("trap 'exit 4' INT; echo up; while :; do sleep 0.01; done");
-        command.stop(Stop { signal: SIGINT, ..Stop::default() }).stdout(Stdio::piped());
+        command.stop_with(Stop { signal: SIGINT, ..Stop::default() }).stdout(Stdio::piped());
         let mut child = command.spawn().await?;
         up(&child).await?;
         assert_eq!(child.stop().await?.code(), Some(4));
@@ -211,7 +211,7 @@ fn the_whole_group_is_asked_and_has_the_grace() {
     kernel::run(async || {
         let slow = "trap 'sleep 0.05; echo bye; exit' TERM; echo up; while :; do sleep 0.01; done";
         let mut command = sh(&format!("({slow}) & wait"));
-        command.stop(Stop { whole_group: true, ..grace(100_000) }).stdout(Stdio::piped());
+        command.stop_with(Stop { whole_group: true, ..grace(100_000) }).stdout(Stdio::piped());
         let mut child = command.spawn().await?;
         up(&child).await?;
         assert_eq!(child.stop().await?.signal(), Some(SIGTERM.as_raw()), "it has no trap");
@@ -230,7 +230,10 @@ fn the_whole_group_is_killed_after_the_grace() {
     let (alive, lives) = from_child();
     kernel::run(async || {
         let mut command = sh(&format!("({DEAF}) & ({DEAF}) & wait"));
-        command.stop(Stop { whole_group: true, ..grace(20) }).stdout(Stdio::piped()).stderr(lives);
+        command
+            .stop_with(Stop { whole_group: true, ..grace(20) })
+            .stdout(Stdio::piped())
+            .stderr(lives);
         let mut child = command.spawn().await?;
         child.stdout.as_mut().unwrap().read_exact(&mut [0; 6]).await?;
         child.stop().await?;
@@ -247,7 +250,7 @@ fn a_dropped_child_takes_its_whole_group_with_it() {
     let (alive, lives) = from_child();
     let id = kernel::run(async || {
         let mut command = sh("sleep 100 & exit 5");
-        command.stop(Stop { whole_group: true, ..Stop::default() }).stderr(lives);
+        command.stop_with(Stop { whole_group: true, ..Stop::default() }).stderr(lives);
         let mut child = command.spawn().await.unwrap();
         assert_eq!(child.wait().await.unwrap().code(), Some(5));
         assert_eq!(child.try_wait().unwrap().unwrap().code(), Some(5));

@@ -33,7 +33,7 @@ fn jobs_that_hang_delay_no_child() {
         let occupied = Occupied::new().await;
         let mut command = sh("sleep 100 & exit 0");
         let stop = Stop { whole_group: true, ..Stop::default() };
-        assert!(command.stop(stop).stderr(lives).status().await?.success());
+        assert!(command.stop_with(stop).stderr(lives).status().await?.success());
         until_closed(&alive);
         occupied.release().await;
         Ok::<_, io::Error>(())

@@ -161,8 +161,8 @@ impl Command {
         self
     }
 
-    /// Sets how the child is stopped.
-    pub fn stop(&mut self, stop: Stop) -> &mut Command {
+    /// Sets how the child is stopped, when that is due: see [`Stop`].
+    pub fn stop_with(&mut self, stop: Stop) -> &mut Command {
         self.stop = stop;
         self
     }

@@ -21,7 +21,7 @@ use crate::number::{SIGTERM, Signal};
 /// use std::time::Duration;
 ///
 /// let mut command = Command::new("sh");
-/// command.stop(Stop { grace: Duration::from_secs(1), whole_group: true, ..Stop::default() });
+/// command.stop_with(Stop { grace: Duration::from_secs(1), whole_group: true, ..Stop::default() });
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stop {
