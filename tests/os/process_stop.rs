@@ -15,6 +15,7 @@ use curium::kernel::{
 use curium::process::{Child, Command, SIGINT, SIGKILL, SIGTERM, SIGUSR1, Stdio, Stop};
 
 use crate::process_kit::{from_child, sh, until_up};
+use crate::support::children;
 use crate::support::process::{state_of, until_closed, until_gone};
 
 /// A shell that prints when it is up, and exits with status 3 when it is asked to end.
@@ -238,6 +239,27 @@ fn the_whole_group_is_killed_after_the_grace() {
         child.stdout.as_mut().unwrap().read_exact(&mut [0; 6]).await?;
         child.stop().await?;
         assert_eq!(state_of(child.id()), None, "it is reaped");
+        until_closed(&alive);
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
+/// O2: so it is if the child itself ignores the request.
+#[test]
+fn the_whole_group_of_a_deaf_child_is_killed_after_the_grace() {
+    // A hang is a failure: a stop is not cancelled.
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
+    let (alive, lives) = from_child();
+    kernel::run(async || {
+        let mut command = sh(&format!("({DEAF}) & {DEAF}"));
+        let stop = Stop { whole_group: true, ..grace(20) };
+        command.stop_with(stop).stdout(Stdio::piped()).stderr(lives);
+        let mut child = command.spawn().await?;
+        child.stdout.as_mut().unwrap().read_exact(&mut [0; 6]).await?;
+        assert_eq!(child.stop().await?.signal(), Some(SIGKILL.as_raw()));
         until_closed(&alive);
         Ok::<(), io::Error>(())
     })

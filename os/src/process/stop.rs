@@ -120,7 +120,8 @@ impl Running {
         let _ = self.with(|process| process.signal(self.stop.signal));
         let in_time = async {
             let ended = self.ended_in_any_case(site).await;
-            if let Some(group) = group {
+            // Not after the grace: the expiry has come out of the wait for the child.
+            if let (Some(group), Ok(_)) = (group, &ended) {
                 group::others_end(group, site).await?;
             }
             ended
