@@ -1,9 +1,14 @@
 //! Any descriptor that the system can wait for.
 
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::AsFd;
 use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_io::{AsyncRead, AsyncWrite};
+use kernel::io::{ToRead, ToWrite};
 
 use crate::fd::{FdSource, is_ready};
 use crate::{Direction, Registration};
@@ -28,6 +33,10 @@ use crate::{Direction, Registration};
 /// })
 /// .unwrap();
 /// ```
+///
+/// If `&T` implements [`Read`] or [`Write`], as the sockets of `std` do, this is a stream, for the
+/// calls of [`ReadExt`](crate::ReadExt) and [`WriteExt`](crate::WriteExt). The descriptor must be
+/// non-blocking. To close the stream flushes it and no more: it ends when it is dropped.
 ///
 /// One task waits for reading and one for writing at a time. A second one gets a busy error, and
 /// the first is not affected. It can move to the kernel of another thread while no task is parked
@@ -159,6 +168,72 @@ fn kind(direction: Direction) -> &'static str {
         Direction::Write => "WRITE",
     }
 }
+
+impl<T: AsFd> AsyncRead for AsyncFd<T>
+where
+    for<'a> &'a T: Read,
+{
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.registration.poll_io(ToRead, cx, |fd| (&fd.0).read(buf))
+    }
+
+    fn poll_read_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if bufs.iter().all(|buf| buf.is_empty()) {
+            return Poll::Ready(Ok(0));
+        }
+        self.registration.poll_io(ToRead, cx, |fd| (&fd.0).read_vectored(bufs))
+    }
+}
+
+impl<T: AsFd> AsyncWrite for AsyncFd<T>
+where
+    for<'a> &'a T: Write,
+{
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.registration.poll_io(ToWrite, cx, |fd| (&fd.0).write(buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if bufs.iter().all(|buf| buf.is_empty()) {
+            return Poll::Ready(Ok(0));
+        }
+        self.registration.poll_io(ToWrite, cx, |fd| (&fd.0).write_vectored(bufs))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.registration.poll_io(ToWrite, cx, |fd| (&fd.0).flush())
+    }
+
+    /// Flushes.
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
+    }
+}
+
+crate::other_traits!(read [T: AsFd] AsyncFd<T> where for<'a> &'a T: Read);
+crate::other_traits!(write [T: AsFd] AsyncFd<T>, true where for<'a> &'a T: Write);
 
 impl<T: AsFd> fmt::Debug for AsyncFd<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -255,6 +255,9 @@ impl<R: AsyncWrite + Unpin> AsyncWrite for BufReader<R> {
     }
 }
 
+crate::other_traits!(buffered [R: AsyncRead + Unpin] BufReader<R>);
+crate::other_traits!(write [R: AsyncWrite + Unpin] BufReader<R>, false);
+
 impl<R> fmt::Debug for BufReader<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BufReader").field("buffered", &self.buffer()).finish_non_exhaustive()

@@ -132,6 +132,9 @@ impl<W: AsyncBufRead + Unpin> AsyncBufRead for BufWriter<W> {
     }
 }
 
+crate::other_traits!(read [W: AsyncRead + Unpin] BufWriter<W>);
+crate::other_traits!(write [W: AsyncWrite + Unpin] BufWriter<W>, false);
+
 impl<W> fmt::Debug for BufWriter<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BufWriter").field("buffered", &self.buffer()).finish_non_exhaustive()

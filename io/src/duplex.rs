@@ -139,6 +139,9 @@ impl DuplexStream {
     }
 }
 
+crate::other_traits!(read [] DuplexStream);
+crate::other_traits!(write [] DuplexStream, false);
+
 impl Drop for DuplexStream {
     fn drop(&mut self) {
         self.end();

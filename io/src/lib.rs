@@ -33,6 +33,13 @@
 //!
 //! [`stdin`], [`stdout`] and [`stderr`] are the standard streams: see [`stdio`].
 //!
+//! # The traits of other crates
+//!
+//! With the features `tokio-io` and `hyper`, of this crate or of `curium`, every stream of Curium
+//! also has the traits of tokio (`AsyncRead`, `AsyncBufRead`, `AsyncWrite`) and those of hyper 1
+//! (`rt::Read`, `rt::Write`). They are off by default. Neither turns on a feature of tokio, so
+//! there is no second reactor.
+//!
 //! # A stream of your own
 //!
 //! A [`Registration`] makes a stream of anything that the system can wait for:
@@ -87,6 +94,8 @@ pub mod leaves;
 mod read_ext;
 #[cfg(unix)]
 pub mod stdio;
+#[doc(hidden)]
+pub mod traits;
 mod write_ext;
 
 pub use futures_io::{AsyncBufRead, AsyncRead, AsyncSeek, AsyncWrite};

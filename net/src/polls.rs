@@ -67,6 +67,8 @@ macro_rules! reads {
                 poll_read_by($to.registration(), cx, room, |socket| socket.read_vectored(bufs))
             }
         }
+
+        ::io::other_traits!(read [$($of)*] $type);
     };
 }
 
@@ -103,6 +105,8 @@ macro_rules! writes {
                 Poll::Ready(wire::shutdown($to.registration(), Shutdown::Write))
             }
         }
+
+        ::io::other_traits!(write [$($of)*] $type, true);
     };
 }
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::module_inception, reason = "a file keeps the name by which the pages cite it")]
 
+#[path = "../support/conformance/mod.rs"]
+mod conformance;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -122,6 +124,7 @@ mod sync {
 /// Streams in memory: the leaves over them, and buffers.
 mod io {
     mod io_buffers;
+    mod io_conformance;
     mod io_copy;
     mod io_copy_bidirectional;
     mod io_duplex;

@@ -7,9 +7,12 @@
 //! No test here starts a process. Until a child process has called `exec`, it holds a duplicate of
 //! every descriptor of this process, so that a listener which another test closes still answers.
 
+#[path = "../support/conformance/mod.rs"]
+mod conformance;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod net_conformance;
 mod net_empty_buffers;
 #[cfg(target_os = "linux")]
 mod net_every_socket;

@@ -1,5 +1,7 @@
 //! Signals, processes, files and standard streams, against the real ones of the machine.
 
+#[path = "../support/conformance/mod.rs"]
+mod conformance;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -11,6 +13,7 @@ mod fs_files;
 mod fs_order;
 mod fs_streams;
 mod oracle;
+mod os_conformance;
 mod process_errors;
 mod process_faults;
 mod process_kit;

@@ -148,6 +148,8 @@ impl AsyncBufRead for Stdin {
     }
 }
 
+crate::other_traits!(buffered [] Stdin);
+
 impl fmt::Debug for Stdin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stdin").field("buffered", &self.reader.buffer()).finish()

@@ -71,6 +71,8 @@ macro_rules! writes {
             }
         }
 
+        $crate::other_traits!(write [] $type, false);
+
         impl fmt::Debug for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(stringify!($type)).finish_non_exhaustive()

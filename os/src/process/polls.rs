@@ -33,6 +33,8 @@ macro_rules! reads {
                 self.0.0.poll_io(ToRead, cx, |mut pipe| pipe.read_vectored(bufs))
             }
         }
+
+        ::io::other_traits!(read [] $name);
     )*};
 }
 
@@ -71,3 +73,5 @@ impl AsyncWrite for ChildStdin {
         Poll::Ready(Ok(()))
     }
 }
+
+::io::other_traits!(write [] ChildStdin, true);

@@ -62,3 +62,6 @@ impl AsyncSeek for File {
         poll_counted(cx, |cx| self.get_mut().poll_seek_to(cx, to))
     }
 }
+
+::io::other_traits!(read [] File);
+::io::other_traits!(write [] File, false);

@@ -1,0 +1,166 @@
+//! The stream traits of tokio and of hyper, for every stream.
+//!
+//! Their traits are implemented where a stream is defined, by one macro that calls the poll
+//! functions of `futures-io`. It expands to nothing for what is not a feature of this crate.
+
+#[cfg(feature = "hyper")]
+pub use hyper::rt as hyper;
+#[cfg(feature = "tokio-io")]
+pub use tokio::io as tokio;
+
+/// The items, if the feature `tokio-io` is on.
+#[cfg(feature = "tokio-io")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! if_tokio_io {
+    ($($item:item)*) => { $($item)* };
+}
+
+#[cfg(not(feature = "tokio-io"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! if_tokio_io {
+    ($($item:item)*) => {};
+}
+
+/// The items, if the feature `hyper` is on.
+#[cfg(feature = "hyper")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! if_hyper {
+    ($($item:item)*) => { $($item)* };
+}
+
+#[cfg(not(feature = "hyper"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! if_hyper {
+    ($($item:item)*) => {};
+}
+
+/// Implements the traits of the other crates for a type that implements those of `futures-io`:
+/// `read`, `buffered` (a `read` with a buffer), or `write`, which says whether a vectored write is
+/// one system call.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! other_traits {
+    (read [$($of:tt)*] $type:ty $(where $($bounds:tt)*)?) => {
+        $crate::if_tokio_io! {
+            impl<$($of)*> $crate::traits::tokio::AsyncRead for $type $(where $($bounds)*)? {
+                fn poll_read(
+                    self: ::std::pin::Pin<&mut Self>,
+                    cx: &mut ::std::task::Context<'_>,
+                    buf: &mut $crate::traits::tokio::ReadBuf<'_>,
+                ) -> ::std::task::Poll<::std::io::Result<()>> {
+                    let room = buf.initialize_unfilled();
+                    $crate::AsyncRead::poll_read(self, cx, room).map_ok(|read| buf.advance(read))
+                }
+            }
+        }
+        $crate::if_hyper! {
+            impl<$($of)*> $crate::traits::hyper::Read for $type $(where $($bounds)*)? {
+                fn poll_read(
+                    self: ::std::pin::Pin<&mut Self>,
+                    cx: &mut ::std::task::Context<'_>,
+                    cursor: $crate::traits::hyper::ReadBufCursor<'_>,
+                ) -> ::std::task::Poll<::std::io::Result<()>> {
+                    let read = |room: &mut [u8]| $crate::AsyncRead::poll_read(self, cx, room);
+                    $crate::traits::fill(cursor, read)
+                }
+            }
+        }
+    };
+    (buffered [$($of:tt)*] $type:ty) => {
+        $crate::other_traits!(read [$($of)*] $type);
+        $crate::if_tokio_io! {
+            impl<$($of)*> $crate::traits::tokio::AsyncBufRead for $type {
+                fn poll_fill_buf(
+                    self: ::std::pin::Pin<&mut Self>,
+                    cx: &mut ::std::task::Context<'_>,
+                ) -> ::std::task::Poll<::std::io::Result<&[u8]>> {
+                    $crate::AsyncBufRead::poll_fill_buf(self, cx)
+                }
+
+                fn consume(self: ::std::pin::Pin<&mut Self>, amount: usize) {
+                    $crate::AsyncBufRead::consume(self, amount);
+                }
+            }
+        }
+    };
+    (write [$($of:tt)*] $type:ty, $vectored:literal $(where $($bounds:tt)*)?) => {
+        $crate::if_tokio_io! {
+            impl<$($of)*> $crate::traits::tokio::AsyncWrite for $type $(where $($bounds)*)? {
+                $crate::write_functions!($vectored);
+            }
+        }
+        $crate::if_hyper! {
+            impl<$($of)*> $crate::traits::hyper::Write for $type $(where $($bounds)*)? {
+                $crate::write_functions!($vectored);
+            }
+        }
+    };
+}
+
+/// The functions of `AsyncWrite` of tokio, and of `Write` of hyper: they have the same names.
+#[cfg(any(feature = "tokio-io", feature = "hyper"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! write_functions {
+    ($vectored:literal) => {
+        fn poll_write(
+            self: ::std::pin::Pin<&mut Self>,
+            cx: &mut ::std::task::Context<'_>,
+            buf: &[u8],
+        ) -> ::std::task::Poll<::std::io::Result<usize>> {
+            $crate::AsyncWrite::poll_write(self, cx, buf)
+        }
+
+        fn poll_write_vectored(
+            self: ::std::pin::Pin<&mut Self>,
+            cx: &mut ::std::task::Context<'_>,
+            bufs: &[::std::io::IoSlice<'_>],
+        ) -> ::std::task::Poll<::std::io::Result<usize>> {
+            $crate::AsyncWrite::poll_write_vectored(self, cx, bufs)
+        }
+
+        fn is_write_vectored(&self) -> bool {
+            $vectored
+        }
+
+        fn poll_flush(
+            self: ::std::pin::Pin<&mut Self>,
+            cx: &mut ::std::task::Context<'_>,
+        ) -> ::std::task::Poll<::std::io::Result<()>> {
+            $crate::AsyncWrite::poll_flush(self, cx)
+        }
+
+        fn poll_shutdown(
+            self: ::std::pin::Pin<&mut Self>,
+            cx: &mut ::std::task::Context<'_>,
+        ) -> ::std::task::Poll<::std::io::Result<()>> {
+            $crate::AsyncWrite::poll_close(self, cx)
+        }
+    };
+}
+
+/// Fills a buffer of hyper, which safe code can only copy into.
+#[cfg(feature = "hyper")]
+pub fn fill(
+    mut cursor: hyper::ReadBufCursor<'_>,
+    read: impl FnOnce(&mut [u8]) -> std::task::Poll<std::io::Result<usize>>,
+) -> std::task::Poll<std::io::Result<()>> {
+    use std::cell::Cell;
+
+    thread_local! {
+        /// Taken while it is in use, so that a stream may read another one inside.
+        static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    }
+    const SIZE: usize = 64 * 1024;
+
+    let mut scratch = SCRATCH.take();
+    scratch.resize(SIZE, 0);
+    let polled = read(&mut scratch[..cursor.remaining().min(SIZE)]);
+    let done = polled.map_ok(|read| cursor.put_slice(&scratch[..read]));
+    SCRATCH.set(scratch);
+    done
+}
