@@ -9,7 +9,9 @@ use curium::net::TcpStream;
 #[cfg(unix)]
 use curium::net::UnixStream;
 
-use crate::conformance::{Kind, ThroughHyper, ThroughTokio, both_ways, conform, plain_both_ways};
+use crate::conformance::{
+    Kind, ThroughHyper, ThroughTokio, both_ways, conform, one_way, plain_both_ways,
+};
 use crate::support::connections;
 
 /// I1, I2, N1, N7: a connection over TCP passes the suite.
@@ -100,4 +102,13 @@ fn the_halves_of_a_connection_conform() {
             Ok((HalvesThroughHyper(a), HalvesThroughHyper(b)))
         }),
     ]);
+}
+
+/// I1, I2, N11: so do the halves that own it.
+#[test]
+fn the_owned_halves_of_a_connection_conform() {
+    conform(one_way(async || {
+        let (a, b) = connections::ours().await?;
+        Ok((a.into_split().1, b.into_split().0))
+    }));
 }

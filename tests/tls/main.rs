@@ -6,11 +6,14 @@
 #[path = "../kit/checks.rs"]
 #[allow(dead_code, reason = "the sweeps of the kit use the rest")]
 mod checks;
+#[path = "../support/conformance/mod.rs"]
+mod conformance;
 #[path = "../support/mod.rs"]
 mod support;
 
 mod certificates;
 mod swept_tls;
+mod tls_conformance;
 mod tls_handshakes;
 mod tls_openssl;
 mod tls_streams;

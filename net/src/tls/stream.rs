@@ -273,3 +273,6 @@ impl<S: AsyncWrite + Unpin> Write for Sync<'_, '_, S> {
         blocking(Pin::new(&mut *self.stream).poll_flush(self.cx))
     }
 }
+
+::io::other_traits!(read [S: AsyncRead + AsyncWrite + Unpin] TlsStream<S>);
+::io::other_traits!(write [S: AsyncRead + AsyncWrite + Unpin] TlsStream<S>, true);
