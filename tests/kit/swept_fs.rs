@@ -37,6 +37,18 @@ impl<T> Held<T> {
         self.gates.try_put(Opens(hold_up())).expect("no bound");
     }
 
+    /// The same before a call that is no leaf. One that began after a cancellation would wait for
+    /// a gate that is not opened: the task that opens it may be cancelled, too.
+    fn hold_for_a_poll(&self) -> io::Result<()> {
+        match check_cancellation() {
+            Some(pending) => Err(pending.into()),
+            None => {
+                self.hold();
+                Ok(())
+            }
+        }
+    }
+
     /// The end of a run: nothing is held up any longer.
     async fn let_go(&self) {
         self.gates.close();
@@ -85,11 +97,7 @@ impl Held<Writes> {
         let n = file.write_at(b"89", 8).await?;
         say(&b"89"[..n]);
         self.of.calling.set(false);
-        if let Some(pending) = check_cancellation() {
-            // The next call is no leaf, and would wait for the write that was given up.
-            return Err(pending.into());
-        }
-        self.hold();
+        self.hold_for_a_poll()?;
         let again = AsyncWriteExt::write(&mut *file, b"89").await?;
         assert_eq!(again, 2);
         file.flush().await?;
@@ -307,11 +315,11 @@ impl Held<Lock<Option<File>>> {
         let mut file = slot.take().expect("the setup has opened it");
         self.hold();
         file.set_permissions(std::fs::metadata(&path)?.permissions()).await?;
-        self.hold();
         // A write that is begun here, and that the duplicate waits for.
+        self.hold_for_a_poll()?;
         assert_eq!(AsyncWriteExt::write(&mut file, b"4567").await?, 4);
         let mut other = file.try_clone().await?;
-        self.hold();
+        self.hold_for_a_poll()?;
         assert_eq!(AsyncWriteExt::write(&mut other, b"89").await?, 2);
         let plain = other.into_std().await?;
         assert_eq!((&plain).stream_position()?, 10);
