@@ -13,7 +13,7 @@ use curium::net::{TcpListener, TcpStream};
 
 use crate::support::connections::to_std;
 #[cfg(target_os = "linux")]
-use crate::support::half_open::{Silent, half_open};
+use crate::support::half_open::{Silent, assert_none_half_open};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -170,11 +170,11 @@ fn a_cancelled_connect_closes_its_socket() {
         |silent: Rc<Silent>| async move {
             let connected = ignore_after(MS, TcpStream::connect(silent.address)).await?;
             assert!(connected.is_none());
-            assert_eq!(half_open(silent.address), 0);
+            assert_none_half_open([silent.address]);
             Ok::<_, io::Error>(())
         },
         async |silent, _| {
-            assert_eq!(half_open(silent.address), 0);
+            assert_none_half_open([silent.address]);
             silent.listener.accept().unwrap();
             soon(TcpStream::connect(silent.address)).await.unwrap();
         },
@@ -200,11 +200,11 @@ fn a_cancelled_connect_to_many_addresses_closes_every_socket() {
             assert!(ignore_after(300 * MS, both).await?.is_none());
             let stream = TcpStream::connect(vec![silent, state.3]).await?;
             assert_eq!(stream.peer_addr()?, state.3);
-            assert_eq!(half_open(silent) + half_open(deaf), 0);
+            assert_none_half_open([silent, deaf]);
             Ok::<_, io::Error>(())
         },
         async |(silent, deaf, listener, _), _| {
-            assert_eq!(half_open(silent.address) + half_open(deaf.address), 0);
+            assert_none_half_open([silent.address, deaf.address]);
             listener.set_nonblocking(true).unwrap();
             while let Ok((peer, _)) = listener.accept() {
                 assert_closed(&peer);

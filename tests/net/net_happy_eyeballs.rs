@@ -8,7 +8,7 @@ use curium::kernel::{Kernel, now, testing, timeout_after};
 use curium::net::simulated::SimulatedNet;
 use curium::net::{SimulatedNetExt, TcpListener, TcpOptions, TcpStream, resolve};
 
-use crate::support::half_open::{Silent, half_open};
+use crate::support::half_open::{Silent, assert_none_half_open};
 use crate::support::time::SECOND;
 
 /// N10: an address that does not answer costs 250 ms, and its socket is closed.
@@ -27,7 +27,7 @@ fn a_silent_address_costs_a_quarter_of_a_second() {
             let stream = TcpStream::connect(&addresses[..]).await?;
             assert_eq!(now() - began, Duration::from_millis(expected));
             assert_eq!(stream.peer_addr()?, answers);
-            assert_eq!(half_open(silent.address) + half_open(deaf.address), 0);
+            assert_none_half_open([silent.address, deaf.address]);
             listener.accept().await?;
         }
         Ok::<(), io::Error>(())
@@ -65,7 +65,7 @@ fn an_error_and_a_timeout_end_every_attempt() {
         let (silent, deaf) = (Silent::new(), Silent::new());
         let both = vec![silent.address, deaf.address];
         assert!(timeout_after(SECOND, TcpStream::connect(both)).await.is_err());
-        assert_eq!(half_open(silent.address) + half_open(deaf.address), 0);
+        assert_none_half_open([silent.address, deaf.address]);
         let (one, other) = (refusing()?, refusing()?);
         let error = TcpStream::connect(vec![one, other]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
