@@ -12,7 +12,7 @@ use curium::io::ReadExt;
 use curium::kernel::{
     self, TaskCancelled, TaskEnd, cancelled, ignore_after, sleep, spawn, yield_now,
 };
-use curium::process::{Child, Command, SIGINT, SIGKILL, SIGTERM, SIGUSR1, Stdio, Stop};
+use curium::process::{Child, Command, SIGKILL, SIGTERM, SIGUSR1, Stdio, Stop};
 
 use crate::process_kit::{from_child, sh, until_up};
 use crate::support::children;
@@ -70,8 +70,9 @@ fn a_child_that_ignores_the_request_is_killed_after_the_grace() {
 #[test]
 fn a_child_is_asked_by_the_signal_of_its_choice() {
     kernel::run(async || {
-        let mut command = sh("trap 'exit 4' INT; echo up; while :; do sleep 0.01; done");
-        command.stop_with(Stop { signal: SIGINT, ..Stop::default() }).stdout(Stdio::piped());
+        // A shell that was started in the background ignores SIGINT, and cannot change that.
+        let mut command = sh("trap 'exit 4' USR1; echo up; while :; do sleep 0.01; done");
+        command.stop_with(Stop { signal: SIGUSR1, ..Stop::default() }).stdout(Stdio::piped());
         let mut child = command.spawn().await?;
         up(&child).await?;
         assert_eq!(child.stop().await?.code(), Some(4));
