@@ -11,7 +11,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use kernel::io::{ToRead, ToWrite};
 
 use crate::fd::{FdSource, is_ready};
-use crate::{Direction, Registration};
+use crate::{Direction, Registration, leaves};
 
 /// Waits for any descriptor that the system can wait for: a socket of another library, a pipe, an
 /// `eventfd`, a device.
@@ -178,10 +178,9 @@ where
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        if buf.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        self.registration.poll_io(ToRead, cx, |fd| (&fd.0).read(buf))
+        leaves::poll_unless_empty(&self.registration, ToRead, cx, buf.is_empty(), |fd| {
+            (&fd.0).read(buf)
+        })
     }
 
     fn poll_read_vectored(
@@ -189,10 +188,10 @@ where
         cx: &mut Context<'_>,
         bufs: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
-        if bufs.iter().all(|buf| buf.is_empty()) {
-            return Poll::Ready(Ok(0));
-        }
-        self.registration.poll_io(ToRead, cx, |fd| (&fd.0).read_vectored(bufs))
+        let is_empty = bufs.iter().all(|buf| buf.is_empty());
+        leaves::poll_unless_empty(&self.registration, ToRead, cx, is_empty, |fd| {
+            (&fd.0).read_vectored(bufs)
+        })
     }
 }
 
@@ -205,10 +204,9 @@ where
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if buf.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        self.registration.poll_io(ToWrite, cx, |fd| (&fd.0).write(buf))
+        leaves::poll_unless_empty(&self.registration, ToWrite, cx, buf.is_empty(), |fd| {
+            (&fd.0).write(buf)
+        })
     }
 
     fn poll_write_vectored(
@@ -216,10 +214,10 @@ where
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if bufs.iter().all(|buf| buf.is_empty()) {
-            return Poll::Ready(Ok(0));
-        }
-        self.registration.poll_io(ToWrite, cx, |fd| (&fd.0).write_vectored(bufs))
+        let is_empty = bufs.iter().all(|buf| buf.is_empty());
+        leaves::poll_unless_empty(&self.registration, ToWrite, cx, is_empty, |fd| {
+            (&fd.0).write_vectored(bufs)
+        })
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncBufRead, AsyncRead, AsyncWrite};
 
-use crate::errors::takes_no_more;
+use crate::buffer::poll_write_out;
 
 /// Gathers small writes in a buffer. [`flush`](crate::WriteExt::flush) and
 /// [`close`](crate::WriteExt::close) write what is in it to the stream, and so does a write that
@@ -60,16 +60,7 @@ impl<W> BufWriter<W> {
 impl<W: AsyncWrite + Unpin> BufWriter<W> {
     /// Writes what is in the buffer to the stream.
     fn poll_empty(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.written < self.buffer.len() {
-            let left = &self.buffer[self.written..];
-            match ready!(Pin::new(&mut self.stream).poll_write(cx, left))? {
-                0 => return Poll::Ready(Err(takes_no_more())),
-                n => self.written += n,
-            }
-        }
-        self.buffer.clear();
-        self.written = 0;
-        Poll::Ready(Ok(()))
+        poll_write_out(&mut self.stream, cx, &mut self.buffer, &mut self.written)
     }
 }
 

@@ -1,4 +1,30 @@
-//! Bytes that were read and not used yet.
+//! Bytes that were read and not used yet, and those that were not written yet.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_io::AsyncWrite;
+
+use crate::errors::takes_no_more;
+
+/// Writes `bytes` to the stream, of which so many are `written`, and empties them.
+pub(crate) fn poll_write_out(
+    stream: &mut (impl AsyncWrite + Unpin),
+    cx: &mut Context<'_>,
+    bytes: &mut Vec<u8>,
+    written: &mut usize,
+) -> Poll<io::Result<()>> {
+    while *written < bytes.len() {
+        match ready!(Pin::new(&mut *stream).poll_write(cx, &bytes[*written..]))? {
+            0 => return Poll::Ready(Err(takes_no_more())),
+            n => *written += n,
+        }
+    }
+    bytes.clear();
+    *written = 0;
+    Poll::Ready(Ok(()))
+}
 
 /// A queue of bytes in one piece, which are added behind and used in front.
 pub(crate) struct Buffer {

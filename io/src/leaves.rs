@@ -7,7 +7,7 @@ use std::panic::Location;
 use std::task::{Context, Poll};
 
 use kernel::CancelPoint;
-use kernel::io::{IoPoint, Registration, ToWrite};
+use kernel::io::{IoPoint, Registration, Side, ToWrite};
 use mio::event::Source;
 
 use crate::errors::{WriteAllError, takes_no_more};
@@ -18,6 +18,20 @@ use crate::errors::{WriteAllError, takes_no_more};
 pub fn nothing(cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
     // It never parks, so the name of the point never shows.
     CancelPoint::new("NOTHING").poll(cx, |_| Poll::Ready(0)).map_err(io::Error::from)
+}
+
+/// An operation with a buffer, for a poll function of another crate's trait. With an empty buffer
+/// it gives 0, without a look at the source.
+#[track_caller]
+#[inline]
+pub fn poll_unless_empty<S: Source>(
+    on: &Registration<S>,
+    direction: impl Side,
+    cx: &mut Context<'_>,
+    is_empty: bool,
+    operation: impl FnMut(&S) -> io::Result<usize>,
+) -> Poll<io::Result<usize>> {
+    if is_empty { Poll::Ready(Ok(0)) } else { on.poll_io(direction, cx, operation) }
 }
 
 /// A leaf that calls `write` until everything is written.

@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use ::io::{AsyncRead, AsyncWrite, Direction, Registration, ToRead, ToWrite};
+use ::io::{AsyncRead, AsyncWrite, Direction, Registration, ToRead, ToWrite, leaves};
 
 use crate::halves::{ReadHalf, WriteHalf};
 use crate::owned::{OwnedReadHalf, OwnedWriteHalf};
@@ -20,10 +20,7 @@ fn poll_read_by<W: Wire>(
     room: usize,
     mut read: impl FnMut(&W) -> io::Result<usize>,
 ) -> Poll<io::Result<usize>> {
-    if room == 0 {
-        return Poll::Ready(Ok(0));
-    }
-    on.poll_io(ToRead, cx, |socket| {
+    leaves::poll_unless_empty(on, ToRead, cx, room == 0, |socket| {
         let n = read(socket)?;
         if W::SHORT_READ_DRAINS && n > 0 && n < room {
             on.drained(Direction::Read);
@@ -38,10 +35,7 @@ fn poll_write_by<W: Wire>(
     len: usize,
     mut write: impl FnMut(&W) -> io::Result<usize>,
 ) -> Poll<io::Result<usize>> {
-    if len == 0 {
-        return Poll::Ready(Ok(0));
-    }
-    on.poll_io(ToWrite, cx, |socket| write(socket))
+    leaves::poll_unless_empty(on, ToWrite, cx, len == 0, |socket| write(socket))
 }
 
 /// The functions of `AsyncRead`, for a type that leads to a stream.

@@ -12,8 +12,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-use crate::buffer::Buffer;
-use crate::errors::takes_no_more;
+use crate::buffer::{Buffer, poll_write_out};
 use crate::leaf::Leaf;
 use codec::{Decoder, Encoder};
 
@@ -226,16 +225,8 @@ impl<S: AsyncWrite + Unpin, C> Framed<S, C> {
 
     /// Writes what is in the buffer to the stream.
     fn poll_empty(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.written < self.output.len() {
-            let left = &self.output[self.written..];
-            match ready!(Pin::new(&mut self.stream).poll_write(cx, left))? {
-                0 => return Poll::Ready(Err(takes_no_more())),
-                n => self.written += n,
-            }
-        }
-        self.output.clear();
+        ready!(poll_write_out(&mut self.stream, cx, &mut self.output, &mut self.written))?;
         self.output.shrink_to(KEEP);
-        self.written = 0;
         Poll::Ready(Ok(()))
     }
 }

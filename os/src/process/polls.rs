@@ -4,7 +4,7 @@ use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use ::io::{AsyncRead, AsyncWrite, ToRead, ToWrite};
+use ::io::{AsyncRead, AsyncWrite, ToRead, ToWrite, leaves};
 
 use super::pipe::{ChildStderr, ChildStdin, ChildStdout};
 
@@ -16,10 +16,10 @@ macro_rules! reads {
                 cx: &mut Context<'_>,
                 buf: &mut [u8],
             ) -> Poll<io::Result<usize>> {
-                if buf.is_empty() {
-                    return Poll::Ready(Ok(0));
-                }
-                self.0.0.poll_io(ToRead, cx, |mut pipe| pipe.read(buf))
+                let is_empty = buf.is_empty();
+                leaves::poll_unless_empty(&self.0.0, ToRead, cx, is_empty, |mut pipe| {
+                    pipe.read(buf)
+                })
             }
 
             fn poll_read_vectored(
@@ -27,10 +27,10 @@ macro_rules! reads {
                 cx: &mut Context<'_>,
                 bufs: &mut [IoSliceMut<'_>],
             ) -> Poll<io::Result<usize>> {
-                if bufs.iter().all(|buf| buf.is_empty()) {
-                    return Poll::Ready(Ok(0));
-                }
-                self.0.0.poll_io(ToRead, cx, |mut pipe| pipe.read_vectored(bufs))
+                let is_empty = bufs.iter().all(|buf| buf.is_empty());
+                leaves::poll_unless_empty(&self.0.0, ToRead, cx, is_empty, |mut pipe| {
+                    pipe.read_vectored(bufs)
+                })
             }
         }
 
@@ -46,10 +46,7 @@ impl AsyncWrite for ChildStdin {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if buf.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        self.0.poll_io(ToWrite, cx, |mut pipe| pipe.write(buf))
+        leaves::poll_unless_empty(&self.0, ToWrite, cx, buf.is_empty(), |mut pipe| pipe.write(buf))
     }
 
     fn poll_write_vectored(
@@ -57,10 +54,10 @@ impl AsyncWrite for ChildStdin {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if bufs.iter().all(|buf| buf.is_empty()) {
-            return Poll::Ready(Ok(0));
-        }
-        self.0.poll_io(ToWrite, cx, |mut pipe| pipe.write_vectored(bufs))
+        let is_empty = bufs.iter().all(|buf| buf.is_empty());
+        leaves::poll_unless_empty(&self.0, ToWrite, cx, is_empty, |mut pipe| {
+            pipe.write_vectored(bufs)
+        })
     }
 
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
