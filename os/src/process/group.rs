@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::Location;
+use std::time::Duration;
 
 use ::io::{Direction, FdSource, Registration, is_ready};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -13,10 +14,15 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 /// They wait for nothing, so a few are enough, and a stop does not wait for jobs that hang.
 static LOOKS: kernel::ThreadPool = kernel::ThreadPool::new("curium-group", 4);
 
+/// How long a look is waited for when it is cancelled. It takes a few milliseconds.
+const LONGEST_LOOK: Duration = Duration::from_secs(1);
+
 /// Waits until no process of the group is left but its first one.
 pub(super) async fn others_end(group: Pid, site: &'static Location<'static>) -> io::Result<()> {
     loop {
-        let members = LOOKS.run_in_thread(move || members(group)).await??;
+        // The shutdown would name a look that is left to its thread.
+        let members = LOOKS.run_in_thread(move || members(group));
+        let members = kernel::shield_for(LONGEST_LOOK, members).await??;
         if members.is_empty() {
             return Ok(());
         }
