@@ -22,9 +22,11 @@ fn leave(what: &str) {
             }
         }
         "orphan" => {
+            // Until it has executed its program it is called as the shell is.
+            let script = "sleep 100 & until [ \"$(cat /proc/$!/comm)\" = sleep ]; do :; done";
             // Its output would keep open the pipe that this test is read by.
             let mut shell = Command::new("sh");
-            shell.args(["-c", "sleep 100 &"]).stdout(Stdio::null()).stderr(Stdio::null());
+            shell.args(["-c", script]).stdout(Stdio::null()).stderr(Stdio::null());
             assert!(shell.status().unwrap().success());
         }
         other => panic!("what is {other}?"),
