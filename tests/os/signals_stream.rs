@@ -219,11 +219,7 @@ fn listeners_leave_no_descriptor_behind() {
 fn a_listener_outlives_a_lack_of_memory() {
     let this = children::this_test!();
     if children::role().is_none() {
-        // The first call is for the descriptor by which the kernel is woken.
-        let options = ["-e", "trace=epoll_ctl", "-e", "inject=epoll_ctl:error=ENOMEM:when=2+"];
-        if let Some(trace) = children::traced(this, children::ALONE, &options) {
-            assert!(trace.injected("ENOMEM") > 0, "{}", trace.text());
-        }
+        children::without_sources(this, children::ALONE);
         return;
     }
     testing::run(async || {

@@ -324,10 +324,7 @@ fn a_body_that_only_a_signal_ends_waits_for_it() {
         Some(_) => assert_eq!(kernel::run(main), ["SLEEP"]),
         None => {
             children::run(this, children::ALONE);
-            let options = ["-e", "trace=epoll_ctl", "-e", "inject=epoll_ctl:error=ENOMEM:when=2+"];
-            if let Some(trace) = children::traced(this, "no memory", &options) {
-                assert!(trace.injected("ENOMEM") > 0, "{}", trace.text());
-            }
+            children::without_sources(this, "no memory");
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::rc::Rc;
+use std::time::Duration;
 
 use curium::io::{ReadExt, WriteExt, stdin, stdout};
 use curium::kernel::testing;
@@ -19,6 +20,8 @@ use crate::typist::{Input, Typist};
 
 /// What is typed, in pieces.
 const PIECES: [&str; 4] = ["one\ntw", "o\n", "gr\u{fc}", "n\nfour\n"];
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// After so many polls the kernel has looked at its sources twice.
 const LOOK: usize = 140;
@@ -55,6 +58,15 @@ impl Typed {
         state
     }
 
+    async fn read_lines(&self) -> io::Result<()> {
+        let mut lines = stdin().lines();
+        while self.lines.borrow().len() < 4 {
+            let line = lines.next().await?.expect("the other end is open");
+            self.lines.borrow_mut().push(line);
+        }
+        Ok(())
+    }
+
     async fn read_bytes(&self) -> io::Result<()> {
         while self.bytes.borrow().len() < PIECES.concat().len() {
             let mut buf = [0; 5];
@@ -74,26 +86,10 @@ fn cancelled_reads_of_the_input_are_made_again() {
     }
     let swept = testing::sweep().run(
         Typed::new,
-        |state: Rc<Rc<Typed>>| async move {
-            let mut lines = stdin().lines();
-            while state.lines.borrow().len() < 4 {
-                let line = lines.next().await?.expect("the other end is open");
-                state.lines.borrow_mut().push(line);
-            }
-            Ok::<_, io::Error>(())
-        },
+        |state: Rc<Rc<Typed>>| async move { state.read_lines().await },
         async |state, _| {
             // The typist may go on meanwhile, unless it was cancelled.
-            let rest = async {
-                let mut lines = stdin().lines();
-                while state.lines.borrow().len() < 4 {
-                    let line = lines.next().await?.expect("the other end is open");
-                    state.lines.borrow_mut().push(line);
-                }
-                Ok::<_, io::Error>(())
-            };
-            let second = std::time::Duration::from_secs(1);
-            if ignore_after(second, rest).await.unwrap().is_none() {
+            if ignore_after(SECOND, state.read_lines()).await.unwrap().is_none() {
                 state.keys.borrow_mut().write_all(b"\n").unwrap();
                 let line = stdin().lines().next().await.unwrap().expect("the other end is open");
                 state.lines.borrow_mut().push(line);
@@ -117,7 +113,7 @@ fn cancelled_reads_of_bytes_of_the_input_are_made_again() {
         |state: Rc<Rc<Typed>>| async move { state.read_bytes().await },
         async |state, _| {
             // The typist may go on meanwhile, unless it was cancelled.
-            drop(ignore_after(std::time::Duration::from_secs(1), state.read_bytes()).await);
+            drop(ignore_after(SECOND, state.read_bytes()).await);
             let typed = PIECES[..state.pieces.get()].concat();
             assert_eq!(*state.bytes.borrow(), typed.as_bytes());
         },

@@ -104,6 +104,15 @@ pub(crate) fn traced(name: &str, role: &str, options: &[&str]) -> Option<Trace> 
     Some(Trace::of(&text))
 }
 
+/// The same in a kernel whose poll takes no source, for lack of memory.
+pub(crate) fn without_sources(name: &str, role: &str) {
+    // The first call is for the descriptor by which the kernel is woken.
+    let options = ["-e", "trace=epoll_ctl", "-e", "inject=epoll_ctl:error=ENOMEM:when=2+"];
+    if let Some(trace) = traced(name, role, &options) {
+        assert!(trace.injected("ENOMEM") > 0, "{}", trace.text());
+    }
+}
+
 /// Runs the test `name` in a child with that role that may mount file systems, which no other
 /// process sees. Without a way to do that it returns none, and prints that.
 pub(crate) fn with_mounts(name: &str, role: &str) -> Option<String> {
