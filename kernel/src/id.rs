@@ -79,8 +79,10 @@ impl fmt::Debug for TaskId {
 
 /// Identifies a group of a kernel: its index in `Owners`, and the number of groups that the kernel
 /// had opened by then, which wraps after 2^32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct GroupId {
+///
+/// Shown as `g3.8`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct GroupId {
     pub(crate) index: u32,
     pub(crate) generation: u32,
 }
@@ -88,4 +90,16 @@ pub(crate) struct GroupId {
 impl GroupId {
     /// No group.
     pub(crate) const NONE: GroupId = GroupId { index: u32::MAX, generation: 0 };
+}
+
+impl fmt::Display for GroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "g{}.{}", self.index, self.generation)
+    }
+}
+
+impl fmt::Debug for GroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }

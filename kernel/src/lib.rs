@@ -80,6 +80,7 @@
 //! |---|---|
 //! | `parts/` | data structures: lists, timers, ready queue, scopes, mailbox, reactor |
 //! | `task/` | the stored form of a task: state, body, cell, and the table of all tasks |
+//! | `insight/` | what a snapshot of a kernel shows, and what follows from it |
 //! | `core/` | the state of a kernel, with the six invariants, and the small operations on it |
 //! | `run/` | the run loop, the idle kernel, start and shutdown |
 //! | `wait/` | the cancel point, the wait on a queue, and the kernel's own leaves |
@@ -152,10 +153,11 @@ pub use crate::children::select::__select_start;
 pub use crate::core::abandoned::{AbandonedThread, abandoned_threads};
 pub use crate::core::extension::{Extension, extension};
 pub use crate::core::failure::Failure;
-pub use crate::core::inspect::{
-    ParkedAt, TaskInfo, TaskState, current_task, current_task_id, tasks,
-};
+pub use crate::core::inspect::{current_task, current_task_id, tasks};
 pub use crate::core::report::{ProgramCode, Report};
+#[doc(hidden)]
+pub use crate::core::survey::SnapshotParts;
+pub use crate::core::survey::{snapshot, wait_graph};
 pub use crate::error::{
     CancelReason, GroupError, Panic, Result, ScopeCancelled, TaskCancelled, TaskError, TaskTimeout,
     cancelled,
@@ -170,6 +172,7 @@ pub use crate::group::supervise::RestartPolicy;
 pub use crate::group::task_group::TaskGroup;
 pub use crate::handle::{Handle, KernelGone, handle, is_running};
 pub use crate::id::TaskId;
+pub use crate::insight::info::{ParkedAt, TaskInfo, TaskState};
 pub use crate::run::builder::Builder;
 pub use crate::run::kernel::{Kernel, Leftovers, run};
 pub use crate::scope::cancel_scope::CancelScope;
@@ -241,6 +244,7 @@ mod error;
 mod group;
 mod handle;
 mod id;
+pub mod insight;
 pub mod io;
 mod parts;
 mod run;

@@ -36,6 +36,11 @@ mod kernel {
     mod wakers;
 }
 
+/// Snapshots and what follows from them.
+mod insight {
+    mod snapshots;
+}
+
 /// Cancellation: its delivery, shields, and the limits of a cleanup.
 mod cancel {
     mod cancel;

@@ -5,9 +5,10 @@ use super::{assert_none, sources};
 
 /// Rooms and single files of `kernel/src` by rank. A file may use rooms of a lower rank and its own
 /// room. `lib.rs` uses all of them.
-const RANKS: [&[&str]; 13] = [
+const RANKS: [&[&str]; 14] = [
     &["id", "error"],
     &["parts"],
+    &["insight"],
     &["task"],
     &["core"],
     &["run"],

@@ -57,7 +57,7 @@ where
     T: 'env,
 {
     let core = current::with("as_completed", Rc::clone);
-    let group = TaskGroup::open(core.clone(), WaitPolicy::All, false);
+    let group = TaskGroup::open(core.clone(), WaitPolicy::All, false, Location::caller());
     let children = ChildSet::new(core, group.state.clone());
     let ended = Outputs::default();
     for future in futures {

@@ -245,7 +245,7 @@ where
     E: From<TaskCancelled> + fmt::Debug + 'static,
 {
     let core = current::with("a scope", Rc::clone);
-    let group = TaskGroup::<E>::open(core.clone(), wait, false);
+    let group = TaskGroup::<E>::open(core.clone(), wait, false, site);
     group.set_grace(grace);
     // Declared after the group: if the scope is dropped, its children are dropped before the group
     // is closed, and its body before them.

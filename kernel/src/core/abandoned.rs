@@ -59,7 +59,7 @@ impl Core {
         abandoned.push(Entry { alive, thread });
     }
 
-    fn abandoned(&self) -> Vec<AbandonedThread> {
+    pub(super) fn abandoned(&self) -> Vec<AbandonedThread> {
         let mut abandoned = self.abandoned.borrow_mut();
         abandoned.retain(|entry| entry.alive.strong_count() > 0);
         abandoned.iter().map(|entry| entry.thread.clone()).collect()

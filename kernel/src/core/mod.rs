@@ -24,6 +24,7 @@ mod put_back;
 pub(crate) mod queue;
 pub(crate) mod report;
 pub(crate) mod state;
+pub(crate) mod survey;
 pub(crate) mod unopened;
 pub(crate) mod wake;
 pub(crate) mod watched;

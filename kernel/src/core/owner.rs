@@ -11,6 +11,7 @@ use slab::Slab;
 use crate::core::state::{Core, TaskRef};
 use crate::error::{CancelReason, TaskCancelled};
 use crate::id::{GroupId, TaskId};
+use crate::insight::snapshot::ScopeInfo;
 use crate::parts::list::shrink_slab;
 use crate::task::cell::TaskEnd;
 
@@ -35,6 +36,9 @@ pub(crate) trait Owner {
 
     /// Called when that time is over.
     fn out_of_grace(&self, core: &Core);
+
+    /// What a snapshot shows of the owner. Its members are added later.
+    fn info(&self, core: &Core) -> ScopeInfo;
 
     /// Called when a `join` has returned the outcome of a task of this owner that was cancelled.
     fn joined_cancelled(&self, core: &Core, task: &TaskRef);
@@ -82,6 +86,13 @@ impl Owners {
     pub(crate) fn get(&self, id: GroupId) -> Option<&Rc<dyn Owner>> {
         let (named, owner) = self.owners.get(id.index as usize)?;
         (*named == id).then_some(owner)
+    }
+
+    /// At most `most` owners from a place in the list on, each with its place.
+    pub(crate) fn from(&self, place: usize, most: usize) -> Vec<(usize, Rc<dyn Owner>)> {
+        let places = place..self.owners.capacity();
+        let owner = |at| self.owners.get(at).map(|(_, owner)| (at, owner.clone()));
+        places.filter_map(owner).take(most).collect()
     }
 
     /// Adds an owner. Returns its id.

@@ -181,6 +181,8 @@ pub(crate) struct Core {
     pub(crate) grace_over: Cell<bool>,
     /// The number of the next `select!`, from the seed on.
     turn: Cell<u32>,
+    /// How often the run loop has checked the sources.
+    pub(crate) turns: Cell<u64>,
     /// Whether the current hang was reported.
     pub(crate) hang_reported: Cell<bool>,
     pub(crate) report_due: Cell<bool>,
@@ -232,6 +234,7 @@ impl Core {
             idle_since_burst: Cell::new(0),
             busy_looks: Cell::new(0),
             grace_over: Cell::new(false),
+            turns: Cell::new(0),
             turn: Cell::new(settings.seed.unwrap_or(0) as u32),
             hang_reported: Cell::new(false),
             report_due: Cell::new(false),

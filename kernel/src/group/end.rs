@@ -34,7 +34,7 @@ where
     B: AsyncFnOnce(GroupRef<E>) -> Result<T, E>,
 {
     let core = current::with("a task group", Rc::clone);
-    let group = TaskGroup::<E>::open(core, wait, false);
+    let group = TaskGroup::<E>::open(core, wait, false, site);
     group.set_grace(grace);
     let ended = {
         let mut running = pin!(GroupBody::new(body(group.by_ref()), &group.state));

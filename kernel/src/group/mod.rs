@@ -14,3 +14,4 @@ pub(crate) mod state;
 pub(crate) mod supervise;
 pub(crate) mod task_group;
 mod threads;
+pub(crate) mod view;

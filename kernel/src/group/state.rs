@@ -18,14 +18,15 @@ use std::rc::Rc;
 use crate::core::hosted::HostQueue;
 use crate::core::owner::Owner;
 use crate::core::queue::WaitQueue;
-use crate::core::state::Core;
-use crate::core::state::TaskRef;
+use crate::core::state::{Core, TaskRef};
 use crate::error::{CancelReason, TaskCancelled, is_bare};
 use crate::group::grace::Grace;
 use crate::group::handle::GroupEnded;
 use crate::group::limit::Limit;
 use crate::group::policy::{MemberEnd, WaitPolicy};
+use crate::group::view::{Line, Opened};
 use crate::id::{GroupId, TaskId};
+use crate::insight::snapshot::ScopeInfo;
 use crate::parts::list::{ListLinks, NONE};
 use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
@@ -49,7 +50,7 @@ pub(crate) struct GroupState {
     /// The youngest member, which is the head of the list of members. The list goes from each
     /// member to the next older one.
     youngest: Cell<u32>,
-    /// The number of members that have not ended, without daemons.
+    /// Members that have not ended, without daemons.
     pub(crate) counted: Cell<usize>,
     daemons: Cell<usize>,
     /// The failure of a member has cancelled the group.
@@ -73,6 +74,7 @@ pub(crate) struct GroupState {
     pub(crate) body: Cell<u32>,
     pub(super) grace: Grace,
     pub(super) limit: Limit,
+    pub(super) opened: Opened,
     /// The ready members, if the owner of the group polls them. Kept when the group is used again.
     pub(super) hosted: OnceCell<Box<HostQueue>>,
 }
@@ -126,7 +128,7 @@ impl GroupState {
 
     /// Opens a group, in the memory of an earlier one if there is some. `records`: the group has a
     /// `next_done`.
-    pub(crate) fn open<E>(core: &Core, wait: WaitPolicy, records: bool) -> Rc<Self>
+    pub(crate) fn open<E>(core: &Core, wait: WaitPolicy, records: bool, site: Line) -> Rc<Self>
     where
         E: From<TaskCancelled> + 'static,
     {
@@ -139,6 +141,7 @@ impl GroupState {
             _ => Rc::new(GroupState::new(records.then(RefCell::default))),
         };
         state.wait.set(wait);
+        state.opened.set(core.running.get(), site);
         state.is_bare.set(is_bare);
         state.id.set(owners.add(state.clone()));
         state
@@ -163,6 +166,7 @@ impl GroupState {
             body: Cell::new(NONE),
             grace: Grace::none(),
             limit: Limit::none(),
+            opened: Opened::default(),
             hosted: OnceCell::new(),
         }
     }
@@ -360,6 +364,10 @@ impl Owner for GroupState {
 
     fn host(&self) -> TaskId {
         self.host_queue().map_or(TaskId::NONE, HostQueue::task)
+    }
+
+    fn info(&self, core: &Core) -> ScopeInfo {
+        self.scope_info(core)
     }
 
     fn out_of_grace(&self, core: &Core) {

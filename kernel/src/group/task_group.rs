@@ -22,6 +22,7 @@ use crate::group::end::run_scope;
 use crate::group::handle::{GroupEnded, GroupRef, Spawned, expect_open};
 use crate::group::policy::WaitPolicy;
 use crate::group::state::GroupState;
+use crate::group::view::Line;
 use crate::spawn::Task;
 use crate::task::body::TaskOutput;
 use crate::wait::in_kernel::InKernel;
@@ -201,11 +202,11 @@ where
     #[track_caller]
     pub fn with(wait: WaitPolicy) -> Self {
         let core = current::with("TaskGroup::new", Rc::clone);
-        TaskGroup::open(core, wait, true)
+        TaskGroup::open(core, wait, true, Location::caller())
     }
 
-    pub(crate) fn open(core: Rc<Core>, wait: WaitPolicy, records: bool) -> Self {
-        let state = GroupState::open::<E>(&core, wait, records);
+    pub(crate) fn open(core: Rc<Core>, wait: WaitPolicy, records: bool, site: Line) -> Self {
+        let state = GroupState::open::<E>(&core, wait, records, site);
         TaskGroup { core, state, error: PhantomData }
     }
 

@@ -95,6 +95,16 @@ impl<W: Wakeable, T> Fifo<W, T> {
         list.nodes.get(list.head as usize).map(|node| node.weight)
     }
 
+    /// Visits the waiters, the oldest first.
+    pub(crate) fn each_waiter(&self, mut visit: impl FnMut(&W)) {
+        let list = self.list.borrow();
+        let mut at = list.head;
+        while let Some(node) = list.nodes.get(at as usize) {
+            visit(&node.waiter);
+            at = node.next;
+        }
+    }
+
     /// Adds a waiter at the end. `set` writes into its node what to wake.
     #[inline]
     pub(crate) fn enter(&self, slot: &mut WaitSlot, weight: usize, set: impl FnOnce(&mut W)) {

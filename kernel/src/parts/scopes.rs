@@ -167,6 +167,22 @@ impl Scopes {
         false
     }
 
+    /// The earliest deadline of the timeouts around a scope that no shield holds back.
+    pub(crate) fn deadline_around(&self, scope: u32) -> u64 {
+        let (mut at, mut earliest) = (scope, u64::MAX);
+        while let Some(scope) = self.scopes.get(at as usize) {
+            match scope.kind {
+                ScopeKind::Shield => break,
+                ScopeKind::Timeout if scope.cancel_seq == 0 => {
+                    earliest = earliest.min(scope.deadline);
+                }
+                _ => {}
+            }
+            at = scope.parent;
+        }
+        earliest
+    }
+
     pub(crate) fn is_timeout(&self, scope: u32) -> bool {
         self.scopes[scope as usize].kind == ScopeKind::Timeout
     }
@@ -338,7 +354,8 @@ impl Scopes {
         pending
     }
 
-    fn each(&self, first_child: u32, mut visit: impl FnMut(&Scope)) {
+    /// Visits every scope in a list of scopes and below.
+    pub(crate) fn each(&self, first_child: u32, mut visit: impl FnMut(&Scope)) {
         let mut lists = vec![first_child];
         while let Some(mut child) = lists.pop() {
             while child != NONE {

@@ -196,6 +196,18 @@ impl Timers {
         }
     }
 
+    /// The tasks that armed timers wake, each with the time.
+    pub(crate) fn sleepers(&self) -> Vec<(TaskId, u64)> {
+        let armed = self.fresh.iter().chain(&self.heap).filter_map(|entry| {
+            let slot = &self.slots[entry.slot as usize];
+            match slot.action {
+                Action::Wake(task) if slot.order == entry.order => Some((task, entry.deadline)),
+                _ => None,
+            }
+        });
+        armed.collect()
+    }
+
     /// Adds a free slot.
     #[cold]
     fn grow(&mut self) -> u32 {

@@ -22,6 +22,7 @@ impl RunLoop<'_> {
     /// Polls all sources, and sleeps if no task is ready. False: nothing can ever wake a task.
     #[must_use]
     pub(super) fn poll_sources(&mut self) -> bool {
+        self.core.turns.set(self.core.turns.get() + 1);
         let busy = self.serve_mailbox() || !self.batch.is_over();
         let timed = self.serve_timers();
         if self.core.grace_over.get() {

@@ -263,6 +263,11 @@ impl<K> TaskRef<K> {
         self.request().is_some_and(Request::was_delivered)
     }
 
+    /// Where its cancellation was delivered.
+    pub(crate) fn delivered_at(&self) -> Site {
+        self.request().and_then(Request::site)
+    }
+
     pub(crate) fn set_request(&self, cancel_seq: u64, reason: CancelReason) {
         self.flags.set(Flags::CANCEL_REQUESTED);
         self.cold().request.set(cancel_seq, reason);

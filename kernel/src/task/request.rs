@@ -104,6 +104,11 @@ impl Request {
         copy
     }
 
+    /// Where it was delivered last.
+    pub(super) fn site(&self) -> Site {
+        self.site.get().filter(|_| self.was_delivered())
+    }
+
     /// Makes the cancellation pending again, if it was delivered after `since` and the program has
     /// no copy of it.
     pub(super) fn put_back_if_lost(&self, since: u64) -> bool {

@@ -266,6 +266,12 @@ impl<K> Table<K> {
         std::mem::replace(self, Table { gone: true, spawned: self.spawned, ..Table::new() }).chunks
     }
 
+    /// The tasks of the chunk with that number; None after the last chunk.
+    pub(crate) fn occupied_in(&self, number: usize) -> Option<Vec<TaskRef<K>>> {
+        let chunk = self.chunks.get(number)?;
+        Some(chunk.iter().flat_map(Chunk::occupied).collect())
+    }
+
     /// Every task that occupies a cell, including ended tasks that have holders.
     pub(crate) fn occupied(&self) -> impl Iterator<Item = TaskRef<K>> {
         self.chunks.iter().flatten().flat_map(Chunk::occupied)

@@ -50,6 +50,11 @@ impl<K> Waiter<K> {
         self.task.as_ref().is_some_and(|own| own.is(task))
     }
 
+    /// The task, if the waiter is one.
+    pub(crate) fn task(&self) -> Option<&TaskRef<K>> {
+        self.task.as_ref()
+    }
+
     pub(crate) fn foreign(&self) -> Option<&Waker> {
         self.foreign.as_ref()
     }

@@ -1,7 +1,6 @@
 //! What the reactor stores for a registration: its readiness, and the waiters that are parked on
 //! it. And what an event means for each direction.
 
-use std::collections::HashMap;
 use std::num::NonZeroU32;
 
 use mio::Token;
@@ -159,8 +158,8 @@ impl Reactor {
     }
 
     /// The tasks that are parked, each with a direction. With leaves, and with poll functions.
-    pub(crate) fn seats(&self) -> HashMap<TaskId, Direction> {
-        let mut seats = HashMap::new();
+    pub(crate) fn seats(&self) -> Vec<(TaskId, Direction)> {
+        let mut seats = Vec::new();
         for (_, entry) in &self.entries {
             for direction in [Direction::Write, Direction::Read] {
                 let waiter = entry.waiter[direction as usize];
@@ -169,7 +168,7 @@ impl Reactor {
                     TASK => waiter,
                     _ => self.foreign[waiter.index() as usize].1,
                 };
-                seats.insert(task, direction);
+                seats.push((task, direction));
             }
         }
         seats

@@ -78,9 +78,14 @@ where
             *noted.borrow_mut() = Some(how);
             Ok::<_, TaskCancelled>(())
         };
-        let group = injector
-            .needs(Injection::GroupFailed)
-            .then(|| TaskGroup::<TaskCancelled>::open(core.clone(), WaitPolicy::All, false));
+        let group = injector.needs(Injection::GroupFailed).then(|| {
+            TaskGroup::<TaskCancelled>::open(
+                core.clone(),
+                WaitPolicy::All,
+                false,
+                Location::caller(),
+            )
+        });
         let task = match &group {
             Some(group) => {
                 *injector.group.borrow_mut() = Some(group.state.clone());

@@ -1,0 +1,232 @@
+//! The snapshot of a kernel: [`snapshot`].
+//!
+//! It is taken in parts ([`SnapshotParts`]), so that a kernel with many tasks runs on between them.
+//! A part only copies. What belongs together is put together at the end, which needs no kernel and
+//! may happen on another thread.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::core::current;
+use crate::core::state::{Core, Stage, TaskRef, Waiter};
+use crate::id::TaskId;
+use crate::insight::parts::{Raw, RawTask};
+use crate::insight::snapshot::{CancelInfo, ShieldInfo, Snapshot, ThreadInfo, TimeoutInfo};
+use crate::insight::{TaskDetails, WaitGraph};
+use crate::parts::list::NONE;
+use crate::parts::reactor::Direction;
+use crate::parts::scopes::ScopeKind;
+use crate::task::state::Flags;
+
+/// A snapshot that is not complete yet.
+///
+/// Each part is one moment. Between two of them tasks end and others begin, so the whole is not one
+/// moment: a task may be missing for which another waits.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct SnapshotParts {
+    raw: Raw,
+    /// The chunk of tasks that is taken next.
+    chunk: Option<usize>,
+    /// The place of the group that is taken next.
+    owner: usize,
+}
+
+impl SnapshotParts {
+    /// Begins a snapshot of the kernel of this thread.
+    ///
+    /// # Panics
+    ///
+    /// Outside a kernel.
+    #[track_caller]
+    pub fn begin() -> Self {
+        current::with("a snapshot", |core| SnapshotParts::of(core))
+    }
+
+    /// Takes about `most` further tasks or groups. True: all are taken.
+    ///
+    /// # Panics
+    ///
+    /// Outside a kernel.
+    #[track_caller]
+    pub fn take(&mut self, most: usize) -> bool {
+        current::with("a snapshot", |core| self.take_from(core, most))
+    }
+
+    /// Puts the parts together. This needs no kernel.
+    pub fn finish(self) -> Snapshot {
+        self.raw.finish()
+    }
+
+    fn of(core: &Core) -> Self {
+        let raw = Raw {
+            kernel: core.number,
+            taken_at: core.now(),
+            origin: core.origin(),
+            turn: core.turns.get(),
+            shutting_down: core.stage.get() != Stage::Open,
+            jobs: core.jobs.out(),
+            threads: core.abandoned_threads(),
+            tasks: Vec::new(),
+            scopes: Vec::new(),
+            sleepers: core.timers.borrow().sleepers(),
+            seats: core.seats(),
+        };
+        SnapshotParts { raw, chunk: Some(0), owner: 0 }
+    }
+
+    fn take_from(&mut self, core: &Core, most: usize) -> bool {
+        let mut left = most.max(1);
+        while let Some(chunk) = self.chunk.filter(|_| left > 0) {
+            let cells = core.tasks.borrow().occupied_in(chunk);
+            self.chunk = cells.is_some().then_some(chunk + 1);
+            for cell in cells.into_iter().flatten().filter(|cell| !cell.is_ended()) {
+                self.raw.tasks.push(core.survey(&cell));
+                left = left.saturating_sub(1);
+            }
+        }
+        if self.chunk.is_some() {
+            return false;
+        }
+        // Looking at a group borrows the owners no more: it is code of another room.
+        let owners = core.owners.borrow().from(self.owner, left);
+        self.owner = owners.last().map_or(self.owner, |(place, _)| place + 1);
+        self.raw.scopes.extend(owners.iter().map(|(_, owner)| owner.info(core)));
+        owners.len() < left
+    }
+}
+
+impl Core {
+    /// The time from which the clock of this kernel counts.
+    fn origin(&self) -> Instant {
+        self.clock.instant(0).expect("the kernel's origin is an instant")
+    }
+
+    /// The tasks that are parked on sources.
+    pub(super) fn seats(&self) -> Vec<(TaskId, Direction)> {
+        self.with_reactor(|reactor| reactor.seats()).unwrap_or_default()
+    }
+
+    /// A waiter as a task of this kernel.
+    pub(crate) fn waiting_task(&self, waiter: &Waiter) -> Option<TaskId> {
+        let task = waiter.task()?;
+        std::ptr::eq(&**task.core(), self).then(|| task.id())
+    }
+
+    fn abandoned_threads(&self) -> Vec<ThreadInfo> {
+        let threads = self.abandoned().into_iter();
+        threads.map(|it| ThreadInfo { name: it.name, site: it.site, since: it.since }).collect()
+    }
+
+    /// What a snapshot copies of one task.
+    fn survey(&self, cell: &TaskRef) -> RawTask {
+        let owner = self.owners.borrow().get(cell.group()).is_some();
+        let mut details = TaskDetails {
+            info: self.info_without_seat(cell),
+            spawned_at: None,
+            scope: owner.then(|| cell.group()),
+            daemon: cell.flags.any(Flags::DAEMON),
+            hosted: cell.flags.any(Flags::HOSTED),
+            waker_is_out: cell.is_waker_out(),
+            wakes_at: None,
+            timeouts: Vec::new(),
+            shields: Vec::new(),
+            cancel: cell.cancel_request().map(|request| CancelInfo {
+                reason: request.reason,
+                since: None,
+                delivered: cell.was_delivered(),
+                delivered_at: cell.delivered_at(),
+            }),
+        };
+        self.survey_scopes(cell, &mut details);
+        RawTask {
+            serial: cell.serial.get(),
+            deadlines: self.deadlines_of_leaves(cell),
+            joiners: self.joiners_of(cell),
+            details,
+        }
+    }
+
+    fn survey_scopes(&self, cell: &TaskRef, details: &mut TaskDetails) {
+        let unopened = self.clock.instant(cell.limit_of_record());
+        details.timeouts.extend(unopened.map(|deadline| TimeoutInfo {
+            deadline: Some(deadline),
+            site: None,
+            cancelled: false,
+        }));
+        let child = cell.attached().1;
+        if child == NONE {
+            return;
+        }
+        self.scopes.borrow().each(child, |scope| match scope.kind {
+            ScopeKind::Timeout => details.timeouts.push(TimeoutInfo {
+                deadline: self.clock.instant(scope.deadline),
+                site: None,
+                cancelled: scope.cancel_seq != 0,
+            }),
+            ScopeKind::Shield | ScopeKind::SpentShield => details.shields.push(ShieldInfo {
+                until: self.clock.instant(scope.deadline),
+                over: scope.kind == ScopeKind::SpentShield,
+            }),
+            ScopeKind::Body => {}
+        });
+    }
+
+    /// The earliest deadline around each leaf, in the order of [`leaves`](Self::leaves).
+    fn deadlines_of_leaves(&self, cell: &TaskRef) -> Vec<Option<Instant>> {
+        let mut deadlines = Vec::new();
+        if cell.parked().is_some() {
+            deadlines.push(self.clock.instant(cell.limit_of_record()));
+        }
+        let (record, child) = cell.attached();
+        if record != NONE || child != NONE {
+            let scopes = self.scopes.borrow();
+            scopes.each_record(record, child, |record| {
+                deadlines.push(self.clock.instant(scopes.deadline_around(record.scope)));
+            });
+        }
+        deadlines
+    }
+
+    /// The tasks of this kernel that wait for the end of a task.
+    fn joiners_of(&self, cell: &TaskRef) -> Vec<TaskId> {
+        let mut joiners: Vec<_> = cell.joiner().into_iter().collect();
+        if let Some(cold) = cell.any_cold() {
+            cold.joiners.each_waiter(|waiter| joiners.extend(self.waiting_task(waiter)));
+        }
+        joiners
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let mut parts = SnapshotParts::of(self);
+        while !parts.take_from(self, usize::MAX) {}
+        parts.finish()
+    }
+}
+
+/// The kernel of this thread at this moment: its tasks, groups and threads, and what each parked
+/// leaf waits for.
+///
+/// It takes time in proportion to the number of tasks, about a millisecond for a thousand. Nothing
+/// is polled or woken for it. See [`insight`](crate::insight).
+///
+/// # Panics
+///
+/// Outside a kernel.
+#[track_caller]
+pub fn snapshot() -> Snapshot {
+    // Opens the scopes of the caller, whose deadlines are shown.
+    current::ambient();
+    current::with("kernel::snapshot", |core: &Rc<Core>| core.snapshot())
+}
+
+/// Which task waits for what: the [`wait_graph`](Snapshot::wait_graph) of a [`snapshot`].
+///
+/// # Panics
+///
+/// Outside a kernel.
+#[track_caller]
+pub fn wait_graph() -> WaitGraph {
+    current::ambient();
+    current::with("kernel::wait_graph", |core| core.snapshot()).wait_graph()
+}

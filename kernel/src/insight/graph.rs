@@ -1,0 +1,127 @@
+//! Which task waits for what.
+
+use std::fmt;
+use std::panic::Location;
+use std::time::Instant;
+
+use crate::id::TaskId;
+use crate::insight::snapshot::{ScopeId, Snapshot};
+use crate::insight::text::{Named, escaped};
+use crate::parts::reactor::Direction;
+
+/// The wait of one parked leaf, or of a task that is parked in no leaf of Curium's.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Edge {
+    /// The task that waits.
+    pub from: TaskId,
+    /// The kind of leaf, as in `JOIN`.
+    pub kind: &'static str,
+    /// The file and line of the leaf; None if the task is in no leaf of Curium's.
+    pub site: Option<&'static Location<'static>>,
+    /// What it waits for.
+    pub on: WaitsFor,
+    /// The earliest deadline around the leaf, at which the wait ends.
+    pub deadline: Option<Instant>,
+}
+
+/// What a leaf waits for.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum WaitsFor {
+    /// For the end of a task.
+    Task(TaskId),
+    /// For members of a group, or of a borrowing scope.
+    Group {
+        /// The group.
+        scope: ScopeId,
+        /// Its members that have not ended.
+        members: Vec<TaskId>,
+    },
+    /// For one of the tasks that hold a lock or permits.
+    Holders {
+        /// The number of the lock or semaphore.
+        object: u64,
+        /// The tasks that hold it.
+        tasks: Vec<TaskId>,
+    },
+    /// For a waker that is not Curium's to be woken.
+    Waker {
+        /// The number of clones of the waker that exist.
+        clones: usize,
+    },
+    /// For a time.
+    Time(Instant),
+    /// For a source to become ready.
+    Io(Direction),
+    /// For a thread.
+    Thread,
+    /// For something of which the kernel knows no task that would provide it.
+    Unknown {
+        /// The number of the object, 0 if it has none.
+        object: u64,
+    },
+}
+
+/// Which task waits for what, at one moment.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct WaitGraph {
+    /// One edge for each parked leaf.
+    pub edges: Vec<Edge>,
+    snapshot: Snapshot,
+}
+
+impl WaitGraph {
+    pub(crate) fn of(snapshot: &Snapshot) -> Self {
+        WaitGraph { edges: snapshot.edges.clone(), snapshot: snapshot.clone() }
+    }
+
+    /// The graph in the language of Graphviz.
+    pub fn dot(&self) -> String {
+        let mut dot = String::from("digraph waits {\n  rankdir=LR;\n  node [shape=box];\n");
+        for task in &self.snapshot.tasks {
+            let label = escaped(&task.info.name).replace('\\', "\\\\").replace('"', "\\\"");
+            let id = task.info.id;
+            dot += &format!("  \"{id}\" [label=\"{id} {label}\"];\n");
+        }
+        for edge in &self.edges {
+            let (from, kind) = (edge.from, escaped(edge.kind).replace('\\', "\\\\"));
+            let label = match edge.site {
+                Some(site) => format!("{kind}\\n{}", escaped(&site.to_string())),
+                None => kind,
+            };
+            for to in edge.on.tasks() {
+                dot += &format!("  \"{from}\" -> \"{to}\" [label=\"{label}\"];\n");
+            }
+        }
+        dot + "}\n"
+    }
+}
+
+impl WaitsFor {
+    /// The tasks that it waits for, if the kernel knows them.
+    pub fn tasks(&self) -> &[TaskId] {
+        match self {
+            WaitsFor::Task(task) => std::slice::from_ref(task),
+            WaitsFor::Group { members: tasks, .. } | WaitsFor::Holders { tasks, .. } => tasks,
+            _ => &[],
+        }
+    }
+}
+
+/// One line for each edge.
+impl fmt::Display for WaitGraph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tasks = self.snapshot.by_id();
+        for edge in &self.edges {
+            let Some(from) = tasks.get(&edge.from) else { continue };
+            write!(f, "{} {}", Named(from), edge.kind)?;
+            if let Some(site) = edge.site {
+                write!(f, " at {site}")?;
+            }
+            writeln!(f, " -> {}", edge.target(&tasks, self.snapshot.taken_at))?;
+        }
+        Ok(())
+    }
+}

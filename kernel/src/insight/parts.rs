@@ -1,0 +1,169 @@
+//! A snapshot as it is copied from a kernel, and how the copies are put together.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use crate::id::{GroupId, TaskId};
+use crate::insight::graph::{Edge, WaitsFor};
+use crate::insight::info::TaskState;
+use crate::insight::snapshot::{ScopeInfo, Snapshot, TaskDetails, ThreadInfo};
+use crate::parts::reactor::Direction;
+
+/// What was copied so far.
+#[derive(Debug)]
+pub(crate) struct Raw {
+    pub(crate) kernel: u32,
+    pub(crate) taken_at: Instant,
+    pub(crate) turn: u64,
+    pub(crate) shutting_down: bool,
+    pub(crate) jobs: usize,
+    pub(crate) threads: Vec<ThreadInfo>,
+    pub(crate) tasks: Vec<RawTask>,
+    pub(crate) scopes: Vec<ScopeInfo>,
+    /// When timers wake tasks, in nanoseconds from `origin`.
+    pub(crate) sleepers: Vec<(TaskId, u64)>,
+    pub(crate) origin: Instant,
+    /// The tasks that are parked on sources.
+    pub(crate) seats: Vec<(TaskId, Direction)>,
+}
+
+/// What was copied of a task.
+#[derive(Debug)]
+pub(crate) struct RawTask {
+    pub(crate) serial: u64,
+    pub(crate) details: TaskDetails,
+    /// The earliest deadline around each of its leaves.
+    pub(crate) deadlines: Vec<Option<Instant>>,
+    /// The tasks that wait for its end.
+    pub(crate) joiners: Vec<TaskId>,
+}
+
+/// What the tasks wait for, by task.
+struct Waits {
+    joins: HashMap<TaskId, Vec<TaskId>>,
+    scopes: HashMap<TaskId, Vec<(GroupId, Vec<TaskId>)>>,
+    wakes: HashMap<TaskId, Instant>,
+    seats: HashMap<TaskId, Direction>,
+}
+
+impl Raw {
+    pub(crate) fn finish(mut self) -> Snapshot {
+        self.tasks.sort_unstable_by_key(|task| task.serial);
+        self.add_members();
+        let mut waits = self.waits();
+        let mut edges = Vec::new();
+        let mut tasks = Vec::with_capacity(self.tasks.len());
+        for RawTask { mut details, deadlines, .. } in self.tasks {
+            let id = details.info.id;
+            details.wakes_at = waits.wakes.get(&id).copied();
+            if let (TaskState::Foreign, Some(seat)) = (details.info.state, waits.seats.get(&id)) {
+                details.info.state = TaskState::Polling(*seat);
+            }
+            waits.add_edges(&details, &deadlines, &mut edges);
+            tasks.push(details);
+        }
+        Snapshot {
+            kernel: self.kernel,
+            taken_at: self.taken_at,
+            turn: self.turn,
+            ready: tasks.iter().filter(|task| task.info.state == TaskState::Ready).count(),
+            shutting_down: self.shutting_down,
+            tasks,
+            scopes: self.scopes,
+            jobs: self.jobs,
+            threads: self.threads,
+            edges,
+        }
+    }
+
+    fn add_members(&mut self) {
+        let mut members: HashMap<GroupId, Vec<TaskId>> = HashMap::new();
+        for task in &self.tasks {
+            if let Some(scope) = task.details.scope {
+                members.entry(scope).or_default().push(task.details.info.id);
+            }
+        }
+        for scope in &mut self.scopes {
+            scope.members = members.remove(&scope.id).unwrap_or_default();
+        }
+    }
+
+    fn waits(&mut self) -> Waits {
+        let mut waits = Waits {
+            joins: HashMap::new(),
+            scopes: HashMap::new(),
+            wakes: HashMap::new(),
+            seats: self.seats.drain(..).collect(),
+        };
+        for task in &mut self.tasks {
+            for joiner in task.joiners.drain(..) {
+                waits.joins.entry(joiner).or_default().push(task.details.info.id);
+            }
+        }
+        for scope in &self.scopes {
+            for waiting in &scope.waiting {
+                let group = (scope.id, scope.members.clone());
+                waits.scopes.entry(*waiting).or_default().push(group);
+            }
+        }
+        for (task, at) in self.sleepers.drain(..) {
+            let Some(at) = self.origin.checked_add(Duration::from_nanos(at)) else { continue };
+            let first = waits.wakes.entry(task).or_insert(at);
+            *first = at.min(*first);
+        }
+        waits
+    }
+}
+
+impl Waits {
+    /// Adds an edge for each leaf of a parked task, in the order of the leaves.
+    fn add_edges(
+        &mut self,
+        task: &TaskDetails,
+        deadlines: &[Option<Instant>],
+        edges: &mut Vec<Edge>,
+    ) {
+        let id = task.info.id;
+        let edge = |kind, site, on, deadline| Edge { from: id, kind, site, on, deadline };
+        for (leaf, deadline) in task.info.parked.iter().zip(deadlines) {
+            let on = self.of_leaf(task, leaf.kind);
+            edges.push(edge(leaf.kind, Some(leaf.site), on, *deadline));
+        }
+        if task.info.state.has_no_leaf() {
+            let (kind, on) = match self.seats.get(&id) {
+                Some(Direction::Read) => ("POLL_READ", WaitsFor::Io(Direction::Read)),
+                Some(Direction::Write) => ("POLL_WRITE", WaitsFor::Io(Direction::Write)),
+                None => ("FOREIGN", WaitsFor::Waker { clones: usize::from(task.waker_is_out) }),
+            };
+            edges.push(edge(kind, None, on, task.info.deadline));
+        }
+    }
+
+    /// What a leaf of that kind waits for. Each join and each group is found once.
+    fn of_leaf(&mut self, task: &TaskDetails, kind: &str) -> WaitsFor {
+        let id = task.info.id;
+        let joined = |joins: Option<&mut Vec<TaskId>>| joins.and_then(Vec::pop);
+        match kind {
+            "JOIN" | "WAIT" | "CANCEL" => match joined(self.joins.get_mut(&id)) {
+                Some(other) => WaitsFor::Task(other),
+                None => WaitsFor::Unknown { object: 0 },
+            },
+            "GROUP_WAIT" | "GROUP_END" | "NEXT_DONE" => {
+                match self.scopes.get_mut(&id).and_then(Vec::pop) {
+                    Some((scope, members)) => WaitsFor::Group { scope, members },
+                    None => WaitsFor::Unknown { object: 0 },
+                }
+            }
+            "SLEEP" | "INTERVAL" => match self.wakes.get(&id) {
+                Some(time) => WaitsFor::Time(*time),
+                None => WaitsFor::Unknown { object: 0 },
+            },
+            "THREAD" | "THREAD_WAIT" => WaitsFor::Thread,
+            "FOREIGN_WAIT" => WaitsFor::Waker { clones: usize::from(task.waker_is_out) },
+            _ => match self.seats.get(&id) {
+                Some(direction) => WaitsFor::Io(*direction),
+                None => WaitsFor::Unknown { object: 0 },
+            },
+        }
+    }
+}

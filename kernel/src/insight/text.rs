@@ -1,0 +1,109 @@
+//! How names, times and what a leaf waits for are written.
+
+use std::collections::HashMap;
+use std::fmt::{self, Write as _};
+use std::time::{Duration, Instant};
+
+use crate::id::TaskId;
+use crate::insight::graph::{Edge, WaitsFor};
+use crate::insight::snapshot::TaskDetails;
+use crate::parts::reactor::Direction;
+
+/// The number of characters of a name that are shown.
+const NAME: usize = 60;
+
+/// The number of tasks of a list that are shown.
+const LIST: usize = 5;
+
+/// A name without control characters, and not longer than a line can bear.
+pub(super) fn escaped(name: &str) -> String {
+    let mut shown = String::new();
+    for (at, char) in name.chars().enumerate() {
+        if at == NAME {
+            shown.push('…');
+            break;
+        }
+        match char {
+            char if is_plain(char) => shown.push(char),
+            char => shown.extend(char.escape_unicode()),
+        }
+    }
+    shown
+}
+
+/// Whether a character neither controls a terminal nor changes the direction of the text.
+fn is_plain(char: char) -> bool {
+    let directs = matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    !char.is_control() && !directs
+}
+
+/// The id and the name of a task.
+pub(super) struct Named<'a>(pub(super) &'a TaskDetails);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.0.info.id, escaped(&self.0.info.name))
+    }
+}
+
+/// A duration in the largest unit that fits.
+pub(super) struct Age(pub(super) Duration);
+
+impl fmt::Display for Age {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs_f64();
+        let text = match seconds {
+            ..0.001 => format!("{:.0} µs", seconds * 1e6),
+            ..1.0 => format!("{:.0} ms", seconds * 1e3),
+            ..600.0 => format!("{seconds:.1} s"),
+            ..36_000.0 => format!("{:.0} min", seconds / 60.0),
+            _ => format!("{:.0} h", seconds / 3600.0),
+        };
+        f.pad(&text)
+    }
+}
+
+/// How long a time has to come at `now`.
+pub(super) fn until(time: Instant, now: Instant) -> Age {
+    Age(time.saturating_duration_since(now))
+}
+
+impl Edge {
+    /// What the edge points to, as text.
+    pub(super) fn target(&self, tasks: &HashMap<TaskId, &TaskDetails>, now: Instant) -> String {
+        let list = |ids: &[TaskId]| {
+            let mut text = String::new();
+            for (at, id) in ids.iter().take(LIST).enumerate() {
+                let comma = if at == 0 { "" } else { ", " };
+                let _ = match tasks.get(id) {
+                    Some(task) => write!(text, "{comma}{}", Named(task)),
+                    None => write!(text, "{comma}{id}"),
+                };
+            }
+            if ids.len() > LIST {
+                let _ = write!(text, " and {} more", ids.len() - LIST);
+            }
+            text
+        };
+        let mut text = match &self.on {
+            WaitsFor::Task(task) => list(&[*task]),
+            WaitsFor::Group { members, .. } if members.is_empty() => "its group".to_owned(),
+            WaitsFor::Group { members, .. } => format!("its members {}", list(members)),
+            WaitsFor::Holders { tasks, .. } => format!("held by {}", list(tasks)),
+            WaitsFor::Waker { clones: 0 } => "a waker of which no clone exists".to_owned(),
+            WaitsFor::Waker { clones: 1 } => "a waker, 1 clone".to_owned(),
+            WaitsFor::Waker { clones } => format!("a waker, {clones} clones"),
+            WaitsFor::Time(time) => format!("in {}", until(*time, now)),
+            WaitsFor::Io(Direction::Read) => "readable".to_owned(),
+            WaitsFor::Io(Direction::Write) => "writable".to_owned(),
+            WaitsFor::Thread => "a thread".to_owned(),
+            WaitsFor::Unknown { object: 0 } => "unknown".to_owned(),
+            WaitsFor::Unknown { object } => format!("object {object}"),
+        };
+        if let Some(deadline) = self.deadline {
+            let _ = write!(text, "; timeout in {}", until(deadline, now));
+        }
+        text
+    }
+}
