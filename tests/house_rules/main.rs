@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod manifests;
 mod rooms;
 
 const LINE: usize = 100;
@@ -14,7 +15,10 @@ const FUNCTION: usize = 60;
 const FILE: usize = 400;
 
 const LIBRARIES: [&str; 6] = ["kernel", "sync", "io", "net", "os", "src"];
-const ALL: [&str; 9] = ["kernel", "sync", "io", "net", "os", "src", "tests", "examples", "bench"];
+const ALL: [&str; 10] =
+    ["kernel", "sync", "io", "net", "os", "src", "tests", "examples", "bench", "ecosystem"];
+/// The packages of the workspace `ecosystem`.
+const ADAPTERS: [&str; 1] = ["ecosystem/hyper"];
 /// The packages that are published.
 const PACKAGES: [&str; 6] = [".", "kernel", "sync", "io", "net", "os"];
 
@@ -137,8 +141,9 @@ fn imports_go_one_way() {
 fn examples_name_the_facade() {
     let mut faults = Vec::new();
     let others = ["use kernel", "use sync", "use io", "use net", "use os"];
-    for (name, text) in sources(&["kernel", "sync", "io", "net", "os", "src", "examples"]) {
-        let example = name.starts_with("examples");
+    let folders = ["kernel", "sync", "io", "net", "os", "src", "examples", "ecosystem"];
+    for (name, text) in sources(&folders) {
+        let example = name.starts_with("examples") || name.starts_with("ecosystem");
         for (at, line) in text.lines().map(str::trim_start).enumerate() {
             let doc = line.strip_prefix("//!").or(line.strip_prefix("///"));
             let code = match doc {
@@ -175,7 +180,7 @@ fn only_the_kernel_writes_futures_by_hand() {
 #[test]
 fn what_can_be_awaited_says_what_a_cancellation_keeps() {
     let mut faults = Vec::new();
-    for (name, text) in sources(&LIBRARIES) {
+    for (name, text) in sources(&[&LIBRARIES[..], &ADAPTERS].concat()) {
         let lines: Vec<&str> = text.lines().collect();
         for (at, line) in lines.iter().enumerate() {
             let code = line.trim_start();
@@ -222,8 +227,11 @@ fn nothing_is_unsafe_or_unfinished() {
             }
         }
     }
-    assert!(manifest(".").contains("unsafe_code = \"forbid\""), "the workspace forbids it");
-    for package in PACKAGES {
+    for workspace in [".", "ecosystem"] {
+        let forbids = manifest(workspace).contains("unsafe_code = \"forbid\"");
+        assert!(forbids, "{workspace}/Cargo.toml forbids it");
+    }
+    for package in PACKAGES.iter().chain(&ADAPTERS) {
         if !manifest(package).contains("[lints]\nworkspace = true") {
             faults.push(format!("{package} does not take the lints of the workspace"));
         }
@@ -243,30 +251,11 @@ fn no_process_is_started_beside_tests_that_close_sockets() {
     assert_none(&faults, "a child holds duplicates of all sockets; see tests/net/main.rs");
 }
 
-#[test]
-fn every_dependency_has_its_reason_beside_it() {
-    let mut faults = Vec::new();
-    for package in PACKAGES {
-        let mut in_dependencies = false;
-        let mut explained = false;
-        for line in manifest(package).lines() {
-            let own = ["kernel", "sync", "io", "net", "os"].iter().any(|own| line.starts_with(own));
-            if line.starts_with('[') {
-                in_dependencies = line.ends_with("dependencies]") && !line.contains("workspace.");
-            } else if in_dependencies && line.contains('=') && !explained && !own {
-                faults.push(format!("{package}/Cargo.toml: {line}"));
-            }
-            explained = line.starts_with('#');
-        }
-    }
-    assert_none(&faults, "a dependency without a reason");
-}
-
 /// Whether a word is the id of a rule: a letter of the list, and a number.
 fn is_rule_id(word: &str) -> bool {
     let (letter, number) = word.split_at(word.len().min(1));
     let digits = (1..=2).contains(&number.len()) && number.chars().all(|c| c.is_ascii_digit());
-    "CTGKYNQSURIOVM".contains(letter) && digits
+    "CTGKYNQSURIOEVM".contains(letter) && digits
 }
 
 fn rule_ids(text: &str) -> impl Iterator<Item = String> + '_ {
@@ -287,7 +276,7 @@ fn every_rule_of_the_semantics_has_a_test_that_cites_it() {
         }
     }
     let mut cited = BTreeSet::new();
-    for (name, text) in sources(&["tests", "kernel", "sync", "io", "net", "os"]) {
+    for (name, text) in sources(&["tests", "kernel", "sync", "io", "net", "os", "ecosystem"]) {
         if !name.starts_with("tests/house_rules/") {
             cited.extend(cited_by_tests(&text));
         }
@@ -319,12 +308,12 @@ fn cited_by_tests(text: &str) -> BTreeSet<String> {
 /// whatever folder the file is in.
 fn tests_by_module() -> BTreeMap<String, BTreeSet<String>> {
     let mut modules = BTreeMap::new();
-    for (name, text) in sources(&["tests"]) {
+    for (name, text) in sources(&["tests", "ecosystem"]) {
         let module = Path::new(&name).file_stem().unwrap().to_str().unwrap();
         let tests = tests_of(&text);
         if !tests.is_empty() {
             let twice = modules.insert(module.to_owned(), tests);
-            assert!(twice.is_none(), "there are two modules {module} under tests/");
+            assert!(twice.is_none(), "there are two modules {module} with tests");
         }
     }
     modules

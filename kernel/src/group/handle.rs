@@ -148,6 +148,28 @@ where
         Self::by_size()(self.state(), future, false)
     }
 
+    /// [`try_spawn`](GroupRef::try_spawn), of a member that the group does not wait for. For
+    /// adapters, which spawn what another crate asks them to.
+    ///
+    /// # Errors
+    ///
+    /// [`GroupEnded`], also in another kernel. The future is dropped.
+    ///
+    /// # Panics
+    ///
+    /// Outside a kernel.
+    #[track_caller]
+    pub fn try_spawn_daemon<F>(
+        self,
+        future: F,
+    ) -> Result<Task<<F::Output as TaskOutput<E>>::Value, E>, GroupEnded>
+    where
+        F: Future + 'static,
+        F::Output: TaskOutput<E>,
+    {
+        Self::by_size()(self.state(), future, true)
+    }
+
     /// The function that makes a future a member, or a daemon, of a group: by the size of the
     /// future.
     #[inline(always)]
@@ -176,15 +198,6 @@ where
     {
         let (core, state) = open?;
         Ok(Task::of(core.admit(future, Some((&*state, daemon)))))
-    }
-
-    /// [`try_spawn`](GroupRef::try_spawn), of a daemon.
-    pub(super) fn try_spawn_daemon<F>(self, future: F) -> Spawned<F, E>
-    where
-        F: Future + 'static,
-        F::Output: TaskOutput<E>,
-    {
-        Self::by_size()(self.state(), future, true)
     }
 
     #[track_caller]

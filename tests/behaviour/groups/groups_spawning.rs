@@ -278,3 +278,30 @@ fn a_group_outside_a_kernel_names_the_place() {
     assert!(message.contains(&format!("{}:{line}:", file!())), "{message}");
     assert!(message.contains("outside a kernel"), "{message}");
 }
+
+/// E1, G7: a daemon can be offered to a group that may have ended, which drops it then.
+#[test]
+fn a_daemon_is_refused_by_a_group_that_has_ended() {
+    testing::run(async || {
+        let cleaned = Rc::new(Cell::new(false));
+        let theirs = cleaned.clone();
+        let group = TaskGroup::<TaskCancelled>::scope(async |g| {
+            let daemon = g.try_spawn_daemon(async move {
+                let cancelled = sleep(Duration::MAX).await;
+                theirs.set(true);
+                cancelled
+            });
+            assert!(daemon.is_ok());
+            testing::settle().await?;
+            Ok(g)
+        })
+        .await
+        .unwrap();
+        assert!(cleaned.get(), "the group has not waited for it, and has ended it");
+        let dropped = Rc::new(());
+        let theirs = dropped.clone();
+        let late = group.try_spawn_daemon(async move { drop(theirs) });
+        assert_eq!(late.unwrap_err(), GroupEnded);
+        assert_eq!(Rc::strong_count(&dropped), 1);
+    });
+}

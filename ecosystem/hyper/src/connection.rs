@@ -1,0 +1,179 @@
+//! Servers, and one connection of them.
+
+use std::cell::Cell;
+use std::error::Error;
+use std::future::poll_fn;
+use std::pin::pin;
+
+use curium::kernel::{TaskGroup, WaitPolicy, cancellable_inside, shield};
+use curium::net::{Serve, TcpListener, TcpStream, stopping};
+use hyper::body::{Body, Incoming};
+use hyper::rt::{Read, Write};
+use hyper::service::Service;
+use hyper::{Request, Response};
+use hyper_util::server::conn::auto;
+
+use crate::executor::GroupExecutor;
+use crate::first_bytes::FirstBytes;
+use crate::quiet::is_of_client;
+use crate::timer::KernelTimer;
+
+/// The error of a service, of a body, and of a connection.
+type Anything = Box<dyn Error + Send + Sync>;
+
+/// The settings of a connection: hyper-util's, with the executor of its group.
+pub type Builder = auto::Builder<GroupExecutor<Anything>>;
+
+/// Serves HTTP/1 and HTTP/2, whichever the client begins with, until it is cancelled.
+///
+/// The [`Serve`] that it returns has settings: a limit of connections, the time for requests that
+/// are in flight when it stops ([`drain`](Serve::drain)), and that for handlers once they are
+/// cancelled ([`grace`](Serve::grace)).
+///
+/// The service is cloned for each connection. Neither it nor its futures need be `Send`, so
+/// handlers use everything of Curium. Each connection is a task; so is each request over HTTP/2, as
+/// a daemon of a group that ends with its connection. When the client of a request is gone, hyper
+/// drops the future of the handler; what must clean up then is put into [`local`](crate::local()).
+///
+/// An upgrade takes the stream out of the server, which then no longer waits for it; see
+/// [`upgraded`](crate::upgraded()).
+///
+/// A client has 30 seconds to show which protocol it speaks, and over HTTP/1 as long for the head
+/// of each request, so that is also the longest pause between two requests. `header_read_timeout`
+/// changes the latter; see [`serve_with`].
+///
+/// # Errors
+///
+/// Those of [`Serve`]. An error of a service or of a body ends its connection and is reported; over
+/// HTTP/2 it ends its stream, which hyper does not report. That a client hangs up, is too slow or
+/// breaks the protocol is not reported. A panic ends the connection, or the stream, and is
+/// reported.
+///
+/// # Cancellation
+///
+/// The listener is closed. Connections without a request end, and those with one when it is
+/// answered, which is the last on it: HTTP/1 says so in its header, HTTP/2 by a `GOAWAY`. When the
+/// time to [`drain`](Serve::drain) is over, which is at once unless it is set, the handlers are
+/// cancelled: code of Curium in them gets the error and cleans up. A handler that answers all the
+/// same is heard over HTTP/1 only.
+#[track_caller]
+pub fn serve<S, B>(listener: TcpListener, service: S) -> Serve
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + 'static,
+    S::Future: 'static,
+    S::Error: Into<Anything>,
+    B: Body + 'static,
+    B::Error: Into<Anything>,
+{
+    serve_with(listener, service, |_| ())
+}
+
+/// [`serve`] with settings of hyper, such as the greatest number of streams of a connection.
+///
+/// ```
+/// # use curium::net::{Serve, TcpListener};
+/// # use hyper::{Request, Response, body::Incoming, service::service_fn};
+/// # fn server(listener: TcpListener) -> Serve {
+/// # async fn hello(_: Request<Incoming>) -> std::io::Result<Response<String>> {
+/// #     Ok(Response::new(String::new()))
+/// # }
+/// curium_hyper::serve_with(listener, service_fn(hello), |builder| {
+///     builder.http1().header_read_timeout(std::time::Duration::from_secs(5));
+///     builder.http2().max_concurrent_streams(16);
+/// })
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// Those of [`serve`].
+///
+/// # Cancellation
+///
+/// As [`serve`].
+#[track_caller]
+pub fn serve_with<S, B>(
+    listener: TcpListener,
+    service: S,
+    set: impl Fn(&mut Builder) + 'static,
+) -> Serve
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + 'static,
+    S::Future: 'static,
+    S::Error: Into<Anything>,
+    B: Body + 'static,
+    B::Error: Into<Anything>,
+{
+    listener.serve(async move |stream: TcpStream, _peer| {
+        // The answer is one write, and waits for no other.
+        let _ = stream.set_nodelay(true);
+        serve_connection(stream, service.clone(), &set).await
+    })
+}
+
+/// Serves one connection, over any stream: one of TLS, a Unix socket. `set` changes the settings
+/// of hyper; `|_| ()` leaves them.
+///
+/// In the handler of a server it also ends gracefully, as described at [`serve`], when that server
+/// stops.
+///
+/// # Errors
+///
+/// An error of the service or of a body, or the cancellation. `Ok` if the client has caused the
+/// end, in whatever way.
+///
+/// # Cancellation
+///
+/// Code of Curium in the handlers gets the error and cleans up. A connection that waits without
+/// such code is dropped.
+pub async fn serve_connection<I, S, B>(
+    stream: I,
+    service: S,
+    set: impl Fn(&mut Builder),
+) -> Result<(), Anything>
+where
+    I: Read + Write + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
+    S::Future: 'static,
+    S::Error: Into<Anything>,
+    B: Body + 'static,
+    B::Error: Into<Anything>,
+{
+    // Outside the group, because over HTTP/2 a stream drops its handler when the connection is
+    // gone, and the handlers clean up first.
+    let mut connection = pin!(None);
+    // The streams of HTTP/2 are its daemons.
+    TaskGroup::scope_with(WaitPolicy::None, async |group| {
+        let mut builder = auto::Builder::new(GroupExecutor::new(group));
+        builder.http1().timer(KernelTimer);
+        builder.http2().timer(KernelTimer);
+        set(&mut builder);
+        let stream = FirstBytes::new(stream);
+        let serving = builder.serve_connection_with_upgrades(stream, service);
+        connection.set(Some(serving.into_owned()));
+        let mut connection = connection.as_mut().as_pin_mut().expect("it is set");
+        let stops = Cell::new(false);
+        let mut served = pin!(cancellable_inside(poll_fn(|cx| {
+            if stops.take() {
+                connection.as_mut().graceful_shutdown();
+            }
+            connection.as_mut().poll(cx)
+        })));
+        // In a shield, because the cancellation is for the handlers. And outside `served`, which
+        // would take it for code that cleans up.
+        let mut stopping = pin!(shield(stopping()));
+        let mut stopped = false;
+        let ended = poll_fn(|cx| {
+            if !stopped && stopping.as_mut().poll(cx).is_ready() {
+                stopped = true;
+                stops.set(true);
+            }
+            served.as_mut().poll(cx)
+        });
+        match ended.await? {
+            Err(error) if !is_of_client(&*error) => Err(error),
+            _ => Ok(()),
+        }
+    })
+    .await
+}
