@@ -36,10 +36,10 @@ impl AsyncWrite for File {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let file = self.get_mut();
-        ready!(file.poll_written(cx))?;
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
+        ready!(file.poll_written(cx))?;
         Poll::Ready(file.start_write(buf))
     }
 
