@@ -119,8 +119,8 @@ fn each_direction_wakes_its_own_poll(kind: &Kind) {
                 assert!(is_pending, "there is nothing to read, and no room");
             }
             send(&mut to_a, bytes(0, 5)).await?;
-            read.comes("the poll for reading", async || Ok(())).await?;
-            written.comes("the poll for writing", async || drain(&mut from_a).await).await?;
+            read.comes(async || Ok(())).await?;
+            written.comes(async || drain(&mut from_a).await).await?;
         }
         Ok(())
     });

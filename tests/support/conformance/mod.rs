@@ -23,9 +23,10 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::time::Duration;
 
 use curium::io::{AsyncRead, AsyncWrite};
-use curium::kernel::{Builder, Kernel, sleep, testing};
+use curium::kernel::{Kernel, sleep, testing};
 use curium::net::simulated::SimulatedNetExt;
 use futures::future::{Either, select};
 
@@ -61,6 +62,8 @@ pub(crate) struct Kind {
     is_swept: bool,
     /// The ends are sockets of the simulated network.
     is_simulated: bool,
+    /// Threads take part, for which a virtual clock waits.
+    in_real_time: bool,
 }
 
 /// A kind of streams for both directions, through the traits of `futures-io`.
@@ -106,6 +109,14 @@ fn of_both_ways<A: 'static, B: 'static>(
     Kind { both_ways: Some(both_ways), ..of_one_way(traits, one_way) }
 }
 
+/// A kind of streams of which one end writes and the other one reads, through these traits alone.
+pub(crate) fn plain_one_way<W: AsyncWrite + Unpin + 'static, R: AsyncRead + Unpin + 'static>(
+    traits: &'static str,
+    connect: impl AsyncFn() -> io::Result<(W, R)> + 'static,
+) -> Kind {
+    of_one_way(traits, connected(&Rc::new(connect), |w| Box::new(w), |r| Box::new(r)))
+}
+
 /// A kind of streams of which one end writes and the other one reads, through each of the traits.
 pub(crate) fn one_way<W, R>(connect: impl AsyncFn() -> io::Result<(W, R)> + 'static) -> Vec<Kind>
 where
@@ -124,7 +135,15 @@ where
 }
 
 fn of_one_way(traits: &'static str, one_way: Connect<(Writer, Reader)>) -> Kind {
-    Kind { traits, one_way, both_ways: None, closes: true, is_swept: true, is_simulated: false }
+    Kind {
+        traits,
+        one_way,
+        both_ways: None,
+        closes: true,
+        is_swept: true,
+        is_simulated: false,
+        in_real_time: false,
+    }
 }
 
 fn connected<A: 'static, B: 'static, X: 'static, Y: 'static>(
@@ -155,6 +174,12 @@ impl Kind {
         self
     }
 
+    /// Threads take part, so runs are not alike, and a virtual clock would wait for the threads.
+    pub(crate) fn in_real_time(mut self) -> Self {
+        (self.in_real_time, self.is_swept) = (true, false);
+        self
+    }
+
     /// The ends are sockets of the simulated network.
     pub(crate) fn simulated(mut self) -> Self {
         (self.is_simulated, self.is_swept) = (true, false);
@@ -175,27 +200,30 @@ impl Kind {
     /// Runs a check in a kernel. One that does not end is a failure.
     fn run(&self, check: impl AsyncFnOnce(Kind) -> io::Result<()> + 'static) {
         let kind = self.clone();
+        let check: Made<()> = Box::pin(async move { check(kind).await });
         let builder = match self.is_simulated {
             true => Kernel::builder().seed(1).simulated_net(),
             false => Kernel::builder(),
         };
-        run_limited(builder, Box::pin(async move { check(kind).await }));
+        match self.in_real_time {
+            true => builder.run(async move || end_of(check, 100 * MS).await),
+            // Each millisecond passes when nothing can run and the system reports nothing for ten.
+            false => testing::run_with(builder, async move || end_of(check, MS).await),
+        }
     }
 }
 
-fn run_limited(builder: Builder, check: Made<()>) {
-    testing::run_with(builder, async move || {
-        // Each millisecond passes when nothing can run and the system reports nothing for ten.
-        let patience = pin!(async {
-            for _ in 0..500 {
-                sleep(MS).await.expect("it is not cancelled");
-            }
-        });
-        match select(check, patience).await {
-            Either::Left((ended, _)) => ended.expect("no call fails"),
-            Either::Right(_) => panic!("it waits for ever"),
+/// Waits for the end of a check, for so long 500 times.
+async fn end_of(check: Made<()>, time: Duration) {
+    let patience = pin!(async {
+        for _ in 0..500 {
+            sleep(time).await.expect("it is not cancelled");
         }
     });
+    match select(check, patience).await {
+        Either::Left((ended, _)) => ended.expect("no call fails"),
+        Either::Right(_) => panic!("it waits for ever"),
+    }
 }
 
 fn all_checks() -> impl Iterator<Item = &'static Check> {
