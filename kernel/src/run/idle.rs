@@ -36,8 +36,7 @@ impl RunLoop<'_> {
                 // after the sleep.
                 self.core.read_clock();
             }
-            let registered = self.core.with_reactor(|reactor| reactor.registered());
-            if registered.is_some_and(|registered| registered > 0) {
+            if self.core.with_reactor(|reactor| reactor.has_sources_in_poll()) == Some(true) {
                 let _ = self.wait_events(Some(Duration::ZERO), None);
             }
             return true;

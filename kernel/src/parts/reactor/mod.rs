@@ -36,6 +36,8 @@ pub(crate) struct Reactor {
     /// The number of leaves that are parked on a source of the poll and have not been woken. The
     /// poll wakes none that is parked on a source in memory.
     parked: usize,
+    /// The number of sources in memory.
+    in_memory: usize,
     alarm: Alarm,
     /// How long to poll for events before each sleep.
     spin: Duration,

@@ -38,6 +38,7 @@ impl Reactor {
             foreign: Slab::new(),
             generation: 0,
             parked: 0,
+            in_memory: 0,
             alarm: Alarm::default(),
             spin,
             woken: Vec::new(),
@@ -68,6 +69,7 @@ impl Reactor {
             }
             return Err(error);
         }
+        self.in_memory += usize::from(in_memory);
         Ok(token)
     }
 
@@ -77,6 +79,7 @@ impl Reactor {
             return [None, None];
         }
         let entry = self.entries.remove(token.0 & (usize::MAX >> HALF));
+        self.in_memory -= usize::from(entry.state[0] & IN_MEMORY != 0);
         let [read, write] = entry.waiter;
         [self.take(entry.state[0], read), self.take(entry.state[1], write)]
     }
@@ -89,5 +92,11 @@ impl Reactor {
 
     pub(crate) fn registered(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Whether the poll may have events of a source.
+    #[inline]
+    pub(crate) fn has_sources_in_poll(&self) -> bool {
+        self.entries.len() > self.in_memory
     }
 }
