@@ -85,7 +85,7 @@ pub use crate::simulated::SimulatedNetExt;
 pub use crate::stopping::{is_stopping, stopping};
 pub use crate::stream::TcpStream;
 #[cfg(feature = "tls")]
-pub use crate::tls::{TlsAcceptor, TlsConnector, TlsStream};
+pub use crate::tls::{TlsAcceptor, TlsConnector, TlsReadHalf, TlsStream, TlsWriteHalf};
 pub use crate::udp::{Received, UdpSocket};
 #[cfg(all(any(target_os = "linux", target_os = "android"), feature = "unix-sockets"))]
 pub use crate::unix::PeerCred;

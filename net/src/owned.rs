@@ -32,26 +32,20 @@ pub struct OwnedWriteHalf<S: Stream = TcpStream> {
 }
 
 /// The halves are not of one stream. It has both.
-pub struct ReuniteError<S: Stream = TcpStream> {
+#[derive(thiserror::Error)]
+#[error("these halves are not of one stream")]
+pub struct ReuniteError<R = OwnedReadHalf, W = OwnedWriteHalf> {
     /// The reading half.
-    pub read: OwnedReadHalf<S>,
+    pub read: R,
     /// The writing half.
-    pub write: OwnedWriteHalf<S>,
+    pub write: W,
 }
 
-impl<S: Stream> fmt::Debug for ReuniteError<S> {
+impl<R, W> fmt::Debug for ReuniteError<R, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReuniteError").finish_non_exhaustive()
     }
 }
-
-impl<S: Stream> fmt::Display for ReuniteError<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("these halves are not of one stream")
-    }
-}
-
-impl<S: Stream> std::error::Error for ReuniteError<S> {}
 
 pub(crate) fn into_split<S: Stream>(stream: S) -> (OwnedReadHalf<S>, OwnedWriteHalf<S>) {
     let stream = Rc::new(stream);
@@ -64,7 +58,10 @@ impl<S: Stream> OwnedReadHalf<S> {
     /// # Errors
     ///
     /// [`ReuniteError`] with the halves, if they are not of one stream.
-    pub fn reunite(self, mut write: OwnedWriteHalf<S>) -> Result<S, ReuniteError<S>> {
+    pub fn reunite(
+        self,
+        mut write: OwnedWriteHalf<S>,
+    ) -> Result<S, ReuniteError<Self, OwnedWriteHalf<S>>> {
         if !Rc::ptr_eq(&self.0, &write.stream) {
             return Err(ReuniteError { read: self, write });
         }

@@ -5,9 +5,9 @@ use std::io;
 use std::rc::Rc;
 
 use curium::io::{DuplexStream, ReadExt, WriteExt, duplex};
-use curium::kernel::testing;
+use curium::kernel::testing::{self, Injection};
 use curium::kernel::{TaskCancelled, yield_now};
-use curium::net::{TlsAcceptor, TlsConnector, TlsStream};
+use curium::net::{TlsAcceptor, TlsConnector, TlsReadHalf, TlsStream};
 
 use crate::certificates::{client, plainly_connected, server};
 use crate::checks::{Among, assert_tried, shuts_down, undisturbed};
@@ -176,4 +176,62 @@ fn cancelled_writes_send_what_was_accepted() {
         },
     );
     assert_tried(&swept, &["WRITE", "FLUSH", "CLOSE"], 5, 50);
+}
+
+/// The reading half of a connection, and what was read from it.
+struct Reads {
+    half: RefCell<TlsReadHalf<DuplexStream>>,
+    read: RefCell<Vec<u8>>,
+}
+
+/// V4, N13: cancelled reads of one half lose nothing, and leave the writes of the other half alone,
+/// although a read sends what a write has left.
+#[test]
+#[expect(clippy::await_holding_refcell_ref, reason = "only the subject and then the check borrow")]
+fn cancelled_reads_of_a_half_leave_the_other_half_alone() {
+    // Not with a shutdown, which cancels the peer before the writer.
+    let injections = Injection::ALL.into_iter().filter(|it| *it != Injection::ShutDown);
+    let swept = testing::sweep().inject(&injections.collect::<Vec<_>>()).run(
+        async || {
+            let pair = plainly_connected(16 * 1024).await.expect("it is not cancelled here");
+            let ((half, mut write), mut peer) = (pair.0.into_split(), pair.1);
+            let state = Reads { half: RefCell::new(half), read: RefCell::default() };
+            let writes = async move {
+                write.write_all(&long_text()).await.map_err(cancellation)?;
+                write.close().await.map_err(cancellation)
+            };
+            let answers = async move {
+                let mut got = vec![0; long_text().len()];
+                for (piece, part) in TEXT.chunks(10).zip(got.chunks_mut(30_000)) {
+                    peer.read_exact(part).await.map_err(cancellation)?;
+                    peer.write_all(piece).await.map_err(cancellation)?;
+                    peer.flush().await.map_err(cancellation)?;
+                }
+                let at = TEXT.len().div_ceil(10) * 30_000;
+                peer.read_exact(&mut got[at..]).await.map_err(cancellation)?;
+                assert!(got == long_text(), "other bytes than were written");
+                assert_eq!(peer.read(&mut [0]).await.map_err(cancellation)?, 0);
+                peer.close().await.map_err(cancellation)
+            };
+            Among::new(state).and(|_| writes).and(|_| answers)
+        },
+        |state: Rc<Among<Reads>>| async move {
+            let (mut half, mut buf) = (state.half.borrow_mut(), [0; 7]);
+            loop {
+                match half.read(&mut buf).await? {
+                    0 => return Ok::<_, io::Error>(()),
+                    read => state.read.borrow_mut().extend(&buf[..read]),
+                }
+            }
+        },
+        async |state, run| {
+            undisturbed(run);
+            let mut all = state.read.take();
+            let ended = state.half.borrow_mut().read_to_end(&mut all).await;
+            ended.expect("the peer has closed");
+            assert_eq!(all, TEXT);
+            state.others_end(run).await;
+        },
+    );
+    assert_tried(&swept, &["READ"], 4, 30);
 }

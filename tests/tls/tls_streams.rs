@@ -249,3 +249,56 @@ fn a_byte_that_is_changed_is_an_error() {
     })
     .unwrap();
 }
+
+/// N13: each half is used by a task of its own. Both together are the stream again, and halves of
+/// two streams are not.
+#[test]
+fn the_halves_of_a_connection_are_reunited() {
+    testing::run(async || {
+        let (client, mut server) = plainly_connected(100).await?;
+        let (mut read, mut write) = client.into_split();
+        let writer = spawn(async move {
+            write.write_all(&[b'x'; 10_000]).await?;
+            write.flush().await?;
+            Ok::<_, io::Error>(write)
+        });
+        let reader = spawn(async move {
+            read.read_exact(&mut [0; 10_000]).await?;
+            Ok::<_, io::Error>(read)
+        });
+        // Neither direction has room for all of it.
+        server.write_all(&[b'y'; 10_000]).await?;
+        server.read_exact(&mut [0; 10_000]).await?;
+        server.flush().await?;
+        let (other_read, other_write) = plainly_connected(100).await?.0.into_split();
+        let error = reader.await?.reunite(other_write).unwrap_err();
+        assert_eq!(error.to_string(), "these halves are not of one stream");
+        drop((other_read, error.write));
+        let mut client = error.read.reunite(writer.await?).expect("they are of one stream");
+        client.close().await?;
+        assert_eq!(server.read(&mut [0; 8]).await?, 0);
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
+/// N13: the drop of a writing half sends nothing. The reading half goes on, and the peer, which may
+/// still write, gets the end of a stream that was cut when both are dropped.
+#[test]
+fn a_writing_half_that_is_dropped_ends_nothing() {
+    testing::run(async || {
+        let (client, mut server) = plainly_connected(1000).await?;
+        let (mut read, write) = client.into_split();
+        drop(write);
+        server.write_all(b"heard").await?;
+        server.flush().await?;
+        let mut heard = [0; 5];
+        read.read_exact(&mut heard).await?;
+        assert_eq!(&heard, b"heard");
+        assert!(ignore_after(MS, server.read(&mut [0; 8])).await?.is_none());
+        drop(read);
+        assert_eq!(server.read(&mut [0; 8]).await.unwrap_err().kind(), ErrorKind::UnexpectedEof);
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}

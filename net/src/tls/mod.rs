@@ -2,6 +2,7 @@
 //!
 //! The protocol is that of rustls, which does no input and output: `stream.rs` moves its bytes.
 
+mod halves;
 mod handshake;
 mod stream;
 
@@ -14,6 +15,7 @@ use ::io::{AsyncRead, AsyncWrite};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 
+pub use self::halves::{TlsReadHalf, TlsWriteHalf};
 pub use self::stream::TlsStream;
 use crate::tls::handshake::handshake;
 

@@ -9,6 +9,8 @@ use std::task::{Context, Poll, Wake, Waker, ready};
 use ::io::{AsyncRead, AsyncWrite};
 use rustls::Connection;
 
+use super::halves::{TlsReadHalf, TlsWriteHalf, into_split};
+
 /// A TLS connection over a stream, from a [`TlsConnector`](crate::TlsConnector) or a
 /// [`TlsAcceptor`](crate::TlsAcceptor).
 ///
@@ -76,6 +78,31 @@ impl<S> TlsStream<S> {
     /// ```
     pub fn session(&self) -> &Connection {
         &self.session
+    }
+
+    /// A reading half and a writing half that own the connection together, so that each may move
+    /// into a task of its own. [`reunite`](TlsReadHalf::reunite) makes the stream of them again.
+    ///
+    /// ```no_run
+    /// use std::io;
+    /// use curium::io::{ReadExt, WriteExt};
+    /// use curium::kernel::spawn;
+    /// use curium::net::{TcpStream, TlsStream};
+    ///
+    /// async fn ask(stream: TlsStream<TcpStream>) -> io::Result<String> {
+    ///     let (mut read, mut write) = stream.into_split();
+    ///     let writer = spawn(async move {
+    ///         write.write_all(b"a long question").await?;
+    ///         write.close().await // the peer reads the end
+    ///     });
+    ///     let mut answer = String::new();
+    ///     read.read_to_string(&mut answer).await?; // also before the question is written
+    ///     writer.await?;
+    ///     Ok(answer)
+    /// }
+    /// ```
+    pub fn into_split(self) -> (TlsReadHalf<S>, TlsWriteHalf<S>) {
+        into_split(self)
     }
 }
 
