@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_io::AsyncBufRead;
+use memchr::memchr;
 
 use crate::leaf::Leaf;
 use crate::read_ext::not_utf8;
@@ -82,7 +83,7 @@ fn poll_until(
     loop {
         let (used, complete) = ready!(leaf.poll(cx, |cx| {
             let there = ready!(Pin::new(&mut *stream).poll_fill_buf(cx))?;
-            let end = there.iter().position(|byte| *byte == delimiter);
+            let end = memchr(delimiter, there);
             let used = end.map_or(there.len(), |end| end + 1);
             bytes.extend_from_slice(&there[..used]);
             Poll::Ready(Ok::<_, io::Error>((used, end.is_some() || used == 0)))

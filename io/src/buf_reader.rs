@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncBufRead, AsyncRead, AsyncWrite};
+use memchr::memchr;
 
 use crate::buffer::Buffer;
 use crate::leaf::Leaf;
@@ -175,7 +176,7 @@ impl<R: AsyncRead + Unpin> BufReader<R> {
     fn poll_line(&mut self, cx: &mut Context<'_>, searched: &mut usize) -> Poll<io::Result<usize>> {
         loop {
             let bytes = self.buffer.bytes();
-            if let Some(end) = bytes[*searched..].iter().position(|byte| *byte == b'\n') {
+            if let Some(end) = memchr(b'\n', &bytes[*searched..]) {
                 return Poll::Ready(Ok(*searched + end + 1));
             }
             *searched = bytes.len();

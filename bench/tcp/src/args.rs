@@ -41,6 +41,10 @@ pub(crate) enum Workload {
     EchoThroughput,
     /// The same on a server whose every read and write is under a timeout.
     EchoTimeouts,
+    /// One connection that sends lines of 64 bytes.
+    ReadLines,
+    /// One connection that sends without a pause, to a server that reads pieces of 64 KiB.
+    ReadPieces,
     /// Connect, a byte there and back, close.
     AcceptRate,
     /// Connect, a byte there and back, reset: the server's read fails.
@@ -56,10 +60,12 @@ pub(crate) enum Workload {
 }
 
 impl Workload {
-    pub(crate) const ALL: [Workload; 9] = [
+    pub(crate) const ALL: [Workload; 11] = [
         Workload::EchoLatency,
         Workload::EchoThroughput,
         Workload::EchoTimeouts,
+        Workload::ReadLines,
+        Workload::ReadPieces,
         Workload::AcceptRate,
         Workload::ResetRate,
         Workload::UdpEcho,
@@ -73,6 +79,8 @@ impl Workload {
             Workload::EchoLatency => "echo_latency",
             Workload::EchoThroughput => "echo_throughput",
             Workload::EchoTimeouts => "echo_timeouts",
+            Workload::ReadLines => "read_lines",
+            Workload::ReadPieces => "read_pieces",
             Workload::AcceptRate => "accept_rate",
             Workload::ResetRate => "reset_rate",
             Workload::UdpEcho => "udp_echo",
@@ -93,11 +101,15 @@ impl Workload {
     }
 
     /// Growth is measured for Curium and for mio by hand, for which the system's tables grow as
-    /// well. The server by hand has no timeouts, and there is none over UDP on monoio.
+    /// well. The server by hand has no timeouts, and reads neither lines nor pieces. That on monoio
+    /// does not either, and there is none over UDP.
     pub(crate) fn is_asked_of(self, runtime: Runtime) -> bool {
         match self {
             Workload::EchoTimeouts => runtime != Runtime::ByHand,
             Workload::UdpEcho => runtime != Runtime::Monoio,
+            Workload::ReadLines | Workload::ReadPieces => {
+                matches!(runtime, Runtime::Curium | Runtime::Tokio | Runtime::Smol)
+            }
             _ => !self.grows() || growth::RUNTIMES.contains(&runtime),
         }
     }
@@ -107,6 +119,8 @@ impl Workload {
         match self {
             Workload::EchoTimeouts => Form::Timeouts,
             Workload::UdpEcho => Form::Datagrams,
+            Workload::ReadLines => Form::Lines,
+            Workload::ReadPieces => Form::Pieces,
             _ => Form::Plain,
         }
     }
@@ -118,9 +132,12 @@ impl Workload {
                 Some("request")
             }
             Workload::AcceptRate | Workload::ResetRate => Some("connection"),
-            Workload::UdpEcho | Workload::Idle | Workload::GrowAccept | Workload::GrowAccepted => {
-                None
-            }
+            Workload::ReadLines => Some("line"),
+            Workload::UdpEcho => Some("datagram"),
+            Workload::ReadPieces
+            | Workload::Idle
+            | Workload::GrowAccept
+            | Workload::GrowAccepted => None,
         }
     }
 }
@@ -194,7 +211,8 @@ impl Options {
             return match workloads.any(|workload| workload.piece().is_some()) {
                 true => Ok(()),
                 false => {
-                    Err("count needs a workload of echo, accept_rate or reset_rate".to_owned())
+                    Err("count needs one of echo, read_lines, udp_echo, accept_rate, reset_rate"
+                        .to_owned())
                 }
             };
         }
@@ -208,7 +226,7 @@ impl Options {
         match self.workloads.iter().any(selected) {
             true => Ok(()),
             false => Err(format!(
-                "growth is measured on {on_whom}, and mio has no timeouts: choose others"
+                "growth is measured on {on_whom}, and not all have timeouts or lines: choose others"
             )),
         }
     }
@@ -219,8 +237,7 @@ fn serve(parser: &mut Parser) -> Result<Command, lexopt::Error> {
     let (mut core, mut form) = (None, Form::Plain);
     while let Some(arg) = parser.next()? {
         match arg {
-            Arg::Long("timeouts") => form = Form::Timeouts,
-            Arg::Long("datagrams") => form = Form::Datagrams,
+            Arg::Long("form") => form = Form::from_str(&parser.value()?.string()?)?,
             Arg::Long("core") => core = Some(parser.value()?.parse()?),
             other => return Err(other.unexpected()),
         }

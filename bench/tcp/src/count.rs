@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::args::{Options, Workload};
 use crate::load::{self, Ending};
 use crate::report::{self, Figures};
-use crate::rounds::{ACCEPTING, ECHOING, LARGE, SMALL};
+use crate::rounds::{ACCEPTING, ECHOING, LARGE, SENDING, SMALL};
 use crate::serve::Runtime;
 use crate::server::Server;
 
@@ -77,7 +77,9 @@ fn drive(
         }
         Workload::AcceptRate => load::connections(at, ACCEPTING, count, Ending::Close)?,
         Workload::ResetRate => load::connections(at, ACCEPTING, count, Ending::Reset)?,
-        Workload::UdpEcho | Workload::Idle | Workload::GrowAccept | Workload::GrowAccepted => {}
+        Workload::ReadLines => load::lines(at, count)?,
+        Workload::UdpEcho => load::datagrams(at, SENDING, SMALL, count)?,
+        Workload::ReadPieces | Workload::Idle | Workload::GrowAccept | Workload::GrowAccepted => {}
     }
     Ok(())
 }

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use crate::serve::LAST;
+
 /// Longer than any step takes: a server that stops answering is an error, not a hang.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -187,6 +189,33 @@ pub(crate) fn datagrams(
         }
     }
     Ok(())
+}
+
+/// Sends so many lines of 64 bytes without a pause, and a last one, and waits for its answer.
+pub(crate) fn lines(server: SocketAddr, count: usize) -> io::Result<()> {
+    const LINE: usize = 64;
+    let mut some = [b'x'; LINE];
+    some[LINE - 1] = b'\n';
+    let some = some.repeat(1024);
+    send(server, &some, count * LINE, &[LAST, b'\n'])
+}
+
+/// Sends so many MiB without a pause, and waits for the answer to the last byte.
+pub(crate) fn bytes(server: SocketAddr, mib: usize) -> io::Result<()> {
+    send(server, &[b'x'; 256 * 1024], mib << 20, &[LAST])
+}
+
+/// Sends `some` again and again, `len` bytes in all, and then `last`. Waits for a byte.
+fn send(server: SocketAddr, some: &[u8], len: usize, last: &[u8]) -> io::Result<()> {
+    let mut stream = connect(server)?;
+    let mut left = len;
+    while left > 0 {
+        let piece = &some[..some.len().min(left)];
+        stream.write_all(piece)?;
+        left -= piece.len();
+    }
+    stream.write_all(last)?;
+    stream.read_exact(&mut [0])
 }
 
 /// How a connection ends.

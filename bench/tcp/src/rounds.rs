@@ -3,7 +3,7 @@
 
 use std::error::Error;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,6 +18,9 @@ use crate::server::Server;
 struct Sizes {
     trips: usize,
     requests: usize,
+    lines: usize,
+    /// MiB to read.
+    mib: usize,
     connections: usize,
     idle: usize,
     growth: growth::Steps,
@@ -27,6 +30,8 @@ impl Sizes {
     const FULL: Sizes = Sizes {
         trips: 12_000,
         requests: 120_000,
+        lines: 3_000_000,
+        mib: 2048,
         connections: 12_000,
         idle: 8_000,
         growth: growth::Steps::FULL,
@@ -34,6 +39,8 @@ impl Sizes {
     const QUICK: Sizes = Sizes {
         trips: 2_000,
         requests: 15_000,
+        lines: 300_000,
+        mib: 200,
         connections: 1_500,
         idle: 2_000,
         growth: growth::Steps::QUICK,
@@ -46,7 +53,7 @@ pub(crate) const LARGE: usize = 1024;
 /// Connections that echo at the same time.
 pub(crate) const ECHOING: usize = 64;
 /// Sockets that send datagrams at the same time.
-const SENDING: usize = 16;
+pub(crate) const SENDING: usize = 16;
 /// Connections that are being accepted at the same time.
 pub(crate) const ACCEPTING: usize = 16;
 
@@ -110,44 +117,42 @@ fn measure(
     let mut add = |metric: &str, value| figures.add(metric, runtime, value);
     match workload {
         Workload::EchoLatency => {
-            load::latencies(at, SMALL, sizes.trips / 10)?;
-            let before = server.cpu()?;
-            let mut latencies = load::latencies(at, SMALL, sizes.trips)?;
-            add("echo_latency, server CPU us a request", each(&server, before, sizes.trips)?);
+            let mut latencies = Vec::new();
+            let cpu = cpu_of_each(&server, sizes.trips, |trips| {
+                latencies = load::latencies(at, SMALL, trips)?;
+                Ok(())
+            })?;
+            add("echo_latency, server CPU us a request", cpu);
             latencies.sort_unstable();
             add("echo_latency, p50 us", percentile(&latencies, 50));
             add("echo_latency, p99 us", percentile(&latencies, 99));
         }
         Workload::EchoThroughput | Workload::EchoTimeouts => {
-            load::echoes(at, ECHOING, LARGE, sizes.requests / 10)?;
-            let before = server.cpu()?;
-            load::echoes(at, ECHOING, LARGE, sizes.requests)?;
-            let cpu = each(&server, before, sizes.requests)?;
+            let send = |requests| load::echoes(at, ECHOING, LARGE, requests);
+            let cpu = cpu_of_each(&server, sizes.requests, send)?;
             add(&format!("{}, server CPU s a million requests", workload.name()), cpu);
         }
+        Workload::ReadLines => {
+            let cpu = cpu_of_each(&server, sizes.lines, |lines| load::lines(at, lines))?;
+            add("read_lines, server CPU s a million lines", cpu);
+        }
+        Workload::ReadPieces => {
+            let cpu = cpu_of_each(&server, sizes.mib, |mib| load::bytes(at, mib))?;
+            add("read_pieces, server CPU ms a GiB", cpu * 1024.0 / 1e3);
+        }
         Workload::AcceptRate | Workload::ResetRate => {
-            let ending =
-                if workload == Workload::ResetRate { Ending::Reset } else { Ending::Close };
-            load::connections(at, ACCEPTING, sizes.connections / 10, ending)?;
-            let before = server.cpu()?;
-            load::connections(at, ACCEPTING, sizes.connections, ending)?;
-            let cpu = each(&server, before, sizes.connections)?;
+            let resets = workload == Workload::ResetRate;
+            let ending = if resets { Ending::Reset } else { Ending::Close };
+            let connect = |connections| load::connections(at, ACCEPTING, connections, ending);
+            let cpu = cpu_of_each(&server, sizes.connections, connect)?;
             add(&format!("{}, server CPU us a connection", workload.name()), cpu);
         }
         Workload::UdpEcho => {
-            load::datagrams(at, SENDING, SMALL, sizes.requests / 10)?;
-            let before = server.cpu()?;
-            load::datagrams(at, SENDING, SMALL, sizes.requests)?;
-            add("udp_echo, server CPU us a datagram", each(&server, before, sizes.requests)?);
+            let send = |requests| load::datagrams(at, SENDING, SMALL, requests);
+            add("udp_echo, server CPU us a datagram", cpu_of_each(&server, sizes.requests, send)?);
         }
         Workload::Idle => {
-            // First the code and the tables that every server needs sooner or later. These
-            // connections stay open, so that nothing of theirs is reused.
-            let _first = load::idle(at, 200)?;
-            let before = server.resident()?;
-            let open = load::idle(at, sizes.idle)?;
-            let grown = server.resident()?.saturating_sub(before);
-            add("idle, bytes a connection", grown as f64 / open.len() as f64);
+            add("idle, bytes a connection", bytes_of_each(&server, sizes.idle)?);
         }
         Workload::GrowAccept | Workload::GrowAccepted => {
             growth::measure(workload, &server, &sizes.growth, add)?;
@@ -157,10 +162,33 @@ fn measure(
     Ok(())
 }
 
+/// Bytes of memory of the server for each of so many connections that are silent.
+fn bytes_of_each(server: &Server, count: usize) -> Result<f64, Box<dyn Error>> {
+    // First the code and the tables that every server needs sooner or later. These connections stay
+    // open, so that nothing of theirs is reused.
+    let _first = load::idle(server.address, 200)?;
+    let before = server.resident()?;
+    let open = load::idle(server.address, count)?;
+    let grown = server.resident()?.saturating_sub(before);
+    Ok(grown as f64 / open.len() as f64)
+}
+
 /// Microseconds of the server's CPU for each of `count`; that is seconds for a million.
 pub(crate) fn each(server: &Server, before: Duration, count: usize) -> Result<f64, Box<dyn Error>> {
     let spent = server.cpu()?.saturating_sub(before);
     Ok(spent.as_secs_f64() * 1e6 / count as f64)
+}
+
+/// The same for each of `count` that `load` sends, after a tenth of them.
+fn cpu_of_each(
+    server: &Server,
+    count: usize,
+    mut load: impl FnMut(usize) -> io::Result<()>,
+) -> Result<f64, Box<dyn Error>> {
+    load(count / 10)?;
+    let before = server.cpu()?;
+    load(count)?;
+    each(server, before, count)
 }
 
 /// In microseconds, of nanoseconds in ascending order.

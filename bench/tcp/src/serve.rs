@@ -66,15 +66,49 @@ impl Runtime {
     }
 }
 
-/// What a server does beside its echo.
+/// What a server does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
+    /// Echoes.
     Plain,
-    /// Every read and write is under a timeout of [`LIMIT`].
+    /// Echoes, with every read and write under a timeout of [`LIMIT`].
     Timeouts,
     /// It echoes datagrams, one after the other.
     Datagrams,
+    /// Reads lines, and answers one that is [`LAST`].
+    Lines,
+    /// Reads pieces of [`PIECE`] bytes, and answers one that ends with [`LAST`].
+    Pieces,
 }
+
+impl Form {
+    pub(crate) const ALL: [Form; 5] =
+        [Form::Plain, Form::Timeouts, Form::Datagrams, Form::Lines, Form::Pieces];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Form::Plain => "plain",
+            Form::Timeouts => "timeouts",
+            Form::Datagrams => "datagrams",
+            Form::Lines => "lines",
+            Form::Pieces => "pieces",
+        }
+    }
+}
+
+impl FromStr for Form {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let named = Form::ALL.into_iter().find(|form| form.name() == name);
+        named.ok_or_else(|| format!("no form {name:?}"))
+    }
+}
+
+/// What ends the lines and the pieces that the load sends.
+pub(crate) const LAST: u8 = b'.';
+
+pub(crate) const PIECE: usize = 64 * 1024;
 
 /// Longer than any run.
 const LIMIT: Duration = Duration::from_secs(3600);

@@ -41,12 +41,7 @@ impl Server {
                 command
             }
         };
-        command.args(["serve", runtime.name()]);
-        match form {
-            Form::Plain => {}
-            Form::Timeouts => drop(command.arg("--timeouts")),
-            Form::Datagrams => drop(command.arg("--datagrams")),
-        }
+        command.args(["serve", runtime.name(), "--form", form.name()]);
         if let Some(core) = core {
             command.args(["--core".to_owned(), core.to_string()]);
         }

@@ -5,10 +5,11 @@ use std::io;
 use std::net;
 use std::time::Duration;
 
+use ::io::{BufReadExt, BufReader};
 use ::kernel::{Kernel, Report, timeout_after};
 use ::net::{TcpListener, TcpStream, UdpSocket};
 
-use super::{BUFFER, Form, LIMIT};
+use super::{BUFFER, Form, LAST, LIMIT, PIECE};
 
 pub(super) fn serve(listener: net::TcpListener, form: Form, spin: Duration) -> io::Result<()> {
     // A connection that fails is reported. A sink that only counts stands for the logs of a server,
@@ -20,6 +21,8 @@ pub(super) fn serve(listener: net::TcpListener, form: Form, spin: Duration) -> i
         match form {
             Form::Plain | Form::Datagrams => listener.serve(|stream, _peer| echo(stream)).await,
             Form::Timeouts => listener.serve(|stream, _peer| echo_in_time(stream)).await,
+            Form::Lines => listener.serve(|stream, _peer| lines(stream)).await,
+            Form::Pieces => listener.serve(|stream, _peer| pieces(stream)).await,
         }
     })
 }
@@ -56,5 +59,27 @@ async fn echo_in_time(stream: TcpStream) -> io::Result<()> {
             return Ok(());
         }
         timeout_after(LIMIT, stream.write_all(&buffer[..n])).await??;
+    }
+}
+
+async fn lines(stream: TcpStream) -> io::Result<()> {
+    let mut lines = BufReader::new(stream).lines();
+    while let Some(line) = lines.next().await? {
+        if line.as_bytes() == [LAST] {
+            lines.get_ref().get_ref().write_all(&[LAST]).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn pieces(stream: TcpStream) -> io::Result<()> {
+    let mut buffer = vec![0; PIECE].into_boxed_slice();
+    loop {
+        let n = stream.read(&mut buffer).await?;
+        match buffer[..n].last() {
+            None => return Ok(()),
+            Some(&LAST) => stream.write_all(&[LAST]).await?,
+            Some(_) => {}
+        }
     }
 }

@@ -3,11 +3,11 @@
 use std::io;
 use std::net;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-use super::{BUFFER, Form, LIMIT};
+use super::{BUFFER, Form, LAST, LIMIT, PIECE};
 
 pub(super) fn serve(listener: net::TcpListener, form: Form) -> io::Result<()> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
@@ -22,6 +22,8 @@ pub(super) fn serve(listener: net::TcpListener, form: Form) -> io::Result<()> {
             match form {
                 Form::Plain | Form::Datagrams => drop(tokio::spawn(echo(stream))),
                 Form::Timeouts => drop(tokio::spawn(echo_in_time(stream))),
+                Form::Lines => drop(tokio::spawn(lines(stream))),
+                Form::Pieces => drop(tokio::spawn(pieces(stream))),
             }
         }
     })
@@ -60,5 +62,27 @@ async fn echo_in_time(mut stream: TcpStream) -> io::Result<()> {
             return Ok(());
         }
         timeout(LIMIT, stream.write_all(&buffer[..n])).await??;
+    }
+}
+
+async fn lines(stream: TcpStream) -> io::Result<()> {
+    let mut lines = BufReader::new(stream).lines();
+    while let Some(line) = lines.next_line().await? {
+        if line.as_bytes() == [LAST] {
+            lines.get_mut().write_all(&[LAST]).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn pieces(mut stream: TcpStream) -> io::Result<()> {
+    let mut buffer = vec![0; PIECE].into_boxed_slice();
+    loop {
+        let n = stream.read(&mut buffer).await?;
+        match buffer[..n].last() {
+            None => return Ok(()),
+            Some(&LAST) => stream.write_all(&[LAST]).await?,
+            Some(_) => {}
+        }
     }
 }
