@@ -1,12 +1,14 @@
 //! Every schedule of small programs over a connection in memory, with a cancel at every moment
 //! (V4).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 
 use curium::io::{BufReader, DuplexStream, ReadExt, WriteExt, duplex};
-use curium::kernel::cancelled;
+use curium::kernel::{TaskCancelled, cancelled, spawn, testing};
+use curium::net::simulated::{SimulatedNet, SimulatedNetExt};
+use curium::net::{TcpListener, TcpStream};
 
 use crate::explored::{Ended, assert_complete, members};
 
@@ -93,4 +95,31 @@ fn a_connection_in_memory_loses_no_byte() {
             Ok(())
         });
     }
+}
+
+/// V2, V3, N4: every order of a server and a client on the simulated network, with a cancel of one
+/// of them at every moment. Undisturbed, the server reads what the client has written.
+#[test]
+fn a_simulated_connection_is_explored() {
+    let undisturbed = Rc::new(Cell::new(0));
+    let explored = testing::explore().cancels(1).with_builder(|builder| builder.simulated_net());
+    let explored = explored.run(async || {
+        let server = SimulatedNet::current().host("server");
+        let listener = server.run(async || TcpListener::bind("0.0.0.0:80").await).await.unwrap();
+        let address = (server.ip(), 80);
+        let served = spawn(async move {
+            let stream = listener.accept().await?.0;
+            drop(listener);
+            let mut buf = [0; 3];
+            let read = stream.read(&mut buf).await?;
+            assert_eq!(&buf[..read], &b"ab"[..read]);
+            Ok::<_, io::Error>(read)
+        });
+        let client = spawn(async move { TcpStream::connect(address).await?.write(b"ab").await });
+        let ended = [client.join().await?, served.join().await?].map(|end| matches!(end, Ok(2)));
+        undisturbed.set(undisturbed.get() + usize::from(ended == [true; 2]));
+        Ok::<_, TaskCancelled>(())
+    });
+    assert!(explored.complete && explored.schedules > 10, "{explored:?}");
+    assert!(undisturbed.get() > 0, "no exchange was undisturbed");
 }

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use self::chooser::{Chooser, Priorities, Strategy};
 use self::scheduler::Scheduler;
+use crate::run::builder::Builder;
 use crate::run::kernel::{Kernel, refuse_nesting};
 use crate::testing::attempt::Attempt;
 
@@ -23,7 +24,8 @@ use crate::testing::attempt::Attempt;
 /// schedule.
 ///
 /// The kernel is the one that ships. It runs on a virtual clock, with sockets and threads as they
-/// are, so a program that uses them is not deterministic and is refused.
+/// are, so a program that uses them is not deterministic and is refused. Sockets of a simulated
+/// network are deterministic: see [`with_builder`](Explore::with_builder).
 ///
 /// # A gap in a lock
 ///
@@ -87,6 +89,7 @@ pub struct Explore {
     most: usize,
     pct: Option<(usize, usize)>,
     replay: Option<String>,
+    settings: fn(Builder) -> Builder,
 }
 
 /// What an exploration has tried.
@@ -102,7 +105,8 @@ pub struct Explored {
 
 /// An exploration of all schedules, without cancels. See [`Explore`].
 pub fn explore() -> Explore {
-    Explore { delays: None, cancels: 0, most: 1_000_000, pct: None, replay: None }
+    let settings = |builder| builder;
+    Explore { delays: None, cancels: 0, most: 1_000_000, pct: None, replay: None, settings }
 }
 
 impl Explore {
@@ -144,6 +148,13 @@ impl Explore {
         self
     }
 
+    /// Runs the program in kernels with these settings, for example with a simulated network. Their
+    /// clock is virtual.
+    pub fn with_builder(mut self, settings: fn(Builder) -> Builder) -> Self {
+        self.settings = settings;
+        self
+    }
+
     /// Explores `main`, which makes fresh state in each run and checks it.
     ///
     /// # Panics
@@ -157,7 +168,8 @@ impl Explore {
         let mut schedules = 0;
         loop {
             let scheduler = Rc::new(Scheduler::new(chooser.clone(), self.cancels));
-            let builder = Kernel::builder().one_by_one().probe(scheduler.clone());
+            let builder = (self.settings)(Kernel::builder());
+            let builder = builder.one_by_one().probe(scheduler.clone());
             let attempt = Attempt::run(builder, async || main().await.map(drop));
             schedules += 1;
             let failure = match attempt.failure() {
