@@ -154,6 +154,7 @@ pub use crate::core::abandoned::{AbandonedThread, abandoned_threads};
 pub use crate::core::extension::{Extension, extension};
 pub use crate::core::failure::Failure;
 pub use crate::core::inspect::{current_task, current_task_id, tasks};
+pub use crate::core::observer::{Observed, Observer};
 pub use crate::core::report::{ProgramCode, Report};
 #[doc(hidden)]
 pub use crate::core::survey::SnapshotParts;

@@ -83,9 +83,9 @@ where
     let Some(task) = admit(future) else {
         current::outside("kernel::spawn_named");
     };
-    let task = Task::of(task);
-    task.set_name(name.into());
-    task
+    // Before `of`, in which observers see the task.
+    task.core().set_name(&task, name.into());
+    Task::of(task)
 }
 
 /// The handle of a task: to await it, cancel it and inspect it.
@@ -144,7 +144,7 @@ impl<T: 'static, E: 'static> Task<T, E> {
     /// The handle of a task that was just admitted.
     #[inline]
     pub(crate) fn of(cell: TaskRef) -> Self {
-        cell.refuse_if_closed();
+        cell.announce_if_not_queued();
         Task { cell, output: PhantomData }
     }
 

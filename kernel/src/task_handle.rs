@@ -17,7 +17,6 @@ use crate::id::TaskId;
 use crate::scope::timeout::timeout_after;
 use crate::spawn::Task;
 use crate::task::cell::TaskEnd;
-use crate::task::state::Flags;
 use crate::wait::cancel::Cancel;
 use crate::wait::join::{TaskFuture, WaitEnd};
 
@@ -173,14 +172,13 @@ impl<T: 'static, E: 'static> Task<T, E> {
 
     /// Names the task after code that the program gave, and not after the future round it.
     pub(crate) fn name_after<B>(&self) {
-        self.set_name(type_name::<B>().replace("::{{closure}}", "").into());
+        self.cell.core().set_name(&self.cell, name_of_code::<B>());
     }
+}
 
-    pub(crate) fn set_name(&self, name: Cow<'static, str>) {
-        self.cell.flags.set(Flags::NAMED);
-        let old = self.cell.core().names.borrow_mut().insert(self.cell.index(), name);
-        drop(old);
-    }
+/// A name for a task after code of the program, and not after the future round it.
+pub(crate) fn name_of_code<B>() -> Cow<'static, str> {
+    type_name::<B>().replace("::{{closure}}", "").into()
 }
 
 impl<T: 'static, E: From<TaskCancelled> + 'static> IntoFuture for &Task<T, E> {

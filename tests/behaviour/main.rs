@@ -26,6 +26,7 @@ mod kernel {
     mod mailbox_floods;
     mod mishaps;
     mod monitor;
+    mod observers;
     mod panic_places;
     mod places_let_again;
     mod poll_timers;

@@ -10,6 +10,7 @@ mod parity_groups;
 mod parity_io;
 mod parity_kernel;
 mod parity_net;
+mod parity_observers;
 mod parity_queue;
 mod parity_streams;
 mod parity_sync;

@@ -107,16 +107,13 @@ impl<'env> ChildSet<'env> {
         let kept =
             Kept::<F, _, E> { future: Some(future), value: value.clone(), error: PhantomData };
         let body = Box::pin(kept);
-        let task = {
-            let mut entries = self.entries.borrow_mut();
-            let entry = entries.vacant_entry();
-            let slot = u32::try_from(entry.key()).expect("fewer than 2^32 children");
-            let task = self.core.admit_hosted(type_name::<F>, &*self.group, slot);
-            task.holders.set(task.holders.get() + 1);
-            entry.insert(Entry { task: task.clone(), body: Some(body) });
-            task
-        };
-        self.queue().push(task.membership().slot.get());
+        let task = self.core.admit_hosted(type_name::<F>, &*self.group);
+        task.holders.set(task.holders.get() + 1);
+        let entry = Entry { task: task.clone(), body: Some(body) };
+        let slot = self.entries.borrow_mut().insert(entry);
+        let slot = u32::try_from(slot).expect("fewer than 2^32 children");
+        task.membership().slot.set(slot);
+        self.queue().push(slot);
         (task, value)
     }
 

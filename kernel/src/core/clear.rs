@@ -14,24 +14,14 @@ use crate::task::body::Body;
 use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
 
-impl TaskRef {
-    /// Drops the future of a new task if its kernel is closed. No borrow of the kernel may be held.
-    #[inline]
-    pub(crate) fn refuse_if_closed(&self) {
-        if !self.flags.any(Flags::QUEUED) {
-            self.core().refuse(self);
-        }
-    }
-}
-
 impl Core {
     /// Ends a new task before its first poll, because the kernel is closed.
-    #[cold]
-    #[inline(never)]
     pub(super) fn refuse(&self, cell: &TaskRef) {
-        let body = cell.body.take().expect("a new task has its future");
-        self.drop_queued(body, None);
-        self.finish(cell, TaskEnd::Aborted, false);
+        // An observer may have ended it already.
+        if let Some(body) = cell.body.take() {
+            self.drop_queued(body, None);
+            self.finish(cell, TaskEnd::Aborted, false);
+        }
     }
 
     /// Cancels every task, the youngest first. Tasks that are spawned from now on start cancelled.

@@ -4,6 +4,7 @@
 //! the texts of a failure are made only when they are shown.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -137,6 +138,13 @@ impl Core {
         if let Some(payload) = error.panic.take() {
             self.report_payload(ProgramCode::Debug, payload);
         }
+    }
+
+    /// Names a task.
+    pub(crate) fn set_name(&self, cell: &TaskRef, name: Cow<'static, str>) {
+        cell.flags.set(Flags::NAMED);
+        let old = self.names.borrow_mut().insert(cell.index(), name);
+        drop(old);
     }
 
     /// The name of a task: the given one, or the type of its future without the suffixes of the

@@ -158,6 +158,7 @@ impl Core {
         queue: &HostQueue,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<HostedEnd>,
     ) -> HostedPoll {
+        let inherited = self.enter_hosted(task);
         task.flags.start();
         let own = task.any_cold().and_then(|cold| cold.waker.take());
         let has_own = own.is_some();
@@ -167,9 +168,7 @@ impl Core {
         }
         let nested = Nested::begin(self, task, &waker.waker);
         let cx = &mut Context::from_waker(&waker.waker);
-        let inherited = self.enter_values_of_hosted(task);
         let polled = catch_unwind(AssertUnwindSafe(|| poll(cx)));
-        drop(inherited);
         let marks = current::end_poll();
         drop(nested);
         if has_own || waker.is_out() {
@@ -181,6 +180,7 @@ impl Core {
             self.spare_wakers.borrow_mut().push(waker);
         }
         task.flags.stop(marks.parked());
+        drop(inherited);
         match polled {
             Ok(Poll::Ready(end)) => HostedPoll::Returned(end),
             Err(payload) => HostedPoll::Panicked(payload),

@@ -5,6 +5,7 @@
 
 use std::rc::Rc;
 
+use crate::core::observer::Moment;
 use crate::core::state::{Core, Stage, TaskRef};
 use crate::parts::values::Values;
 use crate::task::state::Flags;
@@ -19,6 +20,19 @@ impl Drop for Inherited<'_> {
     fn drop(&mut self) {
         // What was seen meanwhile is also held by its task or its scope, so no value is dropped.
         drop(self.core.see(self.outer.take()));
+    }
+}
+
+/// The poll of a hosted task that sees its own values or is observed. `Drop` ends it.
+pub(crate) struct HostedPollSeen<'a> {
+    inherited: Option<Inherited<'a>>,
+    task: &'a TaskRef,
+}
+
+impl Drop for HostedPollSeen<'_> {
+    fn drop(&mut self) {
+        drop(self.inherited.take());
+        self.task.core().observe_if_marked(self.task, Moment::Suspended);
     }
 }
 
@@ -41,10 +55,18 @@ impl Core {
     }
 
     /// The same for a task that is polled inside the poll of another, whose values it does not see.
+    /// Observers see the beginning of the poll, and its end when the result is dropped.
     #[inline]
-    pub(super) fn enter_values_of_hosted(&self, task: &TaskRef) -> Option<Inherited<'_>> {
+    pub(super) fn enter_hosted<'a>(&'a self, task: &'a TaskRef) -> Option<HostedPollSeen<'a>> {
         let none = self.spawns_plain.get() && !task.flags.any(Flags::INHERITS);
-        (!none).then(|| self.enter_values(task.values()))
+        (!none).then(|| self.enter_hosted_rarely(task))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn enter_hosted_rarely<'a>(&'a self, task: &'a TaskRef) -> HostedPollSeen<'a> {
+        self.observe_if_marked(task, Moment::Running);
+        HostedPollSeen { inherited: Some(self.enter_values(task.values())), task }
     }
 
     fn see(&self, values: Option<Rc<Values>>) -> Option<Rc<Values>> {
@@ -59,7 +81,8 @@ impl Core {
     }
 
     fn choose_spawns(&self) {
-        let plain = self.stage.get() == Stage::Open && self.values.borrow().is_none();
+        let open = self.stage.get() == Stage::Open;
+        let plain = open && self.values.borrow().is_none() && !self.is_observed();
         self.spawns_plain.set(plain);
     }
 

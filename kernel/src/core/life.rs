@@ -4,6 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 
+use crate::core::observer::Moment;
 use crate::core::owner::Owner;
 use crate::core::state::{Core, Stage, TaskRef};
 use crate::error::CancelReason;
@@ -34,7 +35,7 @@ where
 
 impl Core {
     /// Makes a task of a small future and queues it. The caller owns one of its `holders`, and
-    /// calls [`TaskRef::refuse_if_closed`], which drops the future if the kernel is closed.
+    /// calls [`TaskRef::announce_if_not_queued`].
     pub(crate) fn admit<F, E>(
         self: &Rc<Self>,
         future: F,
@@ -78,25 +79,36 @@ impl Core {
     }
 
     /// Makes a task whose future another future polls: the host, which is among the tasks of
-    /// `owner` and has given the task that slot. The caller owns one of its `holders`, and adds the
-    /// slot to the queue of the host.
+    /// `owner`. The caller owns one of its `holders`, gives it a slot of the host, and adds the
+    /// slot to the queue of the host. No borrow may be held, because observers see the task.
     pub(crate) fn admit_hosted(
         self: &Rc<Self>,
         type_name: fn() -> &'static str,
         owner: &dyn Owner,
-        slot: u32,
     ) -> TaskRef {
         let task = self.reserve(type_name);
         task.flags.become_alive(Flags::HOSTED | Flags::QUEUED);
-        task.membership().slot.set(slot);
-        self.inherit(&task);
         // Hosted tasks are not counted among the tasks that live: they end with their host.
         self.ended.set(self.ended.get() + 1);
-        let shutdown = (self.stage.get() != Stage::Open).then_some(CancelReason::Shutdown);
-        if let Some(reason) = shutdown.or(owner.adopt(self, &task, false)) {
-            self.request(&task, reason);
+        if self.spawns_plain.get() {
+            if let Some(reason) = owner.adopt(self, &task, false) {
+                self.request(&task, reason);
+            }
+        } else {
+            self.begin_hosted(&task, owner);
         }
         task
+    }
+
+    /// The slow path of `admit_hosted`, in the cases of `admit_special`.
+    #[cold]
+    #[inline(never)]
+    fn begin_hosted(&self, task: &TaskRef, owner: &dyn Owner) {
+        let shutdown = self.prepare(task);
+        if let Some(reason) = shutdown.or(owner.adopt(self, task, false)) {
+            self.request(task, reason);
+        }
+        self.observe_if_marked(task, Moment::Created);
     }
 
     /// Takes a cell for a new task. It has no body, but perhaps the box of an earlier one.
@@ -126,19 +138,27 @@ impl Core {
         }
     }
 
-    /// The slow path of `begin`: for a member of a group, a task that inherits values, and during
-    /// the shutdown. Does nothing once the kernel is closed ([`TaskRef::refuse_if_closed`]).
+    /// The slow path of `begin`: for a member of a group, a task that inherits values or is
+    /// observed, and during the shutdown. Leaves an observed task, and every task once the kernel
+    /// is closed, for [`TaskRef::announce_if_not_queued`].
     #[inline(never)]
     fn admit_special(&self, cell: &TaskRef, owner: Option<(&dyn Owner, bool)>) {
-        if self.stage.get() == Stage::Closed {
-            return;
+        let mut born_cancelled = None;
+        if !self.spawns_plain.get() {
+            if self.stage.get() == Stage::Closed {
+                return self.mark_observed(cell);
+            }
+            born_cancelled = self.prepare(cell);
         }
-        self.inherit(cell);
-        let mut born_cancelled =
-            (self.stage.get() == Stage::Shutdown).then_some(CancelReason::Shutdown);
         if let Some((owner, daemon)) = owner {
             let reason = owner.adopt(self, cell, daemon);
             born_cancelled = born_cancelled.or(reason);
+        }
+        if cell.flags.any(Flags::OBSERVED) {
+            if let Some(reason) = born_cancelled {
+                cell.set_request(self.next_cancel_seq(), reason);
+            }
+            return;
         }
         self.make_ready(cell);
         if let Some(reason) = born_cancelled {
@@ -146,11 +166,22 @@ impl Core {
         }
     }
 
+    /// The part of `begin` for a kernel whose spawns are not plain. Returns a reason if the task
+    /// must be cancelled at once.
+    #[cold]
+    #[inline(never)]
+    fn prepare(&self, task: &TaskRef) -> Option<CancelReason> {
+        self.mark_observed(task);
+        self.inherit(task);
+        (self.stage.get() != Stage::Open).then_some(CancelReason::Shutdown)
+    }
+
     /// Takes a cell for the main task.
     pub(crate) fn admit_main(self: &Rc<Self>) -> TaskRef {
         let (task, serial) = self.tasks.borrow_mut().admit(self);
         task.begin(serial);
         task.flags.become_alive(Flags::MAIN);
+        self.mark_observed(&task);
         // The main task has no body, so it does not keep the box of an earlier task.
         drop(task.body.take());
         task

@@ -95,6 +95,8 @@ pub enum ProgramCode {
     /// The `From<TaskCancelled>` or the `source` of an error, while the kernel finds out whether
     /// the error passes a cancellation on.
     Conversion,
+    /// An [`Observer`](crate::Observer).
+    Observer,
 }
 
 impl fmt::Display for ProgramCode {
@@ -107,6 +109,7 @@ impl fmt::Display for ProgramCode {
             }
             ProgramCode::Debug => "the `Debug` of an error that was to be reported",
             ProgramCode::Conversion => "the conversion or the `source` of an error",
+            ProgramCode::Observer => "an observer of tasks",
         })
     }
 }

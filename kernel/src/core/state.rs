@@ -21,23 +21,21 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::core::abandoned;
 use crate::core::current;
-use crate::core::extension::Extensions;
 use crate::core::jobs::Jobs;
 use crate::core::owner::Owners;
 use crate::core::polled::PolledWait;
-use crate::core::probe::Probe;
 use crate::core::queue::WaitQueue;
-use crate::core::report::Sink;
+pub(crate) use crate::core::settings::Settings;
 use crate::core::unopened::Unopened;
 use crate::core::watched::Watched;
 use crate::id::TaskId;
 use crate::parts::clock::Clock;
 use crate::parts::reactor::Reactor;
-use crate::parts::ready::{Order, ReadyQueue};
+use crate::parts::ready::ReadyQueue;
 use crate::parts::scopes::{Record, Scopes};
 use crate::parts::timers::{Action, TimerKey, Timers};
 use crate::parts::values::Values;
@@ -59,40 +57,6 @@ pub(crate) type Table = table::Table<Core>;
 
 /// What a wait queue wakes: a task, or a foreign waker.
 pub(crate) type Waiter = waiter::Waiter<Core>;
-
-/// The settings of a kernel.
-#[derive(Default)]
-pub(crate) struct Settings {
-    pub(crate) virtual_clock: bool,
-    pub(crate) seed: Option<u64>,
-    pub(crate) shutdown_grace: Option<Duration>,
-    pub(crate) long_poll: Option<Duration>,
-    pub(crate) hang: Option<Duration>,
-    /// A swallowed cancellation is not reported (C14).
-    pub(crate) ignore_swallowed: bool,
-    pub(crate) spin: Duration,
-    pub(crate) sink: Option<Sink>,
-    /// Of the test kit.
-    pub(crate) probe: Option<Rc<dyn Probe>>,
-    pub(crate) extensions: Extensions,
-    /// Each batch is one task, the first of the ready queue. Of the test kit.
-    pub(crate) one_by_one: bool,
-}
-
-impl Settings {
-    fn order(&self) -> Order {
-        match self.seed {
-            _ if self.one_by_one => Order::OneByOne,
-            Some(seed) => Order::seeded(seed),
-            None => Order::Fifo,
-        }
-    }
-
-    /// Whether every task is polled on the path of special tasks.
-    pub(crate) fn watches_polls(&self) -> bool {
-        self.long_poll.is_some() || self.probe.is_some()
-    }
-}
 
 /// The stages in the life of a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,7 +120,7 @@ pub(crate) struct Core {
     pub(crate) stage: Cell<Stage>,
     /// The values of the code that runs (`core/inherit.rs`).
     pub(crate) values: RefCell<Option<Rc<Values>>>,
-    /// The stage is `Open`, and there are no values.
+    /// The stage is `Open`, there are no values, and no observer.
     pub(crate) spawns_plain: Cell<bool>,
     pub(crate) jobs: Jobs,
     /// What the poll functions of a stream note for the leaf around them, if there is one.
@@ -222,7 +186,7 @@ impl Core {
             post_left: Cell::new(false),
             stage: Cell::new(Stage::Open),
             values: RefCell::default(),
-            spawns_plain: Cell::new(true),
+            spawns_plain: Cell::new(settings.observers.is_empty()),
             jobs: Jobs::default(),
             polled: RefCell::default(),
             thread_tasks: Cell::new(0),

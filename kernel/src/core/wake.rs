@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 
 use crate::core::current;
+use crate::core::observer::Moment;
 use crate::core::report::ProgramCode;
 use crate::core::state::{Core, TaskRef, Waiter};
 use crate::parts::list::NONE;
@@ -155,8 +156,11 @@ impl TaskRef {
         if let Some(joiner) = self.joiner() {
             core.wake(joiner);
         }
-        if let Some(cold) = self.any_cold() {
-            cold.joiners.hand_over_all(|| ());
+        if self.flags.any(Flags::COLD) {
+            core.observe_if_marked(self, Moment::Terminated);
+            if let Some(cold) = self.any_cold() {
+                cold.joiners.hand_over_all(|| ());
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::core::extension::Extension;
+use crate::core::observer::Observer;
 use crate::core::probe::Probe;
 use crate::core::report::Report;
 use crate::core::state::Settings;
@@ -96,6 +97,13 @@ impl Builder {
     /// Adds an extension, which [`extension`](crate::extension) finds in the running kernel.
     pub fn with(mut self, extension: impl Extension) -> Self {
         self.settings.extensions.add(extension);
+        self
+    }
+
+    /// Adds an observer, which sees what the tasks do. Several see it in the order in which they
+    /// were added.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.settings.observers.push(Box::new(observer));
         self
     }
 

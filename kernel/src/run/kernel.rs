@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use crate::core::current::{self, Entered};
+use crate::core::observer::Moment;
 use crate::core::report::ProgramCode;
 use crate::core::state::TaskRef;
 use crate::core::state::{Core, Settings, Stage};
@@ -183,6 +184,7 @@ impl Kernel {
     fn drive(&self, main: &mut MainBody<'_>) -> Result<(), Box<dyn Any + Send>> {
         let core = &self.core;
         let cell = core.admit_main();
+        core.observe_if_marked(&cell, Moment::Created);
         let ended = {
             // Made before `main` is called, because `main` may panic before it returns its future.
             let mut mine = MainCell { core, cell: &cell, ended: false };
@@ -229,6 +231,7 @@ impl Kernel {
         cell: &TaskRef,
         payload: Box<dyn Any + Send>,
     ) -> Result<(), Box<dyn Any + Send>> {
+        self.core.observe_if_marked(cell, Moment::Suspended);
         let of_main = if cell.flags.any(Flags::MAIN) {
             Err(payload)
         } else {

@@ -3,6 +3,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use crate::core::current::{self, Survey};
+use crate::core::observer::Moment;
 use crate::core::report::Report;
 use crate::core::state::TaskRef;
 use crate::id::TaskId;
@@ -55,24 +56,39 @@ impl RunLoop<'_> {
         self.polled(polled)
     }
 
-    /// Polls a task of a kernel that measures its polls, or that the test kit observes.
+    /// Polls a task of a kernel that measures its polls, or that has observers or a probe.
     #[cold]
     fn poll_watched(&mut self, main: &mut MainBody<'_>) -> bool {
         let core = self.core;
+        let observed = self.task.flags.any(Flags::OBSERVED);
+        if observed {
+            current::forget_poll();
+            core.observe(&self.task, Moment::Running);
+        }
         let started = core.settings.long_poll.is_some().then(Instant::now);
         let probe = core.settings.probe.as_ref();
         let surveys = probe.is_some_and(|probe| probe.surveys(&self.task));
         let mut polled = self.poll_once(main, || surveys.then(Survey::begin));
-        if let Some(started) = started {
+        if started.is_some() || observed {
             current::forget_poll();
             self.task.flags.set(polled.marks.parked());
             // The flag replaces the mark: if the sink drops the leaf, only the flag is cleared.
             polled.marks = polled.marks.without_record();
+        }
+        if let Some(started) = started {
             self.check_length(&self.task, started);
         }
+        // A task that ends must be shown before that, and one that parks after it is marked so.
+        let ends = polled.result.is_ready() || self.task.flags.any(Flags::ABORT);
+        if observed && ends {
+            core.observe(&self.task, Moment::Suspended);
+        }
         let main_ended = self.polled(polled);
+        let task = &self.task;
+        if observed && !ends {
+            core.observe(task, Moment::Suspended);
+        }
         if let Some(probe) = probe {
-            let task = &self.task;
             probe.after_poll(core, task, main_ended || !task.is_current() || task.is_ended());
         }
         main_ended

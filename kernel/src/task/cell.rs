@@ -269,8 +269,8 @@ impl<K> TaskRef<K> {
     }
 
     pub(crate) fn set_request(&self, cancel_seq: u64, reason: CancelReason) {
-        self.flags.set(Flags::CANCEL_REQUESTED);
-        self.cold().request.set(cancel_seq, reason);
+        self.flags.set(Flags::CANCEL_REQUESTED | Flags::COLD);
+        self.extras().cold.get_or_init(Box::default).request.set(cancel_seq, reason);
     }
 
     /// Marks the request as delivered, and returns a copy of the cancellation.

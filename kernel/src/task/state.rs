@@ -61,7 +61,7 @@ impl Flags {
     /// The task is in `Core::foreign`, the list of cancelled tasks that were parked in a foreign
     /// future. It is checked again a second later (C9).
     pub(crate) const WATCHED: u32 = 1 << 12;
-    /// The task has `ColdData`: see `TaskRef::cold`.
+    /// The task may have `ColdData`: see `TaskRef::cold`.
     pub(crate) const COLD: u32 = 1 << 13;
     /// The box of the body is too large to be kept for another task.
     pub(crate) const LARGE: u32 = 1 << 14;
@@ -89,6 +89,9 @@ impl Flags {
     /// [`TaskRef::request_by_shutdown`]: crate::task::chunk::TaskRef::request_by_shutdown
     pub(crate) const SHUT_DOWN: u32 = 1 << 22;
 
+    /// Observers see the task (`core/observer.rs`).
+    pub(crate) const OBSERVED: u32 = 1 << 24;
+
     /// The lowest of the bits that contain the [`TaskEnd`] of an ended task.
     const END: u32 = 29;
 
@@ -102,7 +105,7 @@ impl Flags {
         Flags::TAKEN | Flags::LARGE | Flags::COLD | Flags::NAMED | Flags::SCOPED;
 
     /// All flags. No two share a bit, and none is in the [`TaskEnd`].
-    const ALL: [u32; 24] = [
+    const ALL: [u32; 25] = [
         Flags::FREE,
         Flags::QUEUED,
         Flags::RUNNING,
@@ -127,6 +130,7 @@ impl Flags {
         Flags::INHERITS,
         Flags::SHUT_DOWN,
         Flags::ABORT,
+        Flags::OBSERVED,
     ];
 
     pub(crate) fn new(flags: u32) -> Self {

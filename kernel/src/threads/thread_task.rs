@@ -13,8 +13,9 @@ use crate::core::current;
 use crate::core::jobs::Counted;
 use crate::core::state::Core;
 use crate::error::Panic;
-use crate::spawn::{Task, spawn};
+use crate::spawn::{Task, spawn_named};
 use crate::task::bounds::SpawnOutput;
+use crate::task_handle::name_of_code;
 use crate::threads::answer::promise;
 use crate::threads::here::{Here, Line, Message, Served};
 use crate::threads::work::AnyWork;
@@ -91,9 +92,7 @@ where
     R: SpawnOutput + Send,
 {
     current::with("kernel::spawn_thread", |_| ());
-    let task = spawn(serve_thread(body, Location::caller()));
-    task.name_after::<B>();
-    task
+    spawn_named(name_of_code::<B>(), serve_thread(body, Location::caller()))
 }
 
 /// [`spawn_thread`] with a name for the monitor, for the reports, and for the system's thread.
@@ -111,9 +110,7 @@ where
     R: SpawnOutput + Send,
 {
     current::with("kernel::spawn_thread_named", |_| ());
-    let task = spawn(serve_thread(body, Location::caller()));
-    task.set_name(name.into());
-    task
+    spawn_named(name, serve_thread(body, Location::caller()))
 }
 
 /// The future of a task that serves a thread. Its output is that of `body`.

@@ -1,0 +1,45 @@
+//! The settings of a kernel, as its builder has chosen them.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::core::extension::Extensions;
+use crate::core::observer::Observer;
+use crate::core::probe::Probe;
+use crate::core::report::Sink;
+use crate::parts::ready::Order;
+
+/// The settings of a kernel.
+#[derive(Default)]
+pub(crate) struct Settings {
+    pub(crate) virtual_clock: bool,
+    pub(crate) seed: Option<u64>,
+    pub(crate) shutdown_grace: Option<Duration>,
+    pub(crate) long_poll: Option<Duration>,
+    pub(crate) hang: Option<Duration>,
+    /// A swallowed cancellation is not reported (C14).
+    pub(crate) ignore_swallowed: bool,
+    pub(crate) spin: Duration,
+    pub(crate) sink: Option<Sink>,
+    /// Of the test kit.
+    pub(crate) probe: Option<Rc<dyn Probe>>,
+    pub(crate) extensions: Extensions,
+    pub(crate) observers: Vec<Box<dyn Observer>>,
+    /// Each batch is one task, the first of the ready queue. Of the test kit.
+    pub(crate) one_by_one: bool,
+}
+
+impl Settings {
+    pub(super) fn order(&self) -> Order {
+        match self.seed {
+            _ if self.one_by_one => Order::OneByOne,
+            Some(seed) => Order::seeded(seed),
+            None => Order::Fifo,
+        }
+    }
+
+    /// Whether every task is polled on the path of special tasks.
+    pub(crate) fn watches_polls(&self) -> bool {
+        self.long_poll.is_some() || self.probe.is_some() || !self.observers.is_empty()
+    }
+}
