@@ -47,6 +47,8 @@
 
 #[cfg(feature = "axum")]
 mod axum;
+#[cfg(feature = "client")]
+mod client;
 mod connection;
 mod executor;
 mod first_bytes;
@@ -57,6 +59,8 @@ mod upgrade;
 
 #[cfg(feature = "axum")]
 pub use crate::axum::serve_router;
+#[cfg(feature = "client")]
+pub use crate::client::{ClientStream, Connecting, Connector, client};
 pub use crate::connection::{Builder, serve, serve_connection, serve_with};
 pub use crate::executor::GroupExecutor;
 pub use crate::local::{Local, LocalEnded, local};

@@ -2,6 +2,7 @@
 //! pass at once and nothing depends on times of the system. `.ci/ecosystem` runs the examples
 //! against real clients.
 
+mod hyper_client;
 mod hyper_executor;
 mod hyper_local;
 mod hyper_page;
