@@ -143,7 +143,7 @@ fn a_fault_of_the_server_is_reported() {
 /// A stream of one item.
 struct Once<F>(Option<F>);
 
-impl<F: Future + Unpin> futures_core::Stream for Once<F> {
+impl<F: Future + Unpin> futures::Stream for Once<F> {
     type Item = F::Output;
 
     fn poll_next(
