@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::core::current;
+use crate::error::KernelGone;
 use crate::id::TaskId;
 use crate::run::kernel::Kernel;
 use crate::task::bounds::SpawnOutput;
@@ -51,11 +52,6 @@ impl Kernel {
 pub struct Handle {
     remote: Arc<Remote>,
 }
-
-/// The kernel of this handle no longer exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the kernel is gone")]
-pub struct KernelGone;
 
 impl Handle {
     pub(crate) fn new(remote: Arc<Remote>) -> Self {

@@ -160,8 +160,8 @@ pub use crate::core::report::{ProgramCode, Report};
 pub use crate::core::survey::SnapshotParts;
 pub use crate::core::survey::{snapshot, wait_graph};
 pub use crate::error::{
-    CancelReason, GroupError, Panic, Result, ScopeCancelled, TaskCancelled, TaskError, TaskTimeout,
-    cancelled,
+    CancelReason, GroupError, KernelGone, Panic, Result, ScopeCancelled, TaskCancelled, TaskError,
+    TaskTimeout, cancelled,
 };
 pub use crate::group::handle::{GroupEnded, GroupRef};
 // For servers. It stays hidden while its interface may change.
@@ -171,7 +171,7 @@ pub use crate::group::policy::{MemberEnd, WaitPolicy};
 pub use crate::group::start::Ready;
 pub use crate::group::supervise::RestartPolicy;
 pub use crate::group::task_group::TaskGroup;
-pub use crate::handle::{Handle, KernelGone, handle, is_running};
+pub use crate::handle::{Handle, handle, is_running};
 pub use crate::id::TaskId;
 pub use crate::insight::info::{ParkedAt, TaskInfo, TaskState};
 pub use crate::run::builder::Builder;
@@ -194,6 +194,9 @@ pub use crate::threads::thread_task::{spawn_thread, spawn_thread_named};
 pub use crate::core::polled::{PolledWait, PolledWaits, note_wait};
 #[doc(hidden)]
 pub use crate::threads::detached::DetachedJob;
+// For the monitor. They stay hidden while their interface may change.
+#[doc(hidden)]
+pub use crate::core::watcher::{Link, PollMark, Watcher};
 pub use crate::threads::in_pool::run_in_thread;
 pub use crate::threads::pool::ThreadPool;
 pub use crate::wait::point::CancelPoint;

@@ -43,6 +43,13 @@ const WORKLOADS: [Workload; 22] = [
     Workload::EndSleepers,
 ];
 
+/// What is counted in a kernel with a watcher too: the name of the figure, and the workload.
+const WATCHED: [(&str, Workload); 3] = [
+    ("spawn_join_watched", Workload::SpawnJoin),
+    ("spawn_join_1_watched", Workload::SpawnJoinOne),
+    ("yield_watched", Workload::Yield),
+];
+
 /// What is counted of the system calls: the name of the figure, the workload, which calls, and per
 /// how many operations.
 const CALLS: [(&str, Workload, &str, u64); 2] = [
@@ -131,6 +138,10 @@ fn check(record: bool) -> Result<ExitCode> {
         }
         let now = count("curium", workload)?.ok_or("Curium has every workload")?;
         counts.push((workload.name(), now));
+    }
+    for (name, workload) in WATCHED {
+        let now = count(runtimes::WATCHED, workload)?.ok_or("Curium has every workload")?;
+        counts.push((name, now));
     }
     for (name, workload, call, each) in CALLS {
         let now = calls("curium", workload, call, each)?.ok_or("Curium has every workload")?;

@@ -1,11 +1,12 @@
 //! Curium: `kernel::run`, `sync::channel`, `sync::Queue`, `sync::Lock`, groups, and the graceful
 //! cancel.
 
+use std::cell::Cell;
 use std::future::{Future, pending};
 use std::rc::Rc;
 use std::time::Duration;
 
-use kernel::{Task, TaskCancelled};
+use kernel::{Kernel, Link, Task, TaskCancelled, Watcher};
 
 use crate::load::{Load, Sample, Workload};
 
@@ -125,8 +126,30 @@ pub(super) fn run(workload: Workload, load: Load, look: fn()) -> Option<Sample> 
         .or_else(|| queues::run(workload, load))
 }
 
+/// The same in a kernel that is watched from another thread, as by the monitor.
+pub(super) fn run_watched(workload: Workload, load: Load, look: fn()) -> Option<Sample> {
+    WATCHED.set(true);
+    run(workload, load, look)
+}
+
+thread_local! {
+    static WATCHED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Watches nothing, but the kernel marks each poll for it.
+struct Idle;
+
+impl Watcher for Idle {
+    fn begin(&self, _: Link) {}
+    fn end(&self) {}
+}
+
 fn block_on(main: impl AsyncFnOnce() -> Outcome<Sample>) -> Sample {
-    kernel::run(main).expect("no task cancels the main task")
+    let ended = match WATCHED.get() {
+        true => Kernel::builder().watcher(Idle).run(main),
+        false => kernel::run(main),
+    };
+    ended.expect("no task cancels the main task")
 }
 
 fn new_lock() -> sync::Lock<()> {

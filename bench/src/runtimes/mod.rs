@@ -36,7 +36,13 @@ pub const ALL: [(&str, Run); 7] = [
     ("floor_rc", rc::run),
 ];
 
+/// The name of Curium in a kernel with a watcher, which is no runtime of its own.
+pub const WATCHED: &str = "curium_watched";
+
 /// The runtime of this name.
 pub fn named(name: &str) -> Option<Run> {
+    if name == WATCHED {
+        return Some(curium::run_watched);
+    }
     ALL.iter().find(|(known, _)| *known == name).map(|(_, run)| *run)
 }

@@ -143,6 +143,7 @@ impl Core {
     /// Names a task.
     pub(crate) fn set_name(&self, cell: &TaskRef, name: Cow<'static, str>) {
         cell.flags.set(Flags::NAMED);
+        cell.set_known(false);
         let old = self.names.borrow_mut().insert(cell.index(), name);
         drop(old);
     }
@@ -156,10 +157,15 @@ impl Core {
             }
         }
         match cell.origin() {
-            Some(origin) => (origin.type_name)().replace("::{{closure}}", ""),
+            Some(origin) => short_type((origin.type_name)()),
             None => "main".to_owned(),
         }
     }
+}
+
+/// The name of the type of a future without the suffixes of the compiler.
+pub(crate) fn short_type(name: &str) -> String {
+    name.replace("::{{closure}}", "")
 }
 
 /// The error of an ended task, or the message of its panic.

@@ -130,10 +130,10 @@ impl Core {
         owner: Option<(&dyn Owner, bool)>,
     ) {
         if self.spawns_plain.get() && owner.is_none() {
-            cell.flags.become_alive(large | Flags::QUEUED);
+            cell.flags.become_alive(large | Flags::QUEUED | Flags::NEW);
             self.ready.borrow_mut().push(task.index());
         } else {
-            cell.flags.become_alive(large);
+            cell.flags.become_alive(large | Flags::NEW);
             self.admit_special(task, owner);
         }
     }
@@ -180,7 +180,8 @@ impl Core {
     pub(crate) fn admit_main(self: &Rc<Self>) -> TaskRef {
         let (task, serial) = self.tasks.borrow_mut().admit(self);
         task.begin(serial);
-        task.flags.become_alive(Flags::MAIN);
+        task.flags.become_alive(Flags::MAIN | Flags::NEW);
+        task.set_known(false);
         self.mark_observed(&task);
         // The main task has no body, so it does not keep the box of an earlier task.
         drop(task.body.take());

@@ -30,3 +30,4 @@ pub(crate) mod survey;
 pub(crate) mod unopened;
 pub(crate) mod wake;
 pub(crate) mod watched;
+pub(crate) mod watcher;

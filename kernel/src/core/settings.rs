@@ -7,6 +7,7 @@ use crate::core::extension::Extensions;
 use crate::core::observer::Observer;
 use crate::core::probe::Probe;
 use crate::core::report::Sink;
+use crate::core::watcher::Watcher;
 use crate::parts::ready::Order;
 
 /// The settings of a kernel.
@@ -25,6 +26,8 @@ pub(crate) struct Settings {
     pub(crate) probe: Option<Rc<dyn Probe>>,
     pub(crate) extensions: Extensions,
     pub(crate) observers: Vec<Box<dyn Observer>>,
+    /// Watches the kernel from another thread.
+    pub(crate) watcher: Option<Box<dyn Watcher>>,
     /// Each batch is one task, the first of the ready queue. Of the test kit.
     pub(crate) one_by_one: bool,
 }

@@ -42,6 +42,7 @@ use crate::parts::values::Values;
 use crate::task::body::Body;
 use crate::task::cell::OwnWaker;
 use crate::task::chunk;
+use crate::task::mark::Mark;
 use crate::task::state::Flags;
 use crate::task::waker::{Post, Remote};
 use crate::task::{table, waiter};
@@ -151,6 +152,8 @@ pub(crate) struct Core {
     pub(crate) hang_reported: Cell<bool>,
     pub(crate) report_due: Cell<bool>,
     pub(crate) report_timer: Cell<Option<TimerKey>>,
+    /// Of a kernel with a watcher.
+    pub(crate) mark: Option<Arc<Mark>>,
     pub(crate) settings: Settings,
 }
 
@@ -203,6 +206,7 @@ impl Core {
             hang_reported: Cell::new(false),
             report_due: Cell::new(false),
             report_timer: Cell::new(None),
+            mark: settings.watcher.as_ref().map(|_| Arc::default()),
             settings,
         }))
     }

@@ -79,6 +79,11 @@ impl From<ScopeCancelled> for io::Error {
     }
 }
 
+/// The kernel of a [`Handle`](crate::Handle) no longer exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the kernel is gone")]
+pub struct KernelGone;
+
 /// How a task ended, if it did not end with a value.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError<E> {

@@ -10,6 +10,7 @@ use crate::core::observer::Observer;
 use crate::core::probe::Probe;
 use crate::core::report::Report;
 use crate::core::state::Settings;
+use crate::core::watcher::Watcher;
 use crate::run::kernel::{Kernel, refuse_nesting};
 use crate::task::bounds::Main;
 
@@ -104,6 +105,13 @@ impl Builder {
     /// were added.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.settings.observers.push(Box::new(observer));
+        self
+    }
+
+    /// Has the kernel watched from another thread. For the monitor.
+    #[doc(hidden)]
+    pub fn watcher(mut self, watcher: impl Watcher) -> Self {
+        self.settings.watcher = Some(Box::new(watcher));
         self
     }
 

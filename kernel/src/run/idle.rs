@@ -5,7 +5,7 @@
 //! Nothing here polls a task.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::core::state::Stage;
 use crate::parts::reactor::{EventsSeen, Reactor};
@@ -89,7 +89,7 @@ impl RunLoop<'_> {
             }
             return true;
         }
-        if parked > 0 && self.sleep(Some(SILENCE), None) {
+        if parked > 0 && self.sleep_through_looks(Some(SILENCE)) {
             return true;
         }
         if self.wake_settlers() {
@@ -100,7 +100,7 @@ impl RunLoop<'_> {
             Some(deadline) => self.core.clock.jump(deadline),
             None => match self.wake_source() {
                 WakeSource::None => return false,
-                WakeSource::Wakers => return self.sleep(Some(PATIENCE), None),
+                WakeSource::Wakers => return self.sleep_through_looks(Some(PATIENCE)),
                 WakeSource::Some => drop(self.sleep(None, None)),
             },
         }
@@ -133,6 +133,19 @@ impl RunLoop<'_> {
             self.core.read_clock();
         }
         came || self.core.remote().has_post() || !self.core.ready.borrow().is_empty()
+    }
+
+    /// The same. Looks of another thread are served meanwhile, and are no reason to go on: without
+    /// this, a hang that is looked at often would never be found.
+    pub(super) fn sleep_through_looks(&self, limit: Option<Duration>) -> bool {
+        let end = limit.and_then(|limit| Instant::now().checked_add(limit));
+        loop {
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            let came = self.sleep(left, None);
+            if !came || !self.serve_looks() {
+                return came;
+            }
+        }
     }
 
     /// Waits for events and wakes their tasks. Returns whether an event came, even if it woke no

@@ -18,6 +18,7 @@ use crate::core::observer::Moment;
 use crate::core::report::ProgramCode;
 use crate::core::state::TaskRef;
 use crate::core::state::{Core, Settings, Stage};
+use crate::core::watcher::Link;
 use crate::parts::timers::Action;
 use crate::run::builder::Builder;
 use crate::run::tick::{MainBody, RunLoop, Step, Turn};
@@ -79,6 +80,9 @@ impl Kernel {
     pub(crate) fn with(settings: Settings) -> io::Result<Self> {
         let core = Core::new(settings)?;
         core.settings.extensions.begin(core.settings.seed, core.now());
+        if let (Some(watcher), Some(link)) = (&core.settings.watcher, Link::to(&core)) {
+            watcher.begin(link);
+        }
         Ok(Kernel { core })
     }
 
@@ -214,7 +218,7 @@ impl Kernel {
         let core = &self.core;
         let mut run_loop = RunLoop::new(core);
         loop {
-            match catch_unwind(AssertUnwindSafe(|| run_loop.turn(main))) {
+            match catch_unwind(AssertUnwindSafe(|| run_loop.run(main))) {
                 Ok(turn) => return Ok(turn),
                 Err(payload) => match current::stop_running() {
                     Some(cell) => self.panicked(&cell, payload)?,
@@ -328,6 +332,9 @@ impl Drop for Kernel {
         let cells = core.tasks.borrow_mut().clear();
         drop(cells);
         drop(entered);
+        if let Some(watcher) = &core.settings.watcher {
+            watcher.end();
+        }
     }
 }
 

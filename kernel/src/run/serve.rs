@@ -1,5 +1,7 @@
 //! Serving messages and timers between polls, a limited number each time.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use crate::core::report::{ProgramCode, Report};
 use crate::core::state::TaskRef;
 use crate::core::wake::wake_foreign;
@@ -19,8 +21,10 @@ use crate::task::waker::Message;
 const TIMERS: u32 = 24;
 const EVENTS: u32 = 24;
 const REQUESTS: u32 = 8;
+/// One, so that what watches the kernel can divide its work and delays no task by more than a part.
+const LOOKS: u32 = 1;
 
-const _: () = assert!(TIMERS + EVENTS + REQUESTS < RunLoop::POLLS);
+const _: () = assert!(TIMERS + EVENTS + REQUESTS + LOOKS < RunLoop::POLLS);
 
 impl RunLoop<'_> {
     /// Serves some of the messages. Returns whether there are more.
@@ -34,7 +38,9 @@ impl RunLoop<'_> {
         if self.core.remote().has_post() {
             self.core.remote().take(&mut self.core.post.borrow_mut());
         }
-        for (part, slice) in [(Part::Events, EVENTS), (Part::Requests, REQUESTS)] {
+        for (part, slice) in
+            [(Part::Events, EVENTS), (Part::Requests, REQUESTS), (Part::Looks, LOOKS)]
+        {
             for _ in 0..slice {
                 let message = self.core.post.borrow_mut().part(part).pop_front();
                 let Some(message) = message else { break };
@@ -48,6 +54,24 @@ impl RunLoop<'_> {
         left || self.core.remote().has_post()
     }
 
+    /// Serves messages if they are looks and nothing else. Returns whether they were, and have made
+    /// no task ready: then there is still no reason for the kernel to go on.
+    pub(super) fn serve_looks(&self) -> bool {
+        if self.core.remote().has_post() {
+            self.core.remote().take(&mut self.core.post.borrow_mut());
+        }
+        let only_looks = {
+            let post = self.core.post.borrow();
+            post.has_looks_at_most() && !post.is_empty()
+        };
+        if only_looks {
+            self.serve_post();
+        } else {
+            self.core.post_left.set(!self.core.post.borrow().is_empty());
+        }
+        only_looks && self.core.ready.borrow().is_empty()
+    }
+
     pub(super) fn serve(&self, message: Message) {
         match message {
             Message::Wake(waker) => self.core.wake(waker.received()),
@@ -58,6 +82,8 @@ impl RunLoop<'_> {
                     self.core.request(&cell, CancelReason::Requested { by: None });
                 }
             }
+            // A panic goes to the panic hook. The look ends without an answer.
+            Message::Look(look) => drop(catch_unwind(AssertUnwindSafe(look))),
             Message::JobDone(job, waker) => self.core.job_done(job, waker),
             Message::NoThread(pool) => self.core.wait_for_thread(pool),
             Message::Thread(task) => self.core.wake(task),

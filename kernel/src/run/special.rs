@@ -105,6 +105,7 @@ impl RunLoop<'_> {
         let mut out = TakenBody::of(task);
         self.spare.inner.assign(task.id());
         self.core.running.set(task.id());
+        self.spare.inner.count_poll();
         current::begin_poll(task.id(), task);
         let during = before();
         let waker = own.waker.as_ref().map_or(&self.spare.waker, |own| &own.waker);
@@ -126,7 +127,7 @@ impl RunLoop<'_> {
     #[inline(never)]
     pub(super) fn polled(&mut self, polled: Polled) -> bool {
         let task = &self.task;
-        if self.spare.is_out() {
+        if self.is_spare_out() {
             // The spare waker was cloned, so from now on it is the waker of this task.
             let kept = std::mem::replace(&mut self.spare, spare_waker(self.core));
             task.flags.set(Flags::WAKER);

@@ -20,6 +20,7 @@ use crate::core::state::{Core, Stage, TaskRef};
 use crate::id::TaskId;
 use crate::parts::ready::Batch;
 use crate::parts::scopes::Ambient;
+use crate::run::marker::Marker;
 use crate::task::body::{Body, Verdict};
 use crate::task::cell::{OwnWaker, TaskCell};
 use crate::task::state::Flags;
@@ -59,6 +60,8 @@ pub(crate) struct RunLoop<'a> {
     pub(super) spare: OwnWaker,
     /// A task with any of these flags is not plain.
     special: u32,
+    /// Of a kernel with a watcher.
+    pub(super) marker: Option<Marker>,
 }
 
 impl<'a> RunLoop<'a> {
@@ -68,7 +71,8 @@ impl<'a> RunLoop<'a> {
         // This id belongs to no chunk, so the first task is looked up in the table.
         let task = TaskRef::by(chunk, TaskId::NONE);
         let special = if core.settings.watches_polls() { u32::MAX } else { Flags::SPECIAL };
-        RunLoop { core, batch: Batch::default(), task, spare: spare_waker(core), special }
+        let marker = Marker::of(core);
+        RunLoop { core, batch: Batch::default(), task, spare: spare_waker(core), special, marker }
     }
 }
 
@@ -80,7 +84,11 @@ impl Drop for RunLoop<'_> {
 }
 
 pub(super) fn spare_waker(core: &Core) -> OwnWaker {
-    OwnWaker::new(Arc::new(TaskWaker::new(core.remote().clone())))
+    let spare = Arc::new(TaskWaker::new(core.remote().clone()));
+    if let Some(mark) = &core.mark {
+        mark.set_spare(Some(spare.clone()));
+    }
+    OwnWaker::new(spare)
 }
 
 /// Why [`RunLoop::poll_plain`] returned.
@@ -141,29 +149,45 @@ fn lookup(core: &Core, index: u32) -> TaskRef {
 }
 
 impl RunLoop<'_> {
+    /// Whether the program has cloned the spare waker, which the mark shares.
+    pub(super) fn is_spare_out(&self) -> bool {
+        self.spare.is_out_beside(self.marker.is_some().into())
+    }
+
     /// The number of polls between two checks of the mailbox, the timers and the reactor (K2).
     pub(crate) const POLLS: u32 = 64;
 
     /// Runs tasks until the caller must act. [`Turn`] is the reason.
-    pub(crate) fn turn(&mut self, main: &mut MainBody<'_>) -> Turn {
+    pub(crate) fn run(&mut self, main: &mut MainBody<'_>) -> Turn {
+        if self.marker.is_some() { self.turn::<true>(main) } else { self.turn::<false>(main) }
+    }
+
+    /// `MARKED`: the kernel has a watcher.
+    fn turn<const MARKED: bool>(&mut self, main: &mut MainBody<'_>) -> Turn {
         loop {
             if let Some(probe) = &self.core.settings.probe {
                 probe.before_poll(self.core);
             }
-            if self.spare.is_out() {
+            if self.is_spare_out() {
                 // It was cloned in a poll that panicked, so its clones belong to that task.
                 self.spare = spare_waker(self.core);
             }
             current::offer(&self.spare.waker, Ambient::CLEAR);
-            let halt = self.poll_plain(main);
+            let halt = self.poll_plain::<MARKED>(main);
             // After a plain poll that returned `Pending`, `running` still holds that task. Clear
             // it: code that runs from here on reads it.
             self.core.running.set(TaskId::NONE);
             let main_ended = match halt {
-                Halt::CheckSources => match self.between() {
-                    Some(turn) => return turn,
-                    None => false,
-                },
+                Halt::CheckSources => {
+                    if MARKED {
+                        // No task has cloned it: then it would not be the spare one any more.
+                        self.spare.inner.assign(TaskId::NONE);
+                    }
+                    match self.between() {
+                        Some(turn) => return turn,
+                        None => false,
+                    }
+                }
                 Halt::Special => self.poll_special(main),
                 Halt::Polled(polled) => self.polled(polled),
             };
@@ -190,8 +214,10 @@ impl RunLoop<'_> {
 
     /// Polls plain tasks with the spare waker until one of the cases of [`Halt`] occurs.
     #[inline]
-    fn poll_plain(&mut self, main: &mut MainBody<'_>) -> Halt {
-        let RunLoop { core, batch, task: last, spare, special } = self;
+    fn poll_plain<const MARKED: bool>(&mut self, main: &mut MainBody<'_>) -> Halt {
+        let RunLoop { core, batch, task: last, spare, special: always_special, marker } = self;
+        // With a watcher the first poll of a task is not plain either: its name is stored before.
+        let special = *always_special | if MARKED { Flags::NEW } else { 0 };
         let cx = &mut Context::from_waker(&spare.waker);
         loop {
             let Some(index) = batch.pop(&core.ready) else {
@@ -201,11 +227,22 @@ impl RunLoop<'_> {
                 *last = lookup(core, index);
             }
             let (name, cell) = last.neighbour(index);
-            if cell.flags.start() & *special != 0 {
-                last.set_id(name);
-                return Halt::Special;
+            let flags = cell.flags.start();
+            if flags & special != 0 {
+                if let (true, Some(marker)) = (MARKED && flags & Flags::NEW != 0, &mut *marker) {
+                    if !marker.knows(last, index, flags) {
+                        marker.name(core, last, name);
+                    }
+                }
+                if !MARKED || flags & *always_special != 0 {
+                    last.set_id(name);
+                    return Halt::Special;
+                }
             }
             spare.inner.assign(name);
+            if MARKED {
+                spare.inner.count_poll();
+            }
             let mut out = TakenBody::of(cell);
             core.running.set(name);
             current::begin_poll(name, cell);
@@ -213,7 +250,9 @@ impl RunLoop<'_> {
             let marks = current::end_poll();
             let is_main = out.body.is_none();
             drop(out);
-            if spare.is_out() || cell.flags.any(Flags::ABORT | Flags::CANCEL_REQUESTED) {
+            if spare.is_out_beside(MARKED.into())
+                || cell.flags.any(Flags::ABORT | Flags::CANCEL_REQUESTED)
+            {
                 last.set_id(name);
                 return Halt::Polled(Polled { result, marks });
             }

@@ -36,7 +36,7 @@ impl RunLoop<'_> {
     #[cold]
     pub(super) fn sleep_in_a_hang(&self) {
         let patience = self.core.settings.hang.filter(|_| !self.core.hang_reported.get());
-        let mut came = self.sleep(patience, None);
+        let mut came = self.sleep_through_looks(patience);
         if !came && patience.is_some() {
             self.core.report(&Report::Hang(&self.core.infos()));
             // The sink may have woken a task.

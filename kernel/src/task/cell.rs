@@ -148,7 +148,13 @@ impl OwnWaker {
 
     /// Whether the waker has been cloned: `inner` and `waker` are two of the references.
     pub(crate) fn is_out(&self) -> bool {
-        Arc::strong_count(&self.inner) > 2
+        self.is_out_beside(0)
+    }
+
+    /// The same for a waker of which so many more references are the kernel's.
+    #[inline]
+    pub(crate) fn is_out_beside(&self, shared: usize) -> bool {
+        Arc::strong_count(&self.inner) > 2 + shared
     }
 }
 

@@ -66,6 +66,9 @@ pub(crate) struct Chunk<K> {
     /// The origin of all tasks in the chunk, as long as it is the same for all.
     origin: Cell<Origin>,
     origins: OnceCell<Box<[Cell<Origin>; CELLS]>>,
+    /// One bit for each cell of whose tasks a watcher knows the name, as long as the origin is the
+    /// same for all. Of a kernel that is watched (`run/marker.rs`).
+    known: Cell<u64>,
     joiners: OnceCell<Box<[Cell<TaskId>; CELLS]>>,
     records: OnceCell<Box<[Cell<Option<Parked>>; CELLS]>>,
     limits: OnceCell<Box<[Cell<u64>; CELLS]>>,
@@ -88,6 +91,7 @@ impl<K> Chunk<K> {
             shutdown_seq: Cell::new(0),
             origin: Cell::new(Origin { parent: TaskId::NONE, type_name: || "no task" }),
             origins: OnceCell::new(),
+            known: Cell::new(0),
             joiners: OnceCell::new(),
             records: OnceCell::new(),
             limits: OnceCell::new(),
@@ -160,6 +164,7 @@ impl<K> Chunk<K> {
     /// its origin becomes the common one. `at` is the position of its cell.
     #[inline(never)]
     fn store_own_origin(&self, at: usize, origin: Origin) {
+        self.known.set(0);
         if self.free.get() == !(1 << at) {
             self.origin.set(origin);
         } else {
@@ -238,6 +243,28 @@ impl<K> TaskRef<K> {
     pub(crate) fn neighbour(&self, index: u32) -> (TaskId, &TaskCell) {
         let cell = &self.chunk.cells[index as usize % CELLS];
         (TaskId::new(index, cell.generation.get()), cell)
+    }
+
+    /// Whether a watcher knows the name of the task in that slot of the same chunk.
+    #[inline]
+    pub(crate) fn is_known(&self, index: u32) -> bool {
+        self.chunk.known.get() & (1 << (index % CELLS as u32)) != 0
+    }
+
+    /// Whether a watcher knows the name of the tasks of this origin in this slot.
+    pub(crate) fn set_known(&self, known: bool) {
+        let others = self.chunk.known.get() & !(1 << self.at());
+        let known = known && self.chunk.origins.get().is_none();
+        self.chunk.known.set(others | u64::from(known) << self.at());
+    }
+
+    /// The address of the function that gives the type of the task in that slot of the same chunk.
+    #[inline]
+    pub(crate) fn type_at(&self, index: u32) -> usize {
+        let common = || self.chunk.origin.get();
+        let own = |all: &[Cell<Origin>; CELLS]| all[index as usize % CELLS].get();
+        let origin = self.chunk.origins.get().map_or_else(common, |all| own(all));
+        origin.type_name as usize
     }
 
     /// Makes this refer to another task of the same chunk.

@@ -4,6 +4,7 @@ pub(crate) mod body;
 pub(crate) mod bounds;
 pub(crate) mod cell;
 pub(crate) mod chunk;
+pub(crate) mod mark;
 pub(crate) mod request;
 pub(crate) mod state;
 pub(crate) mod table;

@@ -92,6 +92,9 @@ impl Flags {
     /// Observers see the task (`core/observer.rs`).
     pub(crate) const OBSERVED: u32 = 1 << 24;
 
+    /// The task was not polled yet.
+    pub(crate) const NEW: u32 = 1 << 25;
+
     /// The lowest of the bits that contain the [`TaskEnd`] of an ended task.
     const END: u32 = 29;
 
@@ -105,7 +108,7 @@ impl Flags {
         Flags::TAKEN | Flags::LARGE | Flags::COLD | Flags::NAMED | Flags::SCOPED;
 
     /// All flags. No two share a bit, and none is in the [`TaskEnd`].
-    const ALL: [u32; 25] = [
+    const ALL: [u32; 26] = [
         Flags::FREE,
         Flags::QUEUED,
         Flags::RUNNING,
@@ -131,6 +134,7 @@ impl Flags {
         Flags::SHUT_DOWN,
         Flags::ABORT,
         Flags::OBSERVED,
+        Flags::NEW,
     ];
 
     pub(crate) fn new(flags: u32) -> Self {
@@ -233,7 +237,8 @@ impl Flags {
     #[inline]
     pub(crate) fn start(&self) -> u32 {
         let before = self.0.get();
-        self.0.set((before & !(Flags::QUEUED | Flags::PARKED | Flags::LIMITED)) | Flags::RUNNING);
+        let left = before & !(Flags::QUEUED | Flags::PARKED | Flags::LIMITED | Flags::NEW);
+        self.0.set(left | Flags::RUNNING);
         before
     }
 

@@ -1,7 +1,7 @@
 //! The waker of a task, and the messages to a kernel.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Waker;
 
 use crate::id::TaskId;
@@ -23,6 +23,8 @@ pub(crate) enum Message {
     Spawn(Box<dyn FnOnce() + Send>),
     /// Request the cancellation of a task.
     Cancel(TaskId),
+    /// Run this between two polls. It looks at the kernel, and is no reason for it to go on.
+    Look(Box<dyn FnOnce() + Send>),
     /// A job on another thread has ended. Wakes the task that waits for it.
     JobDone(u64, Option<Waker>),
     /// The system gives this pool no thread, and a job of this kernel waits there.
@@ -50,6 +52,7 @@ impl Mail for Message {
     fn part(&self) -> Part {
         match self {
             Message::Spawn(_) | Message::Cancel(_) => Part::Requests,
+            Message::Look(_) => Part::Looks,
             Message::Wake(_)
             | Message::JobDone(..)
             | Message::NoThread(_)
@@ -70,16 +73,38 @@ pub(crate) struct TaskWaker {
     remote: Arc<Remote>,
     task: AtomicU64,
     posted: AtomicBool,
+    /// The number of polls, if it is the spare waker of a kernel that is watched (`task/mark.rs`).
+    /// Not of loom, whose models do not poll.
+    polls: AtomicU32,
 }
 
 impl TaskWaker {
     pub(crate) fn new(remote: Arc<Remote>) -> Self {
-        TaskWaker { remote, task: AtomicU64::new(u64::MAX), posted: AtomicBool::new(false) }
+        TaskWaker {
+            remote,
+            task: AtomicU64::new(u64::MAX),
+            posted: AtomicBool::new(false),
+            polls: AtomicU32::new(0),
+        }
     }
 
     /// Sets the task. Called only while no reference exists outside the kernel.
     pub(crate) fn assign(&self, task: TaskId) {
         self.task.store(task.to_bits(), Ordering::Relaxed);
+    }
+
+    /// Counts a poll. Only the kernel calls this, so it needs no atomic addition.
+    #[inline]
+    pub(crate) fn count_poll(&self) {
+        self.set_polls(self.polls().wrapping_add(1));
+    }
+
+    pub(crate) fn polls(&self) -> u32 {
+        self.polls.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_polls(&self, polls: u32) {
+        self.polls.store(polls, Ordering::Relaxed);
     }
 
     pub(crate) fn remote(&self) -> &Arc<Remote> {

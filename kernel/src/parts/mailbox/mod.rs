@@ -81,15 +81,16 @@ pub(crate) trait Mail {
     fn part(&self) -> Part;
 }
 
-/// Messages in order of arrival, in two parts.
+/// Messages in order of arrival, in three parts.
 pub(crate) struct Post<M> {
     events: VecDeque<M>,
     requests: VecDeque<M>,
+    looks: VecDeque<M>,
 }
 
 impl<M> Default for Post<M> {
     fn default() -> Self {
-        Post { events: VecDeque::new(), requests: VecDeque::new() }
+        Post { events: VecDeque::new(), requests: VecDeque::new(), looks: VecDeque::new() }
     }
 }
 
@@ -100,6 +101,8 @@ pub(crate) enum Part {
     Events,
     /// Handles.
     Requests,
+    /// What watches the kernel from another thread.
+    Looks,
 }
 
 impl<M: Mail> Post<M> {
@@ -111,12 +114,13 @@ impl<M: Mail> Post<M> {
         match part {
             Part::Events => &mut self.events,
             Part::Requests => &mut self.requests,
+            Part::Looks => &mut self.looks,
         }
     }
 
     /// Releases the memory that a burst took.
     pub(crate) fn shrink(&mut self) {
-        for part in [&mut self.events, &mut self.requests] {
+        for part in [&mut self.events, &mut self.requests, &mut self.looks] {
             if part.is_empty() && part.capacity() > KEEP {
                 *part = VecDeque::new();
             }
@@ -124,12 +128,17 @@ impl<M: Mail> Post<M> {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
+        self.has_looks_at_most() && self.looks.is_empty()
+    }
+
+    /// Whether it contains nothing but looks.
+    pub(crate) fn has_looks_at_most(&self) -> bool {
         self.events.is_empty() && self.requests.is_empty()
     }
 
     /// All messages, the events first.
     pub(crate) fn into_messages(self) -> impl Iterator<Item = M> {
-        self.events.into_iter().chain(self.requests)
+        self.events.into_iter().chain(self.requests).chain(self.looks)
     }
 
     /// Swaps each part that is empty here with the same part of `other`. Copies no messages.
@@ -139,6 +148,9 @@ impl<M: Mail> Post<M> {
         }
         if self.requests.is_empty() {
             std::mem::swap(&mut self.requests, &mut other.requests);
+        }
+        if self.looks.is_empty() {
+            std::mem::swap(&mut self.looks, &mut other.looks);
         }
     }
 }

@@ -13,7 +13,8 @@ use loom::thread;
 
 use super::sync::{Eventfd, Waker};
 use super::{Ordering, Part, PollWaker};
-use crate::handle::{Handle, KernelGone};
+use crate::error::KernelGone;
+use crate::handle::Handle;
 use crate::id::TaskId;
 use crate::task::waker::{Message, Post, Remote, TaskWaker};
 
