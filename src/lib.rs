@@ -48,6 +48,11 @@
 pub use kernel::*;
 // The kernel has a room of the same name, which this crate hides.
 pub use ::io;
+#[cfg(all(unix, feature = "monitor"))]
+pub use ::monitor;
+// Instead of the kernel's: it starts a monitor if `CURIUM_MONITOR` is set.
+#[cfg(all(unix, feature = "monitor"))]
+pub use ::monitor::{run, run_with_monitor};
 #[cfg(all(unix, feature = "fs"))]
 pub use os::fs;
 #[cfg(all(target_os = "linux", feature = "process"))]
@@ -66,9 +71,12 @@ mod error;
 pub mod prelude {
     pub use std::time::Duration;
 
+    pub use crate::run;
+    #[cfg(all(unix, feature = "monitor"))]
+    pub use ::monitor::MonitorExt;
     pub use kernel::{
         Result, Task, TaskCancelled, TaskError, TaskGroup, TaskTimeout, cancelled, finally,
-        ignore_after, run, scope, shield, sleep, spawn, timeout_after, unless_cancelled, yield_now,
+        ignore_after, scope, shield, sleep, spawn, timeout_after, unless_cancelled, yield_now,
     };
     #[cfg(all(unix, feature = "simulated-net"))]
     pub use net::SimulatedNetExt;

@@ -53,7 +53,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 
 fn is_rule_id(word: &str) -> bool {
     let mut chars = word.chars();
-    let letter = chars.next().is_some_and(|first| "CTGKYNQUSRIO".contains(first));
+    let letter = chars.next().is_some_and(|first| "CTGKYNQUSRIOM".contains(first));
     let digits = chars.as_str();
     letter && (1..=2).contains(&digits.len()) && digits.chars().all(|c| c.is_ascii_digit())
 }

@@ -20,7 +20,7 @@ const ALL: [&str; 10] =
 /// The packages of the workspace `ecosystem`.
 const ADAPTERS: [&str; 1] = ["ecosystem/hyper"];
 /// The packages that are published.
-const PACKAGES: [&str; 6] = [".", "kernel", "sync", "io", "net", "os"];
+const PACKAGES: [&str; 7] = [".", "kernel", "sync", "io", "net", "os", "monitor"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -9,7 +9,9 @@ fn every_dependency_has_its_reason_beside_it() {
         let mut in_dependencies = false;
         let mut explained = false;
         for line in manifest(package).lines() {
-            let own = ["kernel", "sync", "io", "net", "os"].iter().any(|own| line.starts_with(own));
+            let own = ["kernel", "sync", "io", "net", "os", "monitor"]
+                .iter()
+                .any(|own| line.starts_with(own));
             if line.starts_with('[') {
                 in_dependencies = line.ends_with("dependencies]") && !line.contains("workspace.");
             } else if in_dependencies && line.contains('=') && !explained && !own {

@@ -1,0 +1,63 @@
+//! The monitor: looks into a running program from another terminal.
+//!
+//! A thread beside the kernel listens at a port of this machine, or at a socket of this user. It
+//! answers also while a task blocks the thread of the kernel, and says which one does.
+//!
+//! ```text
+//! $ nc 127.0.0.1 48802
+//!
+//! Curium Monitor: 3 tasks running
+//! Type help for commands
+//! curium > ps
+//! Task   State        Cycles     Timeout Waiting Name
+//! ------ ------------ ---------- ------- ------- --------
+//! 0      JOIN         2          None    2.1 s   main
+//! 1      SLEEP        1          None    2.1 s   countdown
+//! 2      EVENT_WAIT   1          None    2.1 s   kid
+//! curium > w 2
+//! 2 EVENT_WAIT kid
+//!   EVENT_WAIT at src/main.rs:12:9, for 2.1 s
+//! ```
+//!
+//! A program has a monitor if it asks for one with [`MonitorExt::monitor`] or
+//! [`run_with_monitor`], or if it is started with `CURIUM_MONITOR=1` and calls [`run`]. `help`
+//! lists the commands. `cancel` and `signal` work only if the program allows them
+//! ([`Monitor::allow_cancel`]).
+//!
+//! The same port speaks HTTP: `GET /json` is one document with everything, `GET /events` sends it
+//! four times a second, and `POST /cancel?task=ID` cancels a task, with the [token](Listening) in
+//! the header `X-Curium-Token`.
+//!
+//! It is for Linux first. It runs on other systems with Unix sockets.
+
+#[cfg(unix)]
+mod attached;
+#[cfg(unix)]
+mod command;
+#[cfg(all(test, unix))]
+mod fuzz;
+#[cfg(unix)]
+mod held;
+#[cfg(unix)]
+mod http;
+#[cfg(unix)]
+mod json;
+#[cfg(unix)]
+mod listen;
+#[cfg(unix)]
+mod monitor;
+#[cfg(unix)]
+mod server;
+#[cfg(unix)]
+mod session;
+#[cfg(unix)]
+mod shot;
+#[cfg(unix)]
+mod signals;
+#[cfg(unix)]
+mod text;
+#[cfg(unix)]
+mod world;
+
+#[cfg(unix)]
+pub use crate::monitor::{Listening, Monitor, MonitorExt, run, run_with_monitor};

@@ -1,0 +1,180 @@
+//! What was seen of a kernel at one moment, and the views of it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use kernel::insight::{Snapshot, TaskDetails};
+use kernel::{TaskId, TaskState};
+
+use crate::json;
+use crate::text::{clean, seconds};
+
+/// A snapshot, with the views that all clients share.
+#[derive(Debug)]
+pub(crate) struct Shot {
+    /// Later ones have greater numbers.
+    pub(crate) number: u64,
+    /// When it came, on the clock of the system.
+    pub(crate) at: Instant,
+    pub(crate) snapshot: Snapshot,
+    ps: OnceLock<Arc<str>>,
+    json: OnceLock<Arc<str>>,
+}
+
+impl Shot {
+    pub(crate) fn new(number: u64, at: Instant, snapshot: Snapshot) -> Self {
+        Shot { number, at, snapshot, ps: OnceLock::new(), json: OnceLock::new() }
+    }
+
+    /// The number of tasks.
+    pub(crate) fn len(&self) -> usize {
+        self.snapshot.tasks.len()
+    }
+
+    /// The task of that name for ids: `3`, `#3` or `3.1`.
+    pub(crate) fn find(&self, id: &str) -> Option<&TaskDetails> {
+        let id = id.trim_start_matches('#');
+        self.snapshot.tasks.iter().find(|task| short(task.info.id) == id)
+    }
+
+    /// The table of the tasks, as that of curio.
+    pub(crate) fn ps(&self) -> Arc<str> {
+        self.ps.get_or_init(|| self.make_ps().into()).clone()
+    }
+
+    fn make_ps(&self) -> String {
+        let mut ps = String::new();
+        row(&mut ps, ["Task", "State", "Cycles", "Timeout", "Sleep", "Task"]);
+        let line = "-".repeat(50);
+        row(&mut ps, [6, 12, 10, 7, 7, 50].map(|width| &line[..width]));
+        for task in &self.snapshot.tasks {
+            let is_asleep = matches!(task.info.state, TaskState::Parked("SLEEP" | "INTERVAL"));
+            let cells = [
+                &*short(task.info.id),
+                &task.info.state.to_string(),
+                &task.info.cycles.to_string(),
+                &self.left(task.info.deadline),
+                &self.left(task.wakes_at.filter(|_| is_asleep)),
+                &clean(&task.info.name),
+            ];
+            row(&mut ps, cells);
+        }
+        ps
+    }
+
+    /// The seconds that are left until a time.
+    fn left(&self, until: Option<Instant>) -> String {
+        match until {
+            Some(until) => {
+                let left = until.saturating_duration_since(self.snapshot.taken_at);
+                let mut left = format!("{:.5}", left.as_secs_f64());
+                left.truncate(7);
+                left
+            }
+            None => "None".to_owned(),
+        }
+    }
+
+    /// Where a task is parked, in what timeouts, and whether it is being cancelled.
+    pub(crate) fn place(&self, task: &TaskDetails) -> String {
+        let info = &task.info;
+        let mut text = format!("{} {} {}\n", short(info.id), info.state, clean(&info.name));
+        let now = self.snapshot.taken_at;
+        for leaf in &info.parked {
+            let age = seconds(now.saturating_duration_since(leaf.since));
+            let _ = writeln!(text, "  {} at {}, for {age}", leaf.kind, leaf.site);
+        }
+        for edge in self.snapshot.edges.iter().filter(|edge| edge.from == info.id) {
+            let on: Vec<String> = edge.on.tasks().iter().map(|on| self.called(*on)).collect();
+            if !on.is_empty() {
+                let _ = writeln!(text, "  {} waits for {}", edge.kind, on.join(", "));
+            }
+        }
+        for timeout in &task.timeouts {
+            let site = timeout.site.map_or_else(String::new, |site| format!(" at {site}"));
+            match timeout.deadline {
+                Some(_) if timeout.cancelled => {
+                    let _ = writeln!(text, "  timeout{site}, expired");
+                }
+                Some(deadline) => {
+                    let left = seconds(deadline.saturating_duration_since(now));
+                    let _ = writeln!(text, "  timeout{site}, in {left}");
+                }
+                None => {
+                    let _ = writeln!(text, "  scope{site}");
+                }
+            }
+        }
+        for shield in &task.shields {
+            let left = shield.until.map(|until| until.saturating_duration_since(now));
+            let left = left.map_or_else(String::new, |left| format!(", for {}", seconds(left)));
+            let _ = writeln!(text, "  shield{left}");
+        }
+        if let Some(cancel) = &task.cancel {
+            let state = if cancel.delivered { "cleaning up" } else { "not delivered yet" };
+            let at = cancel.delivered_at.map_or_else(String::new, |at| format!(" since {at}"));
+            let _ = writeln!(text, "  cancelled ({}), {state}{at}", cancel.reason);
+        }
+        text
+    }
+
+    /// A task by its id and name.
+    fn called(&self, id: TaskId) -> String {
+        let name = self.snapshot.task(id).map(|task| clean(&task.info.name));
+        format!("{} {}", short(id), name.unwrap_or_default())
+    }
+
+    /// A task, then the tasks that have spawned it, as far as they are alive.
+    pub(crate) fn parents(&self, task: &TaskDetails) -> String {
+        let mut text = String::new();
+        let mut seen = HashSet::new();
+        let mut next = Some(task);
+        while let Some(task) = next.filter(|task| seen.insert(task.info.id)) {
+            let info = &task.info;
+            let (id, state, name) = (short(info.id), info.state.to_string(), clean(&info.name));
+            let _ = writeln!(text, "{id:<6} {state:>12} {name}");
+            next = info.parent.and_then(|parent| self.snapshot.task(parent));
+        }
+        text
+    }
+
+    /// Counts of what there is.
+    pub(crate) fn stats(&self) -> String {
+        let seen = &self.snapshot;
+        let polls: u64 = seen.tasks.iter().map(|task| task.info.cycles).sum();
+        let mut states: BTreeMap<String, usize> = BTreeMap::new();
+        for task in &seen.tasks {
+            *states.entry(task.info.state.to_string()).or_default() += 1;
+        }
+        let mut text = format!(
+            "tasks    {}, polled {polls} times\nready    {}\nturn     {}\ngroups   {}\n\
+             jobs     {}\nthreads  {} abandoned\n",
+            seen.tasks.len(),
+            seen.ready,
+            seen.turn,
+            seen.scopes.len(),
+            seen.jobs,
+            seen.threads.len(),
+        );
+        for (state, count) in states {
+            let _ = writeln!(text, "{count:>8} {state}");
+        }
+        text
+    }
+
+    /// The kernel as a value of JSON.
+    pub(crate) fn json(&self) -> Arc<str> {
+        self.json.get_or_init(|| json::kernel(&self.snapshot).into()).clone()
+    }
+}
+
+/// An id without its sign, as it is typed.
+pub(crate) fn short(id: TaskId) -> String {
+    id.to_string().trim_start_matches('#').to_owned()
+}
+
+fn row(text: &mut String, [id, state, cycles, timeout, sleep, name]: [&str; 6]) {
+    let _ = writeln!(text, "{id:<6} {state:<12} {cycles:<10} {timeout:<7} {sleep:<7} {name}");
+}
