@@ -77,11 +77,16 @@ impl Session {
     /// Whether the session takes input now.
     pub(crate) fn wants_input(&self) -> bool {
         let is_idle = self.waiting.is_none() && self.output.is_empty();
-        is_idle && !self.has_ended && !matches!(self.mode, Mode::Closing)
+        (is_idle || matches!(self.mode, Mode::Events(_)))
+            && !self.has_ended
+            && !matches!(self.mode, Mode::Closing)
     }
 
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
-        self.input.extend_from_slice(bytes);
+        // What a page sends after its request is of no interest.
+        if !matches!(self.mode, Mode::Events(_)) {
+            self.input.extend_from_slice(bytes);
+        }
     }
 
     /// The client sends no more.
@@ -162,8 +167,6 @@ impl Session {
                     self.mode = Mode::Events(Some(world.now));
                     self.ask(Question::Event, world);
                 }
-                // What a page sends after its request is of no interest.
-                self.input.clear();
                 is_due
             }
             Mode::Closing => false,
