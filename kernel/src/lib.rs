@@ -157,7 +157,7 @@ pub use crate::core::inspect::{current_task, current_task_id, tasks};
 pub use crate::core::observer::{Observed, Observer};
 pub use crate::core::report::{ProgramCode, Report};
 #[doc(hidden)]
-pub use crate::core::survey::SnapshotParts;
+pub use crate::core::survey::{SnapshotParts, are_unpolled};
 pub use crate::core::survey::{snapshot, wait_graph};
 pub use crate::error::{
     CancelReason, GroupError, KernelGone, Panic, Result, ScopeCancelled, TaskCancelled, TaskError,

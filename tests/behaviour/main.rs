@@ -40,6 +40,7 @@ mod kernel {
 /// Snapshots and what follows from them.
 mod insight {
     mod snapshots;
+    mod verdicts;
 }
 
 /// Cancellation: its delivery, shields, and the limits of a cleanup.

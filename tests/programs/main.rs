@@ -13,6 +13,7 @@ mod plain;
 mod random;
 mod random_programs;
 mod random_sizes;
+mod random_waits;
 #[cfg(unix)]
 mod replicated_counter;
 mod wanderers;

@@ -10,9 +10,11 @@
 
 use std::task::{Context, Poll};
 
+use crate::core::current;
 use crate::core::state::{TaskRef, Waiter};
 use crate::parts::fifo::{Fifo, Wakeable};
 use crate::parts::list::NONE;
+use crate::task::state::Flags;
 
 pub use crate::parts::fifo::WaitSlot;
 
@@ -51,6 +53,8 @@ impl<T> WaitQueue<T> {
     /// of the queue, or leaves it where it is if it is queued already. A later hand-over wakes the
     /// waker of `cx`. `weight` is the amount that the waiter requests, 1 for most.
     pub fn poll_enter(&self, slot: &mut WaitSlot, weight: usize, cx: &Context<'_>) -> Poll<T> {
+        // The caller may be a future without a leaf, so that no record shows this wait.
+        current::with_own_task(cx.waker(), |task| task.flags.set(Flags::UNRECORDED));
         self.0.poll_enter(slot, weight, cx)
     }
 

@@ -16,6 +16,7 @@ use crate::core::state::Core;
 use crate::core::state::TaskRef;
 use crate::error::CancelReason;
 use crate::id::TaskId;
+use crate::insight::Verdict;
 
 /// Receives the reports of the kernel instead of `tracing` or standard error.
 pub(crate) type Sink = Box<dyn Fn(&Report<'_>)>;
@@ -48,6 +49,8 @@ pub enum Report<'a> {
     /// No task has run for the time given to [`report_hangs`](crate::Builder::report_hangs), and
     /// only a waker outside the kernel could make a task ready. These tasks are parked.
     Hang(&'a [TaskInfo]),
+    /// A kernel that [watches](crate::Builder::watch) has found why tasks do not go on.
+    Verdict(&'a Verdict),
     /// A cancelled task is parked in a future that is not Curium's, so the cancellation cannot be
     /// delivered.
     Foreign(&'a TaskInfo),
@@ -139,6 +142,7 @@ impl fmt::Display for Report<'_> {
                 tasks.len(),
                 TaskList(tasks)
             ),
+            Report::Verdict(verdict) => verdict.fmt(f),
             Report::Foreign(task) => write!(
                 f,
                 "cancelled, but parked in a future that is not Curium's: {task}; wrap that future \

@@ -18,6 +18,7 @@ pub(crate) struct Settings {
     pub(crate) shutdown_grace: Option<Duration>,
     pub(crate) long_poll: Option<Duration>,
     pub(crate) hang: Option<Duration>,
+    pub(crate) watch: bool,
     /// A swallowed cancellation is not reported (C14).
     pub(crate) ignore_swallowed: bool,
     pub(crate) spin: Duration,

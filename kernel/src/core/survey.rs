@@ -10,7 +10,7 @@ use std::time::Instant;
 use crate::core::current;
 use crate::core::state::{Core, Stage, TaskRef, Waiter};
 use crate::id::TaskId;
-use crate::insight::parts::{Raw, RawTask};
+use crate::insight::parts::{GROUPS, JOINS, Raw, RawTask};
 use crate::insight::snapshot::{CancelInfo, ShieldInfo, Snapshot, ThreadInfo, TimeoutInfo};
 use crate::insight::{TaskDetails, WaitGraph};
 use crate::parts::list::NONE;
@@ -58,6 +58,14 @@ impl SnapshotParts {
         self.raw.finish()
     }
 
+    /// Begins a snapshot of the tasks that can be in a verdict.
+    pub(crate) fn for_verdicts(core: &Core) -> Self {
+        let mut parts = SnapshotParts::of(core);
+        // The shutdown may wait for any task.
+        parts.raw.filtered = !parts.raw.shutting_down;
+        parts
+    }
+
     fn of(core: &Core) -> Self {
         let raw = Raw {
             kernel: core.number,
@@ -71,23 +79,38 @@ impl SnapshotParts {
             scopes: Vec::new(),
             sleepers: core.timers.borrow().sleepers(),
             seats: core.seats(),
+            timers: core.timers.borrow().len(),
+            sources: core.with_reactor(|reactor| reactor.parked()).unwrap_or(0),
+            filtered: false,
+            posts: false,
+            is_alone: core.remote().handles() == 0 && core.next_of_extensions().is_none(),
         };
         SnapshotParts { raw, chunk: Some(0), owner: 0 }
     }
 
-    fn take_from(&mut self, core: &Core, most: usize) -> bool {
+    pub(crate) fn take_from(&mut self, core: &Core, most: usize) -> bool {
         let mut left = most.max(1);
-        while let Some(chunk) = self.chunk.filter(|_| left > 0) {
+        let all = self.take_tasks(core, &mut left) && self.take_scopes(core, left);
+        // Read last: a waker posts before it is dropped.
+        self.raw.posts |= core.has_messages();
+        all
+    }
+
+    fn take_tasks(&mut self, core: &Core, left: &mut usize) -> bool {
+        while let Some(chunk) = self.chunk.filter(|_| *left > 0) {
             let cells = core.tasks.borrow().occupied_in(chunk);
             self.chunk = cells.is_some().then_some(chunk + 1);
             for cell in cells.into_iter().flatten().filter(|cell| !cell.is_ended()) {
-                self.raw.tasks.push(core.survey(&cell));
-                left = left.saturating_sub(1);
+                if !self.raw.filtered || core.may_matter(&cell) {
+                    self.raw.tasks.push(core.survey(&cell));
+                }
+                *left = left.saturating_sub(1);
             }
         }
-        if self.chunk.is_some() {
-            return false;
-        }
+        self.chunk.is_none()
+    }
+
+    fn take_scopes(&mut self, core: &Core, left: usize) -> bool {
         // Looking at a group borrows the owners no more: it is code of another room.
         let owners = core.owners.borrow().from(self.owner, left);
         self.owner = owners.last().map_or(self.owner, |(place, _)| place + 1);
@@ -107,6 +130,21 @@ impl Core {
         self.with_reactor(|reactor| reactor.seats()).unwrap_or_default()
     }
 
+    fn has_messages(&self) -> bool {
+        self.post_left.get() || self.remote().has_post()
+    }
+
+    /// Whether none of these tasks was polled since their polls were counted, or is to be.
+    pub(crate) fn are_unpolled(&self, evidence: &[(TaskId, u64)]) -> bool {
+        let rests = |(id, cycles): &(TaskId, u64)| {
+            self.find(*id).is_some_and(|cell| {
+                let runs = Flags::QUEUED | Flags::RUNNING | Flags::ENDED | Flags::FREE;
+                u64::from(cell.cycles.get()) == *cycles && !cell.flags.any(runs)
+            })
+        };
+        evidence.iter().all(rests) && !self.has_messages()
+    }
+
     /// A waiter as a task of this kernel.
     pub(crate) fn waiting_task(&self, waiter: &Waiter) -> Option<TaskId> {
         let task = waiter.task()?;
@@ -116,6 +154,16 @@ impl Core {
     fn abandoned_threads(&self) -> Vec<ThreadInfo> {
         let threads = self.abandoned().into_iter();
         threads.map(|it| ThreadInfo { name: it.name, site: it.site, since: it.since }).collect()
+    }
+
+    /// Whether a task can be in a verdict, or has a deadline that keeps others out of one.
+    fn may_matter(&self, cell: &TaskRef) -> bool {
+        let waits =
+            |kind| JOINS.contains(&kind) || GROUPS.contains(&kind) || kind == "FOREIGN_WAIT";
+        cell.flags.any(Flags::LIMITED)
+            || cell.attached().1 != NONE
+            || !cell.flags.any(Flags::QUEUED | Flags::RUNNING)
+                && cell.parked().is_none_or(|leaf| waits(leaf.kind))
     }
 
     /// What a snapshot copies of one task.
@@ -131,6 +179,8 @@ impl Core {
             wakes_at: None,
             timeouts: Vec::new(),
             shields: Vec::new(),
+            seated: false,
+            unrecorded: cell.flags.any(Flags::UNRECORDED),
             cancel: cell.cancel_request().map(|request| CancelInfo {
                 reason: request.reason,
                 since: None,
@@ -218,6 +268,18 @@ pub fn snapshot() -> Snapshot {
     // Opens the scopes of the caller, whose deadlines are shown.
     current::ambient();
     current::with("kernel::snapshot", |core: &Rc<Core>| core.snapshot())
+}
+
+/// Whether none of these tasks was polled since [`WaitGraph::evidence`] was made, so that its
+/// verdicts hold.
+///
+/// # Panics
+///
+/// Outside a kernel.
+#[doc(hidden)]
+#[track_caller]
+pub fn are_unpolled(evidence: &[(TaskId, u64)]) -> bool {
+    current::with("kernel::are_unpolled", |core| core.are_unpolled(evidence))
 }
 
 /// Which task waits for what: the [`wait_graph`](Snapshot::wait_graph) of a [`snapshot`].

@@ -239,7 +239,7 @@ impl GroupState {
     /// Queues a `Progress`, again if it was woken before its condition holds.
     fn queue(&self, slot: &mut WaitSlot, cx: &Context<'_>) -> Poll<()> {
         loop {
-            ready!(self.progress.poll_enter(slot, 1, cx));
+            ready!(self.progress.fifo().poll_enter(slot, 1, cx));
         }
     }
 }

@@ -82,6 +82,13 @@ impl GroupState {
         }
     }
 
+    /// Whether its time is running.
+    pub(super) fn is_in_grace(&self) -> bool {
+        let timer = self.grace.timer.take();
+        self.grace.timer.set(timer);
+        timer.is_some() && !self.grace.is_over.get()
+    }
+
     /// Disarms the timer.
     pub(super) fn end_grace(&self, core: &Core) {
         if let Some(timer) = self.grace.timer.take() {

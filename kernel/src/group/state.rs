@@ -52,7 +52,7 @@ pub(crate) struct GroupState {
     youngest: Cell<u32>,
     /// Members that have not ended, without daemons.
     pub(crate) counted: Cell<usize>,
-    daemons: Cell<usize>,
+    pub(super) daemons: Cell<usize>,
     /// The failure of a member has cancelled the group.
     pub(crate) failing: Cell<bool>,
     any_ended: Cell<bool>,
@@ -141,7 +141,7 @@ impl GroupState {
             _ => Rc::new(GroupState::new(records.then(RefCell::default))),
         };
         state.wait.set(wait);
-        state.opened.set(core.running.get(), site);
+        state.opened.at(site);
         state.is_bare.set(is_bare);
         state.id.set(owners.add(state.clone()));
         state

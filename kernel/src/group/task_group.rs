@@ -202,7 +202,10 @@ where
     #[track_caller]
     pub fn with(wait: WaitPolicy) -> Self {
         let core = current::with("TaskGroup::new", Rc::clone);
-        TaskGroup::open(core, wait, true, Location::caller())
+        let task = core.running.get();
+        let group = TaskGroup::open(core, wait, true, Location::caller());
+        group.state.opened.by(task);
+        group
     }
 
     pub(crate) fn open(core: Rc<Core>, wait: WaitPolicy, records: bool, site: Line) -> Self {

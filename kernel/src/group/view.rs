@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::panic::Location;
 
+use crate::core::hosted::HostQueue;
 use crate::core::queue::WaitQueue;
 use crate::core::state::Core;
 use crate::group::policy::WaitPolicy;
@@ -14,39 +15,46 @@ use crate::parts::list::NONE;
 /// A line of the program.
 pub(crate) type Line = &'static Location<'static>;
 
-/// Where a group was opened, and by which task.
+/// Where a group was opened.
 pub(super) struct Opened {
-    by: Cell<TaskId>,
     site: Cell<Option<Line>>,
+    /// The task that has opened it, if the group has no body, by which the task is known.
+    by: Cell<TaskId>,
 }
 
 impl Default for Opened {
     fn default() -> Self {
-        Opened { by: Cell::new(TaskId::NONE), site: Cell::new(None) }
+        Opened { site: Cell::new(None), by: Cell::new(TaskId::NONE) }
     }
 }
 
 impl Opened {
-    pub(super) fn set(&self, by: TaskId, site: Line) {
-        self.by.set(by);
+    #[inline]
+    pub(super) fn at(&self, site: Line) {
         self.site.set(Some(site));
+    }
+
+    pub(super) fn by(&self, task: TaskId) {
+        self.by.set(task);
     }
 }
 
 impl GroupState {
-    /// The task that waits for the members: the one in which the body runs, or, of a group without
-    /// a body, the one that has opened it.
+    /// The task in which the body runs or, of a group without a body, the one that has opened it.
+    /// Once the body has ended, the owner is a task that waits for the members.
     fn owner(&self, core: &Core) -> TaskId {
         match core.scopes.borrow().scopes.get(self.body.get() as usize) {
             Some(body) if self.body.get() != NONE => body.task,
-            _ => self.opened.by.get(),
+            _ => self.host_queue().map_or(self.opened.by.get(), HostQueue::task),
         }
     }
 
     pub(super) fn scope_info(&self, core: &Core) -> ScopeInfo {
+        let waiting =
+            [tasks_in(&self.progress, core), tasks_in(&self.next_done_waiters, core)].concat();
         ScopeInfo {
             id: self.id.get(),
-            owner: self.owner(core).as_option(),
+            owner: self.owner(core).as_option().or(waiting.first().copied()),
             site: self.opened.site.get(),
             policy: match self.wait.get() {
                 WaitPolicy::All => "All",
@@ -57,8 +65,9 @@ impl GroupState {
             cancelled: self.tear_down_reason(),
             hosts: self.host_queue().is_some(),
             members: Vec::new(),
-            waiting: [tasks_in(&self.progress, core), tasks_in(&self.next_done_waiters, core)]
-                .concat(),
+            alive: self.counted.get() + self.daemons.get(),
+            in_grace: self.is_in_grace(),
+            waiting,
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Which task waits for what.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::panic::Location;
 use std::time::Instant;
 
 use crate::id::TaskId;
-use crate::insight::snapshot::{ScopeId, Snapshot};
+use crate::insight::info::TaskList;
+use crate::insight::snapshot::{ScopeId, Snapshot, TaskDetails};
 use crate::insight::text::{Named, escaped};
 use crate::parts::reactor::Direction;
 
@@ -69,12 +71,41 @@ pub enum WaitsFor {
 pub struct WaitGraph {
     /// One edge for each parked leaf.
     pub edges: Vec<Edge>,
-    snapshot: Snapshot,
+    pub(super) snapshot: Snapshot,
 }
 
 impl WaitGraph {
     pub(crate) fn of(snapshot: &Snapshot) -> Self {
         WaitGraph { edges: snapshot.edges.clone(), snapshot: snapshot.clone() }
+    }
+
+    /// The edges from task to task and the verdicts, each list cut with a count, for a message.
+    pub(crate) fn between_tasks(&self) -> String {
+        let tasks = self.snapshot.by_id();
+        let edges = self.edges.iter().filter(|edge| !edge.on.tasks().is_empty());
+        let edges: Vec<String> = edges
+            .filter_map(|edge| Some(self.line(tasks.get(&edge.from)?, edge, &tasks)))
+            .collect();
+        let circles = self.verdicts().into_iter().filter(|it| !it.tasks().is_empty());
+        let circles: Vec<String> = circles.map(|verdict| verdict.to_string()).collect();
+        let mut text = String::new();
+        for (head, lines) in [("the waits for other tasks", edges), ("the verdicts", circles)] {
+            if !lines.is_empty() {
+                text += &format!("\n{head}:{}", TaskList(&lines));
+            }
+        }
+        text
+    }
+
+    fn line(
+        &self,
+        from: &TaskDetails,
+        edge: &Edge,
+        tasks: &HashMap<TaskId, &TaskDetails>,
+    ) -> String {
+        let site = edge.site.map(|site| format!(" at {site}")).unwrap_or_default();
+        let target = edge.target(tasks, self.snapshot.taken_at);
+        format!("{} {}{site} -> {target}", Named(from), escaped(edge.kind))
     }
 
     /// The graph in the language of Graphviz.
@@ -116,11 +147,7 @@ impl fmt::Display for WaitGraph {
         let tasks = self.snapshot.by_id();
         for edge in &self.edges {
             let Some(from) = tasks.get(&edge.from) else { continue };
-            write!(f, "{} {}", Named(from), edge.kind)?;
-            if let Some(site) = edge.site {
-                write!(f, " at {site}")?;
-            }
-            writeln!(f, " -> {}", edge.target(&tasks, self.snapshot.taken_at))?;
+            writeln!(f, "{}", self.line(from, edge, &tasks))?;
         }
         Ok(())
     }

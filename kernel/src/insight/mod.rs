@@ -1,6 +1,9 @@
 //! What a running program does, and why it does not go on: [`snapshot`](crate::snapshot) and
 //! [`wait_graph`](crate::wait_graph).
 //!
+//! A [`Verdict`] is what is certain: which tasks wait for each other for ever, which no waker can
+//! reach, which the shutdown waits for.
+//!
 //! A [`Snapshot`] is owned data. It can be sent to another thread, kept, and compared with a later
 //! one. Its `Display` is the tree of the tasks; its [`wait_graph`](Snapshot::wait_graph) says which
 //! task waits for what.
@@ -27,9 +30,11 @@ pub(crate) mod parts;
 pub(crate) mod snapshot;
 mod text;
 mod tree;
+mod verdict;
 
 pub use graph::{Edge, WaitGraph, WaitsFor};
 pub use info::{ParkedAt, TaskInfo, TaskState};
 pub use snapshot::{
     CancelInfo, ScopeId, ScopeInfo, ShieldInfo, Snapshot, TaskDetails, ThreadInfo, TimeoutInfo,
 };
+pub use verdict::{Verdict, Waiting};

@@ -9,6 +9,12 @@ use crate::insight::info::TaskState;
 use crate::insight::snapshot::{ScopeInfo, Snapshot, TaskDetails, ThreadInfo};
 use crate::parts::reactor::Direction;
 
+/// The kinds of leaves that wait for the end of a task.
+pub(crate) const JOINS: [&str; 3] = ["JOIN", "WAIT", "CANCEL"];
+
+/// The kinds of leaves that wait for members of a group.
+pub(crate) const GROUPS: [&str; 3] = ["GROUP_WAIT", "GROUP_END", "NEXT_DONE"];
+
 /// What was copied so far.
 #[derive(Debug)]
 pub(crate) struct Raw {
@@ -25,6 +31,12 @@ pub(crate) struct Raw {
     pub(crate) origin: Instant,
     /// The tasks that are parked on sources.
     pub(crate) seats: Vec<(TaskId, Direction)>,
+    pub(crate) timers: usize,
+    pub(crate) sources: usize,
+    pub(crate) filtered: bool,
+    pub(crate) posts: bool,
+    /// No handle exists, and no extension has an event.
+    pub(crate) is_alone: bool,
 }
 
 /// What was copied of a task.
@@ -56,6 +68,7 @@ impl Raw {
         for RawTask { mut details, deadlines, .. } in self.tasks {
             let id = details.info.id;
             details.wakes_at = waits.wakes.get(&id).copied();
+            details.seated = waits.seats.contains_key(&id);
             if let (TaskState::Foreign, Some(seat)) = (details.info.state, waits.seats.get(&id)) {
                 details.info.state = TaskState::Polling(*seat);
             }
@@ -73,6 +86,14 @@ impl Raw {
             jobs: self.jobs,
             threads: self.threads,
             edges,
+            timers: self.timers,
+            sources: self.sources,
+            filtered: self.filtered,
+            posts: self.posts,
+            nothing_comes: self.is_alone
+                && !self.filtered
+                && !self.posts
+                && self.timers + self.sources + self.jobs == 0,
         }
     }
 
@@ -116,6 +137,21 @@ impl Raw {
 }
 
 impl Waits {
+    /// Forgets the joins and groups of a task if they are not those of its leaves. A future that
+    /// the task keeps and does not poll is still in the list that it waits in.
+    fn drop_stale(&mut self, task: &TaskDetails) {
+        let id = task.info.id;
+        let leaves = |kinds: &[&str]| {
+            task.info.parked.iter().filter(|leaf| kinds.contains(&leaf.kind)).count()
+        };
+        if self.joins.get(&id).is_some_and(|joins| joins.len() != leaves(&JOINS)) {
+            self.joins.remove(&id);
+        }
+        if self.scopes.get(&id).is_some_and(|scopes| scopes.len() != leaves(&GROUPS)) {
+            self.scopes.remove(&id);
+        }
+    }
+
     /// Adds an edge for each leaf of a parked task, in the order of the leaves.
     fn add_edges(
         &mut self,
@@ -123,6 +159,7 @@ impl Waits {
         deadlines: &[Option<Instant>],
         edges: &mut Vec<Edge>,
     ) {
+        self.drop_stale(task);
         let id = task.info.id;
         let edge = |kind, site, on, deadline| Edge { from: id, kind, site, on, deadline };
         for (leaf, deadline) in task.info.parked.iter().zip(deadlines) {
@@ -144,16 +181,14 @@ impl Waits {
         let id = task.info.id;
         let joined = |joins: Option<&mut Vec<TaskId>>| joins.and_then(Vec::pop);
         match kind {
-            "JOIN" | "WAIT" | "CANCEL" => match joined(self.joins.get_mut(&id)) {
+            kind if JOINS.contains(&kind) => match joined(self.joins.get_mut(&id)) {
                 Some(other) => WaitsFor::Task(other),
                 None => WaitsFor::Unknown { object: 0 },
             },
-            "GROUP_WAIT" | "GROUP_END" | "NEXT_DONE" => {
-                match self.scopes.get_mut(&id).and_then(Vec::pop) {
-                    Some((scope, members)) => WaitsFor::Group { scope, members },
-                    None => WaitsFor::Unknown { object: 0 },
-                }
-            }
+            kind if GROUPS.contains(&kind) => match self.scopes.get_mut(&id).and_then(Vec::pop) {
+                Some((scope, members)) => WaitsFor::Group { scope, members },
+                None => WaitsFor::Unknown { object: 0 },
+            },
             "SLEEP" | "INTERVAL" => match self.wakes.get(&id) {
                 Some(time) => WaitsFor::Time(*time),
                 None => WaitsFor::Unknown { object: 0 },

@@ -35,6 +35,16 @@ pub struct Snapshot {
     pub threads: Vec<ThreadInfo>,
     /// What each parked leaf waits for.
     pub edges: Vec<Edge>,
+    /// The number of armed timers.
+    pub timers: usize,
+    /// The number of leaves and poll functions that wait for sources.
+    pub sources: usize,
+    /// It has only tasks that can be in a verdict.
+    pub(crate) filtered: bool,
+    /// Messages of other threads had not been handled.
+    pub(crate) posts: bool,
+    /// No timer, source, job, handle or message can make a task ready.
+    pub(crate) nothing_comes: bool,
 }
 
 impl Snapshot {
@@ -82,6 +92,10 @@ pub struct TaskDetails {
     pub shields: Vec<ShieldInfo>,
     /// The request to cancel it, if there is one.
     pub cancel: Option<CancelInfo>,
+    /// A poll function waits for a source in it.
+    pub(crate) seated: bool,
+    /// It may be in a wait queue without a leaf.
+    pub(crate) unrecorded: bool,
 }
 
 impl TaskDetails {
@@ -148,6 +162,10 @@ pub struct ScopeInfo {
     pub members: Vec<TaskId>,
     /// The tasks that wait for its members.
     pub waiting: Vec<TaskId>,
+    /// A grace is running, after which its members are aborted.
+    pub in_grace: bool,
+    /// The number of its members that have not ended.
+    pub(crate) alive: usize,
 }
 
 /// A thread that runs on although no task waits for it.

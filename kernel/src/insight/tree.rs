@@ -235,6 +235,13 @@ impl fmt::Display for Snapshot {
         let Snapshot { kernel, turn, ready, tasks, .. } = self;
         write!(f, "kernel {kernel} · {} tasks · turn {turn} · ready {ready}", tasks.len())?;
         f.write_str(if self.shutting_down { " · shutting down\n" } else { "\n" })?;
+        let verdicts = self.wait_graph().verdicts();
+        for verdict in verdicts.iter().take(SIBLINGS) {
+            writeln!(f, "(!) {verdict}")?;
+        }
+        if verdicts.len() > SIBLINGS {
+            writeln!(f, "(!) and {} more verdicts", verdicts.len() - SIBLINGS)?;
+        }
         let shown = if all { tree.rows.len() } else { tree.rows.len().min(ROWS) };
         let rows = &tree.rows[..shown];
         let width = |of: fn(&Row) -> &String| {

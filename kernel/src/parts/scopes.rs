@@ -167,12 +167,13 @@ impl Scopes {
         false
     }
 
-    /// The earliest deadline of the timeouts around a scope that no shield holds back.
+    /// The earliest deadline of the timeouts around a scope, up to the innermost shield. At the
+    /// deadline of that, what it holds back is delivered.
     pub(crate) fn deadline_around(&self, scope: u32) -> u64 {
         let (mut at, mut earliest) = (scope, u64::MAX);
         while let Some(scope) = self.scopes.get(at as usize) {
             match scope.kind {
-                ScopeKind::Shield => break,
+                ScopeKind::Shield => return earliest.min(scope.deadline),
                 ScopeKind::Timeout if scope.cancel_seq == 0 => {
                     earliest = earliest.min(scope.deadline);
                 }

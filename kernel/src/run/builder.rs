@@ -67,6 +67,46 @@ impl Builder {
         self
     }
 
+    /// Looks for tasks that can never go on, and reports each finding once
+    /// ([`Report::Verdict`]): tasks that wait for each other in a circle, a task that no waker can
+    /// reach, and the tasks for which the shutdown waits. A verdict is certain, and comes within a
+    /// second. A kernel in which no task can run is reported as by
+    /// [`report_hangs`](Self::report_hangs), after a second if no other time is set.
+    ///
+    /// ```
+    /// use std::{cell::RefCell, rc::Rc};
+    /// use curium::kernel::{Kernel, TaskCancelled, spawn, Task, yield_now};
+    ///
+    /// let told = Rc::new(RefCell::new(String::new()));
+    /// let sink = told.clone();
+    /// let builder = Kernel::builder().virtual_clock().watch();
+    /// builder
+    ///     .on_report(move |report| *sink.borrow_mut() += &report.to_string())
+    ///     .run(async || {
+    ///         let other: Rc<RefCell<Option<Task<(), TaskCancelled>>>> = Rc::default();
+    ///         let theirs = other.clone();
+    ///         let one = spawn(async move {
+    ///             let other = theirs.take().expect("it was spawned");
+    ///             other.await
+    ///         });
+    ///         let id = one.id();
+    ///         *other.borrow_mut() = Some(spawn(async move { one.await }));
+    ///         curium::kernel::sleep(std::time::Duration::from_secs(2)).await?;
+    ///         curium::kernel::handle().request_cancel(id);
+    ///         Ok::<_, TaskCancelled>(())
+    ///     })?;
+    /// assert!(told.borrow().starts_with("deadlock: "), "{}", told.borrow());
+    /// # Ok::<(), TaskCancelled>(())
+    /// ```
+    ///
+    /// It looks at the tasks twice a second as long as some of them run, a thousand of them at a
+    /// time. Off by default.
+    pub fn watch(mut self) -> Self {
+        self.settings.watch = true;
+        self.settings.hang.get_or_insert(Duration::from_secs(1));
+        self
+    }
+
     /// Whether to report a task that drops the error of its cancellation and then is parked for
     /// over a second ([`Report::Swallowed`]). On by default. Turn it off for a program whose tasks
     /// live on after a cancellation on purpose.

@@ -31,6 +31,9 @@ impl RunLoop<'_> {
         let ready = busy || !self.core.ready.borrow().is_empty();
         let busy = self.trim(ready) || ready;
         if busy {
+            if let Some(lookout) = &self.lookout {
+                lookout.borrow_mut().ran(self.core);
+            }
             if !timed {
                 // The tasks that run next note this time when they park. `sleep` reads the clock
                 // after the sleep.
@@ -55,15 +58,19 @@ impl RunLoop<'_> {
         if self.wake_settlers() {
             return true;
         }
+        let look = self.look_out();
         match self.first_deadline() {
             Some(deadline) => {
-                let left = deadline.saturating_sub(self.core.clock.now());
-                self.sleep(Some(Duration::from_nanos(left)), Some(deadline));
+                let left = Duration::from_nanos(deadline.saturating_sub(self.core.clock.now()));
+                match look.filter(|look| *look < left) {
+                    Some(look) => self.sleep(Some(look), None),
+                    None => self.sleep(Some(left), Some(deadline)),
+                };
             }
             None => match self.wake_source() {
                 WakeSource::None if self.core.stage.get() == Stage::Open => return false,
-                WakeSource::Wakers => self.sleep_in_a_hang(),
-                _ => drop(self.sleep(None, None)),
+                WakeSource::Wakers if look.is_none() => self.sleep_in_a_hang(),
+                _ => drop(self.sleep(look, None)),
             },
         }
         true
@@ -82,6 +89,9 @@ impl RunLoop<'_> {
     }
 
     fn idle_virtual(&self) -> bool {
+        if self.look_out() == Some(Duration::ZERO) {
+            return true;
+        }
         let parked = self.core.with_reactor(|reactor| reactor.parked()).unwrap_or(0);
         if self.core.jobs.out() > 0 {
             if !self.sleep(self.core.thread_patience(), None) {

@@ -3,6 +3,7 @@
 pub(crate) mod builder;
 pub(crate) mod idle;
 pub(crate) mod kernel;
+mod lookout;
 mod marker;
 mod serve;
 mod special;

@@ -10,6 +10,7 @@
 //! update. So polling a plain task allocates nothing, and apart from the body it reads only the
 //! flags and counters of the cell.
 
+use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::core::state::{Core, Stage, TaskRef};
 use crate::id::TaskId;
 use crate::parts::ready::Batch;
 use crate::parts::scopes::Ambient;
+use crate::run::lookout::Lookout;
 use crate::run::marker::Marker;
 use crate::task::body::{Body, Verdict};
 use crate::task::cell::{OwnWaker, TaskCell};
@@ -62,6 +64,7 @@ pub(crate) struct RunLoop<'a> {
     special: u32,
     /// Of a kernel with a watcher.
     pub(super) marker: Option<Marker>,
+    pub(super) lookout: Option<RefCell<Lookout>>,
 }
 
 impl<'a> RunLoop<'a> {
@@ -72,7 +75,9 @@ impl<'a> RunLoop<'a> {
         let task = TaskRef::by(chunk, TaskId::NONE);
         let special = if core.settings.watches_polls() { u32::MAX } else { Flags::SPECIAL };
         let marker = Marker::of(core);
-        RunLoop { core, batch: Batch::default(), task, spare: spare_waker(core), special, marker }
+        let lookout = core.settings.watch.then(|| Lookout::new(core));
+        let (batch, spare) = (Batch::default(), spare_waker(core));
+        RunLoop { core, batch, task, spare, special, marker, lookout }
     }
 }
 
@@ -215,7 +220,7 @@ impl RunLoop<'_> {
     /// Polls plain tasks with the spare waker until one of the cases of [`Halt`] occurs.
     #[inline]
     fn poll_plain<const MARKED: bool>(&mut self, main: &mut MainBody<'_>) -> Halt {
-        let RunLoop { core, batch, task: last, spare, special: always_special, marker } = self;
+        let RunLoop { core, batch, task: last, spare, special: always_special, marker, .. } = self;
         // With a watcher the first poll of a task is not plain either: its name is stored before.
         let special = *always_special | if MARKED { Flags::NEW } else { 0 };
         let cx = &mut Context::from_waker(&spare.waker);

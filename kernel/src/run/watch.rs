@@ -32,12 +32,13 @@ pub(super) fn disarm_report(core: &Core) {
 }
 
 /// Panics with the location of the call that runs the kernel. The message lists the tasks and where
-/// each is parked.
+/// each is parked, and which of them wait for each other.
 #[cold]
 #[track_caller]
 pub(super) fn deadlock(core: &Core) -> ! {
     panic!(
-        "deadlock: every task is parked and nothing is left that could wake one of them{}",
-        TaskList(&core.infos())
+        "deadlock: every task is parked and nothing is left that could wake one of them{}{}",
+        TaskList(&core.infos()),
+        core.snapshot().wait_graph().between_tasks()
     );
 }

@@ -95,6 +95,10 @@ impl Flags {
     /// The task was not polled yet.
     pub(crate) const NEW: u32 = 1 << 25;
 
+    /// The task was in a wait queue in which no leaf may have been, so that it may still be in one
+    /// without a record (M5).
+    pub(crate) const UNRECORDED: u32 = 1 << 26;
+
     /// The lowest of the bits that contain the [`TaskEnd`] of an ended task.
     const END: u32 = 29;
 
@@ -108,7 +112,7 @@ impl Flags {
         Flags::TAKEN | Flags::LARGE | Flags::COLD | Flags::NAMED | Flags::SCOPED;
 
     /// All flags. No two share a bit, and none is in the [`TaskEnd`].
-    const ALL: [u32; 26] = [
+    const ALL: [u32; 27] = [
         Flags::FREE,
         Flags::QUEUED,
         Flags::RUNNING,
@@ -135,6 +139,7 @@ impl Flags {
         Flags::ABORT,
         Flags::OBSERVED,
         Flags::NEW,
+        Flags::UNRECORDED,
     ];
 
     pub(crate) fn new(flags: u32) -> Self {

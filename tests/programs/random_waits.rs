@@ -1,0 +1,216 @@
+//! Random programs whose tasks wait for each other. No task is cancelled from outside, so no task
+//! of a verdict goes on.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::future::{join, select};
+use futures::stream::{FuturesUnordered, StreamExt};
+use kernel::insight::Verdict;
+use kernel::{
+    Kernel, Report, Task, TaskCancelled, TaskGroup, TaskId, current_task_id, ignore_after, sleep,
+    spawn, testing, yield_now,
+};
+use sync::{Event, Lock};
+
+use crate::plain::Random;
+use crate::random_programs::seeds;
+
+type Unit = Result<(), TaskCancelled>;
+
+/// What the tasks of a program share.
+struct World {
+    random: RefCell<Random>,
+    tasks: RefCell<Vec<Rc<Task<(), TaskCancelled>>>>,
+    events: [Event; 3],
+    locks: [Lock<()>; 3],
+    /// The number of steps that each task has done.
+    done: RefCell<HashMap<TaskId, u64>>,
+    /// The number of steps that the tasks of a verdict had done when it was told.
+    told: RefCell<Vec<(String, TaskId, u64)>>,
+    circles: Cell<usize>,
+}
+
+impl World {
+    fn new(seed: u64) -> Rc<Self> {
+        Rc::new(World {
+            random: RefCell::new(Random::new(seed)),
+            tasks: RefCell::default(),
+            events: Default::default(),
+            locks: Default::default(),
+            done: RefCell::default(),
+            told: RefCell::default(),
+            circles: Cell::new(0),
+        })
+    }
+
+    fn below(&self, limit: usize) -> usize {
+        self.random.borrow_mut().below(limit)
+    }
+
+    fn seconds(&self) -> Duration {
+        Duration::from_secs(1 + self.below(5) as u64)
+    }
+
+    fn note(&self, verdict: &Verdict) {
+        self.circles.set(self.circles.get() + 1);
+        let told = verdict.tasks().into_iter();
+        let told = told.map(|task| (verdict.to_string(), task, self.steps_of(task)));
+        self.told.borrow_mut().extend(told);
+    }
+
+    fn steps_of(&self, task: TaskId) -> u64 {
+        self.done.borrow().get(&task).copied().unwrap_or(0)
+    }
+
+    /// The verdicts whose tasks have gone on after all.
+    fn false_verdicts(&self) -> Vec<String> {
+        let told = self.told.take().into_iter();
+        told.filter(|(_, task, then)| self.steps_of(*task) > *then)
+            .map(|(text, task, _)| format!("{task} went on after: {text}"))
+            .collect()
+    }
+}
+
+fn steps(world: Rc<World>, depth: usize) -> Pin<Box<dyn Future<Output = Unit>>> {
+    Box::pin(async move {
+        for _ in 0..=world.below(3) {
+            let ended = step(world.clone(), depth).await;
+            let task = current_task_id().expect("a task is polled");
+            *world.done.borrow_mut().entry(task).or_default() += 1;
+            ended?;
+        }
+        Ok(())
+    })
+}
+
+/// One step; with a depth, it may hold others.
+fn step(world: Rc<World>, depth: usize) -> Pin<Box<dyn Future<Output = Unit>>> {
+    let kind = world.below(if depth > 0 { 16 } else { 8 });
+    Box::pin(async move {
+        match kind {
+            0 => sleep(world.seconds()).await,
+            1 => yield_now().await,
+            2 => world.events[world.below(3)].wait().await,
+            3 => {
+                world.events[world.below(3)].set();
+                Ok(())
+            }
+            4 | 5 => {
+                let tasks = world.tasks.borrow().clone();
+                match tasks.len() {
+                    0 => Ok(()),
+                    count => tasks[world.below(count)].wait().await.map(drop),
+                }
+            }
+            6 => {
+                let graph = kernel::wait_graph();
+                graph.verdicts().iter().for_each(|verdict| world.note(verdict));
+                Ok(())
+            }
+            7 => {
+                let guard = world.locks[world.below(3)].acquire().await?;
+                yield_now().await?;
+                drop(guard);
+                Ok(())
+            }
+            _ => composed(world, kind, depth - 1).await,
+        }
+    })
+}
+
+/// A step that holds others.
+async fn composed(world: Rc<World>, kind: usize, depth: usize) -> Unit {
+    let inner = || steps(world.clone(), depth);
+    match kind {
+        8 => ignore_after(world.seconds(), inner()).await.map(drop),
+        9 => {
+            select(inner(), inner()).await;
+            Ok(())
+        }
+        10 => {
+            let (one, two) = join(inner(), inner()).await;
+            one.and(two)
+        }
+        11 => {
+            let mut all: FuturesUnordered<_> = [inner(), inner()].into_iter().collect();
+            while let Some(ended) = all.next().await {
+                ended?;
+            }
+            Ok(())
+        }
+        12 => {
+            TaskGroup::scope(async |g| {
+                for _ in 0..=world.below(2) {
+                    let member = g.spawn(steps(world.clone(), depth));
+                    world.tasks.borrow_mut().push(Rc::new(member));
+                }
+                inner().await
+            })
+            .await
+        }
+        13 => {
+            kernel::scope(async |s| {
+                s.spawn(steps(world.clone(), depth));
+                inner().await
+            })
+            .await
+        }
+        14 => {
+            let guard = world.locks[world.below(3)].acquire().await?;
+            let ended = inner().await;
+            drop(guard);
+            ended
+        }
+        _ => {
+            let task = spawn(steps(world.clone(), depth));
+            world.tasks.borrow_mut().push(Rc::new(task));
+            Ok(())
+        }
+    }
+}
+
+/// Runs a program. Gives the number of verdicts, and those that were false.
+fn run(seed: u64) -> (usize, Vec<String>) {
+    let world = World::new(seed);
+    let sink = world.clone();
+    // A step that swallows a cancellation may wait for ever.
+    let builder = Kernel::builder().seed(seed).shutdown_grace(Duration::from_secs(1)).watch();
+    let builder = builder.on_report(move |report| {
+        if let Report::Verdict(verdict) = report {
+            sink.note(verdict);
+        }
+    });
+    let faults = testing::run_with(builder, async || {
+        for _ in 0..3 + world.below(4) {
+            let task = spawn(steps(world.clone(), 3));
+            world.tasks.borrow_mut().push(Rc::new(task));
+        }
+        // By then every task has ended, or waits for ever.
+        for _ in 0..300 {
+            sleep(Duration::from_secs(1)).await.expect("main is not cancelled");
+        }
+        let faults = world.false_verdicts();
+        world.tasks.take();
+        faults
+    });
+    (world.circles.get(), faults)
+}
+
+/// M5: no task of a verdict goes on.
+#[test]
+fn no_verdict_of_a_random_program_is_false() {
+    let (mut circles, mut faults) = (0, Vec::new());
+    let seeds = seeds(40);
+    for &seed in &seeds {
+        let (verdicts, wrong) = run(seed);
+        circles += usize::from(verdicts > 0);
+        faults.extend(wrong.into_iter().map(|fault| format!("seed {seed}: {fault}")));
+    }
+    assert!(faults.is_empty(), "{} false verdicts, as in {}", faults.len(), faults[0]);
+    let both = circles > 0 && circles < seeds.len();
+    assert!(both || seeds.len() == 1, "{circles} programs have a verdict");
+}
