@@ -38,6 +38,7 @@ pub(crate) struct Request {
 /// What a request is for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Route {
+    Page,
     Document,
     Events,
     Cancel(String),
@@ -120,11 +121,7 @@ pub(crate) fn route(request: &Request, token: &str, may_cancel: bool) -> Route {
     match (&*request.method, &*request.path) {
         ("GET", "/json") => Route::Document,
         ("GET", "/events") => Route::Events,
-        ("GET", "/") => Route::Text(
-            "404 Not Found",
-            "There is no page yet. GET /json is one document, GET /events a stream of them. \
-             Text commands: connect with `nc` and type `help`.\n",
-        ),
+        ("GET", "/") => Route::Page,
         ("POST", "/cancel") if !may_cancel => Route::Text(
             "403 Forbidden",
             "This program does not allow `cancel`; see Monitor::allow_cancel.\n",
@@ -140,7 +137,10 @@ pub(crate) fn route(request: &Request, token: &str, may_cancel: bool) -> Route {
         (_, "/json" | "/events" | "/" | "/cancel") => {
             Route::Text("405 Method Not Allowed", "Not with this method.\n")
         }
-        _ => Route::Text("404 Not Found", "There is GET /json, GET /events, POST /cancel.\n"),
+        _ => Route::Text(
+            "404 Not Found",
+            "There is a page at /, GET /json, GET /events, POST /cancel.\n",
+        ),
     }
 }
 
@@ -154,8 +154,16 @@ pub(crate) fn json(document: &str) -> String {
     answer("200 OK", "application/json", document)
 }
 
+/// The page. Its address may hold the token, so that no other site must learn it.
+pub(crate) fn page() -> String {
+    let kind = "text/html; charset=utf-8\r\nReferrer-Policy: no-referrer\r\n\
+        X-Frame-Options: DENY\r\nContent-Security-Policy: default-src 'none'; \
+        style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:";
+    answer("200 OK", kind, include_str!("page.html"))
+}
+
 fn answer(status: &str, kind: &str, body: &str) -> String {
-    let mut answer = String::with_capacity(body.len() + 256);
+    let mut answer = String::with_capacity(body.len() + 512);
     let _ = write!(
         answer,
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\
@@ -194,6 +202,9 @@ mod tests {
     fn a_request_names_this_machine_and_the_port_itself() {
         assert_eq!(routed("GET /json HTTP/1.1\r\nHost: localhost:48802\r\n\r\n"), Route::Document);
         assert_eq!(routed("GET /events HTTP/1.1\r\nHost: [::1]:1\r\n\r\n"), Route::Events);
+        let page = "GET /?token=secret HTTP/1.1\r\nHost: 127.0.0.1:48802\r\n\r\n";
+        assert_eq!(routed(page), Route::Page);
+        assert!(is_refused("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n"));
         assert!(is_refused("GET /json HTTP/1.1\r\n\r\n"));
         assert!(is_refused("GET /json HTTP/1.1\r\nHost: evil.example:48802\r\n\r\n"));
         assert!(is_refused("GET /json HTTP/1.1\r\nHost: localhost.evil.example\r\n\r\n"));

@@ -24,7 +24,10 @@
 //! lists the commands. `cancel` and `signal` work only if the program allows them
 //! ([`Monitor::allow_cancel`]).
 //!
-//! The same port speaks HTTP: `GET /json` is one document with everything, `GET /events` sends it
+//! The same port speaks HTTP. `/` is a page for a browser, which shows the tree of the tasks, who
+//! waits for whom, and the last ten seconds, live. It needs no other file and no network, and is
+//! read-only unless the program allows `cancel` and the address has the token
+//! ([`Listening::page`]). `GET /json` is one document with everything, `GET /events` sends it
 //! four times a second, and `POST /cancel?task=ID` cancels a task, with the [token](Listening) in
 //! the header `X-Curium-Token`.
 //!

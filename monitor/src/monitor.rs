@@ -47,6 +47,13 @@ impl Listening {
     pub fn token(&self) -> &str {
         &self.token
     }
+
+    /// The address of the live page, with the token. None: it listens at a socket that no browser
+    /// connects to.
+    pub fn page(&self) -> Option<String> {
+        let address: SocketAddr = self.at.parse().ok()?;
+        Some(format!("http://{address}/?token={}", self.token))
+    }
 }
 
 /// The address.

@@ -333,6 +333,7 @@ impl Session {
         self.mode = Mode::Closing;
         match http::route(request, &world.token, world.rights.cancel) {
             http::Route::Text(status, text) => self.say(http::text(status, text)),
+            http::Route::Page => self.say(http::page()),
             http::Route::Document => self.ask(Question::Document, world),
             http::Route::Cancel(id) => self.ask(Question::Cancel(id), world),
             http::Route::Events => {

@@ -1,5 +1,8 @@
 //! What sessions see of the kernel, and what they want of it.
 
+use std::env;
+use std::path::Path;
+use std::process;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) rights: Rights,
+    /// The name of the file that runs.
+    program: String,
     /// The token that a page must send with what it wants done.
     pub(crate) token: String,
     /// The last one that came.
@@ -65,9 +70,12 @@ pub(crate) struct Answer {
 
 impl World {
     pub(crate) fn new(now: Instant, rights: Rights, token: String) -> Self {
+        let program = env::args_os().next().unwrap_or_default();
+        let program = Path::new(&program).file_name().unwrap_or_default();
         World {
             now,
             rights,
+            program: program.to_string_lossy().into_owned(),
             token,
             shot: None,
             next: 1,
@@ -147,6 +155,9 @@ impl World {
         let kernel = answer.shot.as_ref().map(|shot| shot.json());
         json::object([
             ("curium", "1".into()),
+            ("program", quoted(&self.program)),
+            ("pid", process::id().to_string()),
+            ("may_cancel", self.rights.cancel.to_string()),
             ("age_ms", json::or_null(age, |age| age.as_millis().to_string())),
             ("held", held),
             ("kernels", format!("[{}]", kernel.as_deref().unwrap_or_default())),

@@ -121,9 +121,13 @@ fn the_port_speaks_http() {
     let client = |client: Client| {
         let json = client.http("GET /json", "");
         assert!(json.starts_with("HTTP/1.1 200 OK\r\nContent-Type: application/json"), "{json}");
-        assert!(json.contains("\r\n\r\n{\"curium\":1,\"age_ms\":"), "{json}");
+        assert!(json.contains("\r\n\r\n{\"curium\":1,\"program\":\""), "{json}");
         assert!(json.contains("\"name\":\"kid\",\"parent\":\"0\""), "{json}");
-        assert!(client.http("GET /", "").starts_with("HTTP/1.1 404"));
+        let page = client.http("GET /", "");
+        assert!(page.starts_with("HTTP/1.1 200 OK\r\nContent-Type: text/html"), "{page}");
+        assert!(page.contains("\r\nContent-Security-Policy: default-src 'none';"), "{page}");
+        assert!(page.ends_with("</html>\n"), "{page}");
+        assert!(client.http("GET /other", "").starts_with("HTTP/1.1 404"));
         assert!(client.http("GET /json", "Origin: http://evil.example\r\n").contains(" 403 "));
         assert!(client.http("POST /cancel?task=1", "").contains(" 403 "));
         let mut events = client.connect();

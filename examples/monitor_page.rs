@@ -1,0 +1,88 @@
+//! The page of the monitor: two tellers wait for each other's end, and a kid plays until it is
+//! cancelled. With `--open` the program prints the address of the page and waits until the kid is
+//! cancelled there. Without it, the program is the browser itself: it reads the page, and cancels
+//! the kid as the button on the page does.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::{env, io};
+
+use curium::io::ReadExt;
+use curium::monitor::{Listening, Monitor, MonitorExt};
+use curium::prelude::*;
+use curium::{Kernel, Task, spawn_named};
+
+type Teller = Task<(), TaskCancelled>;
+
+/// Starts two tellers of whom each waits for the end of the other.
+fn tellers() -> Rc<RefCell<Vec<Teller>>> {
+    let tellers: Rc<RefCell<Vec<Teller>>> = Rc::default();
+    for (name, other) in [("<img src=x> teller", 1), ("other teller", 0)] {
+        let all = tellers.clone();
+        let teller = spawn_named(name, async move {
+            let end = all.borrow()[other].wait();
+            end.await.map(|_| ())
+        });
+        tellers.borrow_mut().push(teller);
+    }
+    tellers
+}
+
+/// Plays, and saves its work if it is cancelled.
+async fn kid() -> Result<()> {
+    finally(sleep(Duration::from_secs(3600)), async |_| {
+        println!("the kid saves its work");
+    })
+    .await
+}
+
+/// Makes one request, and returns the answer.
+async fn request(address: &str, text: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(format!("{text}\r\nHost: {address}\r\n\r\n").as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// Does what a browser does.
+async fn browse(monitor: &Listening, kid: &Task<(), TaskCancelled>) -> io::Result<()> {
+    let page = request(monitor.at(), "GET / HTTP/1.1").await?;
+    let has_all = ["tree", "graph", "time"].iter().all(|id| page.contains(&format!("id=\"{id}\"")));
+    println!("{}, with all its parts: {has_all}", page.lines().next().unwrap_or_default());
+
+    let cancel = format!("POST /cancel?task={} HTTP/1.1", kid.id());
+    let answer = request(monitor.at(), &cancel).await?;
+    println!("without the token: {}", answer.lines().next().unwrap_or_default());
+    let with_token = format!("{cancel}\r\nX-Curium-Token: {}", monitor.token());
+    let answer = request(monitor.at(), &with_token).await?;
+    println!("with the token: {}", answer.lines().next().unwrap_or_default());
+    Ok(())
+}
+
+fn main() -> io::Result<()> {
+    let open = env::args().any(|argument| argument == "--open");
+    let listening = Rc::new(RefCell::new(None));
+    let monitor = Monitor::new().address(([127, 0, 0, 1], 0)).allow_cancel().announce({
+        let listening = listening.clone();
+        move |it| *listening.borrow_mut() = Some(it.clone())
+    });
+    Kernel::builder().monitor(monitor).run(async || {
+        let monitor = listening.borrow_mut().take().ok_or(io::ErrorKind::AddrInUse)?;
+        let tellers = tellers();
+        let kid = spawn_named("kid", kid());
+        yield_now().await?;
+        if open {
+            println!("{}", monitor.page().unwrap_or_default());
+        } else {
+            browse(&monitor, &kid).await?;
+        }
+        kid.wait().await?;
+        let tellers = tellers.take();
+        tellers.iter().for_each(Task::request_cancel);
+        for teller in &tellers {
+            teller.wait().await?;
+        }
+        Ok(())
+    })
+}

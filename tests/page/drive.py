@@ -1,0 +1,131 @@
+"""Drives the page of the monitor in a headless Chromium, by WebDriver: looks, clicks, and cancels.
+
+Arguments: the URL of the page of `examples/monitor_page --open`, and the file for a picture.
+"""
+
+import base64
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+
+PORT = 9517
+LIMIT = 30
+
+
+class Browser:
+    def __init__(self):
+        options = {
+            "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                     "--window-size=1280,760"],
+        }
+        wanted = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}}
+        self.session = ""
+        self.session = "/session/" + self.call("POST", "/session", wanted)["sessionId"]
+
+    def call(self, method, path, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        url = f"http://127.0.0.1:{PORT}{self.session}{path}"
+        headers = {"content-type": "application/json"}
+        request = urllib.request.Request(url, method=method, data=data, headers=headers)
+        return json.load(urllib.request.urlopen(request, timeout=60))["value"]
+
+    def run(self, script, *args):
+        return self.call("POST", "/execute/sync", {"script": script, "args": args})
+
+    def until(self, what, script, *args):
+        """Waits until the script gives something that is true."""
+        end = time.monotonic() + LIMIT
+        while time.monotonic() < end:
+            value = self.run(script, *args)
+            if value:
+                return value
+            time.sleep(0.1)
+        text = self.run("return document.body.innerText")
+        sys.exit(f"the page does not show {what}:\n{text}")
+
+
+def driver():
+    """Starts the driver, and waits until it listens."""
+    process = subprocess.Popen(["chromedriver", f"--port={PORT}", "--silent"],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for _ in range(LIMIT * 10):
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{PORT}/status", timeout=5)
+            return process
+        except OSError:
+            time.sleep(0.1)
+    process.kill()
+    sys.exit("chromedriver does not listen")
+
+
+ROW = "return [...document.querySelectorAll('[data-task]')].find(r => r.innerText.includes({}))"
+
+
+def row(text):
+    return ROW.format(json.dumps(text))
+
+
+def look(page):
+    """The tree, the verdict, and names as text."""
+    page.until("the kid", row("kid"))
+    page.until("a name with markup as text", row("<img src=x> teller"))
+    assert not page.run("return document.querySelector('#tree img')"), "markup of a name is used"
+    page.until("the verdict", "return document.querySelector('#verdicts li')")
+    verdict = page.run("return document.querySelector('#verdicts').innerText")
+    for part in ["deadlock", "teller", "monitor_page.rs"]:
+        assert part in verdict, f"{part} is missing in: {verdict}"
+    page.until("the cycle in red", "return document.querySelectorAll('.edge.bad').length >= 2")
+    page.until("the tasks of the cycle in red",
+               "return document.querySelectorAll('#tree .bad').length == 2")
+
+
+def timeline(page):
+    """Something is drawn in the lanes."""
+    page.until("a lane", """
+        const canvas = document.getElementById('time');
+        const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        return data.some(value => value !== 0);""")
+
+
+def select(page, text):
+    """Clicks on a row with the mouse, where it is at that moment."""
+    for _ in range(20):
+        place = page.run(row(text) + "?.getBoundingClientRect().toJSON()")
+        assert place, f"there is no row with {text}"
+        point = {"type": "pointerMove", "x": int(place["x"]) + 20, "y": int(place["y"]) + 8}
+        steps = [point, {"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0}]
+        mouse = {"type": "pointer", "id": "mouse", "actions": steps}
+        page.call("POST", "/actions", {"actions": [mouse]})
+        if text in page.run("return document.getElementById('task').innerText"):
+            return
+    sys.exit(f"a click on {text} selects nothing")
+
+
+def main():
+    url, picture = sys.argv[1:]
+    process = driver()
+    try:
+        page = Browser()
+        page.call("POST", "/url", {"url": url})
+        look(page)
+        select(page, "kid")
+        page.until("where the kid is", "return document.getElementById('task')"
+                   ".innerText.includes('monitor_page.rs')")
+        time.sleep(3)  # for the picture: so that the timeline has something to show
+        timeline(page)
+        with open(picture, "wb") as file:
+            file.write(base64.b64decode(page.call("GET", "/screenshot")))
+        assert page.run("return !document.getElementById('cancel').disabled"), "no cancel"
+        page.run("document.getElementById('cancel').click()")
+        page.until("the answer", "return /Cancelling|does not answer/.test("
+                   "document.getElementById('link').innerText)")
+        page.call("DELETE", "")
+    finally:
+        process.kill()
+        process.wait()
+    print("the page shows the tree, the verdict and the timeline, and cancels")
+
+
+main()
