@@ -1,0 +1,5 @@
+//! tokio on a side thread, and crates that need it inside tasks of Curium.
+
+mod tokio_page;
+mod tokio_reqwest;
+mod tokio_thread;
