@@ -1,5 +1,5 @@
-//! The document with everything, version 1: by kernel the open groups, and the tasks with what they
-//! are parked in.
+//! The document with everything, version 1: by kernel the open groups, the tasks with what they are
+//! parked in, and the verdicts.
 //!
 //! Times are milliseconds: `since_ms` is an age, `in_ms` what is left. Ids of tasks are strings, as
 //! they are typed.
@@ -8,7 +8,7 @@ use std::panic::Location;
 use std::time::Instant;
 
 use kernel::TaskId;
-use kernel::insight::{Edge, ScopeInfo, Snapshot, TaskDetails, ThreadInfo, WaitsFor};
+use kernel::insight::{Edge, ScopeInfo, Snapshot, TaskDetails, ThreadInfo, Verdict, WaitsFor};
 
 use crate::shot::short;
 use crate::text::quoted;
@@ -76,7 +76,12 @@ pub(crate) fn kernel(seen: &Snapshot) -> String {
         ("threads", list(seen.threads.iter().map(|it| thread(it, now)))),
         ("scopes", list(seen.scopes.iter().map(scope))),
         ("tasks", tasks),
+        ("verdicts", list(seen.wait_graph().verdicts().iter().map(verdict))),
     ])
+}
+
+fn verdict(verdict: &Verdict) -> String {
+    object([("tasks", ids(&verdict.tasks())), ("text", quoted(&verdict.to_string()))])
 }
 
 fn thread(thread: &ThreadInfo, now: Instant) -> String {
