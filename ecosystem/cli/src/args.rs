@@ -19,9 +19,9 @@ Commands:
   top [TARGET]         the live tree; its keys are on its last line
   cancel [TARGET] ID   cancel a task, if the program allows it, and say what happened
 
-TARGET is the id of a process that listens at $XDG_RUNTIME_DIR/curium/PID.sock, the path
-of a socket (with a `/`), or an address (`127.0.0.1:48802`, `:48802`). Without it, the one
-program that is found is meant. ID is the id of a task, as `ps` shows it.
+TARGET is the id of a process (that listens at $XDG_RUNTIME_DIR/curium/PID.sock or at the
+port 48802), the path of a socket (with a `/`), or an address (`127.0.0.1:48802`, `:48802`).
+Without it, the one program that is found is meant. ID is the id of a task, as `ps` shows it.
 
 Options:
   --json         print one JSON document with everything instead (not for top, cancel)

@@ -16,6 +16,11 @@ type Names = HashMap<String, String>;
 /// The kernels of a program as one.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct Document {
+    /// The name of the program.
+    pub(crate) program: Option<String>,
+    pub(crate) pid: Option<u32>,
+    /// The program does not let clients cancel tasks.
+    pub(crate) refuses_cancel: bool,
     /// The age of what it says. None: the kernel was never seen.
     pub(crate) age_ms: Option<u64>,
     pub(crate) held: Option<Held>,
@@ -141,7 +146,14 @@ impl Document {
             for_ms: number(held, "for_ms").unwrap_or(0),
         });
         let age_ms = number(&value, "age_ms");
-        let mut document = Document { age_ms, held, ..Document::default() };
+        let mut document = Document {
+            program: text(&value, "program"),
+            pid: number(&value, "pid").and_then(|pid| pid.try_into().ok()),
+            refuses_cancel: value.get("may_cancel").and_then(Value::as_bool) == Some(false),
+            age_ms,
+            held,
+            ..Document::default()
+        };
         for kernel in list(&value, "kernels") {
             document.turn += number(kernel, "turn").unwrap_or(0);
             document.ready += number(kernel, "ready").unwrap_or(0);

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::Failure;
 use crate::address::{Address, PORT};
+use crate::document::Document;
 use crate::talk;
 use crate::text::{clean_json, clean_line};
 
@@ -56,13 +57,21 @@ fn directory() -> Option<PathBuf> {
 /// All that is found.
 pub(crate) fn programs() -> Vec<Found> {
     let mut found = directory().map_or_else(Vec::new, |directory| in_directory(&directory));
-    let port = Address::Port(format!("127.0.0.1:{PORT}"));
-    let state = match port.open() {
-        Ok(_) => Some(state(&port)),
-        Err(_) => None,
-    };
-    found.extend(state.map(|state| Found { address: port, pid: None, name: None, state }));
+    found.extend(at_port());
     found
+}
+
+/// What listens at the default port. Its process is known from its document alone.
+fn at_port() -> Option<Found> {
+    let address = Address::Port(format!("127.0.0.1:{PORT}"));
+    address.open().ok()?;
+    let state = state(&address);
+    let document = match state {
+        State::Alive(_) => talk::document(&address).ok(),
+        _ => None,
+    };
+    let document = document.and_then(|text| Document::parse(&text).ok()).unwrap_or_default();
+    Some(Found { address, pid: document.pid, name: document.program, state })
 }
 
 /// The sockets in a directory, in the order of their names. All are asked at the same time.
@@ -119,24 +128,23 @@ pub(crate) fn address(target: Option<&str>) -> Result<Address, Failure> {
     if target.contains(':') {
         return Ok(Address::Port(target.to_owned()));
     }
-    if target.parse::<u32>().is_err() {
+    let pid: Option<u32> = target.parse().ok();
+    if pid.is_none() {
         let target = clean_line(target);
         let text = format!("{target} is no process id, no path and no address with a port");
         return Err(Failure::Usage(text));
     }
-    let Some(directory) = directory() else {
-        let text = "XDG_RUNTIME_DIR is not set, so there are no process ids; name the address";
-        return Err(Failure::Program(text.into()));
-    };
-    let path = directory.join(format!("{target}.sock"));
-    if !path.exists() {
-        let path = clean_line(&path.to_string_lossy());
-        return Err(Failure::Program(format!(
-            "process {target} has no socket {path}; if it listens at a port, name the address, as \
-             127.0.0.1:{PORT}"
-        )));
+    let path = directory().map(|directory| directory.join(format!("{target}.sock")));
+    if let Some(path) = path.filter(|path| path.exists()) {
+        return Ok(Address::Path(path));
     }
-    Ok(Address::Path(path))
+    match at_port() {
+        Some(found) if found.pid == pid => Ok(found.address),
+        _ => Err(Failure::Program(format!(
+            "process {target} has no socket in $XDG_RUNTIME_DIR/curium, and does not listen at \
+             port {PORT}; if it listens elsewhere, name the address"
+        ))),
+    }
 }
 
 fn the_only_one() -> Result<Address, Failure> {

@@ -57,7 +57,11 @@ fn headline(view: &View) -> String {
     };
     let Document { tasks, ready, turn, age_ms, .. } = document;
     let tasks = count(tasks.len(), "task");
-    let mut text = format!("{} · {tasks} · ready {ready} · turn {turn}", view.address);
+    let mut text = match (&document.program, document.pid) {
+        (Some(program), Some(pid)) => format!("{program} ({pid}) · "),
+        _ => String::new(),
+    };
+    text += &format!("{} · {tasks} · ready {ready} · turn {turn}", view.address);
     if document.shutting_down {
         text += " · shutting down";
     }

@@ -46,6 +46,12 @@ impl View {
             }
             KeyCode::Char('c') => {
                 let task = self.task().map(|task| (task.id.clone(), task.name.clone()));
+                if self.document.as_ref().is_some_and(|document| document.refuses_cancel) {
+                    self.status = Some(
+                        "this program does not allow `cancel`; see Monitor::allow_cancel".into(),
+                    );
+                    return Act::None;
+                }
                 if task.is_none() && !self.rows.is_empty() {
                     self.status = Some("a group is not cancelled by itself; select a task".into());
                 }

@@ -148,6 +148,10 @@ fn a_task_is_cancelled_only_after_a_yes() {
     assert_eq!(press(&mut view, "n"), Act::None);
     assert_eq!(view.question, None);
     assert_eq!(press(&mut view, "cy"), Act::Cancel("1".into()));
+    view.document.as_mut().expect("a document").refuses_cancel = true;
+    assert_eq!(press(&mut view, "cy"), Act::None);
+    assert!(view.status.take().is_some_and(|status| status.contains("does not allow")));
+    view.document.as_mut().expect("a document").refuses_cancel = false;
     // A group is none.
     view.select(1);
     assert_eq!(press(&mut view, "cy"), Act::None);
