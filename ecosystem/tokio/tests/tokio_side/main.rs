@@ -2,4 +2,5 @@
 
 mod tokio_page;
 mod tokio_reqwest;
+mod tokio_sqlx;
 mod tokio_thread;
