@@ -81,6 +81,7 @@
 //! | `parts/` | data structures: lists, timers, ready queue, scopes, mailbox, reactor |
 //! | `task/` | the stored form of a task: state, body, cell, and the table of all tasks |
 //! | `insight/` | what a snapshot of a kernel shows, and what follows from it |
+//! | `recorder/` | the ring of the flight recorder, and the forms in which a record is written |
 //! | `core/` | the state of a kernel, with the six invariants, and the small operations on it |
 //! | `run/` | the run loop, the idle kernel, start and shutdown |
 //! | `wait/` | the cancel point, the wait on a queue, and the kernel's own leaves |
@@ -154,7 +155,9 @@ pub use crate::core::abandoned::{AbandonedThread, abandoned_threads};
 pub use crate::core::extension::{Extension, extension};
 pub use crate::core::failure::Failure;
 pub use crate::core::inspect::{current_task, current_task_id, tasks};
+pub use crate::core::metrics::{Metrics, metrics};
 pub use crate::core::observer::{Observed, Observer};
+pub use crate::core::recorded::flight_record;
 pub use crate::core::report::{ProgramCode, Report};
 #[doc(hidden)]
 pub use crate::core::survey::{SnapshotParts, are_unpolled};
@@ -174,6 +177,7 @@ pub use crate::group::task_group::TaskGroup;
 pub use crate::handle::{Handle, handle, is_running};
 pub use crate::id::TaskId;
 pub use crate::insight::info::{ParkedAt, TaskInfo, TaskState};
+pub use crate::recorder::FlightRecord;
 pub use crate::run::builder::Builder;
 pub use crate::run::kernel::{Kernel, Leftovers, run};
 pub use crate::scope::cancel_scope::CancelScope;
@@ -251,6 +255,7 @@ mod id;
 pub mod insight;
 pub mod io;
 mod parts;
+mod recorder;
 mod run;
 mod scope;
 mod spawn;

@@ -39,7 +39,9 @@ mod kernel {
 
 /// Snapshots and what follows from them.
 mod insight {
+    mod flight_recorder;
     mod snapshots;
+    mod task_spans;
     mod verdicts;
 }
 

@@ -5,11 +5,12 @@ use super::{assert_none, sources};
 
 /// Rooms and single files of `kernel/src` by rank. A file may use rooms of a lower rank and its own
 /// room. `lib.rs` uses all of them.
-const RANKS: [&[&str]; 14] = [
+const RANKS: [&[&str]; 15] = [
     &["id", "error"],
     &["parts"],
     &["insight"],
     &["task"],
+    &["recorder"],
     &["core"],
     &["run"],
     &["wait"],

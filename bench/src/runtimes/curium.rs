@@ -132,8 +132,15 @@ pub(super) fn run_watched(workload: Workload, load: Load, look: fn()) -> Option<
     run(workload, load, look)
 }
 
+/// The same in a kernel with a flight recorder.
+pub(super) fn run_recorded(workload: Workload, load: Load, look: fn()) -> Option<Sample> {
+    RECORDED.set(true);
+    run(workload, load, look)
+}
+
 thread_local! {
     static WATCHED: Cell<bool> = const { Cell::new(false) };
+    static RECORDED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Watches nothing, but the kernel marks each poll for it.
@@ -145,9 +152,10 @@ impl Watcher for Idle {
 }
 
 fn block_on(main: impl AsyncFnOnce() -> Outcome<Sample>) -> Sample {
-    let ended = match WATCHED.get() {
-        true => Kernel::builder().watcher(Idle).run(main),
-        false => kernel::run(main),
+    let ended = match (WATCHED.get(), RECORDED.get()) {
+        (true, _) => Kernel::builder().watcher(Idle).run(main),
+        (_, true) => Kernel::builder().flight_recorder(1 << 20).run(main),
+        _ => kernel::run(main),
     };
     ended.expect("no task cancels the main task")
 }

@@ -39,10 +39,13 @@ pub const ALL: [(&str, Run); 7] = [
 /// The name of Curium in a kernel with a watcher, which is no runtime of its own.
 pub const WATCHED: &str = "curium_watched";
 
-/// The runtime of this name.
+/// The runtime of this name. `curium_recorded` is Curium with a flight recorder.
 pub fn named(name: &str) -> Option<Run> {
     if name == WATCHED {
         return Some(curium::run_watched);
+    }
+    if name == "curium_recorded" {
+        return Some(curium::run_recorded);
     }
     ALL.iter().find(|(known, _)| *known == name).map(|(_, run)| *run)
 }

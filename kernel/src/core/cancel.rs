@@ -26,6 +26,7 @@ use crate::error::{CancelReason, TaskCancelled};
 use crate::id::TaskId;
 use crate::parts::list::NONE;
 use crate::parts::scopes::{Ambient, OuterDelivered, Scope, ScopeKind, Scopes, Site};
+use crate::recorder::ring::What;
 use crate::task::state::Flags;
 
 /// What came out of a scope that is closed.
@@ -59,6 +60,7 @@ impl Core {
         set(cell);
         self.changed(cell.id());
         self.make_ready(cell);
+        self.record_request(cell);
         self.wake_foreign_below(cell);
     }
 
@@ -88,6 +90,7 @@ impl Core {
             (scope.task, scope.first_record, scope.first_child, wakers)
         };
         self.changed(task);
+        self.record_cancel(task, reason);
         self.wake(task);
         wakers.into_iter().for_each(wake_foreign);
         if record == NONE && child == NONE && self.running_id() != Some(task) {
@@ -201,6 +204,9 @@ impl Core {
             Some(key) => scopes.scopes[key as usize].deliver(self.next_cancel_seq(), site),
         };
         drop(scopes);
+        if outermost.is_some() {
+            self.record(What::CancelDelivered, root.id(), 0);
+        }
         self.refresh();
         copy
     }
@@ -254,6 +260,7 @@ impl Core {
         let mut scopes = self.scopes.borrow_mut();
         let key = u32::try_from(scopes.scopes.insert(scope)).expect("fewer than 2^32 scopes");
         scopes.attach(key, parent, &cell.heads());
+        self.record_scope(cell.id(), Some(kind));
         key
     }
 
@@ -291,6 +298,7 @@ impl Core {
             self.ambient_version.set(self.ambient_version.get() + 1);
         }
         let closed = scopes.remove(key, task.as_ref().map(TaskRef::heads).as_ref());
+        self.record_scope(closed.task, None);
         if closed.outer == OuterDelivered::None || result == ScopeResult::PassesOn {
             return;
         }

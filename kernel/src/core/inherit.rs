@@ -82,7 +82,7 @@ impl Core {
 
     fn choose_spawns(&self) {
         let open = self.stage.get() == Stage::Open;
-        let plain = open && self.values.borrow().is_none() && !self.is_observed();
+        let plain = open && self.values.borrow().is_none() && !self.settings.marks_tasks();
         self.spawns_plain.set(plain);
     }
 

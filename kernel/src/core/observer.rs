@@ -87,14 +87,10 @@ pub(crate) enum Moment {
 }
 
 impl Core {
-    #[inline]
-    pub(crate) fn is_observed(&self) -> bool {
-        !self.settings.observers.is_empty()
-    }
-
-    /// Shows a task to the observers. No borrow of the kernel may be held.
+    /// Shows a task to the recorder and the observers. No borrow of the kernel may be held.
     #[inline(never)]
     pub(crate) fn observe(&self, task: &TaskRef, moment: Moment) {
+        self.record_moment(task, moment);
         let seen = &Observed { core: self, task };
         for observer in &self.settings.observers {
             self.guarded(ProgramCode::Observer, || match moment {
@@ -113,9 +109,9 @@ impl Core {
         }
     }
 
-    /// Marks a new task as observed, if there are observers.
+    /// Marks a new task as observed, if there are observers or a recorder.
     pub(super) fn mark_observed(&self, task: &TaskRef) {
-        if self.is_observed() {
+        if self.settings.marks_tasks() {
             // With `COLD`, the end of the task takes the path on which observers see it.
             task.flags.set(Flags::OBSERVED | Flags::COLD);
         }

@@ -6,7 +6,9 @@
 //! standard error. The text of a report is made only when it is shown.
 
 use std::fmt;
+use std::io;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::core::abandoned::AbandonedThread;
@@ -73,6 +75,16 @@ pub enum Report<'a> {
         task: &'a TaskInfo,
         /// How long the poll took.
         took: Duration,
+    },
+    /// The record of the [`flight_recorder`](crate::Builder::flight_recorder) was written to the
+    /// file of the builder.
+    FlightRecord {
+        /// The file.
+        path: &'a Path,
+        /// The event that was the reason.
+        why: &'static str,
+        /// Why it could not be written, if so.
+        error: Option<&'a io::Error>,
     },
     /// The body of a timeout returned a value after the deadline.
     Overran {
@@ -168,10 +180,24 @@ impl fmt::Display for Report<'_> {
             Report::LongPoll { task, took } => {
                 write!(f, "one poll took {took:?} and blocked the kernel: {task}")
             }
+            Report::FlightRecord { path, why, error } => show_flight_record(f, path, why, *error),
             Report::Overran { by, task } => {
                 write!(f, "the body of a timeout in task {task} ended well, but {by:?} late")
             }
         }
+    }
+}
+
+fn show_flight_record(
+    f: &mut fmt::Formatter<'_>,
+    path: &Path,
+    why: &str,
+    error: Option<&io::Error>,
+) -> fmt::Result {
+    let path = path.display();
+    match error {
+        None => write!(f, "the flight record was written to {path} after {why}"),
+        Some(error) => write!(f, "no flight record was written to {path} after {why}: {error}"),
     }
 }
 

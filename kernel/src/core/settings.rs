@@ -1,5 +1,6 @@
 //! The settings of a kernel, as its builder has chosen them.
 
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -29,6 +30,9 @@ pub(crate) struct Settings {
     pub(crate) observers: Vec<Box<dyn Observer>>,
     /// Watches the kernel from another thread.
     pub(crate) watcher: Option<Box<dyn Watcher>>,
+    /// The size of the flight recorder, if there is one, and the file for its record.
+    pub(crate) flight_recorder: Option<usize>,
+    pub(crate) flight_record_to: Option<PathBuf>,
     /// Each batch is one task, the first of the ready queue. Of the test kit.
     pub(crate) one_by_one: bool,
 }
@@ -45,5 +49,10 @@ impl Settings {
     /// Whether every task is polled on the path of special tasks.
     pub(crate) fn watches_polls(&self) -> bool {
         self.long_poll.is_some() || self.probe.is_some() || !self.observers.is_empty()
+    }
+
+    /// Whether tasks are marked as observed: for observers, or for the recorder.
+    pub(crate) fn marks_tasks(&self) -> bool {
+        !self.observers.is_empty() || self.flight_recorder.is_some()
     }
 }

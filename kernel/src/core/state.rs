@@ -29,6 +29,7 @@ use crate::core::jobs::Jobs;
 use crate::core::owner::Owners;
 use crate::core::polled::PolledWait;
 use crate::core::queue::WaitQueue;
+use crate::core::recorded::Recorder;
 pub(crate) use crate::core::settings::Settings;
 use crate::core::unopened::Unopened;
 use crate::core::watched::Watched;
@@ -154,6 +155,7 @@ pub(crate) struct Core {
     pub(crate) report_timer: Cell<Option<TimerKey>>,
     /// Of a kernel with a watcher.
     pub(crate) mark: Option<Arc<Mark>>,
+    pub(super) recorder: Option<Box<Recorder>>,
     pub(crate) settings: Settings,
 }
 
@@ -189,7 +191,8 @@ impl Core {
             post_left: Cell::new(false),
             stage: Cell::new(Stage::Open),
             values: RefCell::default(),
-            spawns_plain: Cell::new(settings.observers.is_empty()),
+            spawns_plain: Cell::new(!settings.marks_tasks()),
+            recorder: Recorder::of(&settings),
             jobs: Jobs::default(),
             polled: RefCell::default(),
             thread_tasks: Cell::new(0),

@@ -173,6 +173,10 @@ impl Batch {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.next.len() + self.behind.len()
+    }
+
     pub(crate) fn is_over(&self) -> bool {
         self.next.is_empty() && self.behind.is_empty()
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use crate::core::extension::Extension;
 use crate::core::observer::Observer;
 use crate::core::probe::Probe;
 use crate::core::report::Report;
+use crate::core::spans::TaskSpans;
 use crate::core::state::Settings;
 use crate::core::watcher::Watcher;
 use crate::run::kernel::{Kernel, refuse_nesting};
@@ -152,6 +154,40 @@ impl Builder {
     #[doc(hidden)]
     pub fn watcher(mut self, watcher: impl Watcher) -> Self {
         self.settings.watcher = Some(Box::new(watcher));
+        self
+    }
+
+    /// Makes a span of `tracing` for each task, if a subscriber wants it (target `curium`, level
+    /// `TRACE`), and enters it around each poll.
+    ///
+    /// The span has the name and the fields that tokio-console reads: `runtime.spawn`, with `kind`,
+    /// `task.name` and `task.id`. A parent is the span in which the task was spawned. The spans are
+    /// made by an [`observer`](Self::observer), with what that costs.
+    pub fn trace_tasks(self) -> Self {
+        self.observer(TaskSpans::default())
+    }
+
+    /// Records what the tasks do in a ring of that many bytes, of which the last events are kept:
+    /// 24 bytes for each spawn, begin and end of a poll, wake, cancellation, scope and end. Off by
+    /// default. With it, a poll takes some 230 instructions more and reads the clock once (`count
+    /// curium_recorded yield` of the benchmarks).
+    ///
+    /// [`flight_record`](crate::flight_record) gives the record. The names of tasks whose end is in
+    /// the ring are kept beside it.
+    pub fn flight_recorder(mut self, bytes: usize) -> Self {
+        self.settings.flight_recorder = Some(bytes);
+        self
+    }
+
+    /// Writes the record of the [`flight_recorder`](Self::flight_recorder) to this file, in the
+    /// form of Perfetto, after a deadlock, a verdict ([`watch`](Self::watch)), a panic of the main
+    /// task, and a long poll ([`report_long_polls`](Self::report_long_polls); at most every ten
+    /// seconds). A later record replaces an earlier one. Each is reported
+    /// ([`Report::FlightRecord`]).
+    ///
+    /// The kernel's thread writes the file, so the tasks wait meanwhile.
+    pub fn flight_record_to(mut self, path: impl Into<PathBuf>) -> Self {
+        self.settings.flight_record_to = Some(path.into());
         self
     }
 

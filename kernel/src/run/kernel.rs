@@ -20,6 +20,7 @@ use crate::core::state::TaskRef;
 use crate::core::state::{Core, Settings, Stage};
 use crate::core::watcher::Link;
 use crate::parts::timers::Action;
+use crate::recorder::FlightRecord;
 use crate::run::builder::Builder;
 use crate::run::tick::{MainBody, RunLoop, Step, Turn};
 use crate::run::watch;
@@ -143,6 +144,12 @@ impl Kernel {
         Leftovers::of(&self.core)
     }
 
+    /// What the flight recorder has recorded, as [`flight_record`](crate::flight_record) gives it
+    /// inside the kernel.
+    pub fn flight_record(&self) -> Option<FlightRecord> {
+        self.core.flight_record()
+    }
+
     pub(crate) fn core(&self) -> &Rc<Core> {
         &self.core
     }
@@ -235,13 +242,16 @@ impl Kernel {
         cell: &TaskRef,
         payload: Box<dyn Any + Send>,
     ) -> Result<(), Box<dyn Any + Send>> {
+        self.core.record_return();
         self.core.observe_if_marked(cell, Moment::Suspended);
         let of_main = if cell.flags.any(Flags::MAIN) {
+            self.core.write_flight_record("a panic of the main task");
             Err(payload)
         } else {
             self.core.panicked(cell, payload);
             Ok(())
         };
+        self.core.record_wakes(cell.id());
         if let Some(probe) = &self.core.settings.probe {
             probe.after_panic(&self.core, cell);
         }

@@ -87,10 +87,15 @@ impl Lookout {
         }
         let told = std::mem::take(&mut self.told);
         self.told = verdicts.iter().map(Verdict::tasks).collect();
+        let mut is_new = false;
         for (verdict, tasks) in verdicts.iter().zip(self.told.clone()) {
             if !told.contains(&tasks) {
                 core.report(&Report::Verdict(verdict));
+                is_new = true;
             }
+        }
+        if is_new {
+            core.write_flight_record("a verdict");
         }
     }
 }

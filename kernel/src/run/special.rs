@@ -49,7 +49,7 @@ impl RunLoop<'_> {
             self.core.pass_to_host(&self.task);
             return false;
         }
-        if self.core.settings.watches_polls() {
+        if self.core.settings.watches_polls() || self.core.settings.flight_recorder.is_some() {
             return self.poll_watched(main);
         }
         let polled = self.poll_once(main, || ());
@@ -68,7 +68,12 @@ impl RunLoop<'_> {
         let started = core.settings.long_poll.is_some().then(Instant::now);
         let probe = core.settings.probe.as_ref();
         let surveys = probe.is_some_and(|probe| probe.surveys(&self.task));
+        let asked = observed && self.task.is_pending();
         let mut polled = self.poll_once(main, || surveys.then(Survey::begin));
+        core.record_return();
+        if asked {
+            core.record_if_delivered(&self.task);
+        }
         if started.is_some() || observed {
             current::forget_poll();
             self.task.flags.set(polled.marks.parked());
@@ -78,20 +83,41 @@ impl RunLoop<'_> {
         if let Some(started) = started {
             self.check_length(&self.task, started);
         }
-        // A task that ends must be shown before that, and one that parks after it is marked so.
-        let ends = polled.result.is_ready() || self.task.flags.any(Flags::ABORT);
-        if observed && ends {
-            core.observe(&self.task, Moment::Suspended);
-        }
-        let main_ended = self.polled(polled);
+        let main_ended = self.polled_and_shown(polled);
         let task = &self.task;
-        if observed && !ends {
-            core.observe(task, Moment::Suspended);
-        }
         if let Some(probe) = probe {
             probe.after_poll(core, task, main_ended || !task.is_current() || task.is_ended());
         }
         main_ended
+    }
+
+    /// [`polled`](Self::polled), and shows the end of the poll to the recorder and the observers.
+    #[cold]
+    pub(super) fn polled_and_shown(&mut self, polled: Polled) -> bool {
+        // A task that ends must be shown before that, and one that parks after it is marked so.
+        let shown = self.task.flags.any(Flags::OBSERVED);
+        let ends = polled.result.is_ready() || self.task.flags.any(Flags::ABORT);
+        if shown && ends {
+            self.core.observe(&self.task, Moment::Suspended);
+        }
+        let main_ended = self.polled(polled);
+        if shown && !ends {
+            self.core.observe(&self.task, Moment::Suspended);
+        }
+        main_ended
+    }
+
+    /// The same for the poll of a plain task.
+    pub(super) fn polled_and_recorded(&mut self, polled: Polled) -> bool {
+        self.core.record_return();
+        self.polled_and_shown(polled)
+    }
+
+    /// Before the sources are polled: notes the time for the recorder. Returns whether no task is
+    /// ready.
+    pub(super) fn record_look(&self) -> bool {
+        self.core.record_look();
+        self.batch.is_over() && self.core.ready.borrow().is_empty()
     }
 
     /// Polls the task with its own waker, if it has one. What `before` returns lives during the
@@ -163,6 +189,7 @@ impl RunLoop<'_> {
         let took = started.elapsed();
         if self.core.settings.long_poll.is_some_and(|limit| took > limit) {
             self.core.report(&Report::LongPoll { task: &self.core.info(cell), took });
+            self.core.write_flight_record_of_long_poll();
         }
     }
 }

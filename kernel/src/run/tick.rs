@@ -153,6 +153,24 @@ fn lookup(core: &Core, index: u32) -> TaskRef {
     task
 }
 
+/// Stores the name of a task that is polled for the first time in a kernel with a watcher.
+#[inline]
+fn name_new(marker: &mut Option<Marker>, core: &Core, task: &TaskRef, name: TaskId, flags: u32) {
+    if let Some(marker) = marker {
+        if !marker.knows(task, name.index(), flags) {
+            marker.name(core, task, name);
+        }
+    }
+}
+
+/// Counts the poll of the task to which the waker is assigned, in a kernel with a watcher.
+#[inline]
+fn count_poll<const MARKED: bool>(spare: &OwnWaker) {
+    if MARKED {
+        spare.inner.count_poll();
+    }
+}
+
 impl RunLoop<'_> {
     /// Whether the program has cloned the spare waker, which the mark shares.
     pub(super) fn is_spare_out(&self) -> bool {
@@ -164,11 +182,16 @@ impl RunLoop<'_> {
 
     /// Runs tasks until the caller must act. [`Turn`] is the reason.
     pub(crate) fn run(&mut self, main: &mut MainBody<'_>) -> Turn {
-        if self.marker.is_some() { self.turn::<true>(main) } else { self.turn::<false>(main) }
+        match (self.marker.is_some(), self.core.settings.flight_recorder.is_some()) {
+            (false, false) => self.turn::<false, false>(main),
+            (false, true) => self.turn::<false, true>(main),
+            (true, false) => self.turn::<true, false>(main),
+            (true, true) => self.turn::<true, true>(main),
+        }
     }
 
-    /// `MARKED`: the kernel has a watcher.
-    fn turn<const MARKED: bool>(&mut self, main: &mut MainBody<'_>) -> Turn {
+    /// `MARKED`: the kernel has a watcher. `LOG`: it has a flight recorder.
+    fn turn<const MARKED: bool, const LOG: bool>(&mut self, main: &mut MainBody<'_>) -> Turn {
         loop {
             if let Some(probe) = &self.core.settings.probe {
                 probe.before_poll(self.core);
@@ -178,7 +201,7 @@ impl RunLoop<'_> {
                 self.spare = spare_waker(self.core);
             }
             current::offer(&self.spare.waker, Ambient::CLEAR);
-            let halt = self.poll_plain::<MARKED>(main);
+            let halt = self.poll_plain::<MARKED, LOG>(main);
             // After a plain poll that returned `Pending`, `running` still holds that task. Clear
             // it: code that runs from here on reads it.
             self.core.running.set(TaskId::NONE);
@@ -188,14 +211,19 @@ impl RunLoop<'_> {
                         // No task has cloned it: then it would not be the spare one any more.
                         self.spare.inner.assign(TaskId::NONE);
                     }
-                    match self.between() {
+                    match self.between::<LOG>() {
                         Some(turn) => return turn,
                         None => false,
                     }
                 }
                 Halt::Special => self.poll_special(main),
+                Halt::Polled(polled) if LOG => self.polled_and_recorded(polled),
                 Halt::Polled(polled) => self.polled(polled),
             };
+            if LOG {
+                // After the sources were polled there are none.
+                self.core.record_wakes(self.task.id());
+            }
             if main_ended {
                 return Turn::MainEnded;
             }
@@ -204,7 +232,7 @@ impl RunLoop<'_> {
 
     /// Between batches: ends a shutdown that is complete, otherwise polls the sources.
     #[inline(never)]
-    fn between(&mut self) -> Option<Turn> {
+    fn between<const LOG: bool>(&mut self) -> Option<Turn> {
         if self.core.stage.get() != Stage::Open {
             if self.core.live() == 0 {
                 return Some(Turn::Empty);
@@ -214,30 +242,33 @@ impl RunLoop<'_> {
             }
         }
         self.batch.allow(RunLoop::POLLS);
-        if self.poll_sources() { None } else { Some(Turn::Deadlocked) }
+        let idle = LOG && self.record_look();
+        if !self.poll_sources() {
+            return Some(Turn::Deadlocked);
+        }
+        if LOG {
+            self.core.record_looked(idle, self.batch.len());
+        }
+        None
     }
 
     /// Polls plain tasks with the spare waker until one of the cases of [`Halt`] occurs.
     #[inline]
-    fn poll_plain<const MARKED: bool>(&mut self, main: &mut MainBody<'_>) -> Halt {
+    fn poll_plain<const MARKED: bool, const LOG: bool>(&mut self, main: &mut MainBody<'_>) -> Halt {
         let RunLoop { core, batch, task: last, spare, special: always_special, marker, .. } = self;
-        // With a watcher the first poll of a task is not plain either: its name is stored before.
+        // With a watcher the first poll of a task is special: its name is stored before.
         let special = *always_special | if MARKED { Flags::NEW } else { 0 };
         let cx = &mut Context::from_waker(&spare.waker);
         loop {
-            let Some(index) = batch.pop(&core.ready) else {
-                return Halt::CheckSources;
-            };
+            let Some(index) = batch.pop(&core.ready) else { return Halt::CheckSources };
             if !last.is_in_chunk_of(index) {
                 *last = lookup(core, index);
             }
             let (name, cell) = last.neighbour(index);
             let flags = cell.flags.start();
             if flags & special != 0 {
-                if let (true, Some(marker)) = (MARKED && flags & Flags::NEW != 0, &mut *marker) {
-                    if !marker.knows(last, index, flags) {
-                        marker.name(core, last, name);
-                    }
+                if MARKED && flags & Flags::NEW != 0 {
+                    name_new(marker, core, last, name, flags);
                 }
                 if !MARKED || flags & *always_special != 0 {
                     last.set_id(name);
@@ -245,12 +276,11 @@ impl RunLoop<'_> {
                 }
             }
             spare.inner.assign(name);
-            if MARKED {
-                spare.inner.count_poll();
-            }
+            count_poll::<MARKED>(spare);
             let mut out = TakenBody::of(cell);
             core.running.set(name);
             current::begin_poll(name, cell);
+            core.record_begin_if::<LOG>(name);
             let result = out.poll(cx, main);
             let marks = current::end_poll();
             let is_main = out.body.is_none();
@@ -266,6 +296,7 @@ impl RunLoop<'_> {
                     if cell.flags.stop_or_queue(marks.flags()) {
                         core.ready.borrow_mut().push(name.index());
                     }
+                    core.record_poll_if::<LOG>(last, name);
                 }
                 Poll::Ready(_) if is_main => {
                     last.set_id(name);
@@ -274,9 +305,11 @@ impl RunLoop<'_> {
                 Poll::Ready(verdict) => {
                     core.running.set(TaskId::NONE);
                     last.set_id(name);
+                    core.record_poll_if::<LOG>(last, name);
                     core.returned(last, verdict);
                 }
             }
+            core.record_wakes_if::<LOG>(name);
         }
     }
 }

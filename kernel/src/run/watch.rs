@@ -36,6 +36,7 @@ pub(super) fn disarm_report(core: &Core) {
 #[cold]
 #[track_caller]
 pub(super) fn deadlock(core: &Core) -> ! {
+    core.write_flight_record("a deadlock");
     panic!(
         "deadlock: every task is parked and nothing is left that could wake one of them{}{}",
         TaskList(&core.infos()),

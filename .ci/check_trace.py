@@ -1,0 +1,86 @@
+"""Checks the record that the example `flight_recorder` has written; see `.ci/perfetto`."""
+
+import sys
+from collections import defaultdict
+
+from perfetto.protos.perfetto.trace import perfetto_trace_pb2 as schema
+
+Event = schema.TrackEvent
+trace = schema.Trace()
+trace.ParseFromString(open(sys.argv[1], "rb").read())
+tracks = {}
+events = defaultdict(list)
+for packet in trace.packet:
+    assert packet.trusted_packet_sequence_id == 1
+    if packet.HasField("track_descriptor"):
+        tracks[packet.track_descriptor.uuid] = packet.track_descriptor
+    else:
+        assert packet.HasField("track_event"), packet
+        event = packet.track_event
+        assert event.track_uuid in tracks, "an event on a track that was not described before"
+        events[event.track_uuid].append((packet.timestamp, event))
+
+def named(name):
+    found = [t for t in tracks.values() if t.name.split(" #")[0] == name]
+    assert len(found) == 1, (name, [t.name for t in tracks.values()])
+    return found[0]
+
+# Tracks: the tree of the tasks, in the order in which they were spawned.
+kernel = tracks[1]
+assert kernel.name.startswith("kernel ") and not kernel.HasField("parent_uuid")
+assert named("main").parent_uuid == kernel.uuid
+assert named("front").parent_uuid == named("main").uuid
+for name in ["parser", "resizer"]:
+    assert named(name).parent_uuid == named("front").uuid, name
+assert named("parser").sibling_order_rank < named("resizer").sibling_order_rank
+ordered = schema.TrackDescriptor.EXPLICIT
+assert all(t.child_ordering == ordered for t in tracks.values() if not t.HasField("counter"))
+
+# Slices: in order of time, each begun and ended once, none inside another; the long poll is seen.
+begun, ended, slices = {}, {}, 0
+for track, on_track in events.items():
+    assert [time for time, _ in on_track] == sorted(time for time, _ in on_track), tracks[track].name
+    start = None
+    for time, event in on_track:
+        if event.type == Event.TYPE_SLICE_BEGIN:
+            assert start is None, "a slice inside another"
+            start = (time, event)
+        elif event.type == Event.TYPE_SLICE_END:
+            (since, first), start = start, None
+            slices += 1
+            if first.name == "POLL" and time - since >= 50_000_000:
+                assert tracks[track].name.startswith("resizer")
+                ended[track] = time
+        for flow in event.flow_ids:
+            assert event.type == Event.TYPE_INSTANT and event.name.startswith("wakes #")
+            assert flow not in begun
+            begun[flow] = (time, track)
+    assert start is None, "a slice that does not end"
+assert slices > 10 and len(ended) == 1, (slices, ended)
+
+# Parks: by the kind and the line of the await.
+parks = [e for _, e in events[named("parser").uuid] if e.name == "QUEUE_GET"]
+assert parks, [e.name for _, e in events[named("parser").uuid]]
+assert all(e.source_location.file_name == "examples/flight_recorder.rs" for e in parks)
+assert all(e.source_location.line_number > 0 for e in parks)
+
+# Flows: an arrow ends at a poll, and comes from the task that has made it ready.
+arrows = set()
+for track, on_track in events.items():
+    for time, event in on_track:
+        for flow in event.terminating_flow_ids:
+            assert event.type == Event.TYPE_SLICE_BEGIN and event.name == "POLL"
+            since, source = begun[flow]
+            assert since <= time
+            arrows.add((tracks[source].name.split(" #")[0], tracks[track].name.split(" #")[0]))
+assert ("front", "parser") in arrows, arrows
+assert any(source.startswith("kernel") for source, _ in arrows), "timers wake tasks"
+
+# Counters.
+counter = named("ready tasks")
+assert counter.HasField("counter") and counter.parent_uuid == kernel.uuid
+values = [e.counter_value for _, e in events[counter.uuid]]
+assert all(e.type == Event.TYPE_COUNTER for _, e in events[counter.uuid])
+assert values and max(values) >= 1, values
+
+print(f"{len(trace.packet)} packets, {len(tracks)} tracks, {slices} slices, {len(begun)} wakes")
