@@ -81,14 +81,18 @@ fn poll_until(
     bytes: &mut Vec<u8>,
 ) -> Poll<io::Result<()>> {
     loop {
-        let (used, complete) = ready!(leaf.poll(cx, |cx| {
+        let complete = ready!(leaf.poll(cx, |cx| {
             let there = ready!(Pin::new(&mut *stream).poll_fill_buf(cx))?;
             let end = memchr(delimiter, there);
             let used = end.map_or(there.len(), |end| end + 1);
-            bytes.extend_from_slice(&there[..used]);
-            Poll::Ready(Ok::<_, io::Error>((used, end.is_some() || used == 0)))
+            match bytes.capacity() {
+                // Most lines come in one piece, which needs no room to grow.
+                0 => *bytes = there[..used].to_vec(),
+                _ => bytes.extend_from_slice(&there[..used]),
+            }
+            Pin::new(&mut *stream).consume(used);
+            Poll::Ready(Ok::<_, io::Error>(end.is_some() || used == 0))
         }))?;
-        Pin::new(&mut *stream).consume(used);
         if complete {
             return Poll::Ready(Ok(()));
         }

@@ -18,6 +18,7 @@ use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::task::{RawWakerVTable, Waker};
 
+use crate::core::polled::Notes;
 use crate::core::state::{Chunk, Core, TaskRef};
 use crate::core::unopened;
 use crate::id::TaskId;
@@ -60,6 +61,8 @@ pub(super) struct ThreadContext {
     pub(super) unopened: Cell<u32>,
     /// How many of these must be open when a leaf inside parks.
     pub(super) hiding: Cell<u32>,
+    /// Whether the poll function that runs is to note what it begins.
+    pub(super) notes: Cell<Notes>,
 }
 
 /// The address of a waker. All clones of the waker of a task have the same address.
@@ -92,6 +95,7 @@ thread_local! {
             ambient: Cell::new(Ambient::CLEAR),
             unopened: Cell::new(0),
             hiding: Cell::new(0),
+            notes: Cell::new(Notes::Unwanted),
         }
     };
 }

@@ -7,6 +7,7 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use crate::core::current::{Address, CONTEXT, NO_WAKER, try_with};
+use crate::core::polled::Notes;
 use crate::core::state::Core;
 use crate::parts::scopes::Ambient;
 
@@ -16,6 +17,7 @@ pub(crate) struct Entered {
     waker: Address,
     ambient: Ambient,
     unopened: (u32, u32),
+    notes: Notes,
 }
 
 impl Entered {
@@ -29,7 +31,8 @@ impl Entered {
             let (waker, ambient) = (context.waker.get(), context.ambient.get());
             let unopened = (context.unopened.replace(0), context.hiding.replace(0));
             context.offer(NO_WAKER, Ambient::CLEAR);
-            Entered { outer, waker, ambient, unopened }
+            let notes = context.notes.replace(Notes::Unwanted);
+            Entered { outer, waker, ambient, unopened, notes }
         })
     }
 
@@ -48,6 +51,7 @@ impl Drop for Entered {
             let (unopened, hiding) = self.unopened;
             context.unopened.set(unopened);
             context.hiding.set(hiding);
+            context.notes.set(self.notes);
             context.offer(self.waker, self.ambient);
         });
         // The polled task of the outer kernel may have been cancelled in between.
