@@ -1,5 +1,5 @@
-//! The document with everything, version 1: by kernel the open groups, the tasks with what they are
-//! parked in, and the verdicts.
+//! The document with everything, version 1: by kernel the verdicts, the open groups, and the tasks
+//! with what they are parked in.
 //!
 //! Times are milliseconds: `since_ms` is an age, `in_ms` what is left. Ids of tasks are strings, as
 //! they are typed.
@@ -55,7 +55,7 @@ fn scope_id(id: kernel::insight::ScopeId) -> String {
 }
 
 /// One kernel.
-pub(crate) fn kernel(seen: &Snapshot) -> String {
+pub(crate) fn kernel(seen: &Snapshot, verdicts: &[Verdict]) -> String {
     let mut edges = seen.edges.iter().peekable();
     let now = seen.taken_at;
     let tasks = seen.tasks.iter().map(|task_seen| {
@@ -73,15 +73,26 @@ pub(crate) fn kernel(seen: &Snapshot) -> String {
         ("ready", seen.ready.to_string()),
         ("shutting_down", seen.shutting_down.to_string()),
         ("jobs", seen.jobs.to_string()),
+        ("verdicts", list(verdicts.iter().map(verdict))),
         ("threads", list(seen.threads.iter().map(|it| thread(it, now)))),
         ("scopes", list(seen.scopes.iter().map(scope))),
         ("tasks", tasks),
-        ("verdicts", list(seen.wait_graph().verdicts().iter().map(verdict))),
     ])
 }
 
 fn verdict(verdict: &Verdict) -> String {
-    object([("tasks", ids(&verdict.tasks())), ("text", quoted(&verdict.to_string()))])
+    let kind = match verdict {
+        Verdict::Cycle { .. } => "cycle",
+        Verdict::Orphan(_) => "orphan",
+        Verdict::HoldsUpShutdown { .. } => "holds_up_shutdown",
+        Verdict::AllStuck { .. } => "all_stuck",
+        _ => "other",
+    };
+    object([
+        ("kind", quoted(kind)),
+        ("text", quoted(&verdict.to_string())),
+        ("tasks", ids(&verdict.tasks())),
+    ])
 }
 
 fn thread(thread: &ThreadInfo, now: Instant) -> String {

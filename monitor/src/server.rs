@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use kernel::insight::Snapshot;
 use kernel::{Link, SnapshotParts};
 use mio::{Events, Interest, Poll, Token, Waker};
 
@@ -47,28 +48,30 @@ struct Client {
     last: Instant,
 }
 
-/// What the kernel's thread sends back: the number of the look, and what it took. None: the kernel
-/// has ended, or the look has panicked.
-type Looked = (u64, Option<SnapshotParts>);
+/// What looks have seen.
+enum Seen {
+    All(Box<SnapshotParts>),
+    /// Whether no task of the verdicts was polled since they were seen.
+    AtRest(bool),
+}
 
-/// Sends what a look has taken, or that it was dropped.
+/// Sends what looks have seen. None: the kernel has ended, or a look has panicked.
 struct Reply {
-    number: u64,
-    taken: Option<SnapshotParts>,
-    sender: Sender<Looked>,
+    seen: Option<Seen>,
+    sender: Sender<Option<Seen>>,
     waker: Arc<Waker>,
 }
 
 impl Reply {
-    fn fill(&mut self, taken: SnapshotParts) {
-        self.taken = Some(taken);
+    fn fill(&mut self, seen: Seen) {
+        self.seen = Some(seen);
     }
 }
 
 impl Drop for Reply {
     fn drop(&mut self) {
         // The thread of the monitor may have ended.
-        let _ = self.sender.send((self.number, self.taken.take()));
+        let _ = self.sender.send(self.seen.take());
         let _ = self.waker.wake();
     }
 }
@@ -83,10 +86,12 @@ pub(crate) struct Server {
     link: Link,
     watch: Watch,
     world: World,
-    sender: Sender<Looked>,
-    receiver: Receiver<Looked>,
+    sender: Sender<Option<Seen>>,
+    receiver: Receiver<Option<Seen>>,
     /// Whether a look is on its way.
     is_looking: bool,
+    /// What was seen last, until the kernel has confirmed its verdicts.
+    doubtful: Option<Shot>,
 }
 
 impl Server {
@@ -113,6 +118,7 @@ impl Server {
             sender,
             receiver,
             is_looking: false,
+            doubtful: None,
         })
     }
 
@@ -179,17 +185,53 @@ impl Server {
 
     /// Takes what looks have brought.
     fn receive(&mut self) {
-        while let Ok((number, taken)) = self.receiver.try_recv() {
+        while let Ok(seen) = self.receiver.try_recv() {
             self.is_looking = false;
-            match taken {
-                Some(taken) => {
-                    let shot = Shot::new(number, self.world.now, taken.finish());
-                    self.world.shot = Some(Arc::new(shot));
+            match seen {
+                Some(Seen::All(parts)) => self.judge(parts.finish()),
+                Some(Seen::AtRest(at_rest)) => self.publish(at_rest),
+                None => {
+                    self.publish(false);
+                    // Those who wait get an old answer when their patience ends.
+                    self.world.is_wanted = false;
                 }
-                // Those who wait get an old answer when their patience ends.
-                None => self.world.is_wanted = false,
             }
         }
+        if self.world.held.is_some() {
+            // Nothing is confirmed for as long as that poll lasts.
+            self.publish(false);
+        }
+    }
+
+    /// Has the kernel confirm the verdicts, because the parts were not seen at one moment.
+    fn judge(&mut self, snapshot: Snapshot) {
+        let graph = snapshot.wait_graph();
+        let verdicts = graph.verdicts();
+        let is_certain = verdicts.is_empty();
+        let number = self.world.next - 1;
+        self.doubtful = Some(Shot::new(number, self.world.now, snapshot, verdicts));
+        if is_certain {
+            return self.publish(true);
+        }
+        let (evidence, mut reply) = (graph.evidence(), self.reply());
+        // If the kernel has ended, the reply is dropped and says so.
+        let _ = self.link.look(move || {
+            reply.fill(Seen::AtRest(kernel::are_unpolled(&evidence)));
+        });
+    }
+
+    /// Gives the sessions what was seen, without its verdicts if these may not hold.
+    fn publish(&mut self, is_certain: bool) {
+        let Some(mut shot) = self.doubtful.take() else { return };
+        if !is_certain {
+            shot.refute();
+        }
+        self.world.shot = Some(Arc::new(shot));
+    }
+
+    fn reply(&mut self) -> Reply {
+        self.is_looking = true;
+        Reply { seen: None, sender: self.sender.clone(), waker: self.waker.clone() }
     }
 
     /// Goes on with every client. Returns whether one has more to do at once.
@@ -222,11 +264,8 @@ impl Server {
             return;
         }
         self.world.is_wanted = false;
-        self.is_looking = true;
-        let number = self.world.next;
         self.world.next += 1;
-        let (sender, waker) = (self.sender.clone(), self.waker.clone());
-        let reply = Reply { number, taken: None, sender, waker };
+        let reply = self.reply();
         take_part(&self.link, None, reply);
     }
 }
@@ -238,7 +277,7 @@ fn take_part(link: &Link, parts: Option<SnapshotParts>, mut reply: Reply) {
     let _ = link.look(move || {
         let mut parts = parts.unwrap_or_else(SnapshotParts::begin);
         if parts.take(PART) {
-            reply.fill(parts);
+            reply.fill(Seen::All(Box::new(parts)));
         } else {
             take_part(&again, Some(parts), reply);
         }

@@ -280,6 +280,7 @@ impl Session {
                 let tasks = answer.shot.as_ref().map_or(0, |shot| shot.len());
                 self.say(format!("\nCurium Monitor: {tasks} tasks running\n"));
                 self.say(&*answer.excuse);
+                self.say(answer.shot.as_ref().map_or_else(String::new, |shot| shot.alarms()));
                 self.say("Type help for commands\n");
                 self.prompt();
             }
@@ -311,7 +312,7 @@ impl Session {
             Command::Where(id) => of_task(id).map(|task| shot.place(task)),
             Command::Parents(id) => of_task(id).map(|task| shot.parents(task)),
             Command::Tree => Ok(format!("{}\n", shot.snapshot)),
-            Command::Graph(false) => Ok(shot.snapshot.wait_graph().to_string()),
+            Command::Graph(false) => Ok(shot.alarms() + &shot.snapshot.wait_graph().to_string()),
             Command::Graph(true) => Ok(shot.snapshot.wait_graph().dot()),
             Command::Stats => Ok(shot.stats()),
             Command::Cancel(id) => self.cancel(id, answer, world),

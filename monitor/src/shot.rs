@@ -5,11 +5,14 @@ use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use kernel::insight::{Snapshot, TaskDetails};
+use kernel::insight::{Snapshot, TaskDetails, Verdict};
 use kernel::{TaskId, TaskState};
 
 use crate::json;
 use crate::text::{clean, seconds};
+
+/// The most verdicts before a text.
+const SHOWN: usize = 8;
 
 /// A snapshot, with the views that all clients share.
 #[derive(Debug)]
@@ -19,13 +22,37 @@ pub(crate) struct Shot {
     /// When it came, on the clock of the system.
     pub(crate) at: Instant,
     pub(crate) snapshot: Snapshot,
+    verdicts: Vec<Verdict>,
     ps: OnceLock<Arc<str>>,
     json: OnceLock<Arc<str>>,
 }
 
 impl Shot {
-    pub(crate) fn new(number: u64, at: Instant, snapshot: Snapshot) -> Self {
-        Shot { number, at, snapshot, ps: OnceLock::new(), json: OnceLock::new() }
+    pub(crate) fn new(
+        number: u64,
+        at: Instant,
+        snapshot: Snapshot,
+        verdicts: Vec<Verdict>,
+    ) -> Self {
+        Shot { number, at, snapshot, verdicts, ps: OnceLock::new(), json: OnceLock::new() }
+    }
+
+    /// The kernel has not confirmed the verdicts.
+    pub(crate) fn refute(&mut self) {
+        self.snapshot.refute();
+        self.verdicts.clear();
+    }
+
+    /// The verdicts, as lines of text.
+    pub(crate) fn alarms(&self) -> String {
+        let mut text = String::new();
+        for verdict in self.verdicts.iter().take(SHOWN) {
+            let _ = writeln!(text, "(!) {verdict}");
+        }
+        if self.verdicts.len() > SHOWN {
+            let _ = writeln!(text, "(!) and {} more verdicts", self.verdicts.len() - SHOWN);
+        }
+        text
     }
 
     /// The number of tasks.
@@ -45,7 +72,7 @@ impl Shot {
     }
 
     fn make_ps(&self) -> String {
-        let mut ps = String::new();
+        let mut ps = self.alarms();
         row(&mut ps, ["Task", "State", "Cycles", "Timeout", "Sleep", "Task"]);
         let line = "-".repeat(50);
         row(&mut ps, [6, 12, 10, 7, 7, 50].map(|width| &line[..width]));
@@ -166,7 +193,7 @@ impl Shot {
 
     /// The kernel as a value of JSON.
     pub(crate) fn json(&self) -> Arc<str> {
-        self.json.get_or_init(|| json::kernel(&self.snapshot).into()).clone()
+        self.json.get_or_init(|| json::kernel(&self.snapshot, &self.verdicts).into()).clone()
     }
 }
 

@@ -15,6 +15,7 @@ mod fs_streams;
 mod monitor_kit;
 mod monitor_port;
 mod monitor_stuck;
+mod monitor_verdicts;
 mod oracle;
 mod os_conformance;
 mod process_errors;

@@ -136,7 +136,8 @@ impl<S: Read + Write> Terminal<S> {
 
 /// The id of the task with that name in a table of `ps`.
 pub(crate) fn id_of(ps: &str, name: &str) -> String {
-    let row = ps.lines().find(|row| row.ends_with(&format!(" {name}")));
+    let mut rows = ps.lines().skip_while(|row| !row.starts_with("---"));
+    let row = rows.find(|row| row.ends_with(&format!(" {name}")));
     let row = row.unwrap_or_else(|| panic!("{name} is not in\n{ps}"));
     row.split_whitespace().next().unwrap().to_owned()
 }

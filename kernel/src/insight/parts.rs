@@ -90,6 +90,7 @@ impl Raw {
             sources: self.sources,
             filtered: self.filtered,
             posts: self.posts,
+            refuted: false,
             nothing_comes: self.is_alone
                 && !self.filtered
                 && !self.posts

@@ -45,6 +45,8 @@ pub struct Snapshot {
     pub(crate) posts: bool,
     /// No timer, source, job, handle or message can make a task ready.
     pub(crate) nothing_comes: bool,
+    /// The kernel has not confirmed its verdicts.
+    pub(crate) refuted: bool,
 }
 
 impl Snapshot {
@@ -61,6 +63,12 @@ impl Snapshot {
     /// The graph of the waits.
     pub fn wait_graph(&self) -> WaitGraph {
         WaitGraph::of(self)
+    }
+
+    /// Leaves out the verdicts, because a task has run between the parts of the snapshot.
+    #[doc(hidden)]
+    pub fn refute(&mut self) {
+        self.refuted = true;
     }
 
     pub(crate) fn by_id(&self) -> HashMap<TaskId, &TaskDetails> {

@@ -144,6 +144,9 @@ impl WaitGraph {
     /// Of a graph that was not taken at one moment (by the monitor), it is a conjecture until the
     /// kernel has confirmed it.
     pub fn verdicts(&self) -> Vec<Verdict> {
+        if self.snapshot.refuted {
+            return Vec::new();
+        }
         let mut judge = Judge::new(&self.snapshot);
         judge.find_stuck();
         let mut verdicts = judge.cycles();
@@ -158,6 +161,10 @@ impl WaitGraph {
     #[doc(hidden)]
     pub fn evidence(&self) -> Vec<(TaskId, u64)> {
         let mut judge = Judge::new(&self.snapshot);
+        if judge.all_stuck().is_some() {
+            let all = self.snapshot.tasks.iter();
+            return all.map(|task| (task.info.id, task.info.cycles)).collect();
+        }
         judge.find_stuck();
         let orphans = judge.snapshot.tasks.iter().filter(|task| judge.is_orphan(task));
         let orphans = orphans.map(|task| task.info.id);

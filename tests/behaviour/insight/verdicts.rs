@@ -10,8 +10,8 @@ use std::time::Duration;
 use curium::kernel::insight::Verdict;
 use curium::kernel::wait_queue::{WaitQueue, WaitSlot};
 use curium::kernel::{
-    self, Kernel, Report, Task, TaskCancelled, TaskGroup, TaskId, ignore_after, shield, sleep,
-    spawn, spawn_named, testing, yield_now,
+    self, Kernel, Report, SnapshotParts, Task, TaskCancelled, TaskGroup, TaskId, ignore_after,
+    shield, sleep, spawn, spawn_named, testing, yield_now,
 };
 use curium::sync::Event;
 use futures::future::{join, select};
@@ -58,6 +58,35 @@ fn tasks_that_wait_for_each_other_are_a_circle() {
         assert_eq!(text.matches("verdicts.rs:").count(), 2, "{text}");
         assert!(waits[0].kind == "JOIN" && text.starts_with("deadlock: #1 one, JOIN at"), "{text}");
         assert!(kernel::snapshot().to_string().contains("\n(!) deadlock: #1 one"));
+        Ok::<_, TaskCancelled>(())
+    })
+    .unwrap();
+}
+
+/// M5: a verdict on parts of a snapshot is confirmed until one of its tasks has run.
+#[test]
+fn a_verdict_is_not_confirmed_once_a_task_of_it_has_run() {
+    testing::run(async || {
+        let ids = circle(async |other| other.await);
+        let others: Vec<_> = (0..500).map(|_| spawn(sleep(secs(1)))).collect();
+        yield_now().await?;
+        yield_now().await?;
+        let mut parts = SnapshotParts::begin();
+        assert!(!parts.take(1));
+        yield_now().await?;
+        while !parts.take(100) {}
+        let mut snapshot = parts.finish();
+        let graph = snapshot.wait_graph();
+        assert_eq!(graph.verdicts()[0].tasks(), ids);
+        assert!(kernel::are_unpolled(&graph.evidence()));
+        kernel::handle().request_cancel(ids[0]).unwrap();
+        yield_now().await?;
+        yield_now().await?;
+        assert!(!kernel::are_unpolled(&graph.evidence()));
+        snapshot.refute();
+        assert!(snapshot.wait_graph().verdicts().is_empty());
+        assert!(!snapshot.to_string().contains("(!)"), "{snapshot}");
+        drop(others);
         Ok::<_, TaskCancelled>(())
     })
     .unwrap();
