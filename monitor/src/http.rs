@@ -156,7 +156,7 @@ pub(crate) fn json(document: &str) -> String {
 
 /// The page. Its address may hold the token, so that no other site must learn it.
 pub(crate) fn page() -> String {
-    let kind = "text/html; charset=utf-8\r\nReferrer-Policy: no-referrer\r\n\
+    let kind = "text/html; charset=utf-8\r\nReferrer-Policy: same-origin\r\n\
         X-Frame-Options: DENY\r\nContent-Security-Policy: default-src 'none'; \
         style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:";
     answer("200 OK", kind, include_str!("page.html"))
