@@ -56,6 +56,7 @@ async fn browse(monitor: &Listening, kid: &Task<(), TaskCancelled>) -> io::Resul
     println!("without the token: {}", answer.lines().next().unwrap_or_default());
     let with_token = format!("{cancel}\r\nX-Curium-Token: {}", monitor.token());
     let answer = request(monitor.at(), &with_token).await?;
+    kid.wait().await?;
     println!("with the token: {}", answer.lines().next().unwrap_or_default());
     Ok(())
 }

@@ -106,9 +106,9 @@ fn a_deadlock_is_told_with_exit_code_three() {
     assert_eq!(verdict.matches("hanging.rs:").count(), 2, "{verdict}");
     let (code, json, _) = place.curium("ps 1 --json");
     assert!(code == 3 && json.contains("\"verdicts\":[{"), "{code} {json}");
-    // The table has no verdicts.
+    // The table has the verdict before it.
     let (code, ps, _) = place.curium("ps 1");
-    assert!(code == 0 && ps.contains("writer\\u{1b}[2J"), "{code} {ps}");
+    assert!(code == 3 && ps.contains("writer\\u{1b}[2J"), "{code} {ps}");
 }
 
 /// M5: as the kernel and the monitor write it.
