@@ -34,7 +34,7 @@ Exit codes:
   1  no such program or task, it refuses or has ended
   2  the command line is wrong
   3  done, and there is a verdict (a deadlock, a task that nothing wakes, ...) or a task
-     holds the kernel. `tree` and --json look for both, the other commands for the second.
+     holds the kernel
 
 A program has a monitor if it asks for one, or is started with CURIUM_MONITOR=1 (the port
 48802 of this machine) or CURIUM_MONITOR=unix (a socket that only its user can connect to)
