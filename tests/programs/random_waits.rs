@@ -22,6 +22,9 @@ use crate::random_programs::seeds;
 
 type Unit = Result<(), TaskCancelled>;
 
+/// A verdict, with the number of steps that each of its tasks had done when it was told.
+type Told = (String, Vec<(TaskId, u64)>);
+
 /// What the tasks of a program share.
 struct World {
     random: RefCell<Random>,
@@ -30,8 +33,7 @@ struct World {
     locks: [Lock<()>; 3],
     /// The number of steps that each task has done.
     done: RefCell<HashMap<TaskId, u64>>,
-    /// The verdicts, with the number of steps that each of its tasks had done when it was told.
-    told: RefCell<Vec<(String, Vec<(TaskId, u64)>)>>,
+    told: RefCell<Vec<Told>>,
     circles: Cell<usize>,
 }
 
