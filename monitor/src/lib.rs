@@ -33,34 +33,22 @@
 //!
 //! It is for Linux first. It runs on other systems with Unix sockets.
 
-#[cfg(unix)]
+#![cfg(unix)]
+
 mod attached;
-#[cfg(unix)]
 mod command;
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod fuzz;
-#[cfg(unix)]
 mod held;
-#[cfg(unix)]
 mod http;
-#[cfg(unix)]
 mod json;
-#[cfg(unix)]
 mod listen;
-#[cfg(unix)]
 mod monitor;
-#[cfg(unix)]
 mod server;
-#[cfg(unix)]
 mod session;
-#[cfg(unix)]
 mod shot;
-#[cfg(unix)]
 mod signals;
-#[cfg(unix)]
 mod text;
-#[cfg(unix)]
 mod world;
 
-#[cfg(unix)]
 pub use crate::monitor::{Listening, Monitor, MonitorExt, run, run_with_monitor};
