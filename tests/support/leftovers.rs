@@ -132,12 +132,16 @@ fn processes() -> Vec<String> {
         .collect();
     let Some(mine) = all.get(&me) else { return Vec::new() };
     let here = |pid: u32| fs::read_link(format!("/proc/{pid}/cwd")).ok();
+    let parent = |pid: &u32| all.get(pid).map(|stat| stat.parent);
+    let ancestors: Vec<u32> = std::iter::successors(Some(me), parent).collect();
+    let adopter = adopter();
     let is_orphan = |pid: u32, stat: &Stat| {
-        let lost = all.get(&stat.parent).is_none_or(|parent| parent.session != stat.session);
+        let foreign = all.get(&stat.parent).is_none_or(|parent| parent.session != stat.session);
+        let lost = foreign || Some(stat.parent) == adopter;
         // The test that runs this one in a child may have such processes of its own.
         children::role().is_none()
             && (stat.session == mine.session && stat.started >= mine.started && lost)
-            && (pid != me && pid != stat.session && stat.state != "Z")
+            && (!ancestors.contains(&pid) && pid != stat.session && stat.state != "Z")
             && here(pid) == here(me)
     };
     let left = all.iter().filter(|(pid, stat)| stat.parent == me || is_orphan(**pid, stat));
@@ -146,6 +150,17 @@ fn processes() -> Vec<String> {
         format!("the process {pid} ({}): {}", stat.state, command.replace('\0', " "))
     });
     shown.collect()
+}
+
+/// The process that becomes the parent of those that lose theirs. In a container it may belong to the
+/// session of the tests.
+fn adopter() -> Option<u32> {
+    // The inner shell loses its parent at once, and says which one it has then.
+    let inner = "while read _ _ _ parent _ </proc/$$/stat && [ $parent = $0 ]; do :; done; \
+                 echo $parent";
+    let outer = format!("sh -c '{inner}' $$ &");
+    let said = Command::new("sh").args(["-c", &outer]).output().ok()?;
+    String::from_utf8_lossy(&said.stdout).trim().parse().ok()
 }
 
 /// What the system says about a process.
