@@ -203,9 +203,10 @@ pub use crate::threads::detached::DetachedJob;
 pub use crate::core::watcher::{Link, PollMark, Watcher};
 pub use crate::threads::in_pool::run_in_thread;
 pub use crate::threads::pool::ThreadPool;
+pub use crate::wait::interval::interval;
 pub use crate::wait::point::CancelPoint;
 pub use crate::wait::send_point::SendCancelPoint;
-pub use crate::wait::sleep::{interval, now, sleep, sleep_until, yield_now};
+pub use crate::wait::sleep::{now, sleep, sleep_until, yield_now};
 pub use crate::wait::timer::Timer;
 
 /// The types that the kernel's functions return, for a program that must name them: the futures,
@@ -221,8 +222,9 @@ pub mod future {
     pub use crate::task_local::TaskLocalFuture;
     pub use crate::threads::in_pool::RunInThread;
     pub use crate::wait::cancel::Cancel;
+    pub use crate::wait::interval::Interval;
     pub use crate::wait::join::{Join, TaskFuture, WaitEnd};
-    pub use crate::wait::sleep::{Interval, Sleep, YieldNow};
+    pub use crate::wait::sleep::{Sleep, YieldNow};
 }
 
 /// FIFO wait queues with hand-over, on which every primitive of `sync` is built.

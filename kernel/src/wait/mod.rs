@@ -5,6 +5,7 @@ pub(crate) mod cancel;
 pub(crate) mod deliver;
 pub(crate) mod handoff;
 pub(crate) mod in_kernel;
+pub(crate) mod interval;
 pub(crate) mod join;
 mod joiners;
 pub(crate) mod point;
