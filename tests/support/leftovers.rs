@@ -152,8 +152,8 @@ fn processes() -> Vec<String> {
     shown.collect()
 }
 
-/// The process that becomes the parent of those that lose theirs. In a container it may belong to the
-/// session of the tests.
+/// The process that becomes the parent of those that lose theirs. In a container it may belong to
+/// the session of the tests.
 fn adopter() -> Option<u32> {
     // The inner shell loses its parent at once, and says which one it has then.
     let inner = "while read _ _ _ parent _ </proc/$$/stat && [ $parent = $0 ]; do :; done; \
