@@ -203,7 +203,7 @@ pub use crate::threads::detached::DetachedJob;
 pub use crate::core::watcher::{Link, PollMark, Watcher};
 pub use crate::threads::in_pool::run_in_thread;
 pub use crate::threads::pool::ThreadPool;
-pub use crate::wait::interval::interval;
+pub use crate::wait::interval::{MissedTicks, interval};
 pub use crate::wait::point::CancelPoint;
 pub use crate::wait::send_point::SendCancelPoint;
 pub use crate::wait::sleep::{now, sleep, sleep_until, yield_now};

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use kernel::{
-    CancelReason, TaskCancelled, interval, run_in_thread, sleep, sleep_until, spawn, spawn_named,
-    testing, timeout_after, timeout_at, yield_now,
+    CancelReason, MissedTicks, TaskCancelled, interval, run_in_thread, sleep, sleep_until, spawn,
+    spawn_named, testing, timeout_after, timeout_at, yield_now,
 };
 use sync::Event;
 
@@ -212,25 +212,59 @@ fn a_timeout_in_the_past_has_expired() {
     });
 }
 
-/// K8: an interval keeps to its grid, and skips missed ticks.
-#[test]
-fn an_interval_keeps_to_its_grid() {
+/// The seconds at which the ticks of ten seconds were due and came. After each, main is busy for
+/// that many seconds.
+fn ticks_of(missed: MissedTicks, busy: &[u64]) -> Vec<(u64, u64)> {
     testing::run(async || {
         let started = kernel::now();
-        let mut every = interval(secs(10));
+        let mut every = interval(secs(10)).missed_ticks(missed);
         let mut ticks = Vec::new();
-        for pause in [0, 3, 25, 0] {
-            ticks.push((every.tick().await.unwrap() - started).as_secs());
-            sleep(secs(pause)).await.unwrap();
+        for busy in busy {
+            let due = every.tick().await.unwrap() - started;
+            ticks.push((due.as_secs(), (kernel::now() - started).as_secs()));
+            sleep(secs(*busy)).await.unwrap();
         }
-        // 25 seconds after the third tick, the fourth, due at second 30, is late and comes at once.
-        assert_eq!(ticks, [0, 10, 20, 30]);
-        assert_eq!((every.tick().await.unwrap() - started).as_secs(), 50);
-        assert_eq!(kernel::now() - started, secs(50));
+        ticks
+    })
+}
+
+/// K13: an interval keeps to its grid, and skips missed ticks. A tick that is due at that moment is
+/// not missed.
+#[test]
+fn an_interval_keeps_to_its_grid() {
+    let ticks = ticks_of(MissedTicks::Skip, &[0, 3, 25, 0, 20, 0]);
+    assert_eq!(ticks, [(0, 0), (10, 10), (20, 20), (30, 45), (50, 50), (60, 70)]);
+    let ticks = ticks_of(MissedTicks::Skip, &[30, 0, 0]);
+    assert_eq!(ticks, [(0, 0), (10, 30), (30, 30)]);
+}
+
+/// K13: with `Burst` no tick is left out: the missed ones come at once, one after the other.
+#[test]
+fn missed_ticks_come_in_a_burst() {
+    let ticks = ticks_of(MissedTicks::Burst, &[0, 35, 0, 0, 0, 0]);
+    assert_eq!(ticks, [(0, 0), (10, 10), (20, 45), (30, 45), (40, 45), (50, 50)]);
+}
+
+/// K13: with `Delay` the grid starts anew at a late tick.
+#[test]
+fn after_a_late_tick_the_next_is_a_period_away() {
+    let ticks = ticks_of(MissedTicks::Delay, &[0, 35, 0, 0]);
+    assert_eq!(ticks, [(0, 0), (10, 10), (20, 45), (55, 55)]);
+}
+
+/// K13: an interval that has missed more ticks than a number has room for goes on.
+#[test]
+fn billions_of_missed_ticks_are_skipped() {
+    testing::run(async || {
+        let mut every = interval(Duration::from_nanos(1));
+        every.tick().await.unwrap();
+        sleep(secs(20)).await.unwrap();
+        every.tick().await.unwrap();
+        assert_eq!(every.tick().await.unwrap(), kernel::now());
     });
 }
 
-/// K8: a cancelled tick is not lost.
+/// K13: a cancelled tick is not lost.
 #[test]
 fn a_cancelled_tick_comes_again() {
     testing::run(async || {
