@@ -64,6 +64,7 @@ mod swept_universal;
 mod swept_unix;
 mod swept_values;
 mod swept_writes;
+mod test_limits;
 #[path = "../support/zz_nothing_left.rs"]
 mod zz_nothing_left;
 

@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) watch: bool,
     /// A swallowed cancellation is not reported (C14).
     pub(crate) ignore_swallowed: bool,
+    /// How long a run of the test kit may take, in real time.
+    pub(crate) test_limit: Option<Duration>,
     pub(crate) spin: Duration,
     pub(crate) sink: Option<Sink>,
     /// Of the test kit.

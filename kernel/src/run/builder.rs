@@ -42,6 +42,23 @@ impl Builder {
         self
     }
 
+    /// Sets how long a run on the virtual clock may take in real time. When it is over, the run
+    /// panics, and the message shows the tree of the tasks. Two minutes by default in
+    /// [`testing::run`] and its kind, no limit elsewhere. The shutdown has as long again.
+    ///
+    /// A task that blocks its thread is not interrupted: the run panics when the poll returns.
+    ///
+    /// [`testing::run`]: crate::testing::run
+    pub fn test_limit(mut self, limit: Duration) -> Self {
+        self.settings.test_limit = Some(limit);
+        self
+    }
+
+    pub(crate) fn or_test_limit(mut self, limit: Duration) -> Self {
+        self.settings.test_limit.get_or_insert(limit);
+        self
+    }
+
     /// Sets how long the shutdown waits before it aborts and reports the tasks that have not ended.
     /// Without this it waits for ever.
     pub fn shutdown_grace(mut self, grace: Duration) -> Self {

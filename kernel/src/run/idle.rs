@@ -19,7 +19,8 @@ const SILENCE: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl RunLoop<'_> {
-    /// Polls all sources, and sleeps if no task is ready. False: nothing can ever wake a task.
+    /// Polls all sources, and sleeps if no task is ready. False: nothing can ever wake a task, or
+    /// the time of a test is over.
     #[must_use]
     pub(super) fn poll_sources(&mut self) -> bool {
         self.core.turns.set(self.core.turns.get() + 1);
@@ -32,7 +33,9 @@ impl RunLoop<'_> {
         let busy = self.trim(ready) || ready;
         if busy {
             if let Some(lookout) = &self.lookout {
-                lookout.borrow_mut().ran(self.core);
+                if !lookout.borrow_mut().ran(self.core) {
+                    return false;
+                }
             }
             if !timed {
                 // The tasks that run next note this time when they park. `sleep` reads the clock
@@ -92,9 +95,14 @@ impl RunLoop<'_> {
         if self.look_out() == Some(Duration::ZERO) {
             return true;
         }
+        let time_left = self.time_left();
+        if time_left == Some(Duration::ZERO) {
+            return false;
+        }
         let parked = self.core.with_reactor(|reactor| reactor.parked()).unwrap_or(0);
         if self.core.jobs.out() > 0 {
-            if !self.sleep(self.core.thread_patience(), None) {
+            let patience = self.core.thread_patience();
+            if !self.sleep(patience.into_iter().chain(time_left).min(), None) {
                 self.core.try_threads();
             }
             return true;
@@ -111,7 +119,7 @@ impl RunLoop<'_> {
             None => match self.wake_source() {
                 WakeSource::None => return false,
                 WakeSource::Wakers => return self.sleep_through_looks(Some(PATIENCE)),
-                WakeSource::Some => drop(self.sleep(None, None)),
+                WakeSource::Some => drop(self.sleep(time_left, None)),
             },
         }
         true

@@ -202,8 +202,10 @@ impl Kernel {
             let _ = main(Step::Call);
             core.make_ready(&cell);
             let turned = self.turn_until(main);
-            if let Ok(Turn::Deadlocked) = turned {
-                watch::deadlock(core);
+            match turned {
+                Ok(Turn::Deadlocked) => watch::deadlock(core),
+                Ok(Turn::OutOfTime) => watch::out_of_time(core),
+                _ => {}
             }
             mine.ended = true;
             // The future is dropped while the kernel is current, because its leaves need the
@@ -273,6 +275,7 @@ impl Kernel {
             match self.turn_until(&mut no_main) {
                 Ok(Turn::GraceOver) => {}
                 Ok(Turn::Deadlocked) => watch::deadlock(core),
+                Ok(Turn::OutOfTime) => watch::out_of_time(core),
                 _ => break,
             }
             core.set_stage(Stage::Closed);

@@ -1,7 +1,8 @@
-//! The look for tasks that can never go on (`Builder::watch`).
+//! What a kernel looks for between polls if that was asked for: tasks that can never go on
+//! (`Builder::watch`), and the end of the time that a test has (`Builder::test_limit`).
 
 use std::cell::RefCell;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::core::report::Report;
 use crate::core::state::{Core, Stage};
@@ -16,10 +17,40 @@ const EVERY: u64 = Duration::from_millis(500).as_nanos() as u64;
 /// The number of tasks that are looked at without a poll in between.
 const SLICE: usize = 1000;
 
+/// What is looked for.
+pub(super) struct Lookout {
+    verdicts: Option<Judge>,
+    /// When a test must have ended.
+    until: Option<Instant>,
+}
+
+impl Lookout {
+    pub(super) fn of(core: &Core) -> Option<RefCell<Self>> {
+        let settings = &core.settings;
+        let verdicts = settings.watch.then(|| Judge::new(core));
+        let limit = settings.test_limit.filter(|_| core.clock.is_virtual());
+        let until = limit.and_then(|limit| Instant::now().checked_add(limit));
+        (verdicts.is_some() || until.is_some()).then(|| RefCell::new(Lookout { verdicts, until }))
+    }
+
+    /// A task has run, or is about to. False: the time of the test is over.
+    pub(super) fn ran(&mut self, core: &Core) -> bool {
+        if let Some(judge) = &mut self.verdicts {
+            judge.ran(core);
+        }
+        self.time_left() != Some(Duration::ZERO)
+    }
+
+    /// What is left of the time of a test.
+    fn time_left(&self) -> Option<Duration> {
+        self.until.map(|until| until.saturating_duration_since(Instant::now()))
+    }
+}
+
 /// Looks for verdicts and reports each of them once ([`Builder::watch`]).
 ///
 /// [`Builder::watch`]: crate::Builder::watch
-pub(super) struct Lookout {
+struct Judge {
     /// The next look, in nanoseconds of the kernel's clock.
     due: u64,
     /// A task has run since the last look was begun.
@@ -30,14 +61,14 @@ pub(super) struct Lookout {
     told: Vec<Vec<TaskId>>,
 }
 
-impl Lookout {
-    pub(super) fn new(core: &Core) -> RefCell<Self> {
+impl Judge {
+    fn new(core: &Core) -> Self {
         let due = core.clock.now().saturating_add(EVERY);
-        RefCell::new(Lookout { due, changed: true, parts: None, told: Vec::new() })
+        Judge { due, changed: true, parts: None, told: Vec::new() }
     }
 
     /// A task has run, or is about to.
-    pub(super) fn ran(&mut self, core: &Core) {
+    fn ran(&mut self, core: &Core) {
         self.changed = true;
         // A virtual clock stands still now.
         if !core.clock.is_virtual() {
@@ -110,11 +141,18 @@ impl RunLoop<'_> {
 
     #[cold]
     fn look_idle(&self, lookout: &mut Lookout) -> Option<Duration> {
-        lookout.idle(self.core);
-        let left = lookout.due.saturating_sub(self.core.clock.now());
+        let judge = lookout.verdicts.as_mut()?;
+        judge.idle(self.core);
+        let left = judge.due.saturating_sub(self.core.clock.now());
         // The sink may have woken a task.
         let ready = !self.core.ready.borrow().is_empty();
         let left = if ready { Duration::ZERO } else { Duration::from_nanos(left) };
-        (ready || lookout.has_to_look(self.core)).then_some(left)
+        (ready || judge.has_to_look(self.core)).then_some(left)
+    }
+
+    /// What is left of the time of a test; None without a limit.
+    #[inline]
+    pub(super) fn time_left(&self) -> Option<Duration> {
+        self.lookout.as_ref().and_then(|lookout| lookout.borrow().time_left())
     }
 }

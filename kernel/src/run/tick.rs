@@ -15,6 +15,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use crate::core::current::{self, Marks};
 use crate::core::state::{Core, Stage, TaskRef};
@@ -38,6 +39,8 @@ pub(crate) enum Turn {
     GraceOver,
     /// No task is ready, and nothing can ever wake one.
     Deadlocked,
+    /// The time of a test is over.
+    OutOfTime,
 }
 
 /// What the kernel does with the future of `run`, which is on the stack of its caller.
@@ -75,7 +78,7 @@ impl<'a> RunLoop<'a> {
         let task = TaskRef::by(chunk, TaskId::NONE);
         let special = if core.settings.watches_polls() { u32::MAX } else { Flags::SPECIAL };
         let marker = Marker::of(core);
-        let lookout = core.settings.watch.then(|| Lookout::new(core));
+        let lookout = Lookout::of(core);
         let (batch, spare) = (Batch::default(), spare_waker(core));
         RunLoop { core, batch, task, spare, special, marker, lookout }
     }
@@ -244,7 +247,8 @@ impl RunLoop<'_> {
         self.batch.allow(RunLoop::POLLS);
         let idle = LOG && self.record_look();
         if !self.poll_sources() {
-            return Some(Turn::Deadlocked);
+            let over = self.time_left() == Some(Duration::ZERO);
+            return Some(if over { Turn::OutOfTime } else { Turn::Deadlocked });
         }
         if LOG {
             self.core.record_looked(idle, self.batch.len());

@@ -1,4 +1,4 @@
-//! Reports of tasks that do not end, during the shutdown and in a deadlock.
+//! Reports of tasks that do not end: during the shutdown, in a deadlock, and in a test.
 
 use std::time::Duration;
 
@@ -41,5 +41,16 @@ pub(super) fn deadlock(core: &Core) -> ! {
         "deadlock: every task is parked and nothing is left that could wake one of them{}{}",
         TaskList(&core.infos()),
         core.snapshot().wait_graph().between_tasks()
+    );
+}
+
+/// Panics as [`deadlock`]. The message shows the tree of the tasks.
+#[cold]
+#[track_caller]
+pub(super) fn out_of_time(core: &Core) -> ! {
+    let limit = core.settings.test_limit.unwrap_or_default();
+    panic!(
+        "the test has not ended within {limit:?}, see `Builder::test_limit`:\n{}",
+        core.snapshot()
     );
 }

@@ -41,13 +41,18 @@ use crate::task::bounds::Main;
 use crate::wait::handoff::{Handoff, Wait};
 use crate::wait::sleep::sleep;
 
+/// How long a run may take in real time, if its builder does not say it.
+const LIMIT: Duration = Duration::from_secs(120);
+
 /// Runs `main` on the virtual clock, as [`kernel::run`](crate::run) does on the real one, and then
 /// checks that nothing is left behind.
 ///
 /// # Panics
 ///
 /// As [`kernel::run`](crate::run). Also if a task, a timer, a parked leaf, a scope, a group, a
-/// registration or a job is left after the shutdown; the message states how many.
+/// registration or a job is left after the shutdown; the message states how many. And if the run
+/// takes more than two minutes of real time ([`Builder::test_limit`]); the message shows the tree
+/// of the tasks.
 #[track_caller]
 pub fn run<T>(main: impl Main<T>) -> T {
     run_with(Kernel::builder(), main)
@@ -69,7 +74,7 @@ pub fn run_with<T>(builder: Builder, main: impl Main<T>) -> T {
 #[track_caller]
 fn virtual_kernel(builder: Builder) -> Kernel {
     refuse_nesting("testing::run");
-    Kernel::or_panic(builder.virtual_clock().build())
+    Kernel::or_panic(builder.virtual_clock().or_test_limit(LIMIT).build())
 }
 
 #[track_caller]
