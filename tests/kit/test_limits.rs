@@ -24,7 +24,7 @@ const MESSAGE: &str = "the test has not ended within 20ms, see `Builder::test_li
 #[test]
 fn a_test_that_waits_for_a_socket_fails_with_the_tree() {
     let text = out_of_time(async || {
-        let mut listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let server = spawn_named("server", async move { listener.accept().await.map(drop) });
         server.join().await.map(drop)
     });
