@@ -2,7 +2,7 @@
 //! a kid that plays for ever.
 //!
 //! With `--open` the monitor listens at port 48802, and the dialogue is yours: `nc 127.0.0.1 48802`
-//! in another terminal. Without it, the program types for you.
+//! and the return key in another terminal. Without it, the program types for you.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -63,8 +63,8 @@ impl Terminal {
 /// Finds out where the program hangs, and cancels what it waits for.
 fn dialogue(address: &str) -> io::Result<String> {
     let mut terminal = Terminal { stream: TcpStream::connect(address)?, screen: String::new() };
-    terminal.read()?;
-    for line in ["ps", "w 1", "w 2", "cancel 2", "quit"] {
+    // The monitor greets when it has got a line.
+    for line in ["", "ps", "w 1", "w 2", "cancel 2", "quit"] {
         terminal.type_in(line)?;
     }
     Ok(mem::take(&mut terminal.screen))

@@ -69,7 +69,7 @@ fn play(random: &mut Random) {
     let all = random.below(2) == 0;
     let mut world = World::new(now, Rights { cancel: all, signal: all }, "t".into());
     world.is_over = random.below(50) == 0;
-    let mut session = Session::new(now);
+    let mut session = Session::new();
     let mut input = &*random.input();
     let mut text = Vec::new();
     for _ in 0..1000 {

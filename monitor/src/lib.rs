@@ -19,6 +19,9 @@
 //!   EVENT_WAIT at src/main.rs:12:9, for 2.1 s
 //! ```
 //!
+//! The monitor says nothing before the first line, which may be empty, because a browser opens
+//! connections before it needs them.
+//!
 //! A program has a monitor if it asks for one with [`MonitorExt::monitor`] or
 //! [`run_with_monitor`], or if it is started with `CURIUM_MONITOR=1` and calls [`run`]. `help`
 //! lists the commands. `cancel` and `signal` work only if the program allows them

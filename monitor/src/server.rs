@@ -175,7 +175,7 @@ impl Server {
             self.next_client += 1;
             let both = Interest::READABLE | Interest::WRITABLE;
             if self.poll.registry().register(&mut stream, token, both).is_ok() {
-                let (session, last) = (Session::new(self.world.now), self.world.now);
+                let (session, last) = (Session::new(), self.world.now);
                 // An edge that comes before the first poll is not lost: both are tried at once.
                 let client = Client { stream, session, is_readable: true, is_writable: true, last };
                 self.clients.insert(token.0, client);

@@ -1,7 +1,9 @@
 //! The dialogue with one client, without its socket: bytes in, bytes out.
 //!
-//! The first line decides whether it is a terminal or speaks HTTP. A client is asked for more only
-//! when it has read its last answer, so that one that does not read costs one answer of memory.
+//! The first line decides whether it is a terminal or speaks HTTP. Before it nothing is said: a
+//! browser opens connections before it needs them, and takes what comes on one of them for the
+//! answer to its next request. A client is asked for more only when it has read its last answer, so
+//! that one that does not read costs one answer of memory.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,9 +14,6 @@ use crate::http::{self, Head, Request};
 use crate::signals;
 use crate::text::clean;
 use crate::world::{Act, Answer, Waiting, World};
-
-/// A client that has said nothing for this long is a terminal, and is greeted.
-pub(crate) const SILENCE: Duration = Duration::from_millis(200);
 
 /// How often a page gets what has changed.
 pub(crate) const EVENTS: Duration = Duration::from_millis(250);
@@ -50,7 +49,6 @@ enum Question {
 
 #[derive(Debug)]
 pub(crate) struct Session {
-    begun: Instant,
     mode: Mode,
     input: Vec<u8>,
     /// The client sends no more.
@@ -62,9 +60,8 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(now: Instant) -> Self {
+    pub(crate) fn new() -> Self {
         Session {
-            begun: now,
             mode: Mode::Open,
             input: Vec::new(),
             has_ended: false,
@@ -183,10 +180,13 @@ impl Session {
             Head::Incomplete if self.has_ended => self.mode = Mode::Closing,
             Head::Incomplete => return false,
             Head::None => {
-                let is_silent = world.now >= self.begun + SILENCE;
-                let has_line = self.input.contains(&b'\n') || self.input.len() > LINE;
-                if !is_silent && !has_line && !self.has_ended {
+                let line = self.input.iter().position(|byte| *byte == b'\n');
+                if line.is_none() && self.input.len() <= LINE && !self.has_ended {
                     return false;
+                }
+                // An empty line asks for the greeting alone.
+                if let Some(end) = line.filter(|end| self.input[..*end].trim_ascii().is_empty()) {
+                    self.input.drain(..=end);
                 }
                 self.mode = Mode::Terminal;
                 self.ask(Question::Greeting, world);
@@ -342,5 +342,43 @@ impl Session {
                 self.mode = Mode::Events(None);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::Rights;
+
+    /// What comes out of a session that is alone, up to now.
+    fn said(session: &mut Session, world: &mut World) -> String {
+        let mut text = String::new();
+        for _ in 0..10 {
+            session.step(world);
+            text += std::str::from_utf8(session.output()).expect("text");
+            session.wrote(session.output().len());
+        }
+        text
+    }
+
+    /// M3: a browser opens connections before it needs them. What is said on one of them is taken
+    /// for the answer to a later request.
+    #[test]
+    fn nothing_is_said_before_the_first_line() {
+        let now = Instant::now();
+        let mut world = World::new(now, Rights::default(), "t".into());
+        let (mut browser, mut terminal) = (Session::new(), Session::new());
+        world.now += Duration::from_secs(3600);
+        assert_eq!(said(&mut browser, &mut world), "");
+        assert_eq!(said(&mut terminal, &mut world), "");
+        browser.feed(b"GET /other HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let answer = said(&mut browser, &mut world);
+        assert!(answer.starts_with("HTTP/1.1 404 Not Found\r\n"), "{answer}");
+        terminal.feed(b"\r\n");
+        assert_eq!(said(&mut terminal, &mut world), "");
+        // The kernel does not answer.
+        world.now += Duration::from_secs(3);
+        let answer = said(&mut terminal, &mut world);
+        assert!(answer.starts_with("\nCurium Monitor: 0 tasks running\n"), "{answer}");
     }
 }

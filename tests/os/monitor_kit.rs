@@ -100,6 +100,7 @@ pub(crate) struct Terminal<S>(pub(crate) S);
 impl<S: Read + Write> Terminal<S> {
     pub(crate) fn greeted(stream: S) -> (Self, String) {
         let mut terminal = Terminal(stream);
+        writeln!(terminal.0).unwrap();
         let greeting = terminal.read_answer();
         (terminal, greeting)
     }

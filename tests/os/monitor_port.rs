@@ -2,11 +2,12 @@
 
 use std::cell::Cell;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+use std::time::Duration;
 
 use curium::kernel::{self, Kernel, TaskCancelled, sleep, spawn, spawn_named};
 use curium::monitor::{Monitor, MonitorExt};
@@ -148,6 +149,26 @@ fn the_port_speaks_http() {
         let kid = spawn_named("kid", sleep(secs(1000)));
         assert!(kid.await.is_err());
         ended.wait().await
+    });
+}
+
+/// M3: a browser opens connections before it needs them, and takes what comes on one of them for
+/// the answer to its next request.
+#[test]
+fn a_connection_that_was_opened_early_speaks_http() {
+    asked(|client| {
+        let mut early = client.connect();
+        // A terminal that is greeted meanwhile: the monitor has seen the other one.
+        let (mut terminal, _) = client.terminal();
+        early.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        let before = early.read(&mut [0; 64]).map_err(|error| error.kind());
+        assert_eq!(before, Err(ErrorKind::WouldBlock));
+        assert!(terminal.ask("ps").contains("main"));
+        early.set_read_timeout(Some(secs(60))).unwrap();
+        write!(early, "GET /json HTTP/1.1\r\nHost: {}\r\n\r\n", client.at).unwrap();
+        let mut answer = String::new();
+        early.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     });
 }
 

@@ -5,17 +5,18 @@ Arguments: the URL of the page of `examples/monitor_page --open`, and the file f
 
 import base64
 import json
+import re
 import subprocess
 import sys
 import time
 import urllib.request
 
-PORT = 9517
 LIMIT = 30
 
 
 class Browser:
-    def __init__(self):
+    def __init__(self, port):
+        self.driver = f"http://127.0.0.1:{port}"
         options = {
             "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
                      "--window-size=1280,760"],
@@ -26,10 +27,9 @@ class Browser:
 
     def call(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()
-        url = f"http://127.0.0.1:{PORT}{self.session}{path}"
-        headers = {"content-type": "application/json"}
+        url, headers = self.driver + self.session + path, {"content-type": "application/json"}
         request = urllib.request.Request(url, method=method, data=data, headers=headers)
-        return json.load(urllib.request.urlopen(request, timeout=60))["value"]
+        return json.load(urllib.request.urlopen(request, timeout=120))["value"]
 
     def run(self, script, *args):
         return self.call("POST", "/execute/sync", {"script": script, "args": args})
@@ -47,16 +47,11 @@ class Browser:
 
 
 def driver():
-    """Starts the driver, and waits until it listens."""
-    process = subprocess.Popen(["chromedriver", f"--port={PORT}", "--silent"],
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(LIMIT * 10):
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{PORT}/status", timeout=5)
-            return process
-        except OSError:
-            time.sleep(0.1)
-    process.kill()
+    """Starts the driver, and waits until it says at which port it listens."""
+    process = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if started := re.search(r"started successfully on port (\d+)", line):
+            return process, started[1]
     sys.exit("chromedriver does not listen")
 
 
@@ -105,9 +100,9 @@ def select(page, text):
 
 def main():
     url, picture = sys.argv[1:]
-    process = driver()
+    process, port = driver()
+    page = Browser(port)
     try:
-        page = Browser()
         page.call("POST", "/url", {"url": url})
         look(page)
         select(page, "kid")
@@ -121,8 +116,9 @@ def main():
         page.run("document.getElementById('cancel').click()")
         page.until("the answer", "return /Cancelling|does not answer/.test("
                    "document.getElementById('link').innerText)")
-        page.call("DELETE", "")
     finally:
+        # Ends the browser, which outlives its driver otherwise.
+        page.call("DELETE", "")
         process.kill()
         process.wait()
     print("the page shows the tree, the verdict and the timeline, and cancels")
