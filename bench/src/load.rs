@@ -27,6 +27,13 @@ pub enum Workload {
     QueueThroughput,
     /// Tasks that contend for one lock, and yield while they hold it.
     LockContended,
+    /// Take a lock that is free, and release it. Curium only.
+    LockFree,
+    /// Tasks that contend for the permits of a semaphore, and yield while they hold one. Curium
+    /// only.
+    PermitContended,
+    /// Take a permit that is free, and give it back. Curium only.
+    PermitFree,
     /// Make a sleep, poll it once, drop it, while others sleep.
     TimerInsertCancel,
     /// Spawn a task that sleeps, cancel it, wait for its end.
@@ -85,7 +92,7 @@ impl Workload {
 }
 
 /// Each workload, its name, how many operations a run measures, and how many tasks take part.
-const ALL: [(Workload, &str, Load); 33] = [
+const ALL: [(Workload, &str, Load); 36] = [
     (SpawnJoin, "spawn_join", Load::new(1_000_000, 1_000)),
     (SpawnJoinAll, "spawn_join_all", Load::new(1_000_000, 1_000_000)),
     (SpawnJoinOne, "spawn_join_1", Load::new(500_000, 1)),
@@ -96,6 +103,9 @@ const ALL: [(Workload, &str, Load); 33] = [
     (QueuePingpong, "queue_pingpong", Load::new(400_000, 1)),
     (QueueThroughput, "queue_throughput", Load::new(2_000_000, 1)),
     (LockContended, "lock_contended", Load::new(400_000, 100)),
+    (LockFree, "lock_free", Load::new(3_000_000, 1)),
+    (PermitContended, "permit_contended", Load::new(400_000, 100)),
+    (PermitFree, "permit_free", Load::new(3_000_000, 1)),
     (TimerInsertCancel, "timer_insert_cancel", Load::new(500_000, 100_000)),
     (Cancel, "cancel", Load::new(300_000, 1)),
     (CancelMany, "cancel_many", Load::new(300_000, 15_000)),

@@ -229,6 +229,9 @@ pub mod future {
 
 /// FIFO wait queues with hand-over, on which every primitive of `sync` is built.
 pub mod wait_queue {
+    // For the locks and semaphores of `sync`. They stay hidden while their interface may change.
+    #[doc(hidden)]
+    pub use crate::core::holders::{Holder, Holders};
     pub use crate::core::queue::{WaitQueue, WaitSlot};
     pub use crate::wait::handoff::{Handoff, Wait};
 }

@@ -41,6 +41,15 @@ pub struct Condition {
     waiters: WaitQueue,
 }
 
+/// The state of a [`Condition`] at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConditionStatistics {
+    /// The number of tasks that wait for a notification. Those that were notified and wait for the
+    /// lock are in [`Lock::statistics`](crate::Lock::statistics).
+    pub waiting: usize,
+}
+
 impl Condition {
     /// A condition without waiters.
     pub const fn new() -> Self {
@@ -119,6 +128,11 @@ impl Condition {
     /// Wakes every task that waits now. Neither blocks nor switches to another task.
     pub fn notify_all(&self) {
         self.waiters.hand_over_all(|| ());
+    }
+
+    /// The state of the condition now.
+    pub fn statistics(&self) -> ConditionStatistics {
+        ConditionStatistics { waiting: self.waiters.len() }
     }
 }
 

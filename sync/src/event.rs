@@ -34,6 +34,16 @@ pub struct Event {
     waiters: WaitQueue,
 }
 
+/// The state of an [`Event`] at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EventStatistics {
+    /// Whether the event is set.
+    pub is_set: bool,
+    /// The number of tasks that wait for it.
+    pub waiting: usize,
+}
+
 impl Event {
     /// An event that is not set.
     pub const fn new() -> Self {
@@ -54,6 +64,11 @@ impl Event {
     /// Whether the event is set.
     pub fn is_set(&self) -> bool {
         self.set.get()
+    }
+
+    /// The state of the event now.
+    pub fn statistics(&self) -> EventStatistics {
+        EventStatistics { is_set: self.set.get(), waiting: self.waiters.len() }
     }
 
     /// Waits until the event is set. Returns at once if it is set already.

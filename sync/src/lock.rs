@@ -5,8 +5,8 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 
-use kernel::TaskCancelled;
-use kernel::wait_queue::{Handoff, Wait, WaitQueue};
+use kernel::wait_queue::{Handoff, Holder, Wait, WaitQueue};
+use kernel::{TaskCancelled, TaskId};
 
 /// A lock round a value, to be held across await points.
 ///
@@ -32,14 +32,34 @@ use kernel::wait_queue::{Handoff, Wait, WaitQueue};
 #[derive(Default)]
 pub struct Lock<T: ?Sized> {
     held: Cell<bool>,
+    holder: Holder,
     waiters: WaitQueue,
     value: RefCell<T>,
+}
+
+/// The state of a [`Lock`] at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LockStatistics {
+    /// Whether the lock is held, or on its way to a waiter.
+    pub is_held: bool,
+    /// The task that took the lock, or to which it was handed over. `None` if it is free, was taken
+    /// outside a task, or was handed over to a future that is polled with another waker than that
+    /// of its task. A guard that was moved to another task still counts for this one.
+    pub holder: Option<TaskId>,
+    /// The number of tasks that wait for it.
+    pub waiting: usize,
 }
 
 impl<T> Lock<T> {
     /// A free lock.
     pub const fn new(value: T) -> Self {
-        Lock { held: Cell::new(false), waiters: WaitQueue::new(), value: RefCell::new(value) }
+        Lock {
+            held: Cell::new(false),
+            holder: Holder::new(),
+            waiters: WaitQueue::new(),
+            value: RefCell::new(value),
+        }
     }
 
     /// Returns the value.
@@ -74,7 +94,7 @@ impl<T: ?Sized> Lock<T> {
     /// Takes the lock if it is free. A lock that was handed to a waiter which has not run yet is
     /// not free.
     pub fn try_acquire(&self) -> Option<LockGuard<'_, T>> {
-        Acquire { lock: self }.try_take().map(|()| LockGuard::new(self))
+        Acquire { lock: self }.try_now()
     }
 
     /// Whether the lock is held.
@@ -82,9 +102,13 @@ impl<T: ?Sized> Lock<T> {
         self.held.get()
     }
 
-    /// The number of tasks that wait for the lock.
-    pub(crate) fn waiting(&self) -> usize {
-        self.waiters.len()
+    /// The state of the lock now.
+    pub fn statistics(&self) -> LockStatistics {
+        LockStatistics {
+            is_held: self.is_held(),
+            holder: self.holder.task().filter(|_| self.is_held()),
+            waiting: self.waiters.len(),
+        }
     }
 
     /// The value. No guard exists, because this is the only reference to the lock.
@@ -93,7 +117,7 @@ impl<T: ?Sized> Lock<T> {
     }
 
     fn release(&self) {
-        if self.waiters.hand_over(()).is_err() {
+        if !self.holder.hand_over(&self.waiters) {
             self.held.set(false);
         }
     }
@@ -113,6 +137,13 @@ struct Acquire<'a, T: ?Sized> {
     lock: &'a Lock<T>,
 }
 
+impl<'a, T: ?Sized> Acquire<'a, T> {
+    #[inline]
+    fn guard(&self) -> LockGuard<'a, T> {
+        LockGuard { value: self.lock.value.borrow_mut(), lock: Release(self.lock) }
+    }
+}
+
 impl<'a, T: ?Sized> Handoff for Acquire<'a, T> {
     type Item = ();
     type Output = LockGuard<'a, T>;
@@ -122,11 +153,24 @@ impl<'a, T: ?Sized> Handoff for Acquire<'a, T> {
     }
 
     fn try_take(&mut self) -> Option<()> {
-        (!self.lock.held.replace(true)).then_some(())
+        let free = !self.lock.held.replace(true);
+        if free {
+            self.lock.holder.take();
+        }
+        free.then_some(())
+    }
+
+    #[inline]
+    fn try_now(&mut self) -> Option<LockGuard<'a, T>> {
+        self.try_take().map(|()| self.guard())
     }
 
     fn finish(&mut self, (): ()) -> LockGuard<'a, T> {
-        LockGuard::new(self.lock)
+        self.guard()
+    }
+
+    fn parked(&mut self) {
+        self.lock.holder.show(&self.lock.waiters);
     }
 
     fn pass_on(&mut self, (): ()) {
@@ -151,10 +195,6 @@ impl<T: ?Sized> Drop for Release<'_, T> {
 }
 
 impl<'a, T: ?Sized> LockGuard<'a, T> {
-    fn new(lock: &'a Lock<T>) -> Self {
-        LockGuard { value: lock.value.borrow_mut(), lock: Release(lock) }
-    }
-
     /// The lock that this guard holds.
     pub fn lock(this: &Self) -> &'a Lock<T> {
         this.lock.0

@@ -132,7 +132,7 @@ impl<T> OnceCell<T> {
         OnceCellStatistics {
             is_set: self.get().is_some(),
             is_being_made: self.get().is_none() && self.turn.is_held(),
-            waiting: self.turn.waiting(),
+            waiting: self.turn.statistics().waiting,
         }
     }
 }

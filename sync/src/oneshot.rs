@@ -4,6 +4,7 @@ use std::fmt;
 
 use kernel::TaskCancelled;
 
+use crate::ChannelStatistics;
 use crate::channel;
 use crate::queue::Closed;
 
@@ -70,6 +71,11 @@ impl<T> Sender<T> {
     pub fn is_closed(&self) -> bool {
         self.0.is_closed()
     }
+
+    /// The state of the channel now. Its capacity is 1.
+    pub fn statistics(&self) -> ChannelStatistics {
+        self.0.statistics()
+    }
 }
 
 impl<T> Receiver<T> {
@@ -100,6 +106,11 @@ impl<T> Receiver<T> {
     /// Refuses a value that is not sent yet.
     pub fn close(&mut self) {
         self.0.close();
+    }
+
+    /// The state of the channel now. Its capacity is 1.
+    pub fn statistics(&self) -> ChannelStatistics {
+        self.0.statistics()
     }
 }
 

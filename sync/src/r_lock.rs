@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::ops::Deref;
 
-use kernel::wait_queue::{Handoff, Wait, WaitQueue};
+use kernel::wait_queue::{Handoff, Holder, Wait, WaitQueue};
 use kernel::{TaskCancelled, TaskId};
 
 /// A lock whose owner is a task, which may take it again while it holds it.
@@ -42,6 +42,7 @@ use kernel::{TaskCancelled, TaskId};
 pub struct RLock<T: ?Sized> {
     /// `None` if the lock is free, or was handed to a waiter that has not run yet.
     owner: Cell<Option<TaskId>>,
+    holder: Holder,
     /// The number of guards, with one for a waiter that was handed the lock.
     guards: Cell<usize>,
     waiters: WaitQueue,
@@ -63,7 +64,13 @@ pub struct RLockStatistics {
 impl<T> RLock<T> {
     /// A free lock.
     pub const fn new(value: T) -> Self {
-        RLock { owner: Cell::new(None), guards: Cell::new(0), waiters: WaitQueue::new(), value }
+        RLock {
+            owner: Cell::new(None),
+            holder: Holder::new(),
+            guards: Cell::new(0),
+            waiters: WaitQueue::new(),
+            value,
+        }
     }
 
     /// Returns the value.
@@ -131,7 +138,7 @@ impl<T: ?Sized> RLock<T> {
             self.owner.set(None);
             // Before the hand-over, because code that a wake runs may look at the lock.
             self.guards.set(1);
-            if self.waiters.hand_over(()).is_err() {
+            if !self.holder.hand_over(&self.waiters) {
                 self.guards.set(0);
             }
         }
@@ -202,13 +209,20 @@ impl<'a, T: ?Sized> Handoff for Acquire<'a, T> {
             return None;
         }
         self.lock.owner.set(Some(task));
+        if guards == 0 {
+            self.lock.holder.take();
+        }
         self.lock.guards.set(guards + 1);
         Some(())
     }
 
     #[track_caller]
     fn try_now(&mut self) -> Option<RLockGuard<'a, T>> {
-        self.try_take().map(|()| self.finish(()))
+        self.try_take().map(|()| RLockGuard { lock: self.lock })
+    }
+
+    fn parked(&mut self) {
+        self.lock.holder.show(&self.lock.waiters);
     }
 
     #[track_caller]

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use kernel::TaskCancelled;
-use kernel::wait_queue::{Handoff, Wait, WaitQueue};
+use kernel::wait_queue::{Handoff, Holders, Wait, WaitQueue};
 
 /// A lock round a value, for several readers at a time or one writer.
 ///
@@ -35,7 +35,9 @@ use kernel::wait_queue::{Handoff, Wait, WaitQueue};
 pub struct RwLock<T: ?Sized> {
     readers: Cell<usize>,
     is_written: Cell<bool>,
-    waiters: WaitQueue,
+    holders: Holders,
+    /// Each waiter is handed the number of its holding in `holders`.
+    waiters: WaitQueue<u32>,
     value: RefCell<T>,
 }
 
@@ -61,6 +63,7 @@ impl<T> RwLock<T> {
         RwLock {
             readers: Cell::new(0),
             is_written: Cell::new(false),
+            holders: Holders::new(),
             waiters: WaitQueue::new(),
             value: RefCell::new(value),
         }
@@ -147,9 +150,7 @@ impl<T: ?Sized> RwLock<T> {
             if !self.take(weight) {
                 break;
             }
-            if self.waiters.hand_over(()).is_err() {
-                self.give_back(weight);
-            }
+            self.holders.hand_over(&self.waiters);
         }
     }
 
@@ -160,7 +161,8 @@ impl<T: ?Sized> RwLock<T> {
         }
     }
 
-    fn release(&self, weight: usize) {
+    fn release(&self, weight: usize, number: u32) {
+        self.holders.give_back(number);
         self.give_back(weight);
         self.serve();
     }
@@ -192,11 +194,12 @@ pub struct RwLockWriteGuard<'a, T: ?Sized> {
     _release: Release<'a, T, WRITER>,
 }
 
-struct Release<'a, T: ?Sized, const WEIGHT: usize>(&'a RwLock<T>);
+/// The lock, and the number of the holding in `RwLock::holders`.
+struct Release<'a, T: ?Sized, const WEIGHT: usize>(&'a RwLock<T>, u32);
 
 impl<T: ?Sized, const WEIGHT: usize> Drop for Release<'_, T, WEIGHT> {
     fn drop(&mut self) {
-        self.0.release(WEIGHT);
+        self.0.release(WEIGHT, self.1);
     }
 }
 
@@ -245,10 +248,10 @@ struct Write<'a, T: ?Sized> {
 }
 
 impl<'a, T: ?Sized> Handoff for Read<'a, T> {
-    type Item = ();
+    type Item = u32;
     type Output = RwLockReadGuard<'a, T>;
 
-    fn queue(&self) -> &WaitQueue {
+    fn queue(&self) -> &WaitQueue<u32> {
         &self.lock.waiters
     }
 
@@ -256,24 +259,29 @@ impl<'a, T: ?Sized> Handoff for Read<'a, T> {
         READER
     }
 
-    fn try_take(&mut self) -> Option<()> {
-        (self.lock.waiters.is_empty() && self.lock.take(READER)).then_some(())
+    fn try_take(&mut self) -> Option<u32> {
+        let taken = self.lock.waiters.is_empty() && self.lock.take(READER);
+        taken.then(|| self.lock.holders.take())
     }
 
-    fn finish(&mut self, (): ()) -> RwLockReadGuard<'a, T> {
-        RwLockReadGuard { value: self.lock.value.borrow(), _release: Release(self.lock) }
+    fn finish(&mut self, number: u32) -> RwLockReadGuard<'a, T> {
+        RwLockReadGuard { value: self.lock.value.borrow(), _release: Release(self.lock, number) }
     }
 
-    fn pass_on(&mut self, (): ()) {
-        self.lock.release(READER);
+    fn parked(&mut self) {
+        self.lock.holders.show(&self.lock.waiters);
+    }
+
+    fn pass_on(&mut self, number: u32) {
+        self.lock.release(READER, number);
     }
 }
 
 impl<'a, T: ?Sized> Handoff for Write<'a, T> {
-    type Item = ();
+    type Item = u32;
     type Output = RwLockWriteGuard<'a, T>;
 
-    fn queue(&self) -> &WaitQueue {
+    fn queue(&self) -> &WaitQueue<u32> {
         &self.lock.waiters
     }
 
@@ -281,16 +289,24 @@ impl<'a, T: ?Sized> Handoff for Write<'a, T> {
         WRITER
     }
 
-    fn try_take(&mut self) -> Option<()> {
-        (self.lock.waiters.is_empty() && self.lock.take(WRITER)).then_some(())
+    fn try_take(&mut self) -> Option<u32> {
+        let taken = self.lock.waiters.is_empty() && self.lock.take(WRITER);
+        taken.then(|| self.lock.holders.take())
     }
 
-    fn finish(&mut self, (): ()) -> RwLockWriteGuard<'a, T> {
-        RwLockWriteGuard { value: self.lock.value.borrow_mut(), _release: Release(self.lock) }
+    fn finish(&mut self, number: u32) -> RwLockWriteGuard<'a, T> {
+        RwLockWriteGuard {
+            value: self.lock.value.borrow_mut(),
+            _release: Release(self.lock, number),
+        }
     }
 
-    fn pass_on(&mut self, (): ()) {
-        self.lock.release(WRITER);
+    fn parked(&mut self) {
+        self.lock.holders.show(&self.lock.waiters);
+    }
+
+    fn pass_on(&mut self, number: u32) {
+        self.lock.release(WRITER, number);
     }
 
     /// The writer that left may have kept readers waiting.

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 
 use kernel::TaskCancelled;
-use kernel::wait_queue::{Handoff, Wait, WaitQueue};
+use kernel::wait_queue::{Handoff, Holders, Wait, WaitQueue};
 
 /// A number of permits that tasks acquire and give back.
 ///
@@ -32,7 +32,9 @@ pub struct Semaphore {
     available: Cell<usize>,
     /// The free permits and those that guards hold.
     all: Cell<usize>,
-    waiters: WaitQueue,
+    holders: Holders,
+    /// Each waiter is handed the number of its taking in `holders`.
+    waiters: WaitQueue<u32>,
 }
 
 /// The state of a [`Semaphore`] at one moment.
@@ -53,6 +55,7 @@ impl Semaphore {
         Semaphore {
             available: Cell::new(permits),
             all: Cell::new(permits),
+            holders: Holders::new(),
             waiters: WaitQueue::new(),
         }
     }
@@ -99,8 +102,7 @@ impl Semaphore {
 
     /// Takes `n` permits if they are free and no task waits.
     pub fn try_acquire_many(&self, n: usize) -> Option<Permits<'_>> {
-        let mut acquire = Acquire { semaphore: self, n };
-        acquire.try_take().map(|()| acquire.finish(()))
+        Acquire { semaphore: self, n }.try_now()
     }
 
     /// Adds permits permanently and serves the waiters.
@@ -116,7 +118,9 @@ impl Semaphore {
 
     fn give_back(&self, n: usize) {
         self.available.set(self.available.get() + n);
-        self.serve();
+        if !self.waiters.is_empty() {
+            self.serve();
+        }
     }
 
     /// The number of free permits.
@@ -132,15 +136,14 @@ impl Semaphore {
     }
 
     /// Hands the free permits to the oldest waiters until the next request exceeds the rest.
+    #[inline(never)]
     fn serve(&self) {
         while let Some(n) = self.waiters.oldest_weight() {
             let Some(rest) = self.available.get().checked_sub(n) else {
                 break;
             };
             self.available.set(rest);
-            if self.waiters.hand_over(()).is_err() {
-                self.available.set(rest + n);
-            }
+            self.holders.hand_over(&self.waiters);
         }
     }
 }
@@ -160,32 +163,49 @@ struct Acquire<'a> {
     n: usize,
 }
 
+impl<'a> Acquire<'a> {
+    #[inline]
+    fn permits(&self, number: u32) -> Permits<'a> {
+        Permits { semaphore: self.semaphore, n: self.n, number }
+    }
+}
+
 impl<'a> Handoff for Acquire<'a> {
-    type Item = ();
+    type Item = u32;
     type Output = Permits<'a>;
 
-    fn queue(&self) -> &WaitQueue {
+    fn queue(&self) -> &WaitQueue<u32> {
         &self.semaphore.waiters
     }
 
-    fn try_take(&mut self) -> Option<()> {
+    fn try_take(&mut self) -> Option<u32> {
         if !self.semaphore.waiters.is_empty() {
             return None;
         }
         let rest = self.semaphore.available.get().checked_sub(self.n)?;
         self.semaphore.available.set(rest);
-        Some(())
+        Some(self.semaphore.holders.take())
+    }
+
+    #[inline]
+    fn try_now(&mut self) -> Option<Permits<'a>> {
+        self.try_take().map(|number| self.permits(number))
     }
 
     fn weight(&self) -> usize {
         self.n
     }
 
-    fn finish(&mut self, (): ()) -> Permits<'a> {
-        Permits { semaphore: self.semaphore, n: self.n }
+    fn finish(&mut self, number: u32) -> Permits<'a> {
+        self.permits(number)
     }
 
-    fn pass_on(&mut self, (): ()) {
+    fn parked(&mut self) {
+        self.semaphore.holders.show(&self.semaphore.waiters);
+    }
+
+    fn pass_on(&mut self, number: u32) {
+        self.semaphore.holders.give_back(number);
         self.semaphore.give_back(self.n);
     }
 
@@ -196,11 +216,12 @@ impl<'a> Handoff for Acquire<'a> {
 }
 
 /// Permits of a [`Semaphore`]. Dropping them gives them back.
-#[derive(Debug)]
 #[must_use = "dropped at once, it gives the permits back at once"]
 pub struct Permits<'a> {
     semaphore: &'a Semaphore,
     n: usize,
+    /// The number of the taking in `Semaphore::holders`.
+    number: u32,
 }
 
 impl Permits<'_> {
@@ -218,8 +239,15 @@ impl Permits<'_> {
 
 impl Drop for Permits<'_> {
     fn drop(&mut self) {
+        self.semaphore.holders.give_back(self.number);
         if self.n > 0 {
             self.semaphore.give_back(self.n);
         }
+    }
+}
+
+impl fmt::Debug for Permits<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permits").field("n", &self.n).finish_non_exhaustive()
     }
 }

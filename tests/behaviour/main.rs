@@ -40,6 +40,8 @@ mod kernel {
 /// Snapshots and what follows from them.
 mod insight {
     mod flight_recorder;
+    mod holders;
+    mod lock_circles;
     mod snapshots;
     mod task_spans;
     mod verdicts;

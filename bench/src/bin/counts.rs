@@ -18,7 +18,7 @@ use bench::runtimes;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// The workloads that are counted. Those that measure time are not.
-const WORKLOADS: [Workload; 22] = [
+const WORKLOADS: [Workload; 25] = [
     Workload::SpawnJoin,
     Workload::SpawnJoinOne,
     Workload::Yield,
@@ -27,6 +27,9 @@ const WORKLOADS: [Workload; 22] = [
     Workload::QueuePingpong,
     Workload::QueueThroughput,
     Workload::LockContended,
+    Workload::LockFree,
+    Workload::PermitContended,
+    Workload::PermitFree,
     Workload::TimerInsertCancel,
     Workload::Cancel,
     Workload::CancelMany,

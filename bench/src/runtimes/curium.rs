@@ -1,5 +1,5 @@
-//! Curium: `kernel::run`, `sync::channel`, `sync::Queue`, `sync::Lock`, groups, and the graceful
-//! cancel.
+//! Curium: `kernel::run`, `sync::channel`, `sync::Queue`, `sync::Lock`, `sync::Semaphore`, groups,
+//! and the graceful cancel.
 
 use std::cell::Cell;
 use std::future::{Future, pending};
@@ -92,6 +92,8 @@ mod children;
 mod groups;
 #[path = "../workloads/jobs.rs"]
 mod jobs;
+#[path = "../workloads/locks.rs"]
+mod locks;
 #[path = "../workloads/queues.rs"]
 mod queues;
 #[path = "../workloads/scopes.rs"]
@@ -124,6 +126,7 @@ pub(super) fn run(workload: Workload, load: Load, look: fn()) -> Option<Sample> 
         .or_else(|| jobs::run(workload, load))
         .or_else(|| scopes::run(workload, load))
         .or_else(|| queues::run(workload, load))
+        .or_else(|| locks::run(workload, load))
 }
 
 /// The same in a kernel that is watched from another thread, as by the monitor.

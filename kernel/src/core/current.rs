@@ -30,7 +30,8 @@ pub(crate) use super::budget::{
 };
 pub(crate) use super::enter::{Entered, is_current, outside, outside_at, with};
 pub(crate) use super::marks::{
-    Marks, again, end_poll, go_again, has_recorded, is_limited, limit_record, set_recorded,
+    Marks, again, end_poll, go_again, has_recorded, is_limited, limit_record, polled_id,
+    set_recorded,
 };
 
 pub(super) struct ThreadContext {

@@ -10,7 +10,7 @@ use std::time::Instant;
 use crate::core::current;
 use crate::core::state::{Core, Stage, TaskRef, Waiter};
 use crate::id::TaskId;
-use crate::insight::parts::{GROUPS, JOINS, Raw, RawTask};
+use crate::insight::parts::{GROUPS, JOINS, LOCKS, Raw, RawTask};
 use crate::insight::snapshot::{CancelInfo, ShieldInfo, Snapshot, ThreadInfo, TimeoutInfo};
 use crate::insight::{TaskDetails, WaitGraph};
 use crate::parts::list::NONE;
@@ -158,8 +158,10 @@ impl Core {
 
     /// Whether a task can be in a verdict, or has a deadline that keeps others out of one.
     fn may_matter(&self, cell: &TaskRef) -> bool {
-        let waits =
-            |kind| JOINS.contains(&kind) || GROUPS.contains(&kind) || kind == "FOREIGN_WAIT";
+        let waits = |kind| {
+            [&JOINS, &GROUPS, &LOCKS].iter().any(|kinds| kinds.contains(&kind))
+                || kind == "FOREIGN_WAIT"
+        };
         cell.flags.any(Flags::LIMITED)
             || cell.attached().1 != NONE
             || !cell.flags.any(Flags::QUEUED | Flags::RUNNING)
@@ -192,6 +194,7 @@ impl Core {
         RawTask {
             serial: cell.serial.get(),
             deadlines: self.deadlines_of_leaves(cell),
+            waited_for: self.waited_for(cell),
             joiners: self.joiners_of(cell),
             details,
         }

@@ -7,6 +7,7 @@ use crate::id::{GroupId, TaskId};
 use crate::insight::graph::{Edge, WaitsFor};
 use crate::insight::info::TaskState;
 use crate::insight::snapshot::{ScopeInfo, Snapshot, TaskDetails, ThreadInfo};
+use crate::parts::held::WaitedFor;
 use crate::parts::reactor::Direction;
 
 /// The kinds of leaves that wait for the end of a task.
@@ -14,6 +15,10 @@ pub(crate) const JOINS: [&str; 3] = ["JOIN", "WAIT", "CANCEL"];
 
 /// The kinds of leaves that wait for members of a group.
 pub(crate) const GROUPS: [&str; 3] = ["GROUP_WAIT", "GROUP_END", "NEXT_DONE"];
+
+/// The kinds of leaves that wait until the holders of an object release it. A semaphore is not one:
+/// any task may add permits. Nor is a wait to read: it may be behind one to write that gives up.
+pub(crate) const LOCKS: [&str; 3] = ["LOCK_ACQUIRE", "RLOCK_ACQUIRE", "RWLOCK_WRITE"];
 
 /// What was copied so far.
 #[derive(Debug)]
@@ -46,6 +51,8 @@ pub(crate) struct RawTask {
     pub(crate) details: TaskDetails,
     /// The earliest deadline around each of its leaves.
     pub(crate) deadlines: Vec<Option<Instant>>,
+    /// What each of its leaves waits for in a wait queue.
+    pub(crate) waited_for: Vec<WaitedFor>,
     /// The tasks that wait for its end.
     pub(crate) joiners: Vec<TaskId>,
 }
@@ -65,14 +72,14 @@ impl Raw {
         let mut waits = self.waits();
         let mut edges = Vec::new();
         let mut tasks = Vec::with_capacity(self.tasks.len());
-        for RawTask { mut details, deadlines, .. } in self.tasks {
+        for RawTask { mut details, deadlines, waited_for, .. } in self.tasks {
             let id = details.info.id;
             details.wakes_at = waits.wakes.get(&id).copied();
             details.seated = waits.seats.contains_key(&id);
             if let (TaskState::Foreign, Some(seat)) = (details.info.state, waits.seats.get(&id)) {
                 details.info.state = TaskState::Polling(*seat);
             }
-            waits.add_edges(&details, &deadlines, &mut edges);
+            waits.add_edges(&details, &deadlines, &waited_for, &mut edges);
             tasks.push(details);
         }
         Snapshot {
@@ -158,13 +165,17 @@ impl Waits {
         &mut self,
         task: &TaskDetails,
         deadlines: &[Option<Instant>],
+        waited_for: &[WaitedFor],
         edges: &mut Vec<Edge>,
     ) {
         self.drop_stale(task);
         let id = task.info.id;
         let edge = |kind, site, on, deadline| Edge { from: id, kind, site, on, deadline };
-        for (leaf, deadline) in task.info.parked.iter().zip(deadlines) {
-            let on = self.of_leaf(task, leaf.kind);
+        for (at, (leaf, deadline)) in task.info.parked.iter().zip(deadlines).enumerate() {
+            let on = match &waited_for[at] {
+                waited if waited.is_foreign && !task.waker_is_out => WaitsFor::Waker { clones: 0 },
+                waited => self.of_leaf(task, leaf.kind, waited),
+            };
             edges.push(edge(leaf.kind, Some(leaf.site), on, *deadline));
         }
         if task.info.state.has_no_leaf() {
@@ -178,7 +189,7 @@ impl Waits {
     }
 
     /// What a leaf of that kind waits for. Each join and each group is found once.
-    fn of_leaf(&mut self, task: &TaskDetails, kind: &str) -> WaitsFor {
+    fn of_leaf(&mut self, task: &TaskDetails, kind: &str, on: &WaitedFor) -> WaitsFor {
         let id = task.info.id;
         let joined = |joins: Option<&mut Vec<TaskId>>| joins.and_then(Vec::pop);
         match kind {
@@ -196,9 +207,10 @@ impl Waits {
             },
             "THREAD" | "THREAD_WAIT" => WaitsFor::Thread,
             "FOREIGN_WAIT" => WaitsFor::Waker { clones: usize::from(task.waker_is_out) },
-            _ => match self.seats.get(&id) {
-                Some(direction) => WaitsFor::Io(*direction),
-                None => WaitsFor::Unknown { object: 0 },
+            _ => match (&on.held, self.seats.get(&id)) {
+                (Some(held), _) => WaitsFor::Holders { object: on.object, tasks: held.clone() },
+                (None, Some(direction)) if on.object == 0 => WaitsFor::Io(*direction),
+                (None, _) => WaitsFor::Unknown { object: on.object },
             },
         }
     }

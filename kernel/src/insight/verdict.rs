@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::id::TaskId;
 use crate::insight::graph::{Edge, WaitGraph, WaitsFor};
 use crate::insight::info::TaskState;
+use crate::insight::parts::LOCKS;
 use crate::insight::snapshot::{ScopeId, ScopeInfo, Snapshot, TaskDetails};
 use crate::insight::text::{Age, escaped};
 
@@ -205,6 +206,7 @@ impl<'a> Judge<'a> {
                 let for_one = scope.policy != "All" && edge.kind != "GROUP_END";
                 scope.alive == members.len() && !for_one && edge.kind != "NEXT_DONE"
             }),
+            WaitsFor::Holders { .. } => LOCKS.contains(&edge.kind),
             _ => true,
         };
         complete && !edge.on.tasks().is_empty()

@@ -18,6 +18,8 @@ pub(crate) trait Wakeable: Default {
 /// Waiters `W` in order of arrival. Each of them is handed a `T`.
 pub(crate) struct Fifo<W, T> {
     waiting: Cell<u32>,
+    /// See [`Fifo::number`].
+    number: Cell<u64>,
     pub(crate) list: RefCell<List<W, T>>,
 }
 
@@ -66,7 +68,13 @@ impl WaitSlot {
 impl<W: Wakeable, T> Fifo<W, T> {
     pub(crate) const fn new() -> Self {
         let list = List { nodes: Vec::new(), used: 0, head: NONE, tail: NONE, free: NONE };
-        Fifo { waiting: Cell::new(0), list: RefCell::new(list) }
+        Fifo { waiting: Cell::new(0), number: Cell::new(0), list: RefCell::new(list) }
+    }
+
+    /// A number that no other list of this thread has. 0 until the first waiter enters.
+    #[inline]
+    pub(crate) fn number(&self) -> u64 {
+        self.number.get()
     }
 
     #[inline]
@@ -106,9 +114,9 @@ impl<W: Wakeable, T> Fifo<W, T> {
     }
 
     /// Adds a waiter at the end. `set` writes into its node what to wake.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn enter(&self, slot: &mut WaitSlot, weight: usize, set: impl FnOnce(&mut W)) {
-        slot.0 = self.list.borrow_mut().push(weight, set);
+        slot.0 = self.list.borrow_mut().push(weight, set, &self.number);
         self.waiting.set(self.waiting.get() + 1);
     }
 
@@ -123,7 +131,7 @@ impl<W: Wakeable, T> Fifo<W, T> {
     /// Stores `item` for a slot that is in no queue, as if the item had been handed over to it.
     pub(crate) fn keep(&self, slot: &mut WaitSlot, item: T) {
         debug_assert!(slot.is_out(), "a waiter is handed one thing");
-        slot.0 = self.list.borrow_mut().keep(item);
+        slot.0 = self.list.borrow_mut().keep(item, &self.number);
     }
 
     /// Whether a value was handed over to `slot` and is not taken yet.
@@ -136,11 +144,14 @@ impl<W: Wakeable, T> Fifo<W, T> {
     /// none.
     #[inline]
     pub(crate) fn hand(&self, value: T) -> Result<W, T> {
-        if self.is_empty() {
-            return Err(value);
-        }
+        if self.is_empty() { Err(value) } else { Ok(self.hand_to_oldest(value)) }
+    }
+
+    /// The same if there is a waiter.
+    #[inline]
+    pub(crate) fn hand_to_oldest(&self, value: T) -> W {
         self.waiting.set(self.waiting.get() - 1);
-        Ok(self.list.borrow_mut().hand_over(value))
+        self.list.borrow_mut().hand_over(value)
     }
 
     /// Removes the waiter. Returns the value that was handed to it, if any; the caller must pass it
@@ -164,6 +175,16 @@ impl<W: Wakeable, T> Fifo<W, T> {
     }
 }
 
+fn next_number() -> u64 {
+    thread_local! {
+        static LAST: Cell<u64> = const { Cell::new(0) };
+    }
+    LAST.with(|last| {
+        last.set(last.get() + 1);
+        last.get()
+    })
+}
+
 impl<W: Wakeable, T> List<W, T> {
     /// What the node of a waiter wakes. Empty if the waiter was handed a value.
     #[inline]
@@ -173,8 +194,8 @@ impl<W: Wakeable, T> List<W, T> {
 
     /// Adds a node at the end. `set` writes into it what to wake.
     #[inline(always)]
-    fn push(&mut self, weight: usize, set: impl FnOnce(&mut W)) -> u32 {
-        let at = if self.free == NONE { self.grow() } else { self.free };
+    fn push(&mut self, weight: usize, set: impl FnOnce(&mut W), number: &Cell<u64>) -> u32 {
+        let at = if self.free == NONE { self.grow(number) } else { self.free };
         let node = &mut self.nodes[at as usize];
         set(&mut node.waiter);
         self.used += 1;
@@ -191,8 +212,8 @@ impl<W: Wakeable, T> List<W, T> {
     }
 
     /// A node that holds `item` and is linked nowhere.
-    fn keep(&mut self, item: T) -> u32 {
-        let at = if self.free == NONE { self.grow() } else { self.free };
+    fn keep(&mut self, item: T, number: &Cell<u64>) -> u32 {
+        let at = if self.free == NONE { self.grow(number) } else { self.free };
         let node = &mut self.nodes[at as usize];
         node.handed = Some(item);
         self.used += 1;
@@ -200,9 +221,12 @@ impl<W: Wakeable, T> List<W, T> {
         at
     }
 
-    /// Adds a free node.
+    /// Adds a free node. The list gets its number here, because here the first waiter enters.
     #[cold]
-    fn grow(&mut self) -> u32 {
+    fn grow(&mut self, number: &Cell<u64>) -> u32 {
+        if number.get() == 0 {
+            number.set(next_number());
+        }
         let at = u32::try_from(self.nodes.len()).expect("fewer than 2^32 waiters");
         let node =
             Node { previous: NONE, next: NONE, weight: 0, waiter: W::default(), handed: None };

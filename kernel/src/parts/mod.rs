@@ -3,6 +3,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod fifo;
+pub(crate) mod held;
 pub(crate) mod list;
 pub(crate) mod mailbox;
 pub(crate) mod reactor;

@@ -53,6 +53,8 @@ pub(crate) struct Parked {
     pub(crate) kind: &'static str,
     pub(crate) site: &'static Location<'static>,
     pub(crate) since: u64,
+    /// The number of the wait queue in which the leaf waits, 0 for none.
+    pub(crate) object: u64,
 }
 
 /// The record of a parked leaf.
@@ -65,6 +67,8 @@ pub(crate) struct Record {
     pub(crate) kind: &'static str,
     pub(crate) site: &'static Location<'static>,
     pub(crate) since: u64,
+    /// See [`Parked::object`].
+    pub(crate) object: u64,
     links: ListLinks,
 }
 
@@ -83,6 +87,7 @@ impl Record {
             kind: leaf.kind,
             site: leaf.site,
             since: leaf.since,
+            object: leaf.object,
             links: ListLinks::ALONE,
         }
     }

@@ -146,7 +146,7 @@ impl OwnWaker {
         OwnWaker { waker: Waker::from(inner.clone()), inner }
     }
 
-    /// Whether the waker has been cloned: `inner` and `waker` are two of the references.
+    /// Whether the waker has been cloned.
     pub(crate) fn is_out(&self) -> bool {
         self.is_out_beside(0)
     }
@@ -155,6 +155,12 @@ impl OwnWaker {
     #[inline]
     pub(crate) fn is_out_beside(&self, shared: usize) -> bool {
         Arc::strong_count(&self.inner) > 2 + shared
+    }
+
+    /// The number of clones of the waker, wherever they are, and one for a wake that the kernel has
+    /// not handled yet. `inner` and `waker` are two references besides.
+    fn clones(&self) -> usize {
+        Arc::strong_count(&self.inner).saturating_sub(2)
     }
 }
 
@@ -332,11 +338,18 @@ impl<K> TaskRef<K> {
 
     /// Whether a clone of the task's waker exists outside the kernel.
     pub(crate) fn is_waker_out(&self) -> bool {
-        let Some(cold) = self.any_cold() else { return false };
+        self.waker_clones() > 0
+    }
+
+    /// The number of clones of the task's waker, with one for a wake that is not handled yet. If
+    /// there is none, no code can wake the task by its waker. The clones in the wait queues and the
+    /// timers count too, which hold one only for a waiter that was polled with another waker.
+    pub(crate) fn waker_clones(&self) -> usize {
+        let Some(cold) = self.any_cold() else { return 0 };
         let waker = cold.waker.take();
-        let out = waker.as_ref().is_some_and(OwnWaker::is_out);
+        let clones = waker.as_ref().map_or(0, OwnWaker::clones);
         cold.waker.set(waker);
-        out
+        clones
     }
 
     /// The group it is a member of, or `GroupId::NONE`.

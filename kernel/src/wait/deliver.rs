@@ -32,7 +32,7 @@ impl CancelPoint {
 
     /// Parks outside the common case, or returns the cancellation that is due.
     #[inline(never)]
-    pub(super) fn park_anywhere(&mut self, cx: &Context<'_>) -> Poll<TaskCancelled> {
+    pub(super) fn park_anywhere(&mut self, cx: &Context<'_>, object: u64) -> Poll<TaskCancelled> {
         let ambient = current::ambient();
         if ambient.pending && ambient.scope == NONE && self.since != SHIELDED {
             // Fast path: the task was cancelled, and the leaf is in no inner scope.
@@ -61,8 +61,8 @@ impl CancelPoint {
             self.since = core.cancel_seq();
         }
         let root = current::ambient().scope == NONE;
-        if !(root && self.park_in_place(cx)) {
-            self.park_in_arena(&core, cx);
+        if !(root && self.park_in_place(cx, object)) {
+            self.park_in_arena(&core, cx, object);
         }
         Poll::Pending
     }

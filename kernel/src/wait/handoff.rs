@@ -118,7 +118,7 @@ impl<H: Handoff> Wait<H> {
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<H::Output, TaskCancelled>> {
         let Wait { handoff, slot, point } = self;
         let (queue, weight) = (handoff.queue().fifo(), handoff.weight());
-        let polled = point.park_by(
+        let polled = point.park_in_queue(
             cx,
             slot,
             |slot, task| match queue.enter_task(slot, weight, task) {
@@ -126,6 +126,7 @@ impl<H: Handoff> Wait<H> {
                 false => Quick::Unsure,
             },
             |slot, cx| queue.poll_enter(slot, weight, cx),
+            || queue.number(),
         );
         if polled.is_pending() {
             handoff.parked();
@@ -156,7 +157,8 @@ impl<H: Handoff> Wait<H> {
         if !handoff.queue().fifo().is_handed(slot) {
             match handoff.queue().fifo().poll_enter(slot, handoff.weight(), cx) {
                 Poll::Pending => {
-                    let parked = point.park_unpaid(cx).map(Err);
+                    let object = handoff.queue().fifo().number();
+                    let parked = point.park_unpaid_in(cx, object).map(Err);
                     if parked.is_pending() {
                         handoff.parked();
                     }

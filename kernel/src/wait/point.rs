@@ -135,10 +135,24 @@ impl CancelPoint {
         quick: impl FnOnce(&mut L, &TaskRef) -> Quick<T>,
         slow: impl FnOnce(&mut L, &mut Context<'_>) -> Poll<T>,
     ) -> Poll<Result<T, TaskCancelled>> {
+        self.park_in_queue(cx, leaf, quick, slow, || 0)
+    }
+
+    /// The same for a leaf that waits in a wait queue, whose number `object` gives once the leaf
+    /// is in it.
+    #[inline(always)]
+    pub(crate) fn park_in_queue<L, T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        leaf: &mut L,
+        quick: impl FnOnce(&mut L, &TaskRef) -> Quick<T>,
+        slow: impl FnOnce(&mut L, &mut Context<'_>) -> Poll<T>,
+        object: impl Fn() -> u64,
+    ) -> Poll<Result<T, TaskCancelled>> {
         let mut recorded = false;
         let found = current::with_plain_task(cx.waker(), |cell| {
             let found = quick(leaf, cell);
-            recorded = matches!(found, Quick::Parked) && self.record_in(cell);
+            recorded = matches!(found, Quick::Parked) && self.record_in(cell, object());
             found
         });
         let done = match found {
@@ -155,7 +169,10 @@ impl CancelPoint {
                 self.unpark();
                 Poll::Ready(Ok(value))
             }
-            Poll::Pending => self.park(cx).map(Err),
+            Poll::Pending => {
+                current::unspend();
+                self.park_unpaid_in(cx, object()).map(Err)
+            }
         }
     }
 
@@ -171,15 +188,21 @@ impl CancelPoint {
     /// used up.
     #[inline(always)]
     pub(crate) fn park_unpaid(&mut self, cx: &Context<'_>) -> Poll<TaskCancelled> {
+        self.park_unpaid_in(cx, 0)
+    }
+
+    /// The same in the wait queue with that number, 0 for none.
+    #[inline(always)]
+    pub(crate) fn park_unpaid_in(&mut self, cx: &Context<'_>, object: u64) -> Poll<TaskCancelled> {
         if cfg!(curium_no_records) {
             // Only benchmarks set this `cfg`, to measure the cost of the lines below.
             return Poll::Pending;
         }
         // The common case: nothing is or was cancelled, and the waker is the task's own.
-        if current::with_plain_task(cx.waker(), |cell| self.record_in(cell)) == Some(true) {
+        if current::with_plain_task(cx.waker(), |cell| self.record_in(cell, object)) == Some(true) {
             return Poll::Pending;
         }
-        self.park_anywhere(cx)
+        self.park_anywhere(cx, object)
     }
 
     /// Removes the record: the leaf has completed or was cancelled.

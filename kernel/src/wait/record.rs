@@ -75,12 +75,12 @@ impl CancelPoint {
     /// Leaves the record in the task's cell. The caller has checked that no inner scope is open.
     /// False if the waker is not the task's own or another leaf has already recorded itself.
     #[inline(always)]
-    pub(super) fn park_in_place(&mut self, cx: &Context<'_>) -> bool {
-        current::with_own_task(cx.waker(), |cell| self.record_in(cell)) == Some(true)
+    pub(super) fn park_in_place(&mut self, cx: &Context<'_>, object: u64) -> bool {
+        current::with_own_task(cx.waker(), |cell| self.record_in(cell, object)) == Some(true)
     }
 
     #[inline(always)]
-    pub(super) fn record_in(&mut self, cell: &TaskRef) -> bool {
+    pub(super) fn record_in(&mut self, cell: &TaskRef, object: u64) -> bool {
         if cfg!(curium_no_records) {
             return true;
         }
@@ -100,7 +100,7 @@ impl CancelPoint {
             self.since = cell.core().cancel_seq();
         }
         let since = since.unwrap_or_else(|| cell.core().tick_now());
-        cell.set_parked(Parked { kind: self.kind, site: self.site, since });
+        cell.set_parked(Parked { kind: self.kind, site: self.site, since, object });
         current::set_recorded(true);
         self.at = At::TaskSlot(InPlace {
             task: cell.id(),
@@ -120,14 +120,10 @@ impl CancelPoint {
         }
     }
 
-    pub(super) fn parked(&self, core: &Core) -> Parked {
-        Parked { kind: self.kind, site: self.site, since: core.tick_now() }
-    }
-
     /// Leaves a record in the arena, attached to the innermost scope. Clones and drops wakers
     /// outside any borrow.
     #[cold]
-    pub(super) fn park_in_arena(&mut self, core: &Rc<Core>, cx: &Context<'_>) {
+    pub(super) fn park_in_arena(&mut self, core: &Rc<Core>, cx: &Context<'_>, object: u64) {
         let Some(task) = core.running_id() else {
             return;
         };
@@ -141,7 +137,9 @@ impl CancelPoint {
         // Not `unpark`, which assumes that the record is of the task that is being polled.
         self.take_record();
         let waker: Option<Waker> = if own { None } else { Some(cx.waker().clone()) };
-        let key = core.put_record(Record::new(task, scope, waker, self.parked(core)));
+        let since = core.tick_now();
+        let leaf = Parked { kind: self.kind, site: self.site, since, object };
+        let key = core.put_record(Record::new(task, scope, waker, leaf));
         self.at = At::Arena(core.clone(), key);
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use kernel::{TaskCancelled, TaskError, sleep, spawn, testing, timeout_after, yield_now};
-use sync::Event;
+use sync::{Condition, Event, Lock, oneshot};
 use tokio_test::{assert_pending, assert_ready_ok};
 
 /// Y2, Y4: the waiters wake in order of arrival; `set` returns before any of them has run.
@@ -226,9 +226,9 @@ fn no_primitive_is_send() {
     impl<T: ?Sized> AmbiguousIfSend<()> for T {}
     impl<T: ?Sized + Send> AmbiguousIfSend<u8> for T {}
     <Event as AmbiguousIfSend<_>>::check();
-    <sync::Lock<()> as AmbiguousIfSend<_>>::check();
+    <Lock<()> as AmbiguousIfSend<_>>::check();
     <sync::Semaphore as AmbiguousIfSend<_>>::check();
-    <sync::Condition as AmbiguousIfSend<_>>::check();
+    <Condition as AmbiguousIfSend<_>>::check();
     <sync::Queue<()> as AmbiguousIfSend<_>>::check();
     <sync::Sender<()> as AmbiguousIfSend<_>>::check();
     <sync::Receiver<()> as AmbiguousIfSend<_>>::check();
@@ -237,7 +237,44 @@ fn no_primitive_is_send() {
     <sync::Barrier as AmbiguousIfSend<_>>::check();
     <sync::OnceCell<Rc<()>> as AmbiguousIfSend<_>>::check();
     <sync::BoundedSemaphore as AmbiguousIfSend<_>>::check();
-    <sync::oneshot::Sender<()> as AmbiguousIfSend<_>>::check();
+    <oneshot::Sender<()> as AmbiguousIfSend<_>>::check();
     <sync::watch::Receiver<()> as AmbiguousIfSend<_>>::check();
     <sync::broadcast::Receiver<()> as AmbiguousIfSend<_>>::check();
+}
+
+/// Y6: the statistics count the waiters.
+#[test]
+fn events_conditions_and_oneshots_show_their_state() {
+    testing::run(async || {
+        let shared = Rc::new((Event::new(), Lock::new(()), Condition::new()));
+        let theirs = shared.clone();
+        let at_event = spawn(async move { theirs.0.wait().await });
+        let theirs = shared.clone();
+        let at_condition = spawn(async move {
+            let guard = theirs.1.acquire().await?;
+            theirs.2.wait(guard).await.map(drop)
+        });
+        let (sender, mut receiver) = oneshot::<()>();
+        let at_oneshot = spawn(async move { receiver.recv().await });
+        testing::settle().await?;
+        let event = shared.0.statistics();
+        assert_eq!((event.is_set, event.waiting), (false, 1));
+        assert_eq!(shared.2.statistics().waiting, 1);
+        let now = sender.statistics();
+        assert_eq!((now.capacity, now.senders, now.waiting_receivers), (Some(1), 1, 1));
+
+        let guard = shared.1.acquire().await?;
+        shared.0.set();
+        shared.2.notify(1);
+        let event = shared.0.statistics();
+        assert_eq!((event.is_set, event.waiting), (true, 0));
+        testing::settle().await?;
+        assert_eq!((shared.2.statistics().waiting, shared.1.statistics().waiting), (0, 1));
+        drop(guard);
+        sender.send(()).expect("the receiver waits");
+        at_event.await?;
+        at_condition.await?;
+        at_oneshot.await.map(|sent| assert_eq!(sent, Some(())))
+    })
+    .unwrap();
 }

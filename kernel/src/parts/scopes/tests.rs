@@ -19,7 +19,7 @@ fn chain(kinds: &[ScopeKind]) -> (Scopes, Vec<u32>) {
 
 fn park(scopes: &mut Scopes, scope: u32, root: &RootHeads<'_>) -> u32 {
     let waker = Some(Waker::noop().clone());
-    let leaf = Parked { kind: "TEST", site: Location::caller(), since: 0 };
+    let leaf = Parked { kind: "TEST", site: Location::caller(), since: 0, object: 0 };
     let record = Record::new(TaskId::new(0, 0), scope, waker, leaf);
     let key = scopes.records.insert(record) as u32;
     scopes.park(key, root);

@@ -1,0 +1,337 @@
+//! The tasks that hold an object: what the primitives of `sync` note for the wait graph.
+//!
+//! A parked leaf has the number of its wait queue in its record ([`Parked::object`]). Here that
+//! number leads to the tasks that hold the object. A [`Holder`] is part of an object that one task
+//! holds at a time, [`Holders`] of one that several hold. The object notes each taking, and what it
+//! has noted is in a table of the thread from the first parked waiter on. So a lock that no task
+//! ever waits for costs a few stores, and no memory outside itself.
+//!
+//! # What the note proves
+//!
+//! The note says which task *took* the object. The guard is a value: the program may move it to
+//! another task, through a `RefCell` or a channel, and no code of the kernel runs when it does. So
+//! "took" does not imply "still holds", and no note can: between the taking and the drop, a guard
+//! leaves no trace. What is certain is this:
+//!
+//! 1. A guard is not `Send`. Only code on this thread can have it, that is, the tasks of this
+//!    kernel and what they leave behind.
+//! 2. A guard comes to another task only while some task runs.
+//! 3. An object that was *granted* (handed over, but not taken by its waiter yet) is held by the
+//!    wait itself, and changes its owner only when the wait is polled or dropped.
+//!
+//! Hence an edge to a holder is part of a *certain* verdict only if every task of the kernel that
+//! has not ended is stuck, by the same edges: then no task is left that could have the guard and
+//! run. In any other kernel the verdict holds on the condition that the guard was not moved, and
+//! says so. Edges of `join`, of groups and of
+//! `cancel` need no condition, because no value can be moved away from them.
+//!
+//! A waiter that is polled with another waker than that of its task is not known here. An object
+//! that was handed over to one has an unknown holder, and then no holder of it is shown.
+//!
+//! [`Parked::object`]: crate::parts::scopes::Parked::object
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::{Rc, Weak};
+
+use slab::Slab;
+
+use crate::core::current;
+use crate::core::queue::WaitQueue;
+use crate::id::TaskId;
+
+/// An object in the table.
+trait Object {
+    /// The tasks that hold it, `TaskId::NONE` for each that is not known.
+    fn held(&self) -> Vec<TaskId>;
+}
+
+thread_local! {
+    /// The objects that a task has waited for, by the number of their queue.
+    static OBJECTS: RefCell<HashMap<u64, Weak<dyn Object>>> = RefCell::default();
+}
+
+/// The tasks that hold the object with the wait queue of that number. None if the object does not
+/// note them all.
+pub(crate) fn find(object: u64) -> Option<Vec<TaskId>> {
+    let found = OBJECTS.try_with(|objects| objects.borrow().get(&object)?.upgrade());
+    let held = found.ok().flatten()?.held();
+    (!held.contains(&TaskId::NONE)).then_some(held)
+}
+
+fn enter(number: u64, object: Weak<dyn Object>) {
+    // A destructor of another thread-local may come late; then nothing is shown any more.
+    let _ = OBJECTS.try_with(|objects| objects.borrow_mut().insert(number, object));
+}
+
+fn leave(number: u64) {
+    let _ = OBJECTS.try_with(|objects| {
+        let mut objects = objects.borrow_mut();
+        objects.remove(&number);
+        if objects.is_empty() {
+            *objects = HashMap::new();
+        }
+    });
+}
+
+/// Notes the task that holds an object which one task holds at a time.
+pub struct Holder {
+    /// What is noted, until the object is in the table.
+    first: Cell<TaskId>,
+    shown: OnceCell<Rc<One>>,
+}
+
+struct One {
+    number: u64,
+    held: Cell<TaskId>,
+}
+
+impl Holder {
+    /// Of an object that no task holds.
+    pub const fn new() -> Self {
+        Holder { first: Cell::new(TaskId::NONE), shown: OnceCell::new() }
+    }
+
+    #[inline]
+    fn note(&self) -> &Cell<TaskId> {
+        self.shown.get().map_or(&self.first, |shown| &shown.held)
+    }
+
+    /// The task that was noted last. It holds nothing if the object is free.
+    pub fn task(&self) -> Option<TaskId> {
+        self.note().get().as_option()
+    }
+
+    /// The task that is polled takes the object.
+    #[inline]
+    pub fn take(&self) {
+        self.note().set(current::polled_id());
+    }
+
+    /// Hands the object over to the oldest waiter, and notes that. False if there is none.
+    #[inline]
+    pub fn hand_over(&self, queue: &WaitQueue) -> bool {
+        let waits = !queue.is_empty();
+        if waits {
+            self.hand_to_oldest(queue);
+        }
+        waits
+    }
+
+    #[inline(never)]
+    fn hand_to_oldest(&self, queue: &WaitQueue) {
+        let waiter = queue.fifo().hand_to_oldest(());
+        self.note().set(waiter.task_id());
+        waiter.wake();
+    }
+
+    /// Called when a leaf has parked in `queue`: from now on the kernel sees the object.
+    #[inline]
+    pub fn show(&self, queue: &WaitQueue) {
+        if self.shown.get().is_none() {
+            self.show_first(queue.fifo().number());
+        }
+    }
+
+    #[cold]
+    fn show_first(&self, number: u64) {
+        let one = Rc::new(One { number, held: self.first.clone() });
+        enter(number, Rc::<One>::downgrade(&one));
+        let _ = self.shown.set(one);
+    }
+}
+
+impl Default for Holder {
+    fn default() -> Self {
+        Holder::new()
+    }
+}
+
+impl fmt::Debug for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Holder").field(&self.task()).finish()
+    }
+}
+
+impl Object for One {
+    fn held(&self) -> Vec<TaskId> {
+        vec![self.held.get()]
+    }
+}
+
+impl Drop for One {
+    fn drop(&mut self) {
+        leave(self.number);
+    }
+}
+
+/// Notes the tasks that hold an object which several tasks hold together.
+///
+/// Each holding has a number, which its guard keeps. This allocates for the first one.
+pub struct Holders {
+    many: OnceCell<Rc<Many>>,
+}
+
+/// The number of holdings that cost least.
+const FIRST: usize = 8;
+
+struct Many {
+    /// 0 until the object is in the table.
+    number: Cell<u64>,
+    /// One bit for each of `first` that is free.
+    free: Cell<u32>,
+    first: [Cell<TaskId>; FIRST],
+    /// The holdings with the numbers from `FIRST` on.
+    more: RefCell<Slab<TaskId>>,
+}
+
+impl Default for Many {
+    fn default() -> Self {
+        Many {
+            number: Cell::new(0),
+            free: Cell::new((1 << FIRST) - 1),
+            first: [const { Cell::new(TaskId::NONE) }; FIRST],
+            more: RefCell::default(),
+        }
+    }
+}
+
+impl Many {
+    #[inline]
+    fn add(&self, held: TaskId) -> u32 {
+        let free = self.free.get();
+        let number = free.trailing_zeros();
+        match self.first.get(number as usize) {
+            Some(place) => {
+                self.free.set(free & free.wrapping_sub(1));
+                place.set(held);
+                number
+            }
+            None => self.add_more(held),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add_more(&self, held: TaskId) -> u32 {
+        (FIRST + self.more.borrow_mut().insert(held)) as u32
+    }
+
+    #[inline]
+    fn set(&self, number: u32, held: TaskId) {
+        match self.first.get(number as usize) {
+            Some(place) => place.set(held),
+            None => self.more.borrow_mut()[number as usize - FIRST] = held,
+        }
+    }
+
+    #[inline]
+    fn remove(&self, number: u32) {
+        if (number as usize) < FIRST {
+            self.free.set(self.free.get() | 1 << number);
+        } else {
+            self.remove_more(number);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn remove_more(&self, number: u32) {
+        let mut more = self.more.borrow_mut();
+        more.remove(number as usize - FIRST);
+        if more.is_empty() {
+            *more = Slab::new();
+        }
+    }
+}
+
+impl Holders {
+    /// Of an object that no task holds.
+    pub const fn new() -> Self {
+        Holders { many: OnceCell::new() }
+    }
+
+    #[inline]
+    fn many(&self) -> &Many {
+        self.many.get_or_init(Rc::default)
+    }
+
+    /// The task that is polled takes a part of the object.
+    #[inline]
+    pub fn take(&self) -> u32 {
+        self.many().add(current::polled_id())
+    }
+
+    /// That part is given back.
+    #[inline]
+    pub fn give_back(&self, number: u32) {
+        if let Some(many) = self.many.get() {
+            many.remove(number);
+        }
+    }
+
+    /// Hands a part over to the oldest waiter, and notes that.
+    ///
+    /// # Panics
+    ///
+    /// If there is no waiter.
+    pub fn hand_over(&self, queue: &WaitQueue<u32>) {
+        let many = self.many();
+        let number = many.add(TaskId::NONE);
+        let waiter = queue.fifo().hand_to_oldest(number);
+        many.set(number, waiter.task_id());
+        waiter.wake();
+    }
+
+    /// What was noted and is not given back.
+    fn held(&self) -> Vec<TaskId> {
+        self.many.get().map_or_else(Vec::new, |many| many.held())
+    }
+
+    /// See [`Holder::show`].
+    #[inline]
+    pub fn show(&self, queue: &WaitQueue<u32>) {
+        let many = self.many.get_or_init(Rc::default);
+        if many.number.get() == 0 {
+            many.show_first(queue.fifo().number());
+        }
+    }
+}
+
+impl Many {
+    #[cold]
+    fn show_first(self: &Rc<Self>, number: u64) {
+        self.number.set(number);
+        enter(number, Rc::<Many>::downgrade(self));
+    }
+}
+
+impl Default for Holders {
+    fn default() -> Self {
+        Holders::new()
+    }
+}
+
+impl fmt::Debug for Holders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Holders").field(&self.held()).finish()
+    }
+}
+
+impl Object for Many {
+    fn held(&self) -> Vec<TaskId> {
+        let free = self.free.get();
+        let first = self.first.iter().enumerate().filter(|(at, _)| free & (1 << at) == 0);
+        let first = first.map(|(_, held)| held.get());
+        first.chain(self.more.borrow().iter().map(|(_, held)| *held)).collect()
+    }
+}
+
+impl Drop for Many {
+    fn drop(&mut self) {
+        if self.number.get() != 0 {
+            leave(self.number.get());
+        }
+    }
+}
