@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 mod manifests;
+mod pages;
 mod rooms;
 
 const LINE: usize = 100;
