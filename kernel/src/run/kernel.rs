@@ -15,13 +15,12 @@ use std::task::Poll;
 
 use crate::core::current::{self, Entered};
 use crate::core::observer::Moment;
-use crate::core::report::ProgramCode;
 use crate::core::state::TaskRef;
 use crate::core::state::{Core, Settings, Stage};
 use crate::core::watcher::Link;
-use crate::parts::timers::Action;
 use crate::recorder::FlightRecord;
 use crate::run::builder::Builder;
+use crate::run::stages::{MainTask, Shutdown};
 use crate::run::tick::{MainBody, RunLoop, Step, Turn};
 use crate::run::watch;
 use crate::task::body::Verdict;
@@ -193,32 +192,15 @@ impl Kernel {
 
     #[track_caller]
     fn drive(&self, main: &mut MainBody<'_>) -> Result<(), Box<dyn Any + Send>> {
-        let core = &self.core;
-        let cell = core.admit_main();
-        core.observe_if_marked(&cell, Moment::Created);
-        let ended = {
-            // Made before `main` is called, because `main` may panic before it returns its future.
-            let mut mine = MainCell { core, cell: &cell, ended: false };
-            let _ = main(Step::Call);
-            core.make_ready(&cell);
-            let turned = self.turn_until(main);
-            match turned {
-                Ok(Turn::Deadlocked) => watch::deadlock(core),
-                Ok(Turn::OutOfTime) => watch::out_of_time(core),
-                _ => {}
-            }
-            mine.ended = true;
-            // The future is dropped while the kernel is current, because its leaves need the
-            // kernel.
-            core.guarded(ProgramCode::Destructor, || {
-                let _ = main(Step::Drop);
-            });
-            turned.map(drop)
-        };
-        let end = if ended.is_ok() { TaskEnd::Ok } else { TaskEnd::Panicked };
-        core.finish(&cell, end, false);
-        cell.flags.clear(Flags::FAILURE);
-        core.drop_holder(&cell);
+        let task = MainTask::begin(&self.core, main);
+        let turned = self.turn_until(main);
+        match turned {
+            Ok(Turn::Deadlocked) => watch::deadlock(&self.core),
+            Ok(Turn::OutOfTime) => watch::out_of_time(&self.core),
+            _ => {}
+        }
+        let ended = turned.map(drop);
+        task.end(main, if ended.is_ok() { TaskEnd::Ok } else { TaskEnd::Panicked });
         ended
     }
 
@@ -264,51 +246,17 @@ impl Kernel {
     fn finish(&self) {
         let core = &self.core;
         let _entered = Entered::new(core);
-        core.begin_shutdown();
-        let grace = core.settings.shutdown_grace;
-        let grace = grace.map(|grace| core.arm(core.clock.after(grace), Action::Grace));
-        if grace.is_none() {
-            watch::arm_report(core);
-        }
+        let shutdown = Shutdown::begin(core);
         let mut no_main = |_: Step<'_, '_>| unreachable!("main has ended");
         loop {
             match self.turn_until(&mut no_main) {
-                Ok(Turn::GraceOver) => {}
+                Ok(Turn::GraceOver) => Shutdown::abort_rest(core),
                 Ok(Turn::Deadlocked) => watch::deadlock(core),
                 Ok(Turn::OutOfTime) => watch::out_of_time(core),
                 _ => break,
             }
-            core.set_stage(Stage::Closed);
-            for cell in core.live_cells().iter().rev() {
-                // Aborting a younger task may have ended this task too.
-                if cell.is_current() && !cell.is_ended() {
-                    core.report_out_of_grace(cell);
-                    core.abort(cell);
-                }
-            }
         }
-        if let Some(grace) = grace {
-            core.disarm(grace);
-        }
-        watch::disarm_report(core);
-        core.forget_threads();
-        core.report_abandoned();
-    }
-}
-
-/// Ends the main task if `main` panics before it returns its future, or if the kernel panics.
-struct MainCell<'a> {
-    core: &'a Rc<Core>,
-    cell: &'a TaskRef,
-    ended: bool,
-}
-
-impl Drop for MainCell<'_> {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.core.finish(self.cell, TaskEnd::Aborted, false);
-            self.core.drop_holder(self.cell);
-        }
+        shutdown.end(core);
     }
 }
 

@@ -7,6 +7,7 @@ mod lookout;
 mod marker;
 mod serve;
 mod special;
+mod stages;
 pub(crate) mod tick;
 mod trim;
 mod wake_source;
