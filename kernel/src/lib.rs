@@ -64,7 +64,7 @@
 //! | `core/life.rs` | `core/clear.rs`: other ends of a task, and what is cleared after each |
 //! | `core/current.rs` | `core/enter.rs`, `core/budget.rs`, `core/marks.rs`, `core/unopened.rs` |
 //! | `run/tick.rs` | `run/special.rs`: tasks that are cancelled or have a waker of their own |
-//! | `run/idle.rs` | `run/wake_source.rs`: is there anything that can wake a task? |
+//! | `run/idle.rs` | `run/wake_source.rs`: can anything wake a task? `run/guest.rs`: another loop |
 //! | `wait/point.rs` | `wait/deliver.rs`: cancellation; `wait/record.rs`: what the monitor shows |
 //! | `wait/join.rs` | `wait/joiners.rs`: the tasks that wait for a task |
 //! | `io/point.rs` | `io/leaf.rs`: the direction of a source, taken and left |
@@ -179,6 +179,7 @@ pub use crate::id::TaskId;
 pub use crate::insight::info::{ParkedAt, TaskInfo, TaskState};
 pub use crate::recorder::FlightRecord;
 pub use crate::run::builder::Builder;
+pub use crate::run::guest::Guest;
 pub use crate::run::kernel::{Kernel, Leftovers, run};
 pub use crate::scope::cancel_scope::CancelScope;
 pub use crate::scope::finally::{BodyEnd, finally};

@@ -12,6 +12,7 @@ mod fs_errors;
 mod fs_files;
 mod fs_order;
 mod fs_streams;
+mod guests;
 mod monitor_kit;
 mod monitor_port;
 mod monitor_stuck;

@@ -173,6 +173,11 @@ impl Batch {
         }
     }
 
+    /// The number of polls that were allowed and were not needed.
+    pub(crate) fn unused(&self) -> u32 {
+        self.left.try_into().unwrap_or(u32::MAX)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.next.len() + self.behind.len()
     }

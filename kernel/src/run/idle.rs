@@ -58,6 +58,9 @@ impl RunLoop<'_> {
         if self.core.clock.is_virtual() {
             return self.idle_virtual();
         }
+        if let Some(visit) = &self.visit {
+            return self.pause(visit);
+        }
         if self.wake_settlers() {
             return true;
         }
@@ -81,7 +84,7 @@ impl RunLoop<'_> {
 
     /// The first deadline: of a timer, of the watch on a task in a foreign future, or of an
     /// extension.
-    fn first_deadline(&self) -> Option<u64> {
+    pub(super) fn first_deadline(&self) -> Option<u64> {
         let watched = self.core.watched.borrow().front().map(|watched| watched.due);
         let extended = self.core.next_of_extensions();
         if self.core.timers.borrow().is_empty() {
@@ -127,7 +130,7 @@ impl RunLoop<'_> {
 
     /// Wakes the tasks in `testing::settle`, which wait until nothing can run.
     #[inline]
-    fn wake_settlers(&self) -> bool {
+    pub(super) fn wake_settlers(&self) -> bool {
         let any = !self.core.settlers.is_empty();
         if any {
             self.wake_all_settlers();
@@ -168,7 +171,7 @@ impl RunLoop<'_> {
 
     /// Waits for events and wakes their tasks. Returns whether an event came, even if it woke no
     /// task.
-    fn wait_events(&self, limit: Option<Duration>, deadline: Option<u64>) -> bool {
+    pub(super) fn wait_events(&self, limit: Option<Duration>, deadline: Option<u64>) -> bool {
         let came = self.core.with_reactor(|reactor| {
             reactor.wait(limit, deadline)?;
             // Waking a task runs no code of the program, so the reactor may stay borrowed.
@@ -188,7 +191,7 @@ impl RunLoop<'_> {
     }
 
     #[cold]
-    fn cannot_wait(&self, error: &io::Error) -> ! {
+    pub(super) fn cannot_wait(&self, error: &io::Error) -> ! {
         panic!("the kernel cannot wait for events: {error}");
     }
 

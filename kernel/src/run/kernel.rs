@@ -20,6 +20,7 @@ use crate::core::state::{Core, Settings, Stage};
 use crate::core::watcher::Link;
 use crate::recorder::FlightRecord;
 use crate::run::builder::Builder;
+use crate::run::guest::Guest;
 use crate::run::stages::{MainTask, Shutdown};
 use crate::run::tick::{MainBody, RunLoop, Step, Turn};
 use crate::run::watch;
@@ -138,6 +139,21 @@ impl Kernel {
         }
     }
 
+    /// Has another loop turn this kernel: that of a graphical interface, of another runtime, of a
+    /// `poll` on descriptors. `main` is run as by [`run`](crate::run), a [turn](Guest::turn) at a
+    /// time.
+    ///
+    /// # Errors
+    ///
+    /// The system's error if it cannot provide a descriptor.
+    ///
+    /// # Panics
+    ///
+    /// If the clock is virtual: it jumps when the kernel would sleep, and a guest does not sleep.
+    pub fn guest<'a, T: 'a>(self, main: impl Main<T> + 'a) -> io::Result<Guest<'a, T>> {
+        Guest::new(self, main)
+    }
+
     /// What the kernel still holds. All counts are zero after a clean shutdown.
     pub fn leftovers(&self) -> Leftovers {
         Leftovers::of(&self.core)
@@ -206,8 +222,14 @@ impl Kernel {
 
     /// Runs the loop, with one `catch_unwind` around many polls. An error is the panic of `main`.
     fn turn_until(&self, main: &mut MainBody<'_>) -> Result<Turn, Box<dyn Any + Send>> {
-        let core = &self.core;
-        let mut run_loop = RunLoop::new(core);
+        self.turn_in(&mut RunLoop::new(&self.core), main)
+    }
+
+    pub(super) fn turn_in(
+        &self,
+        run_loop: &mut RunLoop<'_>,
+        main: &mut MainBody<'_>,
+    ) -> Result<Turn, Box<dyn Any + Send>> {
         loop {
             match catch_unwind(AssertUnwindSafe(|| run_loop.run(main))) {
                 Ok(turn) => return Ok(turn),

@@ -24,6 +24,7 @@ use crate::parts::ready::Batch;
 use crate::parts::scopes::Ambient;
 use crate::run::lookout::Lookout;
 use crate::run::marker::Marker;
+use crate::run::visit::{Pause, Visit};
 use crate::task::body::{Body, Verdict};
 use crate::task::cell::{OwnWaker, TaskCell};
 use crate::task::state::Flags;
@@ -41,6 +42,8 @@ pub(crate) enum Turn {
     Deadlocked,
     /// The time of a test is over.
     OutOfTime,
+    /// The turn of a guest is over.
+    Paused(Pause),
 }
 
 /// What the kernel does with the future of `run`, which is on the stack of its caller.
@@ -68,6 +71,8 @@ pub(crate) struct RunLoop<'a> {
     /// Of a kernel with a watcher.
     pub(super) marker: Option<Marker>,
     pub(super) lookout: Option<RefCell<Lookout>>,
+    /// Of a kernel that another loop turns.
+    pub(super) visit: Option<Visit>,
 }
 
 impl<'a> RunLoop<'a> {
@@ -80,7 +85,7 @@ impl<'a> RunLoop<'a> {
         let marker = Marker::of(core);
         let lookout = Lookout::of(core);
         let (batch, spare) = (Batch::default(), spare_waker(core));
-        RunLoop { core, batch, task, spare, special, marker, lookout }
+        RunLoop { core, batch, task, spare, special, marker, lookout, visit: None }
     }
 }
 
@@ -244,16 +249,32 @@ impl RunLoop<'_> {
                 return Some(Turn::GraceOver);
             }
         }
-        self.batch.allow(RunLoop::POLLS);
+        match &mut self.visit {
+            None => self.batch.allow(RunLoop::POLLS),
+            Some(visit) => {
+                if !visit.allow(&mut self.batch) {
+                    return Some(Turn::Paused(Pause::Busy));
+                }
+            }
+        }
         let idle = LOG && self.record_look();
         if !self.poll_sources() {
-            let over = self.time_left() == Some(Duration::ZERO);
-            return Some(if over { Turn::OutOfTime } else { Turn::Deadlocked });
+            return Some(self.why_not());
         }
         if LOG {
             self.core.record_looked(idle, self.batch.len());
         }
         None
+    }
+
+    /// Why the sources were not polled to an end.
+    #[cold]
+    fn why_not(&self) -> Turn {
+        match &self.visit {
+            Some(visit) => Turn::Paused(visit.pause()),
+            None if self.time_left() == Some(Duration::ZERO) => Turn::OutOfTime,
+            None => Turn::Deadlocked,
+        }
     }
 
     /// Polls plain tasks with the spare waker until one of the cases of [`Halt`] occurs.

@@ -198,8 +198,9 @@ impl<M: Mail> Remote<M> {
         }
     }
 
+    /// Makes the poll return at once, and its descriptor readable until then.
     #[inline(never)]
-    fn wake_poll(&self) {
+    pub(crate) fn wake_poll(&self) {
         let poll_waker = self.poll_waker.read().unwrap_or_else(PoisonError::into_inner);
         let Some(poll_waker) = &*poll_waker else { return };
         // An eventfd whose counter is full wakes as well, so only an interruption could lose the

@@ -170,6 +170,13 @@ impl Reactor {
         self.poll_on(timeout)
     }
 
+    /// Makes the descriptor of the poll readable when `left` is over, which is at `deadline`, if
+    /// the alarm is a source of the poll.
+    #[cold]
+    pub(crate) fn set_alarm(&mut self, left: Duration, deadline: u64) -> io::Result<()> {
+        self.alarm.set(&self.poll, left, Some(deadline)).map(drop)
+    }
+
     /// Polls repeatedly before the sleep. Returns the time spent if there was no event in the time
     /// of `spin`; None if an event came or the limit is reached.
     #[cold]

@@ -1,0 +1,81 @@
+//! The turn of a kernel that another loop turns (`guest.rs`): it polls a number of tasks at most,
+//! and does not sleep.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use crate::parts::ready::Batch;
+use crate::run::tick::RunLoop;
+
+/// The state of one turn.
+pub(super) struct Visit {
+    /// The number of polls that are left, without those that the batch has.
+    left: u32,
+    pause: Cell<Pause>,
+}
+
+/// Why a turn is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pause {
+    /// All its polls are used up, and tasks may be ready.
+    Busy,
+    /// No task is ready. A sleep is announced to the mailbox, and the alarm is set for this time.
+    Idle { until: Option<u64> },
+}
+
+impl Visit {
+    pub(super) fn new(polls: u32) -> Self {
+        Visit { left: polls, pause: Cell::new(Pause::Busy) }
+    }
+
+    pub(super) fn pause(&self) -> Pause {
+        self.pause.get()
+    }
+
+    /// Allows some polls. False: none are left.
+    pub(super) fn allow(&mut self, batch: &mut Batch) -> bool {
+        self.left += batch.unused();
+        let polls = self.left.min(RunLoop::POLLS);
+        self.left -= polls;
+        batch.allow(polls);
+        polls > 0
+    }
+}
+
+impl RunLoop<'_> {
+    /// No task is ready: prepares the sleep that the other loop sleeps. True: there is something
+    /// to do before it.
+    #[cold]
+    pub(super) fn pause(&self, visit: &Visit) -> bool {
+        if self.wake_settlers() {
+            return true;
+        }
+        let look = self.look_out();
+        let deadline = self.first_deadline();
+        if !self.core.remote().announce_sleep() {
+            return true;
+        }
+        let now = self.core.clock.now();
+        let look = look.map(|look| now.saturating_add(nanos(look)));
+        let until = deadline.into_iter().chain(look).min();
+        if let Some(until) = until {
+            let left = Duration::from_nanos(until.saturating_sub(now));
+            if let Some(Err(error)) = self.core.with_reactor(|it| it.set_alarm(left, until)) {
+                self.cannot_wait(&error);
+            }
+        }
+        let came = self.wait_events(Some(Duration::ZERO), None);
+        let ready = !self.core.ready.borrow().is_empty();
+        if came || ready || until.is_some_and(|until| until <= now) {
+            self.core.remote().awake();
+            self.core.read_clock();
+            return true;
+        }
+        visit.pause.set(Pause::Idle { until });
+        false
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
