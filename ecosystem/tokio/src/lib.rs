@@ -25,6 +25,8 @@
 //! # Ok::<(), TaskCancelled>(())
 //! ```
 //!
+//! The other way round, [`guest`] runs a kernel inside a task of tokio, on its thread.
+//!
 //! # Cancellation
 //!
 //! A future of tokio does not know Curium's cancellation. A cancellation, or an expired timeout,
@@ -49,6 +51,8 @@
 //! - Each wake crosses from one thread to the other, which costs more than a wake in the kernel.
 //!   Use Curium's own sockets and timers where you can choose.
 
+#[cfg(target_os = "linux")]
+mod guest;
 mod thread;
 
 use std::io;
@@ -56,6 +60,8 @@ use std::io;
 use curium::kernel::bounds::Main;
 use curium::kernel::{Builder, Kernel};
 
+#[cfg(target_os = "linux")]
+pub use crate::guest::{guest, guest_in};
 pub use crate::thread::{STOP_LIMIT, StillRunning, TokioThread};
 
 /// Runs `main` as [`curium::run`] does, with tokio's runtime on a side thread.
