@@ -8,6 +8,7 @@
 use std::env;
 use std::error::Error;
 use std::io;
+use std::pin::pin;
 
 use curium::kernel::{BodyEnd, GroupRef, cancellable, cancellable_after};
 use curium::prelude::*;
@@ -79,12 +80,18 @@ async fn query(pool: &Pool, sql: &str) -> Result<Vec<Row>, Anything> {
 
 /// Ends what the server executes for `client`, and returns when it has ended.
 async fn stop(pool: &Pool, client: &Client) -> Result<(), Anything> {
-    let mut stream = TcpStream::connect(&pool.manager().address).await?;
-    cancellable(client.cancel_token().cancel_query_raw(&mut stream, NoTls)).await??;
-    // The server closes it when it has passed the request on, which then cannot meet a later query.
-    stream.read(&mut [0]).await?;
-    cancellable(client.batch_execute("")).await??;
-    Ok(())
+    // Answered when the connection has nothing else to do.
+    let mut idle = pin!(client.batch_execute(""));
+    loop {
+        let mut stream = TcpStream::connect(&pool.manager().address).await?;
+        cancellable(client.cancel_token().cancel_query_raw(&mut stream, NoTls)).await??;
+        // Closed when the request has been passed on, which then cannot meet a later query.
+        stream.read(&mut [0]).await?;
+        // It has no effect if the server has not begun the query yet. So it is repeated.
+        if let Ok(answered) = cancellable_after(Duration::from_millis(50), idle.as_mut()).await {
+            return Ok(answered??);
+        }
+    }
 }
 
 async fn number(pool: &Pool, sql: &str) -> Result<i64, Anything> {
