@@ -2,18 +2,15 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use crate::core::current;
+use crate::core::cancel::ScopeResult;
 use crate::error::TaskCancelled;
-use crate::parts::clock::NEVER;
 use crate::parts::scopes::ScopeKind;
-use crate::scope::guard::ScopeGuard;
-use crate::scope::shield::ShieldScope;
+use crate::scope::lazy::LazyScope;
 use crate::scope::timeout::{Timeout, timeout_after};
 use crate::wait::point::CancelPoint;
 
@@ -59,7 +56,8 @@ use crate::wait::point::CancelPoint;
 #[track_caller]
 pub fn cancellable<F: IntoFuture>(future: F) -> Cancellable<F::IntoFuture> {
     let point = CancelPoint::new("FOREIGN_WAIT");
-    Cancellable { future: Some(future.into_future()), shield: None, point }
+    let shield = DoorScope::new(ScopeKind::Shield, ScopeResult::PassesOn);
+    Cancellable { future: Some(future.into_future()), shield, point }
 }
 
 /// [`cancellable`] inside [`timeout_after`], in one call.
@@ -92,7 +90,7 @@ pin_project! {
         #[pin]
         future: Option<F>,
         // Leaves inside are shielded: the cancellation is for this future as a whole.
-        shield: Option<ShieldScope>,
+        shield: DoorScope,
         point: CancelPoint,
     }
 }
@@ -104,20 +102,40 @@ impl<F: Future> Future for Cancellable<F> {
         let mut this = self.project();
         let polled = this.point.poll(cx, |cx| {
             let Some(future) = this.future.as_mut().as_pin_mut() else { polled_again() };
-            if this.shield.is_none() {
-                let core = current::try_with(Rc::clone);
-                *this.shield = core.and_then(|core| ShieldScope::new(&core, None));
-            }
-            match &*this.shield {
-                Some(shield) => shield.0.poll(|| future.poll(cx)),
-                None => future.poll(cx),
-            }
+            this.shield.scope.poll_if_needed(cx, |cx| future.poll(cx)).0
         });
         if polled.is_ready() {
             this.future.set(None);
-            *this.shield = None;
+            this.shield.close();
         }
         polled
+    }
+}
+
+/// The scope of a door, which is opened if something inside needs it.
+struct DoorScope {
+    scope: LazyScope,
+    result: ScopeResult,
+}
+
+impl DoorScope {
+    /// `result` is how the scope is closed.
+    fn new(kind: ScopeKind, result: ScopeResult) -> Self {
+        DoorScope { scope: LazyScope::new(kind), result }
+    }
+
+    #[inline]
+    fn close(&mut self) {
+        if let Some(scope) = self.scope.guard() {
+            scope.close(self.result);
+        }
+    }
+}
+
+impl Drop for DoorScope {
+    #[inline]
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -148,7 +166,8 @@ impl<F> fmt::Debug for Cancellable<F> {
 #[track_caller]
 pub fn cancellable_inside<F: IntoFuture>(future: F) -> CancellableInside<F::IntoFuture> {
     let point = CancelPoint::new("FOREIGN_WAIT");
-    CancellableInside { future: Some(future.into_future()), scope: None, point }
+    let scope = DoorScope::new(ScopeKind::Body, ScopeResult::Any);
+    CancellableInside { future: Some(future.into_future()), scope, point }
 }
 
 pin_project! {
@@ -159,7 +178,7 @@ pin_project! {
         #[pin]
         future: Option<F>,
         // It is never cancelled itself. It shows whether a leaf is parked inside.
-        scope: Option<ScopeGuard>,
+        scope: DoorScope,
         point: CancelPoint,
     }
 }
@@ -170,27 +189,19 @@ impl<F: Future> Future for CancellableInside<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let Some(future) = this.future.as_mut().as_pin_mut() else { polled_again() };
-        if this.scope.is_none() {
-            let core = current::try_with(Rc::clone);
-            *this.scope = core.and_then(|core| ScopeGuard::open(&core, ScopeKind::Body, NEVER));
-        }
-        let polled = match &*this.scope {
-            Some(scope) => scope.poll(|| future.poll(cx)),
-            None => future.poll(cx),
-        };
-        let polled = match polled {
-            Poll::Ready(value) => Poll::Ready(Ok(value)),
+        let polled = match this.scope.scope.poll_if_needed(cx, |cx| future.poll(cx)) {
+            (Poll::Ready(value), _) => Poll::Ready(Ok(value)),
             // The leaves inside return the cancellation. The point must not return it once more
             // when the future parks without a leaf in its cleanup.
-            Poll::Pending if this.scope.as_ref().is_some_and(ScopeGuard::has_leaves) => {
+            (Poll::Pending, true) => {
                 this.point.reset();
                 Poll::Pending
             }
-            Poll::Pending => this.point.park_unpaid(cx).map(Err),
+            (Poll::Pending, false) => this.point.park_unpaid(cx).map(Err),
         };
         if polled.is_ready() {
             this.future.set(None);
-            *this.scope = None;
+            this.scope.close();
             this.point.unpark();
         }
         polled

@@ -161,6 +161,40 @@ impl LazyScope {
         polled
     }
 
+    /// Polls the body of a scope of [`LazyScope::new`] that is never cancelled itself, also again.
+    /// Returns whether a leaf is parked in the body when it is pending.
+    ///
+    /// A shield is opened by a leaf that would park inside. Any other scope also waits unopened, as
+    /// that of a timeout does, or while no leaf is parked inside.
+    #[inline]
+    pub(crate) fn poll_if_needed<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> (Poll<T>, bool) {
+        if let Some(scope) = &self.guard {
+            let polled = scope.poll(|| poll(cx));
+            let has_leaves = polled.is_pending() && scope.has_leaves();
+            return (polled, has_leaves);
+        }
+        let core = current::try_with(|core| core.running_id().map(|_| core.clone()));
+        let Some(core) = core.flatten() else { return (poll(cx), false) };
+        // The record in the slot of the task must be of a leaf inside, or of none.
+        let hides = self.kind == ScopeKind::Shield || current::has_recorded();
+        let scope = Unopened::new(self.kind, NEVER, None, hides);
+        let inside = Inside::enter(&mut self.guard, &core, scope);
+        let polled = inside.poll_by(cx, poll, |_, cx| {
+            if !hides && !current::is_plain(cx.waker()) {
+                current::ambient();
+            }
+        });
+        let has_leaves = match &self.guard {
+            Some(scope) => polled.is_pending() && scope.has_leaves(),
+            None => !hides && current::has_recorded(),
+        };
+        (polled, has_leaves)
+    }
+
     /// Ends a scope that is not new, because its body has ended. Returns its guard. If something
     /// has opened that, the caller closes it.
     #[inline]
@@ -194,11 +228,22 @@ impl<'a> Inside<'a> {
         deadline: u64,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
+        self.poll_by(cx, poll, |inside, cx| inside.pending(cx, deadline))
+    }
+
+    /// `poll`, where `pending` decides.
+    #[inline]
+    fn poll_by<T>(
+        self,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+        pending: impl FnOnce(&Self, &Context<'_>),
+    ) -> Poll<T> {
         let polled = poll(cx);
         // The common end of a poll is inlined here; that of a panic is not.
         let mut ended = ManuallyDrop::new(self);
         if polled.is_pending() {
-            ended.pending(cx, deadline);
+            pending(&ended, cx);
         }
         ended.leave();
         polled

@@ -166,3 +166,69 @@ fn a_foreign_await_in_a_cleanup_inside_the_second_door_is_not_cut() {
         assert_eq!(task.await, Ok((Ok(1), true, Ok(2))));
     });
 }
+
+/// C17: whether a leaf is parked inside the second door is seen at each poll anew, also beside a
+/// leaf outside that parks first.
+#[test]
+fn the_second_door_sees_which_leaf_is_inside() {
+    testing::run(async || {
+        let (first, before) = oneshot::channel();
+        let cleaned = Rc::new(Cell::new(0));
+        let counter = cleaned.clone();
+        let foreign_then_leaf = spawn(cancellable_inside(async move {
+            before.await.unwrap();
+            cleans_up(counter).await.is_err()
+        }));
+        let leaf_then_foreign = spawn(timeout_after(secs(9), async {
+            let door = cancellable_inside(async {
+                sleep(secs(1)).await.unwrap();
+                pending::<()>().await;
+            });
+            door.await
+        }));
+        let beside_a_leaf = spawn(async {
+            let door = cancellable_inside(pending::<()>());
+            Ok::<_, TaskCancelled>(futures::join!(sleep(Duration::MAX), door))
+        });
+        testing::settle().await.unwrap();
+        first.send(()).unwrap();
+        sleep(secs(2)).await.unwrap();
+        let started = kernel::now();
+        leaf_then_foreign.cancel().await.unwrap();
+        beside_a_leaf.cancel().await.unwrap();
+        assert_eq!(kernel::now(), started, "neither holds a leaf inside");
+        assert!(leaf_then_foreign.join().await.unwrap().is_ok());
+        let (slept, door) = beside_a_leaf.join().await.unwrap().unwrap();
+        assert!(slept.is_err() && door.is_err());
+        foreign_then_leaf.cancel().await.unwrap();
+        assert_eq!(foreign_then_leaf.await, Ok(true));
+        assert_eq!(cleaned.get(), 3);
+    });
+}
+
+/// C17, C7: a leaf that parks inside `cancellable` after a foreign wait does not see the
+/// cancellation either, and a timeout around it is the one that expires.
+#[test]
+fn a_leaf_after_a_foreign_wait_inside_cancellable_is_dropped_unseen() {
+    testing::run(async || {
+        let seen = Rc::new(Cell::new(false));
+        let (first, before) = oneshot::channel();
+        let saw = seen.clone();
+        let limited = spawn(timeout_after(
+            secs(5),
+            cancellable(async move {
+                before.await.unwrap();
+                let slept = sleep(Duration::MAX).await;
+                saw.set(true);
+                slept
+            }),
+        ));
+        testing::settle().await.unwrap();
+        first.send(()).unwrap();
+        let started = kernel::now();
+        let ended = limited.join().await.unwrap().unwrap_err();
+        assert_eq!(kernel::now() - started, secs(5));
+        assert!(format!("{ended:?}").contains("TaskTimeout"), "{ended:?}");
+        assert!(!seen.get());
+    });
+}
