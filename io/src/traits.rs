@@ -149,18 +149,24 @@ pub fn fill(
     mut cursor: hyper::ReadBufCursor<'_>,
     read: impl FnOnce(&mut [u8]) -> std::task::Poll<std::io::Result<usize>>,
 ) -> std::task::Poll<std::io::Result<()>> {
-    use std::cell::Cell;
+    use std::cell::RefCell;
 
     thread_local! {
-        /// Taken while it is in use, so that a stream may read another one inside.
-        static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+        static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
     const SIZE: usize = 64 * 1024;
 
-    let mut scratch = SCRATCH.take();
-    scratch.resize(SIZE, 0);
-    let polled = read(&mut scratch[..cursor.remaining().min(SIZE)]);
-    let done = polled.map_ok(|read| cursor.put_slice(&scratch[..read]));
-    SCRATCH.set(scratch);
-    done
+    let fill_by = |scratch: &mut Vec<u8>| {
+        if scratch.is_empty() {
+            scratch.resize(SIZE, 0);
+        }
+        let room = cursor.remaining().min(SIZE);
+        let polled = read(&mut scratch[..room]);
+        polled.map_ok(|read| cursor.put_slice(&scratch[..read]))
+    };
+    SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
+        Ok(mut scratch) => fill_by(&mut scratch),
+        // A stream reads another one inside.
+        Err(_) => fill_by(&mut Vec::new()),
+    })
 }

@@ -82,7 +82,7 @@ pub use crate::serve::Serve;
 pub use crate::server::tcp_server;
 #[cfg(all(unix, feature = "simulated-net"))]
 pub use crate::simulated::SimulatedNetExt;
-pub use crate::stopping::{is_stopping, stopping};
+pub use crate::stopping::{is_stopping, stopping, stopping_and_test};
 pub use crate::stream::TcpStream;
 #[cfg(feature = "tls")]
 pub use crate::tls::{TlsAcceptor, TlsConnector, TlsReadHalf, TlsStream, TlsWriteHalf};

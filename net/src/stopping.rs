@@ -166,8 +166,18 @@ impl Handoff for Fewer<'_> {
 /// It only waits, so nothing is lost.
 #[track_caller]
 pub fn stopping() -> impl Future<Output = Result<(), TaskCancelled>> {
+    stopping_and_test().0
+}
+
+/// [`stopping`], and what tells for next to nothing whether it would return at once: for a poll
+/// function that is called for each request, and polls the other one only then.
+#[doc(hidden)]
+#[track_caller]
+pub fn stopping_and_test() -> (impl Future<Output = Result<(), TaskCancelled>>, impl Fn() -> bool) {
     let none = || Rc::new(Server::new(usize::MAX, Location::caller()));
-    Wait::new("STOPPING", Stopping(current().unwrap_or_else(none)))
+    let server = current().unwrap_or_else(none);
+    let wait = Wait::new("STOPPING", Stopping(server.clone()));
+    (wait, move || server.is_stopping.get())
 }
 
 /// Whether the server that this code handles a connection of is asked to stop: whether

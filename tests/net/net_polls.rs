@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, Read, Write};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -153,6 +154,31 @@ fn the_last_poll_of_a_direction_is_woken() {
         assert_eq!(poll_byte(&source).await?, b'b');
         for task in &tasks[..2] {
             task.cancel().await?;
+        }
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
+/// I1: a poll that is made again before anything has come waits on, with the waiter of the first,
+/// and what comes between two polls is not missed.
+#[test]
+fn a_poll_that_is_made_again_waits_on() {
+    testing::run(async || {
+        let (source, mut theirs) = source();
+        for round in 0..3 {
+            let polls = source.clone();
+            let mut first = pin!(poll_byte(&polls));
+            for _ in 0..round {
+                let pending = poll_fn(|cx| Poll::Ready(first.as_mut().poll(cx).is_pending())).await;
+                assert!(pending);
+                yield_now().await?;
+            }
+            theirs.write_all(b"x")?;
+            if round == 1 {
+                yield_now().await?;
+            }
+            assert_eq!(cancellable(first).await??, b'x');
         }
         Ok::<(), io::Error>(())
     })

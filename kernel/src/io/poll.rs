@@ -13,9 +13,10 @@ use mio::event::Source;
 
 use super::leaf::LeafState;
 use super::point::Next;
-use super::registration::{PARKED, POLLED};
+use super::registration::{MORE, PARKED, POLLED};
 use super::{Direction, Registration, Side};
 use crate::core::current;
+use crate::parts::reactor::{Reactor, Seen};
 use crate::parts::waiter::LocalWaiter;
 
 impl<S: Source> Registration<S> {
@@ -111,6 +112,19 @@ impl<S: Source> Registration<S> {
         if self.is(PARKED[side]) {
             self.refuse_or_bind(&Next::Busy, direction.direction())?;
         }
+        if self.is(POLLED[side]) {
+            match self.look(direction.direction(), cx) {
+                Seen::Parked => return Poll::Pending,
+                Seen::Ready => {
+                    self.clear(POLLED[side]);
+                    self.set(MORE[side]);
+                    if let Some(done) = self.try_io(cx, direction, &mut *operation) {
+                        return Poll::Ready(done);
+                    }
+                }
+                Seen::Other => {}
+            }
+        }
         if current::must_yield(cx) {
             return Poll::Pending;
         }
@@ -127,6 +141,19 @@ impl<S: Source> Registration<S> {
             drop(self.remove_waiter(direction.direction()));
         }
         done
+    }
+
+    /// What has become of the waiter that an earlier poll has left, if that is the task that polls
+    /// again. Consumes the event that has woken it.
+    #[inline]
+    fn look(&self, direction: Direction, cx: &Context<'_>) -> Seen {
+        let seen = current::with_own_task(cx.waker(), |task| {
+            let (core, token) = (task.core(), self.token.get());
+            let here = self.is_here(core);
+            let look = |reactor: &mut Reactor| reactor.look(token, direction, task.id());
+            here.then(|| core.with_reactor(look)).flatten()
+        });
+        seen.flatten().unwrap_or(Seen::Other)
     }
 
     /// Removes what a poll has left in the reactor, and wakes its task: a leaf takes the direction.

@@ -68,6 +68,8 @@ struct Armed {
     remote: Arc<Remote>,
     key: TimerKey,
     at: u64,
+    /// The deadline for which it was armed: the same as `at`.
+    deadline: Instant,
 }
 
 impl Timer {
@@ -86,16 +88,14 @@ impl Timer {
     /// Moves the deadline. If the timer is being waited for, it ends at the new one.
     pub fn reset(&mut self, deadline: Instant) {
         self.due = Due::At(deadline);
-        let Some(armed) = &self.armed else { return };
-        let here = armed.here();
-        if here.as_ref().is_some_and(|core| core.clock.at(deadline) >= armed.at) {
+        if self.armed.as_ref().is_none_or(|armed| deadline >= armed.deadline) {
             return;
         }
         // The task that waits is woken, and its poll arms the timer again.
-        let Armed { remote, key, .. } = self.armed.take().expect("it is armed");
-        match here {
-            Some(core) => core.disarm_and_wake(key),
-            None => drop(remote.post(Message::Disarm(key))),
+        let armed = self.armed.take().expect("it is armed");
+        match armed.here() {
+            Some(core) => core.disarm_and_wake(armed.key),
+            None => drop(armed.remote.post(Message::Disarm(armed.key))),
         }
     }
 
@@ -121,18 +121,22 @@ impl Timer {
         }
     }
 
-    fn arm(&mut self, core: &Rc<Core>, at: u64, cx: &Context<'_>) {
-        if let Some(armed) = &self.armed {
-            let fires = armed.at > core.tick_now();
-            if fires && armed.at <= at && armed.is_of(core) {
-                return core.retarget(armed.key, cx);
+    /// Whether it is armed in this kernel, for a time that is to come and not after the deadline.
+    fn is_armed(&self, core: &Core) -> bool {
+        match (&self.armed, self.due) {
+            (Some(armed), Due::At(deadline)) => {
+                deadline >= armed.deadline && armed.at > core.tick_now() && armed.is_of(core)
             }
+            _ => false,
         }
+    }
+
+    fn arm(&mut self, core: &Rc<Core>, at: u64, cx: &Context<'_>) {
         self.disarm();
-        if at != NEVER {
+        if let Due::At(deadline) = self.due {
             let waiter = LocalWaiter::of(cx);
             let key = core.timers.borrow_mut().arm_for(at, waiter);
-            self.armed = Some(Armed { remote: core.remote().clone(), key, at });
+            self.armed = Some(Armed { remote: core.remote().clone(), key, at, deadline });
         }
     }
 
@@ -167,6 +171,10 @@ impl Future for Timer {
         let Some(core) = current::try_with(Rc::clone) else {
             current::outside_at("a timer", self.site);
         };
+        if let Some(armed) = self.armed.as_ref().filter(|_| self.is_armed(&core)) {
+            core.retarget(armed.key, cx);
+            return Poll::Pending;
+        }
         let at = self.deadline_of(&core);
         let now = if self.armed.is_some() { core.tick_now() } else { core.clock.now() };
         if at > now {

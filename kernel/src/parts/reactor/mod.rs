@@ -57,6 +57,16 @@ pub(crate) enum Last {
     Left,
 }
 
+/// What [`Reactor::look`] has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// It is parked, and no event has come.
+    Parked,
+    /// An event has come, and nothing is parked.
+    Ready,
+    Other,
+}
+
 /// What [`Reactor::park_task`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ParkOutcome {
@@ -91,6 +101,21 @@ impl Reactor {
             *state &= !READY;
         }
         called
+    }
+
+    /// What has become of a waiter, which was `task`. Consumes the event that has woken it.
+    #[inline]
+    pub(crate) fn look(&mut self, token: Token, direction: Direction, task: TaskId) -> Seen {
+        let Some(entry) = self.entry(token) else { return Seen::Other };
+        let side = direction as usize;
+        match entry.state[side] & (READY | ENDED | TASK | FOREIGN) {
+            READY => {
+                entry.state[side] &= !READY;
+                Seen::Ready
+            }
+            TASK if entry.waiter[side] == task => Seen::Parked,
+            _ => Seen::Other,
+        }
     }
 
     /// Parks a leaf, unless an attempt is worthwhile: an event came since the last attempt, or that
