@@ -4,9 +4,10 @@ use std::cell::Cell;
 use std::error::Error;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::task::{Context, Poll};
 
-use curium::kernel::{TaskGroup, WaitPolicy, cancellable_inside, shield};
-use curium::net::{Serve, TcpListener, TcpStream, stopping};
+use curium::kernel::{TaskCancelled, TaskGroup, WaitPolicy, cancellable_inside, shield};
+use curium::net::{Serve, TcpListener, TcpStream, stopping_and_test};
 use hyper::body::{Body, Incoming};
 use hyper::rt::{Read, Write};
 use hyper::service::Service;
@@ -16,7 +17,7 @@ use hyper_util::server::conn::auto;
 use crate::executor::GroupExecutor;
 use crate::first_bytes::FirstBytes;
 use crate::quiet::is_of_client;
-use crate::timer::KernelTimer;
+use crate::timer::{ConnectionTimer, KernelTimer};
 
 /// The error of a service, of a body, and of a connection.
 type Anything = Box<dyn Error + Send + Sync>;
@@ -139,41 +140,51 @@ where
     B: Body + 'static,
     B::Error: Into<Anything>,
 {
-    // Outside the group, because over HTTP/2 a stream drops its handler when the connection is
-    // gone, and the handlers clean up first.
-    let mut connection = pin!(None);
-    // The streams of HTTP/2 are its daemons.
-    TaskGroup::scope_with(WaitPolicy::None, async |group| {
-        let mut builder = auto::Builder::new(GroupExecutor::new(group));
-        builder.http1().timer(KernelTimer);
-        builder.http2().timer(KernelTimer);
-        set(&mut builder);
-        let stream = FirstBytes::new(stream);
-        let serving = builder.serve_connection_with_upgrades(stream, service);
-        connection.set(Some(serving.into_owned()));
-        let mut connection = connection.as_mut().as_pin_mut().expect("it is set");
-        let stops = Cell::new(false);
-        let mut served = pin!(cancellable_inside(poll_fn(|cx| {
-            if stops.take() {
-                connection.as_mut().graceful_shutdown();
-            }
-            connection.as_mut().poll(cx)
-        })));
-        // In a shield, because the cancellation is for the handlers. And outside `served`, which
-        // would take it for code that cleans up.
-        let mut stopping = pin!(shield(stopping()));
-        let mut stopped = false;
-        let ended = poll_fn(|cx| {
-            if !stopped && stopping.as_mut().poll(cx).is_ready() {
-                stopped = true;
-                stops.set(true);
-            }
-            served.as_mut().poll(cx)
-        });
-        match ended.await? {
-            Err(error) if !is_of_client(&*error) => Err(error),
-            _ => Ok(()),
+    // The streams of HTTP/2 are its daemons. It is no `scope`, because each poll would then go
+    // through that, and a connection of HTTP/1 spawns nothing.
+    let group = TaskGroup::with(WaitPolicy::None);
+    let mut builder = auto::Builder::new(GroupExecutor::new(group.by_ref()));
+    builder.http1().timer(ConnectionTimer::new());
+    builder.http2().timer(KernelTimer);
+    set(&mut builder);
+    let serving = builder.serve_connection_with_upgrades(FirstBytes::new(stream), service);
+    let mut connection = pin!(serving);
+    let ended = until_it_stops(|cx, stops| {
+        if stops {
+            connection.as_mut().graceful_shutdown();
         }
+        connection.as_mut().poll(cx)
+    });
+    let ended = ended.await;
+    // Before the connection is dropped, because over HTTP/2 a stream drops its handler when the
+    // connection is gone, and the handlers clean up first.
+    let left = group.join().await;
+    match ended? {
+        Err(error) if !is_of_client(&*error) => Err(error),
+        _ => left,
+    }
+}
+
+/// Polls a connection to its end. `poll` is told once that the server stops.
+async fn until_it_stops<T>(
+    mut poll: impl FnMut(&mut Context<'_>, bool) -> Poll<T>,
+) -> Result<T, TaskCancelled> {
+    let stops = Cell::new(false);
+    let mut served = pin!(cancellable_inside(poll_fn(|cx| poll(cx, stops.take()))));
+    let (stopping, is_stopping) = stopping_and_test();
+    // In a shield, because the cancellation is for the handlers. And outside `served`, which would
+    // take it for code that cleans up.
+    let mut stopping = pin!(shield(stopping));
+    let mut stopped = None;
+    poll_fn(|cx| {
+        // Polled once, to be woken. A poll for each request would cost too much.
+        let asks = stopped.is_none() || (stopped == Some(false) && is_stopping());
+        if asks {
+            let ended = stopping.as_mut().poll(cx).is_ready();
+            stops.set(ended);
+            stopped = Some(ended);
+        }
+        served.as_mut().poll(cx)
     })
     .await
 }

@@ -1,6 +1,7 @@
 //! The timer: hyper's limits count by the clock of the kernel.
 
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -51,3 +52,60 @@ impl Future for KernelSleep {
 }
 
 impl Sleep for KernelSleep {}
+
+/// The timer of one connection of HTTP/1. hyper makes a sleep for the head of each request, and
+/// drops it when that has come. All of them use one [`Timer`] that stays armed, because to move its
+/// deadline on is free, and to arm and disarm one for each request is not.
+#[derive(Debug)]
+pub(crate) struct ConnectionTimer(Arc<Mutex<Timer>>);
+
+impl ConnectionTimer {
+    pub(crate) fn new() -> Self {
+        ConnectionTimer(Arc::new(Mutex::new(Timer::after(Duration::MAX))))
+    }
+}
+
+impl hyper::rt::Timer for ConnectionTimer {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
+        KernelTimer.sleep(duration)
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
+        if Arc::strong_count(&self.0) > 1 {
+            // Another sleep lives, whose deadline the timer has.
+            return KernelTimer.sleep_until(deadline);
+        }
+        reset(&self.0, deadline);
+        Box::pin(SharedSleep(self.0.clone()))
+    }
+
+    fn now(&self) -> Instant {
+        KernelTimer.now()
+    }
+
+    fn reset(&self, sleep: &mut Pin<Box<dyn Sleep>>, deadline: Instant) {
+        match sleep.as_mut().downcast_mut_pin::<SharedSleep>() {
+            Some(sleep) => reset(&sleep.0, deadline),
+            None => KernelTimer.reset(sleep, deadline),
+        }
+    }
+}
+
+fn reset(timer: &Mutex<Timer>, deadline: Instant) {
+    timer.lock().unwrap_or_else(PoisonError::into_inner).reset(deadline);
+}
+
+/// A sleep of [`ConnectionTimer`].
+#[derive(Debug)]
+struct SharedSleep(Arc<Mutex<Timer>>);
+
+impl Future for SharedSleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut timer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Pin::new(&mut *timer).poll(cx)
+    }
+}
+
+impl Sleep for SharedSleep {}

@@ -83,6 +83,30 @@ fn a_client_that_is_too_slow_is_dropped() {
     .unwrap();
 }
 
+/// The time for the head of a request counts from the last answer, however many were before. The
+/// time that a handler takes does not count.
+#[test]
+fn the_time_for_a_head_counts_from_the_last_answer() {
+    quiet(async || {
+        let (listener, address) = bound().await?;
+        let counts = Rc::new(Counts::default());
+        let theirs = counts.clone();
+        let server = spawn(serve(listener, service_fn(move |it| theirs.clone().handle(it))));
+        let begun = now();
+        let stream = sent(address, &head("/0")).await?;
+        for seconds in ["/1", "/50", "/2"] {
+            sleep(secs(20)).await?;
+            stream.write_all(head(seconds).as_bytes()).await?;
+        }
+        assert_eq!(rest(&stream).await?.matches("worked").count(), 4);
+        // At 40 s, 50 s of work, 2 s more, and then the limit.
+        assert_eq!(now() - begun, secs(40 + 50 + 2 + 30));
+        server.cancel().await?;
+        Ok::<_, io::Error>(())
+    })
+    .unwrap();
+}
+
 async fn bound_elsewhere() -> io::Result<TcpListener> {
     TcpListener::bind("127.0.0.1:81").await
 }
