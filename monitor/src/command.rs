@@ -1,6 +1,7 @@
 //! The commands of the text port.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 /// A line of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub(crate) enum Command {
     /// `true`: in the language of Graphviz.
     Graph(bool),
     Stats,
+    /// The end of the flight recorder's record.
+    Trace(Duration),
     Cancel(String),
     Signal(String),
     Json,
@@ -24,13 +27,14 @@ pub(crate) enum Command {
 }
 
 /// Each command with the number of its arguments. A prefix means the first one that it fits.
-const COMMANDS: [(&str, RangeInclusive<usize>); 13] = [
+const COMMANDS: [(&str, RangeInclusive<usize>); 14] = [
     ("ps", 0..=0),
     ("where", 1..=1),
     ("parents", 1..=1),
     ("tree", 0..=0),
     ("graph", 0..=1),
     ("stats", 0..=0),
+    ("trace", 1..=1),
     ("cancel", 1..=1),
     ("signal", 1..=1),
     ("json", 0..=0),
@@ -48,6 +52,7 @@ Commands:
          tree             : Show the tasks below their parents and groups
          graph [dot]      : Show which task waits for what, also for Graphviz
          stats            : Show counts
+         trace seconds    : Show what the flight recorder has, as JSON
          json             : Show everything as one JSON document
          cancel taskid    : Cancel a task, if the program allows it
          signal signame   : Send a signal, if the program allows it
@@ -80,6 +85,10 @@ impl Command {
                 _ => Command::Bad("graph takes `dot` or nothing".into()),
             },
             "stats" => Command::Stats,
+            "trace" => match seconds(&argument()) {
+                Some(time) => Command::Trace(time),
+                None => Command::Bad("trace takes a number of seconds".into()),
+            },
             "cancel" => Command::Cancel(argument()),
             "signal" => Command::Signal(argument()),
             "json" => Command::Json,
@@ -87,6 +96,11 @@ impl Command {
             _ => Command::Help,
         }
     }
+}
+
+/// A number of seconds.
+pub(crate) fn seconds(text: &str) -> Option<Duration> {
+    Duration::try_from_secs_f64(text.parse().ok()?).ok()
 }
 
 #[cfg(test)]
@@ -108,5 +122,9 @@ mod tests {
     fn arguments_are_counted() {
         assert!(matches!(Command::parse("where"), Command::Bad(_)));
         assert!(matches!(Command::parse("ps 3"), Command::Bad(_)));
+        assert_eq!(Command::parse("tra 0.5"), Command::Trace(Duration::from_millis(500)));
+        for wrong in ["-1", "NaN", "1e300", "kid"] {
+            assert!(matches!(Command::parse(&format!("trace {wrong}")), Command::Bad(_)));
+        }
     }
 }

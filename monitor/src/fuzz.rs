@@ -1,4 +1,4 @@
-//! Random input against sessions, without sockets and without a kernel.
+//! Input against sessions, also random one, without sockets and without a kernel.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use crate::session::Session;
 use crate::world::{Rights, World};
 
 /// Pieces of which input is made, beside random bytes.
-const PIECES: [&[u8]; 24] = [
+const PIECES: [&[u8]; 26] = [
     b"ps\n",
     b"w 1\n",
     b"where",
@@ -14,6 +14,8 @@ const PIECES: [&[u8]; 24] = [
     b"tree\r\n",
     b"graph dot\n",
     b"stats\n",
+    b"trace 1\n",
+    b"GET /trace?secs=1 HTTP/1.1\r\n",
     b"json\n",
     b"cancel 1\n",
     b"signal TERM\n",
@@ -117,4 +119,36 @@ fn no_input_harms_a_session() {
         }
     }
     println!("{inputs} inputs from CURIUM_SEED={first} on");
+}
+
+/// What comes out of a session that is alone, up to now.
+fn said(session: &mut Session, world: &mut World) -> String {
+    let mut text = String::new();
+    for _ in 0..10 {
+        session.step(world);
+        text += std::str::from_utf8(session.output()).expect("text");
+        session.wrote(session.output().len());
+    }
+    text
+}
+
+/// M3: a browser opens connections before it needs them. What is said on one of them is taken
+/// for the answer to a later request.
+#[test]
+fn nothing_is_said_before_the_first_line() {
+    let now = Instant::now();
+    let mut world = World::new(now, Rights::default(), "t".into());
+    let (mut browser, mut terminal) = (Session::new(), Session::new());
+    world.now += Duration::from_secs(3600);
+    assert_eq!(said(&mut browser, &mut world), "");
+    assert_eq!(said(&mut terminal, &mut world), "");
+    browser.feed(b"GET /other HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let answer = said(&mut browser, &mut world);
+    assert!(answer.starts_with("HTTP/1.1 404 Not Found\r\n"), "{answer}");
+    terminal.feed(b"\r\n");
+    assert_eq!(said(&mut terminal, &mut world), "");
+    // The kernel does not answer.
+    world.now += Duration::from_secs(3);
+    let answer = said(&mut terminal, &mut world);
+    assert!(answer.starts_with("\nCurium Monitor: 0 tasks running\n"), "{answer}");
 }

@@ -4,7 +4,9 @@
 //! `Host` must name this machine, which the name of a site that resolves to it does not, and
 //! `Origin`, if there is one, the port itself. What changes something needs the token too.
 
-use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::command;
 
 /// A longer head of a request is refused.
 const HEAD: usize = 8192;
@@ -41,6 +43,7 @@ pub(crate) enum Route {
     Page,
     Document,
     Events,
+    Trace(Duration),
     Cancel(String),
     Text(&'static str, &'static str),
 }
@@ -122,6 +125,10 @@ pub(crate) fn route(request: &Request, token: &str, may_cancel: bool) -> Route {
         ("GET", "/json") => Route::Document,
         ("GET", "/events") => Route::Events,
         ("GET", "/") => Route::Page,
+        ("GET", "/trace") => match request.parameter("secs").and_then(command::seconds) {
+            Some(time) => Route::Trace(time),
+            None => Route::Text("400 Bad Request", "How many `secs`?\n"),
+        },
         ("POST", "/cancel") if !may_cancel => Route::Text(
             "403 Forbidden",
             "This program does not allow `cancel`; see Monitor::allow_cancel.\n",
@@ -134,12 +141,12 @@ pub(crate) fn route(request: &Request, token: &str, may_cancel: bool) -> Route {
                 None => Route::Text("400 Bad Request", "Which `task`?\n"),
             }
         }
-        (_, "/json" | "/events" | "/" | "/cancel") => {
+        (_, "/json" | "/events" | "/" | "/trace" | "/cancel") => {
             Route::Text("405 Method Not Allowed", "Not with this method.\n")
         }
         _ => Route::Text(
             "404 Not Found",
-            "There is a page at /, GET /json, GET /events, POST /cancel.\n",
+            "There is a page at /, GET /json, GET /events, GET /trace?secs=N, POST /cancel.\n",
         ),
     }
 }
@@ -162,15 +169,21 @@ pub(crate) fn page() -> String {
     answer("200 OK", kind, include_str!("page.html"))
 }
 
+/// An answer that is a file.
+pub(crate) fn file(bytes: &[u8]) -> Vec<u8> {
+    [start("200 OK", "application/octet-stream", bytes.len()).as_bytes(), bytes].concat()
+}
+
 fn answer(status: &str, kind: &str, body: &str) -> String {
-    let mut answer = String::with_capacity(body.len() + 512);
-    let _ = write!(
-        answer,
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\
-         Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n",
-        body.len()
-    );
-    answer + body
+    start(status, kind, body.len()) + body
+}
+
+/// What comes before the body.
+fn start(status: &str, kind: &str, length: usize) -> String {
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\
+         Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
+    )
 }
 
 #[cfg(test)]
@@ -225,6 +238,8 @@ mod tests {
         let header = "X-Curium-Token: secret\r\n";
         assert_eq!(routed(&post("task=3.1", header)), Route::Cancel("3.1".into()));
         assert!(matches!(routed(&post("", header)), Route::Text("400 Bad Request", _)));
+        let trace = "GET /trace?secs=2 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        assert_eq!(routed(trace), Route::Trace(Duration::from_secs(2)));
         let get = "GET /cancel?task=3&token=secret HTTP/1.1\r\nHost: localhost\r\n\r\n";
         assert!(matches!(routed(get), Route::Text("405 Method Not Allowed", _)));
     }

@@ -31,8 +31,10 @@
 //! waits for whom, and the last ten seconds, live. It needs no other file and no network, and is
 //! read-only unless the program allows `cancel` and the address has the token
 //! ([`Listening::page`]). `GET /json` is one document with everything, `GET /events` sends it
-//! four times a second, and `POST /cancel?task=ID` cancels a task, with the [token](Listening) in
-//! the header `X-Curium-Token`.
+//! four times a second, `GET /trace?secs=N` is the end of what the
+//! [flight recorder](kernel::Builder::flight_recorder) has, for `ui.perfetto.dev`, and
+//! `POST /cancel?task=ID` cancels a task, with the [token](Listening) in the header
+//! `X-Curium-Token`.
 //!
 //! It is for Linux first. It runs on other systems with Unix sockets.
 

@@ -106,7 +106,11 @@ impl Monitor {
                 Err(_) => match address.parse() {
                     Ok(address) => Place::Port(address),
                     Err(_) => {
-                        warn(&format!("{VARIABLE}: {value:?} is no address and no path"));
+                        warn(&format!(
+                            "{VARIABLE}={value:?} is no address and no path, so there is no \
+                             monitor; write 1, unix, a port, an address with its port, or a path \
+                             with a `/`"
+                        ));
                         return None;
                     }
                 },

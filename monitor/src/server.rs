@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use kernel::insight::Snapshot;
-use kernel::{Link, SnapshotParts};
+use kernel::{FlightRecord, Link, SnapshotParts};
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::held::Watch;
@@ -50,7 +50,7 @@ struct Client {
 
 /// What looks have seen.
 enum Seen {
-    All(Box<SnapshotParts>),
+    All(Box<SnapshotParts>, Option<FlightRecord>),
     /// Whether no task of the verdicts was polled since they were seen.
     AtRest(bool),
 }
@@ -188,7 +188,7 @@ impl Server {
         while let Ok(seen) = self.receiver.try_recv() {
             self.is_looking = false;
             match seen {
-                Some(Seen::All(parts)) => self.judge(parts.finish()),
+                Some(Seen::All(parts, record)) => self.judge(parts.finish(), record),
                 Some(Seen::AtRest(at_rest)) => self.publish(at_rest),
                 None => {
                     self.publish(false);
@@ -204,12 +204,12 @@ impl Server {
     }
 
     /// Has the kernel confirm the verdicts, because the parts were not seen at one moment.
-    fn judge(&mut self, snapshot: Snapshot) {
+    fn judge(&mut self, snapshot: Snapshot, record: Option<FlightRecord>) {
         let graph = snapshot.wait_graph();
         let verdicts = graph.verdicts();
         let is_certain = verdicts.is_empty();
         let number = self.world.next - 1;
-        self.doubtful = Some(Shot::new(number, self.world.now, snapshot, verdicts));
+        self.doubtful = Some(Shot::new(number, self.world.now, snapshot, record, verdicts));
         if is_certain {
             return self.publish(true);
         }
@@ -265,21 +265,24 @@ impl Server {
         }
         self.world.is_wanted = false;
         self.world.next += 1;
+        let recorded = std::mem::take(&mut self.world.is_record_wanted);
         let reply = self.reply();
-        take_part(&self.link, None, reply);
+        take_part(&self.link, None, recorded, reply);
     }
 }
 
-/// Has the kernel take the next part of a snapshot, and then the others.
-fn take_part(link: &Link, parts: Option<SnapshotParts>, mut reply: Reply) {
+/// Has the kernel take the next part of a snapshot, and then the others. `recorded`: and then the
+/// record of the flight recorder.
+fn take_part(link: &Link, parts: Option<SnapshotParts>, recorded: bool, mut reply: Reply) {
     let again = link.clone();
     // If the kernel has ended, the reply is dropped and says so.
     let _ = link.look(move || {
         let mut parts = parts.unwrap_or_else(SnapshotParts::begin);
         if parts.take(PART) {
-            reply.fill(Seen::All(Box::new(parts)));
+            let record = recorded.then(kernel::flight_record).flatten();
+            reply.fill(Seen::All(Box::new(parts), record));
         } else {
-            take_part(&again, Some(parts), reply);
+            take_part(&again, Some(parts), recorded, reply);
         }
     });
 }

@@ -9,10 +9,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use kernel::FlightRecord;
+
 use crate::command::{Command, HELP};
 use crate::http::{self, Head, Request};
 use crate::signals;
-use crate::text::clean;
+use crate::text::{clean, clean_json};
 use crate::world::{Act, Answer, Waiting, World};
 
 /// How often a page gets what has changed.
@@ -45,6 +47,7 @@ enum Question {
     Event,
     /// Of a page.
     Cancel(String),
+    Trace(Duration),
 }
 
 #[derive(Debug)]
@@ -54,7 +57,7 @@ pub(crate) struct Session {
     /// The client sends no more.
     has_ended: bool,
     waiting: Option<(Question, Waiting)>,
-    output: VecDeque<Arc<str>>,
+    output: VecDeque<Arc<[u8]>>,
     /// The number of bytes of the first piece that are written.
     written: usize,
 }
@@ -93,7 +96,7 @@ impl Session {
 
     /// What is to be written.
     pub(crate) fn output(&self) -> &[u8] {
-        self.output.front().map_or(&[], |piece| &piece.as_bytes()[self.written..])
+        self.output.front().map_or(&[], |piece| &piece[self.written..])
     }
 
     pub(crate) fn wrote(&mut self, bytes: usize) {
@@ -118,7 +121,7 @@ impl Session {
     fn say(&mut self, text: impl Into<Arc<str>>) {
         let text = text.into();
         if !text.is_empty() {
-            self.output.push_back(text);
+            self.output.push_back(text.into());
         }
     }
 
@@ -129,6 +132,9 @@ impl Session {
     }
 
     fn ask(&mut self, question: Question, world: &mut World) {
+        let is_trace =
+            matches!(question, Question::Trace(_) | Question::Command(Command::Trace(_)));
+        world.is_record_wanted |= is_trace;
         self.waiting = Some((question, world.ask()));
     }
 
@@ -294,6 +300,18 @@ impl Session {
                 self.mode = Mode::Closing;
             }
             Question::Event => self.say(format!("data: {}\n", world.document(answer))),
+            Question::Trace(time) => {
+                match record(answer, time) {
+                    Ok(record) => {
+                        let mut bytes = Vec::new();
+                        // Nothing fails that is written to memory.
+                        let _ = record.write_perfetto(&mut bytes);
+                        self.output.push_back(http::file(&bytes).into());
+                    }
+                    Err((status, text)) => self.say(http::text(status, &text)),
+                }
+                self.mode = Mode::Closing;
+            }
             Question::Cancel(id) => {
                 let told = self.cancel(&id, answer, world);
                 let status = if told.is_ok() { "200 OK" } else { "404 Not Found" };
@@ -315,6 +333,13 @@ impl Session {
             Command::Graph(false) => Ok(shot.alarms() + &shot.snapshot.wait_graph().to_string()),
             Command::Graph(true) => Ok(shot.snapshot.wait_graph().dot()),
             Command::Stats => Ok(shot.stats()),
+            // The excuse says why there is none.
+            Command::Trace(_) if !answer.excuse.is_empty() => return,
+            Command::Trace(time) => record(answer, *time).map_err(|(_, text)| text).map(|record| {
+                let mut json = Vec::new();
+                let _ = record.write_chrome_json(&mut json);
+                clean_json(&String::from_utf8_lossy(&json))
+            }),
             Command::Cancel(id) => self.cancel(id, answer, world),
             _ => return,
         };
@@ -336,6 +361,7 @@ impl Session {
             http::Route::Text(status, text) => self.say(http::text(status, text)),
             http::Route::Page => self.say(http::page()),
             http::Route::Document => self.ask(Question::Document, world),
+            http::Route::Trace(time) => self.ask(Question::Trace(time), world),
             http::Route::Cancel(id) => self.ask(Question::Cancel(id), world),
             http::Route::Events => {
                 self.say(http::EVENTS);
@@ -345,40 +371,16 @@ impl Session {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::world::Rights;
-
-    /// What comes out of a session that is alone, up to now.
-    fn said(session: &mut Session, world: &mut World) -> String {
-        let mut text = String::new();
-        for _ in 0..10 {
-            session.step(world);
-            text += std::str::from_utf8(session.output()).expect("text");
-            session.wrote(session.output().len());
-        }
-        text
+/// The end of what the flight recorder had. An error has its status of HTTP.
+fn record(answer: &Answer, time: Duration) -> Result<FlightRecord, (&'static str, String)> {
+    if !answer.excuse.is_empty() {
+        return Err(("503 Service Unavailable", answer.excuse.clone()));
     }
-
-    /// M3: a browser opens connections before it needs them. What is said on one of them is taken
-    /// for the answer to a later request.
-    #[test]
-    fn nothing_is_said_before_the_first_line() {
-        let now = Instant::now();
-        let mut world = World::new(now, Rights::default(), "t".into());
-        let (mut browser, mut terminal) = (Session::new(), Session::new());
-        world.now += Duration::from_secs(3600);
-        assert_eq!(said(&mut browser, &mut world), "");
-        assert_eq!(said(&mut terminal, &mut world), "");
-        browser.feed(b"GET /other HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        let answer = said(&mut browser, &mut world);
-        assert!(answer.starts_with("HTTP/1.1 404 Not Found\r\n"), "{answer}");
-        terminal.feed(b"\r\n");
-        assert_eq!(said(&mut terminal, &mut world), "");
-        // The kernel does not answer.
-        world.now += Duration::from_secs(3);
-        let answer = said(&mut terminal, &mut world);
-        assert!(answer.starts_with("\nCurium Monitor: 0 tasks running\n"), "{answer}");
+    match answer.shot.as_ref().and_then(|shot| shot.record.clone()) {
+        Some(record) => Ok(record.last(time)),
+        None => Err((
+            "404 Not Found",
+            "This program has no flight recorder; see Builder::flight_recorder.\n".into(),
+        )),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use kernel::insight::{Snapshot, TaskDetails, Verdict};
-use kernel::{TaskId, TaskState};
+use kernel::{FlightRecord, TaskId, TaskState};
 
 use crate::json;
 use crate::text::{clean, seconds};
@@ -22,6 +22,8 @@ pub(crate) struct Shot {
     /// When it came, on the clock of the system.
     pub(crate) at: Instant,
     pub(crate) snapshot: Snapshot,
+    /// What the flight recorder had, if there is one and a session has asked for it.
+    pub(crate) record: Option<FlightRecord>,
     verdicts: Vec<Verdict>,
     ps: OnceLock<Arc<str>>,
     json: OnceLock<Arc<str>>,
@@ -32,9 +34,11 @@ impl Shot {
         number: u64,
         at: Instant,
         snapshot: Snapshot,
+        record: Option<FlightRecord>,
         verdicts: Vec<Verdict>,
     ) -> Self {
-        Shot { number, at, snapshot, verdicts, ps: OnceLock::new(), json: OnceLock::new() }
+        let (ps, json) = Default::default();
+        Shot { number, at, snapshot, record, verdicts, ps, json }
     }
 
     /// The kernel has not confirmed the verdicts.

@@ -24,20 +24,26 @@ fn is_harmful(c: char) -> bool {
 
 /// The text as a string of JSON.
 pub(crate) fn quoted(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            c if is_harmful(c) || c == '<' => {
-                // All of them are in the basic plane.
-                let _ = write!(quoted, "\\u{:04x}", c as u32);
-            }
-            c => quoted.push(c),
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{}\"", in_json(&escaped, |c| is_harmful(c) || c == '<'))
+}
+
+/// JSON, of which each event is a line, as a terminal may show it.
+pub(crate) fn clean_json(json: &str) -> String {
+    in_json(json, |c| is_harmful(c) && c != '\n')
+}
+
+/// Escapes some characters inside the strings of JSON. All of them are in the basic plane.
+fn in_json(json: &str, is_escaped: impl Fn(char) -> bool) -> String {
+    let mut escaped = String::with_capacity(json.len() + 2);
+    for c in json.chars() {
+        if is_escaped(c) {
+            let _ = write!(escaped, "\\u{:04x}", c as u32);
+        } else {
+            escaped.push(c);
         }
     }
-    quoted.push('"');
-    quoted
+    escaped
 }
 
 /// Seconds, as in `4.2 s`.
@@ -58,5 +64,6 @@ mod tests {
     #[test]
     fn a_string_of_json_is_escaped() {
         assert_eq!(quoted("a\"\\\n</\u{7f}"), "\"a\\\"\\\\\\u000a\\u003c/\\u007f\"");
+        assert_eq!(clean_json("[\n\"\u{202e}<\"\n]"), "[\n\"\\u202e<\"\n]");
     }
 }

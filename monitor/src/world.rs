@@ -46,6 +46,8 @@ pub(crate) struct World {
     pub(crate) next: u64,
     /// A session waits for that one.
     pub(crate) is_wanted: bool,
+    /// A session waits for what the flight recorder has by then.
+    pub(crate) is_record_wanted: bool,
     pub(crate) held: Option<Held>,
     /// The kernel has ended.
     pub(crate) is_over: bool,
@@ -80,6 +82,7 @@ impl World {
             shot: None,
             next: 1,
             is_wanted: false,
+            is_record_wanted: false,
             held: None,
             is_over: false,
             acts: Vec::new(),

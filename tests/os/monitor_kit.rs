@@ -85,11 +85,15 @@ impl Client {
 
     /// What comes after a request, until the connection is closed.
     pub(crate) fn http(&self, first: &str, headers: &str) -> String {
+        String::from_utf8(self.http_bytes(first, headers)).unwrap()
+    }
+
+    pub(crate) fn http_bytes(&self, first: &str, headers: &str) -> Vec<u8> {
         let mut stream = self.connect();
         let at = &self.at;
         write!(stream, "{first} HTTP/1.1\r\nHost: {at}\r\n{headers}\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
         answer
     }
 }

@@ -152,6 +152,48 @@ fn the_port_speaks_http() {
     });
 }
 
+/// M6: the end of what the flight recorder has is JSON for a terminal, and a file over HTTP.
+#[test]
+fn what_the_flight_recorder_has_is_shown_and_sent() {
+    let client = |client: Client| {
+        let (mut terminal, _) = client.terminal();
+        terminal.ask_until("ps", "SLEEP");
+        let json = terminal.ask("trace 60");
+        assert!(json.starts_with("[\n{\"ph\":\"M\"") && json.ends_with("\n]\n"), "{json}");
+        assert!(json.contains("\"name\":\"kid\\u202e #") && json.contains("SLEEP"), "{json}");
+        assert_eq!(terminal.ask("trace kid"), "Bad command. trace takes a number of seconds\n");
+        let file = client.http_bytes("GET /trace?secs=60", "");
+        let head = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n";
+        assert!(file.starts_with(head));
+        let start = file.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
+        // A trace is a list of packets, each a field with the number 1.
+        assert_eq!(file[start], 0x0a);
+        assert!(file.windows(5).any(|bytes| bytes == b"SLEEP"));
+        assert!(client.http("GET /trace", "").starts_with("HTTP/1.1 400 "));
+    };
+    with_client(
+        Kernel::builder().flight_recorder(1 << 16),
+        |it| it,
+        client,
+        async |ended| {
+            let kid = spawn_named("kid\u{202e}", sleep(secs(1000)));
+            ended.wait().await?;
+            kid.cancel().await
+        },
+    );
+}
+
+/// M6: without a flight recorder the answer says how a program has one.
+#[test]
+fn a_program_without_a_flight_recorder_says_how_to_have_one() {
+    asked(|client| {
+        let wanted = "This program has no flight recorder; see Builder::flight_recorder.\n";
+        assert_eq!(client.terminal().0.ask("trace 1"), wanted);
+        let answer = client.http("GET /trace?secs=1", "");
+        assert!(answer.starts_with("HTTP/1.1 404 ") && answer.ends_with(wanted), "{answer}");
+    });
+}
+
 /// M3: a browser opens connections before it needs them, and takes what comes on one of them for
 /// the answer to its next request.
 #[test]

@@ -76,7 +76,10 @@ fn main() {
     let how = arguments.next().expect("how it hangs");
     let announce = |at: &curium::monitor::Listening| println!("listening on {at}");
     let monitor = Monitor::new().unix_at(path).announce(announce);
-    let kernel = Kernel::builder();
+    let mut kernel = Kernel::builder();
+    if how == "calm" {
+        kernel = kernel.flight_recorder(1 << 20);
+    }
     let _ = match &*how {
         "joins" => kernel.monitor(monitor).run(joins),
         "locks" => kernel.monitor(monitor).run(locks),

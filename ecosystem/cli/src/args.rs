@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use lexopt::{Arg, Parser, ValueExt};
 
 use crate::Failure;
@@ -17,6 +19,9 @@ Commands:
   graph [TARGET]       which task waits for what; --dot for Graphviz
   stats [TARGET]       counts
   top [TARGET]         the live tree; its keys are on its last line
+  trace [TARGET] SECS FILE
+                       write the last seconds of the flight recorder to a file, for
+                       ui.perfetto.dev, if the program has one (Builder::flight_recorder)
   cancel [TARGET] ID   cancel a task, if the program allows it, and say what happened
 
 TARGET is the id of a process (that listens at $XDG_RUNTIME_DIR/curium/PID.sock or at the
@@ -24,7 +29,7 @@ port 48802), the path of a socket (with a `/`), or an address (`127.0.0.1:48802`
 Without it, the one program that is found is meant. ID is the id of a task, as `ps` shows it.
 
 Options:
-  --json         print one JSON document with everything instead (not for top, cancel)
+  --json         print one JSON document with everything instead (not for top, trace, cancel)
   --dot          graph: in the language of Graphviz
   -h, --help     print this text
   -V, --version  print the version
@@ -57,6 +62,7 @@ pub(crate) enum Command {
     List { json: bool },
     Show { show: Show, target: Option<String>, json: bool },
     Cancel { id: String, target: Option<String> },
+    Trace { secs: String, file: PathBuf, target: Option<String> },
     Top { target: Option<String> },
 }
 
@@ -88,7 +94,7 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, Failure> {
     if json && dot {
         return usage("--json and --dot exclude each other");
     }
-    if json && ["top", "cancel"].contains(&&*name) {
+    if json && ["top", "trace", "cancel"].contains(&&*name) {
         return usage(format!("`{name}` has no --json"));
     }
     let mut rest: Vec<String> = values.collect();
@@ -103,9 +109,13 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, Failure> {
         },
         _ => None,
     };
+    let trace = (name == "trace").then(|| trace(&mut rest)).transpose()?;
     let target = rest.pop();
     if !rest.is_empty() {
         return usage(format!("`{name}` has too many arguments"));
+    }
+    if let Some((secs, file)) = trace {
+        return Ok(Command::Trace { secs, file, target });
     }
     let show = match (&*name, id) {
         ("ps", _) => Show::Ps,
@@ -118,6 +128,17 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, Failure> {
         _ => return usage(format!("there is no command `{}`", crate::text::clean_line(&name))),
     };
     Ok(Command::Show { show, target, json })
+}
+
+/// The seconds and the file at the end of the arguments.
+fn trace(rest: &mut Vec<String>) -> Result<(String, PathBuf), Failure> {
+    let (Some(file), Some(secs)) = (rest.pop(), rest.pop()) else {
+        return usage("`trace` needs a number of seconds and a file");
+    };
+    match secs.parse::<f64>() {
+        Ok(number) if number >= 0.0 && number.is_finite() => Ok((secs, file.into())),
+        _ => usage(format!("{} is no number of seconds", crate::text::clean_line(&secs))),
+    }
 }
 
 /// Ids are numbers, as `3`, `#3` or `3.1`. Nothing else is sent to a program.
@@ -152,6 +173,9 @@ mod tests {
         assert_eq!(parsed("where 3").unwrap(), show(Show::Where("3".into()), None, false));
         let cancel = Command::Cancel { id: "#3.1".into(), target: target() };
         assert_eq!(parsed("cancel 4711 #3.1").unwrap(), cancel);
+        let trace = |target| Command::Trace { secs: "2.5".into(), file: "a".into(), target };
+        assert_eq!(parsed("trace 2.5 a").unwrap(), trace(None));
+        assert_eq!(parsed("trace 4711 2.5 a").unwrap(), trace(target()));
         assert_eq!(parsed("top 4711").unwrap(), Command::Top { target: target() });
         assert_eq!(parsed("ps --help").unwrap(), Command::Help);
     }
@@ -168,6 +192,8 @@ mod tests {
         assert_eq!(wrong("ps 1 2"), "`ps` has too many arguments");
         assert_eq!(wrong("ps --dot"), "--dot is for `graph`");
         assert_eq!(wrong("graph --dot --json"), "--json and --dot exclude each other");
+        assert_eq!(wrong("trace 4711"), "`trace` needs a number of seconds and a file");
+        assert_eq!(wrong("trace kid a"), "kid is no number of seconds");
         assert_eq!(wrong("top --json"), "`top` has no --json");
         assert!(wrong("ps --all").contains("--all"));
         assert_eq!(wrong("\u{1b}[2J"), "there is no command `\\u{1b}[2J`");

@@ -1,5 +1,6 @@
 //! `curium` looks into running programs of Curium from a terminal, through their monitors.
 
+use std::fs;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -72,6 +73,13 @@ fn run(command: Command) -> Result<Outcome, Failure> {
         }
         Command::Cancel { id, target } => {
             print(&cancel::cancel(&find::address(target.as_deref())?, &id)?)
+        }
+        Command::Trace { secs, file, target } => {
+            let bytes = talk::trace(&find::address(target.as_deref())?, &secs)?;
+            let name = text::clean_line(&file.display().to_string());
+            let written = fs::write(&file, &bytes);
+            written.map_err(|error| Failure::Program(format!("{name}: {error}")))?;
+            print(&format!("{name}: {} bytes, for ui.perfetto.dev\n", bytes.len()))
         }
         Command::Top { target } => {
             top::check_terminal()?;

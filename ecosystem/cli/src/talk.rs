@@ -67,14 +67,24 @@ fn dialogue(
 
 /// The document with everything, as it came.
 pub(crate) fn document(address: &Address) -> Result<String, Failure> {
-    let mut reader = get(address, "/json")?;
+    String::from_utf8(body(address, "/json")?).map_err(|_| is_no_monitor(address))
+}
+
+/// What the flight recorder has of the last seconds.
+pub(crate) fn trace(address: &Address, secs: &str) -> Result<Vec<u8>, Failure> {
+    body(address, &format!("/trace?secs={secs}"))
+}
+
+/// The whole answer to a request.
+fn body(address: &Address, path: &str) -> Result<Vec<u8>, Failure> {
+    let mut reader = get(address, path)?;
     let mut body = Vec::new();
     let length = head(&mut reader, address)?;
     read_into(&mut reader, &mut body, address)?;
     if length.is_some_and(|length| length != body.len()) {
         return Err(has_ended(address));
     }
-    String::from_utf8(body).map_err(|_| is_no_monitor(address))
+    Ok(body)
 }
 
 /// The documents that a program sends, one after the other.

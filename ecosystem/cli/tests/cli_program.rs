@@ -173,6 +173,25 @@ fn a_cancel_says_what_happened() {
     assert!(code == 1 && error.contains("does not allow"), "{code} {error}");
 }
 
+/// M6: the file has what the program did; `.ci/ecosystem` decodes it.
+#[test]
+fn a_trace_is_written_to_a_file() {
+    let mut place = Place::new();
+    place.start("1", "calm");
+    place.until("ps", |(_, ps, _)| ps.contains("SLEEP"));
+    let file = place.runtime.join("trace");
+    let (code, said, error) = place.curium(&format!("trace 60 {}", file.display()));
+    assert!(code == 0 && said.contains(" bytes, for ui.perfetto.dev"), "{code} {said} {error}");
+    let bytes = fs::read(&file).expect("a file");
+    assert!(bytes.starts_with(b"\n") && bytes.windows(5).any(|it| it == b"SLEEP"));
+    place.start("2", "joins");
+    let (code, _, error) = place.curium(&format!("trace 2 60 {}", file.display()));
+    assert!(code == 1 && error.contains("see Builder::flight_recorder"), "{code} {error}");
+    assert_eq!(fs::read(&file).expect("a file"), bytes);
+    let (code, _, error) = place.curium("trace 1 60 /nowhere/a");
+    assert!(code == 1 && error.contains("/nowhere/a: "), "{code} {error}");
+}
+
 #[test]
 fn a_stale_socket_and_a_silent_one_are_told_from_a_program() {
     let mut place = Place::new();

@@ -7,10 +7,12 @@ mod perfetto;
 pub(crate) mod ring;
 mod timeline;
 
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
-use crate::recorder::ring::{Event, Known, Place};
+use crate::recorder::ring::{Event, Known, Place, What};
 use crate::recorder::timeline::Timeline;
 
 /// The last events of a kernel, as [`Builder::flight_recorder`](crate::Builder::flight_recorder)
@@ -46,6 +48,33 @@ impl FlightRecord {
     /// The number of older events, whose places in the ring were taken by later ones.
     pub fn lost(&self) -> u64 {
         self.lost
+    }
+
+    /// The part of the record from that long ago on. What a task was doing then begins then.
+    pub fn last(mut self, time: Duration) -> Self {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let since = self.now.saturating_sub(nanos);
+        let first = self.events.partition_point(|event| event.time() < since);
+        let (mut doing, mut ended) = (BTreeMap::new(), HashSet::new());
+        for (place, event) in self.events.drain(..first).enumerate() {
+            match event.what() {
+                What::Begins | What::Parks | What::ParksElsewhere | What::Yields => {
+                    doing.insert(event.task(), (place, event));
+                }
+                What::Returns => drop(doing.remove(&event.task())),
+                What::Ended => {
+                    doing.remove(&event.task());
+                    ended.insert(event.task());
+                }
+                _ => {}
+            }
+        }
+        self.tasks.retain(|task| !ended.contains(&task.id));
+        let mut doing: Vec<_> = doing.into_values().collect();
+        doing.sort_unstable_by_key(|(place, _)| *place);
+        let doing = doing.iter().map(|(_, it)| Event::new(since, it.what(), it.task(), it.arg()));
+        self.events.splice(..0, doing);
+        self
     }
 
     /// Writes the record in the form of Perfetto (TrackEvent), for `ui.perfetto.dev` and its tools.

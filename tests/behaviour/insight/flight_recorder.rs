@@ -312,3 +312,22 @@ fn metrics_count_polls_with_a_recorder() {
     assert!(metrics.turns >= Some(1) && metrics.wakes >= Some(3), "{metrics:?}");
     assert!(flight_record().is_none());
 }
+
+/// M6: the last seconds of a record begin with what each task was doing then.
+#[test]
+fn the_end_of_a_record_begins_with_what_each_task_was_doing() {
+    let (_, record) = recorded(Kernel::builder(), async || {
+        let early = spawn_named("early", async { sleep(secs(1)).await });
+        let sleeper = spawn_named("sleeper", async { sleep(secs(10)).await });
+        early.await.unwrap();
+        sleeper.await.unwrap();
+    });
+    let end = record.clone().last(secs(3));
+    assert!(end.len() < record.len());
+    assert_eq!(lines(&end, "early"), [""; 0]);
+    let sleeps: Vec<_> = on_track(&end, "sleeper").into_iter().take(2).collect();
+    assert_eq!(sleeps, ["B SLEEP 7000000.000", "E 10000000.000"]);
+    assert_eq!(on_track(&end, "main")[0], "B JOIN 7000000.000");
+    let all = record.clone().last(Duration::MAX);
+    assert_eq!(lines(&all, ""), lines(&record, ""));
+}
