@@ -166,6 +166,13 @@ def tour(programs, folder):
         top.process.send_signal(number)
         top.ends(-number)
 
+    # It is not the controlling terminal, so that no signal comes when it is gone.
+    top = Top(f"{folder}/calm.sock")
+    top.shows("clock")
+    os.close(top.slave)
+    os.close(top.master)
+    assert top.process.wait(timeout=20) == -signal.SIGHUP, top.process.returncode
+
     top = Top(f"{folder}/calm.sock")
     top.shows("clock")
     programs["calm"].kill()

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::address::Address;
@@ -64,6 +66,7 @@ pub(crate) fn run(address: &Address) -> Result<Outcome, Failure> {
         let value = usize::try_from(number).unwrap_or(0);
         signal_hook::flag::register_usize(number, signal.clone(), value).map_err(failed)?;
     }
+    thread::spawn(end_with_terminal);
     // It restores what it has changed if it fails half-way.
     let screen = Screen(ratatui::try_init().inspect_err(|_| ratatui::restore()).map_err(failed)?);
     let done = watch(screen, events, address, &signal);
@@ -72,6 +75,16 @@ pub(crate) fn run(address: &Address) -> Result<Outcome, Failure> {
         signal_hook::low_level::emulate_default_handler(number).map_err(failed)?;
     }
     done.map(|()| Outcome::Fine)
+}
+
+/// Ends the process when the terminal is gone, as SIGHUP does if it is sent: it goes only to those
+/// that the terminal controls. Then nothing is left to restore, and crossterm reads the end of the
+/// input again and again, so that no other thread gets to look.
+fn end_with_terminal() {
+    let stdin = io::stdin();
+    // Without events to wait for it returns only if the terminal is gone.
+    while let Err(Errno::INTR) = poll(&mut [PollFd::new(&stdin, PollFlags::empty())], None) {}
+    let _ = signal_hook::low_level::emulate_default_handler(SIGHUP);
 }
 
 /// Draws until the user leaves, the connection ends, or a signal comes.
