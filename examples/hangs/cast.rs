@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use crate::ways::FILE;
+
 /// The text in which the marks of lines are looked for.
 const WAYS: &str = include_str!("ways.rs");
 
@@ -52,7 +54,7 @@ impl Cast {
             .collect();
         while let Some((before, mark, after)) = cut(&filled, '<', '>') {
             let line = lines.get(mark).unwrap_or_else(|| panic!("no line is marked {mark:?}"));
-            filled = format!("{before}examples/hangs/ways.rs:{line}:{after}");
+            filled = format!("{before}{FILE}:{line}:{after}");
         }
         filled
     }

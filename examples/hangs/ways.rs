@@ -18,6 +18,9 @@ use crate::cast::Cast;
 
 const LONG: Duration = Duration::from_secs(1000);
 
+/// This file, as the places of waits name it.
+pub(crate) const FILE: &str = file!();
+
 /// A way to hang, and what must be shown of it.
 pub(crate) struct Way {
     pub(crate) name: &'static str,
