@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 mod tokio_guest;
+mod tokio_nats;
 mod tokio_page;
 mod tokio_reqwest;
 mod tokio_sqlx;
