@@ -133,7 +133,8 @@ impl Timer {
 
     fn arm(&mut self, core: &Rc<Core>, at: u64, cx: &Context<'_>) {
         self.disarm();
-        if let Due::At(deadline) = self.due {
+        let Due::At(deadline) = self.due else { return };
+        if at != NEVER {
             let waiter = LocalWaiter::of(cx);
             let key = core.timers.borrow_mut().arm_for(at, waiter);
             self.armed = Some(Armed { remote: core.remote().clone(), key, at, deadline });

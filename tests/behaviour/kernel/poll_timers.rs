@@ -105,6 +105,17 @@ fn a_timer_without_an_end_waits_for_a_reset() {
     .unwrap();
 }
 
+/// I1, K8: nothing waits for a timer whose deadline the kernel's clock cannot represent.
+#[test]
+fn a_timer_of_six_hundred_years_is_no_reason_to_wait() {
+    let waits = || {
+        testing::run(async || Timer::at(now() + secs(600 * 365 * 86_400)).await);
+    };
+    let panicked = catch_unwind(AssertUnwindSafe(waits)).unwrap_err();
+    let text = panicked.downcast::<String>().unwrap();
+    assert!(text.starts_with("deadlock: "), "{text}");
+}
+
 /// I1: the last poll is the one that is woken.
 #[test]
 fn the_last_poll_of_a_timer_is_woken() {
