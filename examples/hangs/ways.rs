@@ -54,10 +54,7 @@ pub(crate) const WAYS: [Way; 10] = [
     },
     Way { name: "futurelock", shown: &[&["(!) deadlock: ", "{impatient}"]] },
     Way { name: "lost_waker", shown: &[&["(!) lost: ", "nothing wakes", "{device}, FOREIGN"]] },
-    Way {
-        name: "full_queue",
-        shown: &[&["{writer}", "QUEUE_PUT", "<put>", "last reader", "has ended"]],
-    },
+    Way { name: "full_queue", shown: &[&["{writer}", "QUEUE_PUT", "<put>"]] },
     Way {
         name: "blocked_thread",
         shown: &[

@@ -40,7 +40,6 @@ mod kernel {
 /// Snapshots and what follows from them.
 mod insight {
     mod flight_recorder;
-    mod full_queues;
     mod holders;
     mod lock_circles;
     mod snapshots;

@@ -128,7 +128,7 @@ impl Holder {
 
     /// Called when a leaf has parked in `queue`: from now on the kernel sees the object.
     #[inline]
-    pub fn show<T>(&self, queue: &WaitQueue<T>) {
+    pub fn show(&self, queue: &WaitQueue) {
         if self.shown.get().is_none() {
             self.show_first(queue.fifo().number());
         }

@@ -5,23 +5,19 @@ use crate::core::state::{Core, TaskRef};
 use crate::parts::held::WaitedFor;
 use crate::parts::list::NONE;
 
-impl Core {
-    fn waited_for_object(&self, object: u64, is_foreign: bool) -> WaitedFor {
-        let held = holders::find(object);
-        let first = held.as_ref().and_then(|held| held.first());
-        let has_ended =
-            first.is_some_and(|task| self.find(*task).is_none_or(|task| task.is_ended()));
-        WaitedFor { object, held, has_ended, is_foreign }
-    }
+fn waited_for(object: u64, is_foreign: bool) -> WaitedFor {
+    WaitedFor { object, held: holders::find(object), is_foreign }
+}
 
+impl Core {
     /// What the leaves of a task wait for, in the order of [`leaves`](Self::leaves).
     pub(crate) fn waited_for(&self, cell: &TaskRef) -> Vec<WaitedFor> {
-        let in_slot = cell.parked().map(|leaf| self.waited_for_object(leaf.object, false));
+        let in_slot = cell.parked().map(|leaf| waited_for(leaf.object, false));
         let mut all: Vec<_> = in_slot.into_iter().collect();
         let (record, child) = cell.attached();
         if record != NONE || child != NONE {
             self.scopes.borrow().each_record(record, child, |record| {
-                all.push(self.waited_for_object(record.object, record.waker.is_some()));
+                all.push(waited_for(record.object, record.waker.is_some()));
             });
         }
         all

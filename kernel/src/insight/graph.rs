@@ -47,16 +47,6 @@ pub enum WaitsFor {
         /// The tasks that hold it.
         tasks: Vec<TaskId>,
     },
-    /// For room in a queue.
-    Room {
-        /// The number of the queue of those that put.
-        object: u64,
-        /// The task that waited for an item last. Others may read as well. Of a queue that an
-        /// earlier kernel of this thread has used too, it may be a task of that one.
-        reader: TaskId,
-        /// Whether that task has ended.
-        has_ended: bool,
-    },
     /// For a waker that is not Curium's to be woken.
     Waker {
         /// The number of clones of the waker that exist.

@@ -20,9 +20,6 @@ pub(crate) const GROUPS: [&str; 3] = ["GROUP_WAIT", "GROUP_END", "NEXT_DONE"];
 /// any task may add permits. Nor is a wait to read: it may be behind one to write that gives up.
 pub(crate) const LOCKS: [&str; 3] = ["LOCK_ACQUIRE", "RLOCK_ACQUIRE", "RWLOCK_WRITE"];
 
-/// The kinds of leaves that wait for room in a queue.
-const ROOM: [&str; 2] = ["QUEUE_PUT", "QUEUE_RESERVE"];
-
 /// What was copied so far.
 #[derive(Debug)]
 pub(crate) struct Raw {
@@ -210,12 +207,6 @@ impl Waits {
             },
             "THREAD" | "THREAD_WAIT" => WaitsFor::Thread,
             "FOREIGN_WAIT" => WaitsFor::Waker { clones: usize::from(task.waker_is_out) },
-            kind if ROOM.contains(&kind) => match on.held.as_deref() {
-                Some([reader]) => {
-                    WaitsFor::Room { object: on.object, reader: *reader, has_ended: on.has_ended }
-                }
-                _ => WaitsFor::Unknown { object: on.object },
-            },
             _ => match (&on.held, self.seats.get(&id)) {
                 (Some(held), _) => WaitsFor::Holders { object: on.object, tasks: held.clone() },
                 (None, Some(direction)) if on.object == 0 => WaitsFor::Io(*direction),

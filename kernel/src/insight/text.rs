@@ -91,12 +91,6 @@ impl Edge {
             WaitsFor::Group { members, .. } if members.is_empty() => "its group".to_owned(),
             WaitsFor::Group { members, .. } => format!("its members {}", list(members)),
             WaitsFor::Holders { tasks, .. } => format!("held by {}", list(tasks)),
-            WaitsFor::Room { reader, has_ended: true, .. } => {
-                format!("room in a queue, whose last reader, {reader}, has ended")
-            }
-            WaitsFor::Room { reader, .. } => {
-                format!("room in a queue, last read by {}", list(&[*reader]))
-            }
             WaitsFor::Waker { clones: 0 } => "a waker of which no clone exists".to_owned(),
             WaitsFor::Waker { clones: 1 } => "a waker, 1 clone".to_owned(),
             WaitsFor::Waker { clones } => format!("a waker, {clones} clones"),

@@ -9,8 +9,6 @@ pub(crate) struct WaitedFor {
     pub(crate) object: u64,
     /// The tasks that hold it. None if not all of them are known.
     pub(crate) held: Option<Vec<TaskId>>,
-    /// Whether the first of these has ended.
-    pub(crate) has_ended: bool,
     /// Whether the leaf was polled with another waker than that of its task, such as one of a
     /// `FuturesUnordered`. That waker reaches the task only through a clone of the task's waker.
     pub(crate) is_foreign: bool,

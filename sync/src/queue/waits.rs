@@ -69,10 +69,6 @@ impl<T, O: Order<T>> Handoff for Put<'_, T, O> {
         &self.queue.putters
     }
 
-    fn parked(&mut self) {
-        self.queue.show_reader();
-    }
-
     fn try_take(&mut self) -> Option<Promise> {
         self.queue.promise()
     }
@@ -107,10 +103,6 @@ impl<T, O: Order<T>> Handoff for PutUnlessClosed<'_, T, O> {
 
     fn queue(&self) -> &WaitQueue<Promise> {
         &self.0.queue.putters
-    }
-
-    fn parked(&mut self) {
-        self.0.queue.show_reader();
     }
 
     fn try_take(&mut self) -> Option<Promise> {
@@ -152,10 +144,6 @@ impl<T, O: Order<T>> Handoff for PutFrom<'_, T, O> {
 
     fn queue(&self) -> &WaitQueue<Promise> {
         &self.queue.putters
-    }
-
-    fn parked(&mut self) {
-        self.queue.show_reader();
     }
 
     fn try_take(&mut self) -> Option<Promise> {
@@ -222,10 +210,6 @@ impl<T, O: Order<T>> Handoff for Get<'_, T, O> {
         &self.queue.getters
     }
 
-    fn parked(&mut self) {
-        self.queue.reader.take();
-    }
-
     fn try_take(&mut self) -> Option<Assigned<T>> {
         self.queue.take()
     }
@@ -262,10 +246,6 @@ impl<T, O: Order<T>> Handoff for Next<'_, T, O> {
 
     fn queue(&self) -> &WaitQueue<Assigned<T>> {
         &self.0.queue.getters
-    }
-
-    fn parked(&mut self) {
-        self.0.queue.reader.take();
     }
 
     fn try_take(&mut self) -> Option<Assigned<T>> {
