@@ -1,55 +1,40 @@
-//! The server of `hello`: hyper over HTTP/1 and HTTP/2 on Curium, or on tokio's current-thread
-//! runtime, with the same timers and the same handler. The script `hello` beside it measures them.
+//! The same services on Curium and on tokio's current-thread runtime, with the same timers and the
+//! same handlers; the script `run` in this package measures them.
+//!
+//! `RUNTIME hello` and `RUNTIME axum` are servers of HTTP/1 and HTTP/2. `RUNTIME postgres ADDRESS
+//! QUERIES` and `RUNTIME redis ADDRESS QUERIES` are clients: 16 tasks share a connection.
 
-use std::convert::Infallible;
+mod http;
+mod postgres;
+mod redis;
+
 use std::env;
-use std::io;
+use std::error::Error;
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+/// The error of everything here.
+type Anything = Box<dyn Error + Send + Sync>;
 
-async fn hello(_: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    Ok(Response::new(Full::new(Bytes::from_static(b"Hello, world!\n"))))
-}
+/// The tasks that share the connection of a client.
+const TASKS: usize = 16;
 
-fn on_curium() -> io::Result<()> {
-    curium::run(async || {
-        let listener = curium::net::TcpListener::bind("127.0.0.1:0").await?;
-        println!("listening on {}", listener.local_addr()?);
-        curium_hyper::serve(listener, service_fn(hello)).await
-    })
-}
-
-fn on_tokio() -> io::Result<()> {
+/// Runs a program on tokio as `curium::run` does on Curium: its tasks need not be `Send`.
+fn on_tokio(program: impl Future<Output = Result<(), Anything>>) -> Result<(), Anything> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let tasks = tokio::task::LocalSet::new();
-    tasks.block_on(&runtime, async {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        println!("listening on {}", listener.local_addr()?);
-        loop {
-            let (stream, _) = listener.accept().await?;
-            stream.set_nodelay(true)?;
-            tokio::task::spawn_local(async {
-                let mut builder = auto::Builder::new(TokioExecutor::new());
-                builder.http1().timer(TokioTimer::new());
-                builder.http2().timer(TokioTimer::new());
-                let serve =
-                    builder.serve_connection_with_upgrades(TokioIo::new(stream), service_fn(hello));
-                // A client that hangs up is no error.
-                let _ = serve.await;
-            });
-        }
-    })
+    tokio::task::LocalSet::new().block_on(&runtime, program)
 }
 
-fn main() -> io::Result<()> {
-    match env::args().nth(1).as_deref() {
-        Some("curium") => on_curium(),
-        Some("tokio") => on_tokio(),
-        _ => Err(io::Error::other("usage: curium-ecosystem-bench curium|tokio")),
+fn main() -> Result<(), Anything> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["curium", "hello"] => http::hello_on_curium(),
+        ["tokio", "hello"] => on_tokio(http::hello_on_tokio()),
+        ["curium", "axum"] => http::axum_on_curium(),
+        ["tokio", "axum"] => on_tokio(http::axum_on_tokio()),
+        ["curium", "postgres", address, n] => postgres::on_curium(address, n.parse()?),
+        ["tokio", "postgres", address, n] => on_tokio(postgres::on_tokio(address, n.parse()?)),
+        ["curium", "redis", address, n] => redis::on_curium(address, n.parse()?),
+        ["tokio", "redis", address, n] => on_tokio(redis::on_tokio(address, n.parse()?)),
+        _ => Err("usage: curium|tokio hello|axum, or curium|tokio postgres|redis ADDRESS N".into()),
     }
 }

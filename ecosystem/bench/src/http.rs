@@ -1,0 +1,72 @@
+//! `hello` without a framework and on axum.
+
+use std::convert::Infallible;
+
+use axum::Router;
+use axum::routing::get;
+use http_body_util::Full;
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::service::{Service, service_fn};
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+
+use crate::Anything;
+
+async fn hello(_: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    Ok(Response::new(Full::new(Bytes::from_static(b"Hello, world!\n"))))
+}
+
+fn router() -> Router {
+    Router::new().route("/", get(|| async { "Hello, world!\n" }))
+}
+
+async fn bound_on_curium() -> Result<curium::net::TcpListener, Anything> {
+    let listener = curium::net::TcpListener::bind("127.0.0.1:0").await?;
+    println!("listening on {}", listener.local_addr()?);
+    Ok(listener)
+}
+
+pub(crate) fn hello_on_curium() -> Result<(), Anything> {
+    curium::run(
+        async || Ok(curium_hyper::serve(bound_on_curium().await?, service_fn(hello)).await?),
+    )
+}
+
+pub(crate) fn axum_on_curium() -> Result<(), Anything> {
+    curium::run(async || Ok(curium_hyper::serve_router(bound_on_curium().await?, router()).await?))
+}
+
+pub(crate) async fn hello_on_tokio() -> Result<(), Anything> {
+    serve_on_tokio(service_fn(hello)).await
+}
+
+pub(crate) async fn axum_on_tokio() -> Result<(), Anything> {
+    serve_on_tokio(TowerToHyperService::new(router())).await
+}
+
+/// As the guide of hyper has it, with the timers that `curium_hyper::serve` sets.
+async fn serve_on_tokio<S, B>(service: S) -> Result<(), Anything>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + 'static,
+    S::Future: Send + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Anything>,
+{
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    println!("listening on {}", listener.local_addr()?);
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let service = service.clone();
+        tokio::task::spawn_local(async move {
+            let mut builder = auto::Builder::new(TokioExecutor::new());
+            builder.http1().timer(TokioTimer::new());
+            builder.http2().timer(TokioTimer::new());
+            // A client that hangs up is no error.
+            let _ = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
+        });
+    }
+}
