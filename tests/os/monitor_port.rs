@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
@@ -303,6 +303,48 @@ fn clients_that_never_read_hold_up_no_other() {
             Ok(())
         },
     );
+}
+
+/// M3: one client more than the limit takes the place of the one that was silent for longest.
+#[test]
+fn one_client_too_many_takes_the_place_of_the_most_silent_one() {
+    asked(|client| {
+        let mut silent = client.connect();
+        let others: Vec<_> = (0..127).map(|_| client.connect()).collect();
+        let (mut last, _) = client.terminal();
+        assert_eq!(silent.read(&mut [0; 64]).unwrap_or(0), 0);
+        for stream in others.into_iter().take(3) {
+            Terminal::greeted(stream);
+        }
+        assert!(last.ask("ps").contains("main"));
+    });
+}
+
+/// M3: clients that send random bytes are answered until they end, or go away, and harm no other.
+#[test]
+fn random_bytes_over_the_port_harm_no_other_client() {
+    asked(|client| {
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = || {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random
+        };
+        let (mut terminal, _) = client.terminal();
+        for round in 0..20 {
+            let mut stream = client.connect();
+            let bytes: Vec<u8> = (0..next() % 3000).map(|_| next() as u8).collect();
+            // A line that is too long may be refused before all of it is sent.
+            let _ = stream.write_all(&bytes);
+            if round % 2 == 0 {
+                let _ = stream.shutdown(Shutdown::Write);
+                let ended = stream.read_to_end(&mut Vec::new()).map_err(|error| error.kind());
+                assert!(matches!(ended, Ok(_) | Err(ErrorKind::ConnectionReset)), "{ended:?}");
+            }
+        }
+        assert!(terminal.ask("ps").contains("main"));
+    });
 }
 
 /// M3: a kernel that ends closes its clients, those that wait for an answer too.

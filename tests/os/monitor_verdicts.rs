@@ -36,7 +36,11 @@ fn verdicts_come_first_in_each_view() {
             let lines: Vec<&str> = text.lines().skip(at).collect();
             assert!(lines[0].starts_with(&circle), "{text}");
             assert!(lines[1].starts_with(orphan.trim_start()), "{text}");
-            assert!(lines[2].starts_with("(!) no task can run: 4 tasks"), "{text}");
+            assert!(
+                lines[2]
+                    .starts_with("(!) every task waits for something outside the kernel: 4 tasks"),
+                "{text}"
+            );
             assert_eq!(text.matches("(!)").count(), 3, "{text}");
         }
         assert!(!terminal.ask("graph dot").contains("(!)"));

@@ -132,8 +132,9 @@ impl fmt::Display for Verdict {
             }
             Verdict::AllStuck { tasks, wakers } => write!(
                 f,
-                "no task can run: {tasks} tasks are parked, and only a waker that something still \
-                 holds could change that; clones of the wakers of {wakers} tasks exist"
+                "every task waits for something outside the kernel: {tasks} tasks are parked, and \
+                 only what holds a waker, such as a thread, can wake one; clones of the wakers of \
+                 {wakers} tasks exist"
             ),
         }
     }
