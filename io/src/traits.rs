@@ -52,8 +52,13 @@ macro_rules! other_traits {
                     cx: &mut ::std::task::Context<'_>,
                     buf: &mut $crate::traits::tokio::ReadBuf<'_>,
                 ) -> ::std::task::Poll<::std::io::Result<()>> {
-                    let room = buf.initialize_unfilled();
-                    $crate::AsyncRead::poll_read(self, cx, room).map_ok(|read| buf.advance(read))
+                    let read = |room: &mut [u8]| $crate::AsyncRead::poll_read(self, cx, room);
+                    if buf.initialized().len() == buf.capacity() {
+                        let room = buf.initialize_unfilled();
+                        return read(room).map_ok(|read| buf.advance(read));
+                    }
+                    // To initialize all of a large buffer costs more than to copy what is read.
+                    $crate::traits::fill(buf.remaining(), read, |bytes| buf.put_slice(bytes))
                 }
             }
         }
@@ -62,10 +67,11 @@ macro_rules! other_traits {
                 fn poll_read(
                     self: ::std::pin::Pin<&mut Self>,
                     cx: &mut ::std::task::Context<'_>,
-                    cursor: $crate::traits::hyper::ReadBufCursor<'_>,
+                    mut cursor: $crate::traits::hyper::ReadBufCursor<'_>,
                 ) -> ::std::task::Poll<::std::io::Result<()>> {
                     let read = |room: &mut [u8]| $crate::AsyncRead::poll_read(self, cx, room);
-                    $crate::traits::fill(cursor, read)
+                    let room = cursor.remaining();
+                    $crate::traits::fill(room, read, |bytes| cursor.put_slice(bytes))
                 }
             }
         }
@@ -143,11 +149,12 @@ macro_rules! write_functions {
     };
 }
 
-/// Fills a buffer of hyper, which safe code can only copy into.
-#[cfg(feature = "hyper")]
+/// Fills a buffer that is not initialized, which safe code can only copy into.
+#[cfg(any(feature = "hyper", feature = "tokio-io"))]
 pub fn fill(
-    mut cursor: hyper::ReadBufCursor<'_>,
+    room: usize,
     read: impl FnOnce(&mut [u8]) -> std::task::Poll<std::io::Result<usize>>,
+    put: impl FnOnce(&[u8]),
 ) -> std::task::Poll<std::io::Result<()>> {
     use std::cell::RefCell;
 
@@ -160,9 +167,8 @@ pub fn fill(
         if scratch.is_empty() {
             scratch.resize(SIZE, 0);
         }
-        let room = cursor.remaining().min(SIZE);
-        let polled = read(&mut scratch[..room]);
-        polled.map_ok(|read| cursor.put_slice(&scratch[..read]))
+        let polled = read(&mut scratch[..room.min(SIZE)]);
+        polled.map_ok(|read| put(&scratch[..read]))
     };
     SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
         Ok(mut scratch) => fill_by(&mut scratch),
