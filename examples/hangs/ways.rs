@@ -52,7 +52,14 @@ pub(crate) const WAYS: [Way; 10] = [
             &["{first query}", "EVENT_WAIT", "<client>"],
         ],
     },
-    Way { name: "futurelock", shown: &[&["(!) deadlock: ", "{impatient}"]] },
+    Way {
+        name: "futurelock",
+        shown: &[&[
+            "(!) futurelock: ",
+            "{impatient}, LOCK_ACQUIRE at <second try>",
+            "was handed to its wait at <first try>",
+        ]],
+    },
     Way { name: "lost_waker", shown: &[&["(!) lost: ", "nothing wakes", "{device}, FOREIGN"]] },
     Way { name: "full_queue", shown: &[&["{writer}", "QUEUE_PUT", "<put>"]] },
     Way {
@@ -64,13 +71,22 @@ pub(crate) const WAYS: [Way; 10] = [
     },
     Way {
         name: "unbounded_cleanup",
-        shown: &[&["{session}", "EVENT_WAIT", "<cleanup>", "cancelled", "cleaning up"]],
+        shown: &[&[
+            "{session}",
+            "EVENT_WAIT",
+            "<cleanup>",
+            "cancelled",
+            "cleaning up since <cancelled wait>",
+        ]],
     },
     Way {
         name: "endless_shield",
-        shown: &[&["{log}", "EVENT_WAIT", "<shield>", "cancelled", "shielded"]],
+        shown: &[&["{log}", "EVENT_WAIT", "<shield>", "cancelled", "held back by a shield"]],
     },
-    Way { name: "endless_process", shown: &[&["{convert}", "PROCESS_WAIT", "<process>"]] },
+    Way {
+        name: "endless_process",
+        shown: &[&["{convert}", "PROCESS_WAIT", "<process>", "→ the end of a process"]],
+    },
 ];
 
 /// Hangs in the way of that name, beside the rest of the service.
@@ -221,7 +237,7 @@ async fn blocked_thread(cast: Cast) -> Result<()> {
 async fn unbounded_cleanup(cast: Cast) -> Result<()> {
     let acknowledged = Event::new();
     let session = spawn_named(cast.name("session"), async move {
-        let Err(cancelled) = sleep(LONG).await else { return Ok(()) };
+        let Err(cancelled) = sleep(LONG).await else { return Ok(()) }; // at: cancelled wait
         acknowledged.wait().await?; // at: cleanup
         Err(cancelled)
     });

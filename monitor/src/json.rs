@@ -83,6 +83,7 @@ pub(crate) fn kernel(seen: &Snapshot, verdicts: &[Verdict]) -> String {
 fn verdict(verdict: &Verdict) -> String {
     let kind = match verdict {
         Verdict::Cycle { .. } => "cycle",
+        Verdict::Futurelock { .. } => "futurelock",
         Verdict::Orphan(_) => "orphan",
         Verdict::HoldsUpShutdown { .. } => "holds_up_shutdown",
         Verdict::AllStuck { .. } => "all_stuck",
@@ -166,7 +167,7 @@ fn waits_for(on: &WaitsFor, now: Instant) -> String {
         WaitsFor::Group { scope, members } => {
             object([("scope", scope_id(*scope)), ("members", ids(members))])
         }
-        WaitsFor::Holders { object: number, tasks } => {
+        WaitsFor::Holders { object: number, tasks, .. } => {
             object([("object", number.to_string()), ("holders", ids(tasks))])
         }
         WaitsFor::Waker { clones } => object([("waker_clones", clones.to_string())]),

@@ -43,9 +43,8 @@ pub struct Lock<T: ?Sized> {
 pub struct LockStatistics {
     /// Whether the lock is held, or on its way to a waiter.
     pub is_held: bool,
-    /// The task that took the lock, or to which it was handed over. `None` if it is free, was taken
-    /// outside a task, or was handed over to a future that is polled with another waker than that
-    /// of its task. A guard that was moved to another task still counts for this one.
+    /// The task that took the lock, or to which it was handed over. `None` if it is free or was
+    /// taken outside a task. A guard that was moved to another task still counts for this one.
     pub holder: Option<TaskId>,
     /// The number of tasks that wait for it.
     pub waiting: usize,
@@ -148,6 +147,8 @@ impl<'a, T: ?Sized> Handoff for Acquire<'a, T> {
     type Item = ();
     type Output = LockGuard<'a, T>;
 
+    const NOTED: bool = true;
+
     fn queue(&self) -> &WaitQueue {
         &self.lock.waiters
     }
@@ -166,9 +167,11 @@ impl<'a, T: ?Sized> Handoff for Acquire<'a, T> {
     }
 
     fn finish(&mut self, (): ()) -> LockGuard<'a, T> {
+        self.lock.holder.take_handed();
         self.guard()
     }
 
+    #[inline]
     fn parked(&mut self) {
         self.lock.holder.show(&self.lock.waiters);
     }

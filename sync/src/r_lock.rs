@@ -198,6 +198,8 @@ impl<'a, T: ?Sized> Handoff for Acquire<'a, T> {
     type Item = ();
     type Output = RLockGuard<'a, T>;
 
+    const NOTED: bool = true;
+
     fn queue(&self) -> &WaitQueue {
         &self.lock.waiters
     }
@@ -221,6 +223,7 @@ impl<'a, T: ?Sized> Handoff for Acquire<'a, T> {
         self.try_take().map(|()| RLockGuard { lock: self.lock })
     }
 
+    #[inline]
     fn parked(&mut self) {
         self.lock.holder.show(&self.lock.waiters);
     }
@@ -228,6 +231,7 @@ impl<'a, T: ?Sized> Handoff for Acquire<'a, T> {
     #[track_caller]
     fn finish(&mut self, (): ()) -> RLockGuard<'a, T> {
         self.lock.owner.set(Some(this_task()));
+        self.lock.holder.take_handed();
         RLockGuard { lock: self.lock }
     }
 

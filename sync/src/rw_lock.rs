@@ -251,6 +251,8 @@ impl<'a, T: ?Sized> Handoff for Read<'a, T> {
     type Item = u32;
     type Output = RwLockReadGuard<'a, T>;
 
+    const NOTED: bool = true;
+
     fn queue(&self) -> &WaitQueue<u32> {
         &self.lock.waiters
     }
@@ -265,14 +267,17 @@ impl<'a, T: ?Sized> Handoff for Read<'a, T> {
     }
 
     fn finish(&mut self, number: u32) -> RwLockReadGuard<'a, T> {
+        self.lock.holders.take_handed();
         RwLockReadGuard { value: self.lock.value.borrow(), _release: Release(self.lock, number) }
     }
 
+    #[inline]
     fn parked(&mut self) {
         self.lock.holders.show(&self.lock.waiters);
     }
 
     fn pass_on(&mut self, number: u32) {
+        self.lock.holders.take_handed();
         self.lock.release(READER, number);
     }
 }
@@ -280,6 +285,8 @@ impl<'a, T: ?Sized> Handoff for Read<'a, T> {
 impl<'a, T: ?Sized> Handoff for Write<'a, T> {
     type Item = u32;
     type Output = RwLockWriteGuard<'a, T>;
+
+    const NOTED: bool = true;
 
     fn queue(&self) -> &WaitQueue<u32> {
         &self.lock.waiters
@@ -295,17 +302,20 @@ impl<'a, T: ?Sized> Handoff for Write<'a, T> {
     }
 
     fn finish(&mut self, number: u32) -> RwLockWriteGuard<'a, T> {
+        self.lock.holders.take_handed();
         RwLockWriteGuard {
             value: self.lock.value.borrow_mut(),
             _release: Release(self.lock, number),
         }
     }
 
+    #[inline]
     fn parked(&mut self) {
         self.lock.holders.show(&self.lock.waiters);
     }
 
     fn pass_on(&mut self, number: u32) {
+        self.lock.holders.take_handed();
         self.lock.release(WRITER, number);
     }
 

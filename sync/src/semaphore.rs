@@ -174,6 +174,8 @@ impl<'a> Handoff for Acquire<'a> {
     type Item = u32;
     type Output = Permits<'a>;
 
+    const NOTED: bool = true;
+
     fn queue(&self) -> &WaitQueue<u32> {
         &self.semaphore.waiters
     }
@@ -197,14 +199,17 @@ impl<'a> Handoff for Acquire<'a> {
     }
 
     fn finish(&mut self, number: u32) -> Permits<'a> {
+        self.semaphore.holders.take_handed();
         self.permits(number)
     }
 
+    #[inline]
     fn parked(&mut self) {
         self.semaphore.holders.show(&self.semaphore.waiters);
     }
 
     fn pass_on(&mut self, number: u32) {
+        self.semaphore.holders.take_handed();
         self.semaphore.holders.give_back(number);
         self.semaphore.give_back(self.n);
     }

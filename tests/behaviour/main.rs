@@ -39,7 +39,9 @@ mod kernel {
 
 /// Snapshots and what follows from them.
 mod insight {
+    mod causes;
     mod flight_recorder;
+    mod futurelocks;
     mod holders;
     mod lock_circles;
     mod snapshots;

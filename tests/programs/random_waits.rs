@@ -4,11 +4,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures::future::{join, select};
+use futures::future::{Either, join, select};
 use futures::stream::{FuturesUnordered, StreamExt};
 use kernel::insight::Verdict;
 use kernel::{
@@ -103,7 +103,7 @@ fn steps(world: Rc<World>, depth: usize) -> Pin<Box<dyn Future<Output = Unit>>> 
 
 /// One step; with a depth, it may hold others.
 fn step(world: Rc<World>, depth: usize) -> Pin<Box<dyn Future<Output = Unit>>> {
-    let kind = world.below(if depth > 0 { 16 } else { 8 });
+    let kind = world.below(if depth > 0 { 19 } else { 8 });
     Box::pin(async move {
         match kind {
             0 => sleep(world.seconds()).await,
@@ -179,9 +179,63 @@ async fn composed(world: Rc<World>, kind: usize, depth: usize) -> Unit {
             drop(guard);
             ended
         }
+        15..=17 => kept(world, kind, depth).await,
         _ => {
             let task = spawn(steps(world.clone(), depth));
             world.tasks.borrow_mut().push(Rc::new(task));
+            Ok(())
+        }
+    }
+}
+
+/// A step that keeps a future, and does not poll it during other steps.
+async fn kept(world: Rc<World>, kind: usize, depth: usize) -> Unit {
+    let inner = || steps(world.clone(), depth);
+    match kind {
+        15 => {
+            // A wait for a lock that is kept, and not polled during the other steps.
+            let lock = world.below(3);
+            let mut kept = pin!(world.locks[lock].acquire());
+            let pause = pin!(yield_now());
+            let begun = select(kept.as_mut(), pause).await;
+            if matches!(begun, Either::Left(_)) {
+                return Ok(());
+            }
+            drop(begun);
+            let ended = inner().await;
+            match world.below(2) {
+                0 => kept.await.map(drop).and(ended),
+                _ => ended,
+            }
+        }
+        16 => {
+            // A scope that is kept, whose children are not polled during the other steps.
+            let scope = kernel::scope(async |s| {
+                s.spawn(steps(world.clone(), depth));
+                inner().await
+            });
+            let mut kept = pin!(scope);
+            let pause = pin!(yield_now());
+            let begun = select(kept.as_mut(), pause).await;
+            if let Either::Left((ended, _)) = begun {
+                return ended;
+            }
+            drop(begun);
+            inner().await?;
+            kept.await
+        }
+        _ => {
+            // A wait for a lock in a stream that is not polled during the other steps.
+            let lock = world.below(3);
+            let wait = async || world.locks[lock].acquire().await.map(drop);
+            let pause = async || yield_now().await;
+            let mut all = FuturesUnordered::new();
+            all.push(Either::Left(wait()));
+            all.push(Either::Right(pause()));
+            while let Some(ended) = all.next().await {
+                ended?;
+                inner().await?;
+            }
             Ok(())
         }
     }

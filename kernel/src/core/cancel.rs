@@ -46,7 +46,8 @@ impl Core {
     /// Requests the cancellation of a task. Does nothing if the task has ended or was cancelled
     /// before (C4, C5).
     pub(crate) fn request(&self, cell: &TaskRef, reason: CancelReason) {
-        self.request_by(cell, |cell| cell.set_request(self.next_cancel_seq(), reason));
+        let since = self.tick_now();
+        self.request_by(cell, |cell| cell.set_request(self.next_cancel_seq(), reason, since));
     }
 
     /// `request`, with `set` to store it.

@@ -25,8 +25,9 @@
 //! says so. Edges of `join`, of groups and of
 //! `cancel` need no condition, because no value can be moved away from them.
 //!
-//! A waiter that is polled with another waker than that of its task is not known here. An object
-//! that was handed over to one has an unknown holder, and then no holder of it is shown.
+//! A waiter that is polled with another waker than that of its task, such as one of a
+//! `FuturesUnordered`, counts for the task that polled it first. One that was polled outside a task
+//! is not known: if it holds the object, no holder of that is shown.
 //!
 //! [`Parked::object`]: crate::parts::scopes::Parked::object
 
@@ -40,11 +41,13 @@ use slab::Slab;
 use crate::core::current;
 use crate::core::queue::WaitQueue;
 use crate::id::TaskId;
+use crate::parts::fifo::Site;
+use crate::parts::held::Held;
 
 /// An object in the table.
 trait Object {
     /// The tasks that hold it, `TaskId::NONE` for each that is not known.
-    fn held(&self) -> Vec<TaskId>;
+    fn held(&self) -> Held;
 }
 
 thread_local! {
@@ -54,10 +57,10 @@ thread_local! {
 
 /// The tasks that hold the object with the wait queue of that number. None if the object does not
 /// note them all.
-pub(crate) fn find(object: u64) -> Option<Vec<TaskId>> {
+pub(crate) fn find(object: u64) -> Option<Held> {
     let found = OBJECTS.try_with(|objects| objects.borrow().get(&object)?.upgrade());
     let held = found.ok().flatten()?.held();
-    (!held.contains(&TaskId::NONE)).then_some(held)
+    (!held.tasks.contains(&TaskId::NONE)).then_some(held)
 }
 
 fn enter(number: u64, object: Weak<dyn Object>) {
@@ -85,6 +88,8 @@ pub struct Holder {
 struct One {
     number: u64,
     held: Cell<TaskId>,
+    /// The wait to which the object was handed over, until that takes it.
+    untaken: Cell<Site>,
 }
 
 impl Holder {
@@ -106,7 +111,22 @@ impl Holder {
     /// The task that is polled takes the object.
     #[inline]
     pub fn take(&self) {
-        self.note().set(current::polled_id());
+        let task = current::polled_id();
+        match self.shown.get() {
+            Some(shown) => {
+                shown.held.set(task);
+                shown.untaken.set(None);
+            }
+            None => self.first.set(task),
+        }
+    }
+
+    /// The wait that it was handed over to takes the object.
+    #[inline]
+    pub fn take_handed(&self) {
+        if let Some(shown) = self.shown.get() {
+            shown.untaken.set(None);
+        }
     }
 
     /// Hands the object over to the oldest waiter, and notes that. False if there is none.
@@ -121,8 +141,13 @@ impl Holder {
 
     #[inline(never)]
     fn hand_to_oldest(&self, queue: &WaitQueue) {
-        let waiter = queue.fifo().hand_to_oldest(());
-        self.note().set(waiter.task_id());
+        let waiter = queue.fifo().hand_to_oldest((), |note| match self.shown.get() {
+            Some(shown) => {
+                shown.held.set(note.task);
+                shown.untaken.set(note.site);
+            }
+            None => self.first.set(note.task),
+        });
         waiter.wake();
     }
 
@@ -136,7 +161,7 @@ impl Holder {
 
     #[cold]
     fn show_first(&self, number: u64) {
-        let one = Rc::new(One { number, held: self.first.clone() });
+        let one = Rc::new(One { number, held: self.first.clone(), untaken: Cell::new(None) });
         enter(number, Rc::<One>::downgrade(&one));
         let _ = self.shown.set(one);
     }
@@ -155,8 +180,9 @@ impl fmt::Debug for Holder {
 }
 
 impl Object for One {
-    fn held(&self) -> Vec<TaskId> {
-        vec![self.held.get()]
+    fn held(&self) -> Held {
+        let tasks = vec![self.held.get()];
+        Held { tasks, ended: Vec::new(), untaken: self.untaken.get() }
     }
 }
 
@@ -184,6 +210,8 @@ struct Many {
     first: [Cell<TaskId>; FIRST],
     /// The holdings with the numbers from `FIRST` on.
     more: RefCell<Slab<TaskId>>,
+    /// The wait to which a part was handed over last, until that or another takes its part.
+    untaken: Cell<Site>,
 }
 
 impl Default for Many {
@@ -193,6 +221,7 @@ impl Default for Many {
             free: Cell::new((1 << FIRST) - 1),
             first: [const { Cell::new(TaskId::NONE) }; FIRST],
             more: RefCell::default(),
+            untaken: Cell::new(None),
         }
     }
 }
@@ -263,6 +292,14 @@ impl Holders {
         self.many().add(current::polled_id())
     }
 
+    /// A wait takes the part that it was handed, or gives it up.
+    #[inline]
+    pub fn take_handed(&self) {
+        if let Some(many) = self.many.get() {
+            many.untaken.set(None);
+        }
+    }
+
     /// That part is given back.
     #[inline]
     pub fn give_back(&self, number: u32) {
@@ -279,14 +316,16 @@ impl Holders {
     pub fn hand_over(&self, queue: &WaitQueue<u32>) {
         let many = self.many();
         let number = many.add(TaskId::NONE);
-        let waiter = queue.fifo().hand_to_oldest(number);
-        many.set(number, waiter.task_id());
+        let waiter = queue.fifo().hand_to_oldest(number, |note| {
+            many.set(number, note.task);
+            many.untaken.set(note.site);
+        });
         waiter.wake();
     }
 
     /// What was noted and is not given back.
     fn held(&self) -> Vec<TaskId> {
-        self.many.get().map_or_else(Vec::new, |many| many.held())
+        self.many.get().map_or_else(Vec::new, |many| many.held().tasks)
     }
 
     /// See [`Holder::show`].
@@ -320,11 +359,13 @@ impl fmt::Debug for Holders {
 }
 
 impl Object for Many {
-    fn held(&self) -> Vec<TaskId> {
+    fn held(&self) -> Held {
         let free = self.free.get();
         let first = self.first.iter().enumerate().filter(|(at, _)| free & (1 << at) == 0);
         let first = first.map(|(_, held)| held.get());
-        first.chain(self.more.borrow().iter().map(|(_, held)| *held)).collect()
+        let tasks: Vec<_> = first.chain(self.more.borrow().iter().map(|(_, held)| *held)).collect();
+        let untaken = self.untaken.get().filter(|_| tasks.len() == 1);
+        Held { tasks, ended: Vec::new(), untaken }
     }
 }
 

@@ -77,6 +77,11 @@ impl HostQueue {
         self.ready.borrow().len()
     }
 
+    /// Whether ready tasks wait for a poll of the host. What polls the host was woken for them.
+    pub(crate) fn is_left(&self) -> bool {
+        !self.polling.get() && self.len() > 0
+    }
+
     /// Takes the task that has been ready for the longest time.
     pub(crate) fn pop(&self) -> Option<u32> {
         self.ready.borrow_mut().pop_front()

@@ -156,7 +156,7 @@ impl Core {
         }
         if cell.flags.any(Flags::OBSERVED) {
             if let Some(reason) = born_cancelled {
-                cell.set_request(self.next_cancel_seq(), reason);
+                cell.set_request(self.next_cancel_seq(), reason, self.tick_now());
             }
             return;
         }

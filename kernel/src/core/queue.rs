@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 
 use crate::core::current;
 use crate::core::state::{TaskRef, Waiter};
-use crate::parts::fifo::{Fifo, Wakeable};
+use crate::parts::fifo::{Fifo, Note, Site, Wakeable};
 use crate::parts::list::NONE;
 use crate::task::state::Flags;
 
@@ -55,7 +55,7 @@ impl<T> WaitQueue<T> {
     pub fn poll_enter(&self, slot: &mut WaitSlot, weight: usize, cx: &Context<'_>) -> Poll<T> {
         // The caller may be a future without a leaf, so that no record shows this wait.
         current::with_own_task(cx.waker(), |task| task.flags.set(Flags::UNRECORDED));
-        self.0.poll_enter(slot, weight, cx)
+        self.0.poll_enter(slot, weight, None, cx)
     }
 
     #[inline]
@@ -86,12 +86,14 @@ impl<T> Fifo<Waiter, T> {
         &self,
         slot: &mut WaitSlot,
         weight: usize,
+        site: Site,
         cx: &Context<'_>,
     ) -> Poll<T> {
         let at = slot.0;
         if at == NONE {
             let waiter = Waiter::of(cx);
-            self.enter(slot, weight, |place| *place = waiter);
+            let note = site.map(|_| Note { site, task: current::polled_id() });
+            self.enter(slot, weight, note, |place| *place = waiter);
             return Poll::Pending;
         }
         let stale = {
@@ -109,10 +111,17 @@ impl<T> Fifo<Waiter, T> {
     /// `poll_enter` for a task that polls the wait with its own waker. Returns false if the caller
     /// must use `poll_enter`.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn enter_task(&self, slot: &mut WaitSlot, weight: usize, task: &TaskRef) -> bool {
+    pub(crate) fn enter_task(
+        &self,
+        slot: &mut WaitSlot,
+        weight: usize,
+        site: Site,
+        task: &TaskRef,
+    ) -> bool {
         let at = slot.0;
         if at == NONE {
-            self.enter(slot, weight, |waiter| waiter.set_task(task));
+            let note = site.map(|_| Note { site, task: task.id() });
+            self.enter(slot, weight, note, |waiter| waiter.set_task(task));
             return true;
         }
         self.list.borrow_mut().waiter(at).is_task(task)

@@ -138,11 +138,24 @@ impl Core {
     pub(crate) fn are_unpolled(&self, evidence: &[(TaskId, u64)]) -> bool {
         let rests = |(id, cycles): &(TaskId, u64)| {
             self.find(*id).is_some_and(|cell| {
-                let runs = Flags::QUEUED | Flags::RUNNING | Flags::ENDED | Flags::FREE;
-                u64::from(cell.cycles.get()) == *cycles && !cell.flags.any(runs)
+                let runs = Flags::RUNNING | Flags::ENDED | Flags::FREE;
+                u64::from(cell.cycles.get()) == *cycles
+                    && !cell.flags.any(runs)
+                    && (!cell.flags.any(Flags::QUEUED) || self.is_left(&cell))
             })
         };
         evidence.iter().all(rests) && !self.has_messages()
+    }
+
+    /// Whether a task that is ready is polled by another task, which was polled since and has not
+    /// polled it.
+    fn is_left(&self, cell: &TaskRef) -> bool {
+        if !cell.flags.any(Flags::HOSTED) {
+            return false;
+        }
+        let owner = self.owners.borrow().get(cell.group()).cloned();
+        let host = owner.and_then(|owner| owner.info(self).left_by).and_then(|id| self.find(id));
+        host.is_some_and(|host| !host.flags.any(Flags::QUEUED | Flags::RUNNING))
     }
 
     /// A waiter as a task of this kernel.
@@ -166,6 +179,7 @@ impl Core {
             || cell.attached().1 != NONE
             || !cell.flags.any(Flags::QUEUED | Flags::RUNNING)
                 && cell.parked().is_none_or(|leaf| waits(leaf.kind))
+            || self.is_left(cell)
     }
 
     /// What a snapshot copies of one task.
@@ -185,7 +199,7 @@ impl Core {
             unrecorded: cell.flags.any(Flags::UNRECORDED),
             cancel: cell.cancel_request().map(|request| CancelInfo {
                 reason: request.reason,
-                since: None,
+                since: self.clock.instant(request.since),
                 delivered: cell.was_delivered(),
                 delivered_at: cell.delivered_at(),
             }),

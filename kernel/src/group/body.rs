@@ -226,7 +226,7 @@ impl Future for Progress<'_> {
         point.park_by(
             cx,
             slot,
-            |slot, task| match group.progress.fifo().enter_task(slot, 1, task) {
+            |slot, task| match group.progress.fifo().enter_task(slot, 1, None, task) {
                 true => Quick::Parked,
                 false => Quick::Unsure,
             },
@@ -239,7 +239,7 @@ impl GroupState {
     /// Queues a `Progress`, again if it was woken before its condition holds.
     fn queue(&self, slot: &mut WaitSlot, cx: &Context<'_>) -> Poll<()> {
         loop {
-            ready!(self.progress.fifo().poll_enter(slot, 1, cx));
+            ready!(self.progress.fifo().poll_enter(slot, 1, None, cx));
         }
     }
 }

@@ -67,6 +67,7 @@ impl GroupState {
             members: Vec::new(),
             alive: self.counted.get() + self.daemons.get(),
             in_grace: self.is_in_grace(),
+            left_by: self.host_queue().filter(|queue| queue.is_left()).map(HostQueue::task),
             waiting,
         }
     }

@@ -46,6 +46,11 @@ pub enum WaitsFor {
         object: u64,
         /// The tasks that hold it.
         tasks: Vec<TaskId>,
+        /// Those of them that have ended. What they held was moved, or is never released.
+        ended: Vec<TaskId>,
+        /// Where its one holder waited for it, if it was handed over to that wait and the wait was
+        /// not polled since. Until then, no guard exists.
+        untaken: Option<&'static Location<'static>>,
     },
     /// For a waker that is not Curium's to be woken.
     Waker {

@@ -26,6 +26,7 @@
 
 mod graph;
 pub(crate) mod info;
+mod judge;
 pub(crate) mod parts;
 pub(crate) mod snapshot;
 mod text;

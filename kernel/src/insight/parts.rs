@@ -1,13 +1,13 @@
 //! A snapshot as it is copied from a kernel, and how the copies are put together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use crate::id::{GroupId, TaskId};
 use crate::insight::graph::{Edge, WaitsFor};
 use crate::insight::info::TaskState;
 use crate::insight::snapshot::{ScopeInfo, Snapshot, TaskDetails, ThreadInfo};
-use crate::parts::held::WaitedFor;
+use crate::parts::held::{Held, WaitedFor};
 use crate::parts::reactor::Direction;
 
 /// The kinds of leaves that wait for the end of a task.
@@ -19,6 +19,10 @@ pub(crate) const GROUPS: [&str; 3] = ["GROUP_WAIT", "GROUP_END", "NEXT_DONE"];
 /// The kinds of leaves that wait until the holders of an object release it. A semaphore is not one:
 /// any task may add permits. Nor is a wait to read: it may be behind one to write that gives up.
 pub(crate) const LOCKS: [&str; 3] = ["LOCK_ACQUIRE", "RLOCK_ACQUIRE", "RWLOCK_WRITE"];
+
+/// The kind of the wait of a task that is ready and that another task polls. That was polled since,
+/// and has not polled it.
+pub(crate) const UNPOLLED: &str = "UNPOLLED";
 
 /// What was copied so far.
 #[derive(Debug)]
@@ -59,6 +63,8 @@ pub(crate) struct RawTask {
 
 /// What the tasks wait for, by task.
 struct Waits {
+    /// For each scope with members that are ready, the task that has not polled them.
+    left_by: HashMap<GroupId, TaskId>,
     joins: HashMap<TaskId, Vec<TaskId>>,
     scopes: HashMap<TaskId, Vec<(GroupId, Vec<TaskId>)>>,
     wakes: HashMap<TaskId, Instant>,
@@ -123,13 +129,19 @@ impl Raw {
             scopes: HashMap::new(),
             wakes: HashMap::new(),
             seats: self.seats.drain(..).collect(),
+            left_by: HashMap::new(),
         };
+        let runs = |state| matches!(state, TaskState::Ready | TaskState::Running);
+        let running = self.tasks.iter().filter(|task| runs(task.details.info.state));
+        let running: HashSet<TaskId> = running.map(|task| task.details.info.id).collect();
         for task in &mut self.tasks {
             for joiner in task.joiners.drain(..) {
                 waits.joins.entry(joiner).or_default().push(task.details.info.id);
             }
         }
         for scope in &self.scopes {
+            let left_by = scope.left_by.filter(|host| !running.contains(host));
+            waits.left_by.extend(left_by.map(|host| (scope.id, host)));
             for waiting in &scope.waiting {
                 let group = (scope.id, scope.members.clone());
                 waits.scopes.entry(*waiting).or_default().push(group);
@@ -173,10 +185,17 @@ impl Waits {
         let edge = |kind, site, on, deadline| Edge { from: id, kind, site, on, deadline };
         for (at, (leaf, deadline)) in task.info.parked.iter().zip(deadlines).enumerate() {
             let on = match &waited_for[at] {
-                waited if waited.is_foreign && !task.waker_is_out => WaitsFor::Waker { clones: 0 },
+                // What the task holds up itself is not waited for by the waker.
+                waited if waited.is_foreign && !task.waker_is_out && !waited.is_had_by(id) => {
+                    WaitsFor::Waker { clones: 0 }
+                }
                 waited => self.of_leaf(task, leaf.kind, waited),
             };
             edges.push(edge(leaf.kind, Some(leaf.site), on, *deadline));
+        }
+        if let (TaskState::Ready, true, Some(scope)) = (task.info.state, task.hosted, task.scope) {
+            let host = self.left_by.get(&scope).map(|host| WaitsFor::Task(*host));
+            edges.extend(host.map(|host| edge(UNPOLLED, None, host, None)));
         }
         if task.info.state.has_no_leaf() {
             let (kind, on) = match self.seats.get(&id) {
@@ -208,7 +227,10 @@ impl Waits {
             "THREAD" | "THREAD_WAIT" => WaitsFor::Thread,
             "FOREIGN_WAIT" => WaitsFor::Waker { clones: usize::from(task.waker_is_out) },
             _ => match (&on.held, self.seats.get(&id)) {
-                (Some(held), _) => WaitsFor::Holders { object: on.object, tasks: held.clone() },
+                (Some(held), _) => {
+                    let Held { tasks, ended, untaken } = held.clone();
+                    WaitsFor::Holders { object: on.object, tasks, ended, untaken }
+                }
                 (None, Some(direction)) if on.object == 0 => WaitsFor::Io(*direction),
                 (None, _) => WaitsFor::Unknown { object: on.object },
             },

@@ -174,6 +174,8 @@ pub struct ScopeInfo {
     pub in_grace: bool,
     /// The number of its members that have not ended.
     pub(crate) alive: usize,
+    /// The task that polls its members, if that was woken for one that is ready.
+    pub(crate) left_by: Option<TaskId>,
 }
 
 /// A thread that runs on although no task waits for it.

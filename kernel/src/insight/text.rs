@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::id::TaskId;
 use crate::insight::graph::{Edge, WaitsFor};
+use crate::insight::parts::UNPOLLED;
 use crate::insight::snapshot::TaskDetails;
 use crate::parts::reactor::Direction;
 
@@ -87,10 +88,28 @@ impl Edge {
             text
         };
         let mut text = match &self.on {
+            WaitsFor::Task(task) if self.kind == UNPOLLED => {
+                format!("a poll by {}", list(&[*task]))
+            }
             WaitsFor::Task(task) => list(&[*task]),
             WaitsFor::Group { members, .. } if members.is_empty() => "its group".to_owned(),
             WaitsFor::Group { members, .. } => format!("its members {}", list(members)),
-            WaitsFor::Holders { tasks, .. } => format!("held by {}", list(tasks)),
+            WaitsFor::Holders { tasks, .. } if tasks.is_empty() => "held by no task".to_owned(),
+            WaitsFor::Holders { tasks, untaken: Some(site), .. } => {
+                format!("handed to {} for its wait at {site}, not polled since", list(tasks))
+            }
+            WaitsFor::Holders { tasks, ended, .. } => {
+                let held = format!("held by {}", list(tasks));
+                match &ended[..] {
+                    [] => held,
+                    _ if tasks.len() == 1 => held + ", which has ended",
+                    [_] => held + "; 1 of these has ended",
+                    ended => held + &format!("; {} of these have ended", ended.len()),
+                }
+            }
+            WaitsFor::Io(Direction::Read) if self.kind == "PROCESS_WAIT" => {
+                "the end of a process".to_owned()
+            }
             WaitsFor::Waker { clones: 0 } => "a waker of which no clone exists".to_owned(),
             WaitsFor::Waker { clones: 1 } => "a waker, 1 clone".to_owned(),
             WaitsFor::Waker { clones } => format!("a waker, {clones} clones"),

@@ -203,22 +203,24 @@ impl<'a> Tree<'a> {
 /// What is said of a task besides its leaves.
 fn notes_of(task: &TaskDetails, now: Instant) -> Vec<String> {
     let mut notes = Vec::new();
-    if let Some(cancel) = &task.cancel {
-        let mut note = match cancel.since {
-            Some(since) => format!("cancelled {} ago", Age(now.saturating_duration_since(since))),
-            None => "cancelled".to_owned(),
-        };
-        note += &format!(" ({})", cancel.reason);
-        if task.is_cleaning_up() {
-            note += ", cleaning up";
+    let shield = task.shields.iter().find(|shield| !shield.over);
+    let limit = shield.and_then(|shield| shield.until).map(|then| until(then, now));
+    let limit = limit.map_or_else(|| "without a limit".to_owned(), |left| format!("for {left}"));
+    match &task.cancel {
+        Some(cancel) => {
+            let ago = cancel.since.map(|since| Age(now.saturating_duration_since(since)));
+            let ago = ago.map_or_else(String::new, |ago| format!(" {ago} ago"));
+            let site = cancel.delivered_at.map(|site| format!(" since {site}")).unwrap_or_default();
+            let state = match (cancel.delivered, shield.is_some()) {
+                (true, false) => format!(", cleaning up{site}"),
+                (true, true) => format!(", cleaning up{site} in a shield {limit}"),
+                (false, true) => format!(", held back by a shield {limit}"),
+                (false, false) => String::new(),
+            };
+            notes.push(format!("cancelled{ago} ({}){state}", cancel.reason));
         }
-        notes.push(note);
-    }
-    if let Some(shield) = task.shields.iter().find(|shield| !shield.over) {
-        notes.push(match shield.until {
-            Some(until_then) => format!("shielded for {}", until(until_then, now)),
-            None => "shielded".to_owned(),
-        });
+        None if shield.is_some() => notes.push(format!("shielded {limit}")),
+        None => {}
     }
     if task.daemon {
         notes.push("daemon".to_owned());

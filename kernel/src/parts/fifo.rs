@@ -3,7 +3,9 @@
 //! The list wakes nothing: the code that hands a value over receives the waiter and wakes it.
 
 use std::cell::{Cell, RefCell};
+use std::panic::Location;
 
+use crate::id::TaskId;
 use crate::parts::KEEP;
 use crate::parts::list::NONE;
 
@@ -13,6 +15,22 @@ pub(crate) trait Wakeable: Default {
 
     /// Takes the content and leaves it empty.
     fn take(&mut self) -> Self;
+}
+
+/// The file and line of a wait, if it is known.
+pub(crate) type Site = Option<&'static Location<'static>>;
+
+/// What a queue notes of a waiter, if what it hands over has a holder.
+#[derive(Clone, Copy)]
+pub(crate) struct Note {
+    /// Where it waits.
+    pub(crate) site: Site,
+    /// The task that has polled it first.
+    pub(crate) task: TaskId,
+}
+
+impl Note {
+    pub(crate) const NONE: Note = Note { site: None, task: TaskId::NONE };
 }
 
 /// Waiters `W` in order of arrival. Each of them is handed a `T`.
@@ -39,6 +57,8 @@ struct Node<W, T> {
     previous: u32,
     next: u32,
     weight: usize,
+    /// That of the waiter, or of an earlier one.
+    note: Note,
     waiter: W,
     handed: Option<T>,
 }
@@ -115,8 +135,14 @@ impl<W: Wakeable, T> Fifo<W, T> {
 
     /// Adds a waiter at the end. `set` writes into its node what to wake.
     #[inline(always)]
-    pub(crate) fn enter(&self, slot: &mut WaitSlot, weight: usize, set: impl FnOnce(&mut W)) {
-        slot.0 = self.list.borrow_mut().push(weight, set, &self.number);
+    pub(crate) fn enter(
+        &self,
+        slot: &mut WaitSlot,
+        weight: usize,
+        note: Option<Note>,
+        set: impl FnOnce(&mut W),
+    ) {
+        slot.0 = self.list.borrow_mut().push(weight, note, set, &self.number);
         self.waiting.set(self.waiting.get() + 1);
     }
 
@@ -144,14 +170,14 @@ impl<W: Wakeable, T> Fifo<W, T> {
     /// none.
     #[inline]
     pub(crate) fn hand(&self, value: T) -> Result<W, T> {
-        if self.is_empty() { Err(value) } else { Ok(self.hand_to_oldest(value)) }
+        if self.is_empty() { Err(value) } else { Ok(self.hand_to_oldest(value, |_| ())) }
     }
 
-    /// The same if there is a waiter.
+    /// The same if there is a waiter. `look` sees what is noted of it.
     #[inline]
-    pub(crate) fn hand_to_oldest(&self, value: T) -> W {
+    pub(crate) fn hand_to_oldest(&self, value: T, look: impl FnOnce(&Note)) -> W {
         self.waiting.set(self.waiting.get() - 1);
-        self.list.borrow_mut().hand_over(value)
+        self.list.borrow_mut().hand_over(value, look)
     }
 
     /// Removes the waiter. Returns the value that was handed to it, if any; the caller must pass it
@@ -194,7 +220,13 @@ impl<W: Wakeable, T> List<W, T> {
 
     /// Adds a node at the end. `set` writes into it what to wake.
     #[inline(always)]
-    fn push(&mut self, weight: usize, set: impl FnOnce(&mut W), number: &Cell<u64>) -> u32 {
+    fn push(
+        &mut self,
+        weight: usize,
+        note: Option<Note>,
+        set: impl FnOnce(&mut W),
+        number: &Cell<u64>,
+    ) -> u32 {
         let at = if self.free == NONE { self.grow(number) } else { self.free };
         let node = &mut self.nodes[at as usize];
         set(&mut node.waiter);
@@ -203,6 +235,9 @@ impl<W: Wakeable, T> List<W, T> {
         node.previous = self.tail;
         node.next = NONE;
         node.weight = weight;
+        if let Some(note) = note {
+            node.note = note;
+        }
         match self.nodes.get_mut(self.tail as usize) {
             Some(last) => last.next = at,
             None => self.head = at,
@@ -228,9 +263,8 @@ impl<W: Wakeable, T> List<W, T> {
             number.set(next_number());
         }
         let at = u32::try_from(self.nodes.len()).expect("fewer than 2^32 waiters");
-        let node =
-            Node { previous: NONE, next: NONE, weight: 0, waiter: W::default(), handed: None };
-        self.nodes.push(node);
+        let (waiter, note, handed) = (W::default(), Note::NONE, None);
+        self.nodes.push(Node { previous: NONE, next: NONE, weight: 0, note, waiter, handed });
         at
     }
 
@@ -265,8 +299,9 @@ impl<W: Wakeable, T> List<W, T> {
 
     /// Hands a value to the oldest waiter, which must exist. Returns what to wake.
     #[inline]
-    fn hand_over(&mut self, value: T) -> W {
+    fn hand_over(&mut self, value: T, look: impl FnOnce(&Note)) -> W {
         let node = &mut self.nodes[self.head as usize];
+        look(&node.note);
         node.handed = Some(value);
         let (waiter, next) = (node.waiter.take(), node.next);
         self.head = next;

@@ -260,7 +260,7 @@ impl<K> TaskRef<K> {
     #[cold]
     fn store_request_by_shutdown(&self) {
         self.flags.clear(Flags::SHUT_DOWN);
-        self.set_request(self.chunk().shutdown_seq.get(), CancelReason::Shutdown);
+        self.set_request(self.chunk().shutdown_seq.get(), CancelReason::Shutdown, u64::MAX);
     }
 
     /// Whether the cancellation of the task was requested and is not delivered yet.
@@ -280,9 +280,10 @@ impl<K> TaskRef<K> {
         self.request().and_then(Request::site)
     }
 
-    pub(crate) fn set_request(&self, cancel_seq: u64, reason: CancelReason) {
+    /// Stores a request that was made at the time `since`.
+    pub(crate) fn set_request(&self, cancel_seq: u64, reason: CancelReason, since: u64) {
         self.flags.set(Flags::CANCEL_REQUESTED | Flags::COLD);
-        self.extras().cold.get_or_init(Box::default).request.set(cancel_seq, reason);
+        self.extras().cold.get_or_init(Box::default).request.set(cancel_seq, reason, since);
     }
 
     /// Marks the request as delivered, and returns a copy of the cancellation.

@@ -12,12 +12,14 @@ pub(crate) struct CancelRequest {
     pub(crate) cancel_seq: u64,
     pub(crate) pending: bool,
     pub(crate) reason: CancelReason,
+    /// When it was made, on the clock of the kernel. `u64::MAX` for that of the shutdown.
+    pub(crate) since: u64,
 }
 
 impl CancelRequest {
-    /// A request that is not delivered yet.
+    /// A request that is not delivered yet, made at a time that is not known.
     pub(crate) fn new(cancel_seq: u64, reason: CancelReason) -> Self {
-        CancelRequest { cancel_seq, pending: true, reason }
+        CancelRequest { cancel_seq, pending: true, reason, since: u64::MAX }
     }
 }
 
@@ -28,6 +30,7 @@ pub(crate) struct Request {
     /// [`PENDING`], [`DELIVERED`] and [`KEPT`].
     marks: Cell<u8>,
     reason: Cell<CancelReason>,
+    since: Cell<u64>,
     /// The `cancel_seq` of the kernel at the last delivery.
     delivered_at: Cell<u64>,
     /// Where it was delivered.
@@ -48,6 +51,7 @@ impl Default for Request {
             cancel_seq: Cell::new(0),
             marks: Cell::new(0),
             reason: Cell::new(CancelReason::Shutdown),
+            since: Cell::new(u64::MAX),
             delivered_at: Cell::new(0),
             site: Cell::new(None),
             kept: Kept::default(),
@@ -62,6 +66,7 @@ impl Request {
             cancel_seq: self.cancel_seq.get(),
             pending: self.has(PENDING),
             reason: self.reason.get(),
+            since: self.since.get(),
         }
     }
 
@@ -76,10 +81,11 @@ impl Request {
     }
 
     #[inline]
-    pub(super) fn set(&self, cancel_seq: u64, reason: CancelReason) {
+    pub(super) fn set(&self, cancel_seq: u64, reason: CancelReason, since: u64) {
         self.cancel_seq.set(cancel_seq);
         self.marks.set(PENDING);
         self.reason.set(reason);
+        self.since.set(since);
     }
 
     /// A copy of the cancellation.

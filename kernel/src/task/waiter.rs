@@ -8,7 +8,6 @@
 
 use std::task::Waker;
 
-use crate::id::TaskId;
 use crate::parts::fifo::Wakeable;
 use crate::task::chunk::TaskRef;
 
@@ -54,12 +53,6 @@ impl<K> Waiter<K> {
     /// The task, if the waiter is one.
     pub(crate) fn task(&self) -> Option<&TaskRef<K>> {
         self.task.as_ref()
-    }
-
-    /// The id of the task, `TaskId::NONE` for a foreign waker.
-    #[inline]
-    pub(crate) fn task_id(&self) -> TaskId {
-        self.task.as_ref().map_or(TaskId::NONE, TaskRef::id)
     }
 
     pub(crate) fn foreign(&self) -> Option<&Waker> {

@@ -20,6 +20,13 @@ pub trait Handoff {
     /// The output of the leaf.
     type Output;
 
+    /// Whether the queue notes the task and the line of each waiter, as [`Holder`] and [`Holders`]
+    /// need it.
+    ///
+    /// [`Holder`]: crate::wait_queue::Holder
+    /// [`Holders`]: crate::wait_queue::Holders
+    const NOTED: bool = false;
+
     /// The queue to wait in.
     fn queue(&self) -> &WaitQueue<Self::Item>;
 
@@ -118,14 +125,15 @@ impl<H: Handoff> Wait<H> {
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<H::Output, TaskCancelled>> {
         let Wait { handoff, slot, point } = self;
         let (queue, weight) = (handoff.queue().fifo(), handoff.weight());
+        let site = H::NOTED.then(|| point.site());
         let polled = point.park_in_queue(
             cx,
             slot,
-            |slot, task| match queue.enter_task(slot, weight, task) {
+            |slot, task| match queue.enter_task(slot, weight, site, task) {
                 true => Quick::Parked,
                 false => Quick::Unsure,
             },
-            |slot, cx| queue.poll_enter(slot, weight, cx),
+            |slot, cx| queue.poll_enter(slot, weight, site, cx),
             || queue.number(),
         );
         if polled.is_pending() {
@@ -155,7 +163,8 @@ impl<H: Handoff> Wait<H> {
             }
         }
         if !handoff.queue().fifo().is_handed(slot) {
-            match handoff.queue().fifo().poll_enter(slot, handoff.weight(), cx) {
+            let site = H::NOTED.then(|| point.site());
+            match handoff.queue().fifo().poll_enter(slot, handoff.weight(), site, cx) {
                 Poll::Pending => {
                     let object = handoff.queue().fifo().number();
                     let parked = point.park_unpaid_in(cx, object).map(Err);

@@ -41,7 +41,7 @@ impl JoinSlot {
         }
         if let JoinSlot::Queued(slot) = self {
             // A wake-up before the end of the task is spurious: queue again.
-            while task.cold().joiners.poll_enter(slot, 1, cx).is_ready() {}
+            while task.cold().joiners.poll_enter(slot, 1, None, cx).is_ready() {}
         }
         // Cloning the waker may run code of the program, which may have ended the task.
         if task.is_ended() { Poll::Ready(()) } else { Poll::Pending }

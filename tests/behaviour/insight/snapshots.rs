@@ -133,7 +133,11 @@ fn cancelled_tasks_show_whether_they_clean_up() {
         let cancel = cleans.cancel.expect("it was cancelled");
         assert_eq!(cancel.delivered_at.map(|site| site.file()), Some(file!()));
         let text = snapshot.to_string();
-        assert!(text.contains("cleaning up") && text.contains("shielded"), "{text}");
+        assert!(
+            text.contains(", cleaning up since ")
+                && text.contains(", held back by a shield without a limit"),
+            "{text}"
+        );
         Ok::<_, TaskCancelled>(())
     })
     .unwrap();
