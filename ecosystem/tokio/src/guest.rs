@@ -32,6 +32,10 @@ const POLLS: u32 = 64;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
+/// Code of tokio on the same thread must not wake a task of the kernel through an object of
+/// `curium::sync` but the universal ones, because nothing turns the kernel then. Use a channel of
+/// tokio, as the example `guest_in_tokio` does.
+///
 /// # Errors
 ///
 /// The system's error if it cannot provide a descriptor.

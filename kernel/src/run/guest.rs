@@ -60,6 +60,10 @@ use crate::task::cell::TaskEnd;
 /// A kernel whose tasks all wait for each other is no panic here, because the code around the turns
 /// may still wake a task. Such code may use the objects of a kernel, for example set an event; what
 /// that wakes runs at the next turn, and the descriptor does not become readable by it.
+/// [`Builder::watch`](crate::Builder::watch) and the report of hangs have no effect.
+///
+/// Two kernels on one thread, which only guests make possible, must not share an object of `sync`
+/// other than the universal ones: the objects tell tasks apart by numbers that each kernel has.
 ///
 /// Dropping a guest drops its main future and the kernel, as dropping a [`Kernel`] does: without
 /// awaiting any cleanup.
@@ -130,9 +134,10 @@ impl<T> Guest<'_, T> {
     /// When the next turn has something to do, if nothing happens before: at once, or when the next
     /// timer is due. None if no timer is armed.
     pub fn next_deadline(&self) -> Option<Instant> {
+        let core = self.turns.kernel.core();
         match self.turns.pause {
-            Pause::Busy => Some(Instant::now()),
-            Pause::Idle { until } => self.turns.kernel.core().clock.instant(until?),
+            Pause::Idle { until } if core.ready.borrow().is_empty() => core.clock.instant(until?),
+            _ => Some(Instant::now()),
         }
     }
 }
@@ -176,8 +181,8 @@ impl Turns<'_> {
         run_loop.visit = Some(Visit::new(polls));
         loop {
             let turned = match kernel.turn_in(&mut run_loop, &mut body) {
-                Ok(Turn::Paused(why)) => {
-                    *pause = why;
+                Ok(Turn::Paused) => {
+                    *pause = run_loop.visit.as_ref().map_or(Pause::Busy, Visit::pause);
                     return Poll::Pending;
                 }
                 Ok(Turn::GraceOver) => {

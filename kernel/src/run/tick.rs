@@ -24,7 +24,7 @@ use crate::parts::ready::Batch;
 use crate::parts::scopes::Ambient;
 use crate::run::lookout::Lookout;
 use crate::run::marker::Marker;
-use crate::run::visit::{Pause, Visit};
+use crate::run::visit::Visit;
 use crate::task::body::{Body, Verdict};
 use crate::task::cell::{OwnWaker, TaskCell};
 use crate::task::state::Flags;
@@ -43,7 +43,7 @@ pub(crate) enum Turn {
     /// The time of a test is over.
     OutOfTime,
     /// The turn of a guest is over.
-    Paused(Pause),
+    Paused,
 }
 
 /// What the kernel does with the future of `run`, which is on the stack of its caller.
@@ -253,7 +253,7 @@ impl RunLoop<'_> {
             None => self.batch.allow(RunLoop::POLLS),
             Some(visit) => {
                 if !visit.allow(&mut self.batch) {
-                    return Some(Turn::Paused(Pause::Busy));
+                    return Some(Turn::Paused);
                 }
             }
         }
@@ -271,7 +271,7 @@ impl RunLoop<'_> {
     #[cold]
     fn why_not(&self) -> Turn {
         match &self.visit {
-            Some(visit) => Turn::Paused(visit.pause()),
+            Some(_) => Turn::Paused,
             None if self.time_left() == Some(Duration::ZERO) => Turn::OutOfTime,
             None => Turn::Deadlocked,
         }

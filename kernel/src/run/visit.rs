@@ -50,32 +50,33 @@ impl RunLoop<'_> {
         if self.wake_settlers() {
             return true;
         }
-        let look = self.look_out();
-        let deadline = self.first_deadline();
+        let until = self.first_deadline();
         if !self.core.remote().announce_sleep() {
             return true;
         }
-        let now = self.core.clock.now();
-        let look = look.map(|look| now.saturating_add(nanos(look)));
-        let until = deadline.into_iter().chain(look).min();
+        let mut is_set = true;
         if let Some(until) = until {
-            let left = Duration::from_nanos(until.saturating_sub(now));
-            if let Some(Err(error)) = self.core.with_reactor(|it| it.set_alarm(left, until)) {
-                self.cannot_wait(&error);
+            let left = Duration::from_nanos(until.saturating_sub(self.core.clock.now()));
+            match self.core.with_reactor(|reactor| reactor.set_alarm(left, until)) {
+                Some(Ok(set)) => is_set = set,
+                Some(Err(error)) => self.cannot_wait(&error),
+                None => {}
             }
         }
         let came = self.wait_events(Some(Duration::ZERO), None);
         let ready = !self.core.ready.borrow().is_empty();
-        if came || ready || until.is_some_and(|until| until <= now) {
+        // Read after the events: the alarm may have been among them, and rings only once.
+        if came || ready || until.is_some_and(|until| until <= self.core.clock.now()) {
             self.core.remote().awake();
             self.core.read_clock();
             return true;
         }
+        if !is_set && cfg!(target_os = "linux") {
+            // The system lacks a descriptor for the alarm: the turns go on until the deadline.
+            self.core.remote().awake();
+            return false;
+        }
         visit.pause.set(Pause::Idle { until });
         false
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -195,11 +195,11 @@ impl Reactor {
         self.poll_on(timeout)
     }
 
-    /// Makes the descriptor of the poll readable when `left` is over, which is at `deadline`, if
-    /// the alarm is a source of the poll.
+    /// Makes the descriptor of the poll readable when `left` is over, which is at `deadline`.
+    /// False: the alarm is no source of the poll.
     #[cold]
-    pub(crate) fn set_alarm(&mut self, left: Duration, deadline: u64) -> io::Result<()> {
-        self.alarm.set(&self.poll, left, Some(deadline)).map(drop)
+    pub(crate) fn set_alarm(&mut self, left: Duration, deadline: u64) -> io::Result<bool> {
+        Ok(self.alarm.set(&self.poll, left, Some(deadline))?.is_none())
     }
 
     /// Polls repeatedly before the sleep. Returns the time spent if there was no event in the time
