@@ -205,15 +205,16 @@ impl Server {
 
     /// Has the kernel confirm the verdicts, because the parts were not seen at one moment.
     fn judge(&mut self, snapshot: Snapshot, record: Option<FlightRecord>) {
-        let graph = snapshot.wait_graph();
+        let graph = snapshot.into_wait_graph();
         let verdicts = graph.verdicts();
         let is_certain = verdicts.is_empty();
         let number = self.world.next - 1;
-        self.doubtful = Some(Shot::new(number, self.world.now, snapshot, record, verdicts));
+        let evidence = if is_certain { Vec::new() } else { graph.evidence() };
+        self.doubtful = Some(Shot::new(number, self.world.now, graph, record, verdicts));
         if is_certain {
             return self.publish(true);
         }
-        let (evidence, mut reply) = (graph.evidence(), self.reply());
+        let mut reply = self.reply();
         // If the kernel has ended, the reply is dropped and says so.
         let _ = self.link.look(move || {
             reply.fill(Seen::AtRest(kernel::are_unpolled(&evidence)));

@@ -329,9 +329,9 @@ impl Session {
             Command::Json => Ok(world.document(answer)),
             Command::Where(id) => of_task(id).map(|task| shot.place(task)),
             Command::Parents(id) => of_task(id).map(|task| shot.parents(task)),
-            Command::Tree => Ok(format!("{}\n", shot.snapshot)),
-            Command::Graph(false) => Ok(shot.alarms() + &shot.snapshot.wait_graph().to_string()),
-            Command::Graph(true) => Ok(shot.snapshot.wait_graph().dot()),
+            Command::Tree => Ok(shot.tree()),
+            Command::Graph(false) => Ok(shot.alarms() + &shot.graph.to_string()),
+            Command::Graph(true) => Ok(shot.graph.dot()),
             Command::Stats => Ok(shot.stats()),
             // The excuse says why there is none.
             Command::Trace(_) if !answer.excuse.is_empty() => return,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use kernel::insight::{Snapshot, TaskDetails, Verdict};
+use kernel::insight::{Snapshot, TaskDetails, Verdict, WaitGraph};
 use kernel::{FlightRecord, TaskId, TaskState};
 
 use crate::json;
@@ -21,7 +21,7 @@ pub(crate) struct Shot {
     pub(crate) number: u64,
     /// When it came, on the clock of the system.
     pub(crate) at: Instant,
-    pub(crate) snapshot: Snapshot,
+    pub(crate) graph: WaitGraph,
     /// What the flight recorder had, if there is one and a session has asked for it.
     pub(crate) record: Option<FlightRecord>,
     verdicts: Vec<Verdict>,
@@ -33,18 +33,27 @@ impl Shot {
     pub(crate) fn new(
         number: u64,
         at: Instant,
-        snapshot: Snapshot,
+        graph: WaitGraph,
         record: Option<FlightRecord>,
         verdicts: Vec<Verdict>,
     ) -> Self {
         let (ps, json) = Default::default();
-        Shot { number, at, snapshot, record, verdicts, ps, json }
+        Shot { number, at, graph, record, verdicts, ps, json }
     }
 
     /// The kernel has not confirmed the verdicts.
     pub(crate) fn refute(&mut self) {
-        self.snapshot.refute();
+        self.graph.refute();
         self.verdicts.clear();
+    }
+
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        self.graph.snapshot()
+    }
+
+    /// The tree of the tasks, after the verdicts.
+    pub(crate) fn tree(&self) -> String {
+        format!("{}\n", self.snapshot().tree(&self.verdicts))
     }
 
     /// The verdicts, as lines of text.
@@ -61,13 +70,13 @@ impl Shot {
 
     /// The number of tasks.
     pub(crate) fn len(&self) -> usize {
-        self.snapshot.tasks.len()
+        self.snapshot().tasks.len()
     }
 
     /// The task of that name for ids: `3`, `#3` or `3.1`.
     pub(crate) fn find(&self, id: &str) -> Option<&TaskDetails> {
         let id = id.trim_start_matches('#');
-        self.snapshot.tasks.iter().find(|task| short(task.info.id) == id)
+        self.snapshot().tasks.iter().find(|task| short(task.info.id) == id)
     }
 
     /// The table of the tasks, as that of curio.
@@ -80,7 +89,7 @@ impl Shot {
         row(&mut ps, ["Task", "State", "Cycles", "Timeout", "Sleep", "Task"]);
         let line = "-".repeat(50);
         row(&mut ps, [6, 12, 10, 7, 7, 50].map(|width| &line[..width]));
-        for task in &self.snapshot.tasks {
+        for task in &self.snapshot().tasks {
             let is_asleep = matches!(task.info.state, TaskState::Parked("SLEEP" | "INTERVAL"));
             let cells = [
                 &*short(task.info.id),
@@ -99,7 +108,7 @@ impl Shot {
     fn left(&self, until: Option<Instant>) -> String {
         match until {
             Some(until) => {
-                let left = until.saturating_duration_since(self.snapshot.taken_at);
+                let left = until.saturating_duration_since(self.snapshot().taken_at);
                 let mut left = format!("{:.5}", left.as_secs_f64());
                 left.truncate(7);
                 left
@@ -112,12 +121,12 @@ impl Shot {
     pub(crate) fn place(&self, task: &TaskDetails) -> String {
         let info = &task.info;
         let mut text = format!("{} {} {}\n", short(info.id), info.state, clean(&info.name));
-        let now = self.snapshot.taken_at;
+        let now = self.snapshot().taken_at;
         for leaf in &info.parked {
             let age = seconds(now.saturating_duration_since(leaf.since));
             let _ = writeln!(text, "  {} at {}, for {age}", leaf.kind, leaf.site);
         }
-        for edge in self.snapshot.edges.iter().filter(|edge| edge.from == info.id) {
+        for edge in self.graph.edges.iter().filter(|edge| edge.from == info.id) {
             let on: Vec<String> = edge.on.tasks().iter().map(|on| self.called(*on)).collect();
             if !on.is_empty() {
                 let _ = writeln!(text, "  {} waits for {}", edge.kind, on.join(", "));
@@ -153,7 +162,7 @@ impl Shot {
 
     /// A task by its id and name.
     fn called(&self, id: TaskId) -> String {
-        let name = self.snapshot.task(id).map(|task| clean(&task.info.name));
+        let name = self.snapshot().task(id).map(|task| clean(&task.info.name));
         format!("{} {}", short(id), name.unwrap_or_default())
     }
 
@@ -166,14 +175,14 @@ impl Shot {
             let info = &task.info;
             let (id, state, name) = (short(info.id), info.state.to_string(), clean(&info.name));
             let _ = writeln!(text, "{id:<6} {state:>12} {name}");
-            next = info.parent.and_then(|parent| self.snapshot.task(parent));
+            next = info.parent.and_then(|parent| self.snapshot().task(parent));
         }
         text
     }
 
     /// Counts of what there is.
     pub(crate) fn stats(&self) -> String {
-        let seen = &self.snapshot;
+        let seen = self.snapshot();
         let polls: u64 = seen.tasks.iter().map(|task| task.info.cycles).sum();
         let mut states: BTreeMap<String, usize> = BTreeMap::new();
         for task in &seen.tasks {
@@ -197,7 +206,7 @@ impl Shot {
 
     /// The kernel as a value of JSON.
     pub(crate) fn json(&self) -> Arc<str> {
-        self.json.get_or_init(|| json::kernel(&self.snapshot, &self.verdicts).into()).clone()
+        self.json.get_or_init(|| json::kernel(self.snapshot(), &self.verdicts).into()).clone()
     }
 }
 

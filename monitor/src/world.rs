@@ -119,7 +119,7 @@ impl World {
         let (id, name, time) = (short(held.task), clean(&held.name), seconds(held.seen_for));
         let first =
             format!("Task {id} {name} holds the kernel: one poll has taken {time} so far.\n");
-        let known = self.shot.as_ref().map(|shot| shot.snapshot.task(held.task));
+        let known = self.shot.as_ref().map(|shot| shot.snapshot().task(held.task));
         let place = match known {
             Some(Some(task)) if !task.info.parked.is_empty() => {
                 let leaves =

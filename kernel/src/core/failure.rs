@@ -14,6 +14,8 @@ use crate::core::report::{ProgramCode, Report};
 use crate::core::state::{Core, TaskRef};
 use crate::error::Panic;
 use crate::id::TaskId;
+use crate::insight::info::short_type;
+use crate::insight::slice::TaskName;
 use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
 
@@ -151,21 +153,23 @@ impl Core {
     /// The name of a task: the given one, or the type of its future without the suffixes of the
     /// compiler.
     pub(crate) fn name_of(&self, cell: &TaskRef) -> String {
+        self.with_name(cell, |name| match name {
+            TaskName::Type(type_name) => short_type(type_name()),
+            TaskName::Given(name) => name.to_owned(),
+        })
+    }
+
+    pub(super) fn with_name<R>(&self, cell: &TaskRef, look: impl FnOnce(TaskName<'_>) -> R) -> R {
         if cell.flags.any(Flags::NAMED) {
             if let Some(name) = self.names.borrow().get(&cell.index()) {
-                return name.to_string();
+                return look(TaskName::Given(name));
             }
         }
-        match cell.origin() {
-            Some(origin) => short_type((origin.type_name)()),
-            None => "main".to_owned(),
-        }
+        look(
+            cell.origin()
+                .map_or(TaskName::Given("main"), |origin| TaskName::Type(origin.type_name)),
+        )
     }
-}
-
-/// The name of the type of a future without the suffixes of the compiler.
-pub(crate) fn short_type(name: &str) -> String {
-    name.replace("::{{closure}}", "")
 }
 
 /// The error of an ended task, or the message of its panic.

@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
+use std::time::Instant;
 
 use crate::core::current;
 use crate::core::state::Core;
@@ -11,7 +12,7 @@ pub(crate) use crate::insight::info::{ParkedAt, TaskInfo, TaskList, TaskState};
 use crate::parts::clock::NEVER;
 use crate::parts::list::NONE;
 use crate::parts::reactor::Direction;
-use crate::parts::scopes::Parked;
+use crate::parts::scopes::{Parked, Record};
 use crate::task::state::Flags;
 
 impl TaskRef {
@@ -34,9 +35,14 @@ impl TaskRef {
 /// The tasks that wait for a source, by the reactor. Made when the first task without a leaf is
 /// shown, because it walks through all registrations.
 #[derive(Default)]
-struct Seats(OnceCell<HashMap<TaskId, Direction>>);
+pub(super) struct Seats(OnceCell<HashMap<TaskId, Direction>>);
 
 impl Seats {
+    /// As if no task waited for a source.
+    pub(super) fn none() -> Self {
+        Seats(HashMap::new().into())
+    }
+
     fn of(&self, task: TaskId, core: &Core) -> Option<Direction> {
         let make = || core.seats().into_iter().collect();
         self.0.get_or_init(make).get(&task).copied()
@@ -45,10 +51,11 @@ impl Seats {
 
 impl Core {
     pub(crate) fn state(&self, cell: &TaskRef) -> TaskState {
-        self.state_by(cell, &Seats::default())
+        self.state_at(cell, self.leaves(cell).first(), &Seats::default())
     }
 
-    fn state_by(&self, cell: &TaskRef, seats: &Seats) -> TaskState {
+    /// The state of a task of which that is the first leaf.
+    fn state_at(&self, cell: &TaskRef, leaf: Option<&ParkedAt>, seats: &Seats) -> TaskState {
         if cell.flags.any(Flags::ENDED | Flags::FREE) {
             TaskState::Ended
         } else if cell.flags.any(Flags::RUNNING) {
@@ -56,7 +63,7 @@ impl Core {
         } else if cell.flags.any(Flags::QUEUED) {
             TaskState::Ready
         } else {
-            match self.leaves(cell).first() {
+            match leaf {
                 Some(leaf) => TaskState::Parked(leaf.kind),
                 None => match seats.of(cell.id(), self) {
                     Some(direction) => TaskState::Polling(direction),
@@ -67,26 +74,40 @@ impl Core {
     }
 
     pub(crate) fn leaves(&self, cell: &TaskRef) -> Vec<ParkedAt> {
-        let origin = self.clock.instant(0).expect("the kernel's origin is an instant");
+        let mut leaves = Vec::new();
+        self.each_leaf(cell, |leaf, _| leaves.push(leaf));
+        leaves
+    }
+
+    /// Visits each leaf that a task is parked in, with its record if that is not in the slot of the
+    /// task.
+    pub(super) fn each_leaf(
+        &self,
+        cell: &TaskRef,
+        mut visit: impl FnMut(ParkedAt, Option<&Record>),
+    ) {
         let leaf = |kind, site, since| ParkedAt {
             kind,
             site,
-            since: self.clock.instant(since).unwrap_or(origin),
+            since: self.clock.instant(since).unwrap_or_else(|| self.origin()),
         };
-        let mut leaves = Vec::new();
         if cell.flags.any(Flags::ENDED | Flags::FREE) {
-            return leaves;
+            return;
         }
         if let Some(parked) = cell.parked() {
-            leaves.push(leaf(parked.kind, parked.site, parked.since));
+            visit(leaf(parked.kind, parked.site, parked.since), None);
         }
         let (record, child) = cell.attached();
         if record != NONE || child != NONE {
             self.scopes.borrow().each_record(record, child, |record| {
-                leaves.push(leaf(record.kind, record.site, record.since));
+                visit(leaf(record.kind, record.site, record.since), Some(record));
             });
         }
-        leaves
+    }
+
+    /// The time from which the clock of this kernel counts.
+    pub(super) fn origin(&self) -> Instant {
+        self.clock.instant(0).expect("the kernel's origin is an instant")
     }
 
     /// Whether the task is parked in no leaf of Curium's.
@@ -98,13 +119,20 @@ impl Core {
         self.info_by(cell, &Seats::default())
     }
 
-    /// `info` that shows a task without a leaf as `Foreign`, whether or not it polls a source.
-    pub(super) fn info_without_seat(&self, cell: &TaskRef) -> TaskInfo {
-        self.info_by(cell, &Seats(HashMap::new().into()))
-    }
-
     fn info_by(&self, cell: &TaskRef, seats: &Seats) -> TaskInfo {
         let parked = self.leaves(cell);
+        let bare = self.bare_info(cell, parked.first(), seats);
+        TaskInfo { name: self.name_of(cell), parked, ..bare }
+    }
+
+    /// `info` without the name and the leaves, of which that is the first. A task without a leaf is
+    /// `Foreign` by empty `seats`, whether or not it polls a source.
+    pub(super) fn bare_info(
+        &self,
+        cell: &TaskRef,
+        leaf: Option<&ParkedAt>,
+        seats: &Seats,
+    ) -> TaskInfo {
         let deadline = match cell.attached().1 {
             NONE => NEVER,
             child => self.scopes.borrow().earliest_deadline(child),
@@ -114,15 +142,15 @@ impl Core {
         TaskInfo {
             id: cell.id(),
             parent: cell.origin().and_then(|origin| origin.parent.as_option()),
-            name: self.name_of(cell),
-            state: self.state_by(cell, seats),
+            name: String::new(),
+            state: self.state_at(cell, leaf, seats),
             cycles: cell.cycles.get().into(),
             deadline: self.clock.instant(deadline),
             cancelled: cell.cancel_request().is_some(),
-            waiting: parked.first().and_then(|leaf| {
+            waiting: leaf.and_then(|leaf| {
                 self.clock.instant(now).map(|now| now.saturating_duration_since(leaf.since))
             }),
-            parked,
+            parked: Vec::new(),
         }
     }
 

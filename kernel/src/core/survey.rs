@@ -5,17 +5,19 @@
 //! may happen on another thread.
 
 use std::rc::Rc;
-use std::time::Instant;
 
 use crate::core::current;
+use crate::core::inspect::Seats;
 use crate::core::state::{Core, Stage, TaskRef, Waiter};
 use crate::id::TaskId;
-use crate::insight::parts::{GROUPS, JOINS, LOCKS, Raw, RawTask};
+use crate::insight::parts::{GROUPS, JOINS, LOCKS, Raw};
+use crate::insight::slice::Slice;
 use crate::insight::snapshot::{CancelInfo, ShieldInfo, Snapshot, ThreadInfo, TimeoutInfo};
 use crate::insight::{TaskDetails, WaitGraph};
 use crate::parts::list::NONE;
 use crate::parts::reactor::Direction;
 use crate::parts::scopes::ScopeKind;
+use crate::task::chunk::CELLS;
 use crate::task::state::Flags;
 
 /// A snapshot that is not complete yet.
@@ -75,6 +77,7 @@ impl SnapshotParts {
             shutting_down: core.stage.get() != Stage::Open,
             jobs: core.jobs.out(),
             threads: core.abandoned_threads(),
+            slices: Vec::new(),
             tasks: Vec::new(),
             scopes: Vec::new(),
             sleepers: core.timers.borrow().sleepers(),
@@ -90,19 +93,23 @@ impl SnapshotParts {
 
     pub(crate) fn take_from(&mut self, core: &Core, most: usize) -> bool {
         let mut left = most.max(1);
-        let all = self.take_tasks(core, &mut left) && self.take_scopes(core, left);
+        let room = self.chunk.map_or(0, |_| core.live().min(left.saturating_add(CELLS)));
+        let mut slice = Slice::with_room(room);
+        let all = self.take_tasks(core, &mut slice, &mut left)
+            && self.take_scopes(core, &mut slice, left);
+        self.raw.slices.push(slice);
         // Read last: a waker posts before it is dropped.
         self.raw.posts |= core.has_messages();
         all
     }
 
-    fn take_tasks(&mut self, core: &Core, left: &mut usize) -> bool {
+    fn take_tasks(&mut self, core: &Core, slice: &mut Slice, left: &mut usize) -> bool {
         while let Some(chunk) = self.chunk.filter(|_| *left > 0) {
             let cells = core.tasks.borrow().occupied_in(chunk);
             self.chunk = cells.is_some().then_some(chunk + 1);
             for cell in cells.into_iter().flatten().filter(|cell| !cell.is_ended()) {
                 if !self.raw.filtered || core.may_matter(&cell) {
-                    self.raw.tasks.push(core.survey(&cell));
+                    core.survey(&cell, slice);
                 }
                 *left = left.saturating_sub(1);
             }
@@ -110,21 +117,16 @@ impl SnapshotParts {
         self.chunk.is_none()
     }
 
-    fn take_scopes(&mut self, core: &Core, left: usize) -> bool {
+    fn take_scopes(&mut self, core: &Core, slice: &mut Slice, left: usize) -> bool {
         // Looking at a group borrows the owners no more: it is code of another room.
         let owners = core.owners.borrow().from(self.owner, left);
         self.owner = owners.last().map_or(self.owner, |(place, _)| place + 1);
-        self.raw.scopes.extend(owners.iter().map(|(_, owner)| owner.info(core)));
+        owners.iter().for_each(|(_, owner)| slice.push_scope(owner.info(core)));
         owners.len() < left
     }
 }
 
 impl Core {
-    /// The time from which the clock of this kernel counts.
-    fn origin(&self) -> Instant {
-        self.clock.instant(0).expect("the kernel's origin is an instant")
-    }
-
     /// The tasks that are parked on sources.
     pub(super) fn seats(&self) -> Vec<(TaskId, Direction)> {
         self.with_reactor(|reactor| reactor.seats()).unwrap_or_default()
@@ -183,10 +185,17 @@ impl Core {
     }
 
     /// What a snapshot copies of one task.
-    fn survey(&self, cell: &TaskRef) -> RawTask {
+    fn survey(&self, cell: &TaskRef, slice: &mut Slice) {
+        self.survey_leaves(cell, slice);
+        self.survey_scopes(cell, slice);
+        let mut joiners = |joiner| slice.ids.extend(joiner);
+        joiners(cell.joiner());
+        if let Some(cold) = cell.any_cold() {
+            cold.joiners.each_waiter(|waiter| joiners(self.waiting_task(waiter)));
+        }
         let owner = self.owners.borrow().get(cell.group()).is_some();
-        let mut details = TaskDetails {
-            info: self.info_without_seat(cell),
+        let details = TaskDetails {
+            info: self.bare_info(cell, slice.first_leaf(), &Seats::none()),
             spawned_at: None,
             scope: owner.then(|| cell.group()),
             daemon: cell.flags.any(Flags::DAEMON),
@@ -204,19 +213,12 @@ impl Core {
                 delivered_at: cell.delivered_at(),
             }),
         };
-        self.survey_scopes(cell, &mut details);
-        RawTask {
-            serial: cell.serial.get(),
-            deadlines: self.deadlines_of_leaves(cell),
-            waited_for: self.waited_for(cell),
-            joiners: self.joiners_of(cell),
-            details,
-        }
+        self.with_name(cell, |name| slice.push_task(cell.serial.get(), details, name));
     }
 
-    fn survey_scopes(&self, cell: &TaskRef, details: &mut TaskDetails) {
+    fn survey_scopes(&self, cell: &TaskRef, slice: &mut Slice) {
         let unopened = self.clock.instant(cell.limit_of_record());
-        details.timeouts.extend(unopened.map(|deadline| TimeoutInfo {
+        slice.timeouts.extend(unopened.map(|deadline| TimeoutInfo {
             deadline: Some(deadline),
             site: None,
             cancelled: false,
@@ -226,42 +228,17 @@ impl Core {
             return;
         }
         self.scopes.borrow().each(child, |scope| match scope.kind {
-            ScopeKind::Timeout => details.timeouts.push(TimeoutInfo {
+            ScopeKind::Timeout => slice.timeouts.push(TimeoutInfo {
                 deadline: self.clock.instant(scope.deadline),
                 site: None,
                 cancelled: scope.cancel_seq != 0,
             }),
-            ScopeKind::Shield | ScopeKind::SpentShield => details.shields.push(ShieldInfo {
+            ScopeKind::Shield | ScopeKind::SpentShield => slice.shields.push(ShieldInfo {
                 until: self.clock.instant(scope.deadline),
                 over: scope.kind == ScopeKind::SpentShield,
             }),
             ScopeKind::Body => {}
         });
-    }
-
-    /// The earliest deadline around each leaf, in the order of [`leaves`](Self::leaves).
-    fn deadlines_of_leaves(&self, cell: &TaskRef) -> Vec<Option<Instant>> {
-        let mut deadlines = Vec::new();
-        if cell.parked().is_some() {
-            deadlines.push(self.clock.instant(cell.limit_of_record()));
-        }
-        let (record, child) = cell.attached();
-        if record != NONE || child != NONE {
-            let scopes = self.scopes.borrow();
-            scopes.each_record(record, child, |record| {
-                deadlines.push(self.clock.instant(scopes.deadline_around(record.scope)));
-            });
-        }
-        deadlines
-    }
-
-    /// The tasks of this kernel that wait for the end of a task.
-    fn joiners_of(&self, cell: &TaskRef) -> Vec<TaskId> {
-        let mut joiners: Vec<_> = cell.joiner().into_iter().collect();
-        if let Some(cold) = cell.any_cold() {
-            cold.joiners.each_waiter(|waiter| joiners.extend(self.waiting_task(waiter)));
-        }
-        joiners
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
@@ -307,5 +284,5 @@ pub fn are_unpolled(evidence: &[(TaskId, u64)]) -> bool {
 #[track_caller]
 pub fn wait_graph() -> WaitGraph {
     current::ambient();
-    current::with("kernel::wait_graph", |core| core.snapshot()).wait_graph()
+    current::with("kernel::wait_graph", |core| core.snapshot()).into_wait_graph()
 }

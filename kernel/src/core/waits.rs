@@ -2,8 +2,8 @@
 
 use crate::core::holders;
 use crate::core::state::{Core, TaskRef};
+use crate::insight::slice::Slice;
 use crate::parts::held::WaitedFor;
-use crate::parts::list::NONE;
 
 impl Core {
     fn waited_for_object(&self, object: u64, is_foreign: bool) -> WaitedFor {
@@ -15,16 +15,21 @@ impl Core {
         WaitedFor { object, held, is_foreign }
     }
 
-    /// What the leaves of a task wait for, in the order of [`leaves`](Self::leaves).
-    pub(crate) fn waited_for(&self, cell: &TaskRef) -> Vec<WaitedFor> {
-        let in_slot = cell.parked().map(|leaf| self.waited_for_object(leaf.object, false));
-        let mut all: Vec<_> = in_slot.into_iter().collect();
-        let (record, child) = cell.attached();
-        if record != NONE || child != NONE {
-            self.scopes.borrow().each_record(record, child, |record| {
-                all.push(self.waited_for_object(record.object, record.waker.is_some()));
-            });
-        }
-        all
+    /// Copies the leaves of a task, with what they wait for and the earliest deadline around each.
+    pub(super) fn survey_leaves(&self, cell: &TaskRef, slice: &mut Slice) {
+        self.each_leaf(cell, |leaf, record| {
+            let (deadline, object, is_foreign) = match record {
+                Some(record) => {
+                    let deadline = self.scopes.borrow().deadline_around(record.scope);
+                    (deadline, record.object, record.waker.is_some())
+                }
+                None => {
+                    let object = cell.parked().map_or(0, |parked| parked.object);
+                    (cell.limit_of_record(), object, false)
+                }
+            };
+            let on = self.waited_for_object(object, is_foreign);
+            slice.push_leaf(leaf, self.clock.instant(deadline), &on);
+        });
     }
 }

@@ -7,10 +7,10 @@
 
 use std::sync::Arc;
 
-use crate::core::failure::short_type;
 use crate::core::state::Core;
 use crate::error::KernelGone;
 use crate::id::TaskId;
+use crate::insight::info::short_type;
 use crate::task::mark::{Mark, TaskName};
 use crate::task::waker::{Message, Remote};
 

@@ -80,8 +80,20 @@ pub struct WaitGraph {
 }
 
 impl WaitGraph {
-    pub(crate) fn of(snapshot: &Snapshot) -> Self {
-        WaitGraph { edges: snapshot.edges.clone(), snapshot: snapshot.clone() }
+    pub(crate) fn from(snapshot: Snapshot) -> Self {
+        WaitGraph { edges: snapshot.edges.clone(), snapshot }
+    }
+
+    /// The snapshot from which it was made.
+    #[doc(hidden)]
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Leaves out the verdicts, because a task has run between the parts of the snapshot.
+    #[doc(hidden)]
+    pub fn refute(&mut self) {
+        self.snapshot.refuted = true;
     }
 
     /// The edges from task to task and the verdicts, each list cut with a count, for a message.

@@ -106,6 +106,11 @@ impl fmt::Display for TaskInfo {
     }
 }
 
+/// The name of the type of a future without the suffixes of the compiler.
+pub(crate) fn short_type(name: &str) -> String {
+    name.replace("::{{closure}}", "")
+}
+
 /// The number of leaves of a task that are shown. A `join_all` may have thousands.
 const SHOWN_LEAVES: usize = 8;
 

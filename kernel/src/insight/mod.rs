@@ -28,6 +28,7 @@ mod graph;
 pub(crate) mod info;
 mod judge;
 pub(crate) mod parts;
+pub(crate) mod slice;
 pub(crate) mod snapshot;
 mod text;
 mod tree;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::id::{GroupId, TaskId};
 use crate::insight::graph::{Edge, WaitsFor};
 use crate::insight::info::TaskState;
+use crate::insight::slice::Slice;
 use crate::insight::snapshot::{ScopeInfo, Snapshot, TaskDetails, ThreadInfo};
 use crate::parts::held::{Held, WaitedFor};
 use crate::parts::reactor::Direction;
@@ -33,6 +34,8 @@ pub(crate) struct Raw {
     pub(crate) shutting_down: bool,
     pub(crate) jobs: usize,
     pub(crate) threads: Vec<ThreadInfo>,
+    pub(crate) slices: Vec<Slice>,
+    /// What was in the slices, once these are unpacked.
     pub(crate) tasks: Vec<RawTask>,
     pub(crate) scopes: Vec<ScopeInfo>,
     /// When timers wake tasks, in nanoseconds from `origin`.
@@ -53,10 +56,8 @@ pub(crate) struct Raw {
 pub(crate) struct RawTask {
     pub(crate) serial: u64,
     pub(crate) details: TaskDetails,
-    /// The earliest deadline around each of its leaves.
-    pub(crate) deadlines: Vec<Option<Instant>>,
-    /// What each of its leaves waits for in a wait queue.
-    pub(crate) waited_for: Vec<WaitedFor>,
+    /// The earliest deadline around each of its leaves, and what that waits for in a wait queue.
+    pub(crate) waits: Vec<(Option<Instant>, WaitedFor)>,
     /// The tasks that wait for its end.
     pub(crate) joiners: Vec<TaskId>,
 }
@@ -73,19 +74,22 @@ struct Waits {
 
 impl Raw {
     pub(crate) fn finish(mut self) -> Snapshot {
-        self.tasks.sort_unstable_by_key(|task| task.serial);
+        for slice in std::mem::take(&mut self.slices) {
+            slice.unpack(&mut self.tasks, &mut self.scopes);
+        }
+        self.tasks.sort_by_cached_key(|task| task.serial);
         self.add_members();
         let mut waits = self.waits();
         let mut edges = Vec::new();
         let mut tasks = Vec::with_capacity(self.tasks.len());
-        for RawTask { mut details, deadlines, waited_for, .. } in self.tasks {
+        for RawTask { mut details, waits: of_leaves, .. } in self.tasks {
             let id = details.info.id;
             details.wakes_at = waits.wakes.get(&id).copied();
             details.seated = waits.seats.contains_key(&id);
             if let (TaskState::Foreign, Some(seat)) = (details.info.state, waits.seats.get(&id)) {
                 details.info.state = TaskState::Polling(*seat);
             }
-            waits.add_edges(&details, &deadlines, &waited_for, &mut edges);
+            waits.add_edges(&details, &of_leaves, &mut edges);
             tasks.push(details);
         }
         Snapshot {
@@ -176,15 +180,14 @@ impl Waits {
     fn add_edges(
         &mut self,
         task: &TaskDetails,
-        deadlines: &[Option<Instant>],
-        waited_for: &[WaitedFor],
+        of_leaves: &[(Option<Instant>, WaitedFor)],
         edges: &mut Vec<Edge>,
     ) {
         self.drop_stale(task);
         let id = task.info.id;
         let edge = |kind, site, on, deadline| Edge { from: id, kind, site, on, deadline };
-        for (at, (leaf, deadline)) in task.info.parked.iter().zip(deadlines).enumerate() {
-            let on = match &waited_for[at] {
+        for (leaf, (deadline, waited)) in task.info.parked.iter().zip(of_leaves) {
+            let on = match waited {
                 // What the task holds up itself is not waited for by the waker.
                 waited if waited.is_foreign && !task.waker_is_out && !waited.is_had_by(id) => {
                     WaitsFor::Waker { clones: 0 }

@@ -62,13 +62,13 @@ impl Snapshot {
 
     /// The graph of the waits.
     pub fn wait_graph(&self) -> WaitGraph {
-        WaitGraph::of(self)
+        WaitGraph::from(self.clone())
     }
 
-    /// Leaves out the verdicts, because a task has run between the parts of the snapshot.
+    /// The graph of the waits, which keeps the snapshot.
     #[doc(hidden)]
-    pub fn refute(&mut self) {
-        self.refuted = true;
+    pub fn into_wait_graph(self) -> WaitGraph {
+        WaitGraph::from(self)
     }
 
     pub(crate) fn by_id(&self) -> HashMap<TaskId, &TaskDetails> {

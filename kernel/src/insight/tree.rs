@@ -8,6 +8,7 @@ use crate::id::TaskId;
 use crate::insight::graph::{Edge, WaitsFor};
 use crate::insight::snapshot::{ScopeId, ScopeInfo, Snapshot, TaskDetails};
 use crate::insight::text::{Age, escaped, until};
+use crate::insight::verdict::Verdict;
 
 /// The number of siblings that are shown, unless all are asked for with `{:#}`.
 const SIBLINGS: usize = 20;
@@ -231,13 +232,33 @@ fn notes_of(task: &TaskDetails, now: Instant) -> Vec<String> {
 /// The tree. With `{:#}`, long lists are not cut.
 impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_tree(&self.wait_graph().verdicts(), f)
+    }
+}
+
+/// The tree of a snapshot of which the verdicts are known.
+struct Judged<'a>(&'a Snapshot, &'a [Verdict]);
+
+impl fmt::Display for Judged<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write_tree(self.1, f)
+    }
+}
+
+impl Snapshot {
+    /// The tree after these verdicts.
+    #[doc(hidden)]
+    pub fn tree<'a>(&'a self, verdicts: &'a [Verdict]) -> impl fmt::Display + 'a {
+        Judged(self, verdicts)
+    }
+
+    fn write_tree(&self, verdicts: &[Verdict], f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = f.alternate();
         let mut tree = Tree::new(self, all);
         tree.fill();
         let Snapshot { kernel, turn, ready, tasks, .. } = self;
         write!(f, "kernel {kernel} · {} tasks · turn {turn} · ready {ready}", tasks.len())?;
         f.write_str(if self.shutting_down { " · shutting down\n" } else { "\n" })?;
-        let verdicts = self.wait_graph().verdicts();
         for verdict in verdicts.iter().take(SIBLINGS) {
             writeln!(f, "(!) {verdict}")?;
         }

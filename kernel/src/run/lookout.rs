@@ -105,7 +105,7 @@ impl Judge {
         }
         self.due = core.clock.now().max(now).saturating_add(EVERY);
         if let Some(parts) = self.parts.take() {
-            self.tell(core, &parts.finish().wait_graph());
+            self.tell(core, &parts.finish().into_wait_graph());
         }
     }
 

@@ -40,7 +40,7 @@ pub(super) fn deadlock(core: &Core) -> ! {
     panic!(
         "deadlock: every task is parked and nothing is left that could wake one of them{}{}",
         TaskList(&core.infos()),
-        core.snapshot().wait_graph().between_tasks()
+        core.snapshot().into_wait_graph().between_tasks()
     );
 }
 

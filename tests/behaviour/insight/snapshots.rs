@@ -1,5 +1,6 @@
 //! What a snapshot shows.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use curium::kernel::insight::{Snapshot, TaskDetails, WaitsFor};
@@ -7,7 +8,7 @@ use curium::kernel::{
     self, SnapshotParts, Task, TaskCancelled, TaskGroup, ignore_after, scope, shield, sleep, spawn,
     spawn_named, yield_now,
 };
-use curium::sync::Event;
+use curium::sync::{Event, Lock};
 
 use crate::support::time::secs;
 
@@ -46,7 +47,7 @@ fn a_snapshot_outlives_its_kernel_on_another_thread() {
 #[test]
 fn leaves_point_to_what_they_wait_for() {
     kernel::testing::run(async || {
-        let event = std::rc::Rc::new(Event::new());
+        let event = Rc::new(Event::new());
         let theirs = event.clone();
         let waiter = spawn(async move { theirs.wait().await });
         let sleeper = spawn(sleep(secs(7)));
@@ -161,6 +162,53 @@ fn a_snapshot_is_taken_in_parts() {
         };
         assert_eq!(ids(&parts.finish()), ids(&kernel::snapshot()));
         drop(tasks);
+        Ok::<_, TaskCancelled>(())
+    })
+    .unwrap();
+}
+
+/// M4: each task of a part has its own name, leaves, timeouts, shields, holders and joiners.
+#[test]
+fn parts_show_the_same_as_the_whole() {
+    kernel::testing::run(async || {
+        let (lock, event) = (Rc::new(Lock::new(())), Rc::new(Event::new()));
+        for number in 0..60 {
+            let (mine, theirs) = (lock.clone(), event.clone());
+            spawn_named(format!("lock {number}"), async move {
+                let _guard = mine.acquire().await?;
+                theirs.wait().await
+            });
+            spawn(ignore_after(secs(number + 10), shield(sleep(secs(number + 1)))));
+            spawn_named("", sleep(secs(2)));
+            let joined = spawn(sleep(secs(3)));
+            let theirs = event.clone();
+            spawn_named(format!("both {number}"), async move {
+                let waits = futures::join!(theirs.wait(), joined.join());
+                waits.0
+            });
+            spawn(async move {
+                TaskGroup::<TaskCancelled>::scope(async |g| {
+                    g.spawn(sleep(secs(number)));
+                    Ok(())
+                })
+                .await
+            });
+        }
+        yield_now().await?;
+        yield_now().await?;
+        let whole = kernel::snapshot();
+        let mut parts = SnapshotParts::begin();
+        while !parts.take(50) {}
+        let parts = parts.finish();
+        assert_eq!(format!("{whole:#}"), format!("{parts:#}"));
+        assert_eq!(whole.wait_graph().to_string(), parts.wait_graph().to_string());
+        assert_eq!(format!("{:?}", whole.tasks), format!("{:?}", parts.tasks));
+        let of = |name: &str| whole.tasks.iter().find(|task| task.info.name == name);
+        let first = of("lock 0").expect("it waits").info.id;
+        let on = waits_for(&whole, of("lock 9").expect("it waits"));
+        assert!(matches!(&on, WaitsFor::Holders { tasks, .. } if *tasks == [first]), "{on:?}");
+        assert_eq!(of("both 7").expect("it waits").info.parked.len(), 2);
+        event.set();
         Ok::<_, TaskCancelled>(())
     })
     .unwrap();

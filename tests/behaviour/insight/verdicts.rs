@@ -75,16 +75,16 @@ fn a_verdict_is_not_confirmed_once_a_task_of_it_has_run() {
         assert!(!parts.take(1));
         yield_now().await?;
         while !parts.take(100) {}
-        let mut snapshot = parts.finish();
-        let graph = snapshot.wait_graph();
+        let mut graph = parts.finish().into_wait_graph();
         assert_eq!(graph.verdicts()[0].tasks(), ids);
         assert!(kernel::are_unpolled(&graph.evidence()));
         kernel::handle().request_cancel(ids[0]).unwrap();
         yield_now().await?;
         yield_now().await?;
         assert!(!kernel::are_unpolled(&graph.evidence()));
-        snapshot.refute();
-        assert!(snapshot.wait_graph().verdicts().is_empty());
+        graph.refute();
+        assert!(graph.verdicts().is_empty());
+        let snapshot = graph.snapshot();
         assert!(!snapshot.to_string().contains("(!)"), "{snapshot}");
         drop(others);
         Ok::<_, TaskCancelled>(())
