@@ -146,6 +146,28 @@ impl<T: AsFd> AsyncFd<T> {
         self.registration.attempt_io(direction, |fd| operation(&fd.0))
     }
 
+    /// [`io`](AsyncFd::io) for a poll function of another crate's trait, with the rules of
+    /// [`Registration::poll_io`]: it is no leaf and never returns a cancellation, of several polls
+    /// of a direction the last one is woken, and a leaf comes before a poll.
+    ///
+    /// # Errors
+    ///
+    /// Those of `operation`; [`io::ErrorKind::ResourceBusy`] if a leaf is parked on the direction;
+    /// those of the system, such as `EPERM` for what it cannot wait for.
+    ///
+    /// # Panics
+    ///
+    /// Outside a kernel.
+    #[track_caller]
+    pub fn poll_io<R>(
+        &self,
+        direction: Direction,
+        cx: &mut Context<'_>,
+        mut operation: impl FnMut(&T) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        self.registration.poll_io(direction, cx, |fd| operation(&fd.0))
+    }
+
     /// Calls `look` with the descriptor.
     ///
     /// # Errors

@@ -1,12 +1,15 @@
 //! Descriptors of any kind.
 
+use std::future::poll_fn;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
 use curium::io::{AsyncFd, Direction};
 use curium::kernel::testing;
-use curium::kernel::{Result, TaskError, cancelled, ignore_after, spawn};
+use curium::kernel::{
+    Result, TaskError, cancellable, cancellable_after, cancelled, gather, ignore_after, now, spawn,
+};
 
 use crate::support::time::SECOND;
 
@@ -64,6 +67,29 @@ fn an_operation_waits_until_it_does_not_block() {
         std::thread::spawn(move || theirs.read_exact(&mut vec![0; 100_000]).unwrap());
         fd.writable().await?;
         fd.with(|fd| fd.set_nonblocking(false))?;
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
+}
+
+/// I1, I4: the poll function waits for the same events, and is no leaf: a leaf around it is
+/// cancelled.
+#[test]
+fn a_poll_of_a_descriptor_waits_until_it_does_not_block() {
+    testing::run(async || {
+        let (ours, mut theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let fd = AsyncFd::new(ours);
+        let read = || poll_fn(|cx| fd.poll_io(Direction::Read, cx, |mut fd| fd.read(&mut [0; 8])));
+        let begun = now();
+        assert!(cancellable_after(SECOND, read()).await.is_err());
+        assert_eq!(now() - begun, SECOND);
+        let write = async {
+            theirs.write_all(b"abc").unwrap();
+            Ok(())
+        };
+        let (read, ()) = gather((cancellable(read()), write)).await?;
+        assert_eq!(read?, 3);
         Ok::<(), io::Error>(())
     })
     .unwrap();
