@@ -34,13 +34,14 @@ pub struct Event {
     waiters: WaitQueue,
 }
 
-/// The state of an [`Event`] at one moment.
+/// The state of an [`Event`], a [`UniversalEvent`](crate::UniversalEvent) or a
+/// [`UniversalResult`](crate::UniversalResult) at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EventStatistics {
-    /// Whether the event is set.
+    /// Whether it is set.
     pub is_set: bool,
-    /// The number of tasks that wait for it.
+    /// The number of tasks that wait for it, of a universal object also of threads and futures.
     pub waiting: usize,
 }
 

@@ -9,6 +9,7 @@ use kernel::TaskCancelled;
 use super::sync::Mutex;
 use super::wait::{Request, TimedOut, Wakes, block, change, future};
 use super::waiters::Waiters;
+use crate::event::EventStatistics;
 
 /// A flag that is set or not, for tasks of any kernel, futures of any executor, and threads.
 ///
@@ -67,6 +68,12 @@ impl UniversalEvent {
         self.state.lock().set
     }
 
+    /// The state of the event at one moment.
+    pub fn statistics(&self) -> EventStatistics {
+        let state = self.state.lock();
+        EventStatistics { is_set: state.set, waiting: state.waiters.len() }
+    }
+
     /// Waits until the event is set. Returns at once if it is set already.
     ///
     /// # Errors
@@ -120,11 +127,8 @@ impl Default for UniversalEvent {
 
 impl fmt::Debug for UniversalEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (set, waiters) = {
-            let state = self.state.lock();
-            (state.set, state.waiters.len())
-        };
-        f.debug_struct("UniversalEvent").field("set", &set).field("waiters", &waiters).finish()
+        let EventStatistics { is_set, waiting } = self.statistics();
+        f.debug_struct("UniversalEvent").field("set", &is_set).field("waiters", &waiting).finish()
     }
 }
 

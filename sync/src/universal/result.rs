@@ -7,6 +7,7 @@ use std::time::Duration;
 use kernel::TaskCancelled;
 
 use super::{TimedOut, UniversalEvent};
+use crate::event::EventStatistics;
 
 /// The result of something that happens elsewhere: set once, and read by tasks of any kernel,
 /// futures of any executor, and threads.
@@ -59,6 +60,11 @@ impl<T, E> UniversalResult<T, E> {
     /// Whether the result is set.
     pub fn is_set(&self) -> bool {
         self.result.get().is_some()
+    }
+
+    /// The state of the result at one moment.
+    pub fn statistics(&self) -> EventStatistics {
+        EventStatistics { is_set: self.is_set(), ..self.is_set.statistics() }
     }
 
     /// Waits for the result. Returns at once if it is set already.

@@ -110,3 +110,41 @@ fn a_result_is_set_once_and_read_by_many() {
     })
     .unwrap();
 }
+
+/// Y6: an event and a result show whether they are set and how many wait, in a task or in a thread.
+#[test]
+fn events_and_results_show_their_state() {
+    testing::run(async || {
+        let event = Arc::new(UniversalEvent::new());
+        let result = Arc::new(UniversalResult::<u32, u32>::new());
+        let show = || {
+            let now = [event.statistics(), result.statistics()];
+            now.map(|now| (now.is_set, now.waiting))
+        };
+        assert_eq!(show(), [(false, 0); 2]);
+        let waiting = (event.clone(), result.clone());
+        let waiter = spawn(async move {
+            let (event, result) = waiting;
+            event.wait().await?;
+            let value = result.get().await?.copied().ok();
+            Ok::<_, TaskCancelled>(value)
+        });
+        let in_a_thread = event.clone();
+        let thread = std::thread::spawn(move || in_a_thread.wait_blocking(Duration::MAX));
+        testing::settle().await?;
+        while event.statistics().waiting < 2 {
+            std::thread::yield_now();
+        }
+        assert_eq!(show(), [(false, 2), (false, 0)]);
+        event.set();
+        assert_eq!(show(), [(true, 0), (false, 0)]);
+        testing::settle().await?;
+        assert_eq!(show(), [(true, 0), (false, 1)]);
+        result.set(Ok(7)).unwrap();
+        assert_eq!(show(), [(true, 0); 2]);
+        assert_eq!(waiter.await?, Some(7));
+        thread.join().unwrap().unwrap();
+        Ok::<(), TaskCancelled>(())
+    })
+    .unwrap();
+}
