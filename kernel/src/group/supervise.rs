@@ -21,7 +21,7 @@ use crate::group::handle::{GroupRef, expect_open};
 use crate::group::task_group::TaskGroup;
 use crate::spawn::Task;
 use crate::task::body::TaskOutput;
-use crate::wait::sleep::Sleep;
+use crate::wait::sleep::{Sleep, When};
 
 /// How often a member that fails is started again, and after what delay. For
 /// [`supervise`](crate::GroupRef::supervise).
@@ -170,7 +170,7 @@ where
         let delay = if cancelled { None } else { restarts.next(core.now()) };
         let Some(delay) = delay else { return failed.pass_on() };
         failed.report(&core, delay);
-        Sleep::at("RESTART_DELAY", site, delay).await?;
+        Sleep::at("RESTART_DELAY", site, When::After(delay)).await?;
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::core::current;
 use crate::error::TaskCancelled;
 use crate::wait::in_kernel::InKernel;
-use crate::wait::sleep::Sleep;
+use crate::wait::sleep::{Sleep, When};
 
 /// Ticks every `period`; the first tick comes at once.
 ///
@@ -73,7 +73,7 @@ impl Interval {
         InKernel::new("the tick of an interval", site, async move {
             let core = current::with("the tick of an interval", Rc::clone);
             let due = *self.next.get_or_insert_with(|| core.now());
-            Sleep::until("INTERVAL", site, due).await?;
+            Sleep::at("INTERVAL", site, When::Until(due)).await?;
             let next = self.after(due, core.now());
             // If the next tick is too far away for an `Instant`, it is set to a time more than a
             // hundred years away.

@@ -45,7 +45,7 @@ pub fn now() -> Instant {
 /// When polled outside a kernel.
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
-    Sleep::new("SLEEP", When::After(duration))
+    Sleep::at("SLEEP", Location::caller(), When::After(duration))
 }
 
 /// Waits until `deadline`, an instant of this kernel's clock ([`now`]).
@@ -59,11 +59,11 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// When polled outside a kernel.
 #[track_caller]
 pub fn sleep_until(deadline: Instant) -> Sleep {
-    Sleep::new("SLEEP", When::Until(deadline))
+    Sleep::at("SLEEP", Location::caller(), When::Until(deadline))
 }
 
 #[derive(Clone, Copy)]
-enum When {
+pub(crate) enum When {
     After(Duration),
     Until(Instant),
     /// A deadline in kernel time (`parts/clock.rs`), computed at the first poll.
@@ -92,29 +92,9 @@ pub struct Sleep {
 }
 
 impl Sleep {
-    #[track_caller]
-    fn new(kind: &'static str, when: When) -> Self {
-        Sleep { when, timer: None, state: State::New, point: CancelPoint::new(kind) }
-    }
-
-    /// A sleep of another room, which shows as `kind` at `site`.
-    pub(crate) fn at(
-        kind: &'static str,
-        site: &'static Location<'static>,
-        duration: Duration,
-    ) -> Self {
-        let point = CancelPoint::at(kind, site);
-        Sleep { when: When::After(duration), timer: None, state: State::New, point }
-    }
-
-    /// The same, until `deadline`.
-    pub(crate) fn until(
-        kind: &'static str,
-        site: &'static Location<'static>,
-        deadline: Instant,
-    ) -> Self {
-        let point = CancelPoint::at(kind, site);
-        Sleep { when: When::Until(deadline), timer: None, state: State::New, point }
+    /// A sleep that shows as `kind` at `site`.
+    pub(crate) fn at(kind: &'static str, site: &'static Location<'static>, when: When) -> Self {
+        Sleep { when, timer: None, state: State::New, point: CancelPoint::at(kind, site) }
     }
 }
 
