@@ -234,6 +234,8 @@ pub mod wait_queue {
     #[doc(hidden)]
     pub use crate::core::holders::{Holder, Holders};
     pub use crate::core::queue::{WaitQueue, WaitSlot};
+    #[doc(hidden)]
+    pub use crate::parts::held::Taker;
     pub use crate::wait::handoff::{Handoff, Wait};
 }
 

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::ops::Deref;
 
-use kernel::wait_queue::{Handoff, Holder, Wait, WaitQueue};
+use kernel::wait_queue::{Handoff, Holder, Taker, Wait, WaitQueue};
 use kernel::{TaskCancelled, TaskId};
 
 /// A lock whose owner is a task, which may take it again while it holds it.
@@ -41,7 +41,7 @@ use kernel::{TaskCancelled, TaskId};
 #[derive(Default)]
 pub struct RLock<T: ?Sized> {
     /// `None` if the lock is free, or was handed to a waiter that has not run yet.
-    owner: Cell<Option<TaskId>>,
+    owner: Cell<Option<Taker>>,
     holder: Holder,
     /// The number of guards, with one for a waiter that was handed the lock.
     guards: Cell<usize>,
@@ -125,7 +125,7 @@ impl<T: ?Sized> RLock<T> {
     /// The state of the lock now.
     pub fn statistics(&self) -> RLockStatistics {
         RLockStatistics {
-            owner: self.owner.get(),
+            owner: self.owner.get().and_then(Taker::task),
             guards: self.guards.get(),
             waiting: self.waiters.len(),
         }
@@ -148,7 +148,7 @@ impl<T: ?Sized> RLock<T> {
 impl<T: ?Sized> fmt::Debug for RLock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RLock")
-            .field("owner", &self.owner.get())
+            .field("owner", &self.owner.get().and_then(Taker::task))
             .field("guards", &self.guards.get())
             .field("waiting", &self.waiters.len())
             .finish_non_exhaustive()
@@ -182,8 +182,8 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for RLockGuard<'_, T> {
 }
 
 #[track_caller]
-fn this_task() -> TaskId {
-    match kernel::current_task_id() {
+fn this_task() -> Taker {
+    match Taker::running() {
         Some(task) => task,
         None => panic!("an `RLock` belongs to a task; outside a kernel, use a `Lock`"),
     }

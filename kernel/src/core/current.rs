@@ -22,6 +22,7 @@ use crate::core::polled::Notes;
 use crate::core::state::{Chunk, Core, TaskRef};
 use crate::core::unopened;
 use crate::id::TaskId;
+use crate::parts::held::Taker;
 use crate::parts::scopes::Ambient;
 use crate::task::cell::TaskCell;
 
@@ -30,8 +31,7 @@ pub(crate) use super::budget::{
 };
 pub(crate) use super::enter::{Entered, is_current, outside, outside_at, with};
 pub(crate) use super::marks::{
-    Marks, again, end_poll, go_again, has_recorded, is_limited, limit_record, polled_id,
-    set_recorded,
+    Marks, again, end_poll, go_again, has_recorded, is_limited, limit_record, set_recorded, taker,
 };
 
 pub(super) struct ThreadContext {
@@ -42,6 +42,10 @@ pub(super) struct ThreadContext {
     pub(super) chunk: Cell<ManuallyDrop<Option<Rc<Chunk>>>>,
     /// The id of that task.
     pub(super) name: Cell<TaskId>,
+    /// The number of `kernel`, or of the last one.
+    pub(super) number: Cell<u32>,
+    /// The same while a task is being polled, otherwise `Taker::NO_KERNEL`.
+    pub(super) polled_in: Cell<u32>,
     // What the current poll provides to its leaves:
     /// The waker of the current poll, recognised by its address.
     pub(super) waker: Cell<Address>,
@@ -76,9 +80,17 @@ impl ThreadContext {
     #[inline]
     pub(super) fn offer(&self, waker: Address, ambient: Ambient) {
         self.waker.set(waker);
+        // The waker of a task is never null.
+        let polls = !waker.0.is_null();
+        self.polled_in.set(if polls { self.number.get() } else { Taker::NO_KERNEL });
+        self.set_ambient(ambient);
+    }
+
+    #[inline]
+    fn set_ambient(&self, ambient: Ambient) {
         self.ambient.set(ambient);
         let plain = ambient.is_clear() && self.hiding.get() == 0;
-        self.plain.set(if plain { waker } else { NO_WAKER });
+        self.plain.set(if plain { self.waker.get() } else { NO_WAKER });
     }
 }
 
@@ -88,6 +100,8 @@ thread_local! {
             kernel: RefCell::new(ManuallyDrop::new(None)),
             chunk: Cell::new(ManuallyDrop::new(None)),
             name: Cell::new(TaskId::NONE),
+            number: Cell::new(Taker::NO_KERNEL),
+            polled_in: Cell::new(Taker::NO_KERNEL),
             waker: Cell::new(NO_WAKER),
             plain: Cell::new(NO_WAKER),
             budget: Cell::new(Core::BUDGET),
@@ -178,7 +192,7 @@ pub(crate) fn open_ambient() -> Ambient {
 
 #[inline]
 pub(crate) fn set_ambient(ambient: Ambient) {
-    CONTEXT.with(|context| context.offer(context.waker.get(), ambient));
+    CONTEXT.with(|context| context.set_ambient(ambient));
 }
 
 /// Sets the waker that the next polls use, and the ambient of the root scope of the task.

@@ -69,7 +69,12 @@ pub(crate) fn is_current(core: &Core) -> bool {
 }
 
 fn swap(next: Option<Rc<Core>>) -> Option<Rc<Core>> {
-    CONTEXT.with(|context| std::mem::replace(&mut **context.kernel.borrow_mut(), next))
+    CONTEXT.with(|context| {
+        if let Some(next) = &next {
+            context.number.set(next.number);
+        }
+        std::mem::replace(&mut **context.kernel.borrow_mut(), next)
+    })
 }
 
 /// Runs `f` with the kernel of this thread.

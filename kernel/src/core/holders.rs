@@ -13,17 +13,22 @@
 //! "took" does not imply "still holds", and no note can: between the taking and the drop, a guard
 //! leaves no trace. What is certain is this:
 //!
-//! 1. A guard is not `Send`. Only code on this thread can have it, that is, the tasks of this
-//!    kernel and what they leave behind.
-//! 2. A guard comes to another task only while some task runs.
+//! 1. A guard is not `Send`. Only code on this thread can have it: the tasks of this kernel and
+//!    what they leave behind; and for a guest, the code between its turns and the other kernels of
+//!    the thread.
+//! 2. A guard comes to another task only while some task runs, and from one that is stuck no more.
 //! 3. An object that was *granted* (handed over, but not taken by its waiter yet) is held by the
 //!    wait itself, and changes its owner only when the wait is polled or dropped.
 //!
 //! Hence an edge to a holder is part of a *certain* verdict only if every task of the kernel that
-//! has not ended is stuck, by the same edges: then no task is left that could have the guard and
-//! run. In any other kernel the verdict holds on the condition that the guard was not moved, and
-//! says so. Edges of `join`, of groups and of
+//! has not ended is stuck, by the same edges, and the kernel is no guest: then nothing is left that
+//! could have the guard and run. In any other kernel the verdict holds on the condition that the
+//! guard was not moved, and says so. The same is true of an edge to the task that has polled a
+//! borrowing scope last, because a scope is a value as well. Edges of `join`, of groups and of
 //! `cancel` need no condition, because no value can be moved away from them.
+//!
+//! A note has the number of the kernel beside the id of the task, because guests may share an
+//! object, and an object may outlive its kernel. Another kernel shows no holder of it.
 //!
 //! A waiter that is polled with another waker than that of its task, such as one of a
 //! `FuturesUnordered`, counts for the task that polled it first. One that was polled outside a task
@@ -40,14 +45,15 @@ use slab::Slab;
 
 use crate::core::current;
 use crate::core::queue::WaitQueue;
+use crate::core::state::{Core, TaskRef, Waiter};
 use crate::id::TaskId;
 use crate::parts::fifo::Site;
-use crate::parts::held::Held;
+use crate::parts::held::{Held, Taker};
 
 /// An object in the table.
 trait Object {
-    /// The tasks that hold it, `TaskId::NONE` for each that is not known.
-    fn held(&self) -> Held;
+    /// The tasks that hold it, if all of them are known and of that kernel.
+    fn held(&self, kernel: u32) -> Option<Held>;
 }
 
 thread_local! {
@@ -56,11 +62,10 @@ thread_local! {
 }
 
 /// The tasks that hold the object with the wait queue of that number. None if the object does not
-/// note them all.
-pub(crate) fn find(object: u64) -> Option<Held> {
+/// note them all, or if one is not of that kernel.
+pub(crate) fn find(object: u64, kernel: u32) -> Option<Held> {
     let found = OBJECTS.try_with(|objects| objects.borrow().get(&object)?.upgrade());
-    let held = found.ok().flatten()?.held();
-    (!held.tasks.contains(&TaskId::NONE)).then_some(held)
+    found.ok().flatten()?.held(kernel)
 }
 
 fn enter(number: u64, object: Weak<dyn Object>) {
@@ -78,16 +83,32 @@ fn leave(number: u64) {
     });
 }
 
+impl Taker {
+    /// The task that runs. None outside a kernel, and in a destructor that the kernel itself runs
+    /// between tasks.
+    pub fn running() -> Option<Self> {
+        let of = |core: &Rc<Core>| Some(Taker { task: core.running_id()?, kernel: core.number });
+        current::try_with(of).flatten()
+    }
+
+    /// The task that is handed something.
+    #[inline]
+    fn of(waiter: &Waiter) -> Self {
+        let of_task = |task: &TaskRef| Taker { task: task.id(), kernel: task.core().number };
+        waiter.noted_task().map_or(Taker::NONE, of_task)
+    }
+}
+
 /// Notes the task that holds an object which one task holds at a time.
 pub struct Holder {
     /// What is noted, until the object is in the table.
-    first: Cell<TaskId>,
+    first: Cell<Taker>,
     shown: OnceCell<Rc<One>>,
 }
 
 struct One {
     number: u64,
-    held: Cell<TaskId>,
+    held: Cell<Taker>,
     /// The wait to which the object was handed over, until that takes it.
     untaken: Cell<Site>,
 }
@@ -95,23 +116,23 @@ struct One {
 impl Holder {
     /// Of an object that no task holds.
     pub const fn new() -> Self {
-        Holder { first: Cell::new(TaskId::NONE), shown: OnceCell::new() }
+        Holder { first: Cell::new(Taker::NONE), shown: OnceCell::new() }
     }
 
     #[inline]
-    fn note(&self) -> &Cell<TaskId> {
+    fn note(&self) -> &Cell<Taker> {
         self.shown.get().map_or(&self.first, |shown| &shown.held)
     }
 
     /// The task that was noted last. It holds nothing if the object is free.
     pub fn task(&self) -> Option<TaskId> {
-        self.note().get().as_option()
+        self.note().get().task()
     }
 
     /// The task that is polled takes the object.
     #[inline]
     pub fn take(&self) {
-        let task = current::polled_id();
+        let task = current::taker();
         match self.shown.get() {
             Some(shown) => {
                 shown.held.set(task);
@@ -141,12 +162,15 @@ impl Holder {
 
     #[inline(never)]
     fn hand_to_oldest(&self, queue: &WaitQueue) {
-        let waiter = queue.fifo().hand_to_oldest((), |note| match self.shown.get() {
-            Some(shown) => {
-                shown.held.set(note.task);
-                shown.untaken.set(note.site);
+        let waiter = queue.fifo().hand_to_oldest(|waiter, site| {
+            let task = Taker::of(waiter);
+            match self.shown.get() {
+                Some(shown) => {
+                    shown.held.set(task);
+                    shown.untaken.set(site);
+                }
+                None => self.first.set(task),
             }
-            None => self.first.set(note.task),
         });
         waiter.wake();
     }
@@ -180,9 +204,9 @@ impl fmt::Debug for Holder {
 }
 
 impl Object for One {
-    fn held(&self) -> Held {
-        let tasks = vec![self.held.get()];
-        Held { tasks, ended: Vec::new(), untaken: self.untaken.get() }
+    fn held(&self, kernel: u32) -> Option<Held> {
+        let tasks = vec![self.held.get().in_kernel(kernel)?];
+        Some(Held { tasks, ended: Vec::new(), untaken: self.untaken.get() })
     }
 }
 
@@ -207,9 +231,9 @@ struct Many {
     number: Cell<u64>,
     /// One bit for each of `first` that is free.
     free: Cell<u32>,
-    first: [Cell<TaskId>; FIRST],
+    first: [Cell<Taker>; FIRST],
     /// The holdings with the numbers from `FIRST` on.
-    more: RefCell<Slab<TaskId>>,
+    more: RefCell<Slab<Taker>>,
     /// The wait to which a part was handed over last, until that or another takes its part.
     untaken: Cell<Site>,
 }
@@ -219,7 +243,7 @@ impl Default for Many {
         Many {
             number: Cell::new(0),
             free: Cell::new((1 << FIRST) - 1),
-            first: [const { Cell::new(TaskId::NONE) }; FIRST],
+            first: [const { Cell::new(Taker::NONE) }; FIRST],
             more: RefCell::default(),
             untaken: Cell::new(None),
         }
@@ -228,7 +252,7 @@ impl Default for Many {
 
 impl Many {
     #[inline]
-    fn add(&self, held: TaskId) -> u32 {
+    fn add(&self, held: Taker) -> u32 {
         let free = self.free.get();
         let number = free.trailing_zeros();
         match self.first.get(number as usize) {
@@ -243,16 +267,8 @@ impl Many {
 
     #[cold]
     #[inline(never)]
-    fn add_more(&self, held: TaskId) -> u32 {
+    fn add_more(&self, held: Taker) -> u32 {
         (FIRST + self.more.borrow_mut().insert(held)) as u32
-    }
-
-    #[inline]
-    fn set(&self, number: u32, held: TaskId) {
-        match self.first.get(number as usize) {
-            Some(place) => place.set(held),
-            None => self.more.borrow_mut()[number as usize - FIRST] = held,
-        }
     }
 
     #[inline]
@@ -289,7 +305,7 @@ impl Holders {
     /// The task that is polled takes a part of the object.
     #[inline]
     pub fn take(&self) -> u32 {
-        self.many().add(current::polled_id())
+        self.many().add(current::taker())
     }
 
     /// A wait takes the part that it was handed, or gives it up.
@@ -315,17 +331,17 @@ impl Holders {
     /// If there is no waiter.
     pub fn hand_over(&self, queue: &WaitQueue<u32>) {
         let many = self.many();
-        let number = many.add(TaskId::NONE);
-        let waiter = queue.fifo().hand_to_oldest(number, |note| {
-            many.set(number, note.task);
-            many.untaken.set(note.site);
+        let waiter = queue.fifo().hand_to_oldest(|waiter, site| {
+            many.untaken.set(site);
+            many.add(Taker::of(waiter))
         });
         waiter.wake();
     }
 
-    /// What was noted and is not given back.
-    fn held(&self) -> Vec<TaskId> {
-        self.many.get().map_or_else(Vec::new, |many| many.held().tasks)
+    /// The ids of the tasks that were noted.
+    fn noted(&self) -> Vec<Option<TaskId>> {
+        let noted = self.many.get().map(|many| many.noted()).unwrap_or_default();
+        noted.into_iter().map(Taker::task).collect()
     }
 
     /// See [`Holder::show`].
@@ -339,6 +355,14 @@ impl Holders {
 }
 
 impl Many {
+    /// What was noted and is not given back.
+    fn noted(&self) -> Vec<Taker> {
+        let free = self.free.get();
+        let first = self.first.iter().enumerate().filter(|(at, _)| free & (1 << at) == 0);
+        let first = first.map(|(_, held)| held.get());
+        first.chain(self.more.borrow().iter().map(|(_, held)| *held)).collect()
+    }
+
     #[cold]
     fn show_first(self: &Rc<Self>, number: u64) {
         self.number.set(number);
@@ -354,18 +378,16 @@ impl Default for Holders {
 
 impl fmt::Debug for Holders {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Holders").field(&self.held()).finish()
+        f.debug_tuple("Holders").field(&self.noted()).finish()
     }
 }
 
 impl Object for Many {
-    fn held(&self) -> Held {
-        let free = self.free.get();
-        let first = self.first.iter().enumerate().filter(|(at, _)| free & (1 << at) == 0);
-        let first = first.map(|(_, held)| held.get());
-        let tasks: Vec<_> = first.chain(self.more.borrow().iter().map(|(_, held)| *held)).collect();
+    fn held(&self, kernel: u32) -> Option<Held> {
+        let tasks = self.noted().into_iter().map(|held| held.in_kernel(kernel));
+        let tasks: Vec<_> = tasks.collect::<Option<_>>()?;
         let untaken = self.untaken.get().filter(|_| tasks.len() == 1);
-        Held { tasks, ended: Vec::new(), untaken }
+        Some(Held { tasks, ended: Vec::new(), untaken })
     }
 }
 

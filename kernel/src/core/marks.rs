@@ -6,7 +6,7 @@
 use std::task::Waker;
 
 use crate::core::current::{CONTEXT, is_own, with_polled_task};
-use crate::id::TaskId;
+use crate::parts::held::Taker;
 use crate::task::state::Flags;
 
 /// The task is to be queued again when this poll ends. The same bit as the flag of the task.
@@ -20,14 +20,11 @@ const LIMITED: u32 = Flags::LIMITED;
 
 const _: () = assert!((AGAIN | RECORDED | LIMITED) <= u8::MAX as u32, "see `end_poll`");
 
-/// The id of the task that is being polled on this thread, of any kernel. `TaskId::NONE` between
-/// polls and outside a kernel.
+/// The task that is being polled on this thread, of any kernel. Unknown between polls and outside a
+/// kernel.
 #[inline]
-pub(crate) fn polled_id() -> TaskId {
-    CONTEXT.with(|context| {
-        // The waker of a task is never null.
-        if context.waker.get().0.is_null() { TaskId::NONE } else { context.name.get() }
-    })
+pub(crate) fn taker() -> Taker {
+    CONTEXT.with(|context| Taker { task: context.name.get(), kernel: context.polled_in.get() })
 }
 
 /// Queues the task that is being polled again when its poll ends, if `waker` is its own.

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 
 use crate::core::current;
 use crate::core::state::{TaskRef, Waiter};
-use crate::parts::fifo::{Fifo, Note, Site, Wakeable};
+use crate::parts::fifo::{Fifo, Site, Wakeable};
 use crate::parts::list::NONE;
 use crate::task::state::Flags;
 
@@ -91,9 +91,8 @@ impl<T> Fifo<Waiter, T> {
     ) -> Poll<T> {
         let at = slot.0;
         if at == NONE {
-            let waiter = Waiter::of(cx);
-            let note = site.map(|_| Note { site, task: current::polled_id() });
-            self.enter(slot, weight, note, |place| *place = waiter);
+            let waiter = Waiter::noted(cx, site);
+            self.enter(slot, weight, site, |place| *place = waiter);
             return Poll::Pending;
         }
         let stale = {
@@ -105,7 +104,7 @@ impl<T> Fifo<Waiter, T> {
             }
             !waiter.is(cx)
         };
-        if stale { self.retarget(slot, at, cx) } else { Poll::Pending }
+        if stale { self.retarget(slot, at, site, cx) } else { Poll::Pending }
     }
 
     /// `poll_enter` for a task that polls the wait with its own waker. Returns false if the caller
@@ -120,8 +119,7 @@ impl<T> Fifo<Waiter, T> {
     ) -> bool {
         let at = slot.0;
         if at == NONE {
-            let note = site.map(|_| Note { site, task: task.id() });
-            self.enter(slot, weight, note, |waiter| waiter.set_task(task));
+            self.enter(slot, weight, site, |waiter| waiter.set_task(task));
             return true;
         }
         self.list.borrow_mut().waiter(at).is_task(task)
@@ -129,8 +127,8 @@ impl<T> Fifo<Waiter, T> {
 
     /// Replaces the waker of a waiter. If the waiter was handed a value, takes the value instead.
     #[cold]
-    fn retarget(&self, slot: &mut WaitSlot, at: u32, cx: &Context<'_>) -> Poll<T> {
-        let mut other = Waiter::of(cx);
+    fn retarget(&self, slot: &mut WaitSlot, at: u32, site: Site, cx: &Context<'_>) -> Poll<T> {
+        let mut other = Waiter::noted(cx, site);
         let mut list = self.list.borrow_mut();
         let waiter = list.waiter(at);
         let handed = if waiter.is_set() {

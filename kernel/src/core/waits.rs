@@ -7,7 +7,7 @@ use crate::parts::held::WaitedFor;
 
 impl Core {
     fn waited_for_object(&self, object: u64, is_foreign: bool) -> WaitedFor {
-        let held = holders::find(object).map(|mut held| {
+        let held = holders::find(object, self.number).map(|mut held| {
             let alive = |id| self.find(id).is_some_and(|task| !task.is_ended());
             held.ended = held.tasks.iter().copied().filter(|id| !alive(*id)).collect();
             held

@@ -8,6 +8,7 @@ use crate::core::current;
 use crate::core::observer::Moment;
 use crate::core::report::ProgramCode;
 use crate::core::state::{Core, TaskRef, Waiter};
+use crate::parts::fifo::Site;
 use crate::parts::list::NONE;
 use crate::parts::timers::TimerKey;
 use crate::parts::waiter::LocalWaiter;
@@ -112,9 +113,18 @@ impl Waiter {
     /// A waiter for the task that is being polled, if `cx` has its own waker, or else for the waker
     /// of `cx`.
     pub(crate) fn of(cx: &Context<'_>) -> Self {
+        Waiter::noted(cx, None)
+    }
+
+    /// The same for a queue that notes the site of its waiters: a foreign waker has the task beside
+    /// it that is being polled.
+    pub(crate) fn noted(cx: &Context<'_>, site: Site) -> Self {
         match current::with_own_task(cx.waker(), TaskRef::clone) {
             Some(task) => Waiter::of_task(task),
-            None => Waiter::of_waker(cx.waker().clone()),
+            None => {
+                let task = site.and_then(|_| current::with_polled_task(TaskRef::clone));
+                Waiter::of_waker(cx.waker().clone(), task)
+            }
         }
     }
 
@@ -130,13 +140,13 @@ impl Waiter {
     #[inline(always)]
     pub(crate) fn wake(self) {
         let (task, foreign) = self.into_parts();
-        if let Some(task) = task {
+        if let Some(waker) = foreign {
+            wake_foreign(waker);
+        } else if let Some(task) = task {
             // The task may have ended. A later task in the same slot must not be woken.
             if task.is_current() {
                 task.core().make_ready(&task);
             }
-        } else if let Some(waker) = foreign {
-            wake_foreign(waker);
         }
     }
 }

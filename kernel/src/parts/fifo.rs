@@ -5,7 +5,6 @@
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
 
-use crate::id::TaskId;
 use crate::parts::KEEP;
 use crate::parts::list::NONE;
 
@@ -19,19 +18,6 @@ pub(crate) trait Wakeable: Default {
 
 /// The file and line of a wait, if it is known.
 pub(crate) type Site = Option<&'static Location<'static>>;
-
-/// What a queue notes of a waiter, if what it hands over has a holder.
-#[derive(Clone, Copy)]
-pub(crate) struct Note {
-    /// Where it waits.
-    pub(crate) site: Site,
-    /// The task that has polled it first.
-    pub(crate) task: TaskId,
-}
-
-impl Note {
-    pub(crate) const NONE: Note = Note { site: None, task: TaskId::NONE };
-}
 
 /// Waiters `W` in order of arrival. Each of them is handed a `T`.
 pub(crate) struct Fifo<W, T> {
@@ -57,8 +43,8 @@ struct Node<W, T> {
     previous: u32,
     next: u32,
     weight: usize,
-    /// That of the waiter, or of an earlier one.
-    note: Note,
+    /// Where the waiter waits, or an earlier one, in a queue that notes that.
+    site: Site,
     waiter: W,
     handed: Option<T>,
 }
@@ -139,10 +125,10 @@ impl<W: Wakeable, T> Fifo<W, T> {
         &self,
         slot: &mut WaitSlot,
         weight: usize,
-        note: Option<Note>,
+        site: Site,
         set: impl FnOnce(&mut W),
     ) {
-        slot.0 = self.list.borrow_mut().push(weight, note, set, &self.number);
+        slot.0 = self.list.borrow_mut().push(weight, site, set, &self.number);
         self.waiting.set(self.waiting.get() + 1);
     }
 
@@ -170,14 +156,14 @@ impl<W: Wakeable, T> Fifo<W, T> {
     /// none.
     #[inline]
     pub(crate) fn hand(&self, value: T) -> Result<W, T> {
-        if self.is_empty() { Err(value) } else { Ok(self.hand_to_oldest(value, |_| ())) }
+        if self.is_empty() { Err(value) } else { Ok(self.hand_to_oldest(|_, _| value)) }
     }
 
-    /// The same if there is a waiter. `look` sees what is noted of it.
+    /// The same if there is a waiter. `value` sees it, and where it waits.
     #[inline]
-    pub(crate) fn hand_to_oldest(&self, value: T, look: impl FnOnce(&Note)) -> W {
+    pub(crate) fn hand_to_oldest(&self, value: impl FnOnce(&W, Site) -> T) -> W {
         self.waiting.set(self.waiting.get() - 1);
-        self.list.borrow_mut().hand_over(value, look)
+        self.list.borrow_mut().hand_over(value)
     }
 
     /// Removes the waiter. Returns the value that was handed to it, if any; the caller must pass it
@@ -223,7 +209,7 @@ impl<W: Wakeable, T> List<W, T> {
     fn push(
         &mut self,
         weight: usize,
-        note: Option<Note>,
+        site: Site,
         set: impl FnOnce(&mut W),
         number: &Cell<u64>,
     ) -> u32 {
@@ -235,8 +221,8 @@ impl<W: Wakeable, T> List<W, T> {
         node.previous = self.tail;
         node.next = NONE;
         node.weight = weight;
-        if let Some(note) = note {
-            node.note = note;
+        if site.is_some() {
+            node.site = site;
         }
         match self.nodes.get_mut(self.tail as usize) {
             Some(last) => last.next = at,
@@ -263,8 +249,8 @@ impl<W: Wakeable, T> List<W, T> {
             number.set(next_number());
         }
         let at = u32::try_from(self.nodes.len()).expect("fewer than 2^32 waiters");
-        let (waiter, note, handed) = (W::default(), Note::NONE, None);
-        self.nodes.push(Node { previous: NONE, next: NONE, weight: 0, note, waiter, handed });
+        let (waiter, site, handed) = (W::default(), None, None);
+        self.nodes.push(Node { previous: NONE, next: NONE, weight: 0, site, waiter, handed });
         at
     }
 
@@ -299,10 +285,9 @@ impl<W: Wakeable, T> List<W, T> {
 
     /// Hands a value to the oldest waiter, which must exist. Returns what to wake.
     #[inline]
-    fn hand_over(&mut self, value: T, look: impl FnOnce(&Note)) -> W {
+    fn hand_over(&mut self, value: impl FnOnce(&W, Site) -> T) -> W {
         let node = &mut self.nodes[self.head as usize];
-        look(&node.note);
-        node.handed = Some(value);
+        node.handed = Some(value(&node.waiter, node.site));
         let (waiter, next) = (node.waiter.take(), node.next);
         self.head = next;
         match self.nodes.get_mut(next as usize) {

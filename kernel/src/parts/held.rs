@@ -3,6 +3,31 @@
 use crate::id::TaskId;
 use crate::parts::fifo::Site;
 
+/// A task that takes or holds an object, of any kernel of this thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taker {
+    pub(crate) task: TaskId,
+    /// The number of its kernel, because the ids of tasks are unique in a kernel only.
+    /// `NO_KERNEL`: the task is not known.
+    pub(crate) kernel: u32,
+}
+
+impl Taker {
+    pub(crate) const NO_KERNEL: u32 = u32::MAX;
+
+    pub(crate) const NONE: Taker = Taker { task: TaskId::NONE, kernel: Taker::NO_KERNEL };
+
+    /// Its id in its kernel, if it is known.
+    pub fn task(self) -> Option<TaskId> {
+        (self.kernel != Taker::NO_KERNEL).then_some(self.task)
+    }
+
+    /// The task, if it is of that kernel.
+    pub(crate) fn in_kernel(self, kernel: u32) -> Option<TaskId> {
+        (self.kernel == kernel).then_some(self.task)
+    }
+}
+
 /// What an object has noted of its holders.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {

@@ -16,9 +16,10 @@ use crate::task::chunk::TaskRef;
 /// This is a struct and not an enum because of store forwarding (`task/state.rs`): a task, the most
 /// frequent waiter, is then written and read in the same pieces.
 pub(crate) struct Waiter<K> {
-    /// Set for a task of any kernel on this thread.
+    /// Set for a task of any kernel on this thread. Beside a foreign waker, the task that has
+    /// polled the waiter, if that is noted.
     task: Option<TaskRef<K>>,
-    /// Set for a foreign waker. At most one of the two is set.
+    /// Set for a foreign waker.
     foreign: Option<Waker>,
 }
 
@@ -34,8 +35,9 @@ impl<K> Waiter<K> {
         Waiter { task: Some(task), foreign: None }
     }
 
-    pub(crate) fn of_waker(waker: Waker) -> Self {
-        Waiter { task: None, foreign: Some(waker) }
+    /// A waiter for that waker, which the task has polled if there is one.
+    pub(crate) fn of_waker(waker: Waker, task: Option<TaskRef<K>>) -> Self {
+        Waiter { task, foreign: Some(waker) }
     }
 
     /// Sets the task. The waiter must be empty.
@@ -47,11 +49,17 @@ impl<K> Waiter<K> {
     /// Whether the waiter is that task.
     #[inline]
     pub(crate) fn is_task(&self, task: &TaskRef<K>) -> bool {
-        self.task.as_ref().is_some_and(|own| own.is(task))
+        self.foreign.is_none() && self.task.as_ref().is_some_and(|own| own.is(task))
     }
 
     /// The task, if the waiter is one.
     pub(crate) fn task(&self) -> Option<&TaskRef<K>> {
+        if self.foreign.is_none() { self.task.as_ref() } else { None }
+    }
+
+    /// The task, or the one that has polled the foreign waker, if that is noted.
+    #[inline]
+    pub(crate) fn noted_task(&self) -> Option<&TaskRef<K>> {
         self.task.as_ref()
     }
 

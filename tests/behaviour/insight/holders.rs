@@ -252,6 +252,25 @@ fn a_guard_that_moves_counts_for_the_task_that_took_it() {
     .unwrap();
 }
 
+/// M4: what a task of an earlier kernel has taken is not shown as held by a task of a later one
+/// that has the same id.
+#[test]
+fn a_guard_that_outlives_its_kernel_is_held_by_no_task_of_the_next() {
+    let (lock, permits) = (Rc::new(Lock::new(())), Rc::new(Semaphore::new(1)));
+    let held = kernel::testing::run(async || (lock.acquire().await, permits.acquire().await));
+    kernel::testing::run(async || {
+        let (theirs, others) = (lock.clone(), permits.clone());
+        let one = spawn(async move { theirs.acquire().await.map(drop) });
+        let two = spawn(async move { others.acquire().await.map(drop) });
+        settle().await?;
+        assert_eq!((holders(&one), holders(&two)), (vec![], vec![]));
+        drop(held);
+        one.await?;
+        two.await
+    })
+    .unwrap();
+}
+
 /// M4: a lock that is used by two kernels, one after the other, is shown in both.
 #[test]
 fn a_lock_outlives_the_kernel_in_which_it_was_waited_for() {
