@@ -145,6 +145,8 @@ pub(crate) struct Core {
     /// How often the sources were polled with tasks ready while there was memory to release.
     pub(crate) busy_looks: Cell<u32>,
     pub(crate) grace_over: Cell<bool>,
+    /// Another loop turns this kernel, so code of a program runs between the polls of its tasks.
+    pub(crate) is_guest: Cell<bool>,
     /// The number of the next `select!`, from the seed on.
     turn: Cell<u32>,
     /// How often the run loop has checked the sources.
@@ -206,6 +208,7 @@ impl Core {
             grace_over: Cell::new(false),
             turns: Cell::new(0),
             turn: Cell::new(settings.seed.unwrap_or(0) as u32),
+            is_guest: Cell::new(false),
             hang_reported: Cell::new(false),
             report_due: Cell::new(false),
             report_timer: Cell::new(None),

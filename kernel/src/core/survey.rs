@@ -86,6 +86,7 @@ impl SnapshotParts {
             sources: core.with_reactor(|reactor| reactor.parked()).unwrap_or(0),
             filtered: false,
             posts: false,
+            is_guest: core.is_guest.get(),
             is_alone: core.remote().handles() == 0 && core.next_of_extensions().is_none(),
         };
         SnapshotParts { raw, chunk: Some(0), owner: 0 }

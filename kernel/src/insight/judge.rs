@@ -189,11 +189,13 @@ impl<'a> Judge<'a> {
             circles[circle].1 += path.len();
             circle_of.extend(path.into_iter().map(|id| (id, circle)));
         }
-        // A task that is stuck as well gives no guard away.
-        let others = self.snapshot.filtered || self.stuck.len() < self.snapshot.tasks.len();
+        // A task that is stuck as well gives no guard away. The code around a guest may.
+        let others = self.snapshot.filtered
+            || self.snapshot.is_guest
+            || self.stuck.len() < self.snapshot.tasks.len();
         let verdict = |(mut waits, all): (Vec<Waiting>, usize)| {
             let behind = all - waits.len();
-            let unless_moved = others && self.leads_through_guards(waits[0].task);
+            let unless_moved = others && self.leads_through_values(waits[0].task);
             let on = &self.step(waits[0].task).0.on;
             match (&waits[..], on) {
                 ([_], WaitsFor::Holders { object, untaken: Some(granted), .. }) => {
@@ -206,12 +208,13 @@ impl<'a> Judge<'a> {
         circles.into_iter().map(verdict).collect()
     }
 
-    /// Whether a stuck task waits, itself or through others, for the holders of an object.
-    fn leads_through_guards(&self, task: TaskId) -> bool {
+    /// Whether a stuck task waits, itself or through others, for the holders of an object, or for
+    /// the poll of a scope. A guard and a scope are values that can be moved to another task.
+    fn leads_through_values(&self, task: TaskId) -> bool {
         let (mut seen, mut next) = (HashSet::from([task]), vec![task]);
         while let Some(task) = next.pop() {
             for edge in self.edges_of(task) {
-                if matches!(edge.on, WaitsFor::Holders { .. }) {
+                if matches!(edge.on, WaitsFor::Holders { .. }) || edge.kind == UNPOLLED {
                     return true;
                 }
                 next.extend(edge.on.tasks().iter().filter(|task| seen.insert(**task)));

@@ -47,6 +47,8 @@ pub(crate) struct Raw {
     pub(crate) sources: usize,
     pub(crate) filtered: bool,
     pub(crate) posts: bool,
+    /// Code of the program runs between the turns of the kernel.
+    pub(crate) is_guest: bool,
     /// No handle exists, and no extension has an event.
     pub(crate) is_alone: bool,
 }
@@ -108,7 +110,9 @@ impl Raw {
             filtered: self.filtered,
             posts: self.posts,
             refuted: false,
+            is_guest: self.is_guest,
             nothing_comes: self.is_alone
+                && !self.is_guest
                 && !self.filtered
                 && !self.posts
                 && self.timers + self.sources + self.jobs == 0,

@@ -43,6 +43,8 @@ pub struct Snapshot {
     pub(crate) filtered: bool,
     /// Messages of other threads had not been handled.
     pub(crate) posts: bool,
+    /// Code of the program runs between the turns of the kernel.
+    pub(crate) is_guest: bool,
     /// No timer, source, job, handle or message can make a task ready.
     pub(crate) nothing_comes: bool,
     /// The kernel has not confirmed its verdicts.

@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::time::Duration;
 
 use crate::id::TaskId;
-use crate::insight::parts::LOCKS;
+use crate::insight::parts::{LOCKS, UNPOLLED};
 use crate::insight::text::{Age, escaped};
 
 /// The number of waits of a circle that are shown.
@@ -41,8 +41,10 @@ pub enum Verdict {
         waits: Vec<Waiting>,
         /// The number of further tasks that can go on only when one of these does.
         behind: usize,
-        /// The circle leads through a lock or a semaphore, and other tasks than these run. It holds
-        /// if the guard is still with the task that took it, and not moved to one of the others.
+        /// The circle leads through a lock, or through a borrowing scope that its task does not
+        /// poll, and other tasks than these run, or the code around a guest. It holds if the guard
+        /// is still with the task that took it, and the scope with the one that has polled it, and
+        /// not moved to one of the others.
         unless_moved: bool,
     },
     /// A task that waits for a lock which was handed to another wait of its own. It does not poll
@@ -56,8 +58,8 @@ pub enum Verdict {
         granted: &'static Location<'static>,
         /// The number of further tasks that can go on only when this one does.
         behind: usize,
-        /// Other tasks run. It holds if the wait is still with this task, and not moved to one of
-        /// the others.
+        /// Other tasks run, or the code around a guest. It holds if the wait is still with this
+        /// task, and not moved to one of the others.
         unless_moved: bool,
     },
     /// A task that nothing can wake: it is parked outside all leaves of Curium's, and no clone of
@@ -147,6 +149,16 @@ impl fmt::Display for Behind {
     }
 }
 
+/// What the circle may have lost, if it was moved.
+fn movable(waits: &[Waiting]) -> &'static str {
+    let any = |is: fn(&Waiting) -> bool| waits.iter().any(is);
+    match (any(|wait| LOCKS.contains(&wait.kind)), any(|wait| wait.kind == UNPOLLED)) {
+        (true, false) => "a guard",
+        (false, true) => "a scope",
+        _ => "a guard or a scope",
+    }
+}
+
 /// The condition of a verdict.
 fn unless(moved: bool, what: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match moved {
@@ -160,7 +172,7 @@ impl fmt::Display for Verdict {
         match self {
             Verdict::Cycle { waits, behind, unless_moved } => {
                 write!(f, "deadlock: {}{}", Circle(waits), Behind(*behind))?;
-                unless(*unless_moved, "a guard", f)
+                unless(*unless_moved, movable(waits), f)
             }
             Verdict::Futurelock { wait, object, granted, behind, unless_moved } => {
                 write!(

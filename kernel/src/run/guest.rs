@@ -101,6 +101,7 @@ impl<'a, T: 'a> Guest<'a, T> {
         assert!(!core.clock.is_virtual(), "a kernel on a virtual clock cannot be a guest");
         let registry = core.remote().registry().ok_or(io::ErrorKind::NotConnected)?;
         core.remote().wake_poll();
+        core.is_guest.set(true);
         let value = Rc::new(Cell::new(None));
         let slot = value.clone();
         let main = Some(Box::pin(async move { slot.set(Some(main().await)) }) as _);

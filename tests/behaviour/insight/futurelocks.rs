@@ -1,7 +1,8 @@
 //! Tasks that wait for a lock which they have themselves.
 
+use std::cell::RefCell;
 use std::panic::Location;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 
 use curium::kernel::insight::Verdict;
@@ -345,6 +346,41 @@ fn a_scope_that_is_not_polled_holds_what_its_children_hold() {
         parent.cancel().await?;
         assert!(!kernel::are_unpolled(&graph.evidence()) && !lock.is_held());
         Outcome::Ok(())
+    })
+    .unwrap();
+}
+
+type Boxed = Pin<Box<dyn Future<Output = Outcome>>>;
+
+/// M5: a scope that its task does not poll may have been moved to another task, which polls it.
+#[test]
+fn a_circle_through_a_scope_that_is_not_polled_holds_unless_it_was_moved() {
+    kernel::testing::run(async || {
+        let kept: Rc<RefCell<Option<Boxed>>> = Rc::default();
+        let (shared, slot) = (kept.clone(), Rc::new(RefCell::new(None)));
+        let parent = spawn_named("parent", async move {
+            let child = slot.clone();
+            let mut scope = Box::pin(kernel::scope(async move |s| {
+                *slot.borrow_mut() = Some(s.spawn(sleep(secs(2))));
+                Outcome::Ok(())
+            }));
+            select(scope.as_mut(), pin!(sleep(secs(1)))).await;
+            *shared.borrow_mut() = Some(scope);
+            let child = child.take().expect("the scope has begun");
+            spawn_named("waits", async move { child.wait().await }).await
+        });
+        sleep(secs(5)).await?;
+        let told = kernel::wait_graph().verdicts();
+        let [Verdict::Cycle { waits, unless_moved: true, .. }] = &told[..] else {
+            panic!("{told:?} {}", kernel::snapshot())
+        };
+        assert!(waits.iter().any(|wait| wait.kind == "UNPOLLED"), "{waits:?}");
+        let text = told[0].to_string();
+        assert!(text.ends_with("; unless a scope was moved to another task"), "{text}");
+        // It was, to this task.
+        let moved = kept.take().expect("the parent has put it there");
+        moved.await?;
+        parent.await
     })
     .unwrap();
 }
