@@ -13,6 +13,7 @@ mod fs_files;
 mod fs_order;
 mod fs_streams;
 mod guests;
+mod guests_beside;
 mod monitor_kit;
 mod monitor_port;
 mod monitor_stuck;

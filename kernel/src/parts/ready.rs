@@ -14,6 +14,14 @@ use crate::parts::KEEP;
 pub(crate) struct ReadyQueue {
     tasks: Vec<u32>,
     order: Order,
+    watch: Option<Watch>,
+}
+
+/// What is done when a task is queued while the run loop is left. Meanwhile `tasks` is without a
+/// buffer, so that only the path on which it has to grow tests for this.
+struct Watch {
+    buffer: Vec<u32>,
+    queued: Box<dyn FnOnce()>,
 }
 
 /// The order in which ready tasks are polled.
@@ -34,12 +42,40 @@ impl Order {
 
 impl ReadyQueue {
     pub(crate) fn new(order: Order) -> Self {
-        ReadyQueue { tasks: Vec::new(), order }
+        ReadyQueue { tasks: Vec::new(), order, watch: None }
     }
 
     #[inline]
     pub(crate) fn push(&mut self, task: u32) {
+        if self.tasks.len() == self.tasks.capacity() {
+            self.push_beyond(task);
+        } else {
+            self.tasks.push(task);
+        }
+    }
+
+    /// `push` into a buffer that is full, as it is during a watch. Not `cold`, because then the
+    /// compiler places the frequent path behind a jump.
+    #[inline(never)]
+    fn push_beyond(&mut self, task: u32) {
+        self.end_watch().into_iter().for_each(|queued| queued());
         self.tasks.push(task);
+    }
+
+    /// Has `queued` called when the next task is queued. The queue must be empty. No code of a
+    /// program may run in `queued`.
+    pub(crate) fn watch(&mut self, queued: Box<dyn FnOnce()>) {
+        debug_assert!(self.tasks.is_empty() && self.watch.is_none(), "nothing is ready");
+        self.watch = Some(Watch { buffer: std::mem::take(&mut self.tasks), queued });
+    }
+
+    /// Ends the watch, and returns what was to be called.
+    #[cold]
+    pub(crate) fn end_watch(&mut self) -> Option<Box<dyn FnOnce()>> {
+        let Watch { mut buffer, queued } = self.watch.take()?;
+        buffer.append(&mut self.tasks);
+        self.tasks = buffer;
+        Some(queued)
     }
 
     /// Takes the task if there is exactly one. Otherwise returns the number of tasks as an error.
@@ -202,6 +238,9 @@ impl SplitMix {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
     use super::*;
 
     #[test]
@@ -225,6 +264,25 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_watch_sees_the_next_task_that_is_queued_and_no_other() {
+        let queue = RefCell::new(ReadyQueue::new(Order::Fifo));
+        let mut batch = Batch::default();
+        let seen = Rc::new(Cell::new(0));
+        for round in 1..4 {
+            let sees = seen.clone();
+            queue.borrow_mut().watch(Box::new(move || sees.set(sees.get() + 1)));
+            (0..100).for_each(|task| queue.borrow_mut().push(task));
+            assert_eq!(seen.get(), round);
+            assert!(queue.borrow_mut().end_watch().is_none(), "it has ended");
+            batch.allow(100);
+            assert!((0..100).all(|task| batch.pop(&queue) == Some(task)));
+        }
+        queue.borrow_mut().watch(Box::new(|| panic!("the watch was ended before")));
+        assert!(queue.borrow_mut().end_watch().is_some());
+        queue.borrow_mut().push(0);
     }
 
     #[test]

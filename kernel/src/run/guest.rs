@@ -5,7 +5,7 @@
 //! and the descriptor of the poll is readable while one of them has an event that was not taken.
 
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::mem;
@@ -20,6 +20,7 @@ use crate::core::current::Entered;
 use crate::core::report::ProgramCode;
 use crate::core::state::Core;
 use crate::run::kernel::{Kernel, refuse_nesting};
+use crate::run::lookout::Lookout;
 use crate::run::stages::{MainTask, Shutdown};
 use crate::run::tick::{RunLoop, Step, Turn};
 use crate::run::visit::{Pause, Visit};
@@ -58,12 +59,11 @@ use crate::task::cell::TaskEnd;
 /// ```
 ///
 /// A kernel whose tasks all wait for each other is no panic here, because the code around the turns
-/// may still wake a task. Such code may use the objects of a kernel, for example set an event; what
-/// that wakes runs at the next turn, and the descriptor does not become readable by it.
-/// [`Builder::watch`](crate::Builder::watch) and the report of hangs have no effect.
-///
-/// Two kernels on one thread, which only guests make possible, must not share an object of `sync`
-/// other than the universal ones: the objects tell tasks apart by numbers that each kernel has.
+/// may still wake a task. Such code may use the objects of a kernel, for example set an event, and
+/// so may the tasks of another guest on this thread. What that wakes runs at the next turn, and the
+/// descriptor is readable until then. There is no report of hangs. With
+/// [`Builder::watch`](crate::Builder::watch) the guest looks for verdicts during its turns, and the
+/// descriptor becomes readable for the next look.
 ///
 /// Dropping a guest drops its main future and the kernel, as dropping a [`Kernel`] does: without
 /// awaiting any cleanup.
@@ -82,6 +82,7 @@ struct Turns<'a> {
     main: Option<Pin<Box<dyn Future<Output = ()> + 'a>>>,
     stage: Stage,
     pause: Pause,
+    lookout: Option<RefCell<Lookout>>,
     #[cfg_attr(not(unix), allow(dead_code, reason = "it has the descriptor for a loop"))]
     registry: Arc<mio::Registry>,
 }
@@ -102,10 +103,12 @@ impl<'a, T: 'a> Guest<'a, T> {
         let registry = core.remote().registry().ok_or(io::ErrorKind::NotConnected)?;
         core.remote().wake_poll();
         core.is_guest.set(true);
+        let lookout = Lookout::of(core);
         let value = Rc::new(Cell::new(None));
         let slot = value.clone();
         let main = Some(Box::pin(async move { slot.set(Some(main().await)) }) as _);
-        let turns = Turns { kernel, main, stage: Stage::New, pause: Pause::Busy, registry };
+        let (stage, pause) = (Stage::New, Pause::Busy);
+        let turns = Turns { kernel, main, stage, pause, lookout, registry };
         Ok(Guest { turns, value })
     }
 }
@@ -132,8 +135,9 @@ impl<T> Guest<'_, T> {
         }
     }
 
-    /// When the next turn has something to do, if nothing happens before: at once, or when the next
-    /// timer is due. None if no timer is armed.
+    /// When the next turn has something to do, if nothing happens before: at once, when the next
+    /// timer is due, or for the next look of [`Builder::watch`](crate::Builder::watch). None if
+    /// there is none of these.
     pub fn next_deadline(&self) -> Option<Instant> {
         let core = self.turns.kernel.core();
         match self.turns.pause {
@@ -150,10 +154,16 @@ impl Turns<'_> {
         if let Pause::Idle { .. } = mem::replace(&mut self.pause, Pause::Busy) {
             core.remote().awake();
         }
+        drop(core.ready.borrow_mut().end_watch());
         core.read_clock();
         let ended = self.turn_entered(&core, polls);
-        if ended.is_pending() && self.pause == Pause::Busy {
-            core.remote().wake_poll();
+        match self.pause {
+            _ if ended.is_ready() => {}
+            Pause::Busy => core.remote().wake_poll(),
+            Pause::Idle { .. } => {
+                let remote = core.remote().clone();
+                core.ready.borrow_mut().watch(Box::new(move || remote.wake_poll()));
+            }
         }
         ended
     }
@@ -163,7 +173,7 @@ impl Turns<'_> {
         core: &Rc<Core>,
         polls: u32,
     ) -> Poll<Result<(), Box<dyn Any + Send>>> {
-        let Turns { kernel, main, stage, pause, .. } = self;
+        let Turns { kernel, main, stage, pause, lookout, .. } = self;
         let mut body = |step: Step<'_, '_>| {
             match step {
                 Step::Call => {}
@@ -180,10 +190,12 @@ impl Turns<'_> {
         }
         let mut run_loop = RunLoop::new(core);
         run_loop.visit = Some(Visit::new(polls));
+        run_loop.lookout = lookout.take();
         loop {
             let turned = match kernel.turn_in(&mut run_loop, &mut body) {
                 Ok(Turn::Paused) => {
                     *pause = run_loop.visit.as_ref().map_or(Pause::Busy, Visit::pause);
+                    *lookout = run_loop.lookout.take();
                     return Poll::Pending;
                 }
                 Ok(Turn::GraceOver) => {

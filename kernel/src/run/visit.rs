@@ -50,7 +50,12 @@ impl RunLoop<'_> {
         if self.wake_settlers() {
             return true;
         }
-        let until = self.first_deadline();
+        let look = self.look_out();
+        if look == Some(Duration::ZERO) {
+            return true;
+        }
+        let look = look.map(|look| self.core.clock.after(look));
+        let until = self.first_deadline().into_iter().chain(look).min();
         if !self.core.remote().announce_sleep() {
             return true;
         }
