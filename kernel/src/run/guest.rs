@@ -5,7 +5,7 @@
 //! and the descriptor of the poll is readable while one of them has an event that was not taken.
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::mem;
@@ -20,9 +20,8 @@ use crate::core::current::Entered;
 use crate::core::report::ProgramCode;
 use crate::core::state::Core;
 use crate::run::kernel::{Kernel, refuse_nesting};
-use crate::run::lookout::Lookout;
 use crate::run::stages::{MainTask, Shutdown};
-use crate::run::tick::{RunLoop, Step, Turn};
+use crate::run::tick::{Step, Turn};
 use crate::run::visit::{Pause, Visit};
 use crate::task::body::Verdict;
 use crate::task::bounds::Main;
@@ -81,8 +80,7 @@ struct Turns<'a> {
     /// The future of main, until it has ended.
     main: Option<Pin<Box<dyn Future<Output = ()> + 'a>>>,
     stage: Stage,
-    pause: Pause,
-    lookout: Option<RefCell<Lookout>>,
+    visit: Visit,
     #[cfg_attr(not(unix), allow(dead_code, reason = "it has the descriptor for a loop"))]
     registry: Arc<mio::Registry>,
 }
@@ -103,12 +101,11 @@ impl<'a, T: 'a> Guest<'a, T> {
         let registry = core.remote().registry().ok_or(io::ErrorKind::NotConnected)?;
         core.remote().wake_poll();
         core.is_guest.set(true);
-        let lookout = Lookout::of(core);
+        let visit = Visit::new(core);
         let value = Rc::new(Cell::new(None));
         let slot = value.clone();
         let main = Some(Box::pin(async move { slot.set(Some(main().await)) }) as _);
-        let (stage, pause) = (Stage::New, Pause::Busy);
-        let turns = Turns { kernel, main, stage, pause, lookout, registry };
+        let turns = Turns { kernel, main, stage: Stage::New, visit, registry };
         Ok(Guest { turns, value })
     }
 }
@@ -140,7 +137,7 @@ impl<T> Guest<'_, T> {
     /// there is none of these.
     pub fn next_deadline(&self) -> Option<Instant> {
         let core = self.turns.kernel.core();
-        match self.turns.pause {
+        match self.turns.visit.pause() {
             Pause::Idle { until } if core.ready.borrow().is_empty() => core.clock.instant(until?),
             _ => Some(Instant::now()),
         }
@@ -151,13 +148,13 @@ impl Turns<'_> {
     fn turn(&mut self, polls: u32) -> Poll<Result<(), Box<dyn Any + Send>>> {
         let core = self.kernel.core().clone();
         let _entered = Entered::new(&core);
-        if let Pause::Idle { .. } = mem::replace(&mut self.pause, Pause::Busy) {
+        if let Pause::Idle { .. } = self.visit.begin(polls) {
             core.remote().awake();
         }
         drop(core.ready.borrow_mut().end_watch());
         core.read_clock();
-        let ended = self.turn_entered(&core, polls);
-        match self.pause {
+        let ended = self.turn_entered(&core);
+        match self.visit.pause() {
             _ if ended.is_ready() => {}
             Pause::Busy => core.remote().wake_poll(),
             Pause::Idle { .. } => {
@@ -168,12 +165,8 @@ impl Turns<'_> {
         ended
     }
 
-    fn turn_entered(
-        &mut self,
-        core: &Rc<Core>,
-        polls: u32,
-    ) -> Poll<Result<(), Box<dyn Any + Send>>> {
-        let Turns { kernel, main, stage, pause, lookout, .. } = self;
+    fn turn_entered(&mut self, core: &Rc<Core>) -> Poll<Result<(), Box<dyn Any + Send>>> {
+        let Turns { kernel, main, stage, visit, .. } = self;
         let mut body = |step: Step<'_, '_>| {
             match step {
                 Step::Call => {}
@@ -188,16 +181,9 @@ impl Turns<'_> {
         if let Stage::New = stage {
             *stage = Stage::Main(MainTask::begin(core, &mut body));
         }
-        let mut run_loop = RunLoop::new(core);
-        run_loop.visit = Some(Visit::new(polls));
-        run_loop.lookout = lookout.take();
         loop {
-            let turned = match kernel.turn_in(&mut run_loop, &mut body) {
-                Ok(Turn::Paused) => {
-                    *pause = run_loop.visit.as_ref().map_or(Pause::Busy, Visit::pause);
-                    *lookout = run_loop.lookout.take();
-                    return Poll::Pending;
-                }
+            let turned = match kernel.turn_until(Some(&mut *visit), &mut body) {
+                Ok(Turn::Paused) => return Poll::Pending,
                 Ok(Turn::GraceOver) => {
                     Shutdown::abort_rest(core);
                     continue;

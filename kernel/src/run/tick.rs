@@ -72,26 +72,30 @@ pub(crate) struct RunLoop<'a> {
     pub(super) marker: Option<Marker>,
     pub(super) lookout: Option<RefCell<Lookout>>,
     /// Of a kernel that another loop turns.
-    pub(super) visit: Option<Visit>,
+    pub(super) visit: Option<&'a mut Visit>,
 }
 
 impl<'a> RunLoop<'a> {
-    pub(crate) fn new(core: &'a Rc<Core>) -> Self {
+    pub(super) fn new(core: &'a Rc<Core>, mut visit: Option<&'a mut Visit>) -> Self {
         let chunk = core.tasks.borrow_mut().some_chunk(core);
         current::set_chunk(Some(chunk.clone()));
         // This id belongs to no chunk, so the first task is looked up in the table.
         let task = TaskRef::by(chunk, TaskId::NONE);
         let special = if core.settings.watches_polls() { u32::MAX } else { Flags::SPECIAL };
         let marker = Marker::of(core);
-        let lookout = Lookout::of(core);
+        let lookout =
+            visit.as_mut().map_or_else(|| Lookout::of(core), |visit| visit.lookout.take());
         let (batch, spare) = (Batch::default(), spare_waker(core));
-        RunLoop { core, batch, task, spare, special, marker, lookout, visit: None }
+        RunLoop { core, batch, task, spare, special, marker, lookout, visit }
     }
 }
 
 impl Drop for RunLoop<'_> {
     fn drop(&mut self) {
         self.core.ready.borrow_mut().put_back(&mut self.batch);
+        if let Some(visit) = &mut self.visit {
+            visit.lookout = self.lookout.take();
+        }
         current::set_chunk(None);
     }
 }

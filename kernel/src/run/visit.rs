@@ -1,17 +1,21 @@
 //! The turn of a kernel that another loop turns (`guest.rs`): it polls a number of tasks at most,
 //! and does not sleep.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
+use crate::core::state::Core;
 use crate::parts::ready::Batch;
+use crate::run::lookout::Lookout;
 use crate::run::tick::RunLoop;
 
-/// The state of one turn.
+/// The turns of a kernel.
 pub(super) struct Visit {
-    /// The number of polls that are left, without those that the batch has.
+    /// The number of polls that are left in this turn, without those that the batch has.
     left: u32,
     pause: Cell<Pause>,
+    /// What the run loop looks for, while it is left.
+    pub(super) lookout: Option<RefCell<Lookout>>,
 }
 
 /// Why a turn is over.
@@ -24,8 +28,14 @@ pub(crate) enum Pause {
 }
 
 impl Visit {
-    pub(super) fn new(polls: u32) -> Self {
-        Visit { left: polls, pause: Cell::new(Pause::Busy) }
+    pub(super) fn new(core: &Core) -> Self {
+        Visit { left: 0, pause: Cell::new(Pause::Busy), lookout: Lookout::of(core) }
+    }
+
+    /// Begins a turn with that number of polls. Returns why the last one was over.
+    pub(super) fn begin(&mut self, polls: u32) -> Pause {
+        self.left = polls;
+        self.pause.replace(Pause::Busy)
     }
 
     pub(super) fn pause(&self) -> Pause {
