@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::error::Error;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use curium::kernel::{TaskCancelled, TaskGroup, WaitPolicy, cancellable_inside, shield};
 use curium::net::{Serve, TcpListener, TcpStream, stopping_and_test};
@@ -175,14 +175,17 @@ async fn until_it_stops<T>(
     // In a shield, because the cancellation is for the handlers. And outside `served`, which would
     // take it for code that cleans up.
     let mut stopping = pin!(shield(stopping));
-    let mut stopped = None;
+    // Not set before the first poll, and once the server stops.
+    let mut woken: Option<Waker> = None;
+    let mut ended = false;
     poll_fn(|cx| {
-        // Polled once, to be woken. A poll for each request would cost too much.
-        let asks = stopped.is_none() || (stopped == Some(false) && is_stopping());
-        if asks {
-            let ended = stopping.as_mut().poll(cx).is_ready();
+        // Polled again only if another task is to be woken, or to end. A poll for each request
+        // would cost too much.
+        let waits = woken.as_ref().is_some_and(|woken| woken.will_wake(cx.waker()));
+        if !ended && (!waits || is_stopping()) {
+            ended = stopping.as_mut().poll(cx).is_ready();
             stops.set(ended);
-            stopped = Some(ended);
+            woken = Some(cx.waker().clone());
         }
         served.as_mut().poll(cx)
     })

@@ -54,8 +54,10 @@ impl Future for KernelSleep {
 impl Sleep for KernelSleep {}
 
 /// The timer of one connection of HTTP/1. hyper makes a sleep for the head of each request, and
-/// drops it when that has come. All of them use one [`Timer`] that stays armed, because to move its
-/// deadline on is free, and to arm and disarm one for each request is not.
+/// drops it when that has come. All of them use one [`Timer`], which the drop of a sleep leaves
+/// armed, because to move its deadline on is free, and to arm and disarm one for each request is
+/// not. If its time comes while no sleep lives, because a request takes that long, it wakes the
+/// task once, in vain.
 #[derive(Debug)]
 pub(crate) struct ConnectionTimer(Arc<Mutex<Timer>>);
 

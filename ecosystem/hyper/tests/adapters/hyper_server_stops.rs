@@ -2,7 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::{Context, Waker};
 
 use curium::kernel::{self, Task, TaskGroup, now, sleep, spawn, timeout_after};
 use curium::net::{Serve, TcpListener, TcpStream};
@@ -88,6 +90,33 @@ fn handlers_clean_up_when_the_time_to_drain_is_over() {
         let Counts { started, cleaned, alive, .. } = &*counts;
         assert_eq!((started.get(), cleaned.get(), alive.get()), (2, 2, 0));
         assert_eq!(kernel::tasks().len(), 1);
+        Ok::<_, io::Error>(())
+    })
+    .unwrap();
+}
+
+/// E2: a connection whose first poll had another waker is still woken when the server stops.
+#[test]
+fn a_connection_that_was_polled_elsewhere_hears_that_the_server_stops() {
+    quiet(async || {
+        let (listener, address) = bound().await?;
+        let counts = Rc::new(Counts::default());
+        let theirs = counts.clone();
+        let handler = async move |stream: TcpStream, _| {
+            let counts = theirs.clone();
+            let service = service_fn(move |request| counts.clone().handle(request));
+            let mut serving = pin!(serve_connection(stream, service, |_| ()));
+            let elsewhere = &mut Context::from_waker(Waker::noop());
+            assert!(serving.as_mut().poll(elsewhere).is_pending());
+            serving.await
+        };
+        let server = spawn(listener.serve(handler).drain(secs(10)));
+        let idle = sent(address, "").await?;
+        sleep(secs(1)).await?;
+        let begun = now();
+        server.cancel().await?;
+        assert_eq!(now(), begun, "an idle connection does not hold up the end");
+        rest(&idle).await?;
         Ok::<_, io::Error>(())
     })
     .unwrap();
