@@ -5,9 +5,10 @@
 
 use std::env;
 use std::error::Error;
+use std::pin::pin;
 use std::rc::Rc;
 
-use curium::kernel::{BodyEnd, GroupRef, cancellable};
+use curium::kernel::{BodyEnd, GroupRef, cancellable, cancellable_after};
 use curium::prelude::*;
 use tokio_postgres::{Client, Config, NoTls, Row};
 
@@ -31,15 +32,29 @@ impl Database {
     /// A query. Dropped alone it would run on, on the server, and hold up the next one.
     async fn query(&self, sql: &str) -> Result<Vec<Row>, Anything> {
         let query = async { Ok(cancellable(self.client.query(sql, &[])).await??) };
-        let cleanup = async |end| {
-            if end == BodyEnd::Cancelled {
-                // The request to cancel has a connection of its own.
-                let stream = TcpStream::connect(&self.address).await?;
-                self.client.cancel_token().cancel_query_raw(stream, NoTls).await?;
-            }
-            Ok::<_, Anything>(())
+        let cleanup = async |end| match end == BodyEnd::Cancelled {
+            true => self.stop().await,
+            false => Ok(()),
         };
         finally(query, cleanup).await
+    }
+
+    /// Ends what the server executes, and returns when it has ended.
+    async fn stop(&self) -> Result<(), Anything> {
+        // Answered when the connection has nothing else to do.
+        let mut idle = pin!(self.client.batch_execute(""));
+        loop {
+            // The request to cancel has a connection of its own.
+            let mut stream = TcpStream::connect(&self.address).await?;
+            cancellable(self.client.cancel_token().cancel_query_raw(&mut stream, NoTls)).await??;
+            // Closed when the request has been passed on, which then cannot meet a later query.
+            stream.read(&mut [0]).await?;
+            // It has no effect if the server has not begun the query yet. So it is repeated.
+            let answered = cancellable_after(Duration::from_millis(50), idle.as_mut()).await;
+            if let Ok(answered) = answered {
+                return Ok(answered??);
+            }
+        }
     }
 
     async fn sleepers(&self) -> Result<i64, Anything> {

@@ -99,8 +99,9 @@ impl App {
         let mut idle = pin!(client.batch_execute(""));
         loop {
             let mut stream = TcpStream::connect(&self.pool.manager().address).await?;
-            let cancel = client.cancel_token().cancel_query_raw(&mut stream, NoTls).await;
-            cancel.map_err(io::Error::other)?;
+            let token = client.cancel_token();
+            let cancelled = cancellable(token.cancel_query_raw(&mut stream, NoTls)).await?;
+            cancelled.map_err(io::Error::other)?;
             // Closed when the request has been passed on, which then cannot meet a later query.
             stream.read(&mut [0]).await?;
             // It has no effect if the server has not begun the query yet. So it is repeated.

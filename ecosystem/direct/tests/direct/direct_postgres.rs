@@ -64,7 +64,9 @@ fn a_cancelled_query_is_cancelled_on_the_server() {
                 finally(query, async |_| {
                     let stream = TcpStream::connect(address).await?;
                     let token = theirs.cancel_token();
-                    token.cancel_query_raw(stream, NoTls).await.map_err(io::Error::other)
+                    cancellable(token.cancel_query_raw(stream, NoTls))
+                        .await?
+                        .map_err(io::Error::other)
                 })
                 .await
                 .map(drop)
