@@ -1,15 +1,18 @@
-//! The poll functions of a connection and of its halves, for the traits of `futures-io`.
+//! The poll functions of a connection and of its halves, for the traits of `futures-io`, and those
+//! of a UDP socket.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use ::io::{AsyncRead, AsyncWrite, Direction, Registration, ToRead, ToWrite, leaves};
 
 use crate::halves::{ReadHalf, WriteHalf};
+use crate::origin::either;
 use crate::owned::{OwnedReadHalf, OwnedWriteHalf};
 use crate::stream::TcpStream;
+use crate::udp::{Received, UdpSocket, receive};
 #[cfg(all(unix, feature = "unix-sockets"))]
 use crate::unix::UnixStream;
 use crate::wire::{self, Stream, Wire};
@@ -114,3 +117,43 @@ reads!([S: Stream] ReadHalf<'_, S>, half => half.0);
 reads!([S: Stream] OwnedReadHalf<S>, half => half.0);
 writes!([S: Stream] OwnedWriteHalf<S>, half => half.stream);
 writes!([S: Stream] WriteHalf<'_, S>, half => half.0);
+
+impl UdpSocket {
+    /// [`recv_from`](UdpSocket::recv_from) for a poll function of another crate's trait, with the
+    /// rules of [`Registration::poll_io`](kernel::io::Registration::poll_io): it is no leaf and
+    /// never returns a cancellation, and of several polls the last one is woken.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_from`](UdpSocket::recv_from), but for a cancellation.
+    ///
+    /// # Panics
+    ///
+    /// Outside a kernel.
+    pub fn poll_recv_from(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<(Received, SocketAddr)>> {
+        self.registration.poll_io(ToRead, cx, |socket| {
+            receive(buf, |buf| either!(socket, socket => socket.recv_from(buf)))
+        })
+    }
+
+    /// [`send_to`](UdpSocket::send_to) for a poll function, with the rules and the panic of
+    /// [`poll_recv_from`](UdpSocket::poll_recv_from).
+    ///
+    /// # Errors
+    ///
+    /// As [`send_to`](UdpSocket::send_to), but for a cancellation.
+    pub fn poll_send_to(
+        &self,
+        cx: &mut Context<'_>,
+        datagram: &[u8],
+        to: SocketAddr,
+    ) -> Poll<io::Result<()>> {
+        self.registration.poll_io(ToWrite, cx, |socket| {
+            either!(socket, socket => socket.send_to(datagram, to)).map(drop)
+        })
+    }
+}

@@ -50,7 +50,7 @@ pub struct Received {
 /// drops them.
 pub struct UdpSocket {
     /// Boxed, because every async function that a socket is passed through keeps space for it.
-    registration: Box<Registration<Origin<mio::net::UdpSocket>>>,
+    pub(crate) registration: Box<Registration<Origin<mio::net::UdpSocket>>>,
 }
 
 impl UdpSocket {
@@ -267,8 +267,8 @@ impl UdpSocket {
         self.registration.with(|socket| socket.of_system()?.set_broadcast(on))
     }
 
-    /// Receives what is sent to a multicast group of IPv4, on the interface with that address;
-    /// `0.0.0.0` lets the system choose one.
+    /// Receives what is sent to a multicast group of IPv4, on the interface with that address, or
+    /// for `0.0.0.0` on one that the system chooses.
     ///
     /// # Errors
     ///
@@ -351,7 +351,7 @@ thread_local! {
 }
 
 /// Receives a datagram into `buf`, and finds out whether it was cut.
-fn receive<A>(
+pub(crate) fn receive<A>(
     buf: &mut [u8],
     receive: impl FnOnce(&mut [u8]) -> io::Result<(usize, A)>,
 ) -> io::Result<(Received, A)> {

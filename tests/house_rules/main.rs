@@ -19,8 +19,14 @@ const LIBRARIES: [&str; 6] = ["kernel", "sync", "io", "net", "os", "src"];
 const ALL: [&str; 10] =
     ["kernel", "sync", "io", "net", "os", "src", "tests", "examples", "bench", "ecosystem"];
 /// The packages of the workspace `ecosystem`.
-const ADAPTERS: [&str; 5] =
-    ["ecosystem/cli", "ecosystem/direct", "ecosystem/hyper", "ecosystem/quinn", "ecosystem/tokio"];
+const ADAPTERS: [&str; 6] = [
+    "ecosystem/cli",
+    "ecosystem/direct",
+    "ecosystem/hickory",
+    "ecosystem/hyper",
+    "ecosystem/quinn",
+    "ecosystem/tokio",
+];
 /// The packages that are published.
 const PACKAGES: [&str; 7] = [".", "kernel", "sync", "io", "net", "os", "monitor"];
 

@@ -1,5 +1,6 @@
 //! Datagrams over UDP (N9).
 
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -186,6 +187,30 @@ fn a_waiting_receiver_is_cancelled() {
             Err(TaskError::Cancelled(error)) => assert!(cancelled(&error).is_some()),
             other => panic!("{other:?}"),
         }
+        Ok::<_, io::Error>(())
+    })
+    .unwrap();
+}
+
+/// N9, I1: the poll functions are no leaves: a leaf around one is cancelled, and no datagram is
+/// lost by that.
+#[test]
+fn a_poll_of_a_socket_waits_for_a_datagram() {
+    both::run(async || {
+        let (one, other) = (UdpSocket::bind(LOCAL).await?, UdpSocket::bind(LOCAL).await?);
+        let to = other.local_addr()?;
+        let recv = async || {
+            let mut buf = [0; 8];
+            let recv = poll_fn(|cx| other.poll_recv_from(cx, &mut buf));
+            let (received, from) = curium::cancellable(recv).await??;
+            io::Result::Ok((buf[..received.len].to_vec(), from))
+        };
+        let begun = curium::now();
+        assert!(timeout_after(Duration::from_secs(1), recv()).await.is_err());
+        assert_eq!(curium::now() - begun, Duration::from_secs(1));
+        let send = poll_fn(|cx| one.poll_send_to(cx, b"here", to));
+        let (received, ()) = curium::gather((recv(), send)).await?;
+        assert_eq!(received, (b"here".to_vec(), one.local_addr()?));
         Ok::<_, io::Error>(())
     })
     .unwrap();
