@@ -1,5 +1,6 @@
 //! The handle of a kernel for other threads.
 
+use std::panic::Location;
 use std::sync::Arc;
 
 use crate::core::current;
@@ -9,6 +10,7 @@ use crate::run::kernel::Kernel;
 use crate::task::bounds::SpawnOutput;
 use crate::task::waker::{Message, Remote};
 use crate::threads::call::call;
+use crate::threads::call_async::CallAsync;
 
 /// A handle of this kernel for other threads.
 ///
@@ -57,6 +59,11 @@ impl Handle {
     pub(crate) fn new(remote: Arc<Remote>) -> Self {
         remote.add_handle();
         Handle { remote }
+    }
+
+    #[cfg(feature = "cores")]
+    pub(crate) fn remote(&self) -> &Arc<Remote> {
+        &self.remote
     }
 
     /// Spawns a task. `build` is sent to the kernel's thread and makes the future there, so the
@@ -134,6 +141,70 @@ impl Handle {
         F::Output: Send + 'static,
     {
         call(&self.remote, build).ok_or(KernelGone)
+    }
+
+    /// Runs a future on the kernel, and waits in this task until the future has ended. For tasks of
+    /// other kernels; from a thread without a kernel, use [`call`](Handle::call).
+    ///
+    /// `build` is sent to the kernel's thread and makes the future there. The future is polled and
+    /// dropped there, so it need not be `Send`; its output is. It runs in a task of its own, which
+    /// inherits nothing (see [`task_local!`](crate::task_local)).
+    ///
+    /// The two kernels may wait for each other. A certain deadlock that leads through both is not
+    /// found: while the call waits, this kernel cannot know that nothing will come.
+    ///
+    /// ```
+    /// use std::{sync::mpsc, thread, time::Duration};
+    /// use curium::kernel::{self, TaskCancelled, sleep, timeout_after};
+    ///
+    /// let (give, take) = mpsc::channel();
+    /// let other = thread::spawn(move || {
+    ///     kernel::run(async || {
+    ///         give.send(kernel::handle()).expect("it is awaited");
+    ///         sleep(Duration::from_secs(3600)).await
+    ///     })
+    /// });
+    /// let other_kernel = take.recv()?;
+    /// kernel::run(async || {
+    ///     let slow = other_kernel.call_async(|| sleep(Duration::from_secs(3600)));
+    ///     // The sleep in the other kernel is cancelled, and has ended when this returns.
+    ///     let late = timeout_after(Duration::from_millis(1), async { slow.await? }).await;
+    ///     assert!(late.is_err());
+    /// #   let main = other_kernel.call_async(async || kernel::tasks()[0].id).await?;
+    /// #   other_kernel.request_cancel(main).expect("it runs");
+    ///     Ok::<(), TaskCancelled>(())
+    /// })?;
+    /// # let _ = other.join().expect("no panic");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`TaskCancelled`]: the wait was cancelled before the future was sent; or the future is gone,
+    /// because its kernel is, or because it was aborted there. Then the reason is that of the
+    /// caller's cancellation, if there was one, and else
+    /// [`Abandoned`](crate::CancelReason::Abandoned).
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation of the caller is passed on: the await points of the future return it, the
+    /// future cleans up, and the call returns what the future makes of it. An error that holds it
+    /// is the same cancellation here. So `handle.call_async(..).await??` passes it on, as if the
+    /// future had run in this task. A cancellation that reaches no await point of the future
+    /// stays pending here. Dropped, the call cancels the future, with the reason
+    /// [`Abandoned`](crate::CancelReason::Abandoned), and does not wait.
+    ///
+    /// # Panics
+    ///
+    /// When polled outside a kernel, and with the panic of `build` or of the future.
+    #[track_caller]
+    pub fn call_async<B, F>(&self, build: B) -> CallAsync<F::Output>
+    where
+        B: FnOnce() -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send + 'static,
+    {
+        CallAsync::new(self.remote.clone(), build, Location::caller())
     }
 
     /// Requests the cancellation of a task, and does not wait. If the task has ended, this does

@@ -138,11 +138,12 @@
 //!
 //! # What it deliberately does not do
 //!
-//! It has no `unsafe`, no `Send` tasks and no work stealing: to use a second core, run a second
-//! kernel on a second thread. It does not cancel a task by dropping its future: only an abort does
-//! that, which a grace ends in, and the drop of a running group or of the kernel. It has threads
-//! for blocking calls and long computations only ([`run_in_thread`], [`spawn_thread`]). It knows no
-//! signals and no processes; those are in `curium::signal` and `curium::process`.
+//! It has no `unsafe`, no `Send` tasks and no work stealing: to use more cores, run a kernel on
+//! each, with `kernels` (feature `cores`). It does not cancel a task by dropping its future: only
+//! an abort does that, which a grace ends in, and the drop of a running group or of the kernel. It
+//! has threads for blocking calls and long computations only ([`run_in_thread`],
+//! [`spawn_thread`]). It knows no signals and no processes; those are in `curium::signal` and
+//! `curium::process`.
 
 pub use crate::children::child::Child;
 pub use crate::children::completed::{AsCompleted, as_completed};
@@ -162,6 +163,8 @@ pub use crate::core::report::{ProgramCode, Report};
 #[doc(hidden)]
 pub use crate::core::survey::{SnapshotParts, are_unpolled};
 pub use crate::core::survey::{snapshot, wait_graph};
+#[cfg(feature = "cores")]
+pub use crate::cores::{Core, CoreError, CoreErrors, Cores, kernels};
 pub use crate::error::{
     CancelReason, GroupError, KernelGone, Panic, Result, ScopeCancelled, TaskCancelled, TaskError,
     TaskTimeout, cancelled,
@@ -221,6 +224,7 @@ pub mod future {
     pub use crate::scope::shield::Shield;
     pub use crate::scope::timeout::{IgnoreAfter, Timeout};
     pub use crate::task_local::TaskLocalFuture;
+    pub use crate::threads::call_async::CallAsync;
     pub use crate::threads::in_pool::RunInThread;
     pub use crate::wait::cancel::Cancel;
     pub use crate::wait::interval::Interval;
@@ -256,6 +260,8 @@ pub mod bounds {
 
 mod children;
 mod core;
+#[cfg(feature = "cores")]
+mod cores;
 mod error;
 mod group;
 mod handle;

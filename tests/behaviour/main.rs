@@ -157,6 +157,13 @@ mod universal {
     mod universal_queue_leaving;
 }
 
+/// Kernels on several cores, and calls between kernels.
+mod cores {
+    mod calls;
+    mod kernels;
+    mod stops;
+}
+
 /// Jobs on other threads, threads that are tasks, and calls of other threads.
 mod threads {
     mod handle_call;

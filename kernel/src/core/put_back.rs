@@ -39,4 +39,16 @@ impl Core {
         }
         None
     }
+
+    /// Cancels a scope with the cancellation of a task of another kernel. So an error that holds it
+    /// passes it on there as well. The scope may have been cancelled before.
+    pub(crate) fn cancel_scope_by(&self, key: u32, cancelled: TaskCancelled) {
+        let reason = cancelled.reason();
+        let old = self.scopes.borrow_mut().scopes.get_mut(key as usize).map(|scope| {
+            (scope.cancel_seq, scope.delivered) = (0, 0);
+            scope.kept.replace(cancelled)
+        });
+        drop(old);
+        self.cancel_scope(key, reason);
+    }
 }

@@ -215,16 +215,10 @@ impl Core {
             if sent.is_err() {
                 eprintln!("curium: the report sink panicked at: {report}");
             }
-        } else if report.is_error() {
-            if tracing::event_enabled!(target: "curium", tracing::Level::ERROR) {
-                tracing::error!(target: "curium", "{report}");
-            } else {
-                eprintln!("curium: {report}");
-            }
-        } else if tracing::event_enabled!(target: "curium", tracing::Level::WARN) {
-            tracing::warn!(target: "curium", "{report}");
-        } else if !matches!(report, Report::Overran { .. }) {
-            eprintln!("curium: {report}");
+        } else if let Some(core) = self.settings.core {
+            show(report, &format_args!("core {core}: {report}"));
+        } else {
+            show(report, report);
         }
     }
 
@@ -238,5 +232,30 @@ impl Core {
 
     pub(crate) fn report_out_of_grace(&self, cell: &TaskRef) {
         self.report(&Report::OutOfGrace(&self.info(cell)));
+    }
+}
+
+/// Shows the text of a report where there is no sink.
+fn show(report: &Report<'_>, text: &dyn fmt::Display) {
+    if report.is_error() {
+        if tracing::event_enabled!(target: "curium", tracing::Level::ERROR) {
+            tracing::error!(target: "curium", "{text}");
+        } else {
+            eprintln!("curium: {text}");
+        }
+    } else if tracing::event_enabled!(target: "curium", tracing::Level::WARN) {
+        tracing::warn!(target: "curium", "{text}");
+    } else if !matches!(report, Report::Overran { .. }) {
+        eprintln!("curium: {text}");
+    }
+}
+
+/// Shows a warning that no kernel can report.
+#[cfg(feature = "cores")]
+pub(crate) fn show_warning(text: &dyn fmt::Display) {
+    if tracing::event_enabled!(target: "curium", tracing::Level::WARN) {
+        tracing::warn!(target: "curium", "{text}");
+    } else {
+        eprintln!("curium: {text}");
     }
 }

@@ -17,6 +17,8 @@ pub(crate) struct Settings {
     pub(crate) virtual_clock: bool,
     pub(crate) seed: Option<u64>,
     pub(crate) shutdown_grace: Option<Duration>,
+    /// Of the kernel of a core.
+    pub(crate) core: Option<usize>,
     pub(crate) long_poll: Option<Duration>,
     pub(crate) hang: Option<Duration>,
     pub(crate) watch: bool,

@@ -126,12 +126,20 @@ pub enum CancelReason {
     /// The kernel is shutting down.
     #[error("the kernel is shutting down")]
     Shutdown,
+    /// The main function of another kernel of [`kernels`](crate::kernels) failed.
+    #[error("core {core} failed")]
+    PeerFailed {
+        /// The number of its core.
+        core: usize,
+    },
     /// The task was dropped by `abort`. Only `task.await` returns this.
     #[error("it was aborted")]
     Aborted,
-    /// The task of this thread is gone: it was aborted, or dropped with its group or its kernel.
-    /// Only [`Here`](crate::Here) returns this.
-    #[error("its thread was abandoned")]
+    /// What waits across threads has lost the other side: the task of this thread
+    /// ([`Here`](crate::Here)), the kernel that was called
+    /// ([`Handle::call_async`](crate::Handle::call_async)), or the caller. It was aborted, or
+    /// dropped with its group or its kernel.
+    #[error("it was abandoned by the task or the kernel at the other end")]
     Abandoned,
 }
 

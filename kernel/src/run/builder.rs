@@ -66,6 +66,14 @@ impl Builder {
         self
     }
 
+    /// Makes it the kernel of a core, whose grace ends its shutdown too.
+    #[cfg(feature = "cores")]
+    pub(crate) fn of_core(mut self, core: usize, grace: Option<Duration>) -> Self {
+        self.settings.core = Some(core);
+        self.settings.shutdown_grace = self.settings.shutdown_grace.or(grace);
+        self
+    }
+
     /// Reports every poll of a task that takes longer than this, because such a poll blocks all
     /// other tasks of the kernel. Off by default, because it reads the clock twice for each poll.
     pub fn report_long_polls(mut self, limit: Duration) -> Self {

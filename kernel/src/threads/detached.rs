@@ -123,7 +123,7 @@ impl<T> Drop for DetachedJob<T> {
 }
 
 impl Waiter<CountedJob> {
-    fn new(waker: &Waker, counted: Option<&Counted>) -> Self {
+    pub(super) fn new(waker: &Waker, counted: Option<&Counted>) -> Self {
         Waiter { waker: waker.clone(), kernel: counted.map(Counted::job) }
     }
 }

@@ -50,6 +50,16 @@ pub(super) struct Waiter<K> {
     pub(super) kernel: Option<K>,
 }
 
+impl<K: JobKernel> Waiter<K> {
+    /// What was waited for has come.
+    pub(super) fn wake(self) {
+        match self.kernel {
+            Some(kernel) => kernel.ended(self.waker),
+            None => self.waker.wake(),
+        }
+    }
+}
+
 enum Step<T, F, D> {
     Waiting(F, Option<D>),
     Running,
@@ -206,10 +216,8 @@ impl<T, F, D: FnOnce(T), K: JobKernel> HandOver<T, F, D, K> {
         state.step = Step::Done(outcome);
         let waiter = state.waiter.take();
         drop(state);
-        match waiter {
-            Some(Waiter { waker, kernel: Some(kernel) }) => kernel.ended(waker),
-            Some(Waiter { waker, kernel: None }) => waker.wake(),
-            None => {}
+        if let Some(waiter) = waiter {
+            waiter.wake();
         }
     }
 }

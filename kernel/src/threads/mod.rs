@@ -10,6 +10,11 @@
 //!
 //!   handle.call(build) ── mailbox ────▶ call.rs    spawns a task for the future
 //!        sleeps      ◀─── answer ──────     its output, or its panic
+//!
+//!   task of another kernel              kernel
+//!   handle.call_async(build) mailbox ─▶ call_async.rs  spawns a task for the future
+//!   a cancellation of it ─── mailbox ─▶ remote_scope.rs  reaches the future
+//!        waits       ◀─── answer ──────     its output, or its panic
 //! ```
 //!
 //! | file | holds |
@@ -20,6 +25,8 @@
 //! | `pool.rs` | the queue and the threads of a pool |
 //! | `thread_task.rs`, `here.rs` | a thread that is a task |
 //! | `call.rs` | a call of another thread |
+//! | `call_async.rs` | a call of a task of another kernel |
+//! | `remote_scope.rs` | a scope that other threads cancel |
 //! | `exchange.rs`, `answer.rs`, `work.rs` | what passes between a thread and a kernel |
 //! | `sync.rs` | locks and threads, of std or of loom |
 //!
@@ -28,6 +35,7 @@
 
 mod answer;
 pub(crate) mod call;
+pub(crate) mod call_async;
 pub(crate) mod detached;
 mod exchange;
 mod handover;
@@ -40,6 +48,7 @@ mod models_detached;
 #[cfg(all(test, loom))]
 mod models_exchange;
 pub(crate) mod pool;
+pub(crate) mod remote_scope;
 mod sync;
 pub(crate) mod thread_task;
 mod work;
