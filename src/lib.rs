@@ -78,6 +78,8 @@ pub mod prelude {
         Result, Task, TaskCancelled, TaskError, TaskGroup, TaskTimeout, cancelled, finally,
         ignore_after, scope, shield, sleep, spawn, timeout_after, unless_cancelled, yield_now,
     };
+    #[cfg(all(unix, feature = "cores"))]
+    pub use net::CoreExt;
     #[cfg(all(unix, feature = "simulated-net"))]
     pub use net::SimulatedNetExt;
     pub use net::{TcpListener, TcpStream, tcp_server};

@@ -52,6 +52,8 @@
 mod accept;
 mod address;
 mod connect;
+#[cfg(all(unix, feature = "cores"))]
+mod cores;
 mod halves;
 mod listener;
 mod live;
@@ -74,6 +76,8 @@ mod unix;
 mod wire;
 
 pub use crate::address::{ToSocketAddrs, resolve};
+#[cfg(all(unix, feature = "cores"))]
+pub use crate::cores::{Balance, CoreExt};
 pub use crate::halves::{ReadHalf, WriteHalf};
 pub use crate::listener::TcpListener;
 pub use crate::options::{Keepalive, TcpOptions};

@@ -132,7 +132,7 @@ impl fmt::Debug for TcpListener {
 }
 
 /// Listens on the first of the addresses that can be bound.
-fn bind_any(addresses: &[SocketAddr], options: &TcpOptions) -> io::Result<TcpListener> {
+pub(crate) fn bind_any(addresses: &[SocketAddr], options: &TcpOptions) -> io::Result<TcpListener> {
     #[cfg(all(unix, feature = "simulated-net"))]
     if let Some(net) = crate::simulated::current() {
         let listen = |address| net.listen(address, options.queue());

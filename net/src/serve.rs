@@ -163,6 +163,38 @@ impl Serve {
     }
 }
 
+#[cfg(all(unix, feature = "cores"))]
+impl Serve {
+    /// A server with tasks beside it. `take` gives the listener for a limit of connections, and
+    /// `begin` spawns the tasks as daemons of a group.
+    pub(crate) fn with_helpers<L, H, E>(
+        take: impl FnOnce(usize) -> L + 'static,
+        begin: impl AsyncFnOnce(&L, GroupRef<io::Error>) -> io::Result<()> + 'static,
+        handler: H,
+        site: &'static Location<'static>,
+    ) -> Serve
+    where
+        L: Listener + Clone + 'static,
+        H: AsyncFn(L::Stream, L::Address) -> Result<(), E> + 'static,
+        E: Into<Anything> + 'static,
+    {
+        let none = Settings { limit: usize::MAX, drain: Duration::MAX, grace: Duration::MAX };
+        let settings = Rc::new(Cell::new(none));
+        let chosen = settings.clone();
+        let running = Box::pin(async move {
+            let settings = chosen.get();
+            let server = Rc::new(Server::new(settings.limit, site));
+            TaskGroup::scope(async |group| {
+                let listener = take(settings.limit);
+                begin(&listener, group).await?;
+                serve(Box::new(listener), handler, settings, server).await
+            })
+            .await
+        });
+        Serve { settings, running }
+    }
+}
+
 impl Future for Serve {
     type Output = io::Result<()>;
 

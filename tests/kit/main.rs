@@ -29,6 +29,7 @@ mod sweep;
 mod sweep_failures;
 mod sweep_moments;
 mod swept_broadcast;
+mod swept_calls;
 mod swept_channel;
 mod swept_children;
 mod swept_combinators;

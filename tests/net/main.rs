@@ -13,6 +13,7 @@ mod conformance;
 mod support;
 
 mod net_conformance;
+mod net_cores;
 mod net_empty_buffers;
 #[cfg(target_os = "linux")]
 mod net_every_socket;

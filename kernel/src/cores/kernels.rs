@@ -45,8 +45,8 @@ use crate::wait::point::CancelPoint;
 ///
 /// The first core that fails cancels the main functions of the others, with the reason
 /// [`PeerFailed`](CancelReason::PeerFailed). All are awaited, and all errors are returned, each
-/// with its core. A core that ended only because it was cancelled so is not among them. A core cannot
-/// start if the system refuses a thread, a descriptor, or the place of [`Cores::pinned`] or
+/// with its core. A core that ended only because it was cancelled so is not among them. A core
+/// cannot start if the system refuses a thread, a descriptor, or the place of [`Cores::pinned`] or
 /// [`Cores::nice`]. Then the main functions of the others run to their first await point that
 /// would park.
 ///
