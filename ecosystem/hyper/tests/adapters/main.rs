@@ -9,4 +9,5 @@ mod hyper_page;
 mod hyper_server;
 mod hyper_server_stops;
 mod hyper_swept;
+mod hyper_tls;
 mod kit;
