@@ -41,12 +41,12 @@ class Clients:
         for thread in self.threads:
             thread.join()
 
-    def calm(self, threads, jobs):
+    def calm(self, threads, jobs, prefix="calm"):
         """Submits small jobs and asks for them. The number of requests."""
         def client(name, rng):
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
             for job in range(jobs):
-                key = f"calm-{name}-{job}"
+                key = f"{prefix}-{name}-{job}"
                 self.submit(connection, key, [rng.randint(0, 2)])
                 self.ask(connection, key)
             connection.close()

@@ -2,8 +2,8 @@
 """The judge of the service of jobs: judge.py BINARY [--seeds N] [--first N] [--runtimes a,b] [--must a,b].
 
 For each seed and runtime it starts the service, measures the CPU of calm requests, and then loads it with
-clients of which some hang up in the middle. Meanwhile PostgreSQL is stopped, killed or frozen for a while,
-and the service gets a SIGTERM under load. Then the judge reads the database, not the log of the service:
+clients of which some hang up in the middle. Before that Redis is stopped and started again. Meanwhile
+PostgreSQL is stopped, killed or frozen for a while, and the service gets a SIGTERM under load. Then the judge reads the database, not the log of the service:
 what it has left there at once, and, after a second start in peace, whether each job that was confirmed has
 been done once. It starts its own PostgreSQL and Redis on the loopback, and stops them. The exit code is 1
 if a runtime of --must has a fault.
@@ -27,8 +27,9 @@ from clients import Clients
 # Drain and grace of the service, and a second.
 DOWN_WITHIN = 5.0
 TICKS = os.sysconf("SC_CLK_TCK")
-COLUMNS = ("lost", "twice", "half", "wrong", "connections", "late", "exit", "stranded", "cut", "stop", "cpu")
-FAULTS = COLUMNS[:7]
+COLUMNS = (
+    "lost", "twice", "half", "wrong", "connections", "late", "exit", "cold", "stranded", "cut", "stop", "cpu")
+FAULTS = COLUMNS[:8]
 
 
 class Service:
@@ -86,6 +87,21 @@ def calm(service, postgres):
     requests = clients.calm(threads=4, jobs=150)
     until_done(postgres)
     return (service.cpu() - before) * 1e6 / requests, clients
+
+
+def without_redis(clients, postgres, redis):
+    """Stops Redis for a while. The service must answer without it, and use it again: else 1."""
+    redis.end()
+    clients.calm(threads=2, jobs=10, prefix="without")
+    until_done(postgres)
+    redis.start()
+    for number in range(25):
+        clients.calm(threads=1, jobs=1, prefix=f"again-{number}")
+        until_done(postgres)
+        time.sleep(0.1)
+        if redis.values("job:again-*"):
+            return 0
+    return 1
 
 
 def until_done(postgres):
@@ -158,6 +174,7 @@ def judge(binary, runtime, seed, postgres, redis, folder, log):
     redis.command("FLUSHALL")
     service = Service(binary, runtime, postgres, redis, folder, log)
     cpu, clients = calm(service, postgres)
+    cold = without_redis(clients, postgres, redis)
     clients.reseed(seed)
     way, disturbance = disturb(postgres, rng)
     clients.load(threads=6)
@@ -173,7 +190,7 @@ def judge(binary, runtime, seed, postgres, redis, folder, log):
     idle_seconds, idle_code = service.stop()
     found = read(postgres, redis, clients)
     found.update(
-        connections=connections, late=(seconds > DOWN_WITHIN) + (idle_seconds > 1),
+        connections=connections, cold=cold, late=(seconds > DOWN_WITHIN) + (idle_seconds > 1),
         exit=(code != 0) + (idle_code != 0), stranded=stranded, cut=clients.cut,
         stop=seconds, cpu=cpu, requests=clients.requests)
     figures = "  ".join(f"{name} {number(found[name])}" for name in COLUMNS)
@@ -187,7 +204,7 @@ def number(value):
 
 def table(runtime, runs):
     """The row of a runtime: sums, and of the seconds and the CPU the median and the greatest."""
-    sums = [str(sum(run[name] for run in runs)) for name in COLUMNS[:9]]
+    sums = [str(sum(run[name] for run in runs)) for name in COLUMNS[:10]]
     jobs = sum(run["jobs"] for run in runs)
     requests = sum(run["requests"] for run in runs)
     stop = sorted(run["stop"] for run in runs)

@@ -87,10 +87,14 @@ class Postgres:
 class Redis:
     def __init__(self, folder):
         self.port = free_port()
+        self.folder = folder
         self.log = open(os.path.join(folder, "redis.log"), "w")
+        self.start()
+
+    def start(self):
         self.process = subprocess.Popen(
             ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--save", "",
-             "--appendonly", "no", "--dir", folder],
+             "--appendonly", "no", "--dir", self.folder],
             stdout=self.log, stderr=self.log)
         for _ in range(100):
             if self.command("PING") == "PONG\n":

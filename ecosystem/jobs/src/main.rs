@@ -25,6 +25,8 @@ const DRAIN: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_secs(3);
 /// The pause of a worker that finds no job, or no database.
 const PAUSE: Duration = Duration::from_millis(50);
+/// The pause until Redis is connected to again.
+const CACHE_PAUSE: Duration = Duration::from_millis(200);
 /// The period of the scheduler.
 const PERIOD: Duration = Duration::from_millis(500);
 const WORKERS: usize = 8;

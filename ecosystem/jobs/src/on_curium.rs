@@ -14,7 +14,10 @@ use tokio_postgres::{Client, NoTls};
 use crate::cache::Cache;
 use crate::routes::{Runtime, Work, routes};
 use crate::store::{self, Job};
-use crate::{Addresses, CONNECTIONS, DRAIN, GRACE, LIMIT, PAUSE, PERIOD, WORKERS, postgres_config};
+use crate::{
+    Addresses, CACHE_PAUSE, CONNECTIONS, DRAIN, GRACE, LIMIT, PAUSE, PERIOD, WORKERS,
+    postgres_config,
+};
 
 /// The time in which a query that is given up must have ended on the server.
 const STOP_LIMIT: Duration = Duration::from_secs(1);
@@ -67,10 +70,8 @@ struct App {
 
 impl App {
     async fn start(addresses: &Addresses, group: GroupRef<io::Error>) -> io::Result<Self> {
-        let stream = TcpStream::connect(&addresses.redis).await?;
-        let connected = cancellable_after(LIMIT, Cache::connect(stream)).await??;
-        let (cache, driver) = connected.map_err(io::Error::other)?;
-        group.spawn_daemon(async move { Ok(cancellable(driver).await?) });
+        let cache = Cache::default();
+        group.spawn_daemon(keep(addresses.redis.clone(), cache.clone()));
         let database = Database { address: addresses.postgres.clone(), group };
         let pool = managed::Pool::builder(database).max_size(CONNECTIONS).build();
         let app = App { pool: pool.map_err(io::Error::other)?, cache, group };
@@ -163,6 +164,22 @@ impl Runtime for App {
 
     fn cache(&self) -> &Cache {
         &self.cache
+    }
+}
+
+/// Keeps a connection to Redis, and connects again when it is lost.
+async fn keep(address: String, cache: Cache) -> io::Result<()> {
+    loop {
+        let connect = async {
+            let stream = TcpStream::connect(&address).await?;
+            cancellable(cache.connect(stream)).await?.map_err(io::Error::other)
+        };
+        let connected = timeout_after(LIMIT, connect).await.unwrap_or_else(|late| Err(late.into()));
+        match unless_cancelled(connected)? {
+            Ok(driver) => cancellable(driver).await?,
+            Err(error) => eprintln!("no connection to Redis: {error}"),
+        }
+        sleep(CACHE_PAUSE).await?;
     }
 }
 

@@ -15,7 +15,10 @@ use tokio_util::sync::CancellationToken;
 use crate::cache::Cache;
 use crate::routes::{Runtime, Work, routes};
 use crate::store::{self, Job};
-use crate::{Addresses, CONNECTIONS, DRAIN, GRACE, LIMIT, PAUSE, PERIOD, WORKERS, postgres_config};
+use crate::{
+    Addresses, CACHE_PAUSE, CONNECTIONS, DRAIN, GRACE, LIMIT, PAUSE, PERIOD, WORKERS,
+    postgres_config,
+};
 
 struct Database {
     address: String,
@@ -53,10 +56,8 @@ struct App {
 
 impl App {
     async fn start(addresses: &Addresses) -> io::Result<Self> {
-        let stream = TcpStream::connect(&addresses.redis).await?;
-        let connected = timeout(LIMIT, Cache::connect(stream)).await?;
-        let (cache, driver) = connected.map_err(io::Error::other)?;
-        tokio::spawn(driver);
+        let cache = Cache::default();
+        tokio::spawn(keep(addresses.redis.clone(), cache.clone()));
         let database = Database { address: addresses.postgres.clone() };
         let pool = managed::Pool::builder(database).max_size(CONNECTIONS).build();
         let app = App { pool: pool.map_err(io::Error::other)?, cache };
@@ -113,6 +114,21 @@ impl Runtime for App {
 
     fn cache(&self) -> &Cache {
         &self.cache
+    }
+}
+
+/// Keeps a connection to Redis, and connects again when it is lost.
+async fn keep(address: String, cache: Cache) {
+    loop {
+        let connect = async {
+            let stream = TcpStream::connect(&address).await?;
+            cache.connect(stream).await.map_err(io::Error::other)
+        };
+        match timeout(LIMIT, connect).await.unwrap_or_else(|late| Err(late.into())) {
+            Ok(driver) => driver.await,
+            Err(error) => eprintln!("no connection to Redis: {error}"),
+        }
+        sleep(CACHE_PAUSE).await;
     }
 }
 
