@@ -180,9 +180,9 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`TaskCancelled`](crate::TaskCancelled): the wait was cancelled before the future was sent; or
-    /// the future is gone, because its kernel is, or because it was aborted there. Then the reason
-    /// is that of the caller's cancellation, if there was one, and else
+    /// [`TaskCancelled`](crate::TaskCancelled): the wait was cancelled before the future was sent;
+    /// or the future is gone, because its kernel is, or because it was aborted there. Then the
+    /// reason is that of the caller's cancellation, if there was one, and else
     /// [`Abandoned`](crate::CancelReason::Abandoned).
     ///
     /// # Cancellation
