@@ -7,7 +7,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use curium::sync::order::{Fifo, Order};
-use curium::sync::{Closed, LifoQueue, PriorityQueue, Queue, Receiver, Sender, Slot, channel};
+use curium::sync::{
+    Closed, LifoQueue, PriorityQueue, Queue, Receiver, Sender, Slot, UniversalQueue, channel,
+};
 
 use crate::plain::Random;
 use crate::plain::queue::{Answer, First, Model};
@@ -24,6 +26,9 @@ type Call<'q, O> = Pin<Box<dyn Future<Output = Done<'q, O>> + 'q>>;
 /// What is compared with the model.
 trait Subject {
     type Order: Order<u32>;
+
+    /// Whether it has slots.
+    const HOLDS: bool = true;
 
     fn get(&self) -> Call<'_, Self::Order>;
     fn put(&self, item: u32) -> Call<'_, Self::Order>;
@@ -129,6 +134,41 @@ impl Subject for (Sender<u32>, Receiver<u32>) {
     }
 }
 
+impl Subject for UniversalQueue<u32> {
+    type Order = Fifo<u32>;
+
+    const HOLDS: bool = false;
+
+    fn get(&self) -> Call<'_, Fifo<u32>> {
+        Box::pin(async { got(self.next().await.expect(NEVER)) })
+    }
+
+    fn put(&self, item: u32) -> Call<'_, Fifo<u32>> {
+        Box::pin(async move { put(item, self.put_unless_closed(item).await.expect(NEVER)) })
+    }
+
+    fn hold(&self) -> Call<'_, Fifo<u32>> {
+        unreachable!("it has no slots")
+    }
+
+    fn try_get(&self) -> Option<u32> {
+        self.try_get()
+    }
+
+    fn try_put(&self, item: u32) -> bool {
+        self.try_put(item).is_ok()
+    }
+
+    fn close(&self) {
+        self.close();
+    }
+
+    fn state(&self) -> (usize, usize, usize, usize, bool) {
+        let now = self.statistics();
+        (now.len, now.getters, now.putters, now.held, now.closed)
+    }
+}
+
 /// A queue or a channel beside its model.
 struct Pair<'q, S: Subject> {
     subject: &'q S,
@@ -149,7 +189,8 @@ impl<'q, S: Subject> Pair<'q, S> {
         match kind {
             0 => (subject.get(), self.model.get(Some(id))),
             1 => (subject.put(item), self.model.put(Some(id), item)),
-            _ => (subject.hold(), self.model.hold(Some(id))),
+            _ if S::HOLDS => (subject.hold(), self.model.hold(Some(id))),
+            _ => (subject.get(), self.model.get(Some(id))),
         }
     }
 
@@ -295,5 +336,20 @@ fn a_channel_does_what_its_model_does() {
         let capacity = random.below(6).saturating_sub(2);
         let model = Model::new(capacity, |_| 0);
         compare(&channel(capacity), model, seed, &mut random);
+    }
+}
+
+/// U2, Q1, Y2, Y3, Y5: a universal queue does what the plain model does, in futures of no executor.
+#[test]
+fn a_universal_queue_does_what_its_model_does() {
+    for seed in seeds(2_000) {
+        let mut random = Random::new(seed);
+        let queue = match random.below(4) {
+            0 => UniversalQueue::unbounded(),
+            bound => UniversalQueue::bounded(bound),
+        };
+        let mut model = Model::new(queue.maxsize().unwrap_or(usize::MAX), |_| 0);
+        model.direct = true;
+        compare(&queue, model, seed, &mut random);
     }
 }

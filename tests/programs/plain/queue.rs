@@ -42,6 +42,8 @@ pub(crate) enum Answer {
 /// The state, as simple as it can be said.
 pub(crate) struct Model {
     pub(crate) bound: usize,
+    /// A free slot takes the item of the oldest putter at once, and not when that runs.
+    pub(crate) direct: bool,
     first: First,
     items: Vec<(u64, u32)>,
     /// In order of arrival.
@@ -54,7 +56,8 @@ pub(crate) struct Model {
 impl Model {
     pub(crate) fn new(bound: usize, first: First) -> Self {
         let (items, callers) = Default::default();
-        Model { bound, first, items, callers, held: 0, next: 0, closed: false }
+        let direct = bound == 0;
+        Model { bound, direct, first, items, callers, held: 0, next: 0, closed: false }
     }
 
     fn count(&self, is: impl Fn(&Caller) -> bool) -> usize {
@@ -94,7 +97,7 @@ impl Model {
     /// Hands the free slots to the oldest putters, and the end. A get that ends frees no slot.
     fn settle(&mut self, serve: bool) {
         while serve && self.has_slot() && self.putters() > 0 {
-            let (ticket, direct) = (self.ticket(), self.bound == 0);
+            let (ticket, direct) = (self.ticket(), self.direct);
             let putter = self.oldest(|caller| caller.wants != Wants::Item);
             putter.handed = Handed::Slot(ticket);
             if let (true, Wants::ToPut(item)) = (direct, putter.wants) {
