@@ -5,6 +5,7 @@ mod support;
 
 mod load_churn;
 mod load_connections;
+mod load_cores;
 mod load_shutdown;
 mod load_stopped;
 mod load_storms;
