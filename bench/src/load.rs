@@ -89,6 +89,11 @@ impl Workload {
     pub fn has_threads(self) -> bool {
         matches!(self, WakeThread | Job | JobOne)
     }
+
+    /// Whether it ends by a cancellation, which never comes in a build without records.
+    pub fn cancels(self) -> bool {
+        matches!(self, TimerInsertCancel | Cancel | CancelMany | TimeoutNested | EndSleepers)
+    }
 }
 
 /// Each workload, its name, how many operations a run measures, and how many tasks take part.

@@ -61,7 +61,7 @@ pub(crate) const WAYS: [Way; 10] = [
         ]],
     },
     Way { name: "lost_waker", shown: &[&["(!) lost: ", "nothing wakes", "{device}, FOREIGN"]] },
-    Way { name: "full_queue", shown: &[&["{writer}", "QUEUE_PUT", "<put>"]] },
+    Way { name: "full_queue", shown: &[&["{writer}", "QUEUE_PUT", "<put>", "has ended"]] },
     Way {
         name: "blocked_thread",
         shown: &[

@@ -238,6 +238,9 @@ pub mod wait_queue {
     #[doc(hidden)]
     pub use crate::core::holders::{Holder, Holders};
     pub use crate::core::queue::{WaitQueue, WaitSlot};
+    // For the queues of `sync`. It stays hidden while its interface may change.
+    #[doc(hidden)]
+    pub use crate::core::readers::Reader;
     #[doc(hidden)]
     pub use crate::parts::held::Taker;
     pub use crate::wait::handoff::{Handoff, Wait};

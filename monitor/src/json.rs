@@ -170,6 +170,11 @@ fn waits_for(on: &WaitsFor, now: Instant) -> String {
         WaitsFor::Holders { object: number, tasks, .. } => {
             object([("object", number.to_string()), ("holders", ids(tasks))])
         }
+        WaitsFor::Room { object: number, reader, has_ended } => object([
+            ("object", number.to_string()),
+            ("reader", id(*reader)),
+            ("reader_has_ended", has_ended.to_string()),
+        ]),
         WaitsFor::Waker { clones } => object([("waker_clones", clones.to_string())]),
         WaitsFor::Time(time) => object([("time_in_ms", left(now, Some(*time)))]),
         WaitsFor::Io(direction) => object([("io", quoted(&format!("{direction:?}")))]),

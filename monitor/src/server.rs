@@ -344,3 +344,6 @@ fn ready(done: io::Result<usize>, is_ready: &mut bool) -> io::Result<Option<usiz
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

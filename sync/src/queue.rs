@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
 use kernel::TaskCancelled;
-use kernel::wait_queue::{Wait, WaitQueue};
+use kernel::wait_queue::{Reader, Wait, WaitQueue};
 
 pub use self::error::{Closed, NothingToFinish, TryPutError};
 use self::order::{Fifo, Order};
@@ -87,6 +87,8 @@ pub struct Queue<T, O = Fifo<T>> {
     held: Cell<usize>,
     getters: WaitQueue<Assigned<T>>,
     putters: WaitQueue<Promise>,
+    /// The task that waited for an item last. A putter that waits shows it.
+    reader: Reader,
     unfinished: Cell<usize>,
     joiners: WaitQueue,
     /// The items of putters that wait in a queue without places, with their numbers.
@@ -149,6 +151,7 @@ impl<T, O> Queue<T, O> {
             held: Cell::new(0),
             getters: WaitQueue::new(),
             putters: WaitQueue::new(),
+            reader: Reader::new(),
             unfinished: Cell::new(0),
             joiners: WaitQueue::new(),
             deposits: RefCell::new(VecDeque::new()),

@@ -41,6 +41,7 @@ mod kernel {
 mod insight {
     mod causes;
     mod flight_recorder;
+    mod full_queues;
     mod futurelocks;
     mod holders;
     mod lock_circles;

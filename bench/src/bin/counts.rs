@@ -46,11 +46,14 @@ const WORKLOADS: [Workload; 25] = [
     Workload::EndSleepers,
 ];
 
-/// What is counted in a kernel with a watcher too: the name of the figure, and the workload.
-const WATCHED: [(&str, Workload); 3] = [
-    ("spawn_join_watched", Workload::SpawnJoin),
-    ("spawn_join_1_watched", Workload::SpawnJoinOne),
-    ("yield_watched", Workload::Yield),
+/// What is counted in a kernel with a watcher or a flight recorder too: the name of the figure, the
+/// kernel, and the workload.
+const SEEN: [(&str, &str, Workload); 5] = [
+    ("spawn_join_watched", runtimes::WATCHED, Workload::SpawnJoin),
+    ("spawn_join_1_watched", runtimes::WATCHED, Workload::SpawnJoinOne),
+    ("yield_watched", runtimes::WATCHED, Workload::Yield),
+    ("spawn_join_recorded", runtimes::RECORDED, Workload::SpawnJoin),
+    ("yield_recorded", runtimes::RECORDED, Workload::Yield),
 ];
 
 /// What is counted of the system calls: the name of the figure, the workload, which calls, and per
@@ -60,18 +63,9 @@ const CALLS: [(&str, Workload, &str, u64); 2] = [
     ("wake_thread_futex_calls_of_100", Workload::WakeThread, "futex", 100),
 ];
 
-/// Workloads that end by a cancellation, which never comes in a build without records.
-const CANCELLING: [Workload; 5] = [
-    Workload::TimerInsertCancel,
-    Workload::Cancel,
-    Workload::CancelMany,
-    Workload::TimeoutNested,
-    Workload::EndSleepers,
-];
-
 /// The kept figures of the TCP servers: the name here, the name of the figure there, and per how
-/// many requests or connections.
-const SERVED: [(&str, &str, f64); 7] = [
+/// many requests or connections. Those that end in `_watched` are of a kernel with a watcher.
+const SERVED: [(&str, &str, f64); 9] = [
     ("echo_64", "echo_throughput, user instructions a request", 1.0),
     ("echo_64_calls_of_100", "echo_throughput, system calls a request", 100.0),
     ("echo_timeouts", "echo_timeouts, user instructions a request", 1.0),
@@ -79,6 +73,8 @@ const SERVED: [(&str, &str, f64); 7] = [
     ("echo_1_calls_of_100", "echo_latency, system calls a request", 100.0),
     ("accept_rate", "accept_rate, user instructions a connection", 1.0),
     ("reset_rate", "reset_rate, user instructions a connection", 1.0),
+    ("echo_64_watched", "echo_throughput, user instructions a request", 1.0),
+    ("echo_1_watched", "echo_latency, user instructions a request", 1.0),
 ];
 
 /// Operations of the shorter and of the longer run.
@@ -136,14 +132,14 @@ fn check(record: bool) -> Result<ExitCode> {
     let mut counts = Vec::new();
     let mut grown = 0;
     for workload in WORKLOADS {
-        if cfg!(curium_no_records) && CANCELLING.contains(&workload) {
+        if cfg!(curium_no_records) && workload.cancels() {
             continue;
         }
         let now = count("curium", workload)?.ok_or("Curium has every workload")?;
         counts.push((workload.name(), now));
     }
-    for (name, workload) in WATCHED {
-        let now = count(runtimes::WATCHED, workload)?.ok_or("Curium has every workload")?;
+    for (name, kernel, workload) in SEEN {
+        let now = count(kernel, workload)?.ok_or("Curium has every workload")?;
         counts.push((name, now));
     }
     for (name, workload, call, each) in CALLS {
@@ -229,10 +225,15 @@ fn served_at_best(kept: Option<&Table>) -> Result<Vec<(&'static str, u64)>> {
 /// The cost of a request or a connection for the echo server, as the benchmark of servers
 /// counts it.
 fn served() -> Result<Vec<(&'static str, u64)>> {
+    let mut counts = served_by("curium", "echo,accept,reset")?;
+    counts.extend(served_by("curium-watched", "echo_throughput,echo_latency")?);
+    Ok(counts)
+}
+
+fn served_by(server: &str, workloads: &str) -> Result<Vec<(&'static str, u64)>> {
     let program = env::current_exe()?.with_file_name("curium-bench-tcp");
     let run = Command::new(program)
-        .args(["count", "--quick", "--json", "--runtimes", "curium"])
-        .args(["--only", "echo,accept,reset"])
+        .args(["count", "--quick", "--json", "--runtimes", server, "--only", workloads])
         .output()
         .map_err(|error| format!("curium-bench-tcp: {error}"))?;
     if !run.status.success() {
@@ -241,7 +242,9 @@ fn served() -> Result<Vec<(&'static str, u64)>> {
     }
     let said = String::from_utf8(run.stdout)?;
     let mut counts = Vec::new();
-    for (name, metric, requests) in SERVED {
+    let watched = server.ends_with("watched");
+    let is_served = |it: &(&str, &str, f64)| it.0.ends_with("_watched") == watched;
+    for (name, metric, requests) in SERVED.into_iter().filter(is_served) {
         let line = said.lines().find(|line| line.contains(metric));
         let median = line.and_then(|line| line.split("\"median\": ").nth(1)?.split(',').next());
         let median: f64 = median.ok_or_else(|| format!("no figure of {metric}"))?.parse()?;

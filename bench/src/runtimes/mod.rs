@@ -39,12 +39,15 @@ pub const ALL: [(&str, Run); 7] = [
 /// The name of Curium in a kernel with a watcher, which is no runtime of its own.
 pub const WATCHED: &str = "curium_watched";
 
-/// The runtime of this name. `curium_recorded` is Curium with a flight recorder.
+/// Curium with a flight recorder.
+pub const RECORDED: &str = "curium_recorded";
+
+/// The runtime of this name.
 pub fn named(name: &str) -> Option<Run> {
     if name == WATCHED {
         return Some(curium::run_watched);
     }
-    if name == "curium_recorded" {
+    if name == RECORDED {
         return Some(curium::run_recorded);
     }
     ALL.iter().find(|(known, _)| *known == name).map(|(_, run)| *run)

@@ -17,6 +17,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::str::FromStr;
 use std::time::Duration;
 
+use kernel::Kernel;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -36,6 +37,8 @@ pub(crate) enum Runtime {
     Curium,
     /// Curium with `spin_before_sleep`, for [`SPIN`].
     CuriumSpinning,
+    /// Curium as a monitor watches it. It is no peer, so it is not in [`Runtime::ALL`].
+    CuriumWatched,
     /// `current_thread`.
     Tokio,
     /// `LocalExecutor`.
@@ -59,6 +62,7 @@ impl Runtime {
             Runtime::ByHand => "mio",
             Runtime::Curium => "curium",
             Runtime::CuriumSpinning => "curium-spin",
+            Runtime::CuriumWatched => "curium-watched",
             Runtime::Tokio => "tokio",
             Runtime::Smol => "smol",
             Runtime::Monoio => "monoio",
@@ -123,7 +127,8 @@ impl FromStr for Runtime {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        let named = Runtime::ALL.into_iter().find(|runtime| runtime.name() == name);
+        let mut all = Runtime::ALL.into_iter().chain([Runtime::CuriumWatched]);
+        let named = all.find(|runtime| runtime.name() == name);
         named.ok_or_else(|| {
             format!("no runtime {name:?}; there are {}", Runtime::ALL.map(Runtime::name).join(", "))
         })
@@ -146,14 +151,19 @@ pub(crate) fn run(runtime: Runtime, form: Form, core: Option<usize>) -> Result<(
     io::stdout().flush()?;
     match runtime {
         Runtime::ByHand => by_hand::serve(listener)?,
-        Runtime::Curium => on_curium::serve(listener, form, Duration::ZERO)?,
-        Runtime::CuriumSpinning => on_curium::serve(listener, form, SPIN)?,
+        Runtime::Curium => on_curium::serve(listener, form, Kernel::builder())?,
+        Runtime::CuriumSpinning => on_curium::serve(listener, form, spinning())?,
+        Runtime::CuriumWatched => on_curium::serve(listener, form, on_curium::watched())?,
         Runtime::Tokio => on_tokio::serve(listener, form)?,
         Runtime::Smol => on_smol::serve(listener, form)?,
         Runtime::Monoio if form == Form::Plain => on_monoio::serve(listener)?,
         Runtime::Monoio => on_monoio::serve_in_time(listener)?,
     }
     Ok(())
+}
+
+fn spinning() -> kernel::Builder {
+    Kernel::builder().spin_before_sleep(SPIN)
 }
 
 /// The same over UDP: one socket, and one task that echoes what comes.
@@ -164,8 +174,9 @@ fn echo_datagrams(runtime: Runtime) -> Result<(), Box<dyn Error>> {
     io::stdout().flush()?;
     match runtime {
         Runtime::ByHand => by_hand::echo_datagrams(socket)?,
-        Runtime::Curium => on_curium::echo_datagrams(socket, Duration::ZERO)?,
-        Runtime::CuriumSpinning => on_curium::echo_datagrams(socket, SPIN)?,
+        Runtime::Curium => on_curium::echo_datagrams(socket, Kernel::builder())?,
+        Runtime::CuriumSpinning => on_curium::echo_datagrams(socket, spinning())?,
+        Runtime::CuriumWatched => on_curium::echo_datagrams(socket, on_curium::watched())?,
         Runtime::Tokio => on_tokio::echo_datagrams(socket)?,
         Runtime::Smol => on_smol::echo_datagrams(socket)?,
         Runtime::Monoio => return Err("there is no server over UDP on monoio".into()),

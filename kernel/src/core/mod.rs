@@ -25,6 +25,7 @@ pub(crate) mod polled;
 pub(crate) mod probe;
 mod put_back;
 pub(crate) mod queue;
+pub(crate) mod readers;
 pub(crate) mod recorded;
 pub(crate) mod report;
 mod settings;

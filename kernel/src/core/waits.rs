@@ -1,18 +1,19 @@
 //! What the parked leaves of a task wait for, as far as their records show it.
 
-use crate::core::holders;
 use crate::core::state::{Core, TaskRef};
+use crate::core::{holders, readers};
 use crate::insight::slice::Slice;
 use crate::parts::held::WaitedFor;
 
 impl Core {
     fn waited_for_object(&self, object: u64, is_foreign: bool) -> WaitedFor {
+        let alive = |id| self.find(id).is_some_and(|task| !task.is_ended());
         let held = holders::find(object, self.number).map(|mut held| {
-            let alive = |id| self.find(id).is_some_and(|task| !task.is_ended());
             held.ended = held.tasks.iter().copied().filter(|id| !alive(*id)).collect();
             held
         });
-        WaitedFor { object, held, is_foreign }
+        let reader = readers::find(object, self.number).map(|task| (task, !alive(task)));
+        WaitedFor { object, held, reader, is_foreign }
     }
 
     /// Copies the leaves of a task, with what they wait for and the earliest deadline around each.

@@ -52,6 +52,15 @@ pub enum WaitsFor {
         /// not polled since. Until then, no guard exists.
         untaken: Option<&'static Location<'static>>,
     },
+    /// For room in a queue.
+    Room {
+        /// The number of the queue of those that wait for room.
+        object: u64,
+        /// The task that waited for an item last. Others may read as well.
+        reader: TaskId,
+        /// Whether that task has ended.
+        has_ended: bool,
+    },
     /// For a waker that is not Curium's to be woken.
     Waker {
         /// The number of clones of the waker that exist.

@@ -233,13 +233,16 @@ impl Waits {
             },
             "THREAD" | "THREAD_WAIT" => WaitsFor::Thread,
             "FOREIGN_WAIT" => WaitsFor::Waker { clones: usize::from(task.waker_is_out) },
-            _ => match (&on.held, self.seats.get(&id)) {
-                (Some(held), _) => {
+            _ => match (&on.held, on.reader, self.seats.get(&id)) {
+                (Some(held), ..) => {
                     let Held { tasks, ended, untaken } = held.clone();
                     WaitsFor::Holders { object: on.object, tasks, ended, untaken }
                 }
-                (None, Some(direction)) if on.object == 0 => WaitsFor::Io(*direction),
-                (None, _) => WaitsFor::Unknown { object: on.object },
+                (None, Some((reader, has_ended)), _) => {
+                    WaitsFor::Room { object: on.object, reader, has_ended }
+                }
+                (None, None, Some(direction)) if on.object == 0 => WaitsFor::Io(*direction),
+                (None, None, _) => WaitsFor::Unknown { object: on.object },
             },
         }
     }

@@ -56,6 +56,7 @@ struct Leaf {
     at: ParkedAt,
     deadline: Option<Instant>,
     object: u64,
+    reader: Option<(TaskId, bool)>,
     is_foreign: bool,
     /// The number of holders and of those that have ended, if all are known.
     held: Option<(usize, usize)>,
@@ -80,7 +81,7 @@ impl Slice {
     }
 
     pub(crate) fn push_leaf(&mut self, at: ParkedAt, deadline: Option<Instant>, on: &WaitedFor) {
-        let WaitedFor { object, held, is_foreign } = on;
+        let WaitedFor { object, held, reader, is_foreign } = on;
         if let Some(held) = held {
             self.ids.extend(&held.tasks);
             self.ids.extend(&held.ended);
@@ -89,6 +90,7 @@ impl Slice {
             at,
             deadline,
             object: *object,
+            reader: *reader,
             is_foreign: *is_foreign,
             held: held.as_ref().map(|held| (held.tasks.len(), held.ended.len())),
             untaken: held.as_ref().and_then(|held| held.untaken),
@@ -171,6 +173,7 @@ impl Leaf {
             ended: ids.by_ref().take(ended).collect(),
             untaken: self.untaken,
         });
-        WaitedFor { object: self.object, held, is_foreign: self.is_foreign }
+        let Leaf { object, reader, is_foreign, .. } = *self;
+        WaitedFor { object, held, reader, is_foreign }
     }
 }

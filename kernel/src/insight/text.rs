@@ -107,6 +107,12 @@ impl Edge {
                     ended => held + &format!("; {} of these have ended", ended.len()),
                 }
             }
+            WaitsFor::Room { reader, has_ended: true, .. } => {
+                format!("room in a queue, whose last reader, {reader}, has ended")
+            }
+            WaitsFor::Room { reader, .. } => {
+                format!("room in a queue, last read by {}", list(&[*reader]))
+            }
             WaitsFor::Io(Direction::Read) if self.kind == "PROCESS_WAIT" => {
                 "the end of a process".to_owned()
             }

@@ -45,6 +45,9 @@ pub(crate) struct WaitedFor {
     pub(crate) object: u64,
     /// The tasks that hold it. None if not all of them are known.
     pub(crate) held: Option<Held>,
+    /// The task that has waited last for an item of the queue in which it waits for room, and
+    /// whether that has ended.
+    pub(crate) reader: Option<(TaskId, bool)>,
     /// Whether the leaf was polled with another waker than that of its task, such as one of a
     /// `FuturesUnordered`. That waker reaches the task only through a clone of the task's waker.
     pub(crate) is_foreign: bool,

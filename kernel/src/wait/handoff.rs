@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use crate::core::current;
 use crate::core::queue::{WaitQueue, WaitSlot};
 use crate::error::TaskCancelled;
+use crate::parts::held::Taker;
 use crate::wait::deliver::Pause;
 use crate::wait::point::{CancelPoint, Quick};
 
@@ -26,6 +27,15 @@ pub trait Handoff {
     /// [`Holder`]: crate::wait_queue::Holder
     /// [`Holders`]: crate::wait_queue::Holders
     const NOTED: bool = false;
+
+    /// Whether [`entered`](Handoff::entered) is of use.
+    #[doc(hidden)]
+    const READS: bool = false;
+
+    /// Called with the task that begins to wait.
+    #[doc(hidden)]
+    #[inline]
+    fn entered(&self, _by: Taker) {}
 
     /// The queue to wait in.
     fn queue(&self) -> &WaitQueue<Self::Item>;
@@ -97,6 +107,13 @@ impl<H: Handoff> Wait<H> {
 // No field is pinned.
 impl<H: Handoff> Unpin for Wait<H> {}
 
+/// The task that is polled begins to wait, with whatever waker.
+fn enter<H: Handoff>(handoff: &H) {
+    if H::READS {
+        handoff.entered(current::taker());
+    }
+}
+
 impl<H: Handoff> Future for Wait<H> {
     type Output = Result<H::Output, TaskCancelled>;
 
@@ -130,10 +147,16 @@ impl<H: Handoff> Wait<H> {
             cx,
             slot,
             |slot, task| match queue.enter_task(slot, weight, site, task) {
-                true => Quick::Parked,
+                true => {
+                    handoff.entered(Taker { task: task.id(), kernel: task.core().number });
+                    Quick::Parked
+                }
                 false => Quick::Unsure,
             },
-            |slot, cx| queue.poll_enter(slot, weight, site, cx),
+            |slot, cx| {
+                enter(handoff);
+                queue.poll_enter(slot, weight, site, cx)
+            },
             || queue.number(),
         );
         if polled.is_pending() {
@@ -164,6 +187,7 @@ impl<H: Handoff> Wait<H> {
         }
         if !handoff.queue().fifo().is_handed(slot) {
             let site = H::NOTED.then(|| point.site());
+            enter(handoff);
             match handoff.queue().fifo().poll_enter(slot, handoff.weight(), site, cx) {
                 Poll::Pending => {
                     let object = handoff.queue().fifo().number();

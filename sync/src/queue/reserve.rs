@@ -193,6 +193,10 @@ impl<'a, T, O: Order<T>> Handoff for Reserve<'a, T, O> {
         &self.queue.putters
     }
 
+    fn parked(&mut self) {
+        self.queue.show_reader();
+    }
+
     fn try_take(&mut self) -> Option<Promise> {
         self.queue.promise()
     }
@@ -245,6 +249,7 @@ impl<'a, T, O: Order<T>> Handoff for ReserveUnlessClosed<'a, T, O> {
     }
 
     fn parked(&mut self) {
+        self.0.queue.show_reader();
         if self.0.queue.is_direct() {
             self.0.queue.meet();
         }

@@ -87,6 +87,11 @@ impl<T, O: Order<T>> Queue<T, O> {
         }
     }
 
+    /// Shows the kernel which task has read last, because a putter waits for it.
+    pub(super) fn show_reader(&self) {
+        self.reader.show(&self.putters);
+    }
+
     pub(super) fn ticket(&self) -> u64 {
         let ticket = self.next.get();
         self.next.set(ticket + 1);

@@ -1,6 +1,6 @@
 //! The waits of a queue: to put, to get, and for all items to be done.
 
-use kernel::wait_queue::{Handoff, WaitQueue};
+use kernel::wait_queue::{Handoff, Taker, WaitQueue};
 
 use super::order::Ticketed;
 use super::order::{Fifo, Order};
@@ -69,6 +69,10 @@ impl<T, O: Order<T>> Handoff for Put<'_, T, O> {
         &self.queue.putters
     }
 
+    fn parked(&mut self) {
+        self.queue.show_reader();
+    }
+
     fn try_take(&mut self) -> Option<Promise> {
         self.queue.promise()
     }
@@ -103,6 +107,10 @@ impl<T, O: Order<T>> Handoff for PutUnlessClosed<'_, T, O> {
 
     fn queue(&self) -> &WaitQueue<Promise> {
         &self.0.queue.putters
+    }
+
+    fn parked(&mut self) {
+        self.0.queue.show_reader();
     }
 
     fn try_take(&mut self) -> Option<Promise> {
@@ -144,6 +152,10 @@ impl<T, O: Order<T>> Handoff for PutFrom<'_, T, O> {
 
     fn queue(&self) -> &WaitQueue<Promise> {
         &self.queue.putters
+    }
+
+    fn parked(&mut self) {
+        self.queue.show_reader();
     }
 
     fn try_take(&mut self) -> Option<Promise> {
@@ -206,8 +218,15 @@ impl<T, O: Order<T>> Handoff for Get<'_, T, O> {
     type Item = Assigned<T>;
     type Output = T;
 
+    const READS: bool = true;
+
     fn queue(&self) -> &WaitQueue<Assigned<T>> {
         &self.queue.getters
+    }
+
+    #[inline]
+    fn entered(&self, by: Taker) {
+        self.queue.reader.note(by);
     }
 
     fn try_take(&mut self) -> Option<Assigned<T>> {
@@ -244,8 +263,15 @@ impl<T, O: Order<T>> Handoff for Next<'_, T, O> {
     type Item = Assigned<T>;
     type Output = Option<T>;
 
+    const READS: bool = true;
+
     fn queue(&self) -> &WaitQueue<Assigned<T>> {
         &self.0.queue.getters
+    }
+
+    #[inline]
+    fn entered(&self, by: Taker) {
+        self.0.queue.reader.note(by);
     }
 
     fn try_take(&mut self) -> Option<Assigned<T>> {

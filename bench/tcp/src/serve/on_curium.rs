@@ -3,20 +3,31 @@
 use std::cell::Cell;
 use std::io;
 use std::net;
-use std::time::Duration;
 
 use ::io::{BufReadExt, BufReader};
-use ::kernel::{Kernel, Report, timeout_after};
+use ::kernel::{Builder, Kernel, Link, Report, Watcher, timeout_after};
 use ::net::{TcpListener, TcpStream, UdpSocket};
 
 use super::{BUFFER, Form, LAST, LIMIT, PIECE};
 
-pub(super) fn serve(listener: net::TcpListener, form: Form, spin: Duration) -> io::Result<()> {
+/// Watches nothing, but the kernel marks each poll for it, as for a monitor.
+struct Idle;
+
+impl Watcher for Idle {
+    fn begin(&self, _: Link) {}
+    fn end(&self) {}
+}
+
+pub(super) fn watched() -> Builder {
+    Kernel::builder().watcher(Idle)
+}
+
+pub(super) fn serve(listener: net::TcpListener, form: Form, builder: Builder) -> io::Result<()> {
     // A connection that fails is reported. A sink that only counts stands for the logs of a server,
     // so that the cost of writing them is not measured.
     let failed = Cell::new(0_u64);
     let count = move |_: &Report<'_>| failed.set(failed.get() + 1);
-    Kernel::builder().spin_before_sleep(spin).on_report(count).run(async || {
+    builder.on_report(count).run(async || {
         let listener = TcpListener::from_std(listener)?;
         match form {
             Form::Plain | Form::Datagrams => listener.serve(|stream, _peer| echo(stream)).await,
@@ -27,8 +38,8 @@ pub(super) fn serve(listener: net::TcpListener, form: Form, spin: Duration) -> i
     })
 }
 
-pub(super) fn echo_datagrams(socket: net::UdpSocket, spin: Duration) -> io::Result<()> {
-    Kernel::builder().spin_before_sleep(spin).run(async || {
+pub(super) fn echo_datagrams(socket: net::UdpSocket, builder: Builder) -> io::Result<()> {
+    builder.run(async || {
         let socket = UdpSocket::from_std(socket)?;
         let mut buffer = vec![0; BUFFER].into_boxed_slice();
         loop {
