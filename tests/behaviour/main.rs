@@ -160,6 +160,7 @@ mod universal {
 
 /// Kernels on several cores, and calls between kernels.
 mod cores {
+    mod blocked;
     mod calls;
     mod kernels;
     mod stops;

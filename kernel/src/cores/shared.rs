@@ -14,11 +14,12 @@ use crate::handle::Handle;
 use crate::task::waker::{Message, Remote};
 use crate::threads::remote_scope::RemoteScope;
 
-/// How long a core may block its thread while the cores end, before it is reported.
+/// How long cores may take to end before those that block their threads are reported, unless there
+/// is a grace.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long it then has to answer.
-const ANSWER: Duration = Duration::from_secs(1);
+/// How long a core then has to answer.
+const ANSWER: Duration = Duration::from_millis(250);
 
 /// See the module.
 pub(super) struct Shared {
@@ -191,7 +192,9 @@ impl Shared {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            let waited = self.changed.wait_timeout(state, PATIENCE);
+            let patience =
+                self.settings.drain.saturating_add(self.settings.grace.unwrap_or(PATIENCE));
+            let waited = self.changed.wait_timeout(state, patience);
             let (after, waited) = waited.unwrap_or_else(PoisonError::into_inner);
             if waited.timed_out() {
                 let threads = after.threads.clone();
