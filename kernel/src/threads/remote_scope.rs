@@ -45,6 +45,7 @@ impl RemoteScope {
     }
 
     /// The same on the thread of the kernel.
+    #[cfg(feature = "cores")]
     pub(crate) fn cancel(&self, cancelled: TaskCancelled) {
         self.lock().waiting.push_back(cancelled);
         self.pass_next();
