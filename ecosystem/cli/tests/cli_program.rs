@@ -111,6 +111,16 @@ fn a_deadlock_is_told_with_exit_code_three() {
     assert!(code == 3 && ps.contains("writer\\u{1b}[2J"), "{code} {ps}");
 }
 
+/// M5: the holders of locks are known, so that a circle through them is one.
+#[test]
+fn a_lock_cycle_is_told_with_exit_code_three() {
+    let mut place = Place::new();
+    place.start("1", "locks");
+    let tree = place.until("tree 1", |(code, ..)| *code == 3);
+    let verdict = tree.lines().find(|line| line.starts_with("(!) ")).expect("a verdict");
+    assert!(verdict.contains("alice to bob") && verdict.contains("bob to alice"), "{verdict}");
+}
+
 /// M5: as the kernel and the monitor write it.
 #[test]
 fn a_verdict_is_told_with_exit_code_three() {
