@@ -249,6 +249,10 @@ fn target(of: &Value, names: &Names) -> String {
         let holders: Vec<String> = texts(of, "holders").iter().map(called).collect();
         return format!("held by {}", holders.join(", "));
     }
+    if let Some(reader) = text(of, "reader") {
+        let ended = if is(of, "reader_has_ended") { ", which has ended" } else { "" };
+        return format!("room in a queue, last read by {}{ended}", called(&reader));
+    }
     if of.get("members").is_some() {
         return format!("its {}", count(list(of, "members").len(), "member"));
     }
