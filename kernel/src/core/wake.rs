@@ -142,10 +142,10 @@ impl Waiter {
         let (task, foreign) = self.into_parts();
         if let Some(waker) = foreign {
             wake_foreign(waker);
-        } else if let Some(task) = task {
+        } else if let Some(task) = &task {
             // The task may have ended. A later task in the same slot must not be woken.
             if task.is_current() {
-                task.core().make_ready(&task);
+                task.core().make_ready(task);
             }
         }
     }

@@ -174,16 +174,15 @@ impl<W: Wakeable, T> Fifo<W, T> {
             return (None, W::default());
         }
         let mut list = self.list.borrow_mut();
+        if let Some(handed) = list.take_if_handed(at) {
+            return (Some(handed), W::default());
+        }
         let waiter = list.nodes[at as usize].waiter.take();
-        let handed = if waiter.is_set() {
-            self.waiting.set(self.waiting.get() - 1);
-            list.unlink(at);
-            list.free(at);
-            None
-        } else {
-            Some(list.take_handed(at))
-        };
-        (handed, waiter)
+        debug_assert!(waiter.is_set(), "a waiter that was handed nothing waits");
+        self.waiting.set(self.waiting.get() - 1);
+        list.unlink(at);
+        list.free(at);
+        (None, waiter)
     }
 }
 
