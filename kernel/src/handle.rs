@@ -204,7 +204,7 @@ impl Handle {
         F: Future + 'static,
         F::Output: Send + 'static,
     {
-        CallAsync::new(self.remote.clone(), build, Location::caller())
+        CallAsync::new(Some(self.remote.clone()), build, Location::caller())
     }
 
     /// Requests the cancellation of a task, and does not wait. If the task has ended, this does

@@ -25,8 +25,9 @@ pub enum Balance {
     /// (`SO_REUSEPORT`). For many short connections: nothing is handed over, and the load evens out
     /// only over many.
     ReusePort,
-    /// One core accepts, and gives each connection to the core whose number is the peer's port
-    /// modulo the number of cores. For clients that choose their core, as a proxy may.
+    /// One core accepts, and gives each connection to the core that the peer's port chooses: modulo
+    /// the number of cores that take part, in the order of their numbers. For clients that choose
+    /// their core, as a proxy may.
     PeerPort,
 }
 
@@ -56,12 +57,14 @@ pub trait CoreExt {
     ///
     /// As any server ([`Serve`]), and when the cores are asked to [stop](Core::stop): it accepts
     /// no more, the handlers learn it by [`stopping`](crate::stopping()), and have the time that
-    /// [`Cores::drain`](kernel::Cores::drain) gives. Without a
-    /// [`drain`](Serve::drain) of its own, it waits for them as long.
+    /// [`Cores::drain`](kernel::Cores::drain) gives, unless the server has a
+    /// [`drain`](Serve::drain) of its own. If it stops for another reason, they have no time
+    /// without that.
     ///
     /// # Errors
     ///
-    /// The error of binding or a lasting error of `accept`, in every core; a cancellation.
+    /// The error of binding, or a lasting error of `accept`: in every core, but with
+    /// [`ReusePort`](Balance::ReusePort) in that core alone. A cancellation.
     ///
     /// # Cancellation
     ///

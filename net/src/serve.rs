@@ -102,9 +102,13 @@ pub struct Serve {
 #[derive(Debug, Clone, Copy)]
 struct Settings {
     limit: usize,
-    drain: Duration,
+    /// None: as the listener says.
+    drain: Option<Duration>,
     grace: Duration,
 }
+
+/// Of a server without settings.
+const UNSET: Settings = Settings { limit: usize::MAX, drain: None, grace: Duration::MAX };
 
 impl Serve {
     /// The most connections that are served at a time. Further ones wait in the queue of the
@@ -123,7 +127,7 @@ impl Serve {
     /// it by [`stopping`](crate::stopping()). `Duration::MAX` is no limit. Without this there is no
     /// such time.
     pub fn drain(self, time: Duration) -> Self {
-        self.with(|settings| settings.drain = time)
+        self.with(|settings| settings.drain = Some(time))
     }
 
     /// The time that handlers have to end once they are cancelled. Those that are left then are
@@ -151,8 +155,7 @@ impl Serve {
         H: AsyncFn(L::Stream, L::Address) -> Result<(), E> + 'static,
         E: Into<Anything> + 'static,
     {
-        let none = Settings { limit: usize::MAX, drain: Duration::ZERO, grace: Duration::MAX };
-        let settings = Rc::new(Cell::new(none));
+        let settings = Rc::new(Cell::new(UNSET));
         let chosen = settings.clone();
         let running = Box::pin(async move {
             let settings = chosen.get();
@@ -178,8 +181,7 @@ impl Serve {
         H: AsyncFn(L::Stream, L::Address) -> Result<(), E> + 'static,
         E: Into<Anything> + 'static,
     {
-        let none = Settings { limit: usize::MAX, drain: Duration::MAX, grace: Duration::MAX };
-        let settings = Rc::new(Cell::new(none));
+        let settings = Rc::new(Cell::new(UNSET));
         let chosen = settings.clone();
         let running = Box::pin(async move {
             let settings = chosen.get();
@@ -228,9 +230,11 @@ where
         found_by.get_or_init(|| FoundBy::new(group.key(), &server));
         let stopped = accept_all(&*listener, group, &handler, &server).await;
         // Closed before the handlers are awaited.
+        let time = listener.stopped();
+        let drain = settings.drain.unwrap_or(time);
         drop(listener);
         server.stop();
-        let drained = ignore_after(settings.drain, server.fewer_than("SERVE_DRAIN", 1)).await;
+        let drained = ignore_after(drain, server.fewer_than("SERVE_DRAIN", 1)).await;
         match (stopped, drained) {
             (Ok(()), drained) => Ok(drained.map(drop)?),
             (Err(error), Ok(_)) => Err(error.into()),

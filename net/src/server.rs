@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::Location;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::address::ToSocketAddrs;
 use crate::listener::TcpListener;
@@ -101,6 +102,12 @@ pub(crate) trait Listener {
     async fn closed_at(&self, site: &'static Location<'static>) -> io::Result<()>;
 
     fn is_closed(&self) -> bool;
+
+    /// The server accepts no more. Gives the time that its handlers have to end by themselves,
+    /// unless the server has a setting for it.
+    fn stopped(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 impl Listener for TcpListener {

@@ -89,21 +89,21 @@ impl Core {
         F: Future + 'static,
         F::Output: Send + 'static,
     {
-        CallAsync::new(self.handle(core).remote().clone(), build, Location::caller())
+        let remote = self.handle(core).map(|handle| handle.remote().clone());
+        CallAsync::new(remote, build, Location::caller())
     }
 
-    /// The handle of the kernel of that core.
+    /// The handle of the kernel of that core. `None` if that core could not start; then this one is
+    /// cancelled.
     ///
     /// # Panics
     ///
     /// If there is no such core.
     #[track_caller]
-    pub fn handle(&self, core: usize) -> Handle {
+    pub fn handle(&self, core: usize) -> Option<Handle> {
         let count = self.count();
         assert!(core < count, "there is no core {core}: the {count} cores are numbered from 0");
-        // A core that could not start has none. Then this core is cancelled, and so is the call.
-        let own = || self.shared.handle(self.index).expect("this core has started");
-        self.shared.handle(core).unwrap_or_else(own).clone()
+        self.shared.handle(core).cloned()
     }
 
     /// Asks all cores to stop, and does not wait. A second call does nothing.

@@ -121,13 +121,14 @@ impl Thread {
         E: HoldsCancellation,
     {
         let (shared, index) = (self.shared.clone(), self.index);
+        // Dropped after the kernel, whose tasks may still ask for their core.
+        let core = Core::new(&shared, index);
+        let _seated = Seated::new(core.clone());
         let kernel = match catch_unwind(AssertUnwindSafe(|| shared.settings.start(index))) {
             Ok(Ok(kernel)) => kernel,
             Ok(Err(error)) => return End::NotStarted(error),
             Err(payload) => return End::Panicked(payload),
         };
-        let core = Core::new(&shared, index);
-        let _seated = Seated::new(core.clone());
         self.has_started(&kernel);
         let run = || kernel.run(async || RunMain::new(main(core.clone()), &core).await);
         let ended = catch_unwind(AssertUnwindSafe(run));

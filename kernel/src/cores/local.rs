@@ -90,8 +90,10 @@ pub(super) fn begin_stop() {
     }
     spawn_named("the stop of the core", async move {
         sleep(core.shared().settings.drain).await?;
-        let stopped = TaskCancelled::new(CancelReason::Shutdown);
-        core.shared().main_scope(core.index()).cancel(stopped);
+        if core.shared().is_first_to_cancel(core.index()) {
+            let stopped = TaskCancelled::new(CancelReason::Shutdown);
+            core.shared().main_scope(core.index()).cancel(stopped);
+        }
         begin_grace();
         Ok::<(), TaskCancelled>(())
     });

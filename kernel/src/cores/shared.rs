@@ -38,8 +38,8 @@ struct Seat {
     handle: OnceLock<Handle>,
     /// The scope of its main function.
     main: Arc<RemoteScope>,
-    /// It was cancelled because of the failure of another core.
-    told: AtomicBool,
+    /// Its main function was cancelled, by a failure or a stop. It is cancelled once.
+    cancelled: AtomicBool,
 }
 
 struct State {
@@ -57,7 +57,8 @@ struct State {
 
 impl State {
     fn is_ending(&self) -> bool {
-        self.stopping || self.first_failed.is_some() || self.mains == 0
+        let begun = self.starting == 0;
+        begun && (self.stopping || self.first_failed.is_some() || self.mains == 0)
     }
 }
 
@@ -130,12 +131,16 @@ impl Shared {
     pub(super) fn tell_of_failure(&self, core: usize) {
         let Some(failed) = self.first_failed().filter(|failed| *failed != core) else { return };
         let Some(remote) = self.remote(core) else { return };
-        let seat = &self.seats[core];
-        if !seat.told.swap(true, Ordering::AcqRel) {
+        if self.is_first_to_cancel(core) {
             let reason = CancelReason::PeerFailed { core: failed };
-            seat.main.request(remote, TaskCancelled::new(reason));
+            self.main_scope(core).request(remote, TaskCancelled::new(reason));
             drop(remote.post(Message::Spawn(Box::new(local::begin_grace))));
         }
+    }
+
+    /// Whether the main function of a core was not cancelled before. What cancels it asks this.
+    pub(super) fn is_first_to_cancel(&self, core: usize) -> bool {
+        !self.seats[core].cancelled.swap(true, Ordering::AcqRel)
     }
 
     pub(super) fn first_failed(&self) -> Option<usize> {
@@ -210,19 +215,16 @@ impl Shared {
     /// Asks the kernel of a core for an answer, and reports the core if none comes.
     fn report_if_blocked(&self, core: usize) {
         let Some(remote) = self.remote(core) else { return };
-        let (answered, answer) = (Arc::new(AtomicBool::new(false)), Arc::new(Condvar::new()));
-        let (theirs, wake) = (answered.clone(), answer.clone());
-        let look = move || {
-            theirs.store(true, Ordering::Release);
-            wake.notify_one();
-        };
-        if remote.post(Message::Look(Box::new(look))).is_err() {
+        let answered = Arc::new((Mutex::new(false), Condvar::new()));
+        // Also dropped without a call, when the kernel ends.
+        let answer = Answer(answered.clone());
+        if remote.post(Message::Look(Box::new(move || drop(answer)))).is_err() {
             return;
         }
-        let nothing = Mutex::new(());
-        let guard = nothing.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = answer.wait_timeout_while(guard, ANSWER, |()| !answered.load(Ordering::Acquire));
-        if !answered.load(Ordering::Acquire) {
+        let no_answer = answered.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = answered.1.wait_timeout_while(no_answer, ANSWER, |answered| !*answered);
+        let (answered, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if !*answered {
             report::show_warning(&format_args!(
                 "core {core} blocks its thread, and the cores wait for it to end: a task there \
                  computes or blocks, and cannot be cancelled"
@@ -239,5 +241,15 @@ impl Shared {
             common.push(made.clone());
             made
         })
+    }
+}
+
+/// Answers the question whether a kernel looks at its messages, when it is dropped.
+struct Answer(Arc<(Mutex<bool>, Condvar)>);
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.0.1.notify_one();
     }
 }

@@ -28,7 +28,8 @@ use crate::wait::point::CancelPoint;
 /// future and does not wait.
 #[must_use = "a call does nothing unless it is awaited"]
 pub struct CallAsync<R> {
-    remote: Arc<Remote>,
+    /// None: there is no such kernel.
+    remote: Option<Arc<Remote>>,
     point: CancelPoint,
     step: Step,
     answer: Answer<Ended<R>>,
@@ -45,7 +46,11 @@ enum Step {
 }
 
 impl<R: Send + 'static> CallAsync<R> {
-    pub(crate) fn new<B, F>(remote: Arc<Remote>, build: B, site: &'static Location<'static>) -> Self
+    pub(crate) fn new<B, F>(
+        remote: Option<Arc<Remote>>,
+        build: B,
+        site: &'static Location<'static>,
+    ) -> Self
     where
         B: FnOnce() -> F + Send + 'static,
         F: Future<Output = R> + 'static,
@@ -69,13 +74,31 @@ impl<R: Send + 'static> CallAsync<R> {
         let new = mem::replace(&mut self.step, Step::Over);
         let Step::New(start) = new else { unreachable!("this is the first poll") };
         if parked.is_pending() {
-            let counted = Counted::here();
+            let counted = self.count();
             let _ = self.answer.poll(Waiter::new(cx.waker(), counted.as_ref()));
             self.step = Step::Waiting(counted);
             // A message that is refused is dropped, and with it its promise.
-            drop(self.remote.post(Message::Spawn(start)));
+            match &self.remote {
+                Some(remote) => drop(remote.post(Message::Spawn(start))),
+                None => drop(start),
+            }
         }
         parked
+    }
+
+    /// Counts the call as a job, but for a call of the own kernel, whose clock goes on.
+    fn count(&self) -> Option<Counted> {
+        let is_own = |remote: &Arc<Remote>| {
+            current::try_with(|core| Arc::ptr_eq(core.remote(), remote)) == Some(true)
+        };
+        if self.remote.as_ref().is_some_and(is_own) { None } else { Counted::here() }
+    }
+
+    /// Passes a cancellation on.
+    fn pass_on(&self, cancelled: TaskCancelled) {
+        if let Some(remote) = &self.remote {
+            self.scope.request(remote, cancelled);
+        }
     }
 
     /// The future has ended with a value, or is gone.
@@ -83,7 +106,10 @@ impl<R: Send + 'static> CallAsync<R> {
         self.step = Step::Over;
         let passed_on = mem::take(&mut self.passed_on);
         let Some(ended) = answer else {
-            let own = passed_on.into_iter().next();
+            let mut passed_on = passed_on.into_iter();
+            let own = passed_on.next();
+            // Only one can be returned.
+            passed_on.for_each(TaskCancelled::put_back);
             return Err(own.unwrap_or_else(|| TaskCancelled::new(CancelReason::Abandoned)));
         };
         drop(passed_on);
@@ -103,21 +129,22 @@ impl<R: Send + 'static> Future for CallAsync<R> {
             current::outside_at("a call of another kernel", this.point.site());
         }
         loop {
-            let counted = match &mut this.step {
+            let is_counted = match &this.step {
                 Step::New(_) => return this.begin(cx),
-                Step::Waiting(counted) => counted,
+                Step::Waiting(counted) => counted.as_ref().is_some_and(Counted::is_here),
                 Step::Over => panic!("a call of another kernel was polled after it had ended"),
             };
-            if !counted.as_ref().is_some_and(Counted::is_here) {
-                *counted = Counted::here();
+            if !is_counted {
+                this.step = Step::Waiting(this.count());
             }
+            let Step::Waiting(counted) = &this.step else { unreachable!("it was just set") };
             let (answer, counted) = (&this.answer, counted.as_ref());
             let poll = |cx: &mut Context<'_>| answer.poll(Waiter::new(cx.waker(), counted));
             match this.point.poll(cx, poll) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(answer)) => return Poll::Ready(this.end(answer)),
                 Poll::Ready(Err(cancelled)) => {
-                    this.scope.request(&this.remote, cancelled.clone());
+                    this.pass_on(cancelled.clone());
                     this.passed_on.push(cancelled);
                     // A later cancellation is passed on as well.
                     this.point = CancelPoint::at("CALL", this.point.site());
@@ -130,7 +157,10 @@ impl<R: Send + 'static> Future for CallAsync<R> {
 impl<R> Drop for CallAsync<R> {
     fn drop(&mut self) {
         if let Step::Waiting(_) = self.step {
-            self.scope.request(&self.remote, TaskCancelled::new(CancelReason::Abandoned));
+            if let Some(remote) = &self.remote {
+                let abandoned = TaskCancelled::new(CancelReason::Abandoned);
+                self.scope.request(remote, abandoned);
+            }
         }
     }
 }

@@ -27,8 +27,10 @@ pub(super) struct Door {
 struct State {
     /// In the order of the cores.
     seats: Vec<Place>,
-    /// The core that accepts.
-    acceptor: Option<usize>,
+    /// The place that accepts.
+    acceptor: Option<u64>,
+    /// The places that there were.
+    entered: u64,
     /// What the acceptor waits with, until a core has room for one more connection.
     waits_for_room: Option<Waker>,
     /// The core that is next among equals.
@@ -41,6 +43,8 @@ struct State {
 
 /// A core that takes part.
 struct Place {
+    /// A core that leaves and comes back has another place.
+    id: u64,
     core: usize,
     limit: usize,
     /// The connections that it has, those that wait among them.
@@ -64,14 +68,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Doors {
-    /// Takes part in the server with that name. Two servers of one core with the same name are
-    /// different ones.
+    /// Takes part in the server with that name, in the place that is returned. Two servers of one
+    /// core with the same name are different ones.
     pub(super) fn enter(
         &self,
         (name, balance): (String, Balance),
         core: usize,
         limit: usize,
-    ) -> Arc<Door> {
+    ) -> (Arc<Door>, u64) {
         let mut doors = lock(&self.0);
         let known =
             |door: &&Arc<Door>| door.name == name && door.balance == balance && !door.has(core);
@@ -80,20 +84,39 @@ impl Doors {
             doors.push(door.clone());
             door
         });
-        door.add(core, limit);
-        door
+        let (place, woken) = door.add(core, limit);
+        drop(doors);
+        wake(woken);
+        (door, place)
     }
 
-    /// Takes part no more. The connections that wait for this core are closed.
-    pub(super) fn leave(&self, door: &Arc<Door>, core: usize) {
+    /// Leaves a place. The connections that wait for it are closed.
+    pub(super) fn leave(&self, door: &Arc<Door>, place: u64) {
         let mut doors = lock(&self.0);
-        let (left, is_last) = door.remove(core);
-        if is_last {
+        let (left, is_empty, woken) = door.remove(place);
+        if is_empty {
             doors.retain(|other| !Arc::ptr_eq(other, door));
         }
         drop(doors);
         drop(left);
+        wake(woken);
     }
+
+    /// `accept` has failed for good: all places of the door learn it, and a server that begins
+    /// later has another door.
+    pub(super) fn fail(&self, door: &Arc<Door>, error: &io::Error) {
+        lock(&self.0).retain(|other| !Arc::ptr_eq(other, door));
+        let mut state = lock(&door.state);
+        state.failure = Some((error.kind(), error.to_string()));
+        let woken = state.take_wakers();
+        drop(state);
+        wake(woken);
+    }
+}
+
+/// Called without a lock, because a waker may run code of the program.
+fn wake(wakers: Vec<Waker>) {
+    wakers.into_iter().for_each(Waker::wake);
 }
 
 impl Door {
@@ -101,29 +124,32 @@ impl Door {
         lock(&self.state).seats.iter().any(|seat| seat.core == core)
     }
 
-    fn add(&self, core: usize, limit: usize) {
+    fn add(&self, core: usize, limit: usize) -> (u64, Vec<Waker>) {
         let mut state = lock(&self.state);
-        let at = state.seats.partition_point(|seat| seat.core < core);
+        state.entered += 1;
+        let (id, at) = (state.entered, state.seats.partition_point(|seat| seat.core < core));
         let (waiting, waker) = Default::default();
-        let place = Place { core, limit, open: 0, waiting, is_closed: false, waker };
+        let place = Place { id, core, limit, open: 0, waiting, is_closed: false, waker };
         state.seats.insert(at, place);
-        state.wake_acceptor();
+        (id, state.waits_for_room.take().into_iter().collect())
     }
 
-    fn remove(&self, core: usize) -> (Option<Place>, bool) {
+    fn remove(&self, place: u64) -> (Option<Place>, bool, Vec<Waker>) {
         let mut state = lock(&self.state);
-        let at = state.seats.iter().position(|seat| seat.core == core);
+        let at = state.seats.iter().position(|seat| seat.id == place);
         let left = at.map(|at| state.seats.remove(at));
-        state.resign(core);
-        (left, state.seats.is_empty())
+        // Another core has to accept, or the connection that waits for room has another place.
+        state.acceptor.take_if(|acceptor| *acceptor == place);
+        let woken = state.take_wakers();
+        (left, state.seats.is_empty(), woken)
     }
 
-    /// The next connection for a core, or what else it has to do.
-    pub(super) fn poll_next(&self, core: usize, waker: &Waker) -> Poll<io::Result<Next>> {
+    /// The next connection for a place, or what else it has to do.
+    pub(super) fn poll_next(&self, place: u64, waker: &Waker) -> Poll<io::Result<Next>> {
         let waker = waker.clone();
         let mut state = lock(&self.state);
         let (failed, unmanned) = (state.failure.clone(), state.acceptor.is_none());
-        let Some(seat) = state.seats.iter_mut().find(|seat| seat.core == core) else {
+        let Some(seat) = state.seats.iter_mut().find(|seat| seat.id == place) else {
             return Poll::Ready(Ok(Next::Closed));
         };
         if let Some((stream, peer)) = seat.waiting.pop_front() {
@@ -136,7 +162,7 @@ impl Door {
             return Poll::Ready(Err(io::Error::new(kind, text)));
         }
         if unmanned && self.balance != Balance::ReusePort {
-            state.acceptor = Some(core);
+            state.acceptor = Some(place);
             return Poll::Ready(Ok(Next::Accept));
         }
         let old = seat.waker.replace(waker);
@@ -145,15 +171,21 @@ impl Door {
         Poll::Pending
     }
 
-    /// Gives a connection to the core that the balance chooses, as soon as that has room.
+    /// Gives a connection to the core that the balance chooses, as soon as that has room. False:
+    /// the place of the acceptor is closed, and the connection is left.
     pub(super) fn poll_give(
         &self,
+        place: u64,
         connection: &mut Option<(TcpStream, SocketAddr)>,
         waker: &Waker,
-    ) -> Poll<()> {
+    ) -> Poll<bool> {
         let waker = waker.clone();
         let mut state = lock(&self.state);
-        let Some((_, peer)) = connection else { return Poll::Ready(()) };
+        let accepts = |seat: &Place| seat.id == place && !seat.is_closed;
+        let Some((_, peer)) = connection.as_ref().filter(|_| state.seats.iter().any(accepts))
+        else {
+            return Poll::Ready(false);
+        };
         let Some(at) = state.choose(self.balance, *peer) else {
             let old = state.waits_for_room.replace(waker);
             drop(state);
@@ -167,40 +199,34 @@ impl Door {
         let woken = seat.waker.take();
         drop(state);
         woken.into_iter().for_each(Waker::wake);
-        Poll::Ready(())
+        Poll::Ready(true)
     }
 
-    /// A connection of a core has ended.
-    pub(super) fn ended(&self, core: usize) {
+    /// A connection of a place has ended.
+    pub(super) fn ended(&self, place: u64) {
         let mut state = lock(&self.state);
-        if let Some(seat) = state.seats.iter_mut().find(|seat| seat.core == core) {
+        if let Some(seat) = state.seats.iter_mut().find(|seat| seat.id == place) {
             seat.open = seat.open.saturating_sub(1);
         }
-        state.wake_acceptor();
-    }
-
-    /// The core takes no further connections.
-    pub(super) fn close(&self, core: usize) {
-        let mut state = lock(&self.state);
-        let seat = state.seats.iter_mut().find(|seat| seat.core == core);
-        let woken = seat.and_then(|seat| {
-            seat.is_closed = true;
-            seat.waker.take()
-        });
+        let woken = state.waits_for_room.take();
         drop(state);
         woken.into_iter().for_each(Waker::wake);
     }
 
-    pub(super) fn is_closed(&self, core: usize) -> bool {
-        let state = lock(&self.state);
-        state.seats.iter().any(|seat| seat.core == core && seat.is_closed)
+    /// The place takes no further connections.
+    pub(super) fn close(&self, place: u64) {
+        let mut state = lock(&self.state);
+        if let Some(seat) = state.seats.iter_mut().find(|seat| seat.id == place) {
+            seat.is_closed = true;
+        }
+        let woken = state.take_wakers();
+        drop(state);
+        wake(woken);
     }
 
-    /// `accept` has failed for good.
-    pub(super) fn fail(&self, error: &io::Error) {
-        let mut state = lock(&self.state);
-        state.failure = Some((error.kind(), error.to_string()));
-        state.wake_seats();
+    /// Whether the place is closed, or was left.
+    pub(super) fn is_closed(&self, place: u64) -> bool {
+        !lock(&self.state).seats.iter().any(|seat| seat.id == place && !seat.is_closed)
     }
 
     /// Binds one of the addresses, or the one that another core has bound. One core after the
@@ -224,7 +250,10 @@ impl State {
     /// The place of the core that gets the connection of that peer, if it has room.
     fn choose(&self, balance: Balance, peer: SocketAddr) -> Option<usize> {
         let count = self.seats.len();
-        let has_room = |at: &usize| self.seats[*at].open < self.seats[*at].limit;
+        let has_room = |at: &usize| {
+            let seat = &self.seats[*at];
+            !seat.is_closed && seat.open < seat.limit
+        };
         if count == 0 {
             return None;
         }
@@ -235,19 +264,9 @@ impl State {
         in_turn.filter(has_room).min_by_key(|at| self.seats[*at].open)
     }
 
-    fn resign(&mut self, core: usize) {
-        if self.acceptor == Some(core) {
-            self.acceptor = None;
-            self.wake_seats();
-        }
-    }
-
-    fn wake_acceptor(&mut self) {
-        self.waits_for_room.take().into_iter().for_each(Waker::wake);
-    }
-
-    fn wake_seats(&mut self) {
-        let wakers = self.seats.iter_mut().filter_map(|seat| seat.waker.take());
-        wakers.for_each(Waker::wake);
+    /// Those of all that wait.
+    fn take_wakers(&mut self) -> Vec<Waker> {
+        let seats = self.seats.iter_mut().filter_map(|seat| seat.waker.take());
+        seats.chain(self.waits_for_room.take()).collect()
     }
 }

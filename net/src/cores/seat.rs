@@ -1,12 +1,14 @@
 //! A core that takes part in a server over cores.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
+use std::time::Duration;
 
 use kernel::{CancelPoint, Core, GroupRef};
 
@@ -23,6 +25,8 @@ pub(super) struct Seat {
     core: Core,
     doors: Arc<Doors>,
     door: Arc<Door>,
+    /// The place at the door.
+    place: u64,
     balance: Balance,
     target: Cell<Option<Target>>,
     /// The listener of this core, while it accepts.
@@ -39,21 +43,22 @@ pub(super) struct Handed {
 
 pub(super) struct Open {
     door: Arc<Door>,
-    core: usize,
+    place: u64,
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.door.ended(self.core);
+        self.door.ended(self.place);
     }
 }
 
 impl Seat {
     pub(super) fn take(core: &Core, target: Target, balance: Balance, limit: usize) -> Rc<Self> {
         let doors = core.common::<Doors>();
-        let door = doors.enter((format!("{target:?}"), balance), core.index(), limit);
+        let (door, place) = doors.enter((format!("{target:?}"), balance), core.index(), limit);
         let (core, target, listener) = (core.clone(), Cell::new(Some(target)), RefCell::default());
-        Rc::new(Seat { core, doors, door, balance, target, listener, group: OnceCell::new() })
+        let group = OnceCell::new();
+        Rc::new(Seat { core, doors, door, place, balance, target, listener, group })
     }
 
     /// Begins to take part. `group` is that of the tasks beside the server.
@@ -71,12 +76,21 @@ impl Seat {
         Ok(())
     }
 
-    /// Takes no further connections. Those that wait are served.
+    /// Takes no further connections. Those that wait are served, as far as there is room.
     fn close(&self) {
-        self.door.close(self.core.index());
+        self.door.close(self.place);
         if let Some(listener) = &*self.listener.borrow() {
             listener.close();
         }
+    }
+
+    /// Takes part no more.
+    fn leave(&self) {
+        // Before another core learns that it has to bind the address.
+        if let Some(listener) = self.listener.take() {
+            listener.close();
+        }
+        self.doors.leave(&self.door, self.place);
     }
 
     /// Binds the address, or the one that another core has bound.
@@ -88,6 +102,10 @@ impl Seat {
         let shares = self.balance == Balance::ReusePort;
         let options = TcpOptions::new().reuse_port(shares);
         let listener = Rc::new(self.door.bind(&addresses, &options)?);
+        if self.door.is_closed(self.place) {
+            // It was closed while the name was looked up.
+            listener.close();
+        }
         *self.listener.borrow_mut() = Some(listener.clone());
         Ok(listener)
     }
@@ -101,7 +119,7 @@ impl Seat {
                 Err(error) if kernel::cancelled(&error).is_some() => Err(error),
                 // The servers of all cores return it.
                 Err(error) if !seat.is_closed() => {
-                    seat.door.fail(&error);
+                    seat.doors.fail(&seat.door, &error);
                     Ok(())
                 }
                 _ => Ok(()),
@@ -115,20 +133,18 @@ impl Seat {
             let mut connection = Some(listener.accept().await?);
             let mut point = CancelPoint::new("CORES_ROOM");
             let give = |cx: &mut Context<'_>| {
-                point.poll(cx, |cx| self.door.poll_give(&mut connection, cx.waker()))
+                point.poll(cx, |cx| self.door.poll_give(self.place, &mut connection, cx.waker()))
             };
-            std::future::poll_fn(give).await?;
+            if !poll_fn(give).await? {
+                return Ok(());
+            }
         }
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        // Before another core learns that it has to bind the address.
-        if let Some(listener) = self.listener.take() {
-            listener.close();
-        }
-        self.doors.leave(&self.door, self.core.index());
+        self.leave();
     }
 }
 
@@ -146,14 +162,14 @@ impl Listener for Rc<Seat> {
             let (stream, peer) = own.accept_at(site).await?;
             return Ok((Handed { stream, open: None }, peer));
         }
-        let core = self.core.index();
         loop {
             let mut point = CancelPoint::at("ACCEPT", site);
-            let next =
-                |cx: &mut Context<'_>| point.poll(cx, |cx| self.door.poll_next(core, cx.waker()));
-            match std::future::poll_fn(next).await?? {
+            let next = |cx: &mut Context<'_>| {
+                point.poll(cx, |cx| self.door.poll_next(self.place, cx.waker()))
+            };
+            match poll_fn(next).await?? {
                 Next::Stream(stream, peer) => {
-                    let open = Some(Open { door: self.door.clone(), core });
+                    let open = Some(Open { door: self.door.clone(), place: self.place });
                     return Ok((Handed { stream, open }, peer));
                 }
                 Next::Accept => self.accept_for_all(),
@@ -168,6 +184,12 @@ impl Listener for Rc<Seat> {
     }
 
     fn is_closed(&self) -> bool {
-        self.door.is_closed(self.core.index())
+        self.core.is_stopping() || self.door.is_closed(self.place)
+    }
+
+    fn stopped(&self) -> Duration {
+        self.leave();
+        // At a stop, the time of the cores ends the drain.
+        if self.core.is_stopping() { Duration::MAX } else { Duration::ZERO }
     }
 }

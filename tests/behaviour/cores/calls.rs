@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use curium::kernel::{
-    CancelReason, Core, Handle, Kernel, TaskCancelled, TaskError, TaskGroup, cancelled,
-    check_cancellation, current_task_id, handle, kernels, run, sleep, spawn, timeout_after,
+    CancelReason, Core, Cores, Handle, Kernel, TaskCancelled, TaskError, TaskGroup, cancelled,
+    check_cancellation, current_task_id, handle, kernels, run, shield, sleep, spawn, timeout_after,
     yield_now,
 };
 use curium::sync::UniversalEvent;
@@ -307,4 +307,33 @@ fn the_cancellation_of_the_called_task_alone_is_an_ordinary_error() {
         assert!(cancelled(&error).is_some());
         assert!(check_cancellation().is_none());
     });
+}
+
+/// P2, K8: while a core calls itself, its virtual clock goes on.
+#[test]
+fn a_core_that_calls_itself_has_a_clock() {
+    let cores = Cores::count(1).builder(|_| Kernel::builder().virtual_clock());
+    let slept = kernels(cores, async |core| {
+        core.call(0, async || sleep(Duration::from_secs(3600)).await).await?
+    });
+    slept.expect("it does not fail");
+}
+
+/// P2: a call of a core that could not start is abandoned.
+#[test]
+fn a_call_of_a_core_without_a_kernel_is_abandoned() {
+    let cores = Cores::count(2).builder(|core| {
+        assert_eq!(core, 0, "core 1 cannot start");
+        Kernel::builder()
+    });
+    let (give, take) = mpsc::channel();
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        kernels(cores, async |core| {
+            let called = shield(core.call(1, async || 7)).await;
+            give.send(called.map_err(|error| error.reason())).expect("it is awaited");
+            Ok::<(), TaskCancelled>(())
+        })
+    }));
+    assert!(ended.is_err(), "the panic of the builder goes on");
+    assert_eq!(take.recv(), Ok(Err(CancelReason::Abandoned)));
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use curium::kernel::{
     CancelReason, CoreError, Cores, Kernel, TaskCancelled, cancelled, kernels, now, shield, sleep,
 };
+use curium::sync::UniversalEvent;
 
 /// Cores whose clocks are virtual, with what they report.
 fn on_virtual_clocks(count: usize) -> (Cores, Arc<Mutex<Vec<String>>>) {
@@ -103,4 +104,30 @@ fn a_future_stops_the_cores_when_it_ends() {
     });
     let stopped = kernels(cores, async |core| core.stopping().await);
     assert_eq!(stopped.expect("none fails").len(), 2);
+}
+
+/// P1, P4: a main function that was cancelled by a stop is not cancelled again by the failure of
+/// another one's cleanup.
+#[test]
+fn a_main_function_is_cancelled_once() {
+    let (cores, _) = on_virtual_clocks(2);
+    let stopped = UniversalEvent::new();
+    let failed = kernels(cores, async |core| {
+        core.stop();
+        let cancelled = sleep(Duration::MAX).await.expect_err("it is cancelled");
+        if core.index() == 0 {
+            stopped.wait().await?;
+            return Err(io::Error::other("no cleanup"));
+        }
+        stopped.set();
+        // Until core 0 has failed, and its failure has come here.
+        core.call(0, async || sleep(Duration::from_secs(1)).await).await??;
+        sleep(Duration::from_secs(1)).await?;
+        Err::<(), _>(cancelled.into())
+    });
+    let failed = failed.expect_err("both have ended in an error");
+    let text = failed.to_string();
+    assert!(text.contains("core 0 failed: no cleanup"), "{text}");
+    let is_stopped = |error: &CoreError<_>| matches!(error, CoreError::Stopped { core: 1, .. });
+    assert!(failed.iter().any(is_stopped), "{failed:?}");
 }
