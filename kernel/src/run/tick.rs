@@ -296,7 +296,7 @@ impl RunLoop<'_> {
             let (name, cell) = last.neighbour(index);
             let flags = cell.flags.start();
             if flags & special != 0 {
-                if MARKED && flags & Flags::NEW != 0 {
+                if MARKED && flags & Flags::NEW != 0 && !last.is_known(index) {
                     name_new(marker, core, last, name, flags);
                 }
                 if !MARKED || flags & *always_special != 0 {

@@ -161,11 +161,14 @@ impl<K> Chunk<K> {
     }
 
     /// Stores an origin that differs from the common one. If its task is the only one in the chunk,
-    /// its origin becomes the common one. `at` is the position of its cell.
+    /// beside the main task, which has none, its origin becomes the common one. `at` is the position
+    /// of its cell.
     #[inline(never)]
     fn store_own_origin(&self, at: usize, origin: Origin) {
         self.known.set(0);
-        if self.free.get() == !(1 << at) {
+        let others = !(self.free.get() | 1 << at);
+        let is_main = |at: u32| self.cells[at as usize].flags.any(Flags::MAIN);
+        if others == 0 || others.is_power_of_two() && is_main(others.trailing_zeros()) {
             self.origin.set(origin);
         } else {
             let same = self.origin.get();
