@@ -161,8 +161,8 @@ impl<K> Chunk<K> {
     }
 
     /// Stores an origin that differs from the common one. If its task is the only one in the chunk,
-    /// beside the main task, which has none, its origin becomes the common one. `at` is the position
-    /// of its cell.
+    /// beside the main task, which has none, its origin becomes the common one. `at` is the
+    /// position of its cell.
     #[inline(never)]
     fn store_own_origin(&self, at: usize, origin: Origin) {
         self.known.set(0);
