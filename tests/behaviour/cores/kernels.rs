@@ -151,7 +151,7 @@ fn each_kernel_has_settings() {
 #[cfg(target_os = "linux")]
 fn threads_are_pinned_niced_and_named() {
     let processor = *allowed_processors().last().expect("this thread runs somewhere");
-    let here = kernels(Cores::pinned([processor]).nice(7), async |_| {
+    let here = kernels(Cores::pinned([processor]).nice(19), async |_| {
         let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("a thread");
         // The fields after the name, which may have spaces; the nice value is the 19th of all.
         let (head, tail) = stat.rsplit_once(')').expect("a name");
@@ -160,7 +160,7 @@ fn threads_are_pinned_niced_and_named() {
         Ok::<_, TaskCancelled>((allowed_processors(), nice, name))
     });
     let here = here.expect("it does not fail").pop().expect("a core");
-    assert_eq!(here, (vec![processor], "7".to_owned(), "core 0".to_owned()));
+    assert_eq!(here, (vec![processor], "19".to_owned(), "core 0".to_owned()));
 }
 
 /// The processors on which this thread may run.
