@@ -155,12 +155,21 @@ impl Serve {
         H: AsyncFn(L::Stream, L::Address) -> Result<(), E> + 'static,
         E: Into<Anything> + 'static,
     {
+        Serve::begun_by(site, async move |settings, server| {
+            serve(listener.await?, handler, settings, server).await
+        })
+    }
+
+    /// A server that `run` runs, with the settings that are chosen by then.
+    fn begun_by(
+        site: &'static Location<'static>,
+        run: impl AsyncFnOnce(Settings, Rc<Server>) -> io::Result<()> + 'static,
+    ) -> Serve {
         let settings = Rc::new(Cell::new(UNSET));
         let chosen = settings.clone();
         let running = Box::pin(async move {
             let settings = chosen.get();
-            let server = Rc::new(Server::new(settings.limit, site));
-            serve(listener.await?, handler, settings, server).await
+            run(settings, Rc::new(Server::new(settings.limit, site))).await
         });
         Serve { settings, running }
     }
@@ -181,19 +190,14 @@ impl Serve {
         H: AsyncFn(L::Stream, L::Address) -> Result<(), E> + 'static,
         E: Into<Anything> + 'static,
     {
-        let settings = Rc::new(Cell::new(UNSET));
-        let chosen = settings.clone();
-        let running = Box::pin(async move {
-            let settings = chosen.get();
-            let server = Rc::new(Server::new(settings.limit, site));
+        Serve::begun_by(site, async move |settings, server| {
             TaskGroup::scope(async |group| {
                 let listener = take(settings.limit);
                 begin(&listener, group).await?;
                 serve(Box::new(listener), handler, settings, server).await
             })
             .await
-        });
-        Serve { settings, running }
+        })
     }
 }
 
