@@ -14,6 +14,7 @@ pub mod case;
 pub mod cores;
 mod floor;
 pub mod load;
+pub mod pairs;
 pub mod picture;
 pub mod runtimes;
 pub mod table;

@@ -18,35 +18,12 @@
 use std::error::Error;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Instant;
 
 use bench::cores;
+use bench::pairs::{self, Meter, Sample};
 use kernel::{Cores, TaskCancelled, kernels};
-use rustix::time::{ClockId, clock_gettime};
 
 const CALLS: u32 = 20_000;
-
-/// A sample: wall time and processor time of a call, in nanoseconds.
-type Sample = [f64; 2];
-
-/// Measures from its making to its end.
-struct Meter(Instant, f64);
-
-fn processor() -> f64 {
-    let now = clock_gettime(ClockId::ProcessCPUTime);
-    now.tv_sec as f64 * 1e9 + now.tv_nsec as f64
-}
-
-impl Meter {
-    fn start() -> Self {
-        Meter(Instant::now(), processor())
-    }
-
-    fn stop(self) -> Sample {
-        let wall = self.0.elapsed().as_secs_f64() * 1e9;
-        [wall, processor() - self.1].map(|time| time / f64::from(CALLS))
-    }
-}
 
 fn curium(on: [usize; 2]) -> Sample {
     let samples = kernels(Cores::pinned(on), async |core| {
@@ -57,7 +34,7 @@ fn curium(on: [usize; 2]) -> Sample {
         for call in 0..CALLS {
             assert_eq!(core.call(1, move || async move { call }).await?, call);
         }
-        Ok::<_, TaskCancelled>(Some(meter.stop()))
+        Ok::<_, TaskCancelled>(Some(meter.stop(CALLS)))
     });
     samples.expect("none fails").into_iter().flatten().next().expect("core 0 measures")
 }
@@ -81,7 +58,7 @@ fn tokio(on: [usize; 2]) -> Sample {
                 for call in 0..CALLS {
                     assert_eq!(other.spawn(async move { call }).await.expect("no panic"), call);
                 }
-                let sample = meter.stop();
+                let sample = meter.stop(CALLS);
                 drop(stop);
                 sample
             })
@@ -106,44 +83,14 @@ fn flume(on: [usize; 2]) -> Sample {
             ask.send_async(call).await.expect("it is served");
             assert_eq!(answered.recv_async().await, Ok(call));
         }
-        Ok::<_, TaskCancelled>(Some(meter.stop()))
+        Ok::<_, TaskCancelled>(Some(meter.stop(CALLS)))
     });
     samples.expect("none fails").into_iter().flatten().next().expect("core 0 measures")
 }
 
-/// A runtime and its workload.
-type Run = (&'static str, fn([usize; 2]) -> Sample);
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 fn main() -> Result<(), Box<dyn Error>> {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let rounds = words.iter().find_map(|word| word.parse().ok()).unwrap_or(9);
-    let allowed = cores::allowed()?;
-    let (first, last) = (allowed[0], allowed[allowed.len() - 1]);
-    let one_core = words.iter().any(|word| word == "--one-core");
-    let on = if one_core { [last, last] } else { [first, last] };
-    let runs: [Run; 3] = [("curium", curium), ("tokio", tokio), ("flume", flume)];
-    let mut samples = [(); 3].map(|()| Vec::new());
-    for round in 0..=rounds {
-        for ((_, run), samples) in runs.iter().zip(&mut samples) {
-            let sample = run(on);
-            if round > 0 {
-                samples.push(sample);
-            }
-        }
-    }
-    for ((name, _), of_it) in runs.iter().zip(&samples) {
-        let of = |at: usize| median(of_it.iter().map(|sample| sample[at]).collect());
-        let ratio = |at: usize| {
-            let pairs = of_it.iter().zip(&samples[0]);
-            median(pairs.map(|(peer, ours)| peer[at] / ours[at]).collect())
-        };
-        let ([wall, used], [by_wall, by_used]) = ([of(0), of(1)], [ratio(0), ratio(1)]);
-        println!("{name:8} {wall:8.0} ns, × {by_wall:.2}; {used:8.0} ns used, × {by_used:.2}");
-    }
+    let (rounds, on) = pairs::chosen()?;
+    let runs: [fn([usize; 2]) -> Sample; 3] = [curium, tokio, flume];
+    pairs::compare(rounds, ["curium", "tokio", "flume"], &runs.map(|run| move || run(on)));
     Ok(())
 }

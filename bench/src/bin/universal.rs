@@ -12,16 +12,13 @@
 use std::error::Error;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bench::cores;
-use rustix::time::{ClockId, clock_gettime};
+use bench::pairs::{self, Meter, Sample};
 use sync::UniversalQueue;
 
 const MAX: Duration = Duration::MAX;
-
-/// A sample: wall time and processor time of an item, in nanoseconds.
-type Sample = [f64; 2];
 
 /// Measures a workload on each side. The `task` runs on a kernel on another core.
 fn sample(
@@ -30,11 +27,7 @@ fn sample(
     thread: impl FnOnce() + Send,
     task: impl AsyncFnOnce() + Send,
 ) -> Sample {
-    let processor = || {
-        let now = clock_gettime(ClockId::ProcessCPUTime);
-        now.tv_sec as f64 * 1e9 + now.tv_nsec as f64
-    };
-    let (began, used) = (Instant::now(), processor());
+    let meter = Meter::start();
     thread::scope(|scope| {
         scope.spawn(|| {
             cores::pin(cores[0]).expect("a core");
@@ -45,8 +38,7 @@ fn sample(
             kernel::run(task);
         });
     });
-    let wall = began.elapsed().as_secs_f64() * 1e9;
-    [wall, processor() - used].map(|time| time / f64::from(items))
+    meter.stop(items)
 }
 
 /// Writes the workloads for a channel, so that all run the same source.
@@ -196,40 +188,12 @@ const ROWS: [Row; 3] = [
     ("ping_pong", 20_000, [ours::ping_pong, with_flume::ping_pong, with_async::ping_pong]),
 ];
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 fn main() -> Result<(), Box<dyn Error>> {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let rounds = words.iter().find_map(|word| word.parse().ok()).unwrap_or(9);
-    let allowed = cores::allowed()?;
-    let (first, last) = (allowed[0], allowed[allowed.len() - 1]);
-    let one_core = words.iter().any(|word| word == "--one-core");
-    let cores = if one_core { [last, last] } else { [first, last] };
+    let (rounds, cores) = pairs::chosen()?;
     for (name, items, runs) in ROWS {
-        let mut samples = [(); 3].map(|()| Vec::new());
-        for round in 0..=rounds {
-            for (run, samples) in runs.iter().zip(&mut samples) {
-                let sample = run(items, cores);
-                if round > 0 {
-                    samples.push(sample);
-                }
-            }
-        }
         println!("{name}");
-        for (channel, of_it) in ["curium", "flume", "async-channel"].iter().zip(&samples) {
-            let of = |at: usize| median(of_it.iter().map(|sample| sample[at]).collect());
-            let ratio = |at: usize| {
-                let pairs = of_it.iter().zip(&samples[0]);
-                median(pairs.map(|(peer, ours)| peer[at] / ours[at]).collect())
-            };
-            let ([wall, used], [by_wall, by_used]) = ([of(0), of(1)], [ratio(0), ratio(1)]);
-            println!(
-                "  {channel:14} {wall:8.0} ns, × {by_wall:.2}; {used:8.0} ns used, × {by_used:.2}"
-            );
-        }
+        let runs = runs.map(|run| move || run(items, cores));
+        pairs::compare(rounds, ["curium", "flume", "async-channel"], &runs);
     }
     Ok(())
 }
