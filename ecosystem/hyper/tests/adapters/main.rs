@@ -10,4 +10,5 @@ mod hyper_server;
 mod hyper_server_stops;
 mod hyper_swept;
 mod hyper_tls;
+mod hyper_websocket;
 mod kit;
