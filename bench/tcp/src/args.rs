@@ -41,6 +41,9 @@ pub(crate) enum Workload {
     EchoThroughput,
     /// The same on a server whose every read and write is under a timeout.
     EchoTimeouts,
+    /// As [`EchoThroughput`](Workload::EchoThroughput), to servers that use two cores, which they
+    /// share with the load, and to Curium and tokio on one thread.
+    EchoCores,
     /// One connection that sends lines of 64 bytes.
     ReadLines,
     /// One connection that sends without a pause, to a server that reads pieces of 64 KiB.
@@ -60,10 +63,11 @@ pub(crate) enum Workload {
 }
 
 impl Workload {
-    pub(crate) const ALL: [Workload; 11] = [
+    pub(crate) const ALL: [Workload; 12] = [
         Workload::EchoLatency,
         Workload::EchoThroughput,
         Workload::EchoTimeouts,
+        Workload::EchoCores,
         Workload::ReadLines,
         Workload::ReadPieces,
         Workload::AcceptRate,
@@ -79,6 +83,7 @@ impl Workload {
             Workload::EchoLatency => "echo_latency",
             Workload::EchoThroughput => "echo_throughput",
             Workload::EchoTimeouts => "echo_timeouts",
+            Workload::EchoCores => "echo_cores",
             Workload::ReadLines => "read_lines",
             Workload::ReadPieces => "read_pieces",
             Workload::AcceptRate => "accept_rate",
@@ -90,9 +95,10 @@ impl Workload {
         }
     }
 
-    /// Whether it runs if it is not named. A million connections take minutes.
-    fn is_brief(self) -> bool {
-        self != Workload::GrowAccepted
+    /// Whether it runs if it is not named. A million connections take minutes, and servers that
+    /// share cores with the load disturb no other workload.
+    fn is_usual(self) -> bool {
+        !matches!(self, Workload::GrowAccepted | Workload::EchoCores)
     }
 
     /// Whether it measures how the cost of one grows.
@@ -105,6 +111,10 @@ impl Workload {
     /// does not either, and there is none over UDP.
     pub(crate) fn is_asked_of(self, runtime: Runtime) -> bool {
         match self {
+            Workload::EchoCores => {
+                runtime.uses_cores() || matches!(runtime, Runtime::Curium | Runtime::Tokio)
+            }
+            _ if runtime.uses_cores() => false,
             Workload::EchoTimeouts => runtime != Runtime::ByHand,
             Workload::UdpEcho => runtime != Runtime::Monoio,
             Workload::ReadLines | Workload::ReadPieces => {
@@ -135,6 +145,7 @@ impl Workload {
             Workload::ReadLines => Some("line"),
             Workload::UdpEcho => Some("datagram"),
             Workload::ReadPieces
+            | Workload::EchoCores
             | Workload::Idle
             | Workload::GrowAccept
             | Workload::GrowAccepted => None,
@@ -143,13 +154,13 @@ impl Workload {
 }
 
 /// A name may select several workloads: the one with this name, or every one whose name begins with
-/// `part`, except the one that takes minutes.
+/// `part`, except those that have to be named in full.
 fn workloads(part: &str) -> Result<Vec<Workload>, String> {
     let named = |workload: &Workload| workload.name() == part;
     if let Some(one) = Workload::ALL.into_iter().find(named) {
         return Ok(vec![one]);
     }
-    let meant = |workload: &Workload| workload.is_brief() && workload.name().starts_with(part);
+    let meant = |workload: &Workload| workload.is_usual() && workload.name().starts_with(part);
     let found: Vec<Workload> = Workload::ALL.into_iter().filter(meant).collect();
     if found.is_empty() {
         let all = Workload::ALL.map(Workload::name).join(", ");
@@ -191,10 +202,13 @@ pub(crate) fn parse() -> Result<Command, lexopt::Error> {
         }
     }
     if options.workloads.is_empty() {
-        options.workloads.extend(Workload::ALL.into_iter().filter(|workload| workload.is_brief()));
+        options.workloads.extend(Workload::ALL.into_iter().filter(|workload| workload.is_usual()));
     }
     if options.runtimes.is_empty() {
-        options.runtimes.extend(Runtime::ALL);
+        let asked = |runtime: &Runtime| {
+            options.workloads.iter().any(|workload| workload.is_asked_of(*runtime))
+        };
+        options.runtimes = Runtime::ALL.into_iter().filter(asked).collect();
     }
     options.check(counting)?;
     Ok(if counting { Command::Count(options) } else { Command::Measure(options) })
@@ -254,8 +268,9 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_minutes_must_be_named_in_full() {
+    fn what_is_not_usual_must_be_named_in_full() {
         assert_eq!(named("accept"), ["accept_rate"]);
+        assert_eq!(named("echo_cores"), ["echo_cores"]);
         assert_eq!(named("echo"), ["echo_latency", "echo_throughput", "echo_timeouts"]);
         assert_eq!(named("grow"), ["grow_accept"]);
         assert_eq!(named("grow_accepted"), ["grow_accepted"]);

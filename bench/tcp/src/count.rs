@@ -79,7 +79,11 @@ fn drive(
         Workload::ResetRate => load::connections(at, ACCEPTING, count, Ending::Reset)?,
         Workload::ReadLines => load::lines(at, count)?,
         Workload::UdpEcho => load::datagrams(at, SENDING, SMALL, count)?,
-        Workload::ReadPieces | Workload::Idle | Workload::GrowAccept | Workload::GrowAccepted => {}
+        Workload::EchoCores
+        | Workload::ReadPieces
+        | Workload::Idle
+        | Workload::GrowAccept
+        | Workload::GrowAccepted => {}
     }
     Ok(())
 }

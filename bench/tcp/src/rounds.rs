@@ -7,6 +7,8 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
 use crate::args::{Options, Workload};
 use crate::growth;
 use crate::load::{self, Ending};
@@ -60,6 +62,7 @@ pub(crate) const ACCEPTING: usize = 16;
 pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let sizes = if options.quick { Sizes::QUICK } else { Sizes::FULL };
     serve::raise_descriptor_limit()?;
+    let all = sched_getaffinity(None)?;
     let core = cores()?;
     let picture = options.svg.as_deref().map(create).transpose()?;
     let mut figures = Figures::new(&options.runtimes);
@@ -71,6 +74,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             let len = order.len();
             order.rotate_left(round % len);
             for runtime in order.into_iter().filter(|&runtime| workload.is_asked_of(runtime)) {
+                let shared = workload == Workload::EchoCores;
+                let shared = shared.then(|| Shared::new(&all)).transpose()?;
+                let core = core.filter(|_| shared.is_none());
                 measure(workload, runtime, core, &sizes, &mut figures)
                     .map_err(|error| format!("{} on {runtime}: {error}", workload.name()))?;
             }
@@ -95,14 +101,32 @@ fn create(path: &Path) -> Result<File, String> {
 
 /// Pins this process to the last core it may use; gives the first one, for the server.
 pub(crate) fn cores() -> Result<Option<usize>, Box<dyn Error>> {
-    let allowed = rustix::thread::sched_getaffinity(None)?;
-    let mut cores = (0..rustix::thread::CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core));
+    let allowed = sched_getaffinity(None)?;
+    let mut cores = (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core));
     let first = cores.next();
     match cores.next_back() {
         Some(last) => serve::pin(last)?,
         None => eprintln!("one core for both: the server's CPU time counts, the latency does not"),
     }
     Ok(first)
+}
+
+/// Lets this process and a server that it starts run on every core, until this is dropped.
+struct Shared(CpuSet);
+
+impl Shared {
+    fn new(all: &CpuSet) -> io::Result<Self> {
+        let own = sched_getaffinity(None)?;
+        sched_setaffinity(None, all)?;
+        Ok(Shared(own))
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // It was so before.
+        let _ = sched_setaffinity(None, &self.0);
+    }
 }
 
 fn measure(
@@ -127,7 +151,7 @@ fn measure(
             add("echo_latency, p50 us", percentile(&latencies, 50));
             add("echo_latency, p99 us", percentile(&latencies, 99));
         }
-        Workload::EchoThroughput | Workload::EchoTimeouts => {
+        Workload::EchoThroughput | Workload::EchoTimeouts | Workload::EchoCores => {
             let send = |requests| load::echoes(at, ECHOING, LARGE, requests);
             let cpu = cpu_of_each(&server, sizes.requests, send)?;
             add(&format!("{}, server CPU s a million requests", workload.name()), cpu);

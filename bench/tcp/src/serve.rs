@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use kernel::Kernel;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_setaffinity};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// The buffer of a connection. A message of any workload is a short read.
@@ -39,8 +40,12 @@ pub(crate) enum Runtime {
     CuriumSpinning,
     /// Curium as a monitor watches it. It is no peer, so it is not in [`Runtime::ALL`].
     CuriumWatched,
+    /// Curium with a kernel on each of two cores.
+    CuriumCores,
     /// `current_thread`.
     Tokio,
+    /// `multi_thread`, with two workers.
+    TokioWorkers,
     /// `LocalExecutor`.
     Smol,
     /// The driver that uses epoll.
@@ -48,14 +53,21 @@ pub(crate) enum Runtime {
 }
 
 impl Runtime {
-    pub(crate) const ALL: [Runtime; 6] = [
+    pub(crate) const ALL: [Runtime; 8] = [
         Runtime::Curium,
         Runtime::CuriumSpinning,
+        Runtime::CuriumCores,
         Runtime::ByHand,
         Runtime::Tokio,
+        Runtime::TokioWorkers,
         Runtime::Smol,
         Runtime::Monoio,
     ];
+
+    /// Those that use two cores.
+    pub(crate) fn uses_cores(self) -> bool {
+        matches!(self, Runtime::CuriumCores | Runtime::TokioWorkers)
+    }
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -63,7 +75,9 @@ impl Runtime {
             Runtime::Curium => "curium",
             Runtime::CuriumSpinning => "curium-spin",
             Runtime::CuriumWatched => "curium-watched",
+            Runtime::CuriumCores => "curium-cores",
             Runtime::Tokio => "tokio",
+            Runtime::TokioWorkers => "tokio-workers",
             Runtime::Smol => "smol",
             Runtime::Monoio => "monoio",
         }
@@ -146,6 +160,9 @@ pub(crate) fn run(runtime: Runtime, form: Form, core: Option<usize>) -> Result<(
     if form == Form::Datagrams {
         return echo_datagrams(runtime);
     }
+    if runtime == Runtime::CuriumCores {
+        return on_curium::serve_on_cores();
+    }
     let listener = listen()?;
     println!("{} {}", listener.local_addr()?.port(), std::process::id());
     io::stdout().flush()?;
@@ -154,7 +171,9 @@ pub(crate) fn run(runtime: Runtime, form: Form, core: Option<usize>) -> Result<(
         Runtime::Curium => on_curium::serve(listener, form, Kernel::builder())?,
         Runtime::CuriumSpinning => on_curium::serve(listener, form, spinning())?,
         Runtime::CuriumWatched => on_curium::serve(listener, form, on_curium::watched())?,
+        Runtime::CuriumCores => unreachable!("it listens itself"),
         Runtime::Tokio => on_tokio::serve(listener, form)?,
+        Runtime::TokioWorkers => on_tokio::serve_on_workers(listener)?,
         Runtime::Smol => on_smol::serve(listener, form)?,
         Runtime::Monoio if form == Form::Plain => on_monoio::serve(listener)?,
         Runtime::Monoio => on_monoio::serve_in_time(listener)?,
@@ -179,7 +198,9 @@ fn echo_datagrams(runtime: Runtime) -> Result<(), Box<dyn Error>> {
         Runtime::CuriumWatched => on_curium::echo_datagrams(socket, on_curium::watched())?,
         Runtime::Tokio => on_tokio::echo_datagrams(socket)?,
         Runtime::Smol => on_smol::echo_datagrams(socket)?,
-        Runtime::Monoio => return Err("there is no server over UDP on monoio".into()),
+        Runtime::Monoio | Runtime::CuriumCores | Runtime::TokioWorkers => {
+            return Err(format!("there is no server over UDP on {runtime}").into());
+        }
     }
     Ok(())
 }
@@ -194,10 +215,9 @@ fn listen() -> io::Result<TcpListener> {
 
 /// Pins this process, and the threads that it makes, to one core.
 pub(crate) fn pin(core: usize) -> io::Result<()> {
-    let mut set = rustix::thread::CpuSet::new();
+    let mut set = CpuSet::new();
     set.set(core);
-    rustix::thread::sched_setaffinity(None, &set)?;
-    Ok(())
+    Ok(sched_setaffinity(None, &set)?)
 }
 
 /// Raises the limit of descriptors as far as the system allows.

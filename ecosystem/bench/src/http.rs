@@ -1,9 +1,13 @@
 //! `hello` without a framework and on axum.
 
 use std::convert::Infallible;
+use std::net;
+use std::thread;
 
 use axum::Router;
 use axum::routing::get;
+use curium::kernel::kernels;
+use curium::net::{Balance, CoreExt};
 use http_body_util::Full;
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::service::{Service, service_fn};
@@ -11,6 +15,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::Anything;
 
@@ -34,6 +39,27 @@ pub(crate) fn hello_on_curium() -> Result<(), Anything> {
     )
 }
 
+/// On a kernel on each of two cores. Says where as soon as connections are accepted.
+pub(crate) fn hello_on_cores() -> Result<(), Anything> {
+    let address = net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    thread::spawn(move || {
+        while net::TcpStream::connect(address).is_err() {
+            thread::yield_now();
+        }
+        println!("listening on {address}");
+    });
+    kernels(2, async |core| {
+        let server = core.serve(address, Balance::Fewest, async |stream, _| {
+            stream.set_nodelay(true)?;
+            // A client that hangs up is no error.
+            let _ = curium_hyper::serve_connection(stream, service_fn(hello), |_| {}).await;
+            Ok::<(), Anything>(())
+        });
+        server.await
+    })?;
+    Ok(())
+}
+
 pub(crate) fn axum_on_curium() -> Result<(), Anything> {
     curium::run(async || Ok(curium_hyper::serve_router(bound_on_curium().await?, router()).await?))
 }
@@ -55,18 +81,48 @@ where
     B::Data: Send,
     B::Error: Into<Anything>,
 {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    println!("listening on {}", listener.local_addr()?);
+    let listener = bound_on_tokio().await?;
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        let service = service.clone();
-        tokio::task::spawn_local(async move {
-            let mut builder = auto::Builder::new(TokioExecutor::new());
-            builder.http1().timer(TokioTimer::new());
-            builder.http2().timer(TokioTimer::new());
-            // A client that hangs up is no error.
-            let _ = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
-        });
+        tokio::task::spawn_local(answer(stream, service.clone()));
     }
+}
+
+/// The same without a framework on two workers.
+pub(crate) fn hello_on_workers() -> Result<(), Anything> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).enable_all().build()?.block_on(async {
+        // In a task, because `block_on` itself runs beside the workers.
+        let accept = tokio::spawn(async {
+            let listener = bound_on_tokio().await?;
+            loop {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                tokio::spawn(answer(stream, service_fn(hello)));
+            }
+        });
+        accept.await?
+    })
+}
+
+async fn bound_on_tokio() -> Result<TcpListener, Anything> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("listening on {}", listener.local_addr()?);
+    Ok(listener)
+}
+
+async fn answer<S, B>(stream: TcpStream, service: S)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + 'static,
+    S::Future: Send + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Anything>,
+{
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new());
+    builder.http2().timer(TokioTimer::new());
+    // A client that hangs up is no error.
+    let _ = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
 }

@@ -1,6 +1,7 @@
 //! The same services on Curium and on tokio's current-thread runtime, with the same timers and the
 //! same handlers; the script `run` in this package measures them.
 //!
+//! `curium-cores` and `tokio-workers` are their forms for two cores, which have `hello` alone.
 //! `RUNTIME hello` and `RUNTIME axum` are servers of HTTP/1 and HTTP/2. `RUNTIME postgres ADDRESS
 //! QUERIES` and `RUNTIME redis ADDRESS QUERIES` are clients: 16 tasks share a connection.
 
@@ -28,6 +29,8 @@ fn main() -> Result<(), Anything> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["curium", "hello"] => http::hello_on_curium(),
+        ["curium-cores", "hello"] => http::hello_on_cores(),
+        ["tokio-workers", "hello"] => http::hello_on_workers(),
         ["tokio", "hello"] => on_tokio(http::hello_on_tokio()),
         ["curium", "axum"] => http::axum_on_curium(),
         ["tokio", "axum"] => on_tokio(http::axum_on_tokio()),
@@ -35,6 +38,8 @@ fn main() -> Result<(), Anything> {
         ["tokio", "postgres", address, n] => on_tokio(postgres::on_tokio(address, n.parse()?)),
         ["curium", "redis", address, n] => redis::on_curium(address, n.parse()?),
         ["tokio", "redis", address, n] => on_tokio(redis::on_tokio(address, n.parse()?)),
-        _ => Err("usage: curium|tokio hello|axum, or curium|tokio postgres|redis ADDRESS N".into()),
+        _ => Err("usage: curium|tokio|curium-cores|tokio-workers hello, curium|tokio axum, \
+                  or curium|tokio postgres|redis ADDRESS N"
+            .into()),
     }
 }

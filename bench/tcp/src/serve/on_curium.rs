@@ -1,12 +1,14 @@
 //! The echo server on Curium.
 
 use std::cell::Cell;
+use std::error::Error;
 use std::io;
-use std::net;
+use std::net::{self, Ipv4Addr};
+use std::thread;
 
 use ::io::{BufReadExt, BufReader};
-use ::kernel::{Builder, Kernel, Link, Report, Watcher, timeout_after};
-use ::net::{TcpListener, TcpStream, UdpSocket};
+use ::kernel::{Builder, Kernel, Link, Report, Watcher, kernels, timeout_after};
+use ::net::{Balance, CoreExt, TcpListener, TcpStream, UdpSocket};
 
 use super::{BUFFER, Form, LAST, LIMIT, PIECE};
 
@@ -36,6 +38,21 @@ pub(super) fn serve(listener: net::TcpListener, form: Form, builder: Builder) ->
             Form::Pieces => listener.serve(|stream, _peer| pieces(stream)).await,
         }
     })
+}
+
+/// Says where as soon as connections are accepted.
+pub(super) fn serve_on_cores() -> Result<(), Box<dyn Error>> {
+    let address = net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+    thread::spawn(move || {
+        while net::TcpStream::connect(address).is_err() {
+            thread::yield_now();
+        }
+        println!("{} {}", address.port(), std::process::id());
+    });
+    kernels(2, async |core| {
+        core.serve(address, Balance::Fewest, async |stream, _peer| echo(stream).await).await
+    })?;
+    Ok(())
 }
 
 pub(super) fn echo_datagrams(socket: net::UdpSocket, builder: Builder) -> io::Result<()> {

@@ -29,6 +29,21 @@ pub(super) fn serve(listener: net::TcpListener, form: Form) -> io::Result<()> {
     })
 }
 
+pub(super) fn serve_on_workers(listener: net::TcpListener) -> io::Result<()> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).enable_io().build()?.block_on(async {
+        // In a task, for `block_on` itself runs beside the workers.
+        let accept = tokio::spawn(async {
+            let listener = TcpListener::from_std(listener)?;
+            loop {
+                let (stream, _peer) = listener.accept().await?;
+                drop(tokio::spawn(echo(stream)));
+            }
+        });
+        accept.await?
+    })
+}
+
 pub(super) fn echo_datagrams(socket: net::UdpSocket) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async {
