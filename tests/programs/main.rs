@@ -9,6 +9,7 @@ mod support;
 
 mod model_broadcast;
 mod model_queues;
+mod model_watch;
 mod plain;
 mod random;
 mod random_programs;
