@@ -7,26 +7,12 @@ use curium::io::BufReader;
 use curium::net::{ReadHalf, TcpStream, WriteHalf};
 use curium::race;
 
-use crate::Server;
 use crate::channels::Outbox;
 use crate::resp::{self, Answer, ProtocolError};
+use crate::server::{self, Name, Server, refusal};
 
 /// So many bytes of answers are sent before the next command is executed.
 const MANY: usize = 64 * 1024;
-
-/// The commands, and how many words follow their names at least and at most.
-const COMMANDS: [(&str, usize, usize); 10] = [
-    ("PING", 0, 1),
-    ("SET", 2, usize::MAX),
-    ("GET", 1, 1),
-    ("DEL", 1, usize::MAX),
-    ("INCR", 1, 1),
-    ("EXPIRE", 2, usize::MAX),
-    ("LPUSH", 2, usize::MAX),
-    ("LRANGE", 3, 3),
-    ("SUBSCRIBE", 1, usize::MAX),
-    ("PUBLISH", 2, 2),
-];
 
 pub(crate) struct Client {
     server: Rc<Server>,
@@ -35,8 +21,8 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(server: Rc<Server>) -> Self {
-        Client { server, outbox: None }
+    pub(crate) fn new() -> Self {
+        Client { server: server::here(), outbox: None }
     }
 
     pub(crate) async fn serve(mut self, mut stream: TcpStream) -> io::Result<()> {
@@ -95,34 +81,26 @@ impl Client {
         while used < bytes.len() && out.len() < MANY {
             let Some(len) = resp::parse(&bytes[used..], &mut words)? else { break };
             used += len;
-            if let Some((name, words)) = words.split_first() {
-                self.execute(name, words, out);
+            if let Some((given, words)) = words.split_first() {
+                self.execute((given, resp::upper(given, &mut [0; 16])), words, out);
             }
         }
         Ok(used)
     }
 
-    fn execute(&mut self, given: &[u8], words: &[&[u8]], out: &mut Vec<u8>) {
-        let mut name = [0; 16];
-        let name = &mut name[..given.len().min(16)];
-        name.copy_from_slice(&given[..name.len()]);
-        name.make_ascii_uppercase();
+    fn execute(&mut self, (given, name): Name<'_>, words: &[&[u8]], out: &mut Vec<u8>) {
         let pong = |out: &mut _, text| {
             Answer::Array(&[Answer::Bulk(b"pong"), Answer::Bulk(text)]).append(out);
         };
         // A subscriber has two commands only.
-        match (&*name, words, &self.outbox) {
+        match (name, words, &self.outbox) {
             (b"SUBSCRIBE", [_, ..], _) => self.subscribe(words, out),
             (b"PING", [], Some(_)) => pong(out, b""),
             (b"PING", [text], Some(_)) => pong(out, text),
             (b"PING", [], None) => Answer::Status("PONG").append(out),
             (b"PING", [text], None) => Answer::Bulk(text).append(out),
-            (b"PUBLISH", [channel, message], None) => {
-                let receivers = self.server.channels.publish(channel, message);
-                Answer::Integer(receivers as i64).append(out);
-            }
-            (.., None) if self.server.store.borrow_mut().execute(name, words, out) => {}
-            _ => Answer::Error(&refusal(given, name, words)).append(out),
+            (.., None) => self.server.execute((given, name), words, out),
+            (.., Some(_)) => Answer::Error(&refusal((given, name), words)).append(out),
         }
     }
 
@@ -141,23 +119,4 @@ impl Drop for Client {
             self.server.channels.unsubscribe_all(outbox);
         }
     }
-}
-
-/// Why a command was not executed, in the words of Redis.
-fn refusal(given: &[u8], name: &[u8], words: &[&[u8]]) -> String {
-    let Some((name, least, most)) = COMMANDS.iter().find(|(known, ..)| known.as_bytes() == name)
-    else {
-        let text = String::from_utf8_lossy;
-        let words: String = words.iter().map(|word| format!("'{}' ", text(word))).collect();
-        let given = text(given);
-        return format!("ERR unknown command '{given}', with args beginning with: {words}");
-    };
-    let name = name.to_lowercase();
-    if !(*least..=*most).contains(&words.len()) {
-        return format!("ERR wrong number of arguments for '{name}' command");
-    }
-    format!(
-        "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET \
-         are allowed in this context"
-    )
 }

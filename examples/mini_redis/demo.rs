@@ -80,7 +80,8 @@ pub(crate) async fn run() -> io::Result<()> {
     let address = listener.local_addr()?;
     TaskGroup::scope(async |g| {
         // A daemon: the group cancels it when the clients have ended.
-        g.spawn_daemon(crate::serve(listener));
+        let server = listener.serve(async |stream, _| crate::serve_client(stream).await);
+        g.spawn_daemon(crate::serve(server));
         converse(address).await
     })
     .await

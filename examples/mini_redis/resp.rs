@@ -78,6 +78,14 @@ pub(crate) fn integer(digits: &[u8]) -> Option<i64> {
     if negative { Some(number) } else { number.checked_neg() }
 }
 
+/// The name of a command in capitals, of which the first 16 bytes tell it from all others.
+pub(crate) fn upper<'a>(given: &[u8], space: &'a mut [u8; 16]) -> &'a [u8] {
+    let name = &mut space[..given.len().min(16)];
+    name.copy_from_slice(&given[..name.len()]);
+    name.make_ascii_uppercase();
+    name
+}
+
 /// An answer to a command.
 pub(crate) enum Answer<'a> {
     Status(&'static str),
