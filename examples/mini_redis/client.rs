@@ -10,9 +10,10 @@ use curium::race;
 use crate::channels::Outbox;
 use crate::resp::{self, Answer, ProtocolError};
 use crate::server::{self, Name, Server, refusal};
+use crate::shards::Shards;
 
 /// So many bytes of answers are sent before the next command is executed.
-const MANY: usize = 64 * 1024;
+pub(crate) const MANY: usize = 64 * 1024;
 
 pub(crate) struct Client {
     server: Rc<Server>,
@@ -25,11 +26,15 @@ impl Client {
         Client { server: server::here(), outbox: None }
     }
 
+    pub(crate) fn is_subscriber(&self) -> bool {
+        self.outbox.is_some()
+    }
+
     pub(crate) async fn serve(mut self, mut stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let (reads, writes) = stream.split();
         let mut reader = BufReader::with_capacity(16 * 1024, reads);
-        self.answer(&mut reader, &writes).await?;
+        self.answer(&mut reader, &writes, Shards::here()).await?;
         let Some(outbox) = self.outbox.clone() else { return Ok(()) };
         let messages = async {
             loop {
@@ -37,24 +42,33 @@ impl Client {
                 writes.write_all(&bytes).await?;
             }
         };
-        let both = async { race((self.answer(&mut reader, &writes), messages)).await?.first };
+        let both = async { race((self.answer(&mut reader, &writes, None), messages)).await?.first };
         // The outer error: the outbox was full.
         outbox.connection.run(both).await.map_err(io::Error::other)?
     }
 
     /// Answers commands until the client leaves. Also returns after the first SUBSCRIBE, because
-    /// from then on the answers go through the outbox, as messages do.
+    /// from then on the answers go through the outbox, as messages do. None of them is of another
+    /// core then.
     async fn answer(
         &mut self,
         reader: &mut BufReader<ReadHalf<'_>>,
         writes: &WriteHalf<'_>,
+        mut shards: Option<Shards>,
     ) -> io::Result<()> {
-        let subscribed = self.outbox.is_some();
+        let subscribed = self.is_subscriber();
         // Commands are executed without a wait, so that the answers to all that has arrived are
         // gathered without a `BufWriter`, and written at once.
         let mut out = Vec::new();
         loop {
-            let executed = self.execute_all(reader.buffer(), &mut out);
+            let executed = match &mut shards {
+                None => self.execute_all(reader.buffer(), &mut out),
+                Some(shards) => {
+                    let begun = shards.begin(self, reader.buffer());
+                    shards.finish(&mut out).await?;
+                    begun
+                }
+            };
             if let Err(error) = &executed {
                 Answer::Error(&format!("ERR {error}")).append(&mut out);
             }
@@ -67,7 +81,7 @@ impl Client {
             out.shrink_to(MANY);
             let used = executed.map_err(io::Error::other)?;
             reader.consume(used);
-            let has_subscribed = self.outbox.is_some() && !subscribed;
+            let has_subscribed = self.is_subscriber() && !subscribed;
             if has_subscribed || used == 0 && reader.read_more().await? == 0 {
                 return Ok(());
             }
@@ -88,7 +102,8 @@ impl Client {
         Ok(used)
     }
 
-    fn execute(&mut self, (given, name): Name<'_>, words: &[&[u8]], out: &mut Vec<u8>) {
+    #[inline(always)]
+    pub(crate) fn execute(&mut self, (given, name): Name<'_>, words: &[&[u8]], out: &mut Vec<u8>) {
         let pong = |out: &mut _, text| {
             Answer::Array(&[Answer::Bulk(b"pong"), Answer::Bulk(text)]).append(out);
         };

@@ -1,6 +1,6 @@
 //! A small Redis: PING SET GET DEL INCR EXPIRE LPUSH LRANGE SUBSCRIBE PUBLISH, with pipelining.
 //!
-//! `mini_redis 127.0.0.1:6379` serves until Ctrl-C or `kill`; `redis-cli` is a client
+//! `mini_redis 127.0.0.1:6379 [--cores N]` serves until Ctrl-C or `kill`; `redis-cli` is a client
 //! for it. Without an address it serves clients of its own and ends.
 
 mod channels;
@@ -8,19 +8,21 @@ mod client;
 mod demo;
 mod resp;
 mod server;
+mod shards;
 mod store;
 
+use std::env;
 use std::error::Error;
 use std::io;
 
-use curium::kernel::Kernel;
-use curium::net::Serve;
+use curium::kernel::{Core, Cores, Kernel, kernels};
+use curium::net::{Balance, Serve};
 use curium::prelude::*;
-use curium::signal::{SIGINT, SIGTERM, until_signal};
+use curium::signal::{SIGINT, SIGTERM, signals, until_signal};
 
 use crate::client::Client;
 
-/// Serves until this task is cancelled, and closes all connections then.
+/// Serves until this task is cancelled or the cores stop, and closes all connections then.
 async fn serve(server: Serve) -> io::Result<()> {
     TaskGroup::scope(async |g| {
         g.spawn_daemon(async { server::here().remove_expired().await });
@@ -47,10 +49,35 @@ async fn serve_at(address: &str) -> io::Result<()> {
     }
 }
 
+async fn serve_core(core: Core, address: std::net::SocketAddr) -> io::Result<()> {
+    let server = core.serve(address, Balance::Fewest, async |stream, _| serve_client(stream).await);
+    // At the stop connections have no time: they end when their clients do.
+    serve(server.drain(Duration::ZERO)).await
+}
+
+fn serve_on_cores(address: &str, count: usize) -> Result<(), Box<dyn Error>> {
+    let signal = || async {
+        let Ok(mut signals) = signals([SIGINT, SIGTERM]) else { return };
+        if let Ok(signal) = signals.recv().await {
+            println!("the signal {signal} arrived");
+        }
+    };
+    // A port 0 is chosen here, so that it can be printed.
+    let address = std::net::TcpListener::bind(address)?.local_addr()?;
+    println!("listening on {address}");
+    let cores = Cores::count(count).drain(Duration::from_secs(5)).stop_when(signal);
+    kernels(cores, async |core| serve_core(core, address).await)?;
+    println!("every connection is closed");
+    Ok(())
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
-    match std::env::args().nth(1) {
-        None => Kernel::builder().virtual_clock().run(demo::run)?,
-        Some(address) => run(async || serve_at(&address).await)?,
+    let words: Vec<String> = env::args().skip(1).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => Kernel::builder().virtual_clock().run(demo::run)?,
+        [address] => run(async || serve_at(address).await)?,
+        [address, "--cores", count] => serve_on_cores(address, count.parse()?)?,
+        _ => return Err("usage: mini_redis [ADDRESS [--cores N]]".into()),
     }
     Ok(())
 }

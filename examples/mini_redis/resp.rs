@@ -20,6 +20,7 @@ pub(crate) enum ProtocolError {
 /// command; `None` if it is incomplete.
 ///
 /// Without a `*` at its front it is a line whose words are separated by spaces, for people.
+#[inline(always)]
 pub(crate) fn parse<'a>(
     bytes: &'a [u8],
     words: &mut Vec<&'a [u8]>,
@@ -79,6 +80,7 @@ pub(crate) fn integer(digits: &[u8]) -> Option<i64> {
 }
 
 /// The name of a command in capitals, of which the first 16 bytes tell it from all others.
+#[inline(always)]
 pub(crate) fn upper<'a>(given: &[u8], space: &'a mut [u8; 16]) -> &'a [u8] {
     let name = &mut space[..given.len().min(16)];
     name.copy_from_slice(&given[..name.len()]);

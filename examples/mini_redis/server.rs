@@ -45,6 +45,7 @@ pub(crate) fn here() -> Rc<Server> {
 
 impl Server {
     /// Executes a command and appends its answer.
+    #[inline(always)]
     pub(crate) fn execute(&self, (given, name): Name<'_>, words: &[&[u8]], out: &mut Vec<u8>) {
         match (name, words) {
             (b"PUBLISH", [channel, message]) => {
