@@ -99,6 +99,17 @@ fn poll_until(
     }
 }
 
+/// A line without the `\n` or `\r\n` at its end.
+fn without_end(mut line: String) -> String {
+    if line.ends_with('\n') {
+        line.pop();
+        if line.ends_with('\r') {
+            line.pop();
+        }
+    }
+    line
+}
+
 /// The lines of a stream: see [`BufReadExt::lines`].
 pub struct Lines<R> {
     stream: R,
@@ -129,14 +140,8 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
             if line.is_empty() {
                 return Poll::Ready(Ok(None));
             }
-            let mut line = std::mem::take(line);
-            if line.last() == Some(&b'\n') {
-                line.pop();
-                if line.last() == Some(&b'\r') {
-                    line.pop();
-                }
-            }
-            Poll::Ready(String::from_utf8(line).map(Some).map_err(|_| not_utf8()))
+            let line = String::from_utf8(std::mem::take(line));
+            Poll::Ready(line.map(|line| Some(without_end(line))).map_err(|_| not_utf8()))
         })
     }
 }
