@@ -10,6 +10,8 @@ mod faults_accept;
 #[cfg(target_os = "linux")]
 mod faults_black_holes;
 mod faults_closed;
+#[cfg(target_os = "linux")]
+mod faults_core_wakes;
 mod faults_idle_threads;
 mod faults_interrupts;
 mod faults_jobs;
