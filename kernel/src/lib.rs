@@ -164,7 +164,7 @@ pub use crate::core::report::{ProgramCode, Report};
 pub use crate::core::survey::{SnapshotParts, are_unpolled};
 pub use crate::core::survey::{snapshot, wait_graph};
 #[cfg(feature = "cores")]
-pub use crate::cores::{Core, CoreError, CoreErrors, Cores, kernels};
+pub use crate::cores::{Core, CoreError, CoreErrors, CoreSilent, CoreSnapshots, Cores, kernels};
 pub use crate::error::{
     CancelReason, GroupError, KernelGone, Panic, Result, ScopeCancelled, TaskCancelled, TaskError,
     TaskTimeout, cancelled,

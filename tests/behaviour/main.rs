@@ -163,6 +163,7 @@ mod cores {
     mod blocked;
     mod calls;
     mod kernels;
+    mod seen;
     mod stops;
 }
 

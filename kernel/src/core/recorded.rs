@@ -304,6 +304,8 @@ impl Core {
         let alive: Vec<Known> = self.live_cells().iter().map(|task| self.known(task)).collect();
         Some(FlightRecord {
             kernel: self.number,
+            core: self.settings.core,
+            origin: self.origin(),
             now: self.clock.now(),
             events,
             lost,

@@ -71,6 +71,7 @@ impl SnapshotParts {
     fn of(core: &Core) -> Self {
         let raw = Raw {
             kernel: core.number,
+            core: core.settings.core,
             taken_at: core.now(),
             origin: core.origin(),
             turn: core.turns.get(),

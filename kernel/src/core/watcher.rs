@@ -29,6 +29,7 @@ pub trait Watcher: 'static {
 pub struct Link {
     remote: Arc<Remote>,
     mark: Arc<Mark>,
+    core: Option<usize>,
 }
 
 /// The poll that goes on at the moment.
@@ -43,7 +44,12 @@ pub struct PollMark {
 impl Link {
     pub(crate) fn to(core: &Core) -> Option<Self> {
         let mark = core.mark.clone()?;
-        Some(Link { remote: core.remote().clone(), mark })
+        Some(Link { remote: core.remote().clone(), mark, core: core.settings.core })
+    }
+
+    /// The number of its core, if the kernel is one of several.
+    pub fn core(&self) -> Option<usize> {
+        self.core
     }
 
     /// Has the kernel run `look` between two polls, where [`tasks`](crate::tasks) and other

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::cores::local::{self, Local, Stopping};
+use crate::cores::seen::{self, CoreSnapshots};
 use crate::cores::shared::Shared;
 use crate::error::TaskCancelled;
 use crate::handle::Handle;
@@ -104,6 +105,43 @@ impl Core {
         let count = self.count();
         assert!(core < count, "there is no core {core}: the {count} cores are numbered from 0");
         self.shared.handle(core).cloned()
+    }
+
+    /// What every core does, each at a moment of its own: its tasks, groups and threads, and what
+    /// each parked leaf waits for, as [`snapshot`](crate::snapshot) of one kernel.
+    ///
+    /// A core that does not answer within a quarter of a second, because a task there blocks its
+    /// thread, is named, and the others are shown. So this returns soon whatever they do. The time
+    /// is real also if the clock of this core is a virtual one.
+    ///
+    /// ```
+    /// use curium::kernel::{CoreErrors, TaskCancelled, kernels};
+    ///
+    /// kernels(2, async |core| {
+    ///     if core.index() == 0 {
+    ///         let seen = core.snapshots().await?;
+    ///         assert!(seen.to_string().contains("\n#1:0 main"), "{seen}");
+    ///         assert!(seen.cores.iter().all(|core| core.is_ok()));
+    ///     }
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), CoreErrors<TaskCancelled>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`TaskCancelled`].
+    ///
+    /// # Cancellation
+    ///
+    /// The answers that have come are lost. Nothing else changes, so it can be called again.
+    ///
+    /// # Panics
+    ///
+    /// When polled outside a kernel.
+    #[track_caller]
+    pub fn snapshots(&self) -> impl Future<Output = Result<CoreSnapshots, TaskCancelled>> + use<> {
+        seen::snapshots(self.shared.clone(), self.index)
     }
 
     /// Asks all cores to stop, and does not wait. A second call does nothing.

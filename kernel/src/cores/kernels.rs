@@ -162,7 +162,7 @@ impl Thread {
             }
         }
         self.started = true;
-        shared.started(index, Some(kernel.handle()));
+        shared.started(index, Some(kernel));
         shared.wait_for_start();
         shared.tell_of_failure(index);
     }

@@ -19,6 +19,7 @@
 //! | `shared.rs` | what the threads share |
 //! | `local.rs` | what a core keeps on its thread: its main function, its stop |
 //! | `error.rs` | how cores fail |
+//! | `seen.rs` | what every core does, in snapshots |
 //! | `place.rs` | processors and nice values, of the system |
 //!
 //! Sources: Seastar's shards, Glommio's executors; the scope is that of `std::thread::scope`.
@@ -28,10 +29,12 @@ mod error;
 mod kernels;
 mod local;
 mod place;
+mod seen;
 mod settings;
 mod shared;
 
 pub use self::core::Core;
 pub use self::error::{CoreError, CoreErrors};
 pub use self::kernels::kernels;
+pub use self::seen::{CoreSilent, CoreSnapshots};
 pub use self::settings::Cores;

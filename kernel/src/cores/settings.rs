@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::core::watcher::Watcher;
 use crate::cores::place;
 use crate::run::builder::Builder;
 use crate::run::kernel::Kernel;
@@ -26,6 +27,7 @@ pub struct Cores {
     pinned: Option<Vec<usize>>,
     nice: Option<i32>,
     builder: Option<Box<dyn Fn(usize) -> Builder + Send + Sync>>,
+    watch: Option<Box<dyn Fn(Builder) -> Builder + Send + Sync>>,
     pub(super) drain: Duration,
     pub(super) grace: Option<Duration>,
     stop_when: Mutex<Option<StopWhen>>,
@@ -45,6 +47,7 @@ impl Cores {
             pinned: None,
             nice: None,
             builder: None,
+            watch: None,
             drain: Duration::ZERO,
             grace: None,
             stop_when: Mutex::new(None),
@@ -122,6 +125,20 @@ impl Cores {
         self
     }
 
+    /// Gives each kernel a watcher, which the function makes on the thread of the core. It is
+    /// called once a core, unless that cannot start.
+    #[doc(hidden)]
+    pub fn watcher<W: Watcher>(mut self, make: impl Fn() -> W + Send + Sync + 'static) -> Self {
+        self.watch = Some(Box::new(move |builder| builder.watcher(make())));
+        self
+    }
+
+    /// Whether the kernels have a watcher.
+    #[doc(hidden)]
+    pub fn is_watched(&self) -> bool {
+        self.watch.is_some()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.count
     }
@@ -139,6 +156,10 @@ impl Cores {
             place::set_nice(nice)?;
         }
         let builder = self.builder.as_ref().map_or_else(Kernel::builder, |builder| builder(core));
+        let builder = match &self.watch {
+            Some(watch) => watch(builder),
+            None => builder,
+        };
         builder.of_core(core, self.grace).build()
     }
 }

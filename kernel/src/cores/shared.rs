@@ -7,19 +7,20 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use crate::core::report;
+use crate::core::watcher::Link;
 use crate::cores::local;
+use crate::cores::seen::{ANSWER, Blocks};
 use crate::cores::settings::Cores;
 use crate::error::{CancelReason, TaskCancelled};
 use crate::handle::Handle;
+use crate::id::TaskId;
+use crate::run::kernel::Kernel;
 use crate::task::waker::{Message, Remote};
 use crate::threads::remote_scope::RemoteScope;
 
 /// How long cores may take to end before those that block their threads are reported, unless there
 /// is a grace.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How long a core then has to answer.
-const ANSWER: Duration = Duration::from_millis(250);
 
 /// See the module.
 pub(super) struct Shared {
@@ -36,6 +37,8 @@ pub(super) struct Shared {
 struct Seat {
     /// The mailbox of its kernel. Empty if the core could not start.
     handle: OnceLock<Handle>,
+    /// Where its kernel says which task it polls, if that is watched.
+    link: OnceLock<Link>,
     /// The scope of its main function.
     main: Arc<RemoteScope>,
     /// Its main function was cancelled, by a failure or a stop. It is cancelled once.
@@ -98,14 +101,24 @@ impl Shared {
         self.seats[core].handle.get()
     }
 
-    fn remote(&self, core: usize) -> Option<&Arc<Remote>> {
+    pub(super) fn remote(&self, core: usize) -> Option<&Arc<Remote>> {
         self.handle(core).map(Handle::remote)
     }
 
+    /// The task that a core is polling, with its name, if its kernel is watched.
+    pub(super) fn polled(&self, core: usize) -> Option<(TaskId, String)> {
+        let link = self.seats[core].link.get()?;
+        let task = link.poll_mark().task?;
+        Some((task, link.name_of(task)?))
+    }
+
     /// A core has its kernel, or could not start. The last one lets all of them go on.
-    pub(super) fn started(&self, core: usize, handle: Option<Handle>) {
-        if let Some(handle) = handle {
-            let _ = self.seats[core].handle.set(handle);
+    pub(super) fn started(&self, core: usize, kernel: Option<&Kernel>) {
+        if let Some(kernel) = kernel {
+            let _ = self.seats[core].handle.set(kernel.handle());
+            if let Some(link) = kernel.link() {
+                let _ = self.seats[core].link.set(link);
+            }
         }
         self.lock().starting -= 1;
         self.changed.notify_all();
@@ -226,8 +239,9 @@ impl Shared {
         let (answered, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if !*answered {
             report::show_warning(&format_args!(
-                "core {core} blocks its thread, and the cores wait for it to end: a task there \
-                 computes or blocks, and cannot be cancelled"
+                "core {core} blocks its thread, and the cores wait for it to end: {}, and cannot \
+                 be cancelled",
+                Blocks(&self.polled(core))
             ));
         }
     }

@@ -8,8 +8,11 @@ use std::time::Instant;
 use crate::id::TaskId;
 use crate::insight::info::TaskList;
 use crate::insight::snapshot::{ScopeId, Snapshot, TaskDetails};
-use crate::insight::text::{Named, escaped};
+use crate::insight::text::{Id, Named, escaped};
 use crate::parts::reactor::Direction;
+
+/// How a graph begins in the language of Graphviz.
+const DOT: &str = "digraph waits {\n  rankdir=LR;\n  node [shape=box];\n";
 
 /// The wait of one parked leaf, or of a task that is parked in no leaf of Curium's.
 #[derive(Debug, Clone)]
@@ -130,29 +133,46 @@ impl WaitGraph {
         tasks: &HashMap<TaskId, &TaskDetails>,
     ) -> String {
         let site = edge.site.map(|site| format!(" at {site}")).unwrap_or_default();
-        let target = edge.target(tasks, self.snapshot.taken_at);
-        format!("{} {}{site} -> {target}", Named(from), escaped(edge.kind))
+        let target = edge.target(&self.snapshot, tasks);
+        format!("{} {}{site} -> {target}", self.named(from), escaped(edge.kind))
+    }
+
+    fn named<'a>(&self, task: &'a TaskDetails) -> Named<'a> {
+        Named(self.snapshot.core, task)
     }
 
     /// The graph in the language of Graphviz.
     pub fn dot(&self) -> String {
-        let mut dot = String::from("digraph waits {\n  rankdir=LR;\n  node [shape=box];\n");
+        format!("{DOT}{}}}\n", self.dot_lines())
+    }
+
+    /// The graphs of several cores as one.
+    #[doc(hidden)]
+    pub fn dot_of<'a>(graphs: impl IntoIterator<Item = &'a WaitGraph>) -> String {
+        let lines: String = graphs.into_iter().map(WaitGraph::dot_lines).collect();
+        format!("{DOT}{lines}}}\n")
+    }
+
+    fn dot_lines(&self) -> String {
+        let (mut dot, core) = (String::new(), self.snapshot.core);
         for task in &self.snapshot.tasks {
             let label = escaped(&task.info.name).replace('\\', "\\\\").replace('"', "\\\"");
-            let id = task.info.id;
+            let id = Id { core, task: task.info.id };
             dot += &format!("  \"{id}\" [label=\"{id} {label}\"];\n");
         }
         for edge in &self.edges {
-            let (from, kind) = (edge.from, escaped(edge.kind).replace('\\', "\\\\"));
+            let from = Id { core, task: edge.from };
+            let kind = escaped(edge.kind).replace('\\', "\\\\");
             let label = match edge.site {
                 Some(site) => format!("{kind}\\n{}", escaped(&site.to_string())),
                 None => kind,
             };
-            for to in edge.on.tasks() {
+            for task in edge.on.tasks() {
+                let to = Id { core, task: *task };
                 dot += &format!("  \"{from}\" -> \"{to}\" [label=\"{label}\"];\n");
             }
         }
-        dot + "}\n"
+        dot
     }
 }
 

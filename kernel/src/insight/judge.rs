@@ -230,6 +230,7 @@ impl<'a> Judge<'a> {
         };
         Waiting {
             task,
+            core: self.snapshot.core,
             name: self.tasks.get(&task).map(|task| task.info.name.clone()).unwrap_or_default(),
             kind: edge.map_or("FOREIGN", |edge| edge.kind),
             site: edge.and_then(|edge| edge.site),

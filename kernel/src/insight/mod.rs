@@ -30,7 +30,7 @@ mod judge;
 pub(crate) mod parts;
 pub(crate) mod slice;
 pub(crate) mod snapshot;
-mod text;
+pub(crate) mod text;
 mod tree;
 mod verdict;
 

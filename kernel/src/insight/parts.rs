@@ -29,6 +29,7 @@ pub(crate) const UNPOLLED: &str = "UNPOLLED";
 #[derive(Debug)]
 pub(crate) struct Raw {
     pub(crate) kernel: u32,
+    pub(crate) core: Option<usize>,
     pub(crate) taken_at: Instant,
     pub(crate) turn: u64,
     pub(crate) shutting_down: bool,
@@ -96,6 +97,7 @@ impl Raw {
         }
         Snapshot {
             kernel: self.kernel,
+            core: self.core,
             taken_at: self.taken_at,
             turn: self.turn,
             ready: tasks.iter().filter(|task| task.info.state == TaskState::Ready).count(),

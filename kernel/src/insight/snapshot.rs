@@ -16,6 +16,9 @@ use crate::insight::info::TaskInfo;
 pub struct Snapshot {
     /// The number of the kernel in this process.
     pub kernel: u32,
+    /// The number of its core, if it is one of `kernels`. Then texts name a task
+    /// with its core in front: `#1:42` is the task `#42` of core 1.
+    pub core: Option<usize>,
     /// The time when the snapshot was begun, on the kernel's clock.
     pub taken_at: Instant,
     /// The number of times that the run loop has checked its sources of wake-ups.

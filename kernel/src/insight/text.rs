@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::id::TaskId;
 use crate::insight::graph::{Edge, WaitsFor};
 use crate::insight::parts::UNPOLLED;
-use crate::insight::snapshot::TaskDetails;
+use crate::insight::snapshot::{Snapshot, TaskDetails};
 use crate::parts::reactor::Direction;
 
 /// The number of characters of a name that are shown.
@@ -39,12 +39,26 @@ fn is_plain(char: char) -> bool {
     !char.is_control() && !directs
 }
 
+/// The id of a task, with its core in front if its kernel is one of several: `#1:42`.
+pub(crate) struct Id {
+    pub(crate) core: Option<usize>,
+    pub(crate) task: TaskId,
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Id { core: Some(core), task } = self else { return write!(f, "{}", self.task) };
+        write!(f, "#{core}:{}", task.to_string().trim_start_matches('#'))
+    }
+}
+
 /// The id and the name of a task.
-pub(super) struct Named<'a>(pub(super) &'a TaskDetails);
+pub(super) struct Named<'a>(pub(super) Option<usize>, pub(super) &'a TaskDetails);
 
 impl fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.0.info.id, escaped(&self.0.info.name))
+        let Named(core, task) = *self;
+        write!(f, "{} {}", Id { core, task: task.info.id }, escaped(&task.info.name))
     }
 }
 
@@ -70,23 +84,27 @@ pub(super) fn until(time: Instant, now: Instant) -> Age {
     Age(time.saturating_duration_since(now))
 }
 
-impl Edge {
-    /// What the edge points to, as text.
-    pub(super) fn target(&self, tasks: &HashMap<TaskId, &TaskDetails>, now: Instant) -> String {
-        let list = |ids: &[TaskId]| {
-            let mut text = String::new();
-            for (at, id) in ids.iter().take(LIST).enumerate() {
-                let comma = if at == 0 { "" } else { ", " };
-                let _ = match tasks.get(id) {
-                    Some(task) => write!(text, "{comma}{}", Named(task)),
-                    None => write!(text, "{comma}{id}"),
-                };
-            }
-            if ids.len() > LIST {
-                let _ = write!(text, " and {} more", ids.len() - LIST);
-            }
-            text
+/// Some tasks by id and name.
+fn list(core: Option<usize>, ids: &[TaskId], tasks: &HashMap<TaskId, &TaskDetails>) -> String {
+    let mut text = String::new();
+    for (at, id) in ids.iter().take(LIST).enumerate() {
+        let comma = if at == 0 { "" } else { ", " };
+        let _ = match tasks.get(id) {
+            Some(task) => write!(text, "{comma}{}", Named(core, task)),
+            None => write!(text, "{comma}{}", Id { core, task: *id }),
         };
+    }
+    if ids.len() > LIST {
+        let _ = write!(text, " and {} more", ids.len() - LIST);
+    }
+    text
+}
+
+impl Edge {
+    /// What the edge of a task of this snapshot points to, as text.
+    pub(super) fn target(&self, seen: &Snapshot, tasks: &HashMap<TaskId, &TaskDetails>) -> String {
+        let (core, now) = (seen.core, seen.taken_at);
+        let list = |ids: &[TaskId]| list(core, ids, tasks);
         let mut text = match &self.on {
             WaitsFor::Task(task) if self.kind == UNPOLLED => {
                 format!("a poll by {}", list(&[*task]))
@@ -108,6 +126,7 @@ impl Edge {
                 }
             }
             WaitsFor::Room { reader, has_ended: true, .. } => {
+                let reader = Id { core, task: *reader };
                 format!("room in a queue, whose last reader, {reader}, has ended")
             }
             WaitsFor::Room { reader, .. } => {

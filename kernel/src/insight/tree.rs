@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::id::TaskId;
 use crate::insight::graph::{Edge, WaitsFor};
 use crate::insight::snapshot::{ScopeId, ScopeInfo, Snapshot, TaskDetails};
-use crate::insight::text::{Age, escaped, until};
+use crate::insight::text::{Age, Named, escaped, until};
 use crate::insight::verdict::Verdict;
 
 /// The number of siblings that are shown, unless all are asked for with `{:#}`.
@@ -166,7 +166,7 @@ impl<'a> Tree<'a> {
         let now = self.snapshot.taken_at;
         let edges = self.edges.remove(&task.info.id).unwrap_or_default();
         let mut row = Row {
-            name: format!("{indent}{} {}", task.info.id, escaped(&task.info.name)),
+            name: format!("{indent}{}", Named(self.snapshot.core, task)),
             kind: task.info.state.to_string(),
             ..Row::default()
         };
@@ -196,7 +196,7 @@ impl<'a> Tree<'a> {
         row.notes.push(match &edge.on {
             // They are below.
             WaitsFor::Group { members, .. } => format!("→ its {} members", members.len()),
-            _ => format!("→ {}", edge.target(&self.tasks, now)),
+            _ => format!("→ {}", edge.target(self.snapshot, &self.tasks)),
         });
     }
 }
@@ -257,6 +257,9 @@ impl Snapshot {
         let mut tree = Tree::new(self, all);
         tree.fill();
         let Snapshot { kernel, turn, ready, tasks, .. } = self;
+        if let Some(core) = self.core {
+            write!(f, "core {core} · ")?;
+        }
         write!(f, "kernel {kernel} · {} tasks · turn {turn} · ready {ready}", tasks.len())?;
         f.write_str(if self.shutting_down { " · shutting down\n" } else { "\n" })?;
         for verdict in verdicts.iter().take(SIBLINGS) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::id::TaskId;
 use crate::insight::parts::{LOCKS, UNPOLLED};
-use crate::insight::text::{Age, escaped};
+use crate::insight::text::{Age, Id, escaped};
 
 /// The number of waits of a circle that are shown.
 const SHOWN: usize = 8;
@@ -17,6 +17,8 @@ const SHOWN: usize = 8;
 pub struct Waiting {
     /// The task.
     pub task: TaskId,
+    /// The number of its core, if its kernel is one of `kernels`.
+    pub core: Option<usize>,
     /// Its name.
     pub name: String,
     /// The kind of leaf in which it is parked, or `FOREIGN`.
@@ -99,9 +101,15 @@ impl Verdict {
     }
 }
 
+impl Waiting {
+    fn id(&self) -> Id {
+        Id { core: self.core, task: self.task }
+    }
+}
+
 impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}, {}", self.task, escaped(&self.name), escaped(self.kind))?;
+        write!(f, "{} {}, {}", self.id(), escaped(&self.name), escaped(self.kind))?;
         match self.site {
             Some(site) => write!(f, " at {site}"),
             None => Ok(()),
@@ -130,7 +138,7 @@ impl fmt::Display for Circle<'_> {
             _ => {}
         }
         match self.0.first() {
-            Some(first) => write!(f, "{} {}", first.task, escaped(&first.name)),
+            Some(first) => write!(f, "{} {}", first.id(), escaped(&first.name)),
             None => Ok(()),
         }
     }

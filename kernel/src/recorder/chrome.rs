@@ -23,10 +23,12 @@ impl fmt::Display for Text<'_> {
     }
 }
 
-pub(super) fn write(timeline: &Timeline, mut to: impl io::Write) -> io::Result<()> {
-    let kernel = format!("kernel {}", timeline.kernel);
-    let names = std::iter::once((KERNEL, kernel.as_str()));
-    let names = names.chain(timeline.tracks.iter().map(|track| (track.number, &*track.name)));
+pub(super) fn write(timelines: &[Timeline], mut to: impl io::Write) -> io::Result<()> {
+    let names = timelines.iter().flat_map(|timeline| {
+        let kernel = (KERNEL + timeline.shift, &*timeline.kernel);
+        let tracks = timeline.tracks.iter().map(|track| (track.number, &*track.name));
+        std::iter::once(kernel).chain(tracks)
+    });
     let mut before = "[";
     for (number, name) in names {
         let name = Text(name);
@@ -37,7 +39,7 @@ pub(super) fn write(timeline: &Timeline, mut to: impl io::Write) -> io::Result<(
         )?;
         before = ",";
     }
-    for entry in &timeline.entries {
+    for entry in timelines.iter().flat_map(|timeline| &timeline.entries) {
         writeln!(to, "{before}")?;
         write_entry(entry, &mut to)?;
     }

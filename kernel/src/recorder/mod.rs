@@ -10,7 +10,7 @@ mod timeline;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::recorder::ring::{Event, Known, Place, What};
 use crate::recorder::timeline::Timeline;
@@ -26,6 +26,9 @@ use crate::recorder::timeline::Timeline;
 #[derive(Clone)]
 pub struct FlightRecord {
     pub(crate) kernel: u32,
+    pub(crate) core: Option<usize>,
+    /// The moment from which its times count.
+    pub(crate) origin: Instant,
     /// The time at which the record was made.
     pub(crate) now: u64,
     pub(crate) events: Vec<Event>,
@@ -83,7 +86,19 @@ impl FlightRecord {
     ///
     /// Those of `to`.
     pub fn write_perfetto(&self, to: impl io::Write) -> io::Result<()> {
-        perfetto::write(&Timeline::of(self), to)
+        perfetto::write(&[Timeline::of(self)], to)
+    }
+
+    /// Writes the records of several kernels as one trace, as [`write_perfetto`] that of one.
+    ///
+    /// # Errors
+    ///
+    /// Those of `to`.
+    ///
+    /// [`write_perfetto`]: Self::write_perfetto
+    #[doc(hidden)]
+    pub fn write_perfetto_of(records: &[Self], to: impl io::Write) -> io::Result<()> {
+        perfetto::write(&Timeline::of_all(records), to)
     }
 
     /// Writes the record as JSON in the older form of Chrome, one event a line, which is easy to
@@ -93,7 +108,19 @@ impl FlightRecord {
     ///
     /// Those of `to`.
     pub fn write_chrome_json(&self, to: impl io::Write) -> io::Result<()> {
-        chrome::write(&Timeline::of(self), to)
+        chrome::write(&[Timeline::of(self)], to)
+    }
+
+    /// Writes the records of several kernels as one array, as [`write_chrome_json`] that of one.
+    ///
+    /// # Errors
+    ///
+    /// Those of `to`.
+    ///
+    /// [`write_chrome_json`]: Self::write_chrome_json
+    #[doc(hidden)]
+    pub fn write_chrome_json_of(records: &[Self], to: impl io::Write) -> io::Result<()> {
+        chrome::write(&Timeline::of_all(records), to)
     }
 }
 

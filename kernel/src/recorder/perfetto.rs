@@ -86,15 +86,22 @@ mod event {
     pub(super) const LINE: u64 = 4;
 }
 
-/// Writes the whole trace.
-pub(super) fn write(timeline: &Timeline, mut to: impl io::Write) -> io::Result<()> {
+/// Writes the whole trace. Each kernel is a sequence of packets.
+pub(super) fn write(timelines: &[Timeline], mut to: impl io::Write) -> io::Result<()> {
+    for (timeline, sequence) in timelines.iter().zip(1..) {
+        write_sequence(timeline, sequence, &mut to)?;
+    }
+    to.flush()
+}
+
+fn write_sequence(timeline: &Timeline, sequence: u64, to: &mut impl io::Write) -> io::Result<()> {
+    let number = KERNEL + timeline.shift;
     let mut kernel = Message::default();
-    kernel.number(descriptor::UUID, KERNEL);
-    kernel.text(descriptor::NAME, &format!("kernel {}", timeline.kernel));
+    kernel.number(descriptor::UUID, number).text(descriptor::NAME, &timeline.kernel);
     kernel.number(descriptor::CHILD_ORDERING, descriptor::EXPLICIT);
     let mut ready = Message::default();
-    ready.number(descriptor::UUID, READY).text(descriptor::NAME, "ready tasks");
-    ready.number(descriptor::PARENT, KERNEL).message(descriptor::COUNTER, &Message::default());
+    ready.number(descriptor::UUID, READY + timeline.shift).text(descriptor::NAME, "ready tasks");
+    ready.number(descriptor::PARENT, number).message(descriptor::COUNTER, &Message::default());
     let tracks = timeline.tracks.iter().map(describe);
     for (at, track) in [kernel, ready].into_iter().chain(tracks).enumerate() {
         let mut packet = Message::default();
@@ -103,20 +110,20 @@ pub(super) fn write(timeline: &Timeline, mut to: impl io::Write) -> io::Result<(
             // The state of the sequence is cleared: nothing came before.
             packet.number(packet::SEQUENCE_FLAGS, 1);
         }
-        send(&mut to, packet)?;
+        send(to, packet, sequence)?;
     }
     for entry in &timeline.entries {
         let mut packet = Message::default();
         packet.number(packet::TIMESTAMP, entry.time);
         packet.message(packet::TRACK_EVENT, &event_of(entry));
-        send(&mut to, packet)?;
+        send(to, packet, sequence)?;
     }
-    to.flush()
+    Ok(())
 }
 
 /// Writes a packet as one field of the trace.
-fn send(to: &mut impl io::Write, mut packet: Message) -> io::Result<()> {
-    packet.number(packet::SEQUENCE, 1);
+fn send(to: &mut impl io::Write, mut packet: Message, sequence: u64) -> io::Result<()> {
+    packet.number(packet::SEQUENCE, sequence);
     let mut framed = Message::default();
     framed.message(1, &packet);
     to.write_all(&framed.0)

@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::panic::Location;
 
 use crate::id::TaskId;
+use crate::insight::text::Id;
 use crate::recorder::FlightRecord;
 use crate::recorder::ring::{ENDS, Event, Known, REASONS, SCOPES, What};
 
@@ -50,7 +51,10 @@ pub(super) enum Mark {
 
 /// The tracks and entries of a record.
 pub(super) struct Timeline {
-    pub(super) kernel: u32,
+    /// The name of the kernel.
+    pub(super) kernel: String,
+    /// What was added to the numbers of its tracks.
+    pub(super) shift: u64,
     pub(super) tracks: Vec<Track>,
     pub(super) entries: Vec<Entry>,
 }
@@ -76,7 +80,7 @@ impl Timeline {
         let tracks = order.iter().map(|known| Track {
             number: track_of(Some(known.id)),
             parent: track_of(known.parent),
-            name: format!("{} {}", known.name, known.id),
+            name: format!("{} {}", known.name, Id { core: record.core, task: known.id }),
         });
         let tracks = tracks.collect();
         let mut builder = Entries {
@@ -88,7 +92,39 @@ impl Timeline {
         };
         record.events.iter().for_each(|event| builder.add(event));
         builder.close();
-        Timeline { kernel: record.kernel, tracks, entries: builder.entries }
+        let core = record.core.map_or_else(String::new, |core| format!("core {core}, "));
+        let kernel = format!("{core}kernel {}", record.kernel);
+        Timeline { kernel, shift: 0, tracks, entries: builder.entries }
+    }
+
+    /// Timelines of several kernels that are to be in one trace: on one clock, and with numbers of
+    /// their own.
+    pub(super) fn of_all(records: &[FlightRecord]) -> Vec<Self> {
+        let first = records.iter().map(|record| record.origin).min();
+        let moved = records.iter().zip(0..).map(|(record, place): (_, u64)| {
+            let late = first.map(|first| record.origin.saturating_duration_since(first));
+            let late = late.unwrap_or_default().as_nanos();
+            Timeline::of(record).moved(place << 32, u64::try_from(late).unwrap_or(u64::MAX))
+        });
+        moved.collect()
+    }
+
+    fn moved(mut self, shift: u64, late: u64) -> Self {
+        self.shift = shift;
+        for track in &mut self.tracks {
+            track.number += shift;
+            track.parent += shift;
+        }
+        for entry in &mut self.entries {
+            entry.time = entry.time.saturating_add(late);
+            entry.track += shift;
+            if let Mark::Begin { woken: Some(arrow), .. }
+            | Mark::Instant { wakes: Some(arrow), .. } = &mut entry.mark
+            {
+                *arrow += shift;
+            }
+        }
+        self
     }
 }
 
@@ -214,7 +250,8 @@ impl Entries<'_> {
         self.arrows += 1;
         let arrow = Some(self.arrows);
         let waker = event.other().and_then(|id| self.numbers.get(&id).copied()).unwrap_or(KERNEL);
-        let name = format!("wakes {}", event.task()).into();
+        let woken = Id { core: self.record.core, task: event.task() };
+        let name = format!("wakes {woken}").into();
         self.push(time, waker, Mark::Instant { name, wakes: arrow });
         let at = self.at.entry(track).or_default();
         at.arrow = arrow;

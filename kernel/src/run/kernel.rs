@@ -102,6 +102,12 @@ impl Kernel {
         Builder::default()
     }
 
+    /// The way to it for who watches it, if something does.
+    #[cfg(feature = "cores")]
+    pub(crate) fn link(&self) -> Option<Link> {
+        Link::to(&self.core)
+    }
+
     /// Runs `main` until it ends. Tasks that have not ended then are not polled until the next run.
     ///
     /// # Panics

@@ -165,7 +165,7 @@ fn threads_are_pinned_niced_and_named() {
 
 /// The processors on which this thread may run.
 #[cfg(target_os = "linux")]
-fn allowed_processors() -> Vec<usize> {
+pub(super) fn allowed_processors() -> Vec<usize> {
     let status = std::fs::read_to_string("/proc/thread-self/status").expect("a thread");
     let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
     let numbers = list.expect("a list").trim().split(',').flat_map(|range| {
