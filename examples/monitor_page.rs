@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
 use std::{env, io};
 
 use curium::io::ReadExt;
@@ -63,20 +64,20 @@ async fn browse(monitor: &Listening, kid: &Task<(), TaskCancelled>) -> io::Resul
 
 fn main() -> io::Result<()> {
     let open = env::args().any(|argument| argument == "--open");
-    let listening = Rc::new(RefCell::new(None));
+    let listening = Arc::new(OnceLock::new());
     let monitor = Monitor::new().address(([127, 0, 0, 1], 0)).allow_cancel().announce({
         let listening = listening.clone();
-        move |it| *listening.borrow_mut() = Some(it.clone())
+        move |it| drop(listening.set(it.clone()))
     });
     Kernel::builder().monitor(monitor).run(async || {
-        let monitor = listening.borrow_mut().take().ok_or(io::ErrorKind::AddrInUse)?;
+        let monitor = listening.get().ok_or(io::ErrorKind::AddrInUse)?;
         let tellers = tellers();
         let kid = spawn_named("kid", kid());
         yield_now().await?;
         if open {
             println!("{}", monitor.page().unwrap_or_default());
         } else {
-            browse(&monitor, &kid).await?;
+            browse(monitor, &kid).await?;
         }
         kid.wait().await?;
         let tellers = tellers.take();

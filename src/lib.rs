@@ -51,6 +51,8 @@ pub use ::io;
 #[cfg(all(unix, feature = "monitor"))]
 pub use ::monitor;
 // Instead of the kernel's: it starts a monitor if `CURIUM_MONITOR` is set.
+#[cfg(all(unix, feature = "monitor", feature = "cores"))]
+pub use ::monitor::kernels;
 #[cfg(all(unix, feature = "monitor"))]
 pub use ::monitor::{run, run_with_monitor};
 #[cfg(all(unix, feature = "fs"))]

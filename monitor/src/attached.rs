@@ -1,56 +1,65 @@
-//! The monitor of one kernel: started when the kernel is made, ended with it.
+//! The monitor of one kernel, or of the kernels of several cores: started when the first kernel is
+//! made, ended with the last one.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use kernel::{Link, Watcher};
-use mio::Waker;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::Listening;
 use crate::listen::Listener;
 use crate::monitor::Monitor;
-use crate::server::Server;
+use crate::server::{News, Server, Strings, number_of};
 
+/// The monitor at one kernel.
 pub(crate) struct Attached {
+    hub: Arc<Hub>,
+    number: Cell<usize>,
+}
+
+/// The monitor of all kernels.
+pub(crate) struct Hub {
+    state: Mutex<State>,
+}
+
+struct State {
     monitor: Monitor,
-    running: RefCell<Option<Running>>,
+    running: Option<Running>,
+    /// It was started, or could not be.
+    has_begun: bool,
+    /// The kernels that have begun and not ended.
+    kernels: usize,
 }
 
 /// The thread of the monitor.
 struct Running {
-    stop: Arc<AtomicBool>,
-    waker: Arc<Waker>,
+    strings: Strings,
     thread: JoinHandle<()>,
 }
 
-impl Attached {
-    pub(crate) fn new(monitor: Monitor) -> Self {
-        Attached { monitor, running: RefCell::default() }
-    }
-
-    fn start(&self, link: Link) -> io::Result<Running> {
-        let listener = Listener::bind(&self.monitor.place)?;
-        let token = token()?;
-        let listening = Listening { at: listener.shown(), token: token.clone() };
-        let server = Server::new(listener, link, self.monitor.rights, token)?;
-        let (stop, waker) = server.stopper();
-        let thread = Builder::new().name("curium-monitor".into()).spawn(|| server.run())?;
-        match &self.monitor.announce {
-            Some(announce) => announce(&listening),
-            None => eprintln!("curium: the monitor listens at {listening}"),
-        }
-        Ok(Running { stop, waker, thread })
+impl Hub {
+    pub(crate) fn new(monitor: Monitor) -> Arc<Self> {
+        let state = State { monitor, running: None, has_begun: false, kernels: 0 };
+        Arc::new(Hub { state: Mutex::new(state) })
     }
 }
 
-impl Watcher for Attached {
-    fn begin(&self, link: Link) {
+impl State {
+    /// Starts the monitor at its first kernel, and tells it of the others.
+    fn begin(&mut self, link: Link) {
+        self.kernels += 1;
+        if let Some(running) = &self.running {
+            return running.tell(News::Began(link));
+        }
+        if std::mem::replace(&mut self.has_begun, true) {
+            return;
+        }
         match self.start(link) {
-            Ok(running) => *self.running.borrow_mut() = Some(running),
+            Ok(running) => self.running = Some(running),
             Err(error) => {
                 let place = &self.monitor.place;
                 warn(&format!("there is no monitor at {place:?}, the program runs on: {error}"));
@@ -58,14 +67,70 @@ impl Watcher for Attached {
         }
     }
 
-    fn end(&self) {
-        let Some(Running { stop, waker, thread }) = self.running.take() else { return };
-        stop.store(true, Ordering::Release);
-        // If the eventfd failed, the thread would notice the flag half a second later.
-        let _ = waker.wake();
+    fn start(&self, link: Link) -> io::Result<Running> {
+        let listener = Listener::bind(&self.monitor.place)?;
+        let token = token()?;
+        let listening = Listening { at: listener.shown(), token: token.clone() };
+        let mut server = Server::new(listener, self.monitor.rights, token)?;
+        server.add(link);
+        let strings = server.strings();
+        let thread = Builder::new().name("curium-monitor".into()).spawn(|| server.run())?;
+        match &self.monitor.announce {
+            Some(announce) => announce(&listening),
+            None => eprintln!("curium: the monitor listens at {listening}"),
+        }
+        Ok(Running { strings, thread })
+    }
+
+    /// Tells the monitor that a kernel has ended. Returns it if that was the last one.
+    fn end(&mut self, number: usize) -> Option<Running> {
+        self.kernels -= 1;
+        if self.kernels == 0 {
+            return self.running.take();
+        }
+        if let Some(running) = &self.running {
+            running.tell(News::Ended(number));
+        }
+        None
+    }
+}
+
+impl Running {
+    fn tell(&self, news: News) {
+        // If the thread has panicked, nobody hears it.
+        let _ = self.strings.news.send(news);
+        // If the eventfd failed, the thread would notice it half a second later.
+        let _ = self.strings.waker.wake();
+    }
+
+    fn stop(self) {
+        let Running { strings, thread } = self;
+        strings.stop.store(true, Ordering::Release);
+        // As for news.
+        let _ = strings.waker.wake();
         if thread.join().is_err() {
             warn("the thread of the monitor has panicked");
         }
+    }
+}
+
+impl Attached {
+    pub(crate) fn to(hub: &Arc<Hub>) -> Self {
+        Attached { hub: hub.clone(), number: Cell::new(0) }
+    }
+}
+
+impl Watcher for Attached {
+    fn begin(&self, link: Link) {
+        self.number.set(number_of(&link));
+        self.hub.state.lock().unwrap_or_else(PoisonError::into_inner).begin(link);
+    }
+
+    fn end(&self) {
+        let mut state = self.hub.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = state.end(self.number.get());
+        drop(state);
+        last.into_iter().for_each(Running::stop);
     }
 }
 

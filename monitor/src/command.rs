@@ -58,7 +58,8 @@ Commands:
          signal signame   : Send a signal, if the program allows it
          help             : Show this list
          quit             : Leave the monitor
-A command can be shortened, as in `w 3`.
+A command can be shortened, as in `w 3`. Of several cores, a task is named
+with its core in front, as in `w 1:3`.
 ";
 
 impl Command {

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use crate::known::Known;
 use crate::session::Session;
 use crate::world::{Rights, World};
 
 /// Pieces of which input is made, beside random bytes.
-const PIECES: [&[u8]; 26] = [
+const PIECES: [&[u8]; 28] = [
     b"ps\n",
     b"w 1\n",
     b"where",
@@ -18,6 +19,8 @@ const PIECES: [&[u8]; 26] = [
     b"GET /trace?secs=1 HTTP/1.1\r\n",
     b"json\n",
     b"cancel 1\n",
+    b"cancel 1:1\n",
+    b"w #0:0.1\n",
     b"signal TERM\n",
     b"help\n",
     b"q\n",
@@ -65,11 +68,20 @@ impl Random {
     }
 }
 
+/// Kernels that never answer: one alone, or those of several cores, of which the last has ended.
+fn add_kernels(world: &mut World, cores: usize) {
+    world.kernels.insert(0, Known::of((cores > 0).then_some(0)));
+    for core in 1..cores {
+        world.kernels.insert(core, Known { has_ended: core == 2, ..Known::of(Some(core)) });
+    }
+}
+
 /// What a client does: sends, reads, waits, in pieces of any size. At its end the session is over.
 fn play(random: &mut Random) {
     let mut now = Instant::now();
     let all = random.below(2) == 0;
     let mut world = World::new(now, Rights { cancel: all, signal: all }, "t".into());
+    add_kernels(&mut world, random.below(4));
     world.is_over = random.below(50) == 0;
     let mut session = Session::new();
     let mut input = &*random.input();
@@ -138,6 +150,7 @@ fn said(session: &mut Session, world: &mut World) -> String {
 fn nothing_is_said_before_the_first_line() {
     let now = Instant::now();
     let mut world = World::new(now, Rights::default(), "t".into());
+    add_kernels(&mut world, 0);
     let (mut browser, mut terminal) = (Session::new(), Session::new());
     world.now += Duration::from_secs(3600);
     assert_eq!(said(&mut browser, &mut world), "");

@@ -27,6 +27,12 @@
 //! lists the commands. `cancel` and `signal` work only if the program allows them
 //! ([`Monitor::allow_cancel`]).
 //!
+//! Kernels on several cores (the feature `cores`) share one monitor: `Cores` has the same method
+//! [`monitor`](MonitorExt::monitor), and `kernels` of this crate is for `CURIUM_MONITOR=1`. Then
+//! every view shows all cores, one after the other, and a task is named with its core in front:
+//! `w 1:2` is the task 2 of core 1. A core that blocks its thread is named, with what was seen of it
+//! before, and the others are shown as they are now.
+//!
 //! The same port speaks HTTP. `/` is a page for a browser, which shows the tree of the tasks, who
 //! waits for whom, and the last ten seconds, live. It needs no other file and no network, and is
 //! read-only unless the program allows `cancel` and the address has the token
@@ -47,6 +53,7 @@ mod fuzz;
 mod held;
 mod http;
 mod json;
+mod known;
 mod listen;
 mod monitor;
 mod server;
@@ -54,6 +61,9 @@ mod session;
 mod shot;
 mod signals;
 mod text;
+mod watched;
 mod world;
 
+#[cfg(feature = "cores")]
+pub use crate::monitor::kernels;
 pub use crate::monitor::{Listening, Monitor, MonitorExt, run, run_with_monitor};

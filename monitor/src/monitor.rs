@@ -5,10 +5,14 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+#[cfg(feature = "cores")]
+use kernel::bounds::HoldsCancellation;
 use kernel::bounds::Main;
 use kernel::{Builder, Kernel};
+#[cfg(feature = "cores")]
+use kernel::{Core, CoreErrors, Cores};
 
-use crate::attached::{Attached, warn};
+use crate::attached::{Attached, Hub, warn};
 use crate::listen::Place;
 use crate::world::Rights;
 
@@ -28,7 +32,7 @@ pub struct Monitor {
     pub(crate) announce: Option<Announce>,
 }
 
-pub(crate) type Announce = Box<dyn Fn(&Listening)>;
+pub(crate) type Announce = Box<dyn Fn(&Listening) + Send>;
 
 /// Where a monitor listens.
 #[derive(Clone)]
@@ -154,8 +158,8 @@ impl Monitor {
     }
 
     /// Sets a function that is called when the monitor listens, instead of a line on standard
-    /// error. It runs on the thread that makes the kernel.
-    pub fn announce(mut self, announce: impl Fn(&Listening) + 'static) -> Self {
+    /// error. It runs on the thread that makes the kernel, the first one of several.
+    pub fn announce(mut self, announce: impl Fn(&Listening) + Send + 'static) -> Self {
         self.announce = Some(Box::new(announce));
         self
     }
@@ -168,11 +172,18 @@ impl fmt::Debug for Monitor {
     }
 }
 
-/// Adds [`monitor`](Self::monitor) to the builder of a kernel.
+/// Adds [`monitor`](Self::monitor) to the builder of a kernel, and to the settings of several.
+///
+/// For `Cores` it is there with the feature `cores`.
 pub trait MonitorExt {
     /// Gives the kernel a monitor: a thread that answers other programs. It starts when the kernel
     /// is made, and has ended when the kernel is dropped. If it cannot listen there, as when the
     /// port is taken, that is a warning, and the program runs without it.
+    ///
+    /// Of several cores, one monitor shows all: it starts when the first kernel is made, and ends
+    /// with the last one. A task is named with its core in front, as in `1:42`. A core that blocks
+    /// its thread is named, and the others are shown. It takes the place of a watcher that the
+    /// builder of a core has.
     ///
     /// That a monitor exists is no reason for a kernel to wait: a deadlock is still found, and a
     /// hang still reported.
@@ -191,7 +202,15 @@ pub trait MonitorExt {
 
 impl MonitorExt for Builder {
     fn monitor(self, monitor: Monitor) -> Self {
-        self.watcher(Attached::new(monitor))
+        self.watcher(Attached::to(&Hub::new(monitor)))
+    }
+}
+
+#[cfg(feature = "cores")]
+impl MonitorExt for Cores {
+    fn monitor(self, monitor: Monitor) -> Self {
+        let hub = Hub::new(monitor);
+        self.watcher(move || Attached::to(&hub))
     }
 }
 
@@ -218,5 +237,33 @@ pub fn run<T>(main: impl Main<T>) -> T {
     match Monitor::from_env() {
         Some(monitor) => Kernel::builder().monitor(monitor).run(main),
         None => kernel::run(main),
+    }
+}
+
+/// [`kernel::kernels`], with one monitor for all cores if the variable `CURIUM_MONITOR` asks for one
+/// ([`Monitor::from_env`]), and they have none. `curium::kernels` is this function if the features
+/// `monitor` and `cores` are on.
+///
+/// # Errors
+///
+/// As [`kernel::kernels`].
+///
+/// # Panics
+///
+/// As [`kernel::kernels`].
+#[cfg(feature = "cores")]
+#[track_caller]
+pub fn kernels<T, E>(
+    cores: impl Into<Cores>,
+    main: impl AsyncFn(Core) -> Result<T, E> + Sync,
+) -> Result<Vec<T>, CoreErrors<E>>
+where
+    T: Send,
+    E: HoldsCancellation + Send,
+{
+    let cores = cores.into();
+    match Monitor::from_env() {
+        Some(monitor) if !cores.is_watched() => kernel::kernels(cores.monitor(monitor), main),
+        _ => kernel::kernels(cores, main),
     }
 }

@@ -1,6 +1,6 @@
-//! The thread of the monitor: it serves every client, and asks the kernel by looks.
+//! The thread of the monitor: it serves every client, and asks the kernels by looks.
 //!
-//! It never waits for the kernel, and never for a client. What it has asked for comes through a
+//! It never waits for a kernel, and never for a client. What it has asked for comes through a
 //! channel, and wakes the poll.
 
 use std::collections::BTreeMap;
@@ -10,15 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use kernel::insight::Snapshot;
-use kernel::{FlightRecord, Link, SnapshotParts};
+use kernel::Link;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use crate::held::Watch;
+use crate::known::Known;
 use crate::listen::{Listener, Stream};
 use crate::session::Session;
-use crate::shot::Shot;
 use crate::signals;
+use crate::watched::{Brought, Watched, Way};
 use crate::world::{Act, Rights, World};
 
 /// The most clients at a time. One more takes the place of the one that was silent for longest.
@@ -33,9 +32,6 @@ const BUSY: Duration = Duration::from_millis(50);
 /// The most steps for one client before the others have their turn.
 const STEPS: usize = 32;
 
-/// The number of tasks that one look takes. The kernel is away from its tasks for that long.
-const PART: usize = 256;
-
 const WAKER: Token = Token(0);
 const LISTENER: Token = Token(1);
 
@@ -48,32 +44,24 @@ struct Client {
     last: Instant,
 }
 
-/// What looks have seen.
-enum Seen {
-    All(Box<SnapshotParts>, Option<FlightRecord>),
-    /// Whether no task of the verdicts was polled since they were seen.
-    AtRest(bool),
+/// What happens to the kernels.
+pub(crate) enum News {
+    Began(Link),
+    /// The kernel of that number has ended, and others go on.
+    Ended(usize),
 }
 
-/// Sends what looks have seen. None: the kernel has ended, or a look has panicked.
-struct Reply {
-    seen: Option<Seen>,
-    sender: Sender<Option<Seen>>,
-    waker: Arc<Waker>,
+/// The number of a kernel: that of its core.
+pub(crate) fn number_of(link: &Link) -> usize {
+    link.core().unwrap_or(0)
 }
 
-impl Reply {
-    fn fill(&mut self, seen: Seen) {
-        self.seen = Some(seen);
-    }
-}
-
-impl Drop for Reply {
-    fn drop(&mut self) {
-        // The thread of the monitor may have ended.
-        let _ = self.sender.send(self.seen.take());
-        let _ = self.waker.wake();
-    }
+/// What ends the thread: the flag, then the waker. And what brings it news: the sender, then the
+/// waker.
+pub(crate) struct Strings {
+    pub(crate) stop: Arc<AtomicBool>,
+    pub(crate) news: Sender<News>,
+    pub(crate) waker: Arc<Waker>,
 }
 
 pub(crate) struct Server {
@@ -83,48 +71,38 @@ pub(crate) struct Server {
     listener: Listener,
     clients: BTreeMap<usize, Client>,
     next_client: usize,
-    link: Link,
-    watch: Watch,
+    /// The kernels, by number.
+    kernels: BTreeMap<usize, Watched>,
+    news: (Sender<News>, Receiver<News>),
     world: World,
-    sender: Sender<Option<Seen>>,
-    receiver: Receiver<Option<Seen>>,
-    /// Whether a look is on its way.
-    is_looking: bool,
-    /// What was seen last, until the kernel has confirmed its verdicts.
-    doubtful: Option<Shot>,
+    way: Way,
+    brought: Receiver<Brought>,
 }
 
 impl Server {
-    pub(crate) fn new(
-        mut listener: Listener,
-        link: Link,
-        rights: Rights,
-        token: String,
-    ) -> io::Result<Self> {
+    pub(crate) fn new(mut listener: Listener, rights: Rights, token: String) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        let (sender, receiver) = channel();
+        let (sender, brought) = channel();
         Ok(Server {
             poll,
+            way: Way { sender, waker: waker.clone() },
             waker,
             stop: Arc::default(),
             listener,
             clients: BTreeMap::new(),
             next_client: 2,
-            link,
-            watch: Watch::default(),
+            kernels: BTreeMap::new(),
+            news: channel(),
             world: World::new(Instant::now(), rights, token),
-            sender,
-            receiver,
-            is_looking: false,
-            doubtful: None,
+            brought,
         })
     }
 
-    /// What ends the thread: the flag, then the waker.
-    pub(crate) fn stopper(&self) -> (Arc<AtomicBool>, Arc<Waker>) {
-        (self.stop.clone(), self.waker.clone())
+    pub(crate) fn strings(&self) -> Strings {
+        let news = self.news.0.clone();
+        Strings { stop: self.stop.clone(), news, waker: self.waker.clone() }
     }
 
     /// Serves until it is stopped.
@@ -151,7 +129,7 @@ impl Server {
             }
             self.world.is_over = self.stop.load(Ordering::Acquire);
             self.world.now = Instant::now();
-            self.world.held = self.watch.look(&self.link, self.world.now);
+            self.hear();
             // Tried each time, because an accept that failed for want of a descriptor has no event.
             self.accept();
             self.receive();
@@ -183,56 +161,45 @@ impl Server {
         }
     }
 
-    /// Takes what looks have brought.
-    fn receive(&mut self) {
-        while let Ok(seen) = self.receiver.try_recv() {
-            self.is_looking = false;
-            match seen {
-                Some(Seen::All(parts, record)) => self.judge(parts.finish(), record),
-                Some(Seen::AtRest(at_rest)) => self.publish(at_rest),
-                None => {
-                    self.publish(false);
-                    // Those who wait get an old answer when their patience ends.
-                    self.world.is_wanted = false;
+    /// Takes the news, and looks at the marks.
+    fn hear(&mut self) {
+        while let Ok(news) = self.news.1.try_recv() {
+            match news {
+                News::Began(link) => self.add(link),
+                News::Ended(number) => {
+                    self.kernels.remove(&number);
+                    let known = self.world.kernels.get_mut(&number);
+                    if let Some(Known { shot, held, has_ended, .. }) = known {
+                        (*shot, *held, *has_ended) = (None, None, true);
+                    }
                 }
             }
         }
-        if self.world.held.is_some() {
-            // Nothing is confirmed for as long as that poll lasts.
-            self.publish(false);
+        for (number, watched) in &mut self.kernels {
+            let known = self.world.kernels.entry(*number).or_default();
+            watched.look_at_mark(known, self.world.now);
         }
     }
 
-    /// Has the kernel confirm the verdicts, because the parts were not seen at one moment.
-    fn judge(&mut self, snapshot: Snapshot, record: Option<FlightRecord>) {
-        let graph = snapshot.into_wait_graph();
-        let verdicts = graph.verdicts();
-        let is_certain = verdicts.is_empty();
-        let number = self.world.next - 1;
-        let evidence = if is_certain { Vec::new() } else { graph.evidence() };
-        self.doubtful = Some(Shot::new(number, self.world.now, graph, record, verdicts));
-        if is_certain {
-            return self.publish(true);
+    pub(crate) fn add(&mut self, link: Link) {
+        let (number, core) = (number_of(&link), link.core());
+        let mut watched = Watched::new(link, number, self.way.clone());
+        if self.world.next > 1 {
+            // Who has asked before it began waits for it, too.
+            watched.want(self.world.next - 1, false);
         }
-        let mut reply = self.reply();
-        // If the kernel has ended, the reply is dropped and says so.
-        let _ = self.link.look(move || {
-            reply.fill(Seen::AtRest(kernel::are_unpolled(&evidence)));
-        });
+        self.kernels.insert(number, watched);
+        self.world.kernels.insert(number, Known::of(core));
     }
 
-    /// Gives the sessions what was seen, without its verdicts if these may not hold.
-    fn publish(&mut self, is_certain: bool) {
-        let Some(mut shot) = self.doubtful.take() else { return };
-        if !is_certain {
-            shot.refute();
+    /// Takes what looks have brought.
+    fn receive(&mut self) {
+        while let Ok((number, seen)) = self.brought.try_recv() {
+            let known = self.world.kernels.get_mut(&number);
+            if let (Some(watched), Some(known)) = (self.kernels.get_mut(&number), known) {
+                watched.receive(seen, known, self.world.now);
+            }
         }
-        self.world.shot = Some(Arc::new(shot));
-    }
-
-    fn reply(&mut self) -> Reply {
-        self.is_looking = true;
-        Reply { seen: None, sender: self.sender.clone(), waker: self.waker.clone() }
     }
 
     /// Goes on with every client. Returns whether one has more to do at once.
@@ -250,7 +217,11 @@ impl Server {
     fn act(&mut self) {
         for act in self.world.acts.drain(..) {
             let done = match act {
-                Act::Cancel(task) => self.link.request_cancel(task).map_err(io::Error::other),
+                Act::Cancel(kernel, task) => match self.kernels.get(&kernel) {
+                    Some(watched) => watched.link.request_cancel(task).map_err(io::Error::other),
+                    // It has ended, and its tasks with it.
+                    None => Ok(()),
+                },
                 Act::Signal(signal) => signals::send(signal),
             };
             if let Err(error) = done {
@@ -259,33 +230,19 @@ impl Server {
         }
     }
 
-    /// Looks at the kernel, if a session wants it.
+    /// Looks at the kernels, if a session wants it.
     fn look(&mut self) {
-        if !self.world.is_wanted || self.is_looking {
-            return;
+        if std::mem::take(&mut self.world.is_wanted) {
+            let number = self.world.next;
+            self.world.next += 1;
+            let recorded = std::mem::take(&mut self.world.is_record_wanted);
+            self.kernels.values_mut().for_each(|watched| watched.want(number, recorded));
         }
-        self.world.is_wanted = false;
-        self.world.next += 1;
-        let recorded = std::mem::take(&mut self.world.is_record_wanted);
-        let reply = self.reply();
-        take_part(&self.link, None, recorded, reply);
+        for (number, watched) in &mut self.kernels {
+            let known = self.world.kernels.entry(*number).or_default();
+            watched.look(known, self.world.now);
+        }
     }
-}
-
-/// Has the kernel take the next part of a snapshot, and then the others. `recorded`: and then the
-/// record of the flight recorder.
-fn take_part(link: &Link, parts: Option<SnapshotParts>, recorded: bool, mut reply: Reply) {
-    let again = link.clone();
-    // If the kernel has ended, the reply is dropped and says so.
-    let _ = link.look(move || {
-        let mut parts = parts.unwrap_or_else(SnapshotParts::begin);
-        if parts.take(PART) {
-            let record = recorded.then(kernel::flight_record).flatten();
-            reply.fill(Seen::All(Box::new(parts), record));
-        } else {
-            take_part(&again, Some(parts), recorded, reply);
-        }
-    });
 }
 
 impl Client {

@@ -13,6 +13,7 @@ use kernel::FlightRecord;
 
 use crate::command::{Command, HELP};
 use crate::http::{self, Head, Request};
+use crate::shot::{self, Shot};
 use crate::signals;
 use crate::text::{clean, clean_json};
 use crate::world::{Act, Answer, Waiting, World};
@@ -283,10 +284,10 @@ impl Session {
     fn tell(&mut self, question: Question, answer: &Answer, world: &mut World) {
         match question {
             Question::Greeting => {
-                let tasks = answer.shot.as_ref().map_or(0, |shot| shot.len());
+                let tasks: usize = answer.shots().map(|shot| shot.len()).sum();
                 self.say(format!("\nCurium Monitor: {tasks} tasks running\n"));
                 self.say(&*answer.excuse);
-                self.say(answer.shot.as_ref().map_or_else(String::new, |shot| shot.alarms()));
+                self.say(answer.alarms());
                 self.say("Type help for commands\n");
                 self.prompt();
             }
@@ -301,11 +302,11 @@ impl Session {
             }
             Question::Event => self.say(format!("data: {}\n", world.document(answer))),
             Question::Trace(time) => {
-                match record(answer, time) {
-                    Ok(record) => {
+                match records(answer, time) {
+                    Ok(records) => {
                         let mut bytes = Vec::new();
                         // Nothing fails that is written to memory.
-                        let _ = record.write_perfetto(&mut bytes);
+                        let _ = FlightRecord::write_perfetto_of(&records, &mut bytes);
                         self.output.push_back(http::file(&bytes).into());
                     }
                     Err((status, text)) => self.say(http::text(status, &text)),
@@ -322,22 +323,28 @@ impl Session {
     }
 
     fn show(&mut self, command: &Command, answer: &Answer, world: &mut World) {
-        let Some(shot) = &answer.shot else { return };
-        let of_task = |id: &str| shot.find(id).ok_or_else(|| format!("No task {}\n", clean(id)));
+        if answer.shots().next().is_none() {
+            return;
+        }
+        let of_task = |id: &str| answer.find(id).ok_or_else(|| answer.no_task(id));
         let text = match command {
-            Command::Ps => return self.say(shot.ps()),
+            Command::Ps => return self.table(answer),
             Command::Json => Ok(world.document(answer)),
-            Command::Where(id) => of_task(id).map(|task| shot.place(task)),
-            Command::Parents(id) => of_task(id).map(|task| shot.parents(task)),
-            Command::Tree => Ok(shot.tree()),
-            Command::Graph(false) => Ok(shot.alarms() + &shot.graph.to_string()),
-            Command::Graph(true) => Ok(shot.graph.dot()),
-            Command::Stats => Ok(shot.stats()),
+            Command::Where(id) => of_task(id).map(|(shot, task)| shot.place(task)),
+            Command::Parents(id) => of_task(id).map(|(shot, task)| shot.parents(task)),
+            Command::Tree => Ok(answer.each(Shot::tree)),
+            Command::Graph(false) => {
+                Ok(answer.alarms() + &answer.each(|shot| shot.graph.to_string()))
+            }
+            Command::Graph(true) => Ok(answer.dot()),
+            Command::Stats => Ok(answer.each(Shot::stats)),
             // The excuse says why there is none.
-            Command::Trace(_) if !answer.excuse.is_empty() => return,
-            Command::Trace(time) => record(answer, *time).map_err(|(_, text)| text).map(|record| {
+            Command::Trace(_) if !answer.excuse.is_empty() && answer.records().next().is_none() => {
+                return;
+            }
+            Command::Trace(time) => records(answer, *time).map_err(|(_, text)| text).map(|all| {
                 let mut json = Vec::new();
-                let _ = record.write_chrome_json(&mut json);
+                let _ = FlightRecord::write_chrome_json_of(&all, &mut json);
                 clean_json(&String::from_utf8_lossy(&json))
             }),
             Command::Cancel(id) => self.cancel(id, answer, world),
@@ -346,10 +353,15 @@ impl Session {
         self.say(text.unwrap_or_else(|text| text));
     }
 
+    /// The table of all tasks. Its rows are those that all clients share.
+    fn table(&mut self, answer: &Answer) {
+        self.say(answer.alarms() + &shot::head());
+        answer.shots().for_each(|shot| self.say(shot.rows()));
+    }
+
     fn cancel(&mut self, id: &str, answer: &Answer, world: &mut World) -> Result<String, String> {
-        let task = answer.shot.as_ref().and_then(|shot| shot.find(id));
-        let Some(task) = task else { return Err(format!("No task {}\n", clean(id))) };
-        world.acts.push(Act::Cancel(task.info.id));
+        let Some((shot, task)) = answer.find(id) else { return Err(answer.no_task(id)) };
+        world.acts.push(Act::Cancel(shot.snapshot().core.unwrap_or(0), task.info.id));
         Ok(format!("Cancelling task {}\n", clean(id)))
     }
 
@@ -371,16 +383,17 @@ impl Session {
     }
 }
 
-/// The end of what the flight recorder had. An error has its status of HTTP.
-fn record(answer: &Answer, time: Duration) -> Result<FlightRecord, (&'static str, String)> {
+/// The end of what the flight recorders had. An error has its status of HTTP.
+fn records(answer: &Answer, time: Duration) -> Result<Vec<FlightRecord>, (&'static str, String)> {
+    let records: Vec<FlightRecord> = answer.records().map(|it| it.clone().last(time)).collect();
+    if !records.is_empty() {
+        return Ok(records);
+    }
     if !answer.excuse.is_empty() {
         return Err(("503 Service Unavailable", answer.excuse.clone()));
     }
-    match answer.shot.as_ref().and_then(|shot| shot.record.clone()) {
-        Some(record) => Ok(record.last(time)),
-        None => Err((
-            "404 Not Found",
-            "This program has no flight recorder; see Builder::flight_recorder.\n".into(),
-        )),
-    }
+    Err((
+        "404 Not Found",
+        "This program has no flight recorder; see Builder::flight_recorder.\n".into(),
+    ))
 }

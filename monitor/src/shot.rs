@@ -25,7 +25,7 @@ pub(crate) struct Shot {
     /// What the flight recorder had, if there is one and a session has asked for it.
     pub(crate) record: Option<FlightRecord>,
     verdicts: Vec<Verdict>,
-    ps: OnceLock<Arc<str>>,
+    rows: OnceLock<Arc<str>>,
     json: OnceLock<Arc<str>>,
 }
 
@@ -37,8 +37,8 @@ impl Shot {
         record: Option<FlightRecord>,
         verdicts: Vec<Verdict>,
     ) -> Self {
-        let (ps, json) = Default::default();
-        Shot { number, at, graph, record, verdicts, ps, json }
+        let (rows, json) = Default::default();
+        Shot { number, at, graph, record, verdicts, rows, json }
     }
 
     /// The kernel has not confirmed the verdicts.
@@ -73,35 +73,31 @@ impl Shot {
         self.snapshot().tasks.len()
     }
 
-    /// The task of that name for ids: `3`, `#3` or `3.1`.
-    pub(crate) fn find(&self, id: &str) -> Option<&TaskDetails> {
-        let id = id.trim_start_matches('#');
-        self.snapshot().tasks.iter().find(|task| short(task.info.id) == id)
+    /// The id of a task, as it is typed.
+    fn id(&self, task: TaskId) -> String {
+        short(self.snapshot().core, task)
     }
 
-    /// The table of the tasks, as that of curio.
-    pub(crate) fn ps(&self) -> Arc<str> {
-        self.ps.get_or_init(|| self.make_ps().into()).clone()
+    /// The rows of the tasks in a table as that of curio.
+    pub(crate) fn rows(&self) -> Arc<str> {
+        self.rows.get_or_init(|| self.make_rows().into()).clone()
     }
 
-    fn make_ps(&self) -> String {
-        let mut ps = self.alarms();
-        row(&mut ps, ["Task", "State", "Cycles", "Timeout", "Sleep", "Task"]);
-        let line = "-".repeat(50);
-        row(&mut ps, [6, 12, 10, 7, 7, 50].map(|width| &line[..width]));
+    fn make_rows(&self) -> String {
+        let mut rows = String::new();
         for task in &self.snapshot().tasks {
             let is_asleep = matches!(task.info.state, TaskState::Parked("SLEEP" | "INTERVAL"));
             let cells = [
-                &*short(task.info.id),
+                &*self.id(task.info.id),
                 &task.info.state.to_string(),
                 &task.info.cycles.to_string(),
                 &self.left(task.info.deadline),
                 &self.left(task.wakes_at.filter(|_| is_asleep)),
                 &clean(&task.info.name),
             ];
-            row(&mut ps, cells);
+            row(&mut rows, cells);
         }
-        ps
+        rows
     }
 
     /// The seconds that are left until a time.
@@ -120,7 +116,7 @@ impl Shot {
     /// Where a task is parked, in what timeouts, and whether it is being cancelled.
     pub(crate) fn place(&self, task: &TaskDetails) -> String {
         let info = &task.info;
-        let mut text = format!("{} {} {}\n", short(info.id), info.state, clean(&info.name));
+        let mut text = format!("{} {} {}\n", self.id(info.id), info.state, clean(&info.name));
         let now = self.snapshot().taken_at;
         for leaf in &info.parked {
             let age = seconds(now.saturating_duration_since(leaf.since));
@@ -163,7 +159,7 @@ impl Shot {
     /// A task by its id and name.
     fn called(&self, id: TaskId) -> String {
         let name = self.snapshot().task(id).map(|task| clean(&task.info.name));
-        format!("{} {}", short(id), name.unwrap_or_default())
+        format!("{} {}", self.id(id), name.unwrap_or_default())
     }
 
     /// A task, then the tasks that have spawned it, as far as they are alive.
@@ -173,7 +169,7 @@ impl Shot {
         let mut next = Some(task);
         while let Some(task) = next.filter(|task| seen.insert(task.info.id)) {
             let info = &task.info;
-            let (id, state, name) = (short(info.id), info.state.to_string(), clean(&info.name));
+            let (id, state, name) = (self.id(info.id), info.state.to_string(), clean(&info.name));
             let _ = writeln!(text, "{id:<6} {state:>12} {name}");
             next = info.parent.and_then(|parent| self.snapshot().task(parent));
         }
@@ -188,8 +184,9 @@ impl Shot {
         for task in &seen.tasks {
             *states.entry(task.info.state.to_string()).or_default() += 1;
         }
+        let core = seen.core.map_or_else(String::new, |core| format!("core     {core}\n"));
         let mut text = format!(
-            "tasks    {}, polled {polls} times\nready    {}\nturn     {}\ngroups   {}\n\
+            "{core}tasks    {}, polled {polls} times\nready    {}\nturn     {}\ngroups   {}\n\
              jobs     {}\nthreads  {} abandoned\n",
             seen.tasks.len(),
             seen.ready,
@@ -204,15 +201,26 @@ impl Shot {
         text
     }
 
-    /// The kernel as a value of JSON.
+    /// The fields of the kernel in JSON.
     pub(crate) fn json(&self) -> Arc<str> {
         self.json.get_or_init(|| json::kernel(self.snapshot(), &self.verdicts).into()).clone()
     }
 }
 
-/// An id without its sign, as it is typed.
-pub(crate) fn short(id: TaskId) -> String {
-    id.to_string().trim_start_matches('#').to_owned()
+/// An id without its sign, as it is typed: with its core in front, if there are several.
+pub(crate) fn short(core: Option<usize>, id: TaskId) -> String {
+    let id = id.to_string();
+    let id = id.trim_start_matches('#');
+    core.map_or_else(|| id.to_owned(), |core| format!("{core}:{id}"))
+}
+
+/// The head of a table of tasks.
+pub(crate) fn head() -> String {
+    let mut head = String::new();
+    row(&mut head, ["Task", "State", "Cycles", "Timeout", "Sleep", "Task"]);
+    let line = "-".repeat(50);
+    row(&mut head, [6, 12, 10, 7, 7, 50].map(|width| &line[..width]));
+    head
 }
 
 fn row(text: &mut String, [id, state, cycles, timeout, sleep, name]: [&str; 6]) {

@@ -1,18 +1,21 @@
-//! What sessions see of the kernel, and what they want of it.
+//! What sessions see of the kernels, and what they want of them.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::path::Path;
 use std::process;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use kernel::TaskId;
+use kernel::insight::{TaskDetails, WaitGraph};
+use kernel::{FlightRecord, TaskId};
 use rustix::process::Signal;
 
-use crate::held::{Held, LONG};
+use crate::held::Held;
 use crate::json;
+use crate::known::Known;
 use crate::shot::{Shot, short};
-use crate::text::{clean, quoted, seconds};
+use crate::text::{clean, quoted};
 
 /// What clients may do.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,14 +27,12 @@ pub(crate) struct Rights {
 /// What a client has asked for and the server does.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Act {
-    Cancel(TaskId),
+    /// Cancels a task of a kernel.
+    Cancel(usize, TaskId),
     Signal(Signal),
 }
 
-/// Answers that are older than that are given, if the kernel gives no newer one.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// The kernel as sessions see it. The server fills it in, and does what the sessions want.
+/// The kernels as sessions see them. The server fills it in, and does what the sessions want.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) now: Instant,
@@ -40,34 +41,44 @@ pub(crate) struct World {
     program: String,
     /// The token that a page must send with what it wants done.
     pub(crate) token: String,
-    /// The last one that came.
-    pub(crate) shot: Option<Arc<Shot>>,
-    /// The number of the next one that is begun.
+    /// The kernels by core; one alone is 0.
+    pub(crate) kernels: BTreeMap<usize, Known>,
+    /// The number of the next shots that are begun.
     pub(crate) next: u64,
-    /// A session waits for that one.
+    /// A session waits for those.
     pub(crate) is_wanted: bool,
-    /// A session waits for what the flight recorder has by then.
+    /// A session waits for what the flight recorders have by then.
     pub(crate) is_record_wanted: bool,
-    pub(crate) held: Option<Held>,
-    /// The kernel has ended.
+    /// All kernels have ended.
     pub(crate) is_over: bool,
     pub(crate) acts: Vec<Act>,
 }
 
-/// A session waits for a shot that was begun after its question.
+/// A session waits for shots that were begun after its question.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Waiting {
-    number: u64,
-    since: Instant,
+    pub(crate) number: u64,
+    pub(crate) since: Instant,
 }
 
 /// What a session gets for its wait.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// None: the kernel has never answered.
-    pub(crate) shot: Option<Arc<Shot>>,
-    /// Why the shot is not fresh. Lines of text.
+    /// Why the shots are not fresh. Lines of text.
     pub(crate) excuse: String,
+    pub(crate) kernels: Vec<Seen>,
+}
+
+/// A kernel in an answer.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    core: Option<usize>,
+    /// None: it has never answered, or has ended.
+    shot: Option<Arc<Shot>>,
+    /// The task that keeps the shot from being fresh.
+    held: Option<Held>,
+    is_fresh: bool,
+    has_ended: bool,
 }
 
 impl World {
@@ -79,91 +90,119 @@ impl World {
             rights,
             program: program.to_string_lossy().into_owned(),
             token,
-            shot: None,
+            kernels: BTreeMap::new(),
             next: 1,
             is_wanted: false,
             is_record_wanted: false,
-            held: None,
             is_over: false,
             acts: Vec::new(),
         }
     }
 
-    /// Asks for a fresh shot.
+    /// Asks for fresh shots.
     pub(crate) fn ask(&mut self) -> Waiting {
         self.is_wanted = true;
         Waiting { number: self.next, since: self.now }
     }
 
-    /// The answer to a wait, once there is one: the shot, or an old one with the reason.
+    /// The answer to a wait, once there is one: each kernel's shot, or an old one with the reason.
     pub(crate) fn answer(&self, waiting: Waiting) -> Option<Answer> {
-        let shot = self.shot.clone();
-        if shot.as_ref().is_some_and(|shot| shot.number >= waiting.number) {
-            return Some(Answer { shot, excuse: String::new() });
+        let mut answer = Answer { excuse: String::new(), kernels: Vec::new() };
+        for known in self.kernels.values() {
+            let excuse = known.excuse(waiting, self.now, self.is_over)?;
+            let is_fresh = excuse.is_empty();
+            answer.excuse += &excuse;
+            answer.kernels.push(Seen {
+                core: known.core,
+                shot: known.shot.clone(),
+                held: known.held.clone().filter(|_| !is_fresh),
+                is_fresh,
+                has_ended: known.has_ended,
+            });
         }
-        let waited = self.now.saturating_duration_since(waiting.since);
-        let excuse = if self.is_over {
-            "The kernel has ended.\n".to_owned()
-        } else if let Some(held) = self.held.as_ref().filter(|_| waited >= LONG) {
-            self.held_by(held)
-        } else if waited >= PATIENCE {
-            format!("The kernel has not answered for {}.\n", seconds(waited))
-        } else {
-            return None;
-        };
-        Some(Answer { excuse: excuse + &self.age(shot.as_deref()), shot })
-    }
-
-    /// Which task holds the kernel.
-    fn held_by(&self, held: &Held) -> String {
-        let (id, name, time) = (short(held.task), clean(&held.name), seconds(held.seen_for));
-        let first =
-            format!("Task {id} {name} holds the kernel: one poll has taken {time} so far.\n");
-        let known = self.shot.as_ref().map(|shot| shot.snapshot().task(held.task));
-        let place = match known {
-            Some(Some(task)) if !task.info.parked.is_empty() => {
-                let leaves =
-                    task.info.parked.iter().map(|leaf| format!("{} at {}", leaf.kind, leaf.site));
-                let leaves: Vec<String> = leaves.collect();
-                format!("It was last seen parked in {}.\n", leaves.join(", "))
-            }
-            Some(Some(_)) => "It was not parked when it was seen last.\n".to_owned(),
-            Some(None) => "It was spawned since the kernel was seen last.\n".to_owned(),
-            None => String::new(),
-        };
-        first + &place
-    }
-
-    fn age(&self, shot: Option<&Shot>) -> String {
-        match shot {
-            Some(shot) => {
-                let age = seconds(self.now.saturating_duration_since(shot.at));
-                format!("What follows was seen {age} ago.\n")
-            }
-            None => "The kernel was not seen before.\n".to_owned(),
+        if self.is_over && !answer.excuse.is_empty() {
+            answer.excuse.insert_str(0, "The kernel has ended.\n");
         }
+        Some(answer)
     }
 
     /// The document with everything.
     pub(crate) fn document(&self, answer: &Answer) -> String {
-        let age = answer.shot.as_ref().map(|shot| self.now.saturating_duration_since(shot.at));
-        let held = self.held.as_ref().filter(|_| !answer.excuse.is_empty());
-        let held = json::or_null(held, |held| {
-            json::object([
-                ("task", json::id(held.task)),
-                ("name", quoted(&held.name)),
-                ("for_ms", held.seen_for.as_millis().to_string()),
-            ])
-        });
-        let kernel = answer.shot.as_ref().map(|shot| shot.json());
+        let age = |shot: &Arc<Shot>| self.now.saturating_duration_since(shot.at);
+        let oldest = answer.shots().map(age).max();
+        let first_held = answer.kernels.iter().find_map(|it| Some((it.core, it.held.as_ref()?)));
+        let kernels: Vec<String> = answer
+            .kernels
+            .iter()
+            .map(|it| {
+                let fields = it.shot.as_ref().map(|shot| shot.json());
+                json::joined(&[
+                    json::fields([
+                        ("core", json::or_null(it.core, |core| core.to_string())),
+                        ("age_ms", json::age(it.shot.as_ref().map(age))),
+                        ("held", json::held(it.held.as_ref().map(|held| (it.core, held)))),
+                        ("ended", it.has_ended.to_string()),
+                    ]),
+                    fields.map_or_else(json::unseen, |fields| fields.to_string()),
+                ])
+            })
+            .collect();
         json::object([
             ("curium", "1".into()),
             ("program", quoted(&self.program)),
             ("pid", process::id().to_string()),
             ("may_cancel", self.rights.cancel.to_string()),
-            ("age_ms", json::or_null(age, |age| age.as_millis().to_string())),
-            ("held", held),
-            ("kernels", format!("[{}]", kernel.as_deref().unwrap_or_default())),
+            ("age_ms", json::age(oldest)),
+            ("held", json::held(first_held)),
+            ("kernels", format!("[{}]", kernels.join(","))),
         ]) + "\n"
+    }
+}
+
+impl Answer {
+    pub(crate) fn shots(&self) -> impl Iterator<Item = &Arc<Shot>> {
+        self.kernels.iter().filter_map(|seen| seen.shot.as_ref())
+    }
+
+    /// What the flight recorders of the kernels have that have answered.
+    pub(crate) fn records(&self) -> impl Iterator<Item = &FlightRecord> {
+        let fresh = self.kernels.iter().filter(|seen| seen.is_fresh);
+        fresh.filter_map(|seen| seen.shot.as_ref()?.record.as_ref())
+    }
+
+    /// The task of that name for ids: `3`, `#3` or `3.1`, and `1:3` of several cores.
+    pub(crate) fn find(&self, id: &str) -> Option<(&Shot, &TaskDetails)> {
+        let id = id.trim_start_matches('#');
+        self.shots().find_map(|shot| {
+            let core = shot.snapshot().core;
+            let mut tasks = shot.snapshot().tasks.iter();
+            Some((&**shot, tasks.find(|task| short(core, task.info.id) == id)?))
+        })
+    }
+
+    /// Why there is no task of that name.
+    pub(crate) fn no_task(&self, id: &str) -> String {
+        let id = clean(id);
+        match self.kernels.iter().any(|seen| seen.core.is_some()) && !id.contains(':') {
+            true => {
+                format!("No task {id}: a task of several cores has its core in front: 0:{id}\n")
+            }
+            false => format!("No task {id}\n"),
+        }
+    }
+
+    /// The verdicts on all kernels, as lines of text.
+    pub(crate) fn alarms(&self) -> String {
+        self.shots().map(|shot| shot.alarms()).collect()
+    }
+
+    /// The views of all kernels, one after the other.
+    pub(crate) fn each(&self, view: impl Fn(&Shot) -> String) -> String {
+        self.shots().map(|shot| view(shot)).collect()
+    }
+
+    /// The waits in the language of Graphviz, as one graph.
+    pub(crate) fn dot(&self) -> String {
+        WaitGraph::dot_of(self.shots().map(|shot| &shot.graph))
     }
 }

@@ -14,6 +14,7 @@ mod fs_order;
 mod fs_streams;
 mod guests;
 mod guests_beside;
+mod monitor_cores;
 mod monitor_ends;
 mod monitor_kit;
 mod monitor_port;

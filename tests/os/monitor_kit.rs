@@ -51,7 +51,7 @@ where
 }
 
 /// Sets an event also if the client panics.
-struct SetAtEnd(Arc<UniversalEvent>);
+pub(crate) struct SetAtEnd(pub(crate) Arc<UniversalEvent>);
 
 impl Drop for SetAtEnd {
     fn drop(&mut self) {

@@ -2,7 +2,8 @@
 //!
 //! HOW is `joins`: two tasks wait for each other's end; `locks`: two tasks take two locks in
 //! opposite orders; `spin`: a task does not give the thread back; `calm`: nothing hangs, and tasks
-//! can be cancelled.
+//! can be cancelled; `cores`: the same on two cores; `spinning_core`: of two cores, one does not
+//! give the thread back.
 
 use std::cell::Cell;
 use std::env;
@@ -10,7 +11,7 @@ use std::rc::Rc;
 use std::thread;
 
 use curium::Kernel;
-use curium::kernel::spawn_named;
+use curium::kernel::{Cores, kernels, spawn_named};
 use curium::monitor::{Monitor, MonitorExt};
 use curium::prelude::*;
 
@@ -70,6 +71,15 @@ async fn spin() -> Result<(), TaskCancelled> {
     }
 }
 
+fn on_cores(monitor: Monitor, one_spins: bool) {
+    let recorded = |_| Kernel::builder().flight_recorder(1 << 20);
+    let cores = Cores::count(2).builder(recorded).monitor(monitor.allow_cancel());
+    let _ = kernels(cores, async |core| match core.index() {
+        1 if one_spins => spin().await,
+        _ => calm().await,
+    });
+}
+
 fn main() {
     let mut arguments = env::args().skip(1);
     let path = arguments.next().expect("the path of a socket");
@@ -79,6 +89,9 @@ fn main() {
     let mut kernel = Kernel::builder();
     if how == "calm" {
         kernel = kernel.flight_recorder(1 << 20);
+    }
+    if how.contains("core") {
+        return on_cores(monitor, how == "spinning_core");
     }
     let _ = match &*how {
         "joins" => kernel.monitor(monitor).run(joins),

@@ -26,7 +26,8 @@ Commands:
 
 TARGET is the id of a process (that listens at $XDG_RUNTIME_DIR/curium/PID.sock or at the
 port 48802), the path of a socket (with a `/`), or an address (`127.0.0.1:48802`, `:48802`).
-Without it, the one program that is found is meant. ID is the id of a task, as `ps` shows it.
+Without it, the one program that is found is meant. ID is the id of a task, as `ps` shows it:
+`3`, or `1:3` if the program runs on several cores.
 
 Options:
   --json         print one JSON document with everything instead (not for top, trace, cancel)
@@ -141,10 +142,15 @@ fn trace(rest: &mut Vec<String>) -> Result<(String, PathBuf), Failure> {
     }
 }
 
-/// Ids are numbers, as `3`, `#3` or `3.1`. Nothing else is sent to a program.
+/// Ids are numbers, as `3`, `#3`, `3.1`, or `1:3` of several cores. Nothing else is sent to a
+/// program.
 fn is_id(id: &str) -> bool {
     let digits = id.trim_start_matches('#');
-    digits.starts_with(|c: char| c.is_ascii_digit())
+    let (core, digits) = digits.split_once(':').unwrap_or(("0", digits));
+    let is_number = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
+    is_number(core)
+        && is_number(digits)
+        && core.chars().all(|c| c.is_ascii_digit())
         && digits.chars().all(|c| c.is_ascii_digit() || c == '.')
 }
 
@@ -171,6 +177,8 @@ mod tests {
         let graph = show(Show::Graph { dot: true }, Some("/a"), false);
         assert_eq!(parsed("graph --dot /a").unwrap(), graph);
         assert_eq!(parsed("where 3").unwrap(), show(Show::Where("3".into()), None, false));
+        let of_core = show(Show::Where("1:3.1".into()), Some(":1"), false);
+        assert_eq!(parsed("where :1 1:3.1").unwrap(), of_core);
         let cancel = Command::Cancel { id: "#3.1".into(), target: target() };
         assert_eq!(parsed("cancel 4711 #3.1").unwrap(), cancel);
         let trace = |target| Command::Trace { secs: "2.5".into(), file: "a".into(), target };
@@ -189,6 +197,8 @@ mod tests {
         assert_eq!(wrong("pss"), "there is no command `pss`");
         assert_eq!(wrong("where"), "`where` needs the id of a task");
         assert_eq!(wrong("where 4711 kid"), "kid is no id of a task; `curium ps` shows them");
+        assert!(wrong("where 127.0.0.1:48802").contains("127.0.0.1:48802 is no id of a task"));
+        assert!(wrong("where :48802").contains(":48802 is no id of a task"));
         assert_eq!(wrong("ps 1 2"), "`ps` has too many arguments");
         assert_eq!(wrong("ps --dot"), "--dot is for `graph`");
         assert_eq!(wrong("graph --dot --json"), "--json and --dot exclude each other");

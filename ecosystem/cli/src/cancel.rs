@@ -30,7 +30,7 @@ pub(crate) fn cancel(address: &Address, id: &str) -> Result<String, Failure> {
         let Some(task) = document.tasks.iter().find(|task| task.id == short) else {
             return Ok(format!("task {short} was cancelled, and has ended\n"));
         };
-        if let Some(held) = document.held.as_ref().filter(|_| is_over) {
+        if let Some(held) = document.held.iter().find(|held| is_over && held.is_of(short)) {
             let (answer, held) = (clean_line(answer.trim_end()), held.text());
             return Ok(format!("{answer}: not yet, because {held}\n"));
         }

@@ -23,7 +23,8 @@ pub(crate) struct Document {
     pub(crate) refuses_cancel: bool,
     /// The age of what it says. None: the kernel was never seen.
     pub(crate) age_ms: Option<u64>,
-    pub(crate) held: Option<Held>,
+    /// The tasks that hold kernels: of several cores, there may be several.
+    pub(crate) held: Vec<Held>,
     pub(crate) turn: u64,
     pub(crate) ready: u64,
     pub(crate) shutting_down: bool,
@@ -36,6 +37,8 @@ pub(crate) struct Document {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Held {
     pub(crate) task: String,
+    /// The number of the core, if there are several.
+    pub(crate) core: Option<u64>,
     pub(crate) name: String,
     pub(crate) for_ms: u64,
 }
@@ -140,18 +143,19 @@ impl Document {
             }
             None => return Err("the program's document is none of a monitor of Curium".into()),
         }
-        let held = object(&value, "held").map(|held| Held {
-            task: string(held, "task"),
-            name: string(held, "name"),
-            for_ms: number(held, "for_ms").unwrap_or(0),
-        });
+        // The document has one of them; each kernel has its own.
+        let of_kernels = list(&value, "kernels").iter().filter_map(held);
+        let mut held_by: Vec<Held> = of_kernels.collect();
+        if held_by.is_empty() {
+            held_by.extend(held(&value));
+        }
         let age_ms = number(&value, "age_ms");
         let mut document = Document {
             program: text(&value, "program"),
             pid: number(&value, "pid").and_then(|pid| pid.try_into().ok()),
             refuses_cancel: value.get("may_cancel").and_then(Value::as_bool) == Some(false),
             age_ms,
-            held,
+            held: held_by,
             ..Document::default()
         };
         for kernel in list(&value, "kernels") {
@@ -172,17 +176,33 @@ impl Document {
     }
 
     pub(crate) fn outcome(&self) -> Outcome {
-        let is_fine = self.verdicts.is_empty() && self.held.is_none();
+        let is_fine = self.verdicts.is_empty() && self.held.is_empty();
         if is_fine { Outcome::Fine } else { Outcome::Verdict }
     }
 }
 
 impl Held {
     pub(crate) fn text(&self) -> String {
-        let Held { task, name, for_ms } = self;
-        let time = time(*for_ms);
-        format!("task #{task} {name} holds the kernel: one poll has taken {time} so far")
+        let Held { task, core, name, for_ms } = self;
+        let (core, time) = (core.map(|core| format!(" of core {core}")), time(*for_ms));
+        let core = core.unwrap_or_default();
+        format!("task #{task} {name} holds the kernel{core}: one poll has taken {time} so far")
     }
+
+    /// Whether that is the kernel of the task with this id.
+    pub(crate) fn is_of(&self, id: &str) -> bool {
+        let core = |id: &str| id.split_once(':').map(|(core, _)| core.to_owned());
+        core(&self.task) == core(id)
+    }
+}
+
+fn held(of: &Value) -> Option<Held> {
+    object(of, "held").map(|held| Held {
+        task: string(held, "task"),
+        core: number(held, "core"),
+        name: string(held, "name"),
+        for_ms: number(held, "for_ms").unwrap_or(0),
+    })
 }
 
 impl Task {

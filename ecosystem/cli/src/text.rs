@@ -48,8 +48,8 @@ fn escaped(text: &str, escape: impl Fn(char, &mut String)) -> String {
 ///
 /// No other line begins so: rows begin with an id or are indented, and names hold no line ends.
 pub(crate) fn has_verdict(answer: &str) -> bool {
-    let holds = |line: &str| line.starts_with("Task ") && line.contains(" holds the kernel: ");
-    answer.lines().any(|line| line.starts_with("(!) ")) || answer.lines().next().is_some_and(holds)
+    let holds = |line: &str| line.starts_with("Task ") && line.contains(" holds the kernel");
+    answer.lines().any(|line| line.starts_with("(!) ") || holds(line))
 }
 
 /// An age or what is left of a time, as in `4.2 s`.
@@ -84,6 +84,8 @@ mod tests {
     fn a_name_is_no_verdict() {
         assert!(has_verdict("kernel 0 · 2 tasks\n(!) deadlock: ...\n"));
         assert!(has_verdict("Task 3 spin holds the kernel: one poll has taken 2.0 s so far.\n"));
-        assert!(!has_verdict("kernel 0\n#1 (!) me\nTask 3 holds the kernel: no\n"));
+        let second = "The kernel of core 0 has ended.\nTask 1:3 spin holds the kernel of core 1:\n";
+        assert!(has_verdict(second));
+        assert!(!has_verdict("#1 (!) me\n#2 Task 3 holds the kernel: no\nTask   State\n"));
     }
 }

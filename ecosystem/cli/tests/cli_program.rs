@@ -95,6 +95,48 @@ fn a_task_that_holds_the_kernel_is_told_with_exit_code_three() {
     assert!(code == 3 && json.contains("\"held\":{\"task\":\"0\""), "{code} {json}");
 }
 
+/// P6: every command works with a program on several cores, whose tasks have their core in front.
+#[test]
+fn the_tasks_of_several_cores_are_shown_cancelled_and_traced() {
+    let mut place = Place::new();
+    place.start("1", "cores");
+    let both = |text: &str| text.contains("\n0:1 ") && text.contains("\n1:1 ");
+    let ps = place.until("ps 1", |(code, ps, _)| *code == 0 && both(ps));
+    assert!(ps.contains(" kid\n"), "{ps}");
+    let (code, tree, _) = place.curium("tree 1");
+    assert!(code == 0 && tree.contains("core 1 · kernel ") && tree.contains("#1:1 "), "{tree}");
+    let (code, place_of, _) = place.curium("where 1 1:0");
+    assert!(code == 0 && place_of.starts_with("1:0 JOIN main\n"), "{code} {place_of}");
+    let (code, _, told) = place.curium("where 1 0");
+    assert!(code == 1 && told.contains("has its core in front: 0:0"), "{code} {told}");
+    let kid = ps.lines().find(|row| row.starts_with("1:") && row.ends_with(" kid"));
+    let kid = kid.and_then(|row| row.split(' ').next()).expect("it is shown");
+    let (code, told, _) = place.curium(&format!("cancel 1 {kid}"));
+    assert_eq!((code, told), (0, format!("task {kid} was cancelled, and has ended\n")));
+    let file = place.runtime.join("trace");
+    let (code, ..) = place.curium(&format!("trace 1 60 {}", file.display()));
+    let trace = fs::read(file).expect("it is written");
+    for name in ["core 0, kernel ", "core 1, kernel "] {
+        let is_there = trace.windows(name.len()).any(|bytes| bytes == name.as_bytes());
+        assert!(code == 0 && is_there, "{code} {name}");
+    }
+}
+
+/// P6, M2: of two cores, one of which does not give its thread back, the other one is served.
+#[test]
+fn a_core_that_is_held_is_told_and_the_other_is_served() {
+    let mut place = Place::new();
+    place.start("1", "spinning_core");
+    let ps = place.until("ps 1", |(code, ps, _)| *code == 3 && ps.contains(" kid\n"));
+    assert!(ps.starts_with("Task 1:0 main holds the kernel of core 1: "), "{ps}");
+    let kid = ps.lines().find(|row| row.starts_with("0:") && row.ends_with(" kid"));
+    let kid = kid.and_then(|row| row.split(' ').next()).expect("it is shown");
+    let (_, told, _) = place.curium(&format!("cancel 1 {kid}"));
+    assert_eq!(told, format!("task {kid} was cancelled, and has ended\n"));
+    let (_, told, _) = place.curium("cancel 1 1:0");
+    assert!(told.contains("not yet, because task #1:0 main holds the kernel of core 1"), "{told}");
+}
+
 /// M5: a verdict has an exit code of its own, and both of its lines are shown.
 #[test]
 fn a_deadlock_is_told_with_exit_code_three() {

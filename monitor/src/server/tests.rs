@@ -1,7 +1,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use kernel::{Kernel, Task, TaskCancelled, TaskId, Watcher, spawn_named, yield_now};
+use kernel::{Kernel, SnapshotParts, Task, TaskCancelled, TaskId, Watcher, spawn_named, yield_now};
 
 use super::*;
 use crate::listen::Place;
@@ -42,21 +42,25 @@ fn shown(breaks: bool) -> String {
     let seen = kernel.run(async move || {
         let listener = Listener::bind(&Place::Port(([127, 0, 0, 1], 0).into())).expect("a port");
         let mut server =
-            Server::new(listener, link, Rights::default(), String::new()).expect("descriptors");
+            Server::new(listener, Rights::default(), String::new()).expect("descriptors");
+        server.add(link);
         let one = circle().await?;
         let mut parts = SnapshotParts::begin();
         while !parts.take(100) {}
         if breaks {
             kernel::handle().request_cancel(one).expect("the kernel runs");
         }
-        server.judge(parts.finish(), None);
-        assert!(server.world.shot.is_none(), "the kernel has not confirmed it");
-        while server.world.shot.is_none() {
+        let known = server.world.kernels.get_mut(&0).expect("it was added");
+        let watched = server.kernels.get_mut(&0).expect("it was added");
+        watched.judge(parts.finish(), None, known, Instant::now());
+        assert!(known.shot.is_none(), "the kernel has not confirmed it");
+        while server.world.kernels[&0].shot.is_none() {
             yield_now().await?;
             server.receive();
         }
         kernel::handle().request_cancel(one).expect("the kernel runs");
-        Ok::<_, TaskCancelled>(server.world.shot.map(|shot| shot.alarms() + &shot.tree()))
+        let shot = &server.world.kernels[&0].shot;
+        Ok::<_, TaskCancelled>(shot.as_ref().map(|shot| shot.alarms() + &shot.tree()))
     });
     seen.expect("main is not cancelled").expect("a shot")
 }

@@ -10,12 +10,13 @@ use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::style::{Color, Modifier};
 
-use crate::document::Document;
+use crate::document::{Document, Held};
 use crate::top::draw::draw;
 use crate::top::keys::Act;
 use crate::top::view::View;
 
 const DOCUMENT: &str = include_str!("../../tests/document.json");
+const CORES: &str = include_str!("../../tests/document_of_cores.json");
 
 /// A view of the document, as it was changed.
 fn view(change: impl FnOnce(&mut Document)) -> View {
@@ -120,9 +121,18 @@ fn the_task_that_holds_the_kernel_is_said_first() {
     let mut view = view(|document| {
         document.age_ms = Some(3100);
         document.held =
-            Some(crate::document::Held { task: "5.1".into(), name: "resize".into(), for_ms: 3050 });
+            vec![Held { task: "5.1".into(), core: None, name: "resize".into(), for_ms: 3050 }];
     });
     assert_screen("held", &drawn(&mut view, 80, 14));
+}
+
+/// P6: tasks of several cores are told apart, below their own parents, and every core that is held
+/// is said.
+#[test]
+fn the_tasks_of_several_cores_are_shown_below_their_own_parents() {
+    let mut view = View::new("127.0.0.1:48802".into());
+    view.update(Document::parse(CORES).expect("a document"));
+    assert_screen("cores", &drawn(&mut view, 100, 14));
 }
 
 #[test]
