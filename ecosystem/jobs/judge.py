@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """The judge of the service of jobs: judge.py BINARY [--seeds N] [--first N] [--runtimes a,b] [--must a,b].
 
+A runtime is curium, tokio, or curium/2 for Curium on two cores.
+
 For each seed and runtime it starts the service, measures the CPU of calm requests, and then loads it with
 clients of which some hang up in the middle. Before that Redis is stopped and started again. Meanwhile
-PostgreSQL is stopped, killed or frozen for a while, and the service gets a SIGTERM under load. Then the judge reads the database, not the log of the service:
-what it has left there at once, and, after a second start in peace, whether each job that was confirmed has
-been done once. It starts its own PostgreSQL and Redis on the loopback, and stops them. The exit code is 1
+PostgreSQL is stopped, killed or frozen for a while, and the service gets a SIGTERM under load. Then the
+judge reads the database, not the log of the service: what it has left there at once, and, after a second
+start in peace, whether each job that was confirmed has been done once. It starts its own PostgreSQL and Redis on the loopback, and stops them. The exit code is 1
 if a runtime of --must has a fault.
 """
 
@@ -37,8 +39,10 @@ class Service:
 
     def __init__(self, binary, runtime, postgres, redis, folder, log):
         addresses = ["127.0.0.1:0", f"127.0.0.1:{postgres.port}", f"127.0.0.1:{redis.port}"]
+        kind, _, cores = runtime.partition("/")
+        arguments = [kind, *addresses, *(["--cores", cores] if cores else [])]
         self.process = subprocess.Popen(
-            [binary, runtime, *addresses], stdout=subprocess.PIPE, stderr=log, text=True,
+            [binary, *arguments], stdout=subprocess.PIPE, stderr=log, text=True,
             env={**os.environ, "CURIUM_MONITOR": "unix", "XDG_RUNTIME_DIR": folder})
         self.monitor = os.path.join(folder, "curium", f"{self.process.pid}.sock")
         line = self.process.stdout.readline()
@@ -194,7 +198,7 @@ def judge(binary, runtime, seed, postgres, redis, folder, log):
         exit=(code != 0) + (idle_code != 0), stranded=stranded, cut=clients.cut,
         stop=seconds, cpu=cpu, requests=clients.requests)
     figures = "  ".join(f"{name} {number(found[name])}" for name in COLUMNS)
-    print(f"{runtime:6}  seed {seed:2}  {way:7}  jobs {found['jobs']:4}  {figures}", flush=True)
+    print(f"{runtime:8}  seed {seed:2}  {way:7}  jobs {found['jobs']:4}  {figures}", flush=True)
     return found
 
 

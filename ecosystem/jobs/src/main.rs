@@ -1,5 +1,6 @@
 //! A small service: jobs are submitted over HTTP, kept in a table of PostgreSQL and done by
-//! workers; Redis remembers the results. `curium-jobs curium|tokio LISTEN POSTGRES REDIS`.
+//! workers; Redis remembers the results. `curium-jobs curium|tokio LISTEN POSTGRES REDIS`, or for
+//! several kernels `curium-jobs curium LISTEN POSTGRES REDIS --cores N`.
 //!
 //! The same service runs on Curium and on tokio: `routes`, `store` and `cache` are shared,
 //! `on_curium` and `on_tokio` are what each runtime adds. `judge.py` does to both what happens to a
@@ -13,6 +14,7 @@ mod store;
 
 use std::env;
 use std::io;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 /// The longest time of a query, of an answer of Redis, and of a wait for a connection.
@@ -48,17 +50,24 @@ fn postgres_config() -> tokio_postgres::Config {
 }
 
 fn usage() -> io::Error {
-    io::Error::other("usage: curium-jobs curium|tokio LISTEN POSTGRES REDIS")
+    io::Error::other(
+        "usage: curium-jobs curium|tokio LISTEN POSTGRES REDIS, or curium .. --cores N",
+    )
 }
 
 fn main() -> io::Result<()> {
-    let mut arguments = env::args().skip(1);
-    let mut next = || arguments.next().ok_or_else(usage);
-    let runtime = next()?;
-    let addresses = Addresses { listen: next()?, postgres: next()?, redis: next()? };
-    match runtime.as_str() {
-        "curium" => on_curium::run(addresses),
-        "tokio" => on_tokio::run(addresses),
+    let words: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let [runtime, listen, postgres, redis, cores @ ..] = &words[..] else { return Err(usage()) };
+    let [listen, postgres, redis] = [listen, postgres, redis].map(ToString::to_string);
+    let addresses = Addresses { listen, postgres, redis };
+    match (*runtime, cores) {
+        ("curium", []) => on_curium::run(addresses),
+        ("curium", ["--cores", count]) => {
+            let count: NonZeroUsize = count.parse().map_err(|_| usage())?;
+            on_curium::run_on_cores(count.get(), &addresses)
+        }
+        ("tokio", []) => on_tokio::run(addresses),
         _ => Err(usage()),
     }
 }

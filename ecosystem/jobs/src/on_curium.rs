@@ -1,14 +1,18 @@
 //! The service on Curium.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
-use curium::kernel::{GroupRef, cancellable, cancellable_after, interval};
+use axum::Router;
+use curium::kernel::{Core, Cores, GroupRef, cancellable, cancellable_after, interval};
+use curium::net::{Balance, Serve};
 use curium::prelude::*;
-use curium::signal::{SIGINT, SIGTERM, until_signal};
-use curium_hyper::{local, serve_router};
+use curium::signal::{SIGINT, SIGTERM, signals, until_signal};
+use curium_hyper::{local, serve_connection, serve_router};
 use deadpool::managed::{self, Metrics, Object, RecycleError, RecycleResult};
+use hyper_util::service::TowerToHyperService;
 use tokio_postgres::{Client, NoTls};
 
 use crate::cache::Cache;
@@ -69,11 +73,15 @@ struct App {
 }
 
 impl App {
-    async fn start(addresses: &Addresses, group: GroupRef<io::Error>) -> io::Result<Self> {
+    async fn start(
+        addresses: &Addresses,
+        connections: usize,
+        group: GroupRef<io::Error>,
+    ) -> io::Result<Self> {
         let cache = Cache::default();
         group.spawn_daemon(keep(addresses.redis.clone(), cache.clone()));
         let database = Database { address: addresses.postgres.clone(), group };
-        let pool = managed::Pool::builder(database).max_size(CONNECTIONS).build();
+        let pool = managed::Pool::builder(database).max_size(connections).build();
         let app = App { pool: pool.map_err(io::Error::other)?, cache, group };
         app.on_connection(LIMIT, |client| Box::pin(store::create_tables(client))).await?;
         Ok(app)
@@ -216,31 +224,108 @@ async fn scheduler(app: App) -> io::Result<()> {
     }
 }
 
-/// Serves until it is cancelled: then requests end first, the workers after them, and the
-/// connections last.
-async fn serve(addresses: Addresses) -> io::Result<()> {
+/// What a kernel has of the service.
+struct Share {
+    workers: usize,
+    connections: usize,
+    schedules: bool,
+}
+
+impl Share {
+    const WHOLE: Share = Share { workers: WORKERS, connections: CONNECTIONS, schedules: true };
+
+    /// That of one of several cores. All have a connection, and one of them the scheduler.
+    fn of(core: &Core) -> Self {
+        let (index, count) = (core.index(), core.count());
+        let share = |whole: usize| whole / count + usize::from(index < whole % count);
+        let (workers, connections) = (share(WORKERS), share(CONNECTIONS).max(1));
+        Share { workers, connections, schedules: index == 0 }
+    }
+}
+
+/// Serves until it is cancelled, or the cores stop: then requests end first, the workers after
+/// them, and the connections last.
+async fn serve(
+    addresses: &Addresses,
+    share: Share,
+    server: impl AsyncFnOnce(Router) -> io::Result<Serve>,
+) -> io::Result<()> {
     TaskGroup::scope(async |connections| {
-        let app = App::start(&addresses, connections).await?;
+        let app = App::start(addresses, share.connections, connections).await?;
         TaskGroup::scope(async |workers| {
-            for _ in 0..WORKERS {
+            for _ in 0..share.workers {
                 workers.spawn_daemon(worker(app.clone()));
             }
-            workers.spawn_daemon(scheduler(app.clone()));
-            let listener = TcpListener::bind(&addresses.listen).await?;
-            println!("listening on {}", listener.local_addr()?);
-            serve_router(listener, routes(app)).drain(DRAIN).grace(GRACE).await
+            if share.schedules {
+                workers.spawn_daemon(scheduler(app.clone()));
+            }
+            server(routes(app)).await?.drain(DRAIN).grace(GRACE).await
         })
         .await
     })
     .await
 }
 
+async fn serve_alone(addresses: Addresses) -> io::Result<()> {
+    let server = async |router| {
+        let listener = TcpListener::bind(&addresses.listen).await?;
+        println!("listening on {}", listener.local_addr()?);
+        Ok(serve_router(listener, router))
+    };
+    serve(&addresses, Share::WHOLE, server).await
+}
+
 pub(crate) fn run(addresses: Addresses) -> io::Result<()> {
-    curium::run(async || match until_signal([SIGINT, SIGTERM], serve(addresses))?.await {
+    curium::run(async || match until_signal([SIGINT, SIGTERM], serve_alone(addresses))?.await {
         Ok(ended) => ended,
         Err(signalled) => {
             println!("{signalled}");
             Ok(())
         }
     })
+}
+
+async fn serve_core(core: &Core, addresses: &Addresses, address: SocketAddr) -> io::Result<()> {
+    let server = async |router| {
+        let service = TowerToHyperService::new(router);
+        let handler = async move |stream: TcpStream, _| {
+            // The answer is one write, and waits for no other.
+            let _ = stream.set_nodelay(true);
+            serve_connection(stream, service.clone(), |_| ()).await
+        };
+        Ok(core.serve(address, Balance::Fewest, handler))
+    };
+    serve(addresses, Share::of(core), server).await
+}
+
+/// Says where the service listens, as soon as it does.
+async fn announce(address: SocketAddr) -> io::Result<()> {
+    while unless_cancelled(TcpStream::connect(address).await)?.is_err() {
+        sleep(PAUSE).await?;
+    }
+    println!("listening on {address}");
+    Ok(())
+}
+
+pub(crate) fn run_on_cores(count: usize, addresses: &Addresses) -> io::Result<()> {
+    let signal = || async {
+        let Ok(mut signals) = signals([SIGINT, SIGTERM]) else { return };
+        if let Ok(signal) = signals.recv().await {
+            println!("the signal {signal} arrived");
+        }
+    };
+    // Requests, their handlers and the workers end one after the other.
+    let cores = Cores::count(count).drain(DRAIN + 2 * GRACE).grace(GRACE).stop_when(signal);
+    // A port 0 is chosen here, because all cores need the same.
+    let address = std::net::TcpListener::bind(&addresses.listen)?.local_addr()?;
+    let served = curium::kernels(cores, async |core| {
+        TaskGroup::scope(async |group| {
+            if core.index() == 0 {
+                group.spawn_daemon(announce(address));
+            }
+            serve_core(&core, addresses, address).await
+        })
+        .await
+    });
+    served.map(drop).map_err(io::Error::other)
 }

@@ -3,8 +3,10 @@
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row};
 
-/// `results` has no key, so that a job that is done twice is found out.
+/// `results` has no key, so that a job that is done twice is found out. The lock, which is held to
+/// the end of the transaction, is for services and cores that begin at the same time.
 const SCHEMA: &str = "
+    SELECT pg_advisory_xact_lock(1);
     CREATE TABLE IF NOT EXISTS jobs (
         id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         key TEXT NOT NULL UNIQUE,

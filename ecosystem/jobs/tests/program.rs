@@ -5,7 +5,13 @@ use std::process::Command;
 /// A call that names no runtime or no server is refused, with a line that says how to call it.
 #[test]
 fn the_service_says_how_it_is_called() {
-    for arguments in [&["smol", "127.0.0.1:0", "a", "b"][..], &["curium", "127.0.0.1:0"]] {
+    let calls = [
+        "smol 127.0.0.1:0 a b",
+        "curium 127.0.0.1:0",
+        "curium 127.0.0.1:0 a b --cores 0",
+        "tokio 127.0.0.1:0 a b --cores 2",
+    ];
+    for arguments in calls.map(|call| call.split(' ')) {
         let program = Command::new(env!("CARGO_BIN_EXE_curium-jobs")).args(arguments).output();
         let output = program.unwrap();
         assert_eq!(output.status.code(), Some(1));
