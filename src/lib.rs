@@ -4,8 +4,8 @@
 //! timeouts; also re-exported at the root of this crate), [`sync`] (synchronisation between tasks),
 //! [`io`](mod@io) (streams) and [`net`] (TCP, UDP and Unix sockets, TLS). The feature `signal` adds
 //! the module of that name. Start with the page of the kernel. [`testing`] is the test kit: a
-//! virtual clock, and runs with every cancellation and every schedule. `docs/semantics.md` in the
-//! repository states the rules.
+//! virtual clock, and runs with every cancellation and every schedule. In the repository,
+//! `docs/semantics.md` states the rules, and `docs/cores.md` is a guide to several cores.
 //!
 //! ```
 //! use curium::prelude::*;
@@ -88,7 +88,11 @@ pub mod prelude {
     pub use sync::{Condition, Event, Lock, Queue, Semaphore};
 }
 
-// Compiles and runs the programs of the README as doc tests.
+// Compiles and runs the programs of these pages as doc tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(all(doctest, unix))]
+#[doc = include_str!("../docs/cores.md")]
+struct SeveralCores;
