@@ -15,7 +15,7 @@ use std::env;
 use std::error::Error;
 use std::io;
 
-use curium::kernel::{Core, Cores, Kernel, kernels};
+use curium::kernel::{Core, Cores, Kernel};
 use curium::net::{Balance, Serve};
 use curium::prelude::*;
 use curium::signal::{SIGINT, SIGTERM, signals, until_signal};
@@ -66,7 +66,7 @@ fn serve_on_cores(address: &str, count: usize) -> Result<(), Box<dyn Error>> {
     let address = std::net::TcpListener::bind(address)?.local_addr()?;
     println!("listening on {address}");
     let cores = Cores::count(count).drain(Duration::from_secs(5)).stop_when(signal);
-    kernels(cores, async |core| serve_core(core, address).await)?;
+    curium::kernels(cores, async |core| serve_core(core, address).await)?;
     println!("every connection is closed");
     Ok(())
 }
