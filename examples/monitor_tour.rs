@@ -1,16 +1,20 @@
 //! A program that hangs, and the dialogue with its monitor that ends the hang: the parent waits for
-//! a kid that plays for ever.
+//! a kid that plays for ever. Then the same on two cores, with one monitor over both: there a task
+//! is named with its core in front.
 //!
 //! With `--open` the monitor listens at port 48802, and the dialogue is yours: `nc 127.0.0.1 48802`
 //! and the return key in another terminal. Without it, the program types for you.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::sync::mpsc::channel;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, channel};
 use std::{env, mem};
 
+use curium::kernel::{Cores, kernels};
 use curium::monitor::Monitor;
 use curium::prelude::*;
+use curium::sync::UniversalEvent;
 use curium::{Kernel, run_in_thread, spawn_named};
 
 async fn kid() -> Result<()> {
@@ -61,10 +65,10 @@ impl Terminal {
 }
 
 /// Finds out where the program hangs, and cancels what it waits for.
-fn dialogue(address: &str) -> io::Result<String> {
+fn dialogue(address: &str, lines: &[&str]) -> io::Result<String> {
     let mut terminal = Terminal { stream: TcpStream::connect(address)?, screen: String::new() };
     // The monitor greets when it has got a line.
-    for line in ["", "ps", "w 1", "w 2", "cancel 2", "quit"] {
+    for line in lines {
         terminal.type_in(line)?;
     }
     Ok(mem::take(&mut terminal.screen))
@@ -85,11 +89,22 @@ fn main() -> io::Result<()> {
         let monitor = Monitor::new().allow_cancel();
         return Ok(Kernel::builder().monitor(monitor).run(parent)?);
     }
+    on_one_core()?;
+    on_two_cores()
+}
+
+/// A monitor at a port that the system chooses, and where its address comes.
+fn somewhere() -> (Monitor, Receiver<String>) {
     let (sender, receiver) = channel();
     let monitor = Monitor::new().address(([127, 0, 0, 1], 0)).allow_cancel();
     let monitor = monitor.announce(move |listening| {
         let _ = sender.send(listening.at().to_owned());
     });
+    (monitor, receiver)
+}
+
+fn on_one_core() -> io::Result<()> {
+    let (monitor, receiver) = somewhere();
     let screen = Kernel::builder().monitor(monitor).run(async || {
         let parent = spawn_named("parent", parent());
         // Until the parent waits, and until the kid plays.
@@ -97,10 +112,43 @@ fn main() -> io::Result<()> {
             yield_now().await?;
         }
         let address = receiver.recv().map_err(io::Error::other)?;
-        let screen = run_in_thread(move || dialogue(&address)).await?;
+        let lines = &["", "ps", "w 1", "w 2", "cancel 2", "quit"];
+        let screen = run_in_thread(move || dialogue(&address, lines)).await?;
         parent.await?;
         screen
     })?;
     print!("\nIn the other terminal:\n{}", without_times(&screen));
+    Ok(())
+}
+
+/// The parent is on core 0, and its kid on core 1. Of both, one task has the same id.
+fn on_two_cores() -> io::Result<()> {
+    let (monitor, receiver) = somewhere();
+    let (receiver, over) = (Mutex::new(receiver), UniversalEvent::new());
+    let screens = kernels(Cores::count(2).monitor(monitor), async |core| {
+        if core.index() == 1 {
+            over.wait().await?; // the kid runs beside
+            return Ok(String::new());
+        }
+        let other = core.clone();
+        let parent = spawn_named("parent", async move {
+            match other.call(1, kid).await? {
+                Err(ended) => println!("Leaving! (of the kid on core 1: {ended})"),
+                Ok(()) => println!("Leaving!"),
+            }
+            Ok::<(), TaskCancelled>(())
+        });
+        yield_now().await?;
+        core.call(1, yield_now).await??; // the kid plays
+        let address = receiver.lock().expect("nobody panics with it").recv();
+        let address = address.map_err(io::Error::other)?;
+        let lines = &["", "w 0:1", "w 1:1", "cancel 1:1", "quit"];
+        let screen = run_in_thread(move || dialogue(&address, lines)).await??;
+        parent.await?;
+        over.set();
+        Ok::<_, io::Error>(screen)
+    });
+    let screens = screens.map_err(io::Error::other)?;
+    print!("\nIn the other terminal:\n{}", without_times(&screens[0]));
     Ok(())
 }
