@@ -12,10 +12,14 @@ trace = schema.Trace()
 trace.ParseFromString(open(sys.argv[1], "rb").read())
 tracks = {}
 events = defaultdict(list)
+roots = defaultdict(list)
 for packet in trace.packet:
-    assert packet.trusted_packet_sequence_id == 1
     if packet.HasField("track_descriptor"):
-        tracks[packet.track_descriptor.uuid] = packet.track_descriptor
+        track = packet.track_descriptor
+        assert track.uuid not in tracks, "two tracks of one number"
+        tracks[track.uuid] = track
+        if not track.HasField("parent_uuid"):
+            roots[packet.trusted_packet_sequence_id].append(track)
     else:
         assert packet.HasField("track_event"), packet
         event = packet.track_event
@@ -29,7 +33,11 @@ def named(name):
 
 # Tracks: the tree of the tasks, in the order in which they were spawned.
 kernel = tracks[1]
-assert kernel.name.startswith("kernel ") and not kernel.HasField("parent_uuid")
+# Each kernel is a sequence of packets, with one track at the root.
+assert list(roots) == list(range(1, len(roots) + 1)) and all(len(it) == 1 for it in roots.values())
+for nth, (root,) in enumerate(roots.values()):
+    core = "" if len(roots) == 1 else f"core {nth}, "
+    assert root.name.startswith(f"{core}kernel "), root.name
 if is_example:
     assert named("main").parent_uuid == kernel.uuid
     assert named("front").parent_uuid == named("main").uuid
@@ -78,13 +86,14 @@ for track, on_track in events.items():
             assert since <= time
             arrows.add((tracks[source].name.split(" #")[0], tracks[track].name.split(" #")[0]))
 assert not is_example or ("front", "parser") in arrows, arrows
-assert any(source.startswith("kernel") for source, _ in arrows), "timers wake tasks"
+assert any("kernel " in source for source, _ in arrows), "timers wake tasks"
 
 # Counters.
-counter = named("ready tasks")
-assert counter.HasField("counter") and counter.parent_uuid == kernel.uuid
-values = [e.counter_value for _, e in events[counter.uuid]]
-assert all(e.type == Event.TYPE_COUNTER for _, e in events[counter.uuid])
-assert values and max(values) >= 1, values
+for (root,) in roots.values():
+    (counter,) = [t for t in tracks.values() if t.HasField("counter") and t.parent_uuid == root.uuid]
+    assert counter.name == "ready tasks"
+    values = [e.counter_value for _, e in events[counter.uuid]]
+    assert all(e.type == Event.TYPE_COUNTER for _, e in events[counter.uuid])
+    assert values and max(values) >= 1, values
 
 print(f"{len(trace.packet)} packets, {len(tracks)} tracks, {slices} slices, {len(begun)} wakes")

@@ -98,7 +98,8 @@ pub(crate) fn head(input: &[u8]) -> Head {
 }
 
 impl Request {
-    /// A parameter of the query. None of ours needs an escape.
+    /// A parameter of the query. None of ours needs an escape but the colon of a task of a core,
+    /// which needs none either, and which browsers write as one.
     fn parameter(&self, name: &str) -> Option<&str> {
         let pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
         pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value)
@@ -137,7 +138,7 @@ pub(crate) fn route(request: &Request, token: &str, may_cancel: bool) -> Route {
             let sent = request.token.as_deref().or_else(|| request.parameter("token"));
             match request.parameter("task") {
                 _ if sent != Some(token) => Route::Text("403 Forbidden", "The token is wrong.\n"),
-                Some(task) => Route::Cancel(task.to_owned()),
+                Some(task) => Route::Cancel(task.replace("%3A", ":").replace("%3a", ":")),
                 None => Route::Text("400 Bad Request", "Which `task`?\n"),
             }
         }
@@ -237,6 +238,9 @@ mod tests {
         assert_eq!(routed(&post("task=3&token=secret", "")), Route::Cancel("3".into()));
         let header = "X-Curium-Token: secret\r\n";
         assert_eq!(routed(&post("task=3.1", header)), Route::Cancel("3.1".into()));
+        let of_core = Route::Cancel("1:3".into());
+        assert_eq!(routed(&post("task=1:3", header)), of_core);
+        assert_eq!(routed(&post("task=1%3A3", header)), of_core);
         assert!(matches!(routed(&post("", header)), Route::Text("400 Bad Request", _)));
         let trace = "GET /trace?secs=2 HTTP/1.1\r\nHost: localhost\r\n\r\n";
         assert_eq!(routed(trace), Route::Trace(Duration::from_secs(2)));

@@ -172,7 +172,7 @@ impl Answer {
 
     /// The task of that name for ids: `3`, `#3` or `3.1`, and `1:3` of several cores.
     pub(crate) fn find(&self, id: &str) -> Option<(&Shot, &TaskDetails)> {
-        let id = id.trim_start_matches('#');
+        let id = id.replace('#', "");
         self.shots().find_map(|shot| {
             let core = shot.snapshot().core;
             let mut tasks = shot.snapshot().tasks.iter();
