@@ -140,12 +140,13 @@ fn polls_of(ps: &str, name: &str) -> u64 {
 }
 
 /// Waits until a snapshot of all cores names the task that blocks core 1.
-async fn told_by_snapshots(core: &Core) -> Result<String, TaskCancelled> {
+async fn told_by_snapshots(core: &Core) -> Result<(String, String), TaskCancelled> {
     loop {
-        if let Err(CoreSilent::Blocked { core: 1, task: Some((_, name)), .. }) =
-            &core.snapshots().await?.cores[1]
-        {
-            return Ok(name.clone());
+        let seen = core.snapshots().await?.cores.remove(1);
+        let Err(silent) = seen else { continue };
+        let text = silent.to_string();
+        if let CoreSilent::Blocked { core: 1, task: Some((_, name)), .. } = silent {
+            return Ok((name, text));
         }
     }
 }
@@ -193,7 +194,10 @@ fn a_core_that_blocks_is_named_and_the_others_are_shown() {
             #[allow(unreachable_code)]
             Ok::<(), TaskCancelled>(())
         });
-        assert_eq!(told_by_snapshots(&core).await?, "kid");
+        let (name, text) = told_by_snapshots(&core).await?;
+        assert_eq!(name, "kid");
+        assert!(text.contains(" kid computes or blocks its thread"), "{text}");
+        assert!(text.contains(": task #1:"), "{text}");
         // Blocks for as long as the client needs to ask its questions.
         run_in_thread(|| FREE.wait()).await?;
         ended.wait().await?;
@@ -283,6 +287,29 @@ fn the_variable_starts_one_monitor_for_all_cores() {
     let told = String::from_utf8_lossy(&ended.stderr);
     assert!(ended.status.success(), "{told}");
     assert_eq!(told.matches("curium: the monitor listens at ").count(), 1, "{told}");
+}
+
+/// P1, P6: a core that blocks its thread while the cores end is reported with its task, if a
+/// monitor watches it.
+#[test]
+fn a_core_that_blocks_at_the_end_is_reported_with_its_task() {
+    if children::role().is_some() {
+        let (monitor, _address) = anywhere();
+        let cores = Cores::count(2).grace(Duration::from_millis(10)).monitor(monitor);
+        let ended = kernels(cores, async |core| {
+            core.stop();
+            if core.index() == 1 {
+                thread::sleep(Duration::from_millis(900)); // it blocks its kernel
+            }
+            Ok::<(), TaskCancelled>(())
+        });
+        return assert!(ended.is_ok());
+    }
+    let mut this = children::command(children::this_test!(), children::ALONE);
+    let ended = this.output().expect("it runs");
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success(), "{told}");
+    assert!(told.contains("end: task #1:0 main computes or blocks its thread, and "), "{told}");
 }
 
 /// P6, M3: if the port is taken, that is one warning, and the cores run.

@@ -11,6 +11,7 @@ use crate::cores::shared::Shared;
 use crate::error::TaskCancelled;
 use crate::id::TaskId;
 use crate::insight::Snapshot;
+use crate::insight::text::{Id, escaped};
 use crate::task::waker::Message;
 use crate::threads::in_pool::run_in_thread;
 
@@ -34,7 +35,7 @@ pub struct CoreSnapshots {
 #[non_exhaustive]
 pub enum CoreSilent {
     /// Its kernel has not answered, because a task computes or blocks its thread.
-    #[error("core {core} has not answered for {waited:?}: {}", Blocks(task))]
+    #[error("core {core} has not answered for {waited:?}: {}", Blocks(*core, task))]
     Blocked {
         /// The number of the core.
         core: usize,
@@ -61,13 +62,14 @@ impl CoreSilent {
 }
 
 /// What blocks the thread of a core.
-pub(super) struct Blocks<'a>(pub(super) &'a Option<(TaskId, String)>);
+pub(super) struct Blocks<'a>(pub(super) usize, pub(super) &'a Option<(TaskId, String)>);
 
 impl fmt::Display for Blocks<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some((id, name)) => {
-                write!(f, "task {id} {} computes or blocks its thread", name.escape_debug())
+        match self.1 {
+            Some((task, name)) => {
+                let (id, name) = (Id { core: Some(self.0), task: *task }, escaped(name));
+                write!(f, "task {id} {name} computes or blocks its thread")
             }
             None => f.write_str("a task there computes or blocks its thread"),
         }

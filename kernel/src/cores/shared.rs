@@ -241,7 +241,7 @@ impl Shared {
             report::show_warning(&format_args!(
                 "core {core} blocks its thread, and the cores wait for it to end: {}, and cannot \
                  be cancelled",
-                Blocks(&self.polled(core))
+                Blocks(core, &self.polled(core))
             ));
         }
     }

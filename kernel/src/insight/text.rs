@@ -17,7 +17,7 @@ const NAME: usize = 60;
 const LIST: usize = 5;
 
 /// A name without control characters, and not longer than a line can bear.
-pub(super) fn escaped(name: &str) -> String {
+pub(crate) fn escaped(name: &str) -> String {
     let mut shown = String::new();
     for (at, char) in name.chars().enumerate() {
         if at == NAME {
