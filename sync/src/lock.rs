@@ -46,6 +46,11 @@ pub struct LockStatistics {
     /// The task that took the lock, or to which it was handed over. `None` if it is free or was
     /// taken outside a task. A guard that was moved to another task still counts for this one.
     pub holder: Option<TaskId>,
+    /// The number of the kernel of that task, as in [`Snapshot::kernel`]. Kernels that take turns
+    /// on a thread may share a lock, and two of their tasks may have the same id.
+    ///
+    /// [`Snapshot::kernel`]: kernel::insight::Snapshot::kernel
+    pub holder_kernel: Option<u32>,
     /// The number of tasks that wait for it.
     pub waiting: usize,
 }
@@ -105,7 +110,8 @@ impl<T: ?Sized> Lock<T> {
     pub fn statistics(&self) -> LockStatistics {
         LockStatistics {
             is_held: self.is_held(),
-            holder: self.holder.task().filter(|_| self.is_held()),
+            holder: self.holder.taker().task().filter(|_| self.is_held()),
+            holder_kernel: self.holder.taker().kernel().filter(|_| self.is_held()),
             waiting: self.waiters.len(),
         }
     }

@@ -55,6 +55,11 @@ pub struct RLock<T: ?Sized> {
 pub struct RLockStatistics {
     /// The task that holds the lock. `None` too while the lock is on its way to a waiter.
     pub owner: Option<TaskId>,
+    /// The number of the kernel of that task, as in [`Snapshot::kernel`]. Kernels that take turns
+    /// on a thread may share a lock, and two of their tasks may have the same id.
+    ///
+    /// [`Snapshot::kernel`]: kernel::insight::Snapshot::kernel
+    pub owner_kernel: Option<u32>,
     /// How often it was taken and not released.
     pub guards: usize,
     /// The number of tasks that wait for it.
@@ -126,6 +131,7 @@ impl<T: ?Sized> RLock<T> {
     pub fn statistics(&self) -> RLockStatistics {
         RLockStatistics {
             owner: self.owner.get().and_then(Taker::task),
+            owner_kernel: self.owner.get().and_then(Taker::kernel),
             guards: self.guards.get(),
             waiting: self.waiters.len(),
         }

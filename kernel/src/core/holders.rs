@@ -125,8 +125,8 @@ impl Holder {
     }
 
     /// The task that was noted last. It holds nothing if the object is free.
-    pub fn task(&self) -> Option<TaskId> {
-        self.note().get().task()
+    pub fn taker(&self) -> Taker {
+        self.note().get()
     }
 
     /// The task that is polled takes the object.
@@ -199,7 +199,7 @@ impl Default for Holder {
 
 impl fmt::Debug for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Holder").field(&self.task()).finish()
+        f.debug_tuple("Holder").field(&self.taker().task()).finish()
     }
 }
 

@@ -22,6 +22,11 @@ impl Taker {
         (self.kernel != Taker::NO_KERNEL).then_some(self.task)
     }
 
+    /// The number of its kernel, if it is known.
+    pub fn kernel(self) -> Option<u32> {
+        (self.kernel != Taker::NO_KERNEL).then_some(self.kernel)
+    }
+
     /// The task, if it is of that kernel.
     pub(crate) fn in_kernel(self, kernel: u32) -> Option<TaskId> {
         (self.kernel == kernel).then_some(self.task)

@@ -257,8 +257,15 @@ fn a_guard_that_moves_counts_for_the_task_that_took_it() {
 #[test]
 fn a_guard_that_outlives_its_kernel_is_held_by_no_task_of_the_next() {
     let (lock, permits) = (Rc::new(Lock::new(())), Rc::new(Semaphore::new(1)));
-    let held = kernel::testing::run(async || (lock.acquire().await, permits.acquire().await));
+    let (held, first) = kernel::testing::run(async || {
+        let held = (lock.acquire().await, permits.acquire().await);
+        (held, kernel::snapshot().kernel)
+    });
     kernel::testing::run(async || {
+        // Main is the task 0 of both.
+        let told = lock.statistics();
+        assert_eq!((told.holder, told.holder_kernel), (current_task_id(), Some(first)));
+        assert_ne!(kernel::snapshot().kernel, first);
         let (theirs, others) = (lock.clone(), permits.clone());
         let one = spawn(async move { theirs.acquire().await.map(drop) });
         let two = spawn(async move { others.acquire().await.map(drop) });
@@ -266,7 +273,9 @@ fn a_guard_that_outlives_its_kernel_is_held_by_no_task_of_the_next() {
         assert_eq!((holders(&one), holders(&two)), (vec![], vec![]));
         drop(held);
         one.await?;
-        two.await
+        two.await?;
+        assert_eq!(lock.statistics().holder_kernel, None);
+        Outcome::Ok(())
     })
     .unwrap();
 }
