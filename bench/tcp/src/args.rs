@@ -44,6 +44,8 @@ pub(crate) enum Workload {
     /// As [`EchoThroughput`](Workload::EchoThroughput), to servers that use two cores, which they
     /// share with the load, and to Curium and tokio on one thread.
     EchoCores,
+    /// As [`AcceptRate`](Workload::AcceptRate), to the same servers.
+    AcceptCores,
     /// One connection that sends lines of 64 bytes.
     ReadLines,
     /// One connection that sends without a pause, to a server that reads pieces of 64 KiB.
@@ -63,11 +65,12 @@ pub(crate) enum Workload {
 }
 
 impl Workload {
-    pub(crate) const ALL: [Workload; 12] = [
+    pub(crate) const ALL: [Workload; 13] = [
         Workload::EchoLatency,
         Workload::EchoThroughput,
         Workload::EchoTimeouts,
         Workload::EchoCores,
+        Workload::AcceptCores,
         Workload::ReadLines,
         Workload::ReadPieces,
         Workload::AcceptRate,
@@ -84,6 +87,7 @@ impl Workload {
             Workload::EchoThroughput => "echo_throughput",
             Workload::EchoTimeouts => "echo_timeouts",
             Workload::EchoCores => "echo_cores",
+            Workload::AcceptCores => "accept_cores",
             Workload::ReadLines => "read_lines",
             Workload::ReadPieces => "read_pieces",
             Workload::AcceptRate => "accept_rate",
@@ -98,7 +102,12 @@ impl Workload {
     /// Whether it runs if it is not named. A million connections take minutes, and servers that
     /// share cores with the load disturb no other workload.
     fn is_usual(self) -> bool {
-        !matches!(self, Workload::GrowAccepted | Workload::EchoCores)
+        self != Workload::GrowAccepted && !self.shares_cores()
+    }
+
+    /// Whether the servers and the load run on every core.
+    pub(crate) fn shares_cores(self) -> bool {
+        matches!(self, Workload::EchoCores | Workload::AcceptCores)
     }
 
     /// Whether it measures how the cost of one grows.
@@ -111,7 +120,7 @@ impl Workload {
     /// does not either, and there is none over UDP.
     pub(crate) fn is_asked_of(self, runtime: Runtime) -> bool {
         match self {
-            Workload::EchoCores => {
+            Workload::EchoCores | Workload::AcceptCores => {
                 runtime.uses_cores() || matches!(runtime, Runtime::Curium | Runtime::Tokio)
             }
             _ if runtime.uses_cores() => false,
@@ -146,6 +155,7 @@ impl Workload {
             Workload::UdpEcho => Some("datagram"),
             Workload::ReadPieces
             | Workload::EchoCores
+            | Workload::AcceptCores
             | Workload::Idle
             | Workload::GrowAccept
             | Workload::GrowAccepted => None,

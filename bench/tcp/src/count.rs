@@ -80,6 +80,7 @@ fn drive(
         Workload::ReadLines => load::lines(at, count)?,
         Workload::UdpEcho => load::datagrams(at, SENDING, SMALL, count)?,
         Workload::EchoCores
+        | Workload::AcceptCores
         | Workload::ReadPieces
         | Workload::Idle
         | Workload::GrowAccept

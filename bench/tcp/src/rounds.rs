@@ -74,8 +74,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             let len = order.len();
             order.rotate_left(round % len);
             for runtime in order.into_iter().filter(|&runtime| workload.is_asked_of(runtime)) {
-                let shared = workload == Workload::EchoCores;
-                let shared = shared.then(|| Shared::new(&all)).transpose()?;
+                let shares = workload.shares_cores();
+                let shared = shares.then(|| Shared::new(&all)).transpose()?;
                 let core = core.filter(|_| shared.is_none());
                 measure(workload, runtime, core, &sizes, &mut figures)
                     .map_err(|error| format!("{} on {runtime}: {error}", workload.name()))?;
@@ -164,7 +164,7 @@ fn measure(
             let cpu = cpu_of_each(&server, sizes.mib, |mib| load::bytes(at, mib))?;
             add("read_pieces, server CPU ms a GiB", cpu * 1024.0 / 1e3);
         }
-        Workload::AcceptRate | Workload::ResetRate => {
+        Workload::AcceptRate | Workload::AcceptCores | Workload::ResetRate => {
             let resets = workload == Workload::ResetRate;
             let ending = if resets { Ending::Reset } else { Ending::Close };
             let connect = |connections| load::connections(at, ACCEPTING, connections, ending);
