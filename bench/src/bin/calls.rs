@@ -1,7 +1,7 @@
 //! A call of another core and its answer, beside tokio and a pair of flume's channels.
 //!
 //! ```sh
-//! cargo run --release -p curium-bench --bin calls -- [ROUNDS] [--one-core]
+//! cargo run --release -p curium-bench --bin calls -- [ROUNDS] [--one-core] [--only NAME]
 //! ```
 //!
 //! Two threads are pinned to two cores, or with `--one-core` to one. A task of the first has a
@@ -10,10 +10,13 @@
 //! - `curium`: `core.call`;
 //! - `tokio`: `spawn` by the handle of the other thread's `current_thread` runtime, and an await of
 //!   the `JoinHandle`;
+//! - `tokio-bare`: the same of runtimes without `enable_all`, which have neither sockets nor timers
+//!   and so sleep on a futex instead of a poll;
 //! - `flume`: a request over one channel and the answer over another, between two kernels.
 //!
 //! The samples go round robin. A cell is the median of the nanoseconds a call, wall time and
 //! processor time of both threads, and then each peer's time divided by Curium's in the same round.
+//! With `--only`, one of the runs alone: to count its instructions or its system calls.
 
 use std::error::Error;
 use std::sync::mpsc;
@@ -21,6 +24,8 @@ use std::thread;
 
 use bench::cores;
 use bench::pairs::{self, Meter, Sample};
+use tokio::runtime::Builder;
+
 use kernel::{Cores, TaskCancelled, kernels};
 
 const CALLS: u32 = 20_000;
@@ -40,7 +45,15 @@ fn curium(on: [usize; 2]) -> Sample {
 }
 
 fn tokio(on: [usize; 2]) -> Sample {
-    let runtime = || tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    tokio_of(on, |builder| builder.enable_all())
+}
+
+fn tokio_without_io(on: [usize; 2]) -> Sample {
+    tokio_of(on, |builder| builder)
+}
+
+fn tokio_of(on: [usize; 2], with: fn(&mut Builder) -> &mut Builder) -> Sample {
+    let runtime = move || with(&mut Builder::new_current_thread()).build().expect("a runtime");
     let (give, take) = mpsc::channel();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     thread::scope(|scope| {
@@ -90,7 +103,15 @@ fn flume(on: [usize; 2]) -> Sample {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let (rounds, on) = pairs::chosen()?;
-    let runs: [fn([usize; 2]) -> Sample; 3] = [curium, tokio, flume];
-    pairs::compare(rounds, ["curium", "tokio", "flume"], &runs.map(|run| move || run(on)));
+    let runs: [fn([usize; 2]) -> Sample; 4] = [curium, tokio, tokio_without_io, flume];
+    let names = ["curium", "tokio", "tokio-bare", "flume"];
+    let words: Vec<String> = std::env::args().collect();
+    if let Some(at) = words.iter().position(|word| word == "--only") {
+        let name = words.get(at + 1).and_then(|word| names.iter().position(|name| name == word));
+        let chosen = name.ok_or_else(|| format!("--only one of {names:?}"))?;
+        pairs::compare(rounds, [names[chosen]], &[|| runs[chosen](on)]);
+        return Ok(());
+    }
+    pairs::compare(rounds, names, &runs.map(|run| move || run(on)));
     Ok(())
 }
