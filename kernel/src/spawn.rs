@@ -43,29 +43,42 @@ where
     F: Future<Output = R> + 'static,
     R: SpawnOutput,
 {
-    let admit = by_size::<F, R::Error, fn(F) -> Option<TaskRef>>(admit_large, admit_small);
-    match admit(future) {
-        Some(task) => Task::of(task),
+    match spawn_as::<F, F, R>(future) {
+        Some(task) => task,
         None => current::outside("kernel::spawn"),
     }
 }
 
+/// [`spawn`] for a task that is named after the type `N`. `None`: no kernel runs on this thread.
 #[inline(always)]
-fn admit_small<F, R>(future: F) -> Option<TaskRef>
+pub(crate) fn spawn_as<N, F, R>(future: F) -> Option<Task<R::Value, R::Error>>
 where
     F: Future<Output = R> + 'static,
     R: SpawnOutput,
 {
-    current::try_with(|core| core.admit(future, None))
+    let admit = by_size::<F, R::Error, fn(F) -> Option<TaskRef>>(
+        admit_large::<N, F, R>,
+        admit_small::<N, F, R>,
+    );
+    admit(future).map(Task::of)
 }
 
-fn admit_large<F, R>(future: F) -> Option<TaskRef>
+#[inline(always)]
+fn admit_small<N, F, R>(future: F) -> Option<TaskRef>
+where
+    F: Future<Output = R> + 'static,
+    R: SpawnOutput,
+{
+    current::try_with(|core| core.admit_as::<N, F, R::Error>(future, None))
+}
+
+fn admit_large<N, F, R>(future: F) -> Option<TaskRef>
 where
     F: Future<Output = R> + 'static,
     R: SpawnOutput,
 {
     let body = Box::pin(SlotOf::<F, R::Error>::Running { future });
-    current::try_with(|core| core.admit_boxed(body, std::any::type_name::<F>, None))
+    current::try_with(|core| core.admit_boxed(body, std::any::type_name::<N>, None))
 }
 
 /// [`spawn`] with a name for the monitor and the reports.
@@ -79,7 +92,10 @@ where
     F: Future<Output = R> + 'static,
     R: SpawnOutput,
 {
-    let admit = by_size::<F, R::Error, fn(F) -> Option<TaskRef>>(admit_large, admit_small);
+    let admit = by_size::<F, R::Error, fn(F) -> Option<TaskRef>>(
+        admit_large::<F, F, R>,
+        admit_small::<F, F, R>,
+    );
     let Some(task) = admit(future) else {
         current::outside("kernel::spawn_named");
     };

@@ -161,6 +161,7 @@ mod universal {
 /// Kernels on several cores, and calls between kernels.
 mod cores {
     mod blocked;
+    mod call_scopes;
     mod calls;
     mod kernels;
     mod seen;

@@ -1,18 +1,19 @@
 //! What a kernel knows of its jobs on other threads: those that tasks wait for, and the pools to
-//! which the system refuses a thread.
+//! which the system refuses a thread. A call of another kernel is such a job as well.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
-use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Waker};
 use std::time::Duration;
+
+use slab::Slab;
 
 use crate::core::current;
 use crate::core::state::Core;
 use crate::core::wake::wake_foreign;
 use crate::parts::timers::{Action, TimerKey};
-use crate::task::waker::{Message, Remote, ShortPool};
+use crate::parts::waiter::LocalWaiter;
+use crate::task::waker::{JobId, Message, Remote, ShortPool};
 
 /// How long a kernel waits before it tries again to get a thread for a job.
 const RETRY: Duration = Duration::from_millis(100);
@@ -21,10 +22,21 @@ const RETRY: Duration = Duration::from_millis(100);
 #[derive(Default)]
 pub(crate) struct Jobs {
     /// Unfinished jobs for which a task waits.
-    out: RefCell<HashSet<u64>>,
+    out: RefCell<Slab<Entry>>,
+    /// How many of them count.
+    counted: Cell<usize>,
+    /// The serial of the last one.
+    serial: Cell<u32>,
     /// Pools in which jobs wait because the system gives no thread.
     short: RefCell<Vec<&'static dyn ShortPool>>,
     retry: Cell<Option<TimerKey>>,
+}
+
+struct Entry {
+    serial: u32,
+    counts: bool,
+    /// Woken by [`CountedJob::answered`].
+    waiter: Option<LocalWaiter>,
 }
 
 /// Counts an unfinished job as long as a task waits for it. While the job counts, a virtual clock
@@ -37,15 +49,25 @@ pub(crate) struct Counted(CountedJob);
 pub(crate) struct CountedJob {
     /// The mailbox of the kernel.
     remote: Arc<Remote>,
-    number: u64,
+    id: JobId,
 }
 
 impl Counted {
     /// Counts a job in this kernel.
     pub(crate) fn new(core: &Core) -> Self {
-        let number = core.next_cancel_seq();
-        core.jobs.out.borrow_mut().insert(number);
-        Counted(CountedJob { remote: core.remote().clone(), number })
+        Counted::waiting(core, true, None)
+    }
+
+    /// Notes a job in this kernel, with what [`answered`](CountedJob::answered) wakes. It only
+    /// counts if it `counts`.
+    pub(crate) fn waiting(core: &Core, counts: bool, waiter: Option<LocalWaiter>) -> Self {
+        let jobs = &core.jobs;
+        let serial = jobs.serial.get().wrapping_add(1);
+        jobs.serial.set(serial);
+        jobs.counted.set(jobs.counted.get() + usize::from(counts));
+        let place = jobs.out.borrow_mut().insert(Entry { serial, counts, waiter });
+        let place = u32::try_from(place).expect("fewer than 2^32 jobs");
+        Counted(CountedJob { remote: core.remote().clone(), id: JobId { place, serial } })
     }
 
     /// Counts a job in the kernel of this thread, if one polls a task.
@@ -56,9 +78,21 @@ impl Counted {
 
     /// Whether the kernel of this thread counts the job.
     pub(crate) fn is_here(&self) -> bool {
-        let is_here =
-            |core: &Rc<Core>| self.0.is_of(core) && core.jobs.out.borrow().contains(&self.0.number);
-        current::try_with(is_here) == Some(true)
+        current::try_with(|core| self.0.is_of(core) && core.jobs.has(self.0.id)) == Some(true)
+    }
+
+    /// Replaces what waits for the job by the waker of `cx`. False: it is not noted in this kernel.
+    pub(crate) fn retarget(&self, core: &Core, cx: &Context<'_>) -> bool {
+        if !self.0.is_of(core) {
+            return false;
+        }
+        let waiter = Some(LocalWaiter::of(cx));
+        let mut out = core.jobs.out.borrow_mut();
+        let Some(entry) = entry(&mut out, self.0.id) else { return false };
+        let old = std::mem::replace(&mut entry.waiter, waiter);
+        drop(out);
+        drop(old);
+        true
     }
 
     pub(crate) fn job(&self) -> CountedJob {
@@ -72,6 +106,10 @@ impl Drop for Counted {
     }
 }
 
+fn entry(out: &mut Slab<Entry>, id: JobId) -> Option<&mut Entry> {
+    out.get_mut(id.place as usize).filter(|entry| entry.serial == id.serial)
+}
+
 impl CountedJob {
     fn is_of(&self, core: &Core) -> bool {
         Arc::ptr_eq(&self.remote, core.remote())
@@ -80,7 +118,12 @@ impl CountedJob {
     /// The job has ended. The kernel wakes the task in the same step in which it ends the count:
     /// from then on a virtual clock may jump.
     pub(crate) fn ended(&self, waker: Waker) {
-        drop(self.remote.post(Message::JobDone(self.number, Some(waker))));
+        drop(self.remote.post(Message::JobDone(self.id, Some(waker))));
+    }
+
+    /// The same for a job whose kernel has what waits for it.
+    pub(crate) fn answered(&self) {
+        drop(self.remote.post(Message::Answered(self.id)));
     }
 
     /// No task waits for the job any more.
@@ -88,12 +131,12 @@ impl CountedJob {
         let here = current::try_with(|core| {
             let here = self.is_of(core);
             if here {
-                core.job_done(self.number, None);
+                core.job_done(self.id, None);
             }
             here
         });
         if here != Some(true) {
-            drop(self.remote.post(Message::JobDone(self.number, None)));
+            drop(self.remote.post(Message::JobDone(self.id, None)));
         }
     }
 
@@ -106,15 +149,34 @@ impl CountedJob {
 impl Jobs {
     /// The number of unfinished jobs for which a task waits.
     pub(crate) fn out(&self) -> usize {
-        self.out.borrow().len()
+        self.counted.get()
+    }
+
+    fn has(&self, id: JobId) -> bool {
+        entry(&mut self.out.borrow_mut(), id).is_some()
+    }
+
+    /// Ends a job, unless it has ended before. Returns what waits for it.
+    fn end(&self, id: JobId) -> Option<LocalWaiter> {
+        let mut out = self.out.borrow_mut();
+        entry(&mut out, id)?;
+        let ended = out.remove(id.place as usize);
+        self.counted.set(self.counted.get() - usize::from(ended.counts));
+        ended.waiter
     }
 }
 
 impl Core {
     /// A job has ended, or no task waits for it any more.
-    pub(crate) fn job_done(&self, number: u64, waker: Option<Waker>) {
-        self.jobs.out.borrow_mut().remove(&number);
+    pub(crate) fn job_done(&self, job: JobId, waker: Option<Waker>) {
+        drop(self.jobs.end(job));
         waker.into_iter().for_each(wake_foreign);
+    }
+
+    /// A job has ended whose waiter is noted here.
+    pub(crate) fn answered(&self, job: JobId) {
+        let waiter = self.jobs.end(job);
+        waiter.into_iter().for_each(|waiter| self.wake_waiter(waiter));
     }
 
     /// Tries again after [`RETRY`] to get a thread for a pool.

@@ -14,7 +14,7 @@ use crate::task::chunk::Origin;
 use crate::task::state::Flags;
 
 /// Up to this size, the box of an ended task is kept for the next one of its type.
-const KEEP_BODY: usize = 1024;
+pub(crate) const KEEP_BODY: usize = 1024;
 
 /// The body of a task with a future of type `F` and the error `E`.
 pub(crate) type SlotOf<F, E> = Slot<F, <<F as Future>::Output as TaskOutput<E>>::Value, E>;
@@ -46,10 +46,24 @@ impl Core {
         F::Output: TaskOutput<E>,
         E: fmt::Debug + 'static,
     {
+        self.admit_as::<F, F, E>(future, owner)
+    }
+
+    /// The same for a task that is named after the type `N`.
+    pub(crate) fn admit_as<N, F, E>(
+        self: &Rc<Self>,
+        future: F,
+        owner: Option<(&dyn Owner, bool)>,
+    ) -> TaskRef
+    where
+        F: Future + 'static,
+        F::Output: TaskOutput<E>,
+        E: fmt::Debug + 'static,
+    {
         // The copy is made early: it is copied again below, and a copy right after the writes would
         // stall on store forwarding.
         let mut next = Some(future);
-        let task = self.reserve(std::any::type_name::<F>);
+        let task = self.reserve(std::any::type_name::<N>);
         let cell = &*task;
         let mut body = cell.body.take();
         if let Some(kept) = &mut body {

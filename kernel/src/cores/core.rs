@@ -90,8 +90,8 @@ impl Core {
         F: Future + 'static,
         F::Output: Send + 'static,
     {
-        let remote = self.handle(core).map(|handle| handle.remote().clone());
-        CallAsync::new(remote, build, Location::caller())
+        self.assert_exists(core);
+        CallAsync::new(self.shared.remote(core).cloned(), build, Location::caller())
     }
 
     /// The handle of the kernel of that core. `None` if that core could not start; then this one is
@@ -102,9 +102,14 @@ impl Core {
     /// If there is no such core.
     #[track_caller]
     pub fn handle(&self, core: usize) -> Option<Handle> {
+        self.assert_exists(core);
+        self.shared.handle(core).cloned()
+    }
+
+    #[track_caller]
+    fn assert_exists(&self, core: usize) {
         let count = self.count();
         assert!(core < count, "there is no core {core}: the {count} cores are numbered from 0");
-        self.shared.handle(core).cloned()
     }
 
     /// What every core does, each at a moment of its own: its tasks, groups and threads, and what

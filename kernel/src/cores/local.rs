@@ -13,7 +13,7 @@ use crate::cores::core::Core;
 use crate::error::{CancelReason, HoldsCancellation, TaskCancelled};
 use crate::id::TaskId;
 use crate::spawn::spawn_named;
-use crate::threads::remote_scope::OpenScope;
+use crate::threads::remote_scope::{OpenScope, RemoteScope};
 use crate::wait::handoff::Handoff;
 use crate::wait::sleep::sleep;
 
@@ -128,7 +128,7 @@ pin_project! {
         // Declared before the scope, so that it is dropped first.
         #[pin]
         main: Option<F>,
-        open: OpenScope,
+        open: OpenScope<RemoteScope>,
         local: Rc<Local>,
     }
 }
@@ -158,7 +158,9 @@ where
             return Poll::Ready(MainEnd::Aborted);
         }
         let main = this.main.as_mut().as_pin_mut().expect("it is polled until it has ended");
-        let Poll::Ready(result) = this.open.poll(|| main.poll(cx)) else { return Poll::Pending };
+        let Poll::Ready(result) = this.open.poll(cx, |cx| main.poll(cx)) else {
+            return Poll::Pending;
+        };
         this.local.main_ended.set(true);
         let error = match result {
             Ok(value) => return Poll::Ready(MainEnd::Ok(value)),

@@ -16,7 +16,7 @@ use crate::handle::Handle;
 use crate::id::TaskId;
 use crate::run::kernel::Kernel;
 use crate::task::waker::{Message, Remote};
-use crate::threads::remote_scope::RemoteScope;
+use crate::threads::remote_scope::{RemoteScope, request_cancel};
 
 /// How long cores may take to end before those that block their threads are reported, unless there
 /// is a grace.
@@ -146,7 +146,7 @@ impl Shared {
         let Some(remote) = self.remote(core) else { return };
         if self.is_first_to_cancel(core) {
             let reason = CancelReason::PeerFailed { core: failed };
-            self.main_scope(core).request(remote, TaskCancelled::new(reason));
+            request_cancel(self.main_scope(core), remote, TaskCancelled::new(reason));
             drop(remote.post(Message::Spawn(Box::new(local::begin_grace))));
         }
     }

@@ -77,6 +77,7 @@ impl RunLoop<'_> {
             Message::Wake(waker) => self.core.wake(waker.received()),
             // A panic of a closure from another thread is reported and ends no task.
             Message::Spawn(spawn) => self.core.guarded(ProgramCode::Spawn, spawn),
+            Message::Call(call) => self.core.guarded(ProgramCode::Spawn, || call.start()),
             Message::Cancel(task) => {
                 if let Some(cell) = self.core.find(task) {
                     self.core.request(&cell, CancelReason::Requested { by: None });
@@ -85,6 +86,7 @@ impl RunLoop<'_> {
             // A panic goes to the panic hook. The look ends without an answer.
             Message::Look(look) => drop(catch_unwind(AssertUnwindSafe(look))),
             Message::JobDone(job, waker) => self.core.job_done(job, waker),
+            Message::Answered(job) => self.core.answered(job),
             Message::NoThread(pool) => self.core.wait_for_thread(pool),
             Message::Thread(task) => self.core.wake(task),
             Message::Unregister(token) => self.core.forget(token),

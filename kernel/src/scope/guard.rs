@@ -48,7 +48,7 @@ impl ScopeGuard {
     }
 
     #[inline]
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.key != NONE
     }
 

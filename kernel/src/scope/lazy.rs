@@ -161,6 +161,22 @@ impl LazyScope {
         polled
     }
 
+    /// Opens a scope without a deadline before the next poll of its body, in the task of `core`
+    /// that polls it.
+    pub(crate) fn open(&mut self, core: &Rc<Core>, task: TaskId) -> Option<&ScopeGuard> {
+        if !self.guard.as_ref().is_some_and(ScopeGuard::is_open) {
+            self.guard = Some(ScopeGuard::open(core, self.kind, NEVER)?);
+            (self.task, self.deadline) = (task, NEVER);
+        }
+        self.guard.as_ref()
+    }
+
+    /// Whether the scope is open, and a cancellation of it is pending.
+    pub(crate) fn is_pending(&self) -> bool {
+        let guard = self.guard.as_ref().filter(|guard| guard.is_open());
+        guard.is_some_and(|guard| guard.with_scope(|scope| scope.pending))
+    }
+
     /// Polls the body of a scope of [`LazyScope::new`] that is never cancelled itself, also again.
     /// Returns whether a leaf is parked in the body when it is pending.
     ///

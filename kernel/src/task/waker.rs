@@ -21,12 +21,16 @@ pub(crate) enum Message {
     Wake(Arc<TaskWaker>),
     /// Run this on the thread of the kernel; it builds a future and spawns it.
     Spawn(Box<dyn FnOnce() + Send>),
+    /// A call of another kernel: spawns its task.
+    Call(SentCall),
     /// Request the cancellation of a task.
     Cancel(TaskId),
     /// Run this between two polls. It looks at the kernel, and is no reason for it to go on.
     Look(Box<dyn FnOnce() + Send>),
     /// A job on another thread has ended. Wakes the task that waits for it.
-    JobDone(u64, Option<Waker>),
+    JobDone(JobId, Option<Waker>),
+    /// Another kernel has answered a call. Wakes the task that waits for it.
+    Answered(JobId),
     /// The system gives this pool no thread, and a job of this kernel waits there.
     NoThread(&'static dyn ShortPool),
     /// The thread of this task has sent it a message (`threads/exchange.rs`).
@@ -42,6 +46,45 @@ pub(crate) enum Message {
     Disarm(TimerKey),
 }
 
+/// Names a job in its kernel (`core/jobs.rs`), and no later one in its place.
+#[derive(Clone, Copy)]
+pub(crate) struct JobId {
+    pub(crate) place: u32,
+    pub(crate) serial: u32,
+}
+
+/// A call of another kernel (`threads/called.rs`).
+pub(crate) trait Start: Send + Sync {
+    /// Spawns its task in the kernel of this thread.
+    fn start(self: Arc<Self>);
+
+    /// There will be no task.
+    fn fail(&self);
+}
+
+/// A call on its way. Dropped, it fails.
+pub(crate) struct SentCall(Option<Arc<dyn Start>>);
+
+impl SentCall {
+    pub(crate) fn new(call: Arc<dyn Start>) -> Self {
+        SentCall(Some(call))
+    }
+
+    pub(crate) fn start(mut self) {
+        if let Some(call) = self.0.take() {
+            call.start();
+        }
+    }
+}
+
+impl Drop for SentCall {
+    fn drop(&mut self) {
+        if let Some(call) = self.0.take() {
+            call.fail();
+        }
+    }
+}
+
 /// A pool of threads to which the system has refused a thread while jobs waited.
 pub(crate) trait ShortPool: Sync {
     /// Tries to get a thread for the jobs that wait. Returns whether to try again later.
@@ -51,10 +94,11 @@ pub(crate) trait ShortPool: Sync {
 impl Mail for Message {
     fn part(&self) -> Part {
         match self {
-            Message::Spawn(_) | Message::Cancel(_) => Part::Requests,
+            Message::Spawn(_) | Message::Call(_) | Message::Cancel(_) => Part::Requests,
             Message::Look(_) => Part::Looks,
             Message::Wake(_)
             | Message::JobDone(..)
+            | Message::Answered(_)
             | Message::NoThread(_)
             | Message::Thread(_)
             | Message::Unregister(_)

@@ -1,12 +1,10 @@
 //! Calls of threads without a kernel into one.
 
-use std::future::poll_fn;
-
-use crate::spawn::spawn;
+use crate::spawn::spawn_as;
 use crate::task::waker::{Message, Remote};
 use crate::threads::answer::promise;
 use crate::threads::here::refuse_in_kernel;
-use crate::threads::work::{AnyWork, Work};
+use crate::threads::work::Work;
 
 /// Runs a future as a task of the kernel with this mailbox, and blocks until it has ended. `None`:
 /// the kernel is gone, and has dropped the future.
@@ -20,12 +18,8 @@ where
     refuse_in_kernel("Handle::call");
     let (promise, answer) = promise();
     let start = move || {
-        let task = spawn(async move {
-            let mut work = Box::new(Work::new(build, promise));
-            poll_fn(|cx| work.poll(cx)).await;
-            work.answer();
-        });
-        task.name_after::<B>();
+        let called = async move { promise.give(Work::new(|| Box::pin(build())).await) };
+        drop(spawn_as::<B, _, ()>(called));
     };
     // A message that is refused is dropped, with its promise.
     drop(remote.post(Message::Spawn(Box::new(start))));

@@ -7,16 +7,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::core::cancel::ScopeResult;
 use crate::core::current;
 use crate::core::jobs::Counted;
+use crate::core::state::Core;
 use crate::error::{CancelReason, TaskCancelled};
-use crate::spawn::spawn;
+use crate::parts::waiter::LocalWaiter;
 use crate::task::waker::{Message, Remote};
-use crate::threads::answer::{Answer, Promise, promise};
-use crate::threads::handover::Waiter;
-use crate::threads::remote_scope::{OpenScope, RemoteScope};
-use crate::threads::work::{AnyWork, Ended, Work};
+use crate::threads::called::{Called, call};
+use crate::threads::work::Ended;
 use crate::wait::point::CancelPoint;
 
 /// The future of [`Handle::call_async`](crate::Handle::call_async) and of
@@ -28,20 +26,23 @@ use crate::wait::point::CancelPoint;
 /// future and does not wait.
 #[must_use = "a call does nothing unless it is awaited"]
 pub struct CallAsync<R> {
-    /// None: there is no such kernel.
-    remote: Option<Arc<Remote>>,
     point: CancelPoint,
-    step: Step,
-    answer: Answer<Ended<R>>,
-    scope: Arc<RemoteScope>,
+    wait: Wait<R>,
     /// The caller's cancellations that were passed on.
     passed_on: Vec<TaskCancelled>,
 }
 
+/// What the cancel point waits for.
+struct Wait<R> {
+    /// None: there is no such kernel.
+    remote: Option<Arc<Remote>>,
+    call: Arc<dyn Called<R>>,
+    step: Step,
+}
+
 enum Step {
-    /// With what starts the future in the other kernel.
-    New(Box<dyn FnOnce() + Send>),
-    Waiting(Option<Counted>),
+    New,
+    Waiting(Counted),
     Over,
 }
 
@@ -55,57 +56,29 @@ impl<R: Send + 'static> CallAsync<R> {
         B: FnOnce() -> F + Send + 'static,
         F: Future<Output = R> + 'static,
     {
-        let (promise, answer) = promise();
-        let scope = Arc::new(RemoteScope::default());
-        let theirs = scope.clone();
-        let start = move || {
-            let called = Called::new(build, promise, theirs);
-            spawn(called).name_after::<B>();
-        };
-        let point = CancelPoint::at("CALL", site);
-        let step = Step::New(Box::new(start));
-        CallAsync { remote, point, step, answer, scope, passed_on: Vec::new() }
+        let wait = Wait { remote, call: call(build), step: Step::New };
+        CallAsync { point: CancelPoint::at("CALL", site), wait, passed_on: Vec::new() }
     }
 
     /// The first poll. It parks before the future is sent, so that a cancellation that is due comes
     /// first.
-    fn begin(&mut self, cx: &mut Context<'_>) -> Poll<Result<R, TaskCancelled>> {
+    fn begin(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<Result<R, TaskCancelled>> {
         let parked = self.point.poll(cx, |_| Poll::Pending);
-        let new = mem::replace(&mut self.step, Step::Over);
-        let Step::New(start) = new else { unreachable!("this is the first poll") };
+        self.wait.step = Step::Over;
         if parked.is_pending() {
-            let counted = self.count();
-            let _ = self.answer.poll(Waiter::new(cx.waker(), counted.as_ref()));
-            self.step = Step::Waiting(counted);
-            // A message that is refused is dropped, and with it its promise.
-            match &self.remote {
-                Some(remote) => drop(remote.post(Message::Spawn(start))),
-                None => drop(start),
-            }
+            self.wait.send(core, cx);
         }
         parked
     }
 
-    /// Counts the call as a job, but for a call of the own kernel, whose clock goes on.
-    fn count(&self) -> Option<Counted> {
-        let is_own = |remote: &Arc<Remote>| {
-            current::try_with(|core| Arc::ptr_eq(core.remote(), remote)) == Some(true)
-        };
-        if self.remote.as_ref().is_some_and(is_own) { None } else { Counted::here() }
-    }
-
-    /// Passes a cancellation on.
-    fn pass_on(&self, cancelled: TaskCancelled) {
-        if let Some(remote) = &self.remote {
-            self.scope.request(remote, cancelled);
-        }
-    }
-
     /// The future has ended with a value, or is gone.
     fn end(&mut self, answer: Option<Ended<R>>) -> Result<R, TaskCancelled> {
-        self.step = Step::Over;
+        self.wait.step = Step::Over;
         let passed_on = mem::take(&mut self.passed_on);
+        let undelivered =
+            if passed_on.is_empty() { Vec::new() } else { self.wait.call.scope().undelivered() };
         let Some(ended) = answer else {
+            drop(undelivered);
             let mut passed_on = passed_on.into_iter();
             let own = passed_on.next();
             // Only one can be returned.
@@ -114,8 +87,53 @@ impl<R: Send + 'static> CallAsync<R> {
         };
         drop(passed_on);
         // What the future has not seen, the caller still has to see.
-        self.scope.undelivered().into_iter().for_each(TaskCancelled::put_back);
+        undelivered.into_iter().for_each(TaskCancelled::put_back);
         ended.or_else(|panic| panic.resume())
+    }
+}
+
+impl<R> Wait<R> {
+    /// Sends the future.
+    fn send(&mut self, core: &Core, cx: &Context<'_>) {
+        let counted = self.count(core, cx);
+        let _ = self.call.answer().poll_with(counted.job());
+        self.step = Step::Waiting(counted);
+        let message = self.call.clone().message();
+        // A message that is refused is dropped, and fails.
+        match &self.remote {
+            Some(remote) => drop(remote.post(Message::Call(message))),
+            None => drop(message),
+        }
+    }
+
+    /// Notes in this kernel what waits. It counts as a job, but for a call of the own kernel, whose
+    /// clock goes on.
+    fn count(&self, core: &Core, cx: &Context<'_>) -> Counted {
+        let is_own = self.remote.as_ref().is_some_and(|it| Arc::ptr_eq(core.remote(), it));
+        Counted::waiting(core, !is_own, Some(LocalWaiter::of(cx)))
+    }
+
+    /// The answer, or a wait for it.
+    fn poll(&mut self, core: &Core, cx: &Context<'_>) -> Poll<Option<Ended<R>>> {
+        let polled = self.call.answer().poll();
+        if polled.is_ready() {
+            return polled;
+        }
+        if matches!(&self.step, Step::Waiting(it) if it.retarget(core, cx)) {
+            return Poll::Pending;
+        }
+        // It was polled in another kernel before.
+        let counted = self.count(core, cx);
+        let polled = self.call.answer().poll_with(counted.job());
+        self.step = Step::Waiting(counted);
+        polled
+    }
+
+    /// Passes a cancellation on.
+    fn cancel(&self, cancelled: TaskCancelled) {
+        if let Some(remote) = &self.remote {
+            self.call.clone().cancel(remote, cancelled);
+        }
     }
 }
 
@@ -125,26 +143,21 @@ impl<R: Send + 'static> Future for CallAsync<R> {
     #[track_caller]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if current::try_with(|core| core.running_id()).flatten().is_none() {
+        let core = current::try_with(|core| core.running_id().map(|_| core.clone())).flatten();
+        let Some(core) = core else {
             current::outside_at("a call of another kernel", this.point.site());
-        }
+        };
         loop {
-            let is_counted = match &this.step {
-                Step::New(_) => return this.begin(cx),
-                Step::Waiting(counted) => counted.as_ref().is_some_and(Counted::is_here),
+            match this.wait.step {
+                Step::New => return this.begin(&core, cx),
+                Step::Waiting(_) => {}
                 Step::Over => panic!("a call of another kernel was polled after it had ended"),
-            };
-            if !is_counted {
-                this.step = Step::Waiting(this.count());
             }
-            let Step::Waiting(counted) = &this.step else { unreachable!("it was just set") };
-            let (answer, counted) = (&this.answer, counted.as_ref());
-            let poll = |cx: &mut Context<'_>| answer.poll(Waiter::new(cx.waker(), counted));
-            match this.point.poll(cx, poll) {
+            match this.point.poll(cx, |cx| this.wait.poll(&core, cx)) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(answer)) => return Poll::Ready(this.end(answer)),
                 Poll::Ready(Err(cancelled)) => {
-                    this.pass_on(cancelled.clone());
+                    this.wait.cancel(cancelled.clone());
                     this.passed_on.push(cancelled);
                     // A later cancellation is passed on as well.
                     this.point = CancelPoint::at("CALL", this.point.site());
@@ -156,54 +169,11 @@ impl<R: Send + 'static> Future for CallAsync<R> {
 
 impl<R> Drop for CallAsync<R> {
     fn drop(&mut self) {
-        if let Step::Waiting(_) = self.step {
-            if let Some(remote) = &self.remote {
-                let abandoned = TaskCancelled::new(CancelReason::Abandoned);
-                self.scope.request(remote, abandoned);
-            }
+        if let Step::Waiting(_) = self.wait.step {
+            self.wait.cancel(TaskCancelled::new(CancelReason::Abandoned));
         }
     }
 }
-
-/// The task of the future in the other kernel.
-struct Called<B, F: Future> {
-    // Declared before the scope, so that it is dropped first.
-    work: Option<Box<Work<F>>>,
-    new: Option<(B, Promise<Ended<F::Output>>)>,
-    open: OpenScope,
-}
-
-impl<B, F: Future> Called<B, F> {
-    fn new(build: B, promise: Promise<Ended<F::Output>>, scope: Arc<RemoteScope>) -> Self {
-        Called { work: None, new: Some((build, promise)), open: OpenScope::new(scope) }
-    }
-}
-
-impl<B: FnOnce() -> F, F: Future> Future for Called<B, F> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Called { work, new, open } = self.get_mut();
-        let polled = open.poll(|| {
-            if let Some((build, promise)) = new.take() {
-                *work = Some(Box::new(Work::new(build, promise)));
-            }
-            let work = work.as_mut().expect("it is polled until it has ended");
-            work.poll(cx)
-        });
-        if polled.is_ready() {
-            // Before the answer, so that the caller finds what was not delivered.
-            open.close(|guard| guard.close(ScopeResult::Any));
-            if let Some(work) = work.take() {
-                work.answer();
-            }
-        }
-        polled
-    }
-}
-
-/// Nothing in it is pinned: the future is in a box of its own.
-impl<B, F: Future> Unpin for Called<B, F> {}
 
 /// Nothing in it is pinned.
 impl<R> Unpin for CallAsync<R> {}

@@ -11,12 +11,12 @@ use crate::id::TaskId;
 use crate::task::waker::{Message as Mail, Remote};
 use crate::threads::answer::{Promise, promise};
 use crate::threads::exchange::{Exchange, Notify};
-use crate::threads::work::{AnyWork, Work};
+use crate::threads::work::{AnyWork, promised};
 
 /// What a thread sends to its task.
 pub(super) enum Message {
     /// Run this, and answer.
-    Wait(Box<dyn FnOnce() -> Box<dyn AnyWork> + Send>),
+    Wait(Box<dyn FnOnce() -> AnyWork + Send>),
     /// Deliver a cancellation that is pending, at that file and line.
     Check(Promise<Result<(), TaskCancelled>>, &'static Location<'static>),
     /// The body of the thread has ended.
@@ -106,7 +106,7 @@ impl Here {
     {
         refuse_in_kernel("Here::wait");
         let (promise, answer) = promise();
-        let work = move || -> Box<dyn AnyWork> { Box::new(Work::new(build, promise)) };
+        let work = move || promised(build, promise);
         if self.line.send(Message::Wait(Box::new(work))).is_err() {
             return Err(abandoned());
         }

@@ -12,9 +12,9 @@
 //!        sleeps      ◀─── answer ──────     its output, or its panic
 //!
 //!   task of another kernel              kernel
-//!   handle.call_async(build) mailbox ─▶ call_async.rs  spawns a task for the future
+//!   handle.call_async(build) mailbox ─▶ called.rs  spawns a task for the future
 //!   a cancellation of it ─── mailbox ─▶ remote_scope.rs  reaches the future
-//!        waits       ◀─── answer ──────     its output, or its panic
+//!        waits       ◀─── mailbox ─────     the answer is there: its output, or its panic
 //! ```
 //!
 //! | file | holds |
@@ -25,7 +25,7 @@
 //! | `pool.rs` | the queue and the threads of a pool |
 //! | `thread_task.rs`, `here.rs` | a thread that is a task |
 //! | `call.rs` | a call of another thread |
-//! | `call_async.rs` | a call of a task of another kernel |
+//! | `call_async.rs`, `called.rs` | a call of a task of another kernel: its caller, and its task |
 //! | `remote_scope.rs` | a scope that other threads cancel |
 //! | `exchange.rs`, `answer.rs`, `work.rs` | what passes between a thread and a kernel |
 //! | `sync.rs` | locks and threads, of std or of loom |
@@ -36,6 +36,7 @@
 mod answer;
 pub(crate) mod call;
 pub(crate) mod call_async;
+pub(crate) mod called;
 pub(crate) mod detached;
 mod exchange;
 mod handover;

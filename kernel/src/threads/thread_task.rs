@@ -140,7 +140,7 @@ struct ThreadTask {
     site: &'static Location<'static>,
     /// What runs for the thread. It is here and not in `serve`, so that the exchange is closed
     /// before the thread wakes.
-    work: Option<Box<dyn AnyWork>>,
+    work: Option<AnyWork>,
     ended: bool,
 }
 
@@ -190,12 +190,11 @@ impl ThreadTask {
                 Message::Wait(build) => {
                     drop(computes.take());
                     let work = self.work.insert(build());
-                    poll_fn(|cx| work.poll(cx)).await;
+                    let answer = work.await;
+                    drop(self.work.take());
                     computes = Some(Counted::new(&self.core));
                     self.line.set_pending(self.core.due(0));
-                    if let Some(work) = self.work.take() {
-                        work.answer();
-                    }
+                    answer();
                 }
                 Message::Check(promise, site) => {
                     let due = self.core.due(0);

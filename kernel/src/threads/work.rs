@@ -1,8 +1,10 @@
-//! A future that a kernel runs for a thread, which sleeps for its output.
+//! A future that a kernel runs for another thread, and its output.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
 
 use crate::error::Panic;
 use crate::threads::answer::Promise;
@@ -10,58 +12,66 @@ use crate::threads::answer::Promise;
 /// What the thread gets: the output of the future, or its panic.
 pub(crate) type Ended<R> = Result<R, Panic>;
 
-/// The future, then its output.
-pub(crate) struct Work<F: Future> {
-    future: Option<Pin<Box<F>>>,
-    ended: Option<Ended<F::Output>>,
-    promise: Promise<Ended<F::Output>>,
-}
-
-/// [`Work`] of any type.
-pub(super) trait AnyWork {
-    /// Polls the future. Ready when its output is there, and the future has been dropped.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()>;
-    /// Gives the output to the thread.
-    fn answer(self: Box<Self>);
-}
-
-impl<F: Future> Work<F> {
-    /// Builds the future, on the thread of the kernel.
-    pub(super) fn new(build: impl FnOnce() -> F, promise: Promise<Ended<F::Output>>) -> Self {
-        match catch_unwind(AssertUnwindSafe(|| Box::pin(build()))) {
-            Ok(future) => Work { future: Some(future), ended: None, promise },
-            Err(payload) => Work { future: None, ended: Some(Err(Panic::new(payload))), promise },
-        }
+pin_project! {
+    /// What builds the future, then the future. Ready when its output is there, and the future has
+    /// been dropped.
+    #[project = WorkProjection]
+    pub(super) enum Work<B, F> {
+        New { build: Option<B> },
+        Running { #[pin] future: F },
+        Over,
     }
+}
 
-    fn poll_future(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(future) = &mut self.future else { return Poll::Ready(()) };
-        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
-        let ended = match polled {
+impl<B: FnOnce() -> F, F: Future> Work<B, F> {
+    pub(super) fn new(build: B) -> Self {
+        Work::New { build: Some(build) }
+    }
+}
+
+impl<B: FnOnce() -> F, F: Future> Future for Work<B, F> {
+    type Output = Ended<F::Output>;
+
+    /// The first poll builds the future.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let WorkProjection::New { build } = self.as_mut().project() {
+            let build = build.take().expect("it is built at the first poll");
+            match catch_unwind(AssertUnwindSafe(build)) {
+                Ok(future) => self.set(Work::Running { future }),
+                Err(payload) => {
+                    self.set(Work::Over);
+                    return Poll::Ready(Err(Panic::new(payload)));
+                }
+            }
+        }
+        let WorkProjection::Running { future } = self.as_mut().project() else {
+            unreachable!("it is polled until it has ended");
+        };
+        let ended = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(value)) => Ok(value),
             Err(payload) => Err(Panic::new(payload)),
         };
-        self.ended = Some(ended);
-        let future = self.future.take();
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(future))) {
-            let first = self.ended.take();
+        let dropped = catch_unwind(AssertUnwindSafe(|| self.set(Work::Over)));
+        Poll::Ready(match (ended, dropped) {
             // As in a task: the first panic goes on, and a value is lost in the panic.
-            let panic = first.and_then(Result::err).unwrap_or_else(|| Panic::new(payload));
-            self.ended = Some(Err(panic));
-        }
-        Poll::Ready(())
+            (Ok(_), Err(payload)) => Err(Panic::new(payload)),
+            (ended, _) => ended,
+        })
     }
 }
 
-impl<F: Future> AnyWork for Work<F> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll_future(cx)
-    }
+/// A [`Work`] of any type. Its output gives that of the future to the thread.
+pub(super) type AnyWork = Pin<Box<dyn Future<Output = Box<dyn FnOnce()>>>>;
 
-    fn answer(self: Box<Self>) {
-        if let Some(ended) = self.ended {
-            self.promise.give(ended);
-        }
-    }
+/// The work for a thread that waits for the answer to this promise.
+pub(super) fn promised<B, F>(build: B, promise: Promise<Ended<F::Output>>) -> AnyWork
+where
+    B: FnOnce() -> F + 'static,
+    F: Future<Output: 'static> + 'static,
+{
+    Box::pin(async move {
+        let ended = Work::new(|| Box::pin(build())).await;
+        Box::new(move || promise.give(ended)) as Box<dyn FnOnce()>
+    })
 }
