@@ -25,7 +25,7 @@ fn package(mistakes: &BTreeMap<String, PathBuf>) -> PathBuf {
     fs::create_dir_all(&folder).unwrap();
     let mut manifest = format!(
         "[package]\nname = 'messages'\nversion = '0.0.0'\nedition = '2024'\nautobins = false\n\
-         [workspace]\n[dependencies]\ncurium = {{ path = '{root}' }}\n"
+         [workspace]\n[dependencies]\ncurium = {{ path = '{root}', features = ['cores'] }}\n"
     );
     for (name, path) in mistakes {
         manifest += &format!("[[bin]]\nname = '{name}'\npath = '{}'\n", path.display());

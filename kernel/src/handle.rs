@@ -200,9 +200,11 @@ impl Handle {
     #[track_caller]
     pub fn call_async<B, F>(&self, build: B) -> CallAsync<F::Output>
     where
-        B: FnOnce() -> F + Send + 'static,
+        B: FnOnce() -> F + 'static,
+        // The compiler shows the next lines when it refuses to send something.
+        B: Send, // it is sent to the other kernel: make inside what stays on its thread
         F: Future + 'static,
-        F::Output: Send + 'static,
+        F::Output: Send + 'static, // it is sent back: return what need not stay on its thread
     {
         CallAsync::new(Some(self.remote.clone()), build, Location::caller())
     }

@@ -246,12 +246,14 @@ pub mod wait_queue {
     pub use crate::wait::handoff::{Handoff, Wait};
 }
 
-/// The bounds of `run`, `spawn`, `scope`, `finally` and the timeouts, with the messages that the
-/// compiler shows.
+/// The bounds of `run`, `kernels`, `spawn`, `scope`, `finally` and the timeouts, with the messages
+/// that the compiler shows.
 pub mod bounds {
     pub use crate::children::bounds::{ChildOutput, ChildrenBody};
     pub use crate::children::gather::GatherTuple;
     pub use crate::children::race::Racers;
+    #[cfg(feature = "cores")]
+    pub use crate::cores::bounds::{CoreMain, CoreOutput};
     #[doc(hidden)]
     pub use crate::error::Echo;
     pub use crate::error::HoldsCancellation;

@@ -5,12 +5,12 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-#[cfg(feature = "cores")]
-use kernel::bounds::HoldsCancellation;
 use kernel::bounds::Main;
+#[cfg(feature = "cores")]
+use kernel::bounds::{CoreMain, CoreOutput, HoldsCancellation};
 use kernel::{Builder, Kernel};
 #[cfg(feature = "cores")]
-use kernel::{Core, CoreErrors, Cores};
+use kernel::{CoreErrors, Cores};
 
 use crate::attached::{Attached, Hub, warn};
 use crate::listen::Place;
@@ -253,13 +253,17 @@ pub fn run<T>(main: impl Main<T>) -> T {
 /// As [`kernel::kernels`].
 #[cfg(feature = "cores")]
 #[track_caller]
-pub fn kernels<T, E>(
+pub fn kernels<M, R>(
     cores: impl Into<Cores>,
-    main: impl AsyncFn(Core) -> Result<T, E> + Sync,
-) -> Result<Vec<T>, CoreErrors<E>>
+    main: M,
+) -> Result<Vec<R::Value>, CoreErrors<R::Error>>
 where
-    T: Send,
-    E: HoldsCancellation + Send,
+    M: CoreMain<R>,
+    // The compiler shows the next lines when it refuses what a core would share or send.
+    M: Sync, // all cores share it: capture atomics, a `Mutex` or a channel, or make it inside
+    R: CoreOutput,
+    R::Value: Send, // it is sent back to the thread that called `kernels`
+    R::Error: HoldsCancellation + Send,
 {
     let cores = cores.into();
     match Monitor::from_env() {

@@ -86,9 +86,11 @@ impl Core {
     #[track_caller]
     pub fn call<B, F>(&self, core: usize, build: B) -> CallAsync<F::Output>
     where
-        B: FnOnce() -> F + Send + 'static,
+        B: FnOnce() -> F + 'static,
+        // The compiler shows the next lines when it refuses to send something.
+        B: Send, // it is sent to the other core: make inside what stays on its thread
         F: Future + 'static,
-        F::Output: Send + 'static,
+        F::Output: Send + 'static, // it is sent back: return what need not stay on its thread
     {
         self.assert_exists(core);
         CallAsync::new(self.shared.remote(core).cloned(), build, Location::caller())

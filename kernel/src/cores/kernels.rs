@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use crate::cores::bounds::{CoreMain, CoreOutput};
 use crate::cores::core::Core;
 use crate::cores::error::{CoreError, CoreErrors};
 use crate::cores::local::{MainEnd, RunMain, Seated};
@@ -59,13 +60,17 @@ use crate::wait::point::CancelPoint;
 /// A deadlock of one core is not found: another core could still call it. See
 /// [`Builder::watch`](crate::Builder::watch).
 #[track_caller]
-pub fn kernels<T, E>(
+pub fn kernels<M, R>(
     cores: impl Into<Cores>,
-    main: impl AsyncFn(Core) -> Result<T, E> + Sync,
-) -> Result<Vec<T>, CoreErrors<E>>
+    main: M,
+) -> Result<Vec<R::Value>, CoreErrors<R::Error>>
 where
-    T: Send,
-    E: HoldsCancellation + Send,
+    M: CoreMain<R>,
+    // The compiler shows the next lines when it refuses what a core would share or send.
+    M: Sync, // all cores share it: capture atomics, a `Mutex` or a channel, or make it inside
+    R: CoreOutput,
+    R::Value: Send, // it is sent back to the thread that called `kernels`
+    R::Error: HoldsCancellation + Send,
 {
     refuse_nesting("kernel::kernels");
     let (shared, site) = (Arc::new(Shared::new(cores.into())), Location::caller());
@@ -112,13 +117,14 @@ impl Thread {
         Thread { shared: shared.clone(), index, started: false, main_ended: false }
     }
 
-    fn run<T, E>(
+    fn run<R>(
         mut self,
-        main: &impl AsyncFn(Core) -> Result<T, E>,
+        main: &impl CoreMain<R>,
         site: &'static Location<'static>,
-    ) -> End<T, E>
+    ) -> End<R::Value, R::Error>
     where
-        E: HoldsCancellation,
+        R: CoreOutput,
+        R::Error: HoldsCancellation,
     {
         let (shared, index) = (self.shared.clone(), self.index);
         // Dropped after the kernel, whose tasks may still ask for their core.
@@ -130,7 +136,11 @@ impl Thread {
             Err(payload) => return End::Panicked(payload),
         };
         self.has_started(&kernel);
-        let run = || kernel.run(async || RunMain::new(main(core.clone()), &core).await);
+        let run = || {
+            kernel.run(async || {
+                RunMain::new(async { main(core.clone()).await.into_result() }, &core).await
+            })
+        };
         let ended = catch_unwind(AssertUnwindSafe(run));
         core.local().end_main();
         if matches!(ended, Ok(MainEnd::Failed(_)) | Err(_)) {

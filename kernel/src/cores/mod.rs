@@ -15,6 +15,7 @@
 //! |---|---|
 //! | `kernels.rs` | `kernels`: the threads, and what comes out of them |
 //! | `settings.rs` | `Cores`: how many, where, and with which settings |
+//! | `bounds.rs` | what `kernels` takes, with messages for the compiler |
 //! | `core.rs` | `Core`: one core, as its tasks see it |
 //! | `shared.rs` | what the threads share |
 //! | `local.rs` | what a core keeps on its thread: its main function, its stop |
@@ -24,6 +25,7 @@
 //!
 //! Sources: Seastar's shards, Glommio's executors; the scope is that of `std::thread::scope`.
 
+pub(crate) mod bounds;
 mod core;
 mod error;
 mod kernels;
