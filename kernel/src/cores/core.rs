@@ -127,7 +127,7 @@ impl Core {
     /// kernels(2, async |core| {
     ///     if core.index() == 0 {
     ///         let seen = core.snapshots().await?;
-    ///         assert!(seen.to_string().contains("\n#1:0 main"), "{seen}");
+    ///         assert!(seen.to_string().contains("core 1"), "{seen}");
     ///         assert!(seen.cores.iter().all(|core| core.is_ok()));
     ///     }
     ///     Ok(())
