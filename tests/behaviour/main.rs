@@ -27,6 +27,7 @@ mod kernel {
     mod mishaps;
     mod monitor;
     mod observers;
+    mod own_wakers;
     mod panic_places;
     mod places_let_again;
     mod poll_timers;

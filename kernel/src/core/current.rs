@@ -201,6 +201,17 @@ pub(crate) fn offer(waker: &Waker, ambient: Ambient) {
     CONTEXT.with(|context| context.offer((waker.data(), waker.vtable()), ambient));
 }
 
+/// Sets the waker of the next polls, while the ambient is clear.
+#[inline]
+pub(crate) fn lend(waker: &Waker) {
+    let address = (waker.data(), waker.vtable() as *const _);
+    CONTEXT.with(|context| {
+        debug_assert!(context.ambient.get().is_clear() && context.hiding.get() == 0);
+        context.waker.set(address);
+        context.plain.set(address);
+    });
+}
+
 /// Begins the poll of a task: makes it the current one and renews the budget. It stays the current
 /// one after a panic, until [`stop_running`].
 #[inline]

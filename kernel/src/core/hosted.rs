@@ -179,8 +179,7 @@ impl Core {
         if has_own || waker.is_out() {
             // With this flag the waker is dropped when the task has ended, so that a later task in
             // the cell does not take it for its own.
-            task.flags.set(Flags::WAKER);
-            task.cold().waker.set(Some(waker));
+            task.keep_waker(waker);
         } else {
             self.spare_wakers.borrow_mut().push(waker);
         }

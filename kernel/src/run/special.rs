@@ -5,35 +5,47 @@ use std::time::Instant;
 use crate::core::current::{self, Survey};
 use crate::core::observer::Moment;
 use crate::core::report::Report;
-use crate::core::state::TaskRef;
+use crate::core::state::{Core, TaskRef};
 use crate::id::TaskId;
 use crate::parts::list::NONE;
 use crate::parts::scopes::Ambient;
-use crate::run::tick::{MainBody, Polled, RunLoop, TakenBody, spare_waker};
+use crate::run::tick::{Halt, MainBody, Polled, RunLoop, TakenBody, count_poll, spare_waker};
 use crate::task::cell::OwnWaker;
 use crate::task::state::Flags;
 
-/// The polled task's own waker, taken out of its cold data; `None` if it has none. `Drop` puts the
-/// waker back, also when a panic unwinds.
-struct TakenWaker<'a> {
-    task: &'a TaskRef,
-    waker: Option<OwnWaker>,
-}
-
-impl<'a> TakenWaker<'a> {
-    fn of(task: &'a TaskRef) -> Self {
-        let cold = task.any_cold().filter(|_| task.flags.any(Flags::WAKER));
-        TakenWaker { task, waker: cold.and_then(|cold| cold.waker.take()) }
+/// Polls a task that has a waker of its own and is plain otherwise. `why` are the flags by which it
+/// is not plain. `Some`: another task, or a poll whose result the caller acts on.
+#[inline(never)]
+pub(super) fn poll_by_own_waker<const MARKED: bool, const LOG: bool>(
+    core: &Core,
+    task: &TaskRef,
+    spare: &OwnWaker,
+    why: u32,
+    main: &mut MainBody<'_>,
+) -> Option<Halt> {
+    if LOG || why != Flags::WAKER {
+        return Some(Halt::Special);
     }
-}
-
-impl Drop for TakenWaker<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(waker) = self.waker.take() {
-            self.task.cold().waker.set(Some(waker));
-        }
+    spare.inner.assign(task.id());
+    count_poll::<MARKED>(spare);
+    let own = task.own_waker().expect("a task with the flag has a waker");
+    let waker = &own.waker;
+    let mut out = TakenBody::of(task);
+    core.running.set(task.id());
+    current::begin_poll(task.id(), task);
+    current::lend(waker);
+    let result = out.poll(&mut Context::from_waker(waker), main);
+    let marks = current::end_poll();
+    drop(out);
+    drop(own);
+    if result.is_ready() || task.flags.any(Flags::ABORT | Flags::CANCEL_REQUESTED) {
+        return Some(Halt::Polled(Polled { result, marks }));
     }
+    if task.flags.stop_or_queue(marks.flags()) {
+        core.ready.borrow_mut().push(task.index());
+    }
+    current::lend(&spare.waker);
+    None
 }
 
 impl RunLoop<'_> {
@@ -127,14 +139,14 @@ impl RunLoop<'_> {
         let task = &self.task;
         let (cancel_seq, pending) =
             task.cancel_request().map_or((0, false), |it| (it.cancel_seq, it.pending));
-        let own = TakenWaker::of(task);
+        let own = task.own_waker();
         let mut out = TakenBody::of(task);
         self.spare.inner.assign(task.id());
         self.core.running.set(task.id());
         self.spare.inner.count_poll();
         current::begin_poll(task.id(), task);
         let during = before();
-        let waker = own.waker.as_ref().map_or(&self.spare.waker, |own| &own.waker);
+        let waker = own.as_ref().map_or(&self.spare.waker, |own| &own.waker);
         current::offer(waker, Ambient { scope: NONE, cancel_seq, pending });
         let cx = &mut Context::from_waker(waker);
         let inherited = self.core.enter_values_of(task);
@@ -156,8 +168,7 @@ impl RunLoop<'_> {
         if self.is_spare_out() {
             // The spare waker was cloned, so from now on it is the waker of this task.
             let kept = std::mem::replace(&mut self.spare, spare_waker(self.core));
-            task.flags.set(Flags::WAKER);
-            task.cold().waker.set(Some(kept));
+            task.keep_waker(kept);
         }
         let Polled { result, marks } = polled;
         // The ambient may be pending, because the task may have cancelled itself. And code that

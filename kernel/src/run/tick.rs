@@ -8,7 +8,8 @@
 //! tasks share one spare waker. Each poll assigns the spare waker to the polled task, and a task
 //! that clones it keeps it. The ambient cancellation state is clear between polls and needs no
 //! update. So polling a plain task allocates nothing, and apart from the body it reads only the
-//! flags and counters of the cell.
+//! flags and counters of the cell. A task that is plain but for a waker of its own takes a way that
+//! is nearly as short: it is what every task becomes that waits in a future of another crate.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -24,6 +25,7 @@ use crate::parts::ready::Batch;
 use crate::parts::scopes::Ambient;
 use crate::run::lookout::Lookout;
 use crate::run::marker::Marker;
+use crate::run::special::poll_by_own_waker;
 use crate::run::visit::Visit;
 use crate::task::body::{Body, Verdict};
 use crate::task::cell::{OwnWaker, TaskCell};
@@ -109,7 +111,7 @@ pub(super) fn spare_waker(core: &Core) -> OwnWaker {
 }
 
 /// Why [`RunLoop::poll_plain`] returned.
-enum Halt {
+pub(super) enum Halt {
     /// No task is ready, or it is time to poll the sources.
     CheckSources,
     /// The next task is not plain.
@@ -167,7 +169,16 @@ fn lookup(core: &Core, index: u32) -> TaskRef {
 
 /// Stores the name of a task that is polled for the first time in a kernel with a watcher.
 #[inline]
-fn name_new(marker: &mut Option<Marker>, core: &Core, task: &TaskRef, name: TaskId, flags: u32) {
+fn name_new<const MARKED: bool>(
+    marker: &mut Option<Marker>,
+    core: &Core,
+    task: &TaskRef,
+    name: TaskId,
+    flags: u32,
+) {
+    if !MARKED || flags & Flags::NEW == 0 || task.is_known(name.index()) {
+        return;
+    }
     if let Some(marker) = marker {
         if !marker.knows(task, name.index(), flags) {
             marker.name(core, task, name);
@@ -177,7 +188,7 @@ fn name_new(marker: &mut Option<Marker>, core: &Core, task: &TaskRef, name: Task
 
 /// Counts the poll of the task to which the waker is assigned, in a kernel with a watcher.
 #[inline]
-fn count_poll<const MARKED: bool>(spare: &OwnWaker) {
+pub(super) fn count_poll<const MARKED: bool>(spare: &OwnWaker) {
     if MARKED {
         spare.inner.count_poll();
     }
@@ -296,12 +307,14 @@ impl RunLoop<'_> {
             let (name, cell) = last.neighbour(index);
             let flags = cell.flags.start();
             if flags & special != 0 {
-                if MARKED && flags & Flags::NEW != 0 && !last.is_known(index) {
-                    name_new(marker, core, last, name, flags);
-                }
-                if !MARKED || flags & *always_special != 0 {
+                name_new::<MARKED>(marker, core, last, name, flags);
+                let why = flags & *always_special;
+                if why != 0 {
                     last.set_id(name);
-                    return Halt::Special;
+                    match poll_by_own_waker::<MARKED, LOG>(core, last, spare, why, main) {
+                        None => continue,
+                        Some(halt) => return halt,
+                    }
                 }
             }
             spare.inner.assign(name);

@@ -16,7 +16,7 @@
 //! the cell, so a handle, a waker or a timer of an earlier task never affects a later one.
 
 use std::any::Any;
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -109,7 +109,8 @@ impl<K> Default for ScopeRoot<K> {
 /// Data that few tasks need.
 pub(crate) struct ColdData<K> {
     /// The waker of the task, once a leaf or a program has cloned it.
-    pub(crate) waker: Cell<Option<OwnWaker>>,
+    /// Borrowed while the run loop polls the task with it.
+    pub(crate) waker: RefCell<Option<OwnWaker>>,
     pub(crate) panic: Cell<Option<Panic>>,
     pub(crate) request: Request,
     /// The waiters for the end of the task, except the one that is stored in the chunk
@@ -124,7 +125,7 @@ pub(crate) struct ColdData<K> {
 impl<K> Default for ColdData<K> {
     fn default() -> Self {
         ColdData {
-            waker: Cell::new(None),
+            waker: RefCell::new(None),
             panic: Cell::new(None),
             request: Request::default(),
             joiners: Fifo::new(),
@@ -347,10 +348,19 @@ impl<K> TaskRef<K> {
     /// timers count too, which hold one only for a waiter that was polled with another waker.
     pub(crate) fn waker_clones(&self) -> usize {
         let Some(cold) = self.any_cold() else { return 0 };
-        let waker = cold.waker.take();
-        let clones = waker.as_ref().map_or(0, OwnWaker::clones);
-        cold.waker.set(waker);
-        clones
+        cold.waker.borrow().as_ref().map_or(0, OwnWaker::clones)
+    }
+
+    /// The task's own waker, if it has one.
+    #[inline]
+    pub(crate) fn own_waker(&self) -> Option<Ref<'_, OwnWaker>> {
+        let extras = self.any_extras().filter(|_| self.flags.any(Flags::WAKER))?;
+        Ref::filter_map(extras.cold.get()?.waker.borrow(), Option::as_ref).ok()
+    }
+
+    pub(crate) fn keep_waker(&self, waker: OwnWaker) {
+        self.flags.set(Flags::WAKER);
+        self.cold().waker.replace(Some(waker));
     }
 
     /// The group it is a member of, or `GroupId::NONE`.

@@ -161,6 +161,7 @@ impl TaskWaker {
 
     /// Posts the wake, unless the kernel has not handled an earlier one yet. The mailbox of a
     /// closed kernel refuses it: then there is no task to wake.
+    #[inline(never)]
     pub(crate) fn post(self: &Arc<Self>) {
         if !self.posted.swap(true, Ordering::Release) {
             drop(self.remote.post(Message::Wake(self.clone())));
