@@ -66,6 +66,8 @@ pub(super) struct ThreadContext {
     pub(super) unopened: Cell<u32>,
     /// How many of these must be open when a leaf inside parks.
     pub(super) hiding: Cell<u32>,
+    /// The number of shields inside all those that are only counted. 0 between polls.
+    pub(super) bare: Cell<u32>,
     /// Whether the poll function that runs is to note what it begins.
     pub(super) notes: Cell<Notes>,
 }
@@ -89,7 +91,7 @@ impl ThreadContext {
     #[inline]
     fn set_ambient(&self, ambient: Ambient) {
         self.ambient.set(ambient);
-        let plain = ambient.is_clear() && self.hiding.get() == 0;
+        let plain = ambient.is_clear() && self.hiding.get() == 0 && self.bare.get() == 0;
         self.plain.set(if plain { self.waker.get() } else { NO_WAKER });
     }
 }
@@ -110,6 +112,7 @@ thread_local! {
             ambient: Cell::new(Ambient::CLEAR),
             unopened: Cell::new(0),
             hiding: Cell::new(0),
+            bare: Cell::new(0),
             notes: Cell::new(Notes::Unwanted),
         }
     };
@@ -178,7 +181,7 @@ fn with_last_task<R>(f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
 /// it must not be called while the scopes of the kernel are borrowed.
 #[inline]
 pub(crate) fn ambient() -> Ambient {
-    if CONTEXT.with(|context| context.unopened.get() != 0) {
+    if CONTEXT.with(|context| context.unopened.get() | context.bare.get() != 0) {
         unopened::open_all();
     }
     open_ambient()

@@ -16,7 +16,7 @@ pub(crate) struct Entered {
     outer: Option<Rc<Core>>,
     waker: Address,
     ambient: Ambient,
-    unopened: (u32, u32),
+    unopened: (u32, u32, u32),
     notes: Notes,
 }
 
@@ -29,7 +29,8 @@ impl Entered {
         let outer = swap(Some(core.clone()));
         CONTEXT.with(|context| {
             let (waker, ambient) = (context.waker.get(), context.ambient.get());
-            let unopened = (context.unopened.replace(0), context.hiding.replace(0));
+            let unopened =
+                (context.unopened.replace(0), context.hiding.replace(0), context.bare.replace(0));
             context.offer(NO_WAKER, Ambient::CLEAR);
             let notes = context.notes.replace(Notes::Unwanted);
             Entered { outer, waker, ambient, unopened, notes }
@@ -48,9 +49,10 @@ impl Drop for Entered {
         // borrow of the thread-local.
         let inner = swap(self.outer.take());
         CONTEXT.with(|context| {
-            let (unopened, hiding) = self.unopened;
+            let (unopened, hiding, bare) = self.unopened;
             context.unopened.set(unopened);
             context.hiding.set(hiding);
+            context.bare.set(bare);
             context.notes.set(self.notes);
             context.offer(self.waker, self.ambient);
         });

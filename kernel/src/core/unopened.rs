@@ -6,6 +6,9 @@
 //! of its task, a scope inside, a question about a cancellation. That opens all scopes of the
 //! stack, from the outermost inward, below the innermost scope that is open.
 //!
+//! The innermost shields around futures of other crates are not even on the stack, but counted
+//! (`enter_shield`).
+//!
 //! The stack has the scopes whose polls are on the call stack. Those that were opened meanwhile are
 //! below those that are not: [`ThreadContext::unopened`] counts the latter. Another kernel that is
 //! current in between has a stack and counts of its own (`enter.rs`).
@@ -63,6 +66,9 @@ impl Core {
     #[inline]
     pub(crate) fn enter_unopened(&self, scope: Unopened) {
         let hides = scope.hides;
+        if CONTEXT.with(|context| context.bare.get() != 0) {
+            self.stack_bare();
+        }
         self.unopened.borrow_mut().push(scope);
         CONTEXT.with(|context| context.unopened.set(context.unopened.get() + 1));
         if hides {
@@ -86,6 +92,13 @@ impl Core {
         left
     }
 
+    /// Ends the poll of a shield that was put on the stack. Its key, if it was opened.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn leave_stacked_shield(&self) -> Option<u32> {
+        self.leave_unopened().opened()
+    }
+
     /// Publishes the ambient around a scope that is left.
     pub(crate) fn leave_opened(&self, key: u32) {
         let parent = self.scopes.borrow().scopes[key as usize].parent;
@@ -102,13 +115,29 @@ impl Core {
         self.refresh();
     }
 
+    /// Puts the bare shields on the stack.
+    #[cold]
+    #[inline(never)]
+    fn stack_bare(&self) {
+        let count = CONTEXT.with(|context| {
+            let count = context.bare.replace(0);
+            context.unopened.set(context.unopened.get() + count);
+            context.hiding.set(context.hiding.get() + count);
+            count
+        });
+        let mut unopened = self.unopened.borrow_mut();
+        unopened.extend((0..count).map(|_| Unopened::new(ScopeKind::Shield, NEVER, None, true)));
+    }
+
     /// Opens all scopes that are being polled and are not open.
     fn open_all(&self) {
+        // Outside the poll of a task only shields are counted, and nothing is opened.
+        let Some(task) = self.with_running(TaskRef::clone) else { return };
+        self.stack_bare();
         let count = CONTEXT.with(|context| {
             context.hiding.set(0);
             context.unopened.replace(0)
         });
-        let task = self.with_running(TaskRef::clone).expect("only the body of a task is polled");
         let mut unopened = self.unopened.borrow_mut();
         let first = unopened.len() - count as usize;
         let mut ambient = current::open_ambient();
@@ -131,8 +160,39 @@ impl Core {
 #[cold]
 #[inline(never)]
 pub(super) fn open_all() {
-    let core = current::try_with(Rc::clone);
-    core.expect("only a kernel counts unopened scopes").open_all();
+    if let Some(core) = current::try_with(Rc::clone) {
+        core.open_all();
+    }
+}
+
+/// Begins to poll the body of a shield without a deadline. Outside the poll of a task it has no
+/// effect.
+///
+/// The body is a future of another crate, which is polled often, and seldom has a leaf that would
+/// park. So the shield is *bare*: only counted. It is put on the stack when another scope comes
+/// above it, and when the scopes are opened.
+#[inline]
+pub(crate) fn enter_shield() {
+    CONTEXT.with(|context| {
+        context.bare.set(context.bare.get() + 1);
+        context.plain.set(NO_WAKER);
+    });
+}
+
+/// Ends the poll of the body of that shield. Its key, if it was opened.
+#[inline]
+pub(crate) fn leave_shield() -> Option<u32> {
+    CONTEXT.with(|context| {
+        let bare = context.bare.get();
+        if bare == 0 {
+            return current::try_with(|core| core.leave_stacked_shield()).flatten();
+        }
+        context.bare.set(bare - 1);
+        if bare == 1 && context.hiding.get() == 0 && context.ambient.get().is_clear() {
+            context.plain.set(context.waker.get());
+        }
+        None
+    })
 }
 
 /// Begins to send every leaf that would park through `current::ambient`.

@@ -10,6 +10,7 @@ use pin_project_lite::pin_project;
 use crate::core::cancel::ScopeResult;
 use crate::error::TaskCancelled;
 use crate::parts::scopes::ScopeKind;
+use crate::scope::bare::BareShield;
 use crate::scope::lazy::LazyScope;
 use crate::scope::timeout::{Timeout, timeout_after};
 use crate::wait::point::CancelPoint;
@@ -56,8 +57,7 @@ use crate::wait::point::CancelPoint;
 #[track_caller]
 pub fn cancellable<F: IntoFuture>(future: F) -> Cancellable<F::IntoFuture> {
     let point = CancelPoint::new("FOREIGN_WAIT");
-    let shield = DoorScope::new(ScopeKind::Shield, ScopeResult::PassesOn);
-    Cancellable { future: Some(future.into_future()), shield, point }
+    Cancellable { future: Some(future.into_future()), shield: BareShield::new(), point }
 }
 
 /// [`cancellable`] inside [`timeout_after`], in one call.
@@ -90,7 +90,7 @@ pin_project! {
         #[pin]
         future: Option<F>,
         // Leaves inside are shielded: the cancellation is for this future as a whole.
-        shield: DoorScope,
+        shield: BareShield,
         point: CancelPoint,
     }
 }
@@ -102,40 +102,13 @@ impl<F: Future> Future for Cancellable<F> {
         let mut this = self.project();
         let polled = this.point.poll(cx, |cx| {
             let Some(future) = this.future.as_mut().as_pin_mut() else { polled_again() };
-            this.shield.scope.poll_if_needed(cx, |cx| future.poll(cx)).0
+            this.shield.poll(cx, |cx| future.poll(cx))
         });
         if polled.is_ready() {
             this.future.set(None);
             this.shield.close();
         }
         polled
-    }
-}
-
-/// The scope of a door, which is opened if something inside needs it.
-struct DoorScope {
-    scope: LazyScope,
-    result: ScopeResult,
-}
-
-impl DoorScope {
-    /// `result` is how the scope is closed.
-    fn new(kind: ScopeKind, result: ScopeResult) -> Self {
-        DoorScope { scope: LazyScope::new(kind), result }
-    }
-
-    #[inline]
-    fn close(&mut self) {
-        if let Some(scope) = self.scope.guard() {
-            scope.close(self.result);
-        }
-    }
-}
-
-impl Drop for DoorScope {
-    #[inline]
-    fn drop(&mut self) {
-        self.close();
     }
 }
 
@@ -166,7 +139,7 @@ impl<F> fmt::Debug for Cancellable<F> {
 #[track_caller]
 pub fn cancellable_inside<F: IntoFuture>(future: F) -> CancellableInside<F::IntoFuture> {
     let point = CancelPoint::new("FOREIGN_WAIT");
-    let scope = DoorScope::new(ScopeKind::Body, ScopeResult::Any);
+    let scope = DoorScope(LazyScope::new(ScopeKind::Body));
     CancellableInside { future: Some(future.into_future()), scope, point }
 }
 
@@ -189,7 +162,7 @@ impl<F: Future> Future for CancellableInside<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let Some(future) = this.future.as_mut().as_pin_mut() else { polled_again() };
-        let polled = match this.scope.scope.poll_if_needed(cx, |cx| future.poll(cx)) {
+        let polled = match this.scope.0.poll_if_needed(cx, |cx| future.poll(cx)) {
             (Poll::Ready(value), _) => Poll::Ready(Ok(value)),
             // The leaves inside return the cancellation. The point must not return it once more
             // when the future parks without a leaf in its cleanup.
@@ -205,6 +178,25 @@ impl<F: Future> Future for CancellableInside<F> {
             this.point.unpark();
         }
         polled
+    }
+}
+
+/// The scope of [`CancellableInside`], which is opened if something inside needs it.
+struct DoorScope(LazyScope);
+
+impl DoorScope {
+    #[inline]
+    fn close(&mut self) {
+        if let Some(scope) = self.0.guard() {
+            scope.close(ScopeResult::Any);
+        }
+    }
+}
+
+impl Drop for DoorScope {
+    #[inline]
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

@@ -177,11 +177,10 @@ impl LazyScope {
         guard.is_some_and(|guard| guard.with_scope(|scope| scope.pending))
     }
 
-    /// Polls the body of a scope of [`LazyScope::new`] that is never cancelled itself, also again.
-    /// Returns whether a leaf is parked in the body when it is pending.
+    /// Polls the body of a scope of [`LazyScope::new`] that is never cancelled itself and is no
+    /// shield, also again. Returns whether a leaf is parked in the body when it is pending.
     ///
-    /// A shield is opened by a leaf that would park inside. Any other scope also waits unopened, as
-    /// that of a timeout does, or while no leaf is parked inside.
+    /// The scope also waits unopened, as that of a timeout does, or while no leaf is parked inside.
     #[inline]
     pub(crate) fn poll_if_needed<T>(
         &mut self,
@@ -196,7 +195,7 @@ impl LazyScope {
         let core = current::try_with(|core| core.running_id().map(|_| core.clone()));
         let Some(core) = core.flatten() else { return (poll(cx), false) };
         // The record in the slot of the task must be of a leaf inside, or of none.
-        let hides = self.kind == ScopeKind::Shield || current::has_recorded();
+        let hides = current::has_recorded();
         let scope = Unopened::new(self.kind, NEVER, None, hides);
         let inside = Inside::enter(&mut self.guard, &core, scope);
         let polled = inside.poll_by(cx, poll, |_, cx| {

@@ -1,5 +1,6 @@
 //! The combinators that own a cancel scope: timeouts, shields, and `finally`.
 
+mod bare;
 pub(crate) mod bounds;
 pub(crate) mod cancel_scope;
 pub(crate) mod finally;

@@ -1,16 +1,19 @@
 //! The two doors to foreign futures, and the futures that a timeout takes (C17).
 
-use std::cell::Cell;
-use std::future::pending;
+use std::cell::{Cell, RefCell};
+use std::future::{Future, pending, poll_fn};
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::stream::{FuturesUnordered, StreamExt};
 use kernel::{
-    CancelReason, TaskCancelled, TaskTimeout, cancellable, cancellable_after, cancellable_inside,
-    ignore_after, shield, sleep, spawn, testing, timeout_after,
+    CancelReason, Task, TaskCancelled, TaskError, TaskTimeout, cancellable, cancellable_after,
+    cancellable_inside, ignore_after, shield, sleep, spawn, testing, timeout_after, yield_now,
 };
 
 use crate::support::time::secs;
@@ -230,5 +233,115 @@ fn a_leaf_after_a_foreign_wait_inside_cancellable_is_dropped_unseen() {
         assert_eq!(kernel::now() - started, secs(5));
         assert!(format!("{ended:?}").contains("TaskTimeout"), "{ended:?}");
         assert!(!seen.get());
+    });
+}
+
+/// What is inside the innermost door of a nest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Inside {
+    Ready,
+    Leaf,
+    Foreign,
+    Panics,
+}
+
+/// A door, a timeout and a door around it.
+async fn nest(
+    inside: Inside,
+) -> Result<Result<Result<(), TaskCancelled>, TaskTimeout>, TaskCancelled> {
+    let body = async move {
+        match inside {
+            Inside::Ready => Ok(()),
+            Inside::Leaf => sleep(secs(2)).await,
+            Inside::Foreign => pending().await,
+            Inside::Panics => panic!("inside"),
+        }
+    };
+    let limited = timeout_after(secs(5), async { cancellable(body).await? });
+    cancellable(limited).await
+}
+
+/// C17, C7, C9: in a nest of doors and timeouts each does its part, whichever of them a leaf has
+/// opened. What comes after the nest, also after a panic in it, is in none of them.
+#[test]
+fn doors_and_timeouts_in_a_nest_are_left_as_they_were_entered() {
+    testing::run(async || {
+        for inside in [Inside::Ready, Inside::Leaf, Inside::Foreign, Inside::Panics] {
+            let begun = kernel::now();
+            let ended = AssertUnwindSafe(nest(inside)).catch_unwind().await;
+            let took = (kernel::now() - begun).as_secs();
+            match inside {
+                Inside::Ready => assert!(matches!((ended, took), (Ok(Ok(Ok(Ok(())))), 0))),
+                Inside::Leaf => assert!(matches!((ended, took), (Ok(Ok(Ok(Ok(())))), 2))),
+                Inside::Foreign => assert!(matches!((ended, took), (Ok(Ok(Err(_))), 5))),
+                Inside::Panics => assert!(matches!((ended, took), (Err(_), 0))),
+            }
+            let task = spawn(async move {
+                let nested = AssertUnwindSafe(nest(inside)).catch_unwind().await;
+                // Parks in the slot of the task, and so in no scope.
+                (nested.is_err(), sleep(Duration::MAX).await).1
+            });
+            sleep(secs(7)).await.unwrap();
+            let info = kernel::tasks().into_iter().find(|it| it.id == task.id()).unwrap();
+            assert_eq!(info.parked.len(), 1);
+            task.cancel().await.unwrap();
+            assert!(task.join().await.unwrap().is_err(), "{inside:?}: the cancellation is lost");
+        }
+    });
+}
+
+/// C17: a task that is cancelled in the poll of a foreign future leaves it at once.
+#[test]
+fn a_task_that_cancels_itself_inside_a_door_gets_the_error_there() {
+    testing::run(async || {
+        let me: Rc<RefCell<Option<Task<(), TaskCancelled>>>> = Rc::default();
+        let mine = me.clone();
+        let task = spawn(async move {
+            let foreign = poll_fn(|_| {
+                mine.borrow().as_ref().unwrap().request_cancel();
+                Poll::<()>::Pending
+            });
+            let door = cancellable(cancellable(foreign)).await;
+            assert!(door.is_err(), "the outer door is the one that the task is at");
+            door.map(drop)
+        });
+        *me.borrow_mut() = Some(task);
+        testing::settle().await.unwrap();
+        let task = me.take().unwrap();
+        assert!(matches!(task.join().await.unwrap(), Err(TaskError::Cancelled(_))));
+    });
+}
+
+/// C17: outside the poll of a task a door is no door: in a destructor that runs between two polls,
+/// and without a kernel.
+#[test]
+fn a_door_outside_of_a_task_only_passes_the_poll_on() {
+    fn polls_doors() -> bool {
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut ready = pin!(cancellable(cancellable(async { 7 })));
+        let mut parked = pin!(cancellable(cancellable(yield_now())));
+        let first = parked.as_mut().poll(cx);
+        let event = sync::Event::new();
+        let mut leaf = pin!(cancellable(event.wait()));
+        leaf.as_mut().poll(cx).is_pending()
+            && ready.as_mut().poll(cx) == Poll::Ready(Ok(Ok(7)))
+            && first.is_pending()
+    }
+    struct AtTheEnd(Rc<Cell<u32>>);
+    impl Drop for AtTheEnd {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() + u32::from(polls_doors()));
+        }
+    }
+    assert!(polls_doors());
+    let polled = Rc::new(Cell::new(0));
+    testing::run(async || {
+        // The value of a task is dropped between two polls if nobody has asked for it.
+        let value = AtTheEnd(polled.clone());
+        drop(spawn(async move { Ok::<_, TaskCancelled>(value) }));
+        testing::settle().await.unwrap();
+        assert_eq!(polled.get(), 1);
+        let slept = timeout_after(secs(1), sleep(secs(2))).await;
+        assert!(matches!(slept, Err(TaskTimeout { .. })));
     });
 }
