@@ -145,7 +145,7 @@ impl<S: Source> Registration<S> {
 
     /// What has become of the waiter that an earlier poll has left, if that is the task that polls
     /// again. Consumes the event that has woken it.
-    #[inline]
+    #[inline(always)]
     fn look(&self, direction: Direction, cx: &Context<'_>) -> Seen {
         let seen = current::with_own_task(cx.waker(), |task| {
             let (core, token) = (task.core(), self.token.get());

@@ -329,15 +329,22 @@ impl<K> TaskRef<K> {
 
     /// The record in the slot of the task, whether or not it is still valid.
     pub(crate) fn record(&self) -> Option<Parked> {
-        self.chunk.records.get().and_then(|records| records[self.at()].get())
+        self.record_slot().and_then(Cell::get)
     }
 
-    /// Stores the record of a leaf that parks in the current poll. `Flags::PARKED` is set when the
-    /// poll ends.
+    /// Where the record of a leaf that parks in the current poll is stored, once
+    /// [`make_records`](Self::make_records) was called for a task of the chunk. `Flags::PARKED` is
+    /// set when the poll ends.
     #[inline]
-    pub(crate) fn set_parked(&self, parked: Parked) {
-        let records = self.chunk.records.get_or_init(|| make(|| Cell::new(None)));
-        records[self.at()].set(Some(parked));
+    pub(crate) fn record_slot(&self) -> Option<&Cell<Option<Parked>>> {
+        self.chunk.records.get().map(|records| &records[self.at()])
+    }
+
+    /// Makes room for the records of the chunk. Returns whether there was none.
+    pub(crate) fn make_records(&self) -> bool {
+        let none = self.chunk.records.get().is_none();
+        self.chunk.records.get_or_init(|| make(|| Cell::new(None)));
+        none
     }
 
     /// The earliest deadline of the timeouts around the leaf of [`record`](Self::record). Valid if

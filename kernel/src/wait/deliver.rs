@@ -33,6 +33,13 @@ impl CancelPoint {
     /// Parks outside the common case, or returns the cancellation that is due.
     #[inline(never)]
     pub(super) fn park_anywhere(&mut self, cx: &Context<'_>, object: u64) -> Poll<TaskCancelled> {
+        // The first leaf in its chunk of tasks finds no room for its record.
+        let first = current::with_plain_task(cx.waker(), |cell| {
+            cell.make_records() && self.record_in(cell, object)
+        });
+        if first == Some(true) {
+            return Poll::Pending;
+        }
         let ambient = current::ambient();
         if ambient.pending && ambient.scope == NONE && self.since != SHIELDED {
             // Fast path: the task was cancelled, and the leaf is in no inner scope.

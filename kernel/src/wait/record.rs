@@ -76,14 +76,21 @@ impl CancelPoint {
     /// False if the waker is not the task's own or another leaf has already recorded itself.
     #[inline(always)]
     pub(super) fn park_in_place(&mut self, cx: &Context<'_>, object: u64) -> bool {
-        current::with_own_task(cx.waker(), |cell| self.record_in(cell, object)) == Some(true)
+        let recorded = current::with_own_task(cx.waker(), |cell| {
+            cell.make_records();
+            self.record_in(cell, object)
+        });
+        recorded == Some(true)
     }
 
+    /// `park_in_place` with the task of the waker. Also false for the first leaf in the chunk of
+    /// the task: `park_anywhere` makes room for it. Without that call the common case is short.
     #[inline(always)]
     pub(super) fn record_in(&mut self, cell: &TaskRef, object: u64) -> bool {
         if cfg!(curium_no_records) {
             return true;
         }
+        let Some(slot) = cell.record_slot() else { return false };
         let mut since = None;
         match &self.at {
             At::Nowhere => {}
@@ -100,7 +107,7 @@ impl CancelPoint {
             self.since = cell.core().cancel_seq();
         }
         let since = since.unwrap_or_else(|| cell.core().tick_now());
-        cell.set_parked(Parked { kind: self.kind, site: self.site, since, object });
+        slot.set(Some(Parked { kind: self.kind, site: self.site, since, object }));
         current::set_recorded(true);
         self.at = At::TaskSlot(InPlace {
             task: cell.id(),
