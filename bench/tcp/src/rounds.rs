@@ -170,6 +170,10 @@ fn measure(
             let connect = |connections| load::connections(at, ACCEPTING, connections, ending);
             let cpu = cpu_of_each(&server, sizes.connections, connect)?;
             add(&format!("{}, server CPU us a connection", workload.name()), cpu);
+            if runtime == Runtime::CuriumCores {
+                let of_door = door(&server, sizes.connections)?;
+                add("accept_cores, of it at the door", of_door);
+            }
         }
         Workload::UdpEcho => {
             let send = |requests| load::datagrams(at, SENDING, SMALL, requests);
@@ -184,6 +188,20 @@ fn measure(
     }
     server.stop()?;
     Ok(())
+}
+
+/// Microseconds of CPU that the core that accepts spends on each connection beside its half of them:
+/// it accepts it, and gives every second one away.
+fn door(server: &Server, connections: usize) -> Result<f64, Box<dyn Error>> {
+    let before = server.cpu_by_thread()?;
+    load::connections(server.address, ACCEPTING, connections, Ending::Close)?;
+    let after = server.cpu_by_thread()?;
+    let spent = after.iter().zip(&before).map(|(after, before)| after.saturating_sub(*before));
+    let mut spent: Vec<Duration> = spent.collect();
+    // The two cores, and the main thread, which sleeps.
+    spent.sort_unstable();
+    let [.., other, busiest] = spent[..] else { return Err("fewer than two cores".into()) };
+    Ok((busiest - other).as_secs_f64() * 1e6 / connections as f64)
 }
 
 /// Bytes of memory of the server for each of so many connections that are silent.

@@ -1,6 +1,6 @@
 //! A server as a child process, and the system's figures about it.
 
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::io::{self, BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
@@ -59,17 +59,22 @@ impl Server {
         Ok(Server { child, process, address: (Ipv4Addr::LOCALHOST, port).into() })
     }
 
-    /// CPU time of all its threads so far, user and system. The scheduler counts it in nanoseconds
-    /// and updates it when a thread goes to sleep, hence the pause.
+    /// CPU time of all its threads so far, user and system.
     pub(crate) fn cpu(&self) -> io::Result<Duration> {
+        Ok(self.cpu_by_thread()?.into_iter().sum())
+    }
+
+    /// The same for each thread. The scheduler counts it in nanoseconds and updates it when a
+    /// thread goes to sleep, hence the pause.
+    pub(crate) fn cpu_by_thread(&self) -> io::Result<Vec<Duration>> {
         std::thread::sleep(Duration::from_millis(5));
-        let mut sum = 0;
-        for thread in fs::read_dir(format!("/proc/{}/task", self.process))? {
+        let of_thread = |thread: io::Result<DirEntry>| {
             let text = fs::read_to_string(thread?.path().join("schedstat"))?;
             let nanos = text.split_whitespace().next().and_then(|word| word.parse::<u64>().ok());
-            sum += nanos.ok_or_else(|| io::Error::other("this system has no schedstat"))?;
-        }
-        Ok(Duration::from_nanos(sum))
+            let nanos = nanos.ok_or_else(|| io::Error::other("this system has no schedstat"))?;
+            Ok(Duration::from_nanos(nanos))
+        };
+        fs::read_dir(format!("/proc/{}/task", self.process))?.map(of_thread).collect()
     }
 
     /// Waits until its main thread sleeps, so that it has done all its work.
