@@ -190,8 +190,8 @@ fn measure(
     Ok(())
 }
 
-/// Microseconds of CPU that the core that accepts spends on each connection beside its half of them:
-/// it accepts it, and gives every second one away.
+/// Microseconds of CPU that the core that accepts spends on each connection beside its half of
+/// them: it accepts it, and gives every second one away.
 fn door(server: &Server, connections: usize) -> Result<f64, Box<dyn Error>> {
     let before = server.cpu_by_thread()?;
     load::connections(server.address, ACCEPTING, connections, Ending::Close)?;
