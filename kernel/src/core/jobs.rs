@@ -111,6 +111,12 @@ fn entry(out: &mut Slab<Entry>, id: JobId) -> Option<&mut Entry> {
 }
 
 impl CountedJob {
+    /// A job for a model of loom, which has a mailbox and no kernel.
+    #[cfg(all(test, loom))]
+    pub(crate) fn of_model(remote: Arc<Remote>, place: u32) -> Self {
+        CountedJob { remote, id: JobId { place, serial: 0 } }
+    }
+
     fn is_of(&self, core: &Core) -> bool {
         Arc::ptr_eq(&self.remote, core.remote())
     }

@@ -10,8 +10,11 @@ use std::task::Poll;
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread::{self, Thread};
 
-use super::answer::{Promise, promise};
+use super::answer::{Promise, Slot, promise};
 use super::exchange::{Exchange, Notify};
+use crate::core::jobs::CountedJob;
+use crate::parts::mailbox::models::Model;
+use crate::task::waker::Message;
 
 impl Notify for Thread {
     fn notify(&self) {
@@ -177,4 +180,55 @@ fn an_answer_comes_or_never_will() {
             assert_eq!(value.map(|value| Arc::strong_count(&value)), given.then_some(1));
         });
     }
+}
+
+/// Waits in a kernel until the answer to the job with that number has come.
+fn wait_for_answer(kernel: &mut Model, job: u32) {
+    let is_it = |message: &Message| matches!(message, Message::Answered(id) if id.place == job);
+    while !kernel.look().iter().any(is_it) {}
+}
+
+/// P2: the kernel of a task that waits for the answer to a call is told when it is there, or never
+/// will be. Then the task finds it.
+#[test]
+fn the_task_of_a_call_finds_its_answer() {
+    for given in [true, false] {
+        check(move || {
+            let mut kernel = Model::new();
+            let slot = Arc::new(Slot::new());
+            let (theirs, job) = (slot.clone(), CountedJob::of_model(kernel.remote.clone(), 1));
+            let other = thread::spawn(move || if given { theirs.give(7) } else { theirs.fail() });
+            let mut polled = slot.poll_with(job);
+            if polled.is_pending() {
+                wait_for_answer(&mut kernel, 1);
+                polled = slot.poll();
+            }
+            assert_eq!(polled, Poll::Ready(given.then_some(7)));
+            other.join().unwrap();
+            kernel.end();
+        });
+    }
+}
+
+/// P2: a call that goes on in another kernel is answered there, unless it was answered before.
+#[test]
+fn a_call_that_moves_to_another_kernel_finds_its_answer() {
+    check(|| {
+        let [before, mut kernel] = [Model::new(), Model::new()];
+        let slot = Arc::new(Slot::new());
+        let theirs = slot.clone();
+        let other = thread::spawn(move || theirs.give(7));
+        let mut polled = slot.poll_with(CountedJob::of_model(before.remote.clone(), 1));
+        if polled.is_pending() {
+            polled = slot.poll_with(CountedJob::of_model(kernel.remote.clone(), 2));
+        }
+        if polled.is_pending() {
+            wait_for_answer(&mut kernel, 2);
+            polled = slot.poll();
+        }
+        assert_eq!(polled, Poll::Ready(Some(7)));
+        other.join().unwrap();
+        before.end();
+        kernel.end();
+    });
 }

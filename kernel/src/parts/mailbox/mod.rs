@@ -52,7 +52,7 @@ use crate::parts::KEEP;
 use self::sync::{AtomicU8, AtomicUsize, Mutex, MutexGuard, RwLock, Waker};
 
 #[cfg(all(test, loom))]
-mod models;
+pub(crate) mod models;
 pub(crate) mod sync;
 
 const AWAKE: u8 = 0;

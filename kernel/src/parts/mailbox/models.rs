@@ -38,15 +38,15 @@ fn registry() -> Arc<mio::Registry> {
 }
 
 /// A kernel that does nothing but take messages.
-struct Model {
-    remote: Arc<Remote>,
+pub(crate) struct Model {
+    pub(crate) remote: Arc<Remote>,
     poll: Arc<Eventfd>,
     /// The number of sleeps.
     sleeps: usize,
 }
 
 impl Model {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let registry = registry();
         let waker = Waker::new(&registry, mio::Token(0)).expect("a bell");
         let poll = waker.poll();
@@ -67,7 +67,7 @@ impl Model {
     }
 
     /// Takes the messages. Without any, sleeps once and returns none.
-    fn look(&mut self) -> Vec<Message> {
+    pub(crate) fn look(&mut self) -> Vec<Message> {
         let post = self.take_post();
         if post.is_empty() {
             self.sleep();
@@ -99,7 +99,7 @@ impl Model {
     }
 
     /// Checks what must hold at the end of every model, when the other threads have ended.
-    fn end(self) {
+    pub(crate) fn end(self) {
         let rings = self.poll.rings();
         assert!(rings <= self.sleeps, "{rings} rings for {} sleeps", self.sleeps);
         drop(self.close());
