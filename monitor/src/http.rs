@@ -170,9 +170,14 @@ pub(crate) fn page() -> String {
     answer("200 OK", kind, include_str!("page.html"))
 }
 
-/// An answer that is a file.
-pub(crate) fn file(bytes: &[u8]) -> Vec<u8> {
-    [start("200 OK", "application/octet-stream", bytes.len()).as_bytes(), bytes].concat()
+/// An answer that is a trace. A header names the cores that are left out of it, if there are any.
+pub(crate) fn trace(bytes: &[u8], left_out: &[usize]) -> Vec<u8> {
+    let cores: Vec<String> = left_out.iter().map(usize::to_string).collect();
+    let mut kind = "application/octet-stream".to_owned();
+    if !cores.is_empty() {
+        kind += &format!("\r\nX-Curium-Left-Out: {}", cores.join(", "));
+    }
+    [start("200 OK", &kind, bytes.len()).as_bytes(), bytes].concat()
 }
 
 fn answer(status: &str, kind: &str, body: &str) -> String {

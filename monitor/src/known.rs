@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use kernel::FlightRecord;
+
 use crate::held::{Held, LONG};
 use crate::shot::{Shot, short};
 use crate::text::{clean, seconds};
@@ -18,6 +20,9 @@ pub(crate) struct Known {
     pub(crate) core: Option<usize>,
     /// The last one that came.
     pub(crate) shot: Option<Arc<Shot>>,
+    /// What the flight recorder had last, with the number of that look. It outlasts the shots that
+    /// come after it: who waits for the records of all kernels may wait longer for another one.
+    pub(crate) record: Option<(u64, Arc<FlightRecord>)>,
     pub(crate) held: Option<Held>,
     /// Since when a look is on its way.
     pub(crate) asked: Option<Instant>,
@@ -36,6 +41,17 @@ impl Known {
             Some(core) => format!("kernel of core {core}"),
             None => "kernel".to_owned(),
         }
+    }
+
+    /// The record that was asked for then, or later.
+    pub(crate) fn record_since(&self, waiting: Waiting) -> Option<Arc<FlightRecord>> {
+        let (_, record) = self.record.as_ref().filter(|(number, _)| *number >= waiting.number)?;
+        Some(record.clone())
+    }
+
+    /// Whether the next look is to bring a record.
+    pub(crate) fn lacks_record(&self, wanted: Option<u64>) -> bool {
+        wanted.is_some() && self.record.as_ref().map(|(number, _)| *number) < wanted
     }
 
     /// Why a session gets an old shot, in lines, or no line if it gets a fresh one. None: it is to

@@ -38,7 +38,8 @@
 //! read-only unless the program allows `cancel` and the address has the token
 //! ([`Listening::page`]). `GET /json` is one document with everything, `GET /events` sends it
 //! four times a second, `GET /trace?secs=N` is the end of what the
-//! [flight recorder](kernel::Builder::flight_recorder) has, for `ui.perfetto.dev`, and
+//! [flight recorder](kernel::Builder::flight_recorder) has, for `ui.perfetto.dev` (the header
+//! `X-Curium-Left-Out` names the cores that have not answered), and
 //! `POST /cancel?task=ID` cancels a task, with the [token](Listening) in the header
 //! `X-Curium-Token`.
 //!

@@ -175,9 +175,16 @@ impl Server {
                 }
             }
         }
+        let now = self.world.now;
+        self.each(|watched, known| watched.look_at_mark(known, now));
+    }
+
+    /// Acts on each kernel that has not ended, with what is known of it.
+    fn each(&mut self, mut act: impl FnMut(&mut Watched, &mut Known)) {
         for (number, watched) in &mut self.kernels {
-            let known = self.world.kernels.entry(*number).or_default();
-            watched.look_at_mark(known, self.world.now);
+            if let Some(known) = self.world.kernels.get_mut(number) {
+                act(watched, known);
+            }
         }
     }
 
@@ -186,7 +193,7 @@ impl Server {
         let mut watched = Watched::new(link, number, self.way.clone());
         if self.world.next > 1 {
             // Who has asked before it began waits for it, too.
-            watched.want(self.world.next - 1, false);
+            watched.want(self.world.next - 1, self.world.record_wanted.is_some());
         }
         self.kernels.insert(number, watched);
         self.world.kernels.insert(number, Known::of(core));
@@ -211,6 +218,11 @@ impl Server {
             is_busy |= matches!(progress, Ok(true));
             progress.is_ok() && !client.session.is_over()
         });
+        world.record_wanted =
+            self.clients.values().filter_map(|it| it.session.record_wanted()).max();
+        if world.record_wanted.is_none() {
+            world.kernels.values_mut().for_each(|known| known.record = None);
+        }
         is_busy
     }
 
@@ -235,13 +247,11 @@ impl Server {
         if std::mem::take(&mut self.world.is_wanted) {
             let number = self.world.next;
             self.world.next += 1;
-            let recorded = std::mem::take(&mut self.world.is_record_wanted);
-            self.kernels.values_mut().for_each(|watched| watched.want(number, recorded));
+            let record = self.world.record_wanted;
+            self.each(|watched, known| watched.want(number, known.lacks_record(record)));
         }
-        for (number, watched) in &mut self.kernels {
-            let known = self.world.kernels.entry(*number).or_default();
-            watched.look(known, self.world.now);
-        }
+        let now = self.world.now;
+        self.each(|watched, known| watched.look(known, now));
     }
 }
 

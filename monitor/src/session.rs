@@ -133,10 +133,15 @@ impl Session {
     }
 
     fn ask(&mut self, question: Question, world: &mut World) {
+        self.waiting = Some((question, world.ask()));
+    }
+
+    /// The number of the shots that it waits for, if it wants what the flight recorders have.
+    pub(crate) fn record_wanted(&self) -> Option<u64> {
+        let (question, waiting) = self.waiting.as_ref()?;
         let is_trace =
             matches!(question, Question::Trace(_) | Question::Command(Command::Trace(_)));
-        world.is_record_wanted |= is_trace;
-        self.waiting = Some((question, world.ask()));
+        is_trace.then_some(waiting.number)
     }
 
     /// Goes on as far as possible. Called when bytes came or were written, when a shot came, and
@@ -302,12 +307,12 @@ impl Session {
             }
             Question::Event => self.say(format!("data: {}\n", world.document(answer))),
             Question::Trace(time) => {
-                match records(answer, time) {
+                match answer.last_records(time) {
                     Ok(records) => {
                         let mut bytes = Vec::new();
                         // Nothing fails that is written to memory.
                         let _ = FlightRecord::write_perfetto_of(&records, &mut bytes);
-                        self.output.push_back(http::file(&bytes).into());
+                        self.output.push_back(http::trace(&bytes, &answer.left_out()).into());
                     }
                     Err((status, text)) => self.say(http::text(status, &text)),
                 }
@@ -339,14 +344,14 @@ impl Session {
             Command::Graph(true) => Ok(answer.dot()),
             Command::Stats => Ok(answer.each(Shot::stats)),
             // The excuse says why there is none.
-            Command::Trace(_) if !answer.excuse.is_empty() && answer.records().next().is_none() => {
-                return;
+            Command::Trace(_) if !answer.is_any_fresh() => return,
+            Command::Trace(time) => {
+                answer.last_records(*time).map_err(|(_, text)| text).map(|all| {
+                    let mut json = Vec::new();
+                    let _ = FlightRecord::write_chrome_json_of(&all, &mut json);
+                    clean_json(&String::from_utf8_lossy(&json))
+                })
             }
-            Command::Trace(time) => records(answer, *time).map_err(|(_, text)| text).map(|all| {
-                let mut json = Vec::new();
-                let _ = FlightRecord::write_chrome_json_of(&all, &mut json);
-                clean_json(&String::from_utf8_lossy(&json))
-            }),
             Command::Cancel(id) => self.cancel(id, answer, world),
             _ => return,
         };
@@ -381,19 +386,4 @@ impl Session {
             }
         }
     }
-}
-
-/// The end of what the flight recorders had. An error has its status of HTTP.
-fn records(answer: &Answer, time: Duration) -> Result<Vec<FlightRecord>, (&'static str, String)> {
-    let records: Vec<FlightRecord> = answer.records().map(|it| it.clone().last(time)).collect();
-    if !records.is_empty() {
-        return Ok(records);
-    }
-    if !answer.excuse.is_empty() {
-        return Err(("503 Service Unavailable", answer.excuse.clone()));
-    }
-    Err((
-        "404 Not Found",
-        "This program has no flight recorder; see Builder::flight_recorder.\n".into(),
-    ))
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use kernel::insight::{Snapshot, TaskDetails, Verdict, WaitGraph};
-use kernel::{FlightRecord, TaskId, TaskState};
+use kernel::{TaskId, TaskState};
 
 use crate::json;
 use crate::text::{clean, seconds};
@@ -22,23 +22,15 @@ pub(crate) struct Shot {
     /// When it came, on the clock of the system.
     pub(crate) at: Instant,
     pub(crate) graph: WaitGraph,
-    /// What the flight recorder had, if there is one and a session has asked for it.
-    pub(crate) record: Option<FlightRecord>,
     verdicts: Vec<Verdict>,
     rows: OnceLock<Arc<str>>,
     json: OnceLock<Arc<str>>,
 }
 
 impl Shot {
-    pub(crate) fn new(
-        number: u64,
-        at: Instant,
-        graph: WaitGraph,
-        record: Option<FlightRecord>,
-        verdicts: Vec<Verdict>,
-    ) -> Self {
+    pub(crate) fn new(number: u64, at: Instant, graph: WaitGraph, verdicts: Vec<Verdict>) -> Self {
         let (rows, json) = Default::default();
-        Shot { number, at, graph, record, verdicts, rows, json }
+        Shot { number, at, graph, verdicts, rows, json }
     }
 
     /// The kernel has not confirmed the verdicts.

@@ -112,7 +112,11 @@ impl Watched {
     /// Takes what a look has brought.
     pub(crate) fn receive(&mut self, seen: Option<Seen>, known: &mut Known, now: Instant) {
         match seen {
-            Some(Seen::All(parts, record)) => self.judge(parts.finish(), record, known, now),
+            Some(Seen::All(parts, record)) => {
+                let record = record.map(|record| (self.number_of_look(), Arc::new(record)));
+                known.record = record.or(known.record.take());
+                self.judge(parts.finish(), known, now);
+            }
             Some(Seen::AtRest(at_rest)) => {
                 self.publish(known, at_rest);
                 self.end_look(known);
@@ -126,25 +130,23 @@ impl Watched {
         }
     }
 
+    /// The number of the shot that the look on its way is for.
+    fn number_of_look(&self) -> u64 {
+        self.looking.unwrap_or_default()
+    }
+
     fn end_look(&mut self, known: &mut Known) {
         self.looking = None;
         known.asked = None;
     }
 
     /// Has the kernel confirm the verdicts, because the parts were not seen at one moment.
-    pub(crate) fn judge(
-        &mut self,
-        snapshot: Snapshot,
-        record: Option<FlightRecord>,
-        known: &mut Known,
-        now: Instant,
-    ) {
+    pub(crate) fn judge(&mut self, snapshot: Snapshot, known: &mut Known, now: Instant) {
         let graph = snapshot.into_wait_graph();
         let verdicts = graph.verdicts();
         let is_certain = verdicts.is_empty();
         let evidence = if is_certain { Vec::new() } else { graph.evidence() };
-        let number = self.looking.unwrap_or_default();
-        self.doubtful = Some(Shot::new(number, now, graph, record, verdicts));
+        self.doubtful = Some(Shot::new(self.number_of_look(), now, graph, verdicts));
         if is_certain {
             self.publish(known, true);
             return self.end_look(known);

@@ -5,7 +5,7 @@ use std::env;
 use std::path::Path;
 use std::process;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kernel::insight::{TaskDetails, WaitGraph};
 use kernel::{FlightRecord, TaskId};
@@ -47,8 +47,9 @@ pub(crate) struct World {
     pub(crate) next: u64,
     /// A session waits for those.
     pub(crate) is_wanted: bool,
-    /// A session waits for what the flight recorders have by then.
-    pub(crate) is_record_wanted: bool,
+    /// A session waits for what the flight recorders have: the number of the shots that it waits
+    /// for, and the greatest one if there are several.
+    pub(crate) record_wanted: Option<u64>,
     /// All kernels have ended.
     pub(crate) is_over: bool,
     pub(crate) acts: Vec<Act>,
@@ -75,6 +76,8 @@ pub(crate) struct Seen {
     core: Option<usize>,
     /// None: it has never answered, or has ended.
     shot: Option<Arc<Shot>>,
+    /// What its flight recorder had, if that is fresh.
+    record: Option<Arc<FlightRecord>>,
     /// The task that keeps the shot from being fresh.
     held: Option<Held>,
     is_fresh: bool,
@@ -93,7 +96,7 @@ impl World {
             kernels: BTreeMap::new(),
             next: 1,
             is_wanted: false,
-            is_record_wanted: false,
+            record_wanted: None,
             is_over: false,
             acts: Vec::new(),
         }
@@ -115,6 +118,7 @@ impl World {
             answer.kernels.push(Seen {
                 core: known.core,
                 shot: known.shot.clone(),
+                record: known.record_since(waiting),
                 held: known.held.clone().filter(|_| !is_fresh),
                 is_fresh,
                 has_ended: known.has_ended,
@@ -164,10 +168,34 @@ impl Answer {
         self.kernels.iter().filter_map(|seen| seen.shot.as_ref())
     }
 
-    /// What the flight recorders of the kernels have that have answered.
-    pub(crate) fn records(&self) -> impl Iterator<Item = &FlightRecord> {
-        let fresh = self.kernels.iter().filter(|seen| seen.is_fresh);
-        fresh.filter_map(|seen| seen.shot.as_ref()?.record.as_ref())
+    /// Whether a kernel has answered.
+    pub(crate) fn is_any_fresh(&self) -> bool {
+        self.kernels.iter().any(|seen| seen.is_fresh || seen.record.is_some())
+    }
+
+    /// The end of what the flight recorders had of the kernels that have answered. An error has its
+    /// status of HTTP.
+    pub(crate) fn last_records(
+        &self,
+        time: Duration,
+    ) -> Result<Vec<FlightRecord>, (&'static str, String)> {
+        let records = self.kernels.iter().filter_map(|seen| seen.record.as_deref());
+        let records: Vec<FlightRecord> = records.map(|it| it.clone().last(time)).collect();
+        if !records.is_empty() {
+            return Ok(records);
+        }
+        if !self.is_any_fresh() {
+            return Err(("503 Service Unavailable", self.excuse.clone()));
+        }
+        // A kernel that has answered was asked for its record.
+        let text = "This program has no flight recorder; see Builder::flight_recorder.\n";
+        Err(("404 Not Found", text.into()))
+    }
+
+    /// The cores that have not answered, and are in no trace.
+    pub(crate) fn left_out(&self) -> Vec<usize> {
+        let silent = self.kernels.iter().filter(|seen| !seen.is_fresh && seen.record.is_none());
+        silent.filter_map(|seen| seen.core).collect()
     }
 
     /// The task of that name for ids: `3`, `#3` or `3.1`, and `1:3` of several cores.
