@@ -3,8 +3,9 @@
 
 use std::cell::Cell;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use kernel::{Link, Watcher};
@@ -12,7 +13,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::Listening;
 use crate::listen::Listener;
-use crate::monitor::Monitor;
+use crate::monitor::{Announce, Monitor};
 use crate::server::{News, Server, Strings, number_of};
 
 /// The monitor at one kernel.
@@ -41,33 +42,64 @@ struct Running {
     thread: JoinHandle<()>,
 }
 
+/// What is said of a start, which is code of the program: without the lock, and when the monitor
+/// can be stopped.
+enum Said {
+    Nothing,
+    Listens(Option<Announce>, Listening),
+    Failed(String),
+}
+
+impl Said {
+    fn say(self) {
+        match self {
+            Said::Nothing => {}
+            Said::Listens(Some(announce), listening) => announce(&listening),
+            Said::Listens(None, listening) => {
+                eprintln!("curium: the monitor listens at {listening}");
+            }
+            Said::Failed(text) => warn(&text),
+        }
+    }
+}
+
 impl Hub {
     pub(crate) fn new(monitor: Monitor) -> Arc<Self> {
         let state = State { monitor, running: None, has_begun: false, kernels: 0 };
         Arc::new(Hub { state: Mutex::new(state) })
     }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl State {
     /// Starts the monitor at its first kernel, and tells it of the others.
-    fn begin(&mut self, link: Link) {
+    fn begin(&mut self, link: Link) -> Said {
         self.kernels += 1;
         if let Some(running) = &self.running {
-            return running.tell(News::Began(link));
+            running.tell(News::Began(link));
+            return Said::Nothing;
         }
         if std::mem::replace(&mut self.has_begun, true) {
-            return;
+            return Said::Nothing;
         }
         match self.start(link) {
-            Ok(running) => self.running = Some(running),
+            Ok((running, listening)) => {
+                self.running = Some(running);
+                Said::Listens(self.monitor.announce.take(), listening)
+            }
             Err(error) => {
                 let place = &self.monitor.place;
-                warn(&format!("there is no monitor at {place:?}, the program runs on: {error}"));
+                let text =
+                    format!("there is no monitor at {place:?}, the program runs on: {error}");
+                Said::Failed(text)
             }
         }
     }
 
-    fn start(&self, link: Link) -> io::Result<Running> {
+    fn start(&self, link: Link) -> io::Result<(Running, Listening)> {
         let listener = Listener::bind(&self.monitor.place)?;
         let token = token()?;
         let listening = Listening { at: listener.shown(), token: token.clone() };
@@ -75,11 +107,7 @@ impl State {
         server.add(link);
         let strings = server.strings();
         let thread = Builder::new().name("curium-monitor".into()).spawn(|| server.run())?;
-        match &self.monitor.announce {
-            Some(announce) => announce(&listening),
-            None => eprintln!("curium: the monitor listens at {listening}"),
-        }
-        Ok(Running { strings, thread })
+        Ok((Running { strings, thread }, listening))
     }
 
     /// Tells the monitor that a kernel has ended. Returns it if that was the last one.
@@ -123,13 +151,16 @@ impl Attached {
 impl Watcher for Attached {
     fn begin(&self, link: Link) {
         self.number.set(number_of(&link));
-        self.hub.state.lock().unwrap_or_else(PoisonError::into_inner).begin(link);
+        let said = self.hub.lock().begin(link);
+        // After a panic there is no kernel that would end.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| said.say())) {
+            self.end();
+            resume_unwind(panic);
+        }
     }
 
     fn end(&self) {
-        let mut state = self.hub.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = state.end(self.number.get());
-        drop(state);
+        let last = self.hub.lock().end(self.number.get());
         last.into_iter().for_each(Running::stop);
     }
 }
@@ -149,3 +180,6 @@ fn token() -> io::Result<String> {
     getrandom(&mut bytes, GetRandomFlags::empty())?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
+
+#[cfg(test)]
+mod tests;
