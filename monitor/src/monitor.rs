@@ -241,8 +241,9 @@ pub fn run<T>(main: impl Main<T>) -> T {
 }
 
 /// [`kernel::kernels`], with one monitor for all cores if the variable `CURIUM_MONITOR` asks for one
-/// ([`Monitor::from_env`]), and they have none. `curium::kernels` is this function if the features
-/// `monitor` and `cores` are on.
+/// ([`Monitor::from_env`]), and `cores` has none. That one takes the place of a watcher, also of
+/// another monitor, that the builder of a core has. `curium::kernels` is this function if the
+/// features `monitor` and `cores` are on.
 ///
 /// # Errors
 ///
@@ -266,8 +267,9 @@ where
     R::Error: HoldsCancellation + Send,
 {
     let cores = cores.into();
-    match Monitor::from_env() {
-        Some(monitor) if !cores.is_watched() => kernel::kernels(cores.monitor(monitor), main),
-        _ => kernel::kernels(cores, main),
+    let wanted = if cores.is_watched() { None } else { Monitor::from_env() };
+    match wanted {
+        Some(monitor) => kernel::kernels(cores.monitor(monitor), main),
+        None => kernel::kernels(cores, main),
     }
 }
