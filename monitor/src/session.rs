@@ -337,7 +337,7 @@ impl Session {
             Command::Json => Ok(world.document(answer)),
             Command::Where(id) => of_task(id).map(|(shot, task)| shot.place(task)),
             Command::Parents(id) => of_task(id).map(|(shot, task)| shot.parents(task)),
-            Command::Tree => Ok(answer.each(Shot::tree)),
+            Command::Tree => Ok(answer.tree()),
             Command::Graph(false) => {
                 Ok(answer.alarms() + &answer.each(|shot| shot.graph.to_string()))
             }

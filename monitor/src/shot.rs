@@ -48,6 +48,11 @@ impl Shot {
         format!("{}\n", self.snapshot().tree(&self.verdicts))
     }
 
+    /// The tree alone.
+    pub(crate) fn bare_tree(&self) -> String {
+        format!("{}\n", self.snapshot().tree(&[]))
+    }
+
     /// The verdicts, as lines of text.
     pub(crate) fn alarms(&self) -> String {
         let mut text = String::new();

@@ -229,6 +229,14 @@ impl Answer {
         self.shots().map(|shot| view(shot)).collect()
     }
 
+    /// The trees of all kernels. The verdicts on several come before all trees, which may be long.
+    pub(crate) fn tree(&self) -> String {
+        match self.kernels.iter().any(|seen| seen.core.is_some()) {
+            true => self.alarms() + &self.each(Shot::bare_tree),
+            false => self.each(Shot::tree),
+        }
+    }
+
     /// The waits in the language of Graphviz, as one graph.
     pub(crate) fn dot(&self) -> String {
         WaitGraph::dot_of(self.shots().map(|shot| &shot.graph))
