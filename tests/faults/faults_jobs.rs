@@ -363,3 +363,21 @@ fn a_kernel_tries_again_when_a_thread_was_refused_a_thread() {
     })
     .unwrap();
 }
+
+/// P5, K2: jobs that hang in all threads hold up no look at the cores.
+#[test]
+fn snapshots_of_the_cores_wait_for_no_job() {
+    if children::role().is_none() {
+        return drop(children::run(children::this_test!(), "child"));
+    }
+    let ended = kernel::kernels(2, async |core| {
+        if core.index() == 1 {
+            return Ok(());
+        }
+        let held = occupy().await?;
+        let seen = core.snapshots().await?;
+        assert!(seen.cores.iter().all(Result::is_ok), "{seen}");
+        release(held).await
+    });
+    ended.expect("no core fails");
+}

@@ -5,8 +5,9 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::cores::ask;
 use crate::cores::local::{self, Local, Stopping};
-use crate::cores::seen::{self, CoreSnapshots};
+use crate::cores::seen::CoreSnapshots;
 use crate::cores::shared::Shared;
 use crate::error::TaskCancelled;
 use crate::handle::Handle;
@@ -119,7 +120,13 @@ impl Core {
     ///
     /// A core that does not answer within a quarter of a second, because a task there blocks its
     /// thread, is named, and the others are shown. So this returns soon whatever they do. The time
-    /// is real also if the clock of this core is a virtual one.
+    /// is real also if the clock of this core is a virtual one. The jobs of
+    /// [`run_in_thread`](crate::run_in_thread) hold it up as little.
+    ///
+    /// A core with more than some hundred tasks, this one too, is shown in parts. Its tasks run
+    /// between them, and it has the time for each. So the whole is not one moment: a task may be
+    /// missing for which another waits. A [verdict](crate::insight::Verdict) is shown only if no
+    /// task of it has run meanwhile.
     ///
     /// ```
     /// use curium::kernel::{CoreErrors, TaskCancelled, kernels};
@@ -141,14 +148,15 @@ impl Core {
     ///
     /// # Cancellation
     ///
-    /// The answers that have come are lost. Nothing else changes, so it can be called again.
+    /// The answers that have come are lost. It can be called again. A thread that asks the cores is
+    /// abandoned, as a job is, and ends at once. Nothing else changes.
     ///
     /// # Panics
     ///
     /// When polled outside a kernel.
     #[track_caller]
     pub fn snapshots(&self) -> impl Future<Output = Result<CoreSnapshots, TaskCancelled>> + use<> {
-        seen::snapshots(self.shared.clone(), self.index)
+        ask::snapshots(&self.shared, self.index)
     }
 
     /// Asks all cores to stop, and does not wait. A second call does nothing.

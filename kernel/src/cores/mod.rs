@@ -21,10 +21,12 @@
 //! | `local.rs` | what a core keeps on its thread: its main function, its stop |
 //! | `error.rs` | how cores fail |
 //! | `seen.rs` | what every core does, in snapshots |
+//! | `ask.rs` | how one core asks all for them |
 //! | `place.rs` | processors and nice values, of the system |
 //!
 //! Sources: Seastar's shards, Glommio's executors; the scope is that of `std::thread::scope`.
 
+mod ask;
 pub(crate) mod bounds;
 mod core;
 mod error;

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use crate::core::report;
 use crate::core::watcher::Link;
+use crate::cores::ask::{ANSWER, Peer, polled};
 use crate::cores::local;
-use crate::cores::seen::{ANSWER, Blocks};
+use crate::cores::seen::Blocks;
 use crate::cores::settings::Cores;
 use crate::error::{CancelReason, TaskCancelled};
 use crate::handle::Handle;
-use crate::id::TaskId;
 use crate::run::kernel::Kernel;
 use crate::task::waker::{Message, Remote};
 use crate::threads::remote_scope::{RemoteScope, request_cancel};
@@ -105,11 +105,9 @@ impl Shared {
         self.handle(core).map(Handle::remote)
     }
 
-    /// The task that a core is polling, with its name, if its kernel is watched.
-    pub(super) fn polled(&self, core: usize) -> Option<(TaskId, String)> {
-        let link = self.seats[core].link.get()?;
-        let task = link.poll_mark().task?;
-        Some((task, link.name_of(task)?))
+    /// What a thread that asks a core needs of it.
+    pub(super) fn peer(&self, core: usize) -> Peer {
+        Peer { remote: self.remote(core).cloned(), link: self.seats[core].link.get().cloned() }
     }
 
     /// A core has its kernel, or could not start. The last one lets all of them go on.
@@ -241,7 +239,7 @@ impl Shared {
             report::show_warning(&format_args!(
                 "core {core} blocks its thread, and the cores wait for it to end: {}, and cannot \
                  be cancelled",
-                Blocks(core, &self.polled(core))
+                Blocks(core, &polled(self.seats[core].link.get()))
             ));
         }
     }

@@ -88,7 +88,7 @@ pub enum WaitsFor {
 pub struct WaitGraph {
     /// One edge for each parked leaf.
     pub edges: Vec<Edge>,
-    pub(super) snapshot: Snapshot,
+    pub(crate) snapshot: Snapshot,
 }
 
 impl WaitGraph {

@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Barrier;
-use std::sync::mpsc::channel;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
 use curium::kernel::{
-    CoreSilent, CoreSnapshots, Cores, Kernel, Task, TaskCancelled, handle, kernels, run, shield,
-    sleep, snapshot, spawn_named, timeout_after, yield_now,
+    CoreSilent, CoreSnapshots, Cores, Kernel, Task, TaskCancelled, TaskId, handle, kernels, run,
+    shield, sleep, snapshot, spawn, spawn_named, timeout_after, yield_now,
 };
 use curium::sync::UniversalEvent;
 
@@ -59,8 +60,8 @@ fn cores_with_virtual_clocks_are_shown() {
     assert!(seen.cores.iter().all(Result::is_ok), "{seen}");
 }
 
-/// Two tasks that wait for each other, as the texts of their kernel show them.
-async fn circle() -> Result<String, TaskCancelled> {
+/// Two tasks that wait for each other, until the one with this id is cancelled.
+fn circle_of_two() -> TaskId {
     let other = Rc::new(RefCell::new(None::<Task<(), TaskCancelled>>));
     let theirs = other.clone();
     let one = spawn_named("one", async move {
@@ -69,6 +70,12 @@ async fn circle() -> Result<String, TaskCancelled> {
     });
     let id = one.id();
     *other.borrow_mut() = Some(spawn_named("two", async move { one.await }));
+    id
+}
+
+/// Such tasks as the texts of their kernel show them.
+async fn circle() -> Result<String, TaskCancelled> {
+    let id = circle_of_two();
     for _ in 0..3 {
         yield_now().await?;
     }
@@ -95,25 +102,32 @@ fn verdicts_and_graphs_of_a_core_name_tasks_with_it() {
     assert!(alone.starts_with("kernel ") && alone.contains("deadlock: #1 one"), "{alone}");
 }
 
+/// A core takes the first and drops it to free the one that waits for the second, also by a panic.
+fn free() -> (Mutex<Option<Sender<()>>>, Mutex<Receiver<()>>) {
+    let (free, is_free) = channel();
+    (Mutex::new(Some(free)), Mutex::new(is_free))
+}
+
 /// P5: a core that blocks its thread is named, and the others are shown. Once it runs, so is it.
 #[test]
 fn a_core_that_blocks_holds_up_no_snapshot() {
-    let (blocked, free) = (Barrier::new(2), Barrier::new(2));
+    let (blocked, (free, is_free)) = (Barrier::new(2), free());
     let seen = kernels(3, async |core| {
         if core.index() == 2 {
             blocked.wait();
-            free.wait();
+            let _ = is_free.lock().unwrap().recv();
             return Ok(String::new());
         }
         if core.index() == 1 {
             return Ok(String::new()); // it still serves
         }
+        let free = free.lock().unwrap().take();
         blocked.wait();
         let seen = core.snapshots().await?;
         let [Ok(_), Ok(one), Err(silent)] = &seen.cores[..] else { panic!("{seen:?}") };
         assert_eq!((one.core, silent.core()), (Some(1), 2));
         assert!(matches!(silent, CoreSilent::Blocked { task: None, .. }), "{silent:?}");
-        free.wait();
+        drop(free);
         core.call(2, async || ()).await?;
         assert!(core.snapshots().await?.cores[2].is_ok());
         Ok::<_, TaskCancelled>(seen.to_string())
@@ -144,19 +158,98 @@ fn a_core_that_did_not_start_has_no_snapshot() {
 /// P5, C4: a wait for snapshots is cancelled at once, and leaves the cores as they were.
 #[test]
 fn a_wait_for_snapshots_is_cancelled_at_once() {
-    let (blocked, free) = (Barrier::new(2), Barrier::new(2));
+    let (blocked, (free, is_free)) = (Barrier::new(2), free());
     let ended = kernels(2, async |core| {
-        blocked.wait();
         if core.index() == 1 {
-            free.wait();
+            blocked.wait();
+            let _ = is_free.lock().unwrap().recv();
             return Ok(());
         }
+        let free = free.lock().unwrap().take();
+        blocked.wait();
         let late = timeout_after(Duration::from_millis(1), core.snapshots()).await;
         assert!(late.is_err(), "the other core blocks its thread: {late:?}");
-        free.wait();
+        drop(free);
         core.call(1, async || ()).await?;
         assert!(core.snapshots().await?.cores[1].is_ok());
         Ok::<_, TaskCancelled>(())
+    });
+    ended.expect("no core fails");
+}
+
+/// More tasks than one look takes.
+const MANY: usize = 2000;
+
+/// Cancels these, and awaits their ends.
+async fn end(many: Vec<Task<(), TaskCancelled>>) -> Result<(), TaskCancelled> {
+    for task in &many {
+        handle().request_cancel(task.id()).expect("it runs");
+    }
+    for task in many {
+        let _ = task.join().await?;
+    }
+    Ok(())
+}
+
+/// P5, M4: a core with many tasks gives its snapshot in parts, and its tasks run between them. The
+/// verdicts on all parts are shown if they hold.
+#[test]
+fn a_core_with_many_tasks_runs_on_while_it_is_seen() {
+    let (ready, done, first) = (Barrier::new(2), UniversalEvent::new(), AtomicU64::new(0));
+    let first = Arc::new(first);
+    let seen = kernels(2, async |core| {
+        if core.index() == 0 {
+            ready.wait();
+            let seen = core.snapshots().await;
+            done.set();
+            return Ok(Some(seen?));
+        }
+        let many: Vec<_> = (0..MANY).map(|_| spawn(sleep(Duration::MAX))).collect();
+        let circle = circle_of_two();
+        // It is polled once in each turn.
+        let begun = first.clone();
+        let ticks = spawn_named("ticks", async move {
+            begun.store(snapshot().turn, Ordering::Relaxed);
+            loop {
+                yield_now().await?;
+            }
+            #[allow(unreachable_code)]
+            Ok::<(), TaskCancelled>(())
+        });
+        sleep(Duration::from_millis(1)).await?;
+        ready.wait();
+        done.wait().await?;
+        handle().request_cancel(circle).expect("it runs");
+        ticks.cancel().await?;
+        end(many).await?;
+        Ok::<_, TaskCancelled>(None)
+    });
+    let mut seen = seen.expect("no core fails").remove(0).expect("core 0 has looked");
+    let seen = seen.cores.remove(1).expect("it answers");
+    let ticks = seen.tasks.iter().find(|task| task.info.name == "ticks").expect("it runs");
+    assert!(seen.tasks.len() > MANY, "{} tasks", seen.tasks.len());
+    let turns = seen.turn - first.load(Ordering::Relaxed);
+    let polls = ticks.info.cycles;
+    assert!(polls > turns + 4, "{polls} polls, and {turns} turns before the first part");
+    assert!(seen.to_string().contains("(!) deadlock: #1:"), "{seen}");
+}
+
+/// P5: the own core is seen in parts, too.
+#[test]
+fn a_core_that_asks_has_turns_for_its_tasks() {
+    let ended = kernels(2, async |core| {
+        if core.index() == 1 {
+            return Ok(());
+        }
+        let many: Vec<_> = (0..MANY).map(|_| spawn(sleep(Duration::MAX))).collect();
+        yield_now().await?;
+        let asks = spawn(async move { core.snapshots().await });
+        yield_now().await?;
+        assert_eq!(snapshot().jobs, 0, "it has not come to the other core");
+        let seen = asks.await?;
+        let [Ok(own), Ok(_)] = &seen.cores[..] else { panic!("{seen}") };
+        assert!(own.tasks.len() > MANY, "{} tasks", own.tasks.len());
+        end(many).await
     });
     ended.expect("no core fails");
 }
