@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Barrier, LazyLock};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -142,31 +142,47 @@ fn polls_of(ps: &str, name: &str) -> u64 {
     cell.and_then(|polls| polls.parse().ok()).unwrap_or_else(|| panic!("{name} is not in {ps}"))
 }
 
-/// Waits until a snapshot of all cores names the task that blocks core 1.
-async fn told_by_snapshots(core: &Core) -> Result<(String, String), TaskCancelled> {
-    loop {
+/// Waits until a snapshot of all cores names the task that blocks core 1. None: the client has
+/// ended.
+async fn told_by_snapshots(
+    core: &Core,
+    ended: &UniversalEvent,
+) -> Result<Option<(String, String)>, TaskCancelled> {
+    while !ended.is_set() {
         let seen = core.snapshots().await?.cores.remove(1);
         let Err(silent) = seen else { continue };
         let text = silent.to_string();
         if let CoreSilent::Blocked { core: 1, task: Some((_, name)), .. } = silent {
-            return Ok((name, text));
+            return Ok(Some((name, text)));
         }
     }
+    Ok(None)
+}
+
+/// Blocks its thread from the first sign to the second.
+async fn block(signs: [Receiver<()>; 2]) -> Result<(), TaskCancelled> {
+    let [begins, ends] = signs;
+    while begins.try_recv() == Err(TryRecvError::Empty) {
+        sleep(secs(0)).await?;
+    }
+    let _ = ends.recv();
+    Ok(())
 }
 
 /// P6, M2: a core that blocks its thread is named with the task that does, and the others are shown
 /// as they are now. A snapshot from another core names that task, too.
 #[test]
 fn a_core_that_blocks_is_named_and_the_others_are_shown() {
-    static SEEN: AtomicBool = AtomicBool::new(false);
-    static FREE: LazyLock<Barrier> = LazyLock::new(|| Barrier::new(3));
-    let client = |client: Client| {
+    // A sender that is dropped is a sign. So a panic leaves nobody waiting.
+    let ((seen, is_seen), (free, is_free), (told, is_told)) =
+        (channel::<()>(), channel::<()>(), channel::<()>());
+    let client = move |client: Client| {
+        let free = free;
         let (mut terminal, _) = client.terminal();
         let kid = id_of(&terminal.ask_until("ps", " kid\n"), "kid");
-        SEEN.store(true, Ordering::Relaxed);
-        let answer = terminal.ask_until("ps", "holds the kernel");
-        let first = format!("Task {kid} kid holds the kernel of core 1: one poll has taken ");
-        assert!(answer.starts_with(&first), "{answer}");
+        drop(seen);
+        let held = format!("Task {kid} kid holds the kernel of core 1: one poll has taken ");
+        let answer = terminal.ask_until("ps", &held);
         assert!(answer.contains("\nWhat follows of core 1 was seen "), "{answer}");
         // The other core goes on, and is soon shown as it is now.
         while terminal.ask("ps").contains("of core 0") {}
@@ -176,19 +192,16 @@ fn a_core_that_blocks_is_named_and_the_others_are_shown() {
         assert_eq!(json.matches(&held).count(), 2, "{json}");
         // Core 0 has answered that it has no flight recorder.
         assert!(client.http("GET /trace?secs=1", "").starts_with("HTTP/1.1 404"));
-        FREE.wait();
+        let _ = is_told.recv();
+        drop(free);
         while terminal.ask("ps").contains("holds the kernel") {}
     };
+    let signs = Mutex::new(Some([is_seen, is_free]));
+    let told = Mutex::new(Some(told));
     let main = async |core: Core, ended: Arc<UniversalEvent>| {
         if core.index() == 1 {
-            let kid = spawn_named("kid", async {
-                while !SEEN.load(Ordering::Relaxed) {
-                    sleep(secs(0)).await?;
-                }
-                FREE.wait();
-                Ok::<(), TaskCancelled>(())
-            });
-            kid.await?;
+            let signs = signs.lock().unwrap().take().expect("one core takes them");
+            spawn_named("kid", block(signs)).await?;
             return ended.wait().await;
         }
         let ticks = spawn_named("ticks", async {
@@ -198,12 +211,12 @@ fn a_core_that_blocks_is_named_and_the_others_are_shown() {
             #[allow(unreachable_code)]
             Ok::<(), TaskCancelled>(())
         });
-        let (name, text) = told_by_snapshots(&core).await?;
+        let told = told.lock().unwrap().take();
+        let (name, text) = told_by_snapshots(&core, &ended).await?.expect("the client waits");
+        drop(told);
         assert_eq!(name, "kid");
         assert!(text.contains(" kid computes or blocks its thread"), "{text}");
         assert!(text.contains(": task #1:"), "{text}");
-        // Blocks for as long as the client needs to ask its questions.
-        run_in_thread(|| FREE.wait()).await?;
         ended.wait().await?;
         ticks.cancel().await
     };
