@@ -18,17 +18,12 @@ use crate::text::quoted;
 
 /// An object, from names and values.
 pub(crate) fn object<const N: usize>(named: [(&str, String); N]) -> String {
-    joined(&[fields(named)])
+    format!("{{{}}}", fields(named))
 }
 
 /// The fields of an object.
 pub(crate) fn fields<const N: usize>(named: [(&str, String); N]) -> String {
     named.map(|(name, value)| format!("\"{name}\":{value}")).join(",")
-}
-
-/// An object of these fields.
-pub(crate) fn joined(fields: &[String]) -> String {
-    format!("{{{}}}", fields.join(","))
 }
 
 fn list(values: impl Iterator<Item = String>) -> String {

@@ -302,10 +302,10 @@ impl Session {
                 self.prompt();
             }
             Question::Document => {
-                self.say(http::json(&world.document(answer)));
+                self.say(http::json(&world.document(answer, "")));
                 self.mode = Mode::Closing;
             }
-            Question::Event => self.say(format!("data: {}\n", world.document(answer))),
+            Question::Event => self.say(world.document(answer, "data: ") + "\n"),
             Question::Trace(time) => {
                 match answer.last_records(time) {
                     Ok(records) => {
@@ -334,7 +334,7 @@ impl Session {
         let of_task = |id: &str| answer.find(id).ok_or_else(|| answer.no_task(id));
         let text = match command {
             Command::Ps => return self.table(answer),
-            Command::Json => Ok(world.document(answer)),
+            Command::Json => Ok(world.document(answer, "")),
             Command::Where(id) => of_task(id).map(|(shot, task)| shot.place(task)),
             Command::Parents(id) => of_task(id).map(|(shot, task)| shot.parents(task)),
             Command::Tree => Ok(answer.tree()),

@@ -17,6 +17,9 @@ use crate::known::Known;
 use crate::shot::{Shot, short};
 use crate::text::{clean, quoted};
 
+/// About the length of what a document says of a kernel before its tasks.
+const KERNEL: usize = 256;
+
 /// What clients may do.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Rights {
@@ -130,36 +133,36 @@ impl World {
         Some(answer)
     }
 
-    /// The document with everything.
-    pub(crate) fn document(&self, answer: &Answer) -> String {
+    /// The document with everything, in one piece because it may be long, after `before`.
+    pub(crate) fn document(&self, answer: &Answer, before: &str) -> String {
         let age = |shot: &Arc<Shot>| self.now.saturating_duration_since(shot.at);
         let oldest = answer.shots().map(age).max();
         let first_held = answer.kernels.iter().find_map(|it| Some((it.core, it.held.as_ref()?)));
-        let kernels: Vec<String> = answer
-            .kernels
-            .iter()
-            .map(|it| {
-                let fields = it.shot.as_ref().map(|shot| shot.json());
-                json::joined(&[
-                    json::fields([
-                        ("core", json::or_null(it.core, |core| core.to_string())),
-                        ("age_ms", json::age(it.shot.as_ref().map(age))),
-                        ("held", json::held(it.held.as_ref().map(|held| (it.core, held)))),
-                        ("ended", it.has_ended.to_string()),
-                    ]),
-                    fields.map_or_else(json::unseen, |fields| fields.to_string()),
-                ])
-            })
-            .collect();
-        json::object([
+        let fields = json::fields([
             ("curium", "1".into()),
             ("program", quoted(&self.program)),
             ("pid", process::id().to_string()),
             ("may_cancel", self.rights.cancel.to_string()),
             ("age_ms", json::age(oldest)),
             ("held", json::held(first_held)),
-            ("kernels", format!("[{}]", kernels.join(","))),
-        ]) + "\n"
+        ]);
+        let shown = answer.kernels.iter().map(|it| it.shot.as_ref().map(|shot| shot.json()));
+        let shown: Vec<Arc<str>> =
+            shown.map(|it| it.unwrap_or_else(|| json::unseen().into())).collect();
+        let length: usize = shown.iter().map(|shown| shown.len() + KERNEL).sum();
+        let mut text = String::with_capacity(before.len() + fields.len() + KERNEL + length);
+        text.extend([before, "{", &fields, ",\"kernels\":["]);
+        for (at, (it, shown)) in answer.kernels.iter().zip(&shown).enumerate() {
+            let fields = json::fields([
+                ("core", json::or_null(it.core, |core| core.to_string())),
+                ("age_ms", json::age(it.shot.as_ref().map(age))),
+                ("held", json::held(it.held.as_ref().map(|held| (it.core, held)))),
+                ("ended", it.has_ended.to_string()),
+            ]);
+            text.extend([if at == 0 { "{" } else { ",{" }, &fields, ",", shown, "}"]);
+        }
+        text += "]}\n";
+        text
     }
 }
 
