@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""A subscriber of mini_redis gets the answers to what it has sent before messages: redis_order.py PORT.
+"""What mini_redis does with pipelines: redis_order.py PORT PID.
 
-It subscribes at the end of a pipeline, while others publish without a pause.
+A subscriber gets the answers to what it has sent before messages. It subscribes at the end of a pipeline, while others
+publish without a pause. And the answers to one pipeline are not all in memory at once.
 """
 
 import socket
 import sys
 import threading
 
-PORT = int(sys.argv[1])
+PORT, PID = map(int, sys.argv[1:])
 ROUNDS = 500
+KEYS, VALUE, GETS = 8, b"x" * (4 << 20), 120
 
 
 class Client:
@@ -32,7 +34,7 @@ class Client:
     def expect(self, expected):
         answer = self.answer()
         if answer != expected:
-            sys.exit(f"FAILED  {answer} instead of {expected}")
+            sys.exit(f"FAILED  {str(answer)[:99]} instead of {str(expected)[:99]}")
 
 
 def messages_after_the_answers():
@@ -63,4 +65,27 @@ def messages_after_the_answers():
             publisher.join()
 
 
+def the_most_memory():
+    with open(f"/proc/{PID}/status") as status:
+        return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmHWM:"))
+
+
+def answers_as_there_is_room():
+    client = Client()
+    for key in range(KEYS):
+        client.send(b"SET big-%d %d%s" % (key, key, VALUE))
+        client.expect(b"+OK")
+    before = the_most_memory()
+    client.send(*(b"GET big-%d" % (number % KEYS) for number in range(GETS)))
+    for number in range(GETS):
+        client.expect(b"%d%s" % (number % KEYS, VALUE))
+    client.send(b"DEL " + b" ".join(b"big-%d" % key for key in range(KEYS)))
+    client.expect(b":%d" % KEYS)
+    more = the_most_memory() - before
+    # An answer or two for each core, which are copied once.
+    if more > 8 * len(VALUE):
+        sys.exit(f"FAILED  {GETS} answers of {len(VALUE)} bytes took {more} bytes")
+
+
 messages_after_the_answers()
+answers_as_there_is_room()

@@ -65,7 +65,10 @@ impl Client {
                 None => self.execute_all(reader.buffer(), &mut out),
                 Some(shards) => {
                     let begun = shards.begin(self, reader.buffer());
-                    shards.finish(&mut out).await?;
+                    while !shards.finish(&mut out).await? {
+                        writes.write_all(&out).await?;
+                        out.clear();
+                    }
                     begun
                 }
             };

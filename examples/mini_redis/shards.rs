@@ -5,6 +5,7 @@
 //! take effect in their order, and those on keys of several cores at the same time. All answers
 //! come in the order of the commands. PUBLISH waits for what was sent before it.
 
+use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::iter;
 use std::mem;
@@ -22,13 +23,14 @@ const MOST: usize = 128;
 pub(crate) struct Shards {
     core: Core,
     parts: Vec<Part>,
-    /// Where each of the commands is executed.
-    order: Vec<Place>,
+    /// Where each of the commands is executed whose answer is not taken yet.
+    order: VecDeque<Place>,
 }
 
 /// What one core has to do.
 #[derive(Default)]
 struct Part {
+    /// Those that are not executed yet.
     commands: Vec<u8>,
     answers: Answers,
 }
@@ -37,6 +39,8 @@ struct Part {
 struct Answers {
     bytes: Vec<u8>,
     ends: Vec<usize>,
+    /// So many are taken.
+    taken: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -51,7 +55,7 @@ impl Shards {
     pub(crate) fn here() -> Option<Self> {
         let core = Core::current().filter(|core| core.count() > 1)?;
         let parts = iter::repeat_with(Part::default).take(core.count()).collect();
-        Some(Shards { core, parts, order: Vec::new() })
+        Some(Shards { core, parts, order: VecDeque::new() })
     }
 
     fn place(&self, name: &[u8], words: &[&[u8]]) -> Place {
@@ -86,7 +90,7 @@ impl Shards {
                     break;
                 }
                 let place = self.place(name, words);
-                self.order.push(place);
+                self.order.push_back(place);
                 for (core, part) in self.parts.iter_mut().enumerate() {
                     match place {
                         Place::Core(other) if other != core => {}
@@ -112,17 +116,16 @@ impl Shards {
         self.order.len() < MOST && self.parts[self.core.index()].answers.bytes.len() < MANY
     }
 
-    /// Has the other cores execute the rest.
+    /// Has the other cores execute the rest, as far as they come before their answers are many.
     async fn call_others(&mut self) -> Result<()> {
         let core = &self.core;
-        let others = self.parts.iter_mut().enumerate().filter(|(_, it)| !it.commands.is_empty());
+        let waits = |part: &Part| !part.commands.is_empty() && part.answers.is_empty();
+        let others = self.parts.iter_mut().enumerate().filter(|(_, part)| waits(part));
         let calls = others.map(|(other, part)| {
-            // The next ones will need as much memory.
-            let empty = Vec::with_capacity(part.commands.len());
-            let commands = mem::replace(&mut part.commands, empty);
-            let call = core.call(other, move || async move { execute_all(&commands) });
+            let commands = mem::take(&mut part.commands);
+            let call = core.call(other, move || async move { execute_all(commands) });
             async {
-                part.answers = call.await?;
+                (part.answers, part.commands) = call.await?;
                 Ok(())
             }
         });
@@ -136,24 +139,31 @@ impl Shards {
         Ok(())
     }
 
-    /// Ends what was begun, and appends the answers.
-    pub(crate) async fn finish(&mut self, out: &mut Vec<u8>) -> Result<()> {
+    /// Goes on with what was begun, and appends answers. False if there are more: they are built
+    /// by the next call, so that the answers to a pipeline are not all in memory.
+    pub(crate) async fn finish(&mut self, out: &mut Vec<u8>) -> Result<bool> {
         self.call_others().await?;
-        let mut answers: Vec<_> = self.parts.iter().map(|part| part.answers.iter()).collect();
-        for place in self.order.drain(..) {
+        while let Some(place) = self.order.front() {
             match place {
-                Place::Core(core) => out.extend_from_slice(answers[core].next().unwrap_or(b"")),
+                Place::Core(core) => match self.parts[*core].answers.take() {
+                    Some(answer) => out.extend_from_slice(answer),
+                    None => return Ok(false),
+                },
                 Place::All => {
-                    let numbers = answers.iter_mut().filter_map(|answers| {
-                        answers.next().and_then(|answer| resp::integer(answer[1..].trim_ascii()))
+                    if self.parts.iter().any(|part| part.answers.is_empty()) {
+                        return Ok(false);
+                    }
+                    let numbers = self.parts.iter_mut().filter_map(|part| {
+                        let answer = part.answers.take()?;
+                        resp::integer(answer[1..].trim_ascii())
                     });
                     Answer::Integer(numbers.sum()).append(out);
                 }
             }
+            self.order.pop_front();
         }
-        drop(answers);
         self.parts.iter_mut().for_each(|part| part.answers.clear());
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -163,28 +173,41 @@ impl Answers {
         self.ends.push(self.bytes.len());
     }
 
-    fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let mut begin = 0;
-        self.ends.iter().map(move |end| &self.bytes[mem::replace(&mut begin, *end)..*end])
+    /// Whether all are taken.
+    fn is_empty(&self) -> bool {
+        self.taken == self.ends.len()
+    }
+
+    /// The next one.
+    fn take(&mut self) -> Option<&[u8]> {
+        let end = *self.ends.get(self.taken)?;
+        let begin = self.taken.checked_sub(1).map_or(0, |before| self.ends[before]);
+        self.taken += 1;
+        Some(&self.bytes[begin..end])
     }
 
     fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(MANY);
         self.ends.clear();
+        self.taken = 0;
     }
 }
 
-/// Executes commands of a client of another core.
-fn execute_all(commands: &[u8]) -> Answers {
+/// Executes commands of a client of another core until there are many answers, and gives the rest
+/// back.
+fn execute_all(mut commands: Vec<u8>) -> (Answers, Vec<u8>) {
     let (server, mut answers) = (server::here(), Answers::default());
     let (mut used, mut words) = (0, Vec::new());
-    while let Ok(Some(len)) = resp::parse(&commands[used..], &mut words) {
+    while answers.bytes.len() < MANY {
+        let Ok(Some(len)) = resp::parse(&commands[used..], &mut words) else { break };
         if let Some((given, words)) = words.split_first() {
             server.execute((given, resp::upper(given, &mut [0; 16])), words, &mut answers.bytes);
             answers.end();
         }
         used += len;
     }
-    answers
+    drop(words);
+    commands.drain(..used);
+    (answers, commands)
 }
