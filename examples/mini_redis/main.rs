@@ -18,7 +18,7 @@ use std::io;
 use curium::kernel::{Core, Cores, Kernel};
 use curium::net::{Balance, Serve};
 use curium::prelude::*;
-use curium::signal::{SIGINT, SIGTERM, signals, until_signal};
+use curium::signal::{SIGINT, SIGTERM, first_signal, until_signal};
 
 use crate::client::Client;
 
@@ -56,9 +56,9 @@ async fn serve_core(core: Core, address: std::net::SocketAddr) -> io::Result<()>
 }
 
 fn serve_on_cores(address: &str, count: usize) -> Result<(), Box<dyn Error>> {
-    let signal = || async {
-        let Ok(mut signals) = signals([SIGINT, SIGTERM]) else { return };
-        if let Ok(signal) = signals.recv().await {
+    let signal = first_signal([SIGINT, SIGTERM])?;
+    let signal = async || {
+        if let Ok(signal) = signal.await {
             println!("the signal {signal} arrived");
         }
     };

@@ -5,10 +5,10 @@ use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 use std::{hint, io, thread};
 
-use curium::kernel::{self, CancelReason, TaskCancelled, TaskGroup, TaskTimeout};
+use curium::kernel::{self, CancelReason, Cores, TaskCancelled, TaskGroup, TaskTimeout, kernels};
 use curium::kernel::{cancellable, shield, sleep, spawn, testing, timeout_after, yield_now};
 use curium::signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, Signalled};
-use curium::signal::{signals, until_signal};
+use curium::signal::{first_signal, signals, until_signal};
 
 use crate::support::{children, reports};
 
@@ -105,6 +105,53 @@ fn the_second_signal_ends_a_cleanup_that_hangs() {
         let running = until_signal([SIGHUP], body).unwrap();
         SIGHUP.raise().unwrap();
         running.await
+    });
+}
+
+/// O1, P4: the first signal stops all cores, also one that came before they began, and the second
+/// ends the process while they drain. When they have ended, a signal has its default action.
+#[test]
+fn the_second_signal_ends_a_process_whose_cores_drain() {
+    use std::os::unix::process::ExitStatusExt;
+    let this = children::this_test!();
+    let Some(role) = children::role() else {
+        assert_eq!(status_of(this, "drains").code(), Some(143));
+        assert_eq!(status_of(this, "has drained").signal(), Some(SIGTERM.as_raw()));
+        return;
+    };
+    let signal = first_signal([SIGINT, SIGTERM]).unwrap();
+    SIGINT.raise().unwrap();
+    let cores = Cores::count(2).drain(1000 * SECOND).stop_when(async || {
+        assert_eq!(signal.await.unwrap(), SIGINT);
+    });
+    let stopped = kernels(cores, async |core| {
+        core.stopping().await?;
+        if role == "drains" && core.index() == 1 {
+            thread::spawn(|| SIGTERM.raise());
+            sleep(1000 * SECOND).await?;
+        }
+        Ok::<_, TaskCancelled>(())
+    });
+    stopped.unwrap();
+    SIGTERM.raise().unwrap();
+}
+
+/// O1: a cancelled wait for the first signal listens no more.
+#[test]
+fn a_cancelled_wait_for_the_first_signal_listens_no_more() {
+    use std::os::unix::process::ExitStatusExt;
+    let this = children::this_test!();
+    if children::role().is_none() {
+        assert_eq!(status_of(this, children::ALONE).signal(), Some(SIGUSR2.as_raw()));
+        return;
+    }
+    testing::run(async || {
+        let signal = first_signal([SIGUSR2]).unwrap();
+        assert_eq!(format!("{signal:?}"), "FirstSignal([SIGUSR2])");
+        let late: Result<_, TaskTimeout> = timeout_after(SECOND, signal.into_future()).await;
+        late.unwrap_err();
+        println!("it listens no more");
+        SIGUSR2.raise().unwrap();
     });
 }
 

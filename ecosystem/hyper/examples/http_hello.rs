@@ -11,7 +11,7 @@ use std::io;
 use curium::kernel::{Cores, kernels};
 use curium::net::{Balance, TcpListener, TcpStream};
 use curium::prelude::*;
-use curium::signal::{SIGINT, SIGTERM, signals, until_signal};
+use curium::signal::{SIGINT, SIGTERM, first_signal, until_signal};
 use curium_hyper::serve_connection;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -49,9 +49,9 @@ fn on_one_core(address: &str) -> io::Result<()> {
 }
 
 fn on_cores(count: usize, address: &str) -> Result<(), Box<dyn Error>> {
-    let signal = || async {
-        let Ok(mut signals) = signals([SIGINT, SIGTERM]) else { return };
-        if let Ok(signal) = signals.recv().await {
+    let signal = first_signal([SIGINT, SIGTERM])?;
+    let signal = async || {
+        if let Ok(signal) = signal.await {
             println!("the signal {signal} arrived");
         }
     };

@@ -9,7 +9,7 @@ use axum::Router;
 use curium::kernel::{Core, Cores, GroupRef, cancellable, cancellable_after, interval};
 use curium::net::{Balance, Serve};
 use curium::prelude::*;
-use curium::signal::{SIGINT, SIGTERM, signals, until_signal};
+use curium::signal::{SIGINT, SIGTERM, first_signal, until_signal};
 use curium_hyper::{local, serve_connection, serve_router};
 use deadpool::managed::{self, Metrics, Object, RecycleError, RecycleResult};
 use hyper_util::service::TowerToHyperService;
@@ -308,9 +308,9 @@ async fn announce(address: SocketAddr) -> io::Result<()> {
 }
 
 pub(crate) fn run_on_cores(count: usize, addresses: &Addresses) -> io::Result<()> {
-    let signal = || async {
-        let Ok(mut signals) = signals([SIGINT, SIGTERM]) else { return };
-        if let Ok(signal) = signals.recv().await {
+    let signal = first_signal([SIGINT, SIGTERM])?;
+    let signal = async || {
+        if let Ok(signal) = signal.await {
             println!("the signal {signal} arrived");
         }
     };

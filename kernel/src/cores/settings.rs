@@ -103,7 +103,9 @@ impl Cores {
     }
 
     /// [Stops](crate::Core::stop) the cores when this future ends, which runs in the kernel of core
-    /// 0. It may wait for a signal, or as here for a time:
+    /// 0. It may wait for a signal
+    /// ([`first_signal`](https://docs.rs/curium/latest/curium/signal/fn.first_signal.html)), or as
+    /// here for a time:
     ///
     /// ```
     /// use std::time::Duration;

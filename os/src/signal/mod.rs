@@ -2,6 +2,7 @@
 //!
 //! - [`until_signal`] runs a body that the first signal cancels, so that it cleans up. The second
 //!   signal ends the process.
+//! - [`first_signal`] waits for the first signal, which stops a program on several cores.
 //! - [`signals`] listens for signals and gives them one after the other.
 //! - [`ctrl_c`] waits for Ctrl-C.
 //! - [`Signal::die`] ends the process by a signal, so that a shell sees it.
@@ -15,10 +16,12 @@
 //! it replaces, or no signal arrives here. If a library adds a handler through `signal-hook` while
 //! a listener exists, the default action comes back all the same when the last listener is dropped.
 
+pub use self::first::{FirstSignal, first_signal};
 pub use self::signals::{Signals, ctrl_c, signals};
 pub use self::until::{Signalled, until_signal};
 pub use crate::number::*;
 
+mod first;
 mod hook;
 mod listener;
 mod send;
