@@ -37,7 +37,8 @@ pub trait CoreExt {
     /// its own task, until the cores [stop](Core::stop) or it is cancelled.
     ///
     /// Every core that calls this with the same address and balance takes part. One of them binds
-    /// the address; if it ends, another accepts. The settings are those of each core alone.
+    /// the address, and says so ([`Serve::on_listening`]); if it ends, another accepts. The
+    /// settings are those of each core alone.
     ///
     /// ```no_run
     /// use curium::kernel::{Cores, kernels};
@@ -48,6 +49,7 @@ pub trait CoreExt {
     ///         stream.write_all(b"hello\n").await
     ///     })
     ///     .limit(1000)
+    ///     .on_listening(|address| println!("listening on {address}"))
     ///     .await
     /// })?;
     /// # Ok::<(), curium::kernel::CoreErrors<std::io::Error>>(())
@@ -90,7 +92,7 @@ impl CoreExt for Core {
             ended
         };
         let take = move |limit| Seat::take(&core, target, balance, limit);
-        let begin = async |seat: &Rc<Seat>, group| seat.begin(group).await;
+        let begin = async |seat: &Rc<Seat>, group, call| seat.begin(group, call).await;
         Serve::with_helpers(take, begin, handler, Location::caller())
     }
 }

@@ -3,6 +3,7 @@
 use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::panic::Location;
 use std::pin::Pin;
@@ -96,8 +97,12 @@ use crate::stopping::{Counted, FoundBy, Server};
 #[must_use = "a server does nothing unless it is awaited or spawned"]
 pub struct Serve {
     settings: Rc<Cell<Settings>>,
+    on_listening: Rc<Cell<Option<OnListening>>>,
     running: Pin<Box<dyn Future<Output = io::Result<()>>>>,
 }
+
+/// Called with the address when the server listens.
+pub(crate) type OnListening = Box<dyn FnOnce(SocketAddr)>;
 
 #[derive(Debug, Clone, Copy)]
 struct Settings {
@@ -137,6 +142,30 @@ impl Serve {
         self.with(|settings| settings.grace = time)
     }
 
+    /// Sets a function that is called when clients can connect, with the address where: it has the
+    /// port that the system has chosen for port 0.
+    ///
+    /// ```no_run
+    /// use curium::net::{TcpStream, tcp_server};
+    ///
+    /// curium::run(async || {
+    ///     let server = tcp_server("127.0.0.1:0", async |stream: TcpStream, _peer| {
+    ///         stream.write_all(b"hello\n").await
+    ///     });
+    ///     let server = server.on_listening(|address| println!("listening on {address}"));
+    ///     server.await
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
+    /// A server [over cores](crate::CoreExt::serve) says it once: of the functions that its cores
+    /// have been given, that of the core which binds the address first is called, as a task beside
+    /// the server. It is not called for Unix sockets.
+    pub fn on_listening(self, call: impl FnOnce(SocketAddr) + 'static) -> Self {
+        self.on_listening.set(Some(Box::new(call)));
+        self
+    }
+
     fn with(self, set: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = self.settings.get();
         set(&mut settings);
@@ -155,23 +184,28 @@ impl Serve {
         H: AsyncFn(L::Stream, L::Address) -> Result<(), E> + 'static,
         E: Into<Anything> + 'static,
     {
-        Serve::begun_by(site, async move |settings, server| {
-            serve(listener.await?, handler, settings, server).await
+        Serve::begun_by(site, async move |settings, on_listening, server| {
+            let listener = listener.await?;
+            if let Some(call) = on_listening {
+                listener.bound_to()?.map(call);
+            }
+            serve(listener, handler, settings, server).await
         })
     }
 
     /// A server that `run` runs, with the settings that are chosen by then.
-    fn begun_by(
-        site: &'static Location<'static>,
-        run: impl AsyncFnOnce(Settings, Rc<Server>) -> io::Result<()> + 'static,
-    ) -> Serve {
+    fn begun_by<R>(site: &'static Location<'static>, run: R) -> Serve
+    where
+        R: AsyncFnOnce(Settings, Option<OnListening>, Rc<Server>) -> io::Result<()> + 'static,
+    {
         let settings = Rc::new(Cell::new(UNSET));
-        let chosen = settings.clone();
+        let on_listening = Rc::<Cell<Option<OnListening>>>::default();
+        let (chosen, call) = (settings.clone(), on_listening.clone());
         let running = Box::pin(async move {
             let settings = chosen.get();
-            run(settings, Rc::new(Server::new(settings.limit, site))).await
+            run(settings, call.take(), Rc::new(Server::new(settings.limit, site))).await
         });
-        Serve { settings, running }
+        Serve { settings, on_listening, running }
     }
 }
 
@@ -181,7 +215,8 @@ impl Serve {
     /// `begin` spawns the tasks as daemons of a group.
     pub(crate) fn with_helpers<L, H, E>(
         take: impl FnOnce(usize) -> L + 'static,
-        begin: impl AsyncFnOnce(&L, GroupRef<io::Error>) -> io::Result<()> + 'static,
+        begin: impl AsyncFnOnce(&L, GroupRef<io::Error>, Option<OnListening>) -> io::Result<()>
+        + 'static,
         handler: H,
         site: &'static Location<'static>,
     ) -> Serve
@@ -190,10 +225,10 @@ impl Serve {
         H: AsyncFn(L::Stream, L::Address) -> Result<(), E> + 'static,
         E: Into<Anything> + 'static,
     {
-        Serve::begun_by(site, async move |settings, server| {
+        Serve::begun_by(site, async move |settings, on_listening, server| {
             TaskGroup::scope(async |group| {
                 let listener = take(settings.limit);
-                begin(&listener, group).await?;
+                begin(&listener, group, on_listening).await?;
                 serve(Box::new(listener), handler, settings, server).await
             })
             .await

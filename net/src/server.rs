@@ -23,8 +23,8 @@ pub(crate) type Anything = Box<dyn Error + Send + Sync>;
 /// A handler's error or panic is reported and ends only its own connection. A handler that is a
 /// closure must name its error type, for example with `Ok::<_, io::Error>(())` at its end.
 ///
-/// To know the port before the first connection comes, bind a [`TcpListener`] and call
-/// [`serve`](TcpListener::serve).
+/// To know the port before the first connection comes, use [`Serve::on_listening`], or bind a
+/// [`TcpListener`] and call [`serve`](TcpListener::serve).
 ///
 /// # Errors
 ///
@@ -103,6 +103,11 @@ pub(crate) trait Listener {
 
     fn is_closed(&self) -> bool;
 
+    /// The address of TCP.
+    fn bound_to(&self) -> io::Result<Option<SocketAddr>> {
+        Ok(None)
+    }
+
     /// The server accepts no more. Gives the time that its handlers have to end by themselves,
     /// unless the server has a setting for it.
     fn stopped(&self) -> Duration {
@@ -127,5 +132,9 @@ impl Listener for TcpListener {
 
     fn is_closed(&self) -> bool {
         self.acceptor.is_closed()
+    }
+
+    fn bound_to(&self) -> io::Result<Option<SocketAddr>> {
+        self.local_addr().map(Some)
     }
 }

@@ -2,8 +2,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener as StdListener, TcpStream as Client};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -233,6 +233,38 @@ fn a_server_goes_on_when_one_core_leaves() {
             connect(address).0.write_all(b"q").expect("it is served");
             server.join().expect("no panic").expect("no core fails");
         });
+    }
+}
+
+/// P3: one core says where the server listens, once a client can connect there.
+#[test]
+fn one_core_says_once_where_the_server_listens() {
+    for balance in [Balance::Fewest, Balance::ReusePort, Balance::PeerPort] {
+        let (said, listening) = mpsc::channel();
+        let server = thread::spawn(move || {
+            kernels(Cores::count(3).drain(Duration::from_secs(60)), async |core| {
+                let said = said.clone();
+                let server =
+                    core.serve("127.0.0.1:0", balance, async |stream, _| echo(stream).await);
+                // As `println` does when nobody reads. Who has said it need not live on.
+                server.on_listening(move |at| said.send(at).map(|()| panic!("done")).unwrap()).await
+            })
+        });
+        let address: SocketAddr = listening.recv().expect("it is said");
+        let mut client = Client::connect(address).expect("a listener");
+        client.read_exact(&mut [0]).expect("it is served");
+        // A core that begins after the others have stopped would be a server of its own.
+        let mut seen = [false; 3];
+        for _ in 0..10_000 {
+            if seen == [true; 3] {
+                break;
+            }
+            seen[connect(address).1] = true;
+        }
+        assert_eq!(seen, [true; 3]);
+        client.write_all(b"q").expect("it is served");
+        server.join().expect("no panic").expect("no core fails");
+        assert_eq!(listening.recv().ok(), None, "{balance:?} says it once");
     }
 }
 

@@ -6,7 +6,8 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use kernel::{Kernel, Report, Task, TaskError, cancelled, sleep, spawn, testing, timeout_after};
+use kernel::{Kernel, Report, Task, TaskError, cancelled, sleep, spawn, testing};
+use kernel::{timeout_after, yield_now};
 use net::{TcpListener, TcpStream, tcp_server};
 
 use crate::support::both;
@@ -44,6 +45,27 @@ async fn asks(stream: &TcpStream, what: &[u8]) -> io::Result<Vec<u8>> {
     let mut buf = [0; 64];
     let n = stream.read(&mut buf).await?;
     Ok(buf[..n].to_vec())
+}
+
+/// N3: a server says where it listens, before it accepts.
+#[test]
+fn a_server_says_where_it_listens() {
+    both::run(async || {
+        let said = Rc::new(Cell::new(None));
+        let theirs = said.clone();
+        let server = tcp_server("127.0.0.1:0", moody);
+        let server = spawn(server.on_listening(move |address| theirs.set(Some(address))));
+        let address = loop {
+            match said.get() {
+                Some(address) => break address,
+                None => yield_now().await?,
+            }
+        };
+        assert_eq!(asks(&TcpStream::connect(address).await?, b"hello").await?, b"hello");
+        server.cancel().await?;
+        Ok::<(), io::Error>(())
+    })
+    .unwrap();
 }
 
 /// N3, G1: each connection has its own task, and many are served at once.

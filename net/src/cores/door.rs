@@ -230,19 +230,20 @@ impl Door {
     }
 
     /// Binds one of the addresses, or the one that another core has bound. One core after the
-    /// other, so that all have the same port if the system chooses it.
+    /// other, so that all have the same port if the system chooses it. Gives the address if it is
+    /// the first time.
     pub(super) fn bind(
         &self,
         addresses: &[SocketAddr],
         options: &TcpOptions,
-    ) -> io::Result<TcpListener> {
+    ) -> io::Result<(TcpListener, Option<SocketAddr>)> {
         let mut state = lock(&self.state);
-        let listener = match state.address {
-            Some(bound) => bind_any(&[bound], options)?,
-            None => bind_any(addresses, options)?,
-        };
+        if let Some(bound) = state.address {
+            return Ok((bind_any(&[bound], options)?, None));
+        }
+        let listener = bind_any(addresses, options)?;
         state.address = Some(listener.local_addr()?);
-        Ok(listener)
+        Ok((listener, state.address))
     }
 }
 

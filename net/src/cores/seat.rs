@@ -17,6 +17,7 @@ use crate::cores::Balance;
 use crate::cores::door::{Door, Doors, Next};
 use crate::listener::TcpListener;
 use crate::options::TcpOptions;
+use crate::serve::OnListening;
 use crate::server::Listener;
 use crate::stream::TcpStream;
 
@@ -33,6 +34,7 @@ pub(super) struct Seat {
     listener: RefCell<Option<Rc<TcpListener>>>,
     /// Of the tasks beside the server.
     group: OnceCell<GroupRef<io::Error>>,
+    on_listening: Cell<Option<OnListening>>,
 }
 
 /// A connection of this core, which counts as open until it is dropped.
@@ -57,16 +59,21 @@ impl Seat {
         let doors = core.common::<Doors>();
         let (door, place) = doors.enter((format!("{target:?}"), balance), core.index(), limit);
         let (core, target, listener) = (core.clone(), Cell::new(Some(target)), RefCell::default());
-        let group = OnceCell::new();
-        Rc::new(Seat { core, doors, door, place, balance, target, listener, group })
+        let (group, on_listening) = Default::default();
+        Rc::new(Seat { core, doors, door, place, balance, target, listener, group, on_listening })
     }
 
     /// Begins to take part. `group` is that of the tasks beside the server.
-    pub(super) async fn begin(self: &Rc<Self>, group: GroupRef<io::Error>) -> io::Result<()> {
+    pub(super) async fn begin(
+        self: &Rc<Self>,
+        group: GroupRef<io::Error>,
+        on_listening: Option<OnListening>,
+    ) -> io::Result<()> {
+        self.on_listening.set(on_listening);
+        let _ = self.group.set(group);
         if self.balance == Balance::ReusePort {
             self.bind().await?;
         }
-        let _ = self.group.set(group);
         let seat = self.clone();
         group.spawn_daemon(async move {
             seat.core.stopping().await?;
@@ -101,13 +108,27 @@ impl Seat {
         };
         let shares = self.balance == Balance::ReusePort;
         let options = TcpOptions::new().reuse_port(shares);
-        let listener = Rc::new(self.door.bind(&addresses, &options)?);
-        if self.door.is_closed(self.place) {
+        let (listener, first) = self.door.bind(&addresses, &options)?;
+        let listener = Rc::new(listener);
+        if self.core.is_stopping() || self.door.is_closed(self.place) {
             // It was closed while the name was looked up.
             listener.close();
+        } else {
+            first.into_iter().for_each(|address| self.say(address));
         }
         *self.listener.borrow_mut() = Some(listener.clone());
         Ok(listener)
+    }
+
+    /// Says where the server listens. In a task of its own, because nobody would accept any more
+    /// after a panic of the one that does.
+    fn say(&self, address: SocketAddr) {
+        if let (Some(call), Some(group)) = (self.on_listening.take(), self.group.get()) {
+            group.spawn_daemon(async move {
+                call(address);
+                Ok(())
+            });
+        }
     }
 
     /// Begins to accept for all cores, in a task beside the server.
