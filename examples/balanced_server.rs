@@ -7,11 +7,13 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use curium::kernel::{Core, CoreErrors, Cores, kernels};
 use curium::net::{Balance, CoreExt, stopping};
 use curium::prelude::*;
 use curium::select;
+use curium::sync::UniversalQueue;
 
 const CORES: usize = 4;
 const CLIENTS: usize = 1000;
@@ -51,21 +53,18 @@ fn show(balance: Balance, counts: [usize; CORES]) {
 
 fn main() -> Result<(), CoreErrors<io::Error>> {
     for balance in [Balance::Fewest, Balance::ReusePort, Balance::PeerPort] {
-        // A port that was free a moment ago.
-        let probe = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        let address = probe.and_then(|probe| probe.local_addr()).expect("a free port");
+        // The last core has the clients, and waits until the others listen.
+        let listening = Arc::new(UniversalQueue::unbounded());
         let cores = Cores::count(CORES + 1).drain(Duration::from_secs(10));
         let counts = kernels(cores, async |core| {
             if core.index() < CORES {
                 let handler = async |stream, _| say_core(stream).await;
-                core.serve(address, balance, handler).await?;
+                let server = core.serve((Ipv4Addr::LOCALHOST, 0), balance, handler);
+                let say = listening.clone();
+                server.on_listening(move |at| say.try_put(at).expect("it has no bound")).await?;
                 return Ok(None);
             }
-            // The last core has the clients, once the others listen.
-            while TcpStream::connect(address).await.is_err() {
-                sleep(Duration::from_millis(1)).await?;
-            }
-            let counts = clients(address).await?;
+            let counts = clients(listening.get().await?).await?;
             core.stop();
             Ok(Some(counts))
         })?;

@@ -49,8 +49,9 @@ async fn serve_at(address: &str) -> io::Result<()> {
     }
 }
 
-async fn serve_core(core: Core, address: std::net::SocketAddr) -> io::Result<()> {
+async fn serve_core(core: Core, address: &str) -> io::Result<()> {
     let server = core.serve(address, Balance::Fewest, async |stream, _| serve_client(stream).await);
+    let server = server.on_listening(|address| println!("listening on {address}"));
     // At the stop connections have no time: they end when their clients do.
     serve(server.drain(Duration::ZERO)).await
 }
@@ -62,9 +63,6 @@ fn serve_on_cores(address: &str, count: usize) -> Result<(), Box<dyn Error>> {
             println!("the signal {signal} arrived");
         }
     };
-    // A port 0 is chosen here, so that it can be printed.
-    let address = std::net::TcpListener::bind(address)?.local_addr()?;
-    println!("listening on {address}");
     let cores = Cores::count(count).drain(Duration::from_secs(5)).stop_when(signal);
     curium::kernels(cores, async |core| serve_core(core, address).await)?;
     println!("every connection is closed");

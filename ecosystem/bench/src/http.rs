@@ -1,8 +1,6 @@
 //! `hello` without a framework and on axum.
 
 use std::convert::Infallible;
-use std::net;
-use std::thread;
 
 use axum::Router;
 use axum::routing::get;
@@ -39,23 +37,16 @@ pub(crate) fn hello_on_curium() -> Result<(), Anything> {
     )
 }
 
-/// On a kernel on each of two cores. Says where as soon as connections are accepted.
+/// On a kernel on each of two cores.
 pub(crate) fn hello_on_cores() -> Result<(), Anything> {
-    let address = net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    thread::spawn(move || {
-        while net::TcpStream::connect(address).is_err() {
-            thread::yield_now();
-        }
-        println!("listening on {address}");
-    });
     kernels(2, async |core| {
-        let server = core.serve(address, Balance::Fewest, async |stream, _| {
+        let server = core.serve("127.0.0.1:0", Balance::Fewest, async |stream, _| {
             stream.set_nodelay(true)?;
             // A client that hangs up is no error.
             let _ = curium_hyper::serve_connection(stream, service_fn(hello), |_| {}).await;
             Ok::<(), Anything>(())
         });
-        server.await
+        server.on_listening(|address| println!("listening on {address}")).await
     })?;
     Ok(())
 }

@@ -56,12 +56,9 @@ fn on_cores(count: usize, address: &str) -> Result<(), Box<dyn Error>> {
         }
     };
     let cores = Cores::count(count).drain(Duration::from_secs(10)).stop_when(signal);
-    // A port 0 is chosen here, so that it can be printed.
-    let address = std::net::TcpListener::bind(address)?.local_addr()?;
-    println!("listening on {address}");
     kernels(cores, async |core| {
         let server = core.serve(address, Balance::Fewest, async |stream, _| serve(stream).await);
-        server.limit(10_000).await
+        server.limit(10_000).on_listening(|address| println!("listening on {address}")).await
     })?;
     println!("every request is answered");
     Ok(())

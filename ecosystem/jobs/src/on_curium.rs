@@ -1,7 +1,6 @@
 //! The service on Curium.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -285,7 +284,7 @@ pub(crate) fn run(addresses: Addresses) -> io::Result<()> {
     })
 }
 
-async fn serve_core(core: &Core, addresses: &Addresses, address: SocketAddr) -> io::Result<()> {
+async fn serve_core(core: &Core, addresses: &Addresses) -> io::Result<()> {
     let server = async |router| {
         let service = TowerToHyperService::new(router);
         let handler = async move |stream: TcpStream, _| {
@@ -293,18 +292,10 @@ async fn serve_core(core: &Core, addresses: &Addresses, address: SocketAddr) -> 
             let _ = stream.set_nodelay(true);
             serve_connection(stream, service.clone(), |_| ()).await
         };
-        Ok(core.serve(address, Balance::Fewest, handler))
+        let server = core.serve(&addresses.listen, Balance::Fewest, handler);
+        Ok(server.on_listening(|address| println!("listening on {address}")))
     };
     serve(addresses, Share::of(core), server).await
-}
-
-/// Says where the service listens, as soon as it does.
-async fn announce(address: SocketAddr) -> io::Result<()> {
-    while unless_cancelled(TcpStream::connect(address).await)?.is_err() {
-        sleep(PAUSE).await?;
-    }
-    println!("listening on {address}");
-    Ok(())
 }
 
 pub(crate) fn run_on_cores(count: usize, addresses: &Addresses) -> io::Result<()> {
@@ -316,16 +307,6 @@ pub(crate) fn run_on_cores(count: usize, addresses: &Addresses) -> io::Result<()
     };
     // Requests, their handlers and the workers end one after the other.
     let cores = Cores::count(count).drain(DRAIN + 2 * GRACE).grace(GRACE).stop_when(signal);
-    // A port 0 is chosen here, because all cores need the same.
-    let address = std::net::TcpListener::bind(&addresses.listen)?.local_addr()?;
-    let served = curium::kernels(cores, async |core| {
-        TaskGroup::scope(async |group| {
-            if core.index() == 0 {
-                group.spawn_daemon(announce(address));
-            }
-            serve_core(&core, addresses, address).await
-        })
-        .await
-    });
+    let served = curium::kernels(cores, async |core| serve_core(&core, addresses).await);
     served.map(drop).map_err(io::Error::other)
 }

@@ -3,8 +3,7 @@
 use std::cell::Cell;
 use std::error::Error;
 use std::io;
-use std::net::{self, Ipv4Addr};
-use std::thread;
+use std::net::{self, Ipv4Addr, SocketAddr};
 
 use ::io::{BufReadExt, BufReader};
 use ::kernel::{Builder, Kernel, Link, Report, Watcher, kernels, timeout_after};
@@ -40,17 +39,12 @@ pub(super) fn serve(listener: net::TcpListener, form: Form, builder: Builder) ->
     })
 }
 
-/// Says where as soon as connections are accepted.
 pub(super) fn serve_on_cores() -> Result<(), Box<dyn Error>> {
-    let address = net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-    thread::spawn(move || {
-        while net::TcpStream::connect(address).is_err() {
-            thread::yield_now();
-        }
-        println!("{} {}", address.port(), std::process::id());
-    });
     kernels(2, async |core| {
-        core.serve(address, Balance::Fewest, async |stream, _peer| echo(stream).await).await
+        let address = (Ipv4Addr::LOCALHOST, 0);
+        let server = core.serve(address, Balance::Fewest, async |stream, _| echo(stream).await);
+        let say = |address: SocketAddr| println!("{} {}", address.port(), std::process::id());
+        server.on_listening(say).await
     })?;
     Ok(())
 }
