@@ -20,7 +20,7 @@ use crate::quiet::is_of_client;
 use crate::timer::{ConnectionTimer, KernelTimer};
 
 /// The error of a service, of a body, and of a connection.
-type Anything = Box<dyn Error + Send + Sync>;
+pub(crate) type Anything = Box<dyn Error + Send + Sync>;
 
 /// The settings of a connection: hyper-util's, with the executor of its group.
 pub type Builder = auto::Builder<GroupExecutor<Anything>>;

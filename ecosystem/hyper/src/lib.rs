@@ -50,6 +50,8 @@ mod axum;
 #[cfg(feature = "client")]
 mod client;
 mod connection;
+#[cfg(all(unix, feature = "cores"))]
+mod cores;
 mod executor;
 mod first_bytes;
 mod local;
@@ -62,6 +64,8 @@ pub use crate::axum::serve_router;
 #[cfg(feature = "client")]
 pub use crate::client::{ClientStream, Connecting, Connector, client};
 pub use crate::connection::{Builder, serve, serve_connection, serve_with};
+#[cfg(all(unix, feature = "cores"))]
+pub use crate::cores::serve_on_cores;
 pub use crate::executor::GroupExecutor;
 pub use crate::local::{Local, LocalEnded, local};
 pub use crate::timer::KernelTimer;

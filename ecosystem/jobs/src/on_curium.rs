@@ -9,7 +9,7 @@ use curium::kernel::{Core, Cores, GroupRef, cancellable, cancellable_after, inte
 use curium::net::{Balance, Serve};
 use curium::prelude::*;
 use curium::signal::{SIGINT, SIGTERM, first_signal, until_signal};
-use curium_hyper::{local, serve_connection, serve_router};
+use curium_hyper::{local, serve_on_cores, serve_router};
 use deadpool::managed::{self, Metrics, Object, RecycleError, RecycleResult};
 use hyper_util::service::TowerToHyperService;
 use tokio_postgres::{Client, NoTls};
@@ -287,12 +287,7 @@ pub(crate) fn run(addresses: Addresses) -> io::Result<()> {
 async fn serve_core(core: &Core, addresses: &Addresses) -> io::Result<()> {
     let server = async |router| {
         let service = TowerToHyperService::new(router);
-        let handler = async move |stream: TcpStream, _| {
-            // The answer is one write, and waits for no other.
-            let _ = stream.set_nodelay(true);
-            serve_connection(stream, service.clone(), |_| ()).await
-        };
-        let server = core.serve(&addresses.listen, Balance::Fewest, handler);
+        let server = serve_on_cores(core, &addresses.listen, Balance::Fewest, service);
         Ok(server.on_listening(|address| println!("listening on {address}")))
     };
     serve(addresses, Share::of(core), server).await

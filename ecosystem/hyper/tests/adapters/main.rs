@@ -3,6 +3,7 @@
 //! against real clients.
 
 mod hyper_client;
+mod hyper_cores;
 mod hyper_executor;
 mod hyper_local;
 mod hyper_page;
