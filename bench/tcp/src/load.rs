@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
@@ -98,6 +99,14 @@ fn next(poll: &mut Poll, events: &mut Events) -> io::Result<()> {
             Ok(()) => return Ok(()),
         }
     }
+}
+
+/// Runs so many of a load beside each other, each on a thread of its own.
+pub(crate) fn together(count: usize, load: impl Fn() -> io::Result<()> + Sync) -> io::Result<()> {
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..count).map(|_| scope.spawn(&load)).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().expect("a load does not panic"))
+    })
 }
 
 /// `connections`, each with one message of `len` bytes in transit, until `requests` were answered.

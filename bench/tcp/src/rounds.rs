@@ -52,6 +52,8 @@ impl Sizes {
 /// The bytes of the small message and of the large one.
 pub(crate) const SMALL: usize = 64;
 pub(crate) const LARGE: usize = 1024;
+/// The cores that `echo_cores` is about, and the threads of its load.
+const CORES: usize = 2;
 /// Connections that echo at the same time.
 pub(crate) const ECHOING: usize = 64;
 /// Sockets that send datagrams at the same time.
@@ -152,7 +154,7 @@ fn measure(
             add("echo_latency, p99 us", percentile(&latencies, 99));
         }
         Workload::EchoThroughput | Workload::EchoTimeouts | Workload::EchoCores => {
-            let send = |requests| load::echoes(at, ECHOING, LARGE, requests);
+            let send = |requests| echoes(workload, &server, requests);
             let cpu = cpu_of_each(&server, sizes.requests, send)?;
             add(&format!("{}, server CPU s a million requests", workload.name()), cpu);
         }
@@ -188,6 +190,12 @@ fn measure(
     }
     server.stop()?;
     Ok(())
+}
+
+/// Sends from one thread, or from one for each core that the server shares with the load.
+fn echoes(workload: Workload, server: &Server, requests: usize) -> io::Result<()> {
+    let threads = if workload.shares_cores() { CORES } else { 1 };
+    load::together(threads, || load::echoes(server.address, ECHOING, LARGE, requests / threads))
 }
 
 /// Microseconds of CPU that the core that accepts spends on each connection beside its half of
