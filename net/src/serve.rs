@@ -160,7 +160,8 @@ impl Serve {
     ///
     /// A server [over cores](crate::CoreExt::serve) says it once: of the functions that its cores
     /// have been given, that of the core which binds the address first is called, as a task beside
-    /// the server. It is not called for Unix sockets.
+    /// the server. So give one on each core. It is not called for Unix sockets, nor if the
+    /// listener is closed before the server begins.
     pub fn on_listening(self, call: impl FnOnce(SocketAddr) + 'static) -> Self {
         self.on_listening.set(Some(Box::new(call)));
         self
@@ -187,7 +188,8 @@ impl Serve {
         Serve::begun_by(site, async move |settings, on_listening, server| {
             let listener = listener.await?;
             if let Some(call) = on_listening {
-                listener.bound_to()?.map(call);
+                // Not of a listener that is closed already: that server ends at once.
+                listener.bound_to().ok().flatten().map(call);
             }
             serve(listener, handler, settings, server).await
         })

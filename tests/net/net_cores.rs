@@ -250,7 +250,8 @@ fn one_core_says_once_where_the_server_listens() {
                 server.on_listening(move |at| said.send(at).map(|()| panic!("done")).unwrap()).await
             })
         });
-        let address: SocketAddr = listening.recv().expect("it is said");
+        let limit = Duration::from_secs(60);
+        let address: SocketAddr = listening.recv_timeout(limit).expect("it is said");
         let mut client = Client::connect(address).expect("a listener");
         let mut core = [0];
         client.read_exact(&mut core).expect("it is served");

@@ -181,9 +181,7 @@ impl Door {
     ) -> Poll<bool> {
         let waker = waker.clone();
         let mut state = lock(&self.state);
-        let accepts = |seat: &Place| seat.id == place && !seat.is_closed;
-        let Some((_, peer)) = connection.as_ref().filter(|_| state.seats.iter().any(accepts))
-        else {
+        let Some((_, peer)) = connection.as_ref().filter(|_| state.is_open(place)) else {
             return Poll::Ready(false);
         };
         let Some(at) = state.choose(self.balance, *peer) else {
@@ -226,28 +224,37 @@ impl Door {
 
     /// Whether the place is closed, or was left.
     pub(super) fn is_closed(&self, place: u64) -> bool {
-        !lock(&self.state).seats.iter().any(|seat| seat.id == place && !seat.is_closed)
+        !lock(&self.state).is_open(place)
     }
 
     /// Binds one of the addresses, or the one that another core has bound. One core after the
     /// other, so that all have the same port if the system chooses it. Gives the address if it is
-    /// the first time.
+    /// the first time. `None`: the place is closed or was left, perhaps while the name was looked
+    /// up. Another core may accept by then.
     pub(super) fn bind(
         &self,
+        place: u64,
         addresses: &[SocketAddr],
         options: &TcpOptions,
-    ) -> io::Result<(TcpListener, Option<SocketAddr>)> {
+    ) -> io::Result<Option<(TcpListener, Option<SocketAddr>)>> {
         let mut state = lock(&self.state);
+        if !state.is_open(place) {
+            return Ok(None);
+        }
         if let Some(bound) = state.address {
-            return Ok((bind_any(&[bound], options)?, None));
+            return Ok(Some((bind_any(&[bound], options)?, None)));
         }
         let listener = bind_any(addresses, options)?;
         state.address = Some(listener.local_addr()?);
-        Ok((listener, state.address))
+        Ok(Some((listener, state.address)))
     }
 }
 
 impl State {
+    fn is_open(&self, place: u64) -> bool {
+        self.seats.iter().any(|seat| seat.id == place && !seat.is_closed)
+    }
+
     /// The place of the core that gets the connection of that peer, if it has room.
     fn choose(&self, balance: Balance, peer: SocketAddr) -> Option<usize> {
         let count = self.seats.len();

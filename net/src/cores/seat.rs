@@ -100,24 +100,27 @@ impl Seat {
         self.doors.leave(&self.door, self.place);
     }
 
-    /// Binds the address, or the one that another core has bound.
-    async fn bind(&self) -> io::Result<Rc<TcpListener>> {
+    /// Binds the address, or the one that another core has bound. `None`: this core takes part no
+    /// more.
+    async fn bind(&self) -> io::Result<Option<Rc<TcpListener>>> {
         let addresses = match self.target.take() {
             Some(target) => addresses_of(target).await?,
             None => Vec::new(),
         };
         let shares = self.balance == Balance::ReusePort;
         let options = TcpOptions::new().reuse_port(shares);
-        let (listener, first) = self.door.bind(&addresses, &options)?;
+        let Some((listener, first)) = self.door.bind(self.place, &addresses, &options)? else {
+            return Ok(None);
+        };
         let listener = Rc::new(listener);
-        if self.core.is_stopping() || self.door.is_closed(self.place) {
-            // It was closed while the name was looked up.
+        if self.core.is_stopping() {
+            // The task that closes it has not run yet.
             listener.close();
         } else {
             first.into_iter().for_each(|address| self.say(address));
         }
         *self.listener.borrow_mut() = Some(listener.clone());
-        Ok(listener)
+        Ok(Some(listener))
     }
 
     /// Says where the server listens. In a task of its own, because nobody would accept any more
@@ -149,7 +152,7 @@ impl Seat {
     }
 
     async fn accept_until_closed(&self) -> io::Result<()> {
-        let listener = self.bind().await?;
+        let Some(listener) = self.bind().await? else { return Ok(()) };
         loop {
             let mut connection = Some(listener.accept().await?);
             let mut point = CancelPoint::new("CORES_ROOM");
