@@ -134,15 +134,11 @@ impl CountedJob {
 
     /// No task waits for the job any more.
     pub(crate) fn end_count(&self) {
-        let here = current::try_with(|core| {
-            let here = self.is_of(core);
-            if here {
-                core.job_done(self.id, None);
-            }
-            here
-        });
-        if here != Some(true) {
-            drop(self.remote.post(Message::JobDone(self.id, None)));
+        let ended = current::try_with(|core| self.is_of(core).then(|| core.jobs.end(self.id)));
+        match ended.flatten() {
+            // Dropped here, because the drop of a foreign waker may enter another kernel.
+            Some(waiter) => drop(waiter),
+            None => drop(self.remote.post(Message::JobDone(self.id, None))),
         }
     }
 
@@ -175,8 +171,14 @@ impl Jobs {
 impl Core {
     /// A job has ended, or no task waits for it any more.
     pub(crate) fn job_done(&self, job: JobId, waker: Option<Waker>) {
-        drop(self.jobs.end(job));
+        self.discard(self.jobs.end(job));
         waker.into_iter().for_each(wake_foreign);
+    }
+
+    /// The kernel ends: forgets what waits for the jobs that are left.
+    pub(crate) fn clear_jobs(&self) {
+        let left = self.jobs.out.take();
+        self.discard(left);
     }
 
     /// A job has ended whose waiter is noted here.

@@ -319,6 +319,7 @@ impl Drop for Kernel {
         }
         let timers = core.timers.borrow_mut().clear();
         core.discard(timers);
+        core.clear_jobs();
         core.close_reactor();
         let cells = core.tasks.borrow_mut().clear();
         drop(cells);

@@ -93,9 +93,19 @@ where
     }
 
     fn fail(&self) {
-        // On this thread, and before the caller learns of it.
+        // Dropped last, also if the drop of what builds the future panics: that is on this thread,
+        // and before the caller learns of it.
+        let _failing = Failing(&self.answer);
         drop(self.take_build());
-        self.answer.fail();
+    }
+}
+
+/// An answer that fails when this is dropped.
+struct Failing<'a, R>(&'a Slot<R>);
+
+impl<R> Drop for Failing<'_, R> {
+    fn drop(&mut self) {
+        self.0.fail();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
-use std::task::Poll;
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -236,6 +236,55 @@ fn a_call_of_a_kernel_that_goes_is_abandoned() {
     });
 }
 
+/// P2: so is a call whose closure panics when the kernel that goes drops it.
+#[test]
+fn a_call_whose_closure_does_not_drop_well_is_abandoned() {
+    struct Bad;
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            panic!("a destructor");
+        }
+    }
+    let going = Kernel::builder().on_report(|_| {}).build().expect("a kernel");
+    let handle = going.handle();
+    run(async || {
+        let bad = Bad;
+        let caller = spawn(async move {
+            let call = handle.call_async(move || {
+                let _bad = bad;
+                async {}
+            });
+            call.await
+        });
+        yield_now().await.expect("main is not cancelled");
+        drop(going);
+        let error = caller.await.expect_err("it is gone");
+        assert_eq!(error.reason(), CancelReason::Abandoned);
+    });
+}
+
+/// P2, K9: the waker of a dropped call may enter another kernel when it is dropped.
+#[test]
+fn a_dropped_call_drops_its_waker_outside_of_the_kernel() {
+    struct Enters;
+    impl Wake for Enters {
+        fn wake(self: Arc<Self>) {}
+    }
+    impl Drop for Enters {
+        fn drop(&mut self) {
+            drop(Kernel::new().expect("a kernel"));
+        }
+    }
+    let silent = Kernel::new().expect("a kernel");
+    run(async || {
+        let mut call = Box::pin(silent.handle().call_async(async || ()));
+        let waker = Waker::from(Arc::new(Enters));
+        assert!(call.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        drop(waker);
+        drop(call);
+    });
+}
+
 /// P2, G2: a call is a member of a group like any other: the failure of another member cancels it.
 #[test]
 fn a_member_may_be_a_call() {
@@ -288,7 +337,7 @@ fn a_core_that_does_not_exist_is_named() {
 fn a_call_outside_a_kernel_is_refused() {
     let handle = Kernel::new().expect("a kernel").handle();
     let mut call = Box::pin(handle.call_async(async || ()));
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut cx = Context::from_waker(Waker::noop());
     let _ = call.as_mut().poll(&mut cx);
 }
 
