@@ -4,10 +4,11 @@
 use std::env;
 use std::error::Error;
 
-use async_tungstenite::WebSocketStream;
+use async_tungstenite::tungstenite::error::ProtocolError;
 use async_tungstenite::tungstenite::handshake::derive_accept_key;
 use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use async_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role};
+use async_tungstenite::{WebSocketStream, tungstenite};
 use curium::kernel::{GroupRef, cancellable};
 use curium::net::{TcpListener, TcpStream};
 use curium::prelude::*;
@@ -46,6 +47,16 @@ async fn converse(stream: TcpStream, early: Bytes) -> Result<(), Anything> {
     }
 }
 
+/// Whether the client is gone without a close, which is no failure of the server.
+fn has_hung_up(error: &Anything) -> bool {
+    use tungstenite::Error;
+
+    matches!(
+        error.downcast_ref(),
+        Some(Error::Io(_) | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))
+    )
+}
+
 /// Changes the protocol, and leaves the conversation to a task of the group.
 async fn handshake(
     group: GroupRef<Anything>,
@@ -58,7 +69,10 @@ async fn handshake(
     let upgrade = hyper::upgrade::on(&mut request);
     group.spawn_daemon(async {
         let (stream, early) = upgraded(upgrade).await?;
-        converse(stream, early).await
+        match converse(stream, early).await {
+            Err(error) if has_hung_up(&error) => Ok(()),
+            ended => ended,
+        }
     });
     Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)
