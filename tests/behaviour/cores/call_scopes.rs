@@ -1,34 +1,17 @@
 //! The scope of a call in the kernel that is called (P2). It is opened late: these are the bodies
 //! to which a cancellation comes while it is not open, and what the caller's kernel notes.
 
-use std::sync::{Arc, mpsc};
-use std::thread;
+use std::sync::Arc;
 use std::time::Duration;
 
 use curium::kernel::{
-    CancelReason, CancelScope, Handle, TaskCancelled, current_task_id, handle, metrics, run,
-    shield, sleep, spawn, tasks, timeout_after, yield_now,
+    CancelReason, CancelScope, Handle, TaskCancelled, current_task_id, handle, metrics, shield,
+    sleep, spawn, tasks, timeout_after, yield_now,
 };
 use curium::sync::UniversalEvent;
 use futures::future::join;
 
-/// Runs `body` in a kernel beside another one, whose handle it gets.
-fn beside<T>(body: impl AsyncFnOnce(Handle) -> T) -> T {
-    let (give, take) = mpsc::channel();
-    let over = Arc::new(UniversalEvent::new());
-    let ends = over.clone();
-    let other = thread::spawn(move || {
-        run(async || {
-            give.send(handle()).expect("it is awaited");
-            ends.wait().await.expect("it is not cancelled");
-        });
-    });
-    let handle = take.recv().expect("a handle");
-    let value = run(async || body(handle).await);
-    over.set();
-    other.join().expect("the other kernel does not panic");
-    value
-}
+use super::calls::beside;
 
 /// The reason of the cancellation that ends this sleep.
 async fn cancelled_sleep() -> CancelReason {

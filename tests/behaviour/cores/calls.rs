@@ -15,7 +15,7 @@ use curium::kernel::{
 use curium::sync::UniversalEvent;
 
 /// Runs `body` in a kernel beside another one, whose handle it gets.
-fn beside<T>(body: impl AsyncFnOnce(Handle) -> T) -> T {
+pub(super) fn beside<T>(body: impl AsyncFnOnce(Handle) -> T) -> T {
     let (give, take) = mpsc::channel();
     let over = Arc::new(UniversalEvent::new());
     let ends = over.clone();
