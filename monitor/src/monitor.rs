@@ -188,6 +188,8 @@ pub trait MonitorExt {
     /// That a monitor exists is no reason for a kernel to wait: a deadlock is still found, and a
     /// hang still reported.
     ///
+    /// [`Monitor::from_env`] may be given as it is: `None` changes nothing.
+    ///
     /// ```
     /// use curium::prelude::*;
     /// use curium::{Kernel, monitor::Monitor};
@@ -197,18 +199,22 @@ pub trait MonitorExt {
     /// # Ok::<(), TaskCancelled>(())
     /// ```
     #[must_use]
-    fn monitor(self, monitor: Monitor) -> Self;
+    fn monitor(self, monitor: impl Into<Option<Monitor>>) -> Self;
 }
 
 impl MonitorExt for Builder {
-    fn monitor(self, monitor: Monitor) -> Self {
-        self.watcher(Attached::to(&Hub::new(monitor)))
+    fn monitor(self, monitor: impl Into<Option<Monitor>>) -> Self {
+        match monitor.into() {
+            Some(monitor) => self.watcher(Attached::to(&Hub::new(monitor))),
+            None => self,
+        }
     }
 }
 
 #[cfg(feature = "cores")]
 impl MonitorExt for Cores {
-    fn monitor(self, monitor: Monitor) -> Self {
+    fn monitor(self, monitor: impl Into<Option<Monitor>>) -> Self {
+        let Some(monitor) = monitor.into() else { return self };
         let hub = Hub::new(monitor);
         self.watcher(move || Attached::to(&hub))
     }
@@ -268,8 +274,5 @@ where
 {
     let cores = cores.into();
     let wanted = if cores.is_watched() { None } else { Monitor::from_env() };
-    match wanted {
-        Some(monitor) => kernel::kernels(cores.monitor(monitor), main),
-        None => kernel::kernels(cores, main),
-    }
+    kernel::kernels(cores.monitor(wanted), main)
 }

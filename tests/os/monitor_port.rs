@@ -14,6 +14,7 @@ use curium::monitor::{Monitor, MonitorExt};
 use curium::sync::Event;
 
 use crate::monitor_kit::{Client, Terminal, anywhere, asked, id_of, silent, with_client};
+use crate::support::children;
 use crate::support::dirs::TempDir;
 use crate::support::time::secs;
 
@@ -244,6 +245,22 @@ fn a_program_whose_port_is_taken_runs_on() {
     // Nor does the monitor listen where others could connect.
     let everywhere = Monitor::new().address(([0, 0, 0, 0], 0)).announce(|_| unreachable!());
     assert_eq!(silent().monitor(everywhere).run(async || 8), 8);
+}
+
+/// M3: a builder takes what the variable asks for, which may be no monitor.
+#[test]
+fn a_builder_takes_the_monitor_of_the_variable_if_there_is_one() {
+    if children::role().is_some() {
+        return assert_eq!(Kernel::builder().monitor(Monitor::from_env()).run(async || 7), 7);
+    }
+    let dir = TempDir::new();
+    for (value, listens) in [(dir.of("monitor"), 1), ("0".into(), 0)] {
+        let mut this = children::command(children::this_test!(), children::ALONE);
+        let ended = this.env("CURIUM_MONITOR", value).output().expect("it runs");
+        let told = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success(), "{told}");
+        assert_eq!(told.matches("curium: the monitor listens at ").count(), listens, "{told}");
+    }
 }
 
 /// M3: control characters of names and of clients are not passed on.
