@@ -15,12 +15,19 @@ use std::env;
 use std::error::Error;
 use std::io;
 
-use curium::kernel::{Core, Cores, Kernel};
+use curium::kernel::{Builder, Core, Cores, Kernel};
+use curium::monitor::Monitor;
 use curium::net::{Balance, Serve};
 use curium::prelude::*;
 use curium::signal::{SIGINT, SIGTERM, first_signal, until_signal};
 
 use crate::client::Client;
+
+/// A client pays for each wake-up of a server that sleeps, which takes longer than a request. While
+/// requests keep coming, the kernel meets the next one before it sleeps.
+fn settings() -> Builder {
+    Kernel::builder().spin_before_sleep(Duration::from_micros(4))
+}
 
 /// Serves until this task is cancelled or the cores stop, and closes all connections then.
 async fn serve(server: Serve) -> io::Result<()> {
@@ -63,7 +70,8 @@ fn serve_on_cores(address: &str, count: usize) -> Result<(), Box<dyn Error>> {
             println!("the signal {signal} arrived");
         }
     };
-    let cores = Cores::count(count).drain(Duration::from_secs(5)).stop_when(signal);
+    let cores = Cores::count(count).builder(|_| settings());
+    let cores = cores.drain(Duration::from_secs(5)).stop_when(signal);
     curium::kernels(cores, async |core| serve_core(core, address).await)?;
     println!("every connection is closed");
     Ok(())
@@ -73,7 +81,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => Kernel::builder().virtual_clock().run(demo::run)?,
-        [address] => run(async || serve_at(address).await)?,
+        [address] => {
+            settings().monitor(Monitor::from_env()).run(async || serve_at(address).await)?;
+        }
         [address, "--cores", count] => serve_on_cores(address, count.parse()?)?,
         _ => return Err("usage: mini_redis [ADDRESS [--cores N]]".into()),
     }

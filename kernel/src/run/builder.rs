@@ -151,6 +151,10 @@ impl Builder {
     /// more than the usual time between two requests. If the next request comes later, the kernel
     /// is asleep by then, and the processor time was wasted. If a timer wakes an idle kernel each
     /// millisecond, the kernel spends this processor time after each wake-up.
+    ///
+    /// A few microseconds help a server whose clients cannot send faster, because the one who sends
+    /// pays for the wake-up: with 4 µs a small Redis answers a twentieth more requests, at the same
+    /// processor time (`bench/redis`, with and without it).
     pub fn spin_before_sleep(mut self, spin: Duration) -> Self {
         self.settings.spin = spin;
         self
