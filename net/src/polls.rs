@@ -35,10 +35,10 @@ fn poll_read_by<W: Wire>(
 fn poll_write_by<W: Wire>(
     on: &Registration<W>,
     cx: &mut Context<'_>,
-    len: usize,
+    is_empty: bool,
     mut write: impl FnMut(&W) -> io::Result<usize>,
 ) -> Poll<io::Result<usize>> {
-    leaves::poll_unless_empty(on, ToWrite, cx, len == 0, |socket| write(socket))
+    leaves::poll_unless_empty(on, ToWrite, cx, is_empty, |socket| write(socket))
 }
 
 /// The functions of `AsyncRead`, for a type that leads to a stream.
@@ -79,7 +79,7 @@ macro_rules! writes {
                 buf: &[u8],
             ) -> Poll<io::Result<usize>> {
                 let $stream = &*self;
-                poll_write_by($to.registration(), cx, buf.len(), |socket| socket.write(buf))
+                poll_write_by($to.registration(), cx, buf.is_empty(), |socket| socket.write(buf))
             }
 
             fn poll_write_vectored(
@@ -88,8 +88,9 @@ macro_rules! writes {
                 bufs: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
                 let $stream = &*self;
-                let len = bufs.iter().map(|buf| buf.len()).sum();
-                poll_write_by($to.registration(), cx, len, |socket| socket.write_vectored(bufs))
+                let is_empty = bufs.iter().all(|buf| buf.is_empty());
+                let write = |socket: &_| Wire::write_vectored(socket, bufs);
+                poll_write_by($to.registration(), cx, is_empty, write)
             }
 
             fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {

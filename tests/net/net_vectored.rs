@@ -46,6 +46,16 @@ macro_rules! checks {
         assert_eq!(&got, b"onethree");
         assert_eq!(stream.write_vectored(&[]).await?, 0);
 
+        // Few bytes, which are copied into one buffer, and one more than those.
+        for (first, second) in [(0, 1), (5, 0), (1, 1023), (1023, 1), (1, 1024), (1024, 1)] {
+            let bytes: Vec<u8> = (0..=255).cycle().take(first + second).collect();
+            let bufs = [IoSlice::new(&bytes[..first]), IoSlice::new(&bytes[first..])];
+            assert_eq!(stream.write_vectored(&bufs).await?, bytes.len());
+            let mut got = vec![0; bytes.len()];
+            theirs.read_exact(&mut got)?;
+            assert!(got == bytes, "{first} and {second} bytes come as others");
+        }
+
         // A write without room parks, and is cancelled there.
         let large = vec![7; 1 << 20];
         let bufs = [IoSlice::new(&large), IoSlice::new(&large)];

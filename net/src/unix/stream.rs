@@ -350,8 +350,10 @@ impl Wire for mio::net::UnixStream {
     }
 
     fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let bufs = &bufs[..bufs.len().min(MOST)];
-        Ok(rustix::net::sendmsg(self, bufs, &mut SendAncillaryBuffer::default(), QUIETLY)?)
+        wire::write_as_one(bufs, |all| Wire::write(self, all)).unwrap_or_else(|| {
+            let bufs = &bufs[..bufs.len().min(MOST)];
+            Ok(rustix::net::sendmsg(self, bufs, &mut SendAncillaryBuffer::default(), QUIETLY)?)
+        })
     }
 
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
