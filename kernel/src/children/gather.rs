@@ -9,6 +9,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use pin_project_lite::pin_project;
 use crate::children::child::Child;
 use crate::children::scope::{Scope, run};
 use crate::core::current;
+use crate::core::report::ProgramCode;
 use crate::error::TaskCancelled;
 use crate::group::policy::WaitPolicy;
 use crate::wait::in_kernel::InKernel;
@@ -160,6 +162,12 @@ where
     }
 }
 
+impl<F, T> PolledFirst for Arm<F, T> {
+    fn give_up(self: Pin<&mut Self>) {
+        self.project().future.set(None);
+    }
+}
+
 /// An arm of any type.
 trait AnyArm<E>: Future<Output = Result<(), E>> {
     fn has_ended(&self) -> bool;
@@ -178,6 +186,12 @@ where
     fn has_begun(&self) -> bool {
         self.begun
     }
+}
+
+/// A future that the caller polls once before it becomes a child.
+pub(super) trait PolledFirst {
+    /// Drops what has panicked, because no future may be polled after a panic.
+    fn give_up(self: Pin<&mut Self>);
 }
 
 /// How a first poll went on that does not leave the others alone.
@@ -205,13 +219,20 @@ pub(super) fn is_cancelled() -> bool {
 
 /// The first poll of an arm.
 #[inline]
-pub(super) fn first_poll<F, E>(arm: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<Result<(), Early<E>>>
+pub(super) fn first_poll<F, E>(
+    mut arm: Pin<&mut F>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Early<E>>>
 where
-    F: Future<Output = Result<(), E>> + ?Sized,
+    F: Future<Output = Result<(), E>> + PolledFirst + ?Sized,
 {
-    match catch_unwind(AssertUnwindSafe(|| arm.poll(cx))) {
+    match catch_unwind(AssertUnwindSafe(|| arm.as_mut().poll(cx))) {
         Ok(polled) => polled.map_err(Early::Failed),
-        Err(payload) => Poll::Ready(Err(Early::Panicked(payload))),
+        Err(payload) => {
+            let core = current::with("the first poll of a combinator", Rc::clone);
+            core.guarded(ProgramCode::Destructor, || arm.give_up());
+            Poll::Ready(Err(Early::Panicked(payload)))
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use crate::children::gather::{Early, first_poll, is_cancelled};
+use crate::children::gather::{Early, PolledFirst, first_poll, is_cancelled};
 use crate::children::scope::{Scope, run};
 use crate::core::current;
 use crate::error::{GroupError, HoldsCancellation, TaskCancelled};
@@ -134,8 +134,14 @@ where
     }
 }
 
+impl<F, T, E> PolledFirst for Racer<'_, F, T, E> {
+    fn give_up(self: Pin<&mut Self>) {
+        self.project().future.set(None);
+    }
+}
+
 /// A racer of any type.
-trait AnyRacer: Future<Output = Result<(), TaskCancelled>> {
+trait AnyRacer: PolledFirst + Future<Output = Result<(), TaskCancelled>> {
     fn has_ended(&self) -> bool;
 }
 

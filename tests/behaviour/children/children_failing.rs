@@ -1,13 +1,15 @@
 //! The end of a scope on every path, and its errors, as those of a group (S3: G1 to G3, G5, G12).
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
 use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
 
 use curium::prelude::*;
 use curium::{
-    CancelReason, Scope, TaskEnd, WaitPolicy, now, scope, scope_all, scope_with, scope_within,
-    tasks, testing,
+    CancelReason, Scope, TaskEnd, WaitPolicy, gather, now, race, scope, scope_all, scope_with,
+    scope_within, tasks, testing,
 };
 use futures::FutureExt;
 
@@ -356,4 +358,36 @@ fn a_child_that_is_started_late_starts_cancelled() {
         assert_eq!(ended.unwrap_err().to_string(), "the body");
         assert_eq!(log.take(), ["late asked", "late clean"]);
     });
+}
+
+/// S5, K3: a future that panics at its first poll is not polled again, and is dropped before the
+/// others clean up.
+#[test]
+fn a_future_that_panics_at_once_is_polled_once() {
+    let ((), reported) = reports::texts(async || {
+        for raced in [false, true] {
+            let (log, owned) = (Log::default(), Rc::new(()));
+            let (mut polls, held) = (0, Rc::downgrade(&owned));
+            let panics = poll_fn(move |_| {
+                let _ = &owned;
+                polls += 1;
+                panic!("poll {polls}");
+            });
+            let tidy = async {
+                let Err(cancelled) = sleep(Duration::MAX).await else { return Ok(0) };
+                log.push(if held.upgrade().is_none() { "dropped" } else { "held" });
+                Err(io::Error::from(cancelled))
+            };
+            let panicked = if raced {
+                let raced = AssertUnwindSafe(race((tidy, panics))).catch_unwind().await;
+                raced.unwrap_err()
+            } else {
+                let gathered = AssertUnwindSafe(gather((tidy, panics))).catch_unwind().await;
+                gathered.unwrap_err()
+            };
+            assert_eq!(panicked.downcast_ref::<String>().unwrap(), "poll 1");
+            assert_eq!(log.take(), ["dropped"]);
+        }
+    });
+    assert_eq!(reported, [""; 0]);
 }
