@@ -159,6 +159,9 @@ pub use crate::core::inspect::{current_task, current_task_id, tasks};
 pub use crate::core::metrics::{Metrics, metrics};
 pub use crate::core::observer::{Observed, Observer};
 pub use crate::core::recorded::flight_record;
+// For sockets and processes. It stays hidden while its interface may change.
+#[doc(hidden)]
+pub use crate::core::report::warn;
 pub use crate::core::report::{ProgramCode, Report};
 #[doc(hidden)]
 pub use crate::core::survey::{SnapshotParts, are_unpolled};

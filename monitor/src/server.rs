@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use kernel::Link;
 use mio::{Events, Interest, Poll, Token, Waker};
 
+use crate::attached::warn;
 use crate::known::Known;
 use crate::listen::{Listener, Stream};
 use crate::session::Session;
@@ -117,7 +118,7 @@ impl Server {
             };
             if let Err(error) = self.poll.poll(&mut events, Some(timeout)) {
                 if error.kind() != io::ErrorKind::Interrupted {
-                    tracing::warn!(target: "curium", "the monitor ends: {error}");
+                    warn(&format!("the monitor ends: {error}"));
                     return;
                 }
             }
@@ -237,7 +238,7 @@ impl Server {
                 Act::Signal(signal) => signals::send(signal),
             };
             if let Err(error) = done {
-                tracing::warn!(target: "curium", "the monitor could not do {act:?}: {error}");
+                warn(&format!("the monitor could not do {act:?}: {error}"));
             }
         }
     }

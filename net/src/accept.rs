@@ -65,7 +65,7 @@ impl<L: Source> Acceptor<L> {
                 Ok(Err(error)) | Err(error) => return Err(error),
             };
             if !std::mem::replace(&mut reported, true) {
-                tracing::warn!(target: "curium", "accept waits, and is tried again: {error}");
+                kernel::warn(&format!("accept waits at {site}, and is tried again: {error}"));
             }
             let pause = Pause::begin(&self.pausing);
             kernel::sleep(PAUSE).await?;

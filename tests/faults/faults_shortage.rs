@@ -8,12 +8,13 @@ use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use kernel::{Kernel, TaskError, spawn, testing};
+use kernel::{Kernel, TaskError, spawn, testing, timeout_after};
 use net::{TcpListener, TcpStream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::children;
 use crate::support::process::open_descriptors;
+use crate::support::reports;
 use crate::support::traces::Listener;
 
 /// Lowers the limit so that `left` further descriptors are available. Returns the old limit.
@@ -102,6 +103,25 @@ fn all_who_queued_in_a_shortage_are_served_after_it_and_it_is_named_once() {
         Ok(())
     });
     drop(listening);
+}
+
+/// N6: the kernel reports the lack: where the accept waits, and for what.
+#[test]
+fn a_shortage_is_a_report_of_the_kernel() {
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
+    let ((), reported) = reports::texts(async || {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = client(listener.local_addr().unwrap());
+        let old = leave(0);
+        let accepted = timeout_after(Duration::from_secs(3), listener.accept()).await;
+        setrlimit(Resource::Nofile, old).unwrap();
+        assert!(accepted.is_err());
+    });
+    let [waits] = &reported[..] else { panic!("{reported:?}") };
+    assert!(waits.starts_with(concat!("accept waits at ", file!(), ":")), "{waits}");
+    assert!(waits.contains("Too many open files"), "{waits}");
 }
 
 /// N6: with room for two connections at a time, six clients are served as others close.

@@ -9,9 +9,11 @@ use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::core::abandoned::AbandonedThread;
+use crate::core::current;
 use crate::core::failure::Failure;
 use crate::core::inspect::{TaskInfo, TaskList};
 use crate::core::state::Core;
@@ -86,6 +88,9 @@ pub enum Report<'a> {
         /// Why it could not be written, if so.
         error: Option<&'a io::Error>,
     },
+    /// Something outside the kernel, such as a listener or a child process, is in trouble that no
+    /// call returns as an error. The text says what and where.
+    Warning(&'a str),
     /// The body of a timeout returned a value after the deadline.
     Overran {
         /// The time between the deadline and the end of the body.
@@ -181,6 +186,7 @@ impl fmt::Display for Report<'_> {
                 write!(f, "one poll took {took:?} and blocked the kernel: {task}")
             }
             Report::FlightRecord { path, why, error } => show_flight_record(f, path, why, *error),
+            Report::Warning(text) => f.write_str(text),
             Report::Overran { by, task } => {
                 write!(f, "the body of a timeout in task {task} ended well, but {by:?} late")
             }
@@ -250,8 +256,16 @@ fn show(report: &Report<'_>, text: &dyn fmt::Display) {
     }
 }
 
+/// Reports what a part of Curium outside the kernel cannot return as an error.
+#[doc(hidden)]
+pub fn warn(text: &str) {
+    match current::try_with(Rc::clone) {
+        Some(core) => core.report(&Report::Warning(text)),
+        None => show_warning(&text),
+    }
+}
+
 /// Shows a warning that no kernel can report.
-#[cfg(feature = "cores")]
 pub(crate) fn show_warning(text: &dyn fmt::Display) {
     if tracing::event_enabled!(target: "curium", tracing::Level::WARN) {
         tracing::warn!(target: "curium", "{text}");

@@ -171,10 +171,9 @@ impl Running {
             false => format!("`{program}`"),
         };
         let killed = if is_killed { "is killed" } else { "cannot be killed" };
-        tracing::warn!(
-            target: "curium",
+        kernel::warn(&format!(
             "{late} has not ended within {grace:?} after {signal}, and {killed}"
-        );
+        ));
     }
 
     /// Lets it run.
