@@ -224,7 +224,11 @@ pub(crate) async fn addresses_of(target: Target) -> io::Result<Vec<SocketAddr>> 
 
 #[cold]
 fn cannot_look_up(named: &str, error: &io::Error) -> io::Error {
-    io::Error::new(kind_of(error), format!("cannot look up {named:?}: {error}"))
+    let advice = match named.contains(':') {
+        true => "",
+        false => "; give a port as well, as in \"host:port\"",
+    };
+    io::Error::new(kind_of(error), format!("cannot look up {named:?}: {error}{advice}"))
 }
 
 /// The kind of an error that ends a call. Some errors of the system mean "later" or "again"

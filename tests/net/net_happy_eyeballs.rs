@@ -88,6 +88,8 @@ fn a_name_is_resolved_and_an_address_is_as_it_is() {
         let address: SocketAddr = "192.0.2.1:9".parse().expect("an address");
         assert_eq!(resolve(address).await?, [address]);
         assert_eq!(resolve(vec![address; 2]).await?, [address; 2]);
+        let error = resolve("127.0.0.1").await.unwrap_err();
+        assert!(error.to_string().ends_with("give a port as well, as in \"host:port\""), "{error}");
         let error = resolve("no such name:80").await.unwrap_err();
         assert!(error.to_string().contains("\"no such name:80\""), "{error}");
         Ok::<(), io::Error>(())

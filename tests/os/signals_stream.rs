@@ -10,6 +10,7 @@ use curium::kernel::{
 };
 use curium::signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, Signals, ctrl_c, signals};
 use futures::StreamExt;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::children;
 use crate::support::process::open_descriptors;
@@ -210,6 +211,22 @@ fn listeners_leave_no_descriptor_behind() {
             assert_eq!(open_descriptors(), before + 3);
         }
         assert_eq!(open_descriptors(), before);
+    });
+}
+
+/// O1: without descriptors, a listener is an error that says what could not be done.
+#[test]
+fn a_listener_without_descriptors_says_so() {
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
+    testing::run(async || {
+        let old = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: Some(0), maximum: old.maximum }).unwrap();
+        let refused = signals([SIGUSR1]).map(drop);
+        setrlimit(Resource::Nofile, old).unwrap();
+        let text = refused.unwrap_err().to_string();
+        assert!(text.starts_with("cannot listen for signals: Too many open files"), "{text}");
     });
 }
 

@@ -40,7 +40,7 @@ impl<T, E: 'static> Child<T, E> {
     where
         E: From<TaskCancelled>,
     {
-        flatten(Ok(with_value(take_outcome(&self.task), &self.value)))
+        flatten(Ok(with_value(take_outcome(&self.task), &self.value)), &self.task)
     }
 
     /// Waits for the child to end and takes its outcome, as two nested results; `child.await`
@@ -235,7 +235,7 @@ impl<T, E: From<TaskCancelled> + 'static> Future for ChildFuture<T, E> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match Pin::new(&mut self.join).poll(cx) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(joined) => Poll::Ready(flatten(joined)),
+            Poll::Ready(joined) => Poll::Ready(flatten(joined, self.join.join.task())),
         }
     }
 }

@@ -132,6 +132,10 @@ impl<T, E> Join<T, E> {
         wait.joins = true;
         Join { wait, output: PhantomData }
     }
+
+    pub(crate) fn task(&self) -> &TaskRef {
+        self.wait.task.cell()
+    }
 }
 
 impl<T: 'static, E: 'static> Future for Join<T, E> {
@@ -182,7 +186,7 @@ impl<T: 'static, E: From<TaskCancelled> + 'static> Future for TaskFuture<T, E> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match Pin::new(&mut self.join).poll(cx) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(joined) => Poll::Ready(flatten(joined)),
+            Poll::Ready(joined) => Poll::Ready(flatten(joined, self.join.task())),
         }
     }
 }
@@ -192,19 +196,26 @@ impl<T: 'static, E: From<TaskCancelled> + 'static> Future for TaskFuture<T, E> {
 #[track_caller]
 pub(crate) fn flatten<T, E: From<TaskCancelled>>(
     joined: Result<Result<T, TaskError<E>>, TaskCancelled>,
+    task: &TaskRef,
 ) -> Result<T, E> {
     match joined {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(TaskError::Failed(error) | TaskError::Cancelled(error))) => Err(error),
         Ok(Err(TaskError::Aborted)) => Err(TaskCancelled::new(CancelReason::Aborted).into()),
         Ok(Err(TaskError::Panicked(panic))) => panic.resume(),
-        Ok(Err(TaskError::Taken)) => {
-            panic!(
-                "the outcome of the task was already taken, by an earlier `join` or by its group"
-            )
-        }
+        Ok(Err(TaskError::Taken)) => already_taken(task),
         Err(cancelled) => Err(cancelled.into()),
     }
+}
+
+#[cold]
+#[track_caller]
+fn already_taken(task: &TaskRef) -> ! {
+    let (id, name) = (task.id(), task.core().name_of(task));
+    panic!(
+        "the outcome of task {id} {name} was already taken, by an earlier await or `join`, or by \
+         its group"
+    )
 }
 
 impl<T, E> fmt::Debug for TaskFuture<T, E> {

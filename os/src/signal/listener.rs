@@ -37,6 +37,10 @@ enum Refused {
     Fault(Signal),
 }
 
+fn cannot_listen(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot listen for signals: {error}"))
+}
+
 pub(super) struct Listener {
     pipe: Registration<Receiver>,
     hooks: Vec<Hook>,
@@ -60,10 +64,11 @@ impl Listener {
             };
             return Err(io::Error::new(ErrorKind::InvalidInput, refused));
         }
-        let (sender, receiver) = pipe::new()?;
+        let (sender, receiver) = pipe::new().map_err(|error| cannot_listen(&error))?;
         let sender = OwnedFd::from(sender);
         let hook = |signal| Hook::new(signal, sender.try_clone()?, second, || ());
-        let hooks = signals.into_iter().map(hook).collect::<io::Result<_>>()?;
+        let hooks = signals.into_iter().map(hook).collect::<io::Result<_>>();
+        let hooks = hooks.map_err(|error| cannot_listen(&error))?;
         Ok(Listener { pipe: Registration::new(receiver), hooks, first: Cell::new(0) })
     }
 

@@ -171,8 +171,9 @@ fn a_second_await_of_a_task_panics() {
         assert_eq!((&task).await, Ok(1));
         assert!(matches!(task.join().await, Ok(Err(TaskError::Taken))));
         let again = AssertUnwindSafe((&task).into_future()).catch_unwind().await.unwrap_err();
-        let text = again.downcast_ref::<&str>().unwrap();
-        assert!(text.starts_with("the outcome of the task was already taken"), "{text}");
+        let text = again.downcast_ref::<String>().unwrap();
+        let named = format!("the outcome of task {} {} was already taken", task.id(), task.name());
+        assert!(text.starts_with(&named), "{text}");
     });
 }
 
