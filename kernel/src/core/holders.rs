@@ -12,7 +12,6 @@
 //! another task, through a `RefCell` or a channel, and no code of the kernel runs when it does. So
 //! "took" does not imply "still holds", and no note can: between the taking and the drop, a guard
 //! leaves no trace. What is certain is this:
-//!
 //! 1. A guard is not `Send`. Only code on this thread can have it: the tasks of this kernel and
 //!    what they leave behind; and for a guest, the code between its turns and the other kernels of
 //!    the thread.
@@ -100,6 +99,7 @@ impl Taker {
 }
 
 /// Notes the task that holds an object which one task holds at a time.
+#[doc(hidden)]
 pub struct Holder {
     /// What is noted, until the object is in the table.
     first: Cell<Taker>,
@@ -216,9 +216,9 @@ impl Drop for One {
     }
 }
 
-/// Notes the tasks that hold an object which several tasks hold together.
-///
-/// Each holding has a number, which its guard keeps. This allocates for the first one.
+/// Notes the tasks that hold an object which several tasks hold together. Each holding has a
+/// number, which its guard keeps. This allocates for the first one.
+#[doc(hidden)]
 pub struct Holders {
     many: OnceCell<Rc<Many>>,
 }

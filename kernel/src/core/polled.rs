@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::core::current::{self, CONTEXT};
 
 /// What a poll function has begun, for as long as its caller waits.
+#[doc(hidden)]
 pub trait PolledWait {
     /// The leaf around the poll function has ended. If another poll waits by now, it must still be
     /// woken.
@@ -31,6 +32,7 @@ pub(super) enum Notes {
 }
 
 /// What the poll functions in one leaf have begun. It ends when this is dropped.
+#[doc(hidden)]
 #[derive(Default)]
 pub struct PolledWaits(Option<Waits>);
 
@@ -110,6 +112,7 @@ fn replace(waits: Option<Waits>) -> Option<Waits> {
 }
 
 /// Notes a wait for the leaf around the poll function that runs, if there is one.
+#[doc(hidden)]
 pub fn note_wait(wait: Arc<dyn PolledWait>) {
     if CONTEXT.with(|context| context.notes.get()) == Notes::Unwanted {
         return;

@@ -30,6 +30,7 @@ pub(crate) fn find(number: u64, kernel: u32) -> Option<TaskId> {
 }
 
 /// Notes the task that has waited for an item last.
+#[doc(hidden)]
 pub struct Reader {
     last: Cell<Taker>,
     shown: OnceCell<Rc<Shown>>,

@@ -15,6 +15,7 @@ use crate::task::mark::{Mark, TaskName};
 use crate::task::waker::{Message, Remote};
 
 /// Something that watches a kernel from another thread.
+#[doc(hidden)]
 pub trait Watcher: 'static {
     /// The kernel was made.
     fn begin(&self, link: Link);
@@ -25,6 +26,7 @@ pub trait Watcher: 'static {
 }
 
 /// The way from another thread to a kernel that has a [`Watcher`].
+#[doc(hidden)]
 #[derive(Clone)]
 pub struct Link {
     remote: Arc<Remote>,
@@ -33,6 +35,7 @@ pub struct Link {
 }
 
 /// The poll that goes on at the moment.
+#[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PollMark {
     /// The task. `None`: the kernel is between two polls, or does not run.

@@ -4,6 +4,7 @@ use crate::id::TaskId;
 use crate::parts::fifo::Site;
 
 /// A task that takes or holds an object, of any kernel of this thread.
+#[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Taker {
     pub(crate) task: TaskId,

@@ -23,6 +23,7 @@ use crate::threads::pool::{JOBS, ThreadPool};
 /// started, unless it was started as uncancellable. Any other job goes on to its end, and its value
 /// is dropped on a thread of the pool; the kernel of the thread that drops this lists it as
 /// abandoned.
+#[doc(hidden)]
 pub struct DetachedJob<T> {
     /// What the job does, for the list of abandoned threads.
     name: &'static str,
