@@ -84,6 +84,17 @@ pub(crate) fn write_as_one(
     bufs: &[IoSlice<'_>],
     write: impl FnOnce(&[u8]) -> io::Result<usize>,
 ) -> Option<io::Result<usize>> {
+    /// To clear `N` bytes takes time as well.
+    fn copied<const N: usize, R>(bufs: &[IoSlice<'_>], write: impl FnOnce(&[u8]) -> R) -> R {
+        let mut all = [0; N];
+        let mut len = 0;
+        for buf in bufs {
+            all[len..][..buf.len()].copy_from_slice(buf);
+            len += buf.len();
+        }
+        write(&all[..len])
+    }
+
     if let [alone] = bufs {
         return Some(write(alone));
     }
@@ -91,13 +102,12 @@ pub(crate) fn write_as_one(
     for buf in bufs {
         left = left.checked_sub(buf.len())?;
     }
-    let mut all = [0; FEW];
-    let mut len = 0;
-    for buf in bufs {
-        all[len..][..buf.len()].copy_from_slice(buf);
-        len += buf.len();
-    }
-    Some(write(&all[..len]))
+    let is_short = FEW - left <= FEW / 4;
+    Some(if is_short {
+        copied::<{ FEW / 4 }, _>(bufs, write)
+    } else {
+        copied::<FEW, _>(bufs, write)
+    })
 }
 
 /// A stream of this crate. Only its own types are.
