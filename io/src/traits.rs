@@ -40,7 +40,8 @@ macro_rules! if_hyper {
 
 /// Implements the traits of the other crates for a type that implements those of `futures-io`:
 /// `read`, `buffered` (a `read` with a buffer), or `write`, which says whether a vectored write is
-/// one system call.
+/// one system call. `read_by` is the `read` of a source with a function that reads from it: what a
+/// read into uninitialized memory needs is then done only where the source is tried.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! other_traits {
@@ -72,6 +73,47 @@ macro_rules! other_traits {
                     let read = |room: &mut [u8]| $crate::AsyncRead::poll_read(self, cx, room);
                     let room = cursor.remaining();
                     $crate::traits::fill(room, read, |bytes| cursor.put_slice(bytes))
+                }
+            }
+        }
+    };
+    (read_by [$($of:tt)*] $type:ty, $stream:ident => $on:expr, $poll:path, $read:path) => {
+        $crate::if_tokio_io! {
+            impl<$($of)*> $crate::traits::tokio::AsyncRead for $type {
+                fn poll_read(
+                    self: ::std::pin::Pin<&mut Self>,
+                    cx: &mut ::std::task::Context<'_>,
+                    buf: &mut $crate::traits::tokio::ReadBuf<'_>,
+                ) -> ::std::task::Poll<::std::io::Result<()>> {
+                    let $stream = &*self;
+                    if buf.initialized().len() == buf.capacity() {
+                        let room = buf.remaining();
+                        let read = |source: &_| $read(source, buf.initialize_unfilled());
+                        return $poll($on, cx, room, read).map_ok(|read| buf.advance(read));
+                    }
+                    let room = $crate::traits::room(buf.remaining());
+                    $poll($on, cx, room, |source| {
+                        let read = |room: &mut [u8]| $read(source, room);
+                        $crate::traits::copied(room, read, |bytes| buf.put_slice(bytes))
+                    })
+                    .map_ok(drop)
+                }
+            }
+        }
+        $crate::if_hyper! {
+            impl<$($of)*> $crate::traits::hyper::Read for $type {
+                fn poll_read(
+                    self: ::std::pin::Pin<&mut Self>,
+                    cx: &mut ::std::task::Context<'_>,
+                    mut cursor: $crate::traits::hyper::ReadBufCursor<'_>,
+                ) -> ::std::task::Poll<::std::io::Result<()>> {
+                    let $stream = &*self;
+                    let room = $crate::traits::room(cursor.remaining());
+                    $poll($on, cx, room, |source| {
+                        let read = |room: &mut [u8]| $read(source, room);
+                        $crate::traits::copied(room, read, |bytes| cursor.put_slice(bytes))
+                    })
+                    .map_ok(drop)
                 }
             }
         }
@@ -149,30 +191,63 @@ macro_rules! write_functions {
     };
 }
 
-/// Fills a buffer that is not initialized, which safe code can only copy into.
+#[cfg(any(feature = "hyper", feature = "tokio-io"))]
+thread_local! {
+    static SCRATCH: std::cell::Cell<Vec<u8>> = const { std::cell::Cell::new(Vec::new()) };
+}
+
+/// The most bytes that are read at once into a buffer that is not initialized.
+#[cfg(any(feature = "hyper", feature = "tokio-io"))]
+const SIZE: usize = 64 * 1024;
+
+/// How much of a buffer that is not initialized one read fills.
+#[cfg(any(feature = "hyper", feature = "tokio-io"))]
+#[inline]
+pub fn room(of_buffer: usize) -> usize {
+    of_buffer.min(SIZE)
+}
+
+/// Fills a buffer that is not initialized, which safe code can only copy into. `room` is that of
+/// [`room`](room()). Returns the number of bytes.
+#[cfg(any(feature = "hyper", feature = "tokio-io"))]
+#[inline]
+pub fn copied(
+    room: usize,
+    read: impl FnOnce(&mut [u8]) -> std::io::Result<usize>,
+    put: impl FnOnce(&[u8]),
+) -> std::io::Result<usize> {
+    with_scratch(|scratch| {
+        let read = read(&mut scratch[..room])?;
+        put(&scratch[..read]);
+        Ok(read)
+    })
+}
+
+/// The same by a poll function, for a buffer with `room`.
 #[cfg(any(feature = "hyper", feature = "tokio-io"))]
 pub fn fill(
     room: usize,
     read: impl FnOnce(&mut [u8]) -> std::task::Poll<std::io::Result<usize>>,
     put: impl FnOnce(&[u8]),
 ) -> std::task::Poll<std::io::Result<()>> {
-    use std::cell::RefCell;
-
-    thread_local! {
-        static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    }
-    const SIZE: usize = 64 * 1024;
-
-    let fill_by = |scratch: &mut Vec<u8>| {
-        if scratch.is_empty() {
-            scratch.resize(SIZE, 0);
-        }
+    with_scratch(|scratch| {
         let polled = read(&mut scratch[..room.min(SIZE)]);
         polled.map_ok(|read| put(&scratch[..read]))
-    };
-    SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
-        Ok(mut scratch) => fill_by(&mut scratch),
-        // A stream reads another one inside.
-        Err(_) => fill_by(&mut Vec::new()),
+    })
+}
+
+/// Calls `f` with [`SIZE`] bytes. They are taken out of the thread meanwhile, because a stream may
+/// read another one inside.
+#[cfg(any(feature = "hyper", feature = "tokio-io"))]
+#[inline]
+fn with_scratch<R>(f: impl FnOnce(&mut [u8]) -> R) -> R {
+    SCRATCH.with(|kept| {
+        let mut scratch = kept.take();
+        if scratch.is_empty() {
+            scratch = vec![0; SIZE];
+        }
+        let result = f(&mut scratch);
+        kept.set(scratch);
+        result
     })
 }

@@ -65,7 +65,9 @@ macro_rules! reads {
             }
         }
 
-        ::io::other_traits!(read [$($of)*] $type);
+        ::io::other_traits!(
+            read_by [$($of)*] $type, $stream => $to.registration(), poll_read_by, Wire::read
+        );
     };
 }
 

@@ -1,11 +1,17 @@
 //! Connections as streams for the traits of `futures-io`.
 
+use std::future::poll_fn;
 use std::io::{self, ErrorKind, Write as _};
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Poll, ready};
+use std::time::Duration;
 
+use ::hyper::rt as hyper;
+use ::tokio::io as tokio;
 use curium::io::{AsyncRead, AsyncWrite, BufReader, BufWriter, ReadExt, WriteExt};
 use curium::kernel::testing;
-use curium::kernel::{cancelled, spawn};
+use curium::kernel::{cancellable_after, cancelled, spawn};
 use curium::net::TcpStream;
 #[cfg(unix)]
 use curium::net::UnixStream;
@@ -176,4 +182,39 @@ fn an_empty_buffer_of_a_stream_waits_for_nothing() {
         WriteExt::flush(&mut stream).await
     })
     .unwrap();
+}
+
+/// N1: a read into a large buffer that is not initialized takes what there is in parts, and the
+/// next read goes on with the rest.
+#[test]
+fn a_read_through_the_trait_of_another_crate_leaves_the_rest_to_the_next() {
+    async fn check(by_tokio: bool) -> Result<(), Box<dyn std::error::Error>> {
+        const ALL: usize = 200_000;
+        let (mut stream, peer) = connections::ours().await?;
+        let writer = spawn(async move { peer.write_all(&[7; ALL]).await.map(|()| peer) });
+        testing::settle().await?;
+        let (mut room, mut got) = (Box::new_uninit_slice(ALL), 0);
+        while got < ALL {
+            let read = poll_fn(|cx| {
+                let stream = Pin::new(&mut stream);
+                if by_tokio {
+                    let mut buf = tokio::ReadBuf::uninit(&mut room);
+                    ready!(tokio::AsyncRead::poll_read(stream, cx, &mut buf))?;
+                    Poll::Ready(Ok::<usize, io::Error>(buf.filled().len()))
+                } else {
+                    let mut buf = hyper::ReadBuf::uninit(&mut room);
+                    ready!(hyper::Read::poll_read(stream, cx, buf.unfilled()))?;
+                    Poll::Ready(Ok(buf.filled().len()))
+                }
+            });
+            // Sockets that are silent let the virtual clock go on to the limit.
+            got += cancellable_after(Duration::from_secs(60), read).await???;
+        }
+        assert_eq!(got, ALL);
+        writer.await?;
+        Ok(())
+    }
+
+    testing::run(async || check(true).await).unwrap();
+    testing::run(async || check(false).await).unwrap();
 }
