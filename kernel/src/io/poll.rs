@@ -54,6 +54,18 @@ impl<S: Source> Registration<S> {
         cx: &mut Context<'_>,
         mut operation: impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
+        let side = direction.direction() as usize;
+        let flags = self.flags.get() & (MORE[side] | PARKED[side] | POLLED[side]);
+        if flags == POLLED[side] {
+            match self.look(direction.direction(), cx) {
+                Seen::Parked => return Poll::Pending,
+                Seen::Ready => {
+                    self.clear(POLLED[side]);
+                    self.set(MORE[side]);
+                }
+                Seen::Other => {}
+            }
+        }
         match self.try_io(cx, direction, &mut operation) {
             Some(done) => Poll::Ready(done),
             None => self.poll_slowly(direction, cx, &mut operation, Location::caller()),
@@ -112,19 +124,6 @@ impl<S: Source> Registration<S> {
         if self.is(PARKED[side]) {
             self.refuse_or_bind(&Next::Busy, direction.direction())?;
         }
-        if self.is(POLLED[side]) {
-            match self.look(direction.direction(), cx) {
-                Seen::Parked => return Poll::Pending,
-                Seen::Ready => {
-                    self.clear(POLLED[side]);
-                    self.set(MORE[side]);
-                    if let Some(done) = self.try_io(cx, direction, &mut *operation) {
-                        return Poll::Ready(done);
-                    }
-                }
-                Seen::Other => {}
-            }
-        }
         if current::must_yield(cx) {
             return Poll::Pending;
         }
@@ -147,10 +146,13 @@ impl<S: Source> Registration<S> {
     /// again. Consumes the event that has woken it.
     #[inline(always)]
     fn look(&self, direction: Direction, cx: &Context<'_>) -> Seen {
-        let seen = current::with_own_task(cx.waker(), |task| {
-            let (core, token) = (task.core(), self.token.get());
+        if !current::is_own(cx.waker()) {
+            return Seen::Other;
+        }
+        let seen = current::try_with(|core| {
+            let (token, task) = (self.token.get(), core.running.get());
             let here = self.is_here(core);
-            let look = |reactor: &mut Reactor| reactor.look(token, direction, task.id());
+            let look = |reactor: &mut Reactor| reactor.look(token, direction, task);
             here.then(|| core.with_reactor(look)).flatten()
         });
         seen.flatten().unwrap_or(Seen::Other)
