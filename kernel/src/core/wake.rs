@@ -65,12 +65,17 @@ impl Core {
         }
     }
 
+    /// Whether an armed timer wakes the waker of `cx`.
+    #[inline]
+    pub(crate) fn is_target(&self, key: TimerKey, cx: &Context<'_>) -> bool {
+        let own = if current::is_own(cx.waker()) { self.running_id() } else { None };
+        self.timers.borrow().wakes(key, own, cx.waker())
+    }
+
     /// Makes an armed timer wake the waker of `cx`.
     #[inline]
     pub(crate) fn retarget(&self, key: TimerKey, cx: &Context<'_>) {
-        let own = current::with_own_task(cx.waker(), TaskRef::id);
-        let stale = !self.timers.borrow().wakes(key, own, cx.waker());
-        if stale {
+        if !self.is_target(key, cx) {
             let waiter = LocalWaiter::of(cx);
             let old = self.timers.borrow_mut().retarget(key, waiter);
             drop(old);

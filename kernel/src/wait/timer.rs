@@ -131,6 +131,14 @@ impl Timer {
         }
     }
 
+    /// Whether it is armed, and for the waker of `cx`: then a poll has nothing to do.
+    fn is_settled(&self, core: &Core, cx: &Context<'_>) -> bool {
+        match &self.armed {
+            Some(armed) if self.is_armed(core) => core.is_target(armed.key, cx),
+            _ => false,
+        }
+    }
+
     fn arm(&mut self, core: &Rc<Core>, at: u64, cx: &Context<'_>) {
         self.disarm();
         let Due::At(deadline) = self.due else { return };
@@ -167,6 +175,9 @@ impl Future for Timer {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if current::must_yield(cx) {
+            return Poll::Pending;
+        }
+        if current::try_with(|core| self.is_settled(core, cx)) == Some(true) {
             return Poll::Pending;
         }
         let Some(core) = current::try_with(Rc::clone) else {
