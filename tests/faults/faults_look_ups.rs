@@ -1,6 +1,7 @@
 //! Look-ups of names that hang. They have threads of their own, which belong to a process, so each
 //! test runs in its own child.
 
+use std::fs::OpenOptions;
 use std::io;
 use std::process::Command;
 
@@ -41,6 +42,9 @@ fn look_ups_that_hang_delay_no_job() {
             let connects: Vec<_> =
                 (0..LOOK_UPS).map(|_| spawn(TcpStream::connect((STUCK, 1)))).collect();
             yield_now().await?;
+            // It opens when a look-up has begun to read.
+            let aliases = std::env::var_os("HOSTALIASES").expect("the pipe");
+            let _aliases = OpenOptions::new().write(true).open(aliases)?;
             assert_eq!(run_in_thread(|| 7).await?, 7);
             for connect in &connects {
                 let info = kernel::tasks().into_iter().find(|info| info.id == connect.id());

@@ -1,6 +1,7 @@
 //! Snapshots of all cores (P5).
 
 use std::cell::RefCell;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -8,10 +9,11 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
 use curium::kernel::{
-    CoreSilent, CoreSnapshots, Cores, Kernel, Task, TaskCancelled, TaskId, handle, kernels, run,
-    shield, sleep, snapshot, spawn, spawn_named, timeout_after, yield_now,
+    CancelScope, CoreSilent, CoreSnapshots, Cores, Kernel, Task, TaskCancelled, TaskId, handle,
+    kernels, run, shield, sleep, snapshot, spawn, spawn_named, yield_now,
 };
 use curium::sync::UniversalEvent;
+use futures::poll;
 
 /// What core 0 of three sees while a task sleeps on each.
 fn seen_by_core_0(cores: Cores) -> CoreSnapshots {
@@ -167,8 +169,15 @@ fn a_wait_for_snapshots_is_cancelled_at_once() {
         }
         let free = free.lock().unwrap().take();
         blocked.wait();
-        let late = timeout_after(Duration::from_millis(1), core.snapshots()).await;
-        assert!(late.is_err(), "the other core blocks its thread: {late:?}");
+        let scope = CancelScope::new();
+        let left = scope.run(async {
+            // The other core blocks its thread.
+            let mut wait = pin!(core.snapshots());
+            assert!(poll!(wait.as_mut()).is_pending());
+            scope.cancel();
+            wait.await
+        });
+        assert!(left.await.is_err());
         drop(free);
         core.call(1, async || ()).await?;
         assert!(core.snapshots().await?.cores[1].is_ok());
