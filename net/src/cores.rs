@@ -37,8 +37,9 @@ pub trait CoreExt {
     /// its own task, until the cores [stop](Core::stop) or it is cancelled.
     ///
     /// Every core that calls this with the same address and balance takes part. One of them binds
-    /// the address, and says so ([`Serve::on_listening`]); if it ends, another accepts. The
-    /// settings are those of each core alone.
+    /// the address, and says so ([`Serve::on_listening`]); if it ends, another accepts. A core that
+    /// calls this when every other has left the server binds anew: with port 0, it gets a new port.
+    /// The settings are those of each core alone.
     ///
     /// ```no_run
     /// use curium::kernel::{Cores, kernels};

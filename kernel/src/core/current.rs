@@ -210,6 +210,7 @@ pub(crate) fn lend(waker: &Waker) {
     let address = (waker.data(), waker.vtable() as *const _);
     CONTEXT.with(|context| {
         debug_assert!(context.ambient.get().is_clear() && context.hiding.get() == 0);
+        debug_assert_eq!((context.bare.get(), context.unopened.get()), (0, 0));
         context.waker.set(address);
         context.plain.set(address);
     });
