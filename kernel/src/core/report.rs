@@ -59,7 +59,8 @@ pub enum Report<'a> {
     /// delivered.
     Foreign(&'a TaskInfo),
     /// A task has dropped the error of its cancellation, or of that of a timeout around it, and is
-    /// parked again for over a second. It goes on as if it had not been cancelled.
+    /// parked again for over a second, or again and again for over ten. It goes on as if it had not
+    /// been cancelled.
     Swallowed {
         /// The task, and where it is parked now.
         task: &'a TaskInfo,

@@ -14,6 +14,10 @@ use crate::task::state::Flags;
 /// How long a task is watched before it is reported, in nanoseconds.
 const SECOND: u64 = Duration::from_secs(1).as_nanos() as u64;
 
+/// How long a task may park again and again for less than that, once it has swallowed its
+/// cancellation.
+const LONG: u64 = 10 * SECOND;
+
 /// An entry of the watch list.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Watched {
@@ -27,7 +31,7 @@ pub(crate) enum Watch {
     /// Parked in a foreign future, with a cancellation that is pending.
     Foreign,
     /// Has swallowed its own cancellation, or that of an inner scope.
-    Swallowed(Option<ScopeName>),
+    Swallowed { scope: Option<ScopeName>, since: u64 },
 }
 
 /// An inner scope. Its key is used again, and `entered` is not.
@@ -64,8 +68,7 @@ impl Core {
     /// no copy of that any more (C14).
     fn watch_swallowed(&self, task: &TaskRef) {
         if !self.settings.ignore_swallowed && task.begin_watch() {
-            let due = self.clock.now().saturating_add(SECOND);
-            self.watch(due, task.id(), Watch::Swallowed(None));
+            self.begin_watch(task.id(), None);
         }
     }
 
@@ -76,26 +79,41 @@ impl Core {
         let scope = &mut scopes.scopes[key as usize];
         if !self.settings.ignore_swallowed && scope.is_swallowed() && !scope.watched {
             scope.watched = true;
-            let due = self.clock.now().saturating_add(SECOND);
             let name = ScopeName { key, entered: scope.entered };
-            self.watch(due, scope.task, Watch::Swallowed(Some(name)));
+            self.begin_watch(scope.task, Some(name));
         }
     }
 
-    /// Reports a task that has swallowed a cancellation, if it has been parked for a second.
-    pub(crate) fn check_swallowed(&self, task: &TaskRef, scope: Option<ScopeName>, now: u64) {
+    fn begin_watch(&self, task: TaskId, scope: Option<ScopeName>) {
+        let since = self.clock.now();
+        self.watch(since.saturating_add(SECOND), task, Watch::Swallowed { scope, since });
+    }
+
+    /// Reports a task that has swallowed a cancellation, if it has been parked for a second, or has
+    /// parked again and again for long.
+    pub(crate) fn check_swallowed(
+        &self,
+        task: &TaskRef,
+        scope: Option<ScopeName>,
+        begun: u64,
+        now: u64,
+    ) {
         let Some(delivery) = self.swallowed(task, scope) else {
             self.end_watch(task, scope);
             return;
         };
+        let is_ready = task.flags.any(Flags::QUEUED);
+        let is_long = begun.saturating_add(LONG) <= now;
         match self.parked_outside_shields(task) {
-            Some(since) if since.saturating_add(SECOND) <= now => {
+            Some(since) if is_long || !is_ready && since.saturating_add(SECOND) <= now => {
                 let task = &self.info(task);
                 let (reason, site) = (delivery.reason, delivery.site);
                 self.report(&Report::Swallowed { task, reason, delivered_at: site });
             }
             Some(since) => {
-                self.watch(since.saturating_add(SECOND), task.id(), Watch::Swallowed(scope));
+                let from = if is_ready { now } else { since };
+                let what = Watch::Swallowed { scope, since: begun };
+                self.watch(from.saturating_add(SECOND), task.id(), what);
             }
             None => self.end_watch(task, scope),
         }
@@ -119,9 +137,10 @@ impl Core {
         }
     }
 
-    /// Since when the task is parked in a leaf outside all shields. Of several, the first.
+    /// Since when the task is parked in a leaf outside all shields, also if it was woken meanwhile.
+    /// Of several, the first.
     fn parked_outside_shields(&self, task: &TaskRef) -> Option<u64> {
-        if task.is_ended() || task.flags.any(Flags::QUEUED | Flags::RUNNING) {
+        if task.is_ended() || task.flags.any(Flags::RUNNING) {
             return None;
         }
         let mut first = task.parked().map(|parked| parked.since);

@@ -143,7 +143,9 @@ impl RunLoop<'_> {
             };
             match next.what {
                 Watch::Foreign => self.check_foreign(&cell),
-                Watch::Swallowed(scope) => self.core.check_swallowed(&cell, scope, now),
+                Watch::Swallowed { scope, since } => {
+                    self.core.check_swallowed(&cell, scope, since, now);
+                }
             }
         }
     }

@@ -128,6 +128,31 @@ fn what_is_no_swallowing_is_not_reported() {
     assert_eq!(reported, []);
 }
 
+/// C14: a loop that drops every error is parked for less than a second each time. It is reported
+/// after ten seconds, once, and not before.
+#[test]
+fn a_loop_that_swallows_is_reported() {
+    for period in [100, 300] {
+        for (seconds, reports) in [(9, 0), (15, 1), (40, 1)] {
+            let reported = swallowed(async || {
+                let stop = std::rc::Rc::new(std::cell::Cell::new(false));
+                let stopped = stop.clone();
+                let task = spawn_named("loops", async move {
+                    while !stopped.get() {
+                        drop(sleep(Duration::from_millis(period)).await);
+                    }
+                });
+                testing::settle().await.unwrap();
+                task.request_cancel();
+                pass(seconds).await;
+                stop.set(true);
+                task.await.unwrap();
+            });
+            assert_eq!(reported.len(), reports, "{period} ms, {seconds} s: {reported:?}");
+        }
+    }
+}
+
 /// C14: it can be turned off.
 #[test]
 fn it_can_be_turned_off() {
