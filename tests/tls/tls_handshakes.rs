@@ -91,6 +91,7 @@ fn those_who_do_not_agree_say_why() {
         let (ours, _theirs) = duplex(64);
         let error = TlsConnector::new(client(&[])).connect("no name", ours).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().starts_with("\"no name\" is neither"), "{error}");
     });
 }
 

@@ -83,10 +83,13 @@ impl TlsConnector {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let (name, config) = (ServerName::try_from(name.to_owned()), self.config.clone());
-        let site = Location::caller();
+        let named = ServerName::try_from(name.to_owned()).map_err(|error| {
+            let text = format!("{name:?} is neither the name of a host nor an address: {error}");
+            io::Error::new(io::ErrorKind::InvalidInput, text)
+        });
+        let (config, site) = (self.config.clone(), Location::caller());
         async move {
-            let name = name.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+            let name = named?;
             let session = ClientConnection::new(config, name).map_err(io::Error::other)?;
             handshake(TlsStream::new(stream, session.into()), site).await
         }
