@@ -75,11 +75,15 @@ fn run(command: Command) -> Result<Outcome, Failure> {
             print(&cancel::cancel(&find::address(target.as_deref())?, &id)?)
         }
         Command::Trace { secs, file, target } => {
-            let bytes = talk::trace(&find::address(target.as_deref())?, &secs)?;
+            let (bytes, left_out) = talk::trace(&find::address(target.as_deref())?, &secs)?;
             let name = text::clean_line(&file.display().to_string());
             let written = fs::write(&file, &bytes);
             written.map_err(|error| Failure::Program(format!("{name}: {error}")))?;
-            print(&format!("{name}: {} bytes, for ui.perfetto.dev\n", bytes.len()))
+            print(&format!("{name}: {} bytes, for ui.perfetto.dev\n", bytes.len()))?;
+            match left_out {
+                Some(cores) => print(&format!("without cores that have not answered: {cores}\n")),
+                None => Ok(()),
+            }
         }
         Command::Top { target } => {
             top::check_terminal()?;

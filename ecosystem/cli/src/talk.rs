@@ -70,21 +70,26 @@ pub(crate) fn document(address: &Address) -> Result<String, Failure> {
     String::from_utf8(body(address, "/json")?).map_err(|_| is_no_monitor(address))
 }
 
-/// What the flight recorder has of the last seconds.
-pub(crate) fn trace(address: &Address, secs: &str) -> Result<Vec<u8>, Failure> {
-    body(address, &format!("/trace?secs={secs}"))
+/// What the flight recorder has of the last seconds, and the cores that it lacks.
+pub(crate) fn trace(address: &Address, secs: &str) -> Result<(Vec<u8>, Option<String>), Failure> {
+    answer(address, &format!("/trace?secs={secs}"))
 }
 
 /// The whole answer to a request.
 fn body(address: &Address, path: &str) -> Result<Vec<u8>, Failure> {
+    Ok(answer(address, path)?.0)
+}
+
+/// The same, and the cores that it leaves out.
+fn answer(address: &Address, path: &str) -> Result<(Vec<u8>, Option<String>), Failure> {
     let mut reader = get(address, path)?;
     let mut body = Vec::new();
-    let length = head(&mut reader, address)?;
+    let Head { length, left_out } = head(&mut reader, address)?;
     read_into(&mut reader, &mut body, address)?;
     if length.is_some_and(|length| length != body.len()) {
         return Err(has_ended(address));
     }
-    Ok(body)
+    Ok((body, left_out))
 }
 
 /// The documents that a program sends, one after the other.
@@ -123,8 +128,17 @@ fn get(address: &Address, path: &str) -> Result<BufReader<Stream>, Failure> {
     Ok(BufReader::new(stream))
 }
 
-/// Reads the head of an answer. Gives the length of the body, if it is said.
-fn head(reader: &mut BufReader<Stream>, address: &Address) -> Result<Option<usize>, Failure> {
+/// The head of an answer.
+#[derive(Debug, Default)]
+struct Head {
+    /// The length of the body, if it is said.
+    length: Option<usize>,
+    /// The cores that have not answered, if there are any.
+    left_out: Option<String>,
+}
+
+/// Reads the head of an answer.
+fn head(reader: &mut BufReader<Stream>, address: &Address) -> Result<Head, Failure> {
     let status = read_line(reader, address)?;
     if status.is_empty() {
         return Err(has_ended(address));
@@ -132,21 +146,24 @@ fn head(reader: &mut BufReader<Stream>, address: &Address) -> Result<Option<usiz
     let Some(status) = status.strip_prefix("HTTP/1.1 ") else {
         return Err(is_no_monitor(address));
     };
-    let mut length = None;
+    let mut head = Head::default();
     loop {
         let line = read_line(reader, address)?;
         match line.trim_end() {
             "" => break,
             field => match field.split_once(':') {
                 Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
-                    length = value.trim().parse().ok();
+                    head.length = value.trim().parse().ok();
+                }
+                Some((name, value)) if name.eq_ignore_ascii_case("x-curium-left-out") => {
+                    head.left_out = Some(clean_line(value.trim()));
                 }
                 _ => {}
             },
         }
     }
     if status.starts_with("200") {
-        return Ok(length);
+        return Ok(head);
     }
     let mut reason = Vec::new();
     read_into(reader, &mut reason, address)?;

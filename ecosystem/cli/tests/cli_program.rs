@@ -133,6 +133,9 @@ fn a_core_that_is_held_is_told_and_the_other_is_served() {
     let kid = kid.and_then(|row| row.split(' ').next()).expect("it is shown");
     let (_, told, _) = place.curium(&format!("cancel 1 {kid}"));
     assert_eq!(told, format!("task {kid} was cancelled, and has ended\n"));
+    let file = place.runtime.join("trace");
+    let (_, said, error) = place.curium(&format!("trace 1 60 {}", file.display()));
+    assert!(said.ends_with("\nwithout cores that have not answered: 1\n"), "{said} {error}");
     let (_, told, _) = place.curium("cancel 1 1:0");
     assert!(told.contains("not yet, because task #1:0 main holds the kernel of core 1"), "{told}");
 }
