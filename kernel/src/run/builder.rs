@@ -135,8 +135,8 @@ impl Builder {
     }
 
     /// Whether to report a task that drops the error of its cancellation and then is parked for
-    /// over a second, or again and again for over ten ([`Report::Swallowed`]). On by default. Turn it off for a program whose tasks
-    /// live on after a cancellation on purpose.
+    /// over a second, or again and again for over ten ([`Report::Swallowed`]). On by default. Turn
+    /// it off for a program whose tasks live on after a cancellation on purpose.
     pub fn report_swallowed(mut self, report: bool) -> Self {
         self.settings.ignore_swallowed = !report;
         self

@@ -67,8 +67,8 @@ use crate::wait::point::CancelPoint;
 /// The task starts the thread at its first poll. While the thread computes, the task is parked in
 /// `THREAD`, at the line of this call; in [`Here::wait`] it is parked where the future waits. While
 /// the thread computes, a virtual clock does not jump. `body` sees no
-/// [`task_local!`](crate::task_local!) values; a future in [`Here::wait`] sees those that the caller
-/// of `spawn_thread` sees.
+/// [`task_local!`](crate::task_local!) values; a future in [`Here::wait`] sees those that the
+/// caller of `spawn_thread` sees.
 ///
 /// # Cancellation
 ///
