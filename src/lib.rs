@@ -44,6 +44,28 @@
 //!     Ok(timeout_after(Duration::from_secs(5), stream.read(&mut buf)).await??)
 //! }
 //! ```
+//!
+//! # Where to find it
+//!
+//! | for | see | in tokio |
+//! |---|---|---|
+//! | the start of a program | [`run`]; `kernels` on several cores (feature `cores`) | `block_on` |
+//! | a task | [`spawn`], [`Task`] | `spawn`, `JoinHandle` |
+//! | tasks that end together | [`TaskGroup`]; [`scope()`], whose children borrow | `JoinSet` |
+//! | several futures at once | [`gather`], [`race`], [`as_completed`], [`select!`] | `try_join!` |
+//! | a time limit | [`timeout_after`], [`ignore_after`] | `timeout` |
+//! | a stop from outside | [`Task::cancel`], [`CancelScope`] | `CancellationToken` |
+//! | a cleanup that awaits | [`finally`], [`shield()`] | |
+//! | a future of another library | [`cancellable`] | |
+//! | code that blocks | [`run_in_thread`], [`spawn_thread`] | `spawn_blocking` |
+//! | messages | [`sync::channel()`], [`sync::Queue`] | `mpsc` |
+//! | messages between threads | [`sync::UniversalQueue`], [`Handle`] | `mpsc`, `Handle` |
+//! | a value that tasks share | [`sync::Lock`] | `Mutex` |
+//! | something that happens | [`sync::Event`], [`sync::Condition`] | `Notify` |
+//! | sockets and servers | [`net`] | `net` |
+//! | signals, processes, files | the modules `signal`, `process` and `fs` (features) | the same |
+//! | tests | [`testing`] | `time::pause` |
+//! | a program that hangs | [`tasks`], [`snapshot`]; the module `monitor` (feature) | |
 
 pub use kernel::*;
 // The kernel has a room of the same name, which this crate hides.

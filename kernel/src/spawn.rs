@@ -151,6 +151,7 @@ where
 /// # Ok::<(), TaskCancelled>(())
 /// ```
 // The compiler shows the next line when it refuses to send a task.
+#[doc(alias = "JoinHandle")]
 pub struct Task<T, E> /* stays on its thread: send `kernel::handle()` and its `id()` instead */ {
     pub(crate) cell: TaskRef,
     output: PhantomData<fn() -> (T, E)>,

@@ -238,6 +238,7 @@ pub fn run_with_monitor<T>(main: impl Main<T>) -> T {
 /// # Panics
 ///
 /// As [`kernel::run`].
+#[doc(alias = "block_on")]
 #[track_caller]
 pub fn run<T>(main: impl Main<T>) -> T {
     match Monitor::from_env() {

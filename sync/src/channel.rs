@@ -56,6 +56,7 @@ mod waits;
 /// })?;
 /// # Ok::<(), TaskCancelled>(())
 /// ```
+#[doc(alias = "mpsc")]
 #[track_caller]
 pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     let shared = Rc::new(Shared::new(capacity));

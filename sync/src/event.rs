@@ -28,6 +28,7 @@ use kernel::wait_queue::{Handoff, Wait, WaitQueue};
 /// })?;
 /// # Ok::<(), TaskCancelled>(())
 /// ```
+#[doc(alias = "Notify")]
 #[derive(Debug, Default)]
 pub struct Event {
     set: Cell<bool>,

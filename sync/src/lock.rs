@@ -29,6 +29,7 @@ use kernel::{TaskCancelled, TaskId};
 /// })?;
 /// # Ok::<(), TaskCancelled>(())
 /// ```
+#[doc(alias = "Mutex")]
 #[derive(Default)]
 pub struct Lock<T: ?Sized> {
     held: Cell<bool>,
@@ -83,6 +84,7 @@ impl<T: ?Sized> Lock<T> {
     ///
     /// A cancelled waiter leaves the queue. A waiter that was handed the lock before the
     /// cancellation gets the guard. If it is dropped instead, it passes the lock on.
+    #[doc(alias = "lock")]
     #[track_caller]
     pub fn acquire(&self) -> impl Future<Output = Result<LockGuard<'_, T>, TaskCancelled>> + '_ {
         Wait::new("LOCK_ACQUIRE", Acquire { lock: self })

@@ -57,6 +57,7 @@ use crate::wait::in_kernel::InKernel;
 /// # Panics
 ///
 /// When polled outside a kernel. The panic of a future is resumed after the others have ended.
+#[doc(alias("join", "try_join"))]
 #[track_caller]
 pub fn gather<G, E>(futures: G) -> impl Future<Output = Result<G::Values, E>>
 where

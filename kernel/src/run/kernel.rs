@@ -54,6 +54,7 @@ use crate::task::state::Flags;
 /// If the kernel cannot be made (the message contains the system's error; [`Kernel::new`] returns
 /// it instead), inside another kernel, and if all tasks are parked and nothing can wake any of them
 /// (a deadlock). A panic of `main` is resumed after the shutdown.
+#[doc(alias = "block_on")]
 #[track_caller]
 pub fn run<T>(main: impl Main<T>) -> T {
     refuse_nesting("kernel::run");
@@ -74,6 +75,7 @@ pub(crate) fn refuse_nesting(what: &str) {
 ///
 /// Dropping it aborts the remaining tasks, youngest first, without awaiting any cleanup. Then its
 /// timers, registrations and descriptors are released.
+#[doc(alias("Runtime", "LocalSet"))]
 pub struct Kernel {
     core: Rc<Core>,
 }

@@ -57,6 +57,7 @@ use crate::scope::scope_handle::{Button, ScopeHandle};
 ///
 /// Once cancelled, a scope stays cancelled: a body that is run later is cancelled at its first
 /// await point that would park. Clones are the same scope.
+#[doc(alias = "CancellationToken")]
 #[derive(Clone, Default)]
 pub struct CancelScope {
     shared: Rc<Shared>,

@@ -120,6 +120,7 @@ use crate::task::bounds::TimeoutOutput;
 /// # Panics
 ///
 /// When polled outside a kernel.
+#[doc(alias = "timeout")]
 #[track_caller]
 pub fn timeout_after<F, R>(limit: Duration, body: F) -> Timeout<F::IntoFuture>
 where

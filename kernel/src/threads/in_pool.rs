@@ -52,6 +52,7 @@ use crate::wait::point::CancelPoint;
 /// # Panics
 ///
 /// When polled outside a kernel, and with the panic of the job.
+#[doc(alias = "spawn_blocking")]
 #[track_caller]
 pub fn run_in_thread<T, F>(job: F) -> RunInThread<T, F>
 where
