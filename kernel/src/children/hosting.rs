@@ -8,13 +8,14 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::core::current::{self, is_current};
-use crate::core::hosted::HostQueue;
+use crate::core::host_queue::HostQueue;
+use crate::core::nested::Nested;
 use crate::core::state::Core;
 
 /// The children of a host.
 pub(super) trait Children {
     /// Polls the child in that slot, if there is one. Returns whether it has ended.
-    fn poll_child(self: Pin<&mut Self>, slot: u32) -> bool;
+    fn poll_child(self: Pin<&mut Self>, slot: u32, nested: &mut Nested<'_>) -> bool;
 }
 
 /// The number of children that are polled in one poll of the host, like the number of tasks between
@@ -49,15 +50,19 @@ impl<'a, F, C> Hosting<'a, F, C> {
 
 /// Polls children that are ready now, at most `left`, and subtracts their number. Children that
 /// become ready meanwhile are polled later, so that the task yields. Returns whether one has ended.
-fn poll_ready<C: Children>(mut children: Pin<&mut C>, queue: &HostQueue, left: &mut usize) -> bool {
+fn poll_ready<C: Children>(
+    mut children: Pin<&mut C>,
+    core: &Core,
+    queue: &HostQueue,
+    left: &mut usize,
+) -> bool {
     let mut ended = false;
-    for _ in 0..queue.len().min(*left) {
-        if current::is_spent() {
-            break;
-        }
-        let Some(slot) = queue.pop() else { break };
+    let mut nested = Nested::new(core);
+    let mut batch = queue.batch();
+    while *left > 0 && !current::is_spent() {
+        let Some(slot) = batch.next() else { break };
         *left -= 1;
-        ended |= children.as_mut().poll_child(slot);
+        ended |= children.as_mut().poll_child(slot, &mut nested);
     }
     ended
 }
@@ -75,7 +80,7 @@ impl<F: Future, C: Children> Future for Hosting<'_, F, C> {
         let work_first = queue.take_work_first();
         let mut left = POLLS;
         if !work_first {
-            poll_ready(this.children.as_mut(), queue, &mut left);
+            poll_ready(this.children.as_mut(), this.core, queue, &mut left);
             if current::is_spent() {
                 queue.defer_work();
             }
@@ -86,7 +91,7 @@ impl<F: Future, C: Children> Future for Hosting<'_, F, C> {
             queue.end_poll(cx, false);
             return Poll::Ready(output);
         }
-        let ended = !others && poll_ready(this.children, queue, &mut left);
+        let ended = !others && poll_ready(this.children, this.core, queue, &mut left);
         queue.end_poll(cx, ended);
         Poll::Pending
     }

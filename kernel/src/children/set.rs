@@ -9,17 +9,19 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use pin_project_lite::pin_project;
-use slab::Slab;
-
 use crate::children::bounds::ChildOutput;
 use crate::children::hosting::Children;
 use crate::core::current::Entered;
-use crate::core::hosted::{HostQueue, HostedEnd, HostedPoll};
+use crate::core::host_queue::HostQueue;
+use crate::core::hosted::{Hosted, HostedBody, HostedEnd, HostedEntry, HostedFailure, HostedPoll};
+use crate::core::nested::Nested;
+use crate::core::owner::Owner;
 use crate::core::state::{Core, TaskRef};
 use crate::group::state::GroupState;
 use crate::task::body::{Body, Slot};
+use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
+use pin_project_lite::pin_project;
 
 /// Where a child puts its value, and its handle takes it.
 pub(super) type Value<T> = Rc<Cell<Option<T>>>;
@@ -28,19 +30,7 @@ pub(super) type Value<T> = Rc<Cell<Option<T>>>;
 pub(super) struct ChildSet<'env> {
     pub(super) core: Rc<Core>,
     pub(super) group: Rc<GroupState>,
-    entries: RefCell<Slab<Entry<'env>>>,
-}
-
-struct Entry<'env> {
-    /// The set is a holder of it.
-    task: TaskRef,
-    /// None while it is being polled.
-    body: Option<Pin<Box<dyn ChildBody + 'env>>>,
-}
-
-/// The future of a child, whatever it returns.
-trait ChildBody {
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<HostedEnd>;
+    entries: RefCell<Hosted<'env>>,
 }
 
 pin_project! {
@@ -53,7 +43,7 @@ pin_project! {
     }
 }
 
-impl<F, T, E> ChildBody for Kept<F, T, E>
+impl<F, T, E> HostedBody for Kept<F, T, E>
 where
     F: Future,
     F::Output: ChildOutput<E, Value = T>,
@@ -68,7 +58,10 @@ where
         this.future.set(None);
         Poll::Ready(match output.into_result() {
             Ok(value) => {
-                this.value.set(Some(value));
+                // Without a handle nobody takes it, and it is dropped here.
+                if Rc::strong_count(this.value) > 1 {
+                    this.value.set(Some(value));
+                }
                 None
             }
             Err(error) => Some(body_of_error(error)),
@@ -83,8 +76,8 @@ fn body_of_error<E: fmt::Debug + 'static>(error: E) -> Pin<Box<dyn Body>> {
 
 impl<'env> ChildSet<'env> {
     pub(super) fn new(core: Rc<Core>, group: Rc<GroupState>) -> Self {
-        group.host_members();
-        ChildSet { core, group, entries: RefCell::default() }
+        let entries = RefCell::new(group.host_members().take_memory());
+        ChildSet { core, group, entries }
     }
 
     pub(super) fn queue(&self) -> &HostQueue {
@@ -109,70 +102,96 @@ impl<'env> ChildSet<'env> {
         let body = Box::pin(kept);
         let task = self.core.admit_hosted(type_name::<F>, &*self.group);
         task.holders.set(task.holders.get() + 1);
-        let entry = Entry { task: task.clone(), body: Some(body) };
-        let slot = self.entries.borrow_mut().insert(entry);
-        let slot = u32::try_from(slot).expect("fewer than 2^32 children");
+        let slot = self.entries.borrow_mut().add(HostedEntry { task: task.clone(), body });
         task.membership().slot.set(slot);
         self.queue().push(slot);
         (task, value)
     }
-
-    /// Ends a child whose future has been dropped, and removes it.
-    fn end(&self, slot: u32, polled: HostedPoll) {
-        let Entry { task, .. } = self.entries.borrow_mut().remove(slot as usize);
-        self.core.end_hosted(&task, polled);
-        self.core.drop_holder(&task);
-    }
 }
 
 impl Children for &ChildSet<'_> {
-    fn poll_child(self: Pin<&mut Self>, slot: u32) -> bool {
-        let entry = self.entries.borrow_mut().get_mut(slot as usize).and_then(|entry| {
-            let body = entry.body.take()?;
-            Some((entry.task.clone(), body))
-        });
-        let Some((task, mut body)) = entry else { return false };
+    fn poll_child(self: Pin<&mut Self>, slot: u32, nested: &mut Nested<'_>) -> bool {
+        let entry = self.entries.borrow_mut().take(slot);
+        let Some(HostedEntry { task, mut body }) = entry else { return false };
         let polled = if task.flags.any(Flags::ABORT) {
+            nested.leave();
             task.flags.clear(Flags::QUEUED);
-            HostedPoll::Aborted
+            HostedPoll::Ended(HostedFailure::Aborted)
         } else {
-            self.core.poll_hosted(&task, self.queue(), |cx| body.as_mut().poll(cx))
+            self.core.poll_hosted(nested, &task, self.queue(), |cx| body.as_mut().poll(cx))
         };
-        if let HostedPoll::Pending = polled {
-            self.entries.borrow_mut()[slot as usize].body = Some(body);
-            return false;
+        match polled {
+            HostedPoll::Pending => {
+                self.entries.borrow_mut().put(slot, HostedEntry { task, body });
+                return false;
+            }
+            HostedPoll::Value => {
+                // Its future is dropped already, and its value is not in it.
+                drop(body);
+                self.entries.borrow_mut().free(slot);
+                self.end_well(&task, nested);
+            }
+            HostedPoll::Ended(failure) => self.end_badly(slot, HostedEntry { task, body }, failure),
         }
-        if let HostedPoll::Returned(_) = polled {
-            // Its future is dropped already.
-            drop(body);
-        } else {
-            self.core.discard_in(self.core.take_values(&task), body);
-        }
-        self.end(slot, polled);
         true
+    }
+}
+
+impl<'env> ChildSet<'env> {
+    #[inline]
+    fn end_well(&self, task: &TaskRef, nested: &mut Nested<'_>) {
+        let (core, group) = (&*self.core, &*self.group);
+        if group.member_ends_quietly() && !task.flags.any(Flags::COLD | Flags::INHERITS) {
+            // No code of the program runs, so the context may stay as it is.
+            core.end_hosted_well(task, || group.ended_quietly(core, task));
+        } else {
+            nested.leave();
+            core.end_hosted_well(task, || group.ended(core, task, TaskEnd::Ok));
+        }
+        core.drop_holder(task);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn end_badly(&self, slot: u32, entry: HostedEntry<'env>, failure: HostedFailure) {
+        let HostedEntry { task, body } = entry;
+        match failure {
+            HostedFailure::Returned(_) => drop(body),
+            _ => self.core.discard_in(self.core.take_values(&task), body),
+        }
+        self.entries.borrow_mut().free(slot);
+        self.core.end_hosted(&task, failure);
+        self.core.drop_holder(&task);
+    }
+
+    /// Drops the futures of the children, the youngest first.
+    #[cold]
+    fn drop_children(&self, mut left: Vec<HostedEntry<'env>>) {
+        let _entered = Entered::unless_current(&self.core);
+        left.sort_unstable_by_key(|entry| entry.task.serial.get());
+        for HostedEntry { task, body } in left.into_iter().rev() {
+            let values = self.core.take_values(&task);
+            self.core.end_hosted(&task, HostedFailure::Aborted);
+            self.core.discard_in(values, body);
+            self.core.drop_holder(&task);
+        }
     }
 }
 
 /// Drops the futures of the children, the youngest first, without awaiting their cleanup (S4).
 impl Drop for ChildSet<'_> {
     fn drop(&mut self) {
+        let mut entries = self.entries.take();
         // Children that wait in the queue are in no other.
-        while let Some(slot) = self.queue().pop() {
-            if let Some(entry) = self.entries.get_mut().get(slot as usize) {
-                entry.task.flags.clear(Flags::QUEUED);
+        for slot in self.queue().batch() {
+            if let Some(task) = entries.task(slot) {
+                task.flags.clear(Flags::QUEUED);
             }
         }
-        let mut left: Vec<_> = self.entries.take().into_iter().map(|(_, entry)| entry).collect();
-        if left.is_empty() {
-            return;
-        }
-        let _entered = Entered::unless_current(&self.core);
-        left.sort_unstable_by_key(|entry| entry.task.serial.get());
-        for Entry { task, body } in left.into_iter().rev() {
-            let values = self.core.take_values(&task);
-            self.core.end_hosted(&task, HostedPoll::Aborted);
-            self.core.discard_in(values, body);
-            self.core.drop_holder(&task);
+        let left = entries.take_all();
+        self.queue().keep_memory(entries);
+        if !left.is_empty() {
+            self.drop_children(left);
         }
     }
 }

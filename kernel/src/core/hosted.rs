@@ -10,125 +10,95 @@
 //! ```
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::core::current;
+use crate::core::host_queue::HostQueue;
 use crate::core::inspect::ParkedAt;
 use crate::core::nested::Nested;
-use crate::core::state::{Core, TaskRef, Waiter};
-use crate::id::TaskId;
-use crate::parts::fifo::Wakeable;
+use crate::core::state::{Core, TaskRef};
 use crate::task::body::{Body, Verdict};
 use crate::task::cell::{OwnWaker, TaskEnd};
 use crate::task::state::Flags;
 use crate::task::waker::TaskWaker;
 
-/// The slots of the ready tasks of a host, in the order in which they became ready, and what polls
-/// the host.
-pub(crate) struct HostQueue {
-    ready: RefCell<VecDeque<u32>>,
-    poller: RefCell<Waiter>,
-    /// The host is being polled. At the end of the poll it looks at `ready` once more.
-    polling: Cell<bool>,
-    /// The task that has polled the host last.
-    task: Cell<TaskId>,
-    open: Cell<bool>,
-    /// The tasks have spent the budget of the last poll before the host's own work was polled. So
-    /// the next poll begins with the work.
-    work_first: Cell<bool>,
+/// The tasks of a host that have not ended, by slot.
+#[derive(Default)]
+pub(crate) struct Hosted<'env> {
+    /// None while it is being polled, and in a slot that is free.
+    entries: Vec<Option<HostedEntry<'env>>>,
+    free: Vec<u32>,
 }
 
-impl Default for HostQueue {
-    fn default() -> Self {
-        HostQueue {
-            ready: RefCell::default(),
-            poller: RefCell::default(),
-            polling: Cell::new(false),
-            task: Cell::new(TaskId::NONE),
-            open: Cell::new(false),
-            work_first: Cell::new(false),
-        }
-    }
+/// A task and its future.
+pub(crate) struct HostedEntry<'env> {
+    /// The host is a holder of it.
+    pub(crate) task: TaskRef,
+    pub(crate) body: Pin<Box<dyn HostedBody + 'env>>,
 }
 
-impl HostQueue {
-    pub(crate) fn is_open(&self) -> bool {
-        self.open.get()
-    }
+/// The future of a hosted task, whatever it returns.
+pub(crate) trait HostedBody {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<HostedEnd>;
+}
 
-    /// The queue has a host from now on.
-    pub(crate) fn open(&self) {
-        self.open.set(true);
-    }
-
-    /// The host is gone, and its tasks with it.
-    pub(crate) fn close(&self) {
-        self.open.set(false);
-        let poller = self.poller.take();
-        drop(poller);
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.ready.borrow().len()
-    }
-
-    /// Whether ready tasks wait for a poll of the host. What polls the host was woken for them.
-    pub(crate) fn is_left(&self) -> bool {
-        !self.polling.get() && self.len() > 0
-    }
-
-    /// Takes the task that has been ready for the longest time.
-    pub(crate) fn pop(&self) -> Option<u32> {
-        self.ready.borrow_mut().pop_front()
-    }
-
-    /// Adds a ready task, and wakes what polls the host.
-    pub(crate) fn push(&self, slot: u32) {
-        self.ready.borrow_mut().push_back(slot);
-        if !self.polling.get() {
-            let poller = self.poller.borrow_mut().take();
-            poller.wake();
+impl<'env> Hosted<'env> {
+    /// Adds a task. Returns its slot.
+    pub(crate) fn add(&mut self, entry: HostedEntry<'env>) -> u32 {
+        if let Some(slot) = self.free.pop() {
+            self.entries[slot as usize] = Some(entry);
+            return slot;
         }
+        let slot = u32::try_from(self.entries.len()).expect("fewer than 2^32 children");
+        self.entries.push(Some(entry));
+        slot
     }
 
-    /// Whether this poll begins with the host's own work. The next one does not, unless
-    /// [`defer_work`](HostQueue::defer_work) says so.
-    pub(crate) fn take_work_first(&self) -> bool {
-        self.work_first.take()
+    /// Takes a task out for its poll.
+    #[inline]
+    pub(crate) fn take(&mut self, slot: u32) -> Option<HostedEntry<'env>> {
+        self.entries.get_mut(slot as usize)?.take()
     }
 
-    /// The next poll begins with the host's own work.
-    pub(crate) fn defer_work(&self) {
-        self.work_first.set(true);
+    /// Puts a task back after its poll.
+    #[inline]
+    pub(crate) fn put(&mut self, slot: u32, entry: HostedEntry<'env>) {
+        self.entries[slot as usize] = Some(entry);
     }
 
-    pub(crate) fn task(&self) -> TaskId {
-        self.task.get()
+    /// Makes the slot of a task free that was taken out and has ended.
+    #[inline]
+    pub(crate) fn free(&mut self, slot: u32) {
+        self.free.push(slot);
     }
 
-    /// `task` begins a poll of the host with `cx`. After it a ready task wakes the waker of `cx`.
-    pub(crate) fn begin_poll(&self, task: TaskId, cx: &Context<'_>) {
-        self.polling.set(true);
-        self.task.set(task);
-        if !self.poller.borrow().is(cx) {
-            // Cloning and dropping a waker may run code of the program.
-            let next = Waiter::of(cx);
-            let last = self.poller.replace(next);
-            drop(last);
+    /// The task in a slot.
+    pub(crate) fn task(&self, slot: u32) -> Option<&TaskRef> {
+        Some(&self.entries.get(slot as usize)?.as_ref()?.task)
+    }
+
+    /// Takes out all tasks.
+    pub(crate) fn take_all(&mut self) -> Vec<HostedEntry<'env>> {
+        if self.free.len() == self.entries.len() {
+            return Vec::new();
         }
+        self.entries.iter_mut().filter_map(Option::take).collect()
     }
 
-    /// Ends a poll of the host. `again`: it is to be polled again in any case.
-    pub(crate) fn end_poll(&self, cx: &Context<'_>, again: bool) {
-        self.polling.set(false);
-        if (again || self.len() > 0) && !current::again(cx.waker()) {
-            cx.waker().wake_by_ref();
-        }
+    /// The memory, for tasks that borrow something else.
+    pub(super) fn emptied<'other>(mut self) -> Hosted<'other> {
+        self.entries.clear();
+        self.free.clear();
+        // The library collects a vector into its own memory if the sizes are equal.
+        Hosted { entries: self.entries.into_iter().map(|_| None).collect(), free: self.free }
+    }
+
+    /// The number of tasks for which there is memory.
+    pub(super) fn capacity(&self) -> usize {
+        self.entries.capacity()
     }
 }
 
@@ -139,10 +109,16 @@ pub(crate) type HostedEnd = Option<Pin<Box<dyn Body>>>;
 /// How the poll of a hosted task ended.
 pub(crate) enum HostedPoll {
     Pending,
-    /// It has returned its output.
-    Returned(HostedEnd),
+    /// It has returned a value, which its future has kept.
+    Value,
+    Ended(HostedFailure),
+}
+
+/// How a hosted task ended that has not returned a value.
+pub(crate) enum HostedFailure {
+    Returned(Pin<Box<dyn Body>>),
     Panicked(Box<dyn Any + Send>),
-    /// It was aborted during its poll.
+    /// It was aborted, perhaps during its poll.
     Aborted,
 }
 
@@ -156,49 +132,59 @@ impl Core {
         }
     }
 
-    /// Polls a hosted task inside the poll of its host. `poll` polls its future.
+    /// Polls a hosted task inside the poll of its host. `poll` polls its future. If that has ended
+    /// without a value, the context is the host's again.
     pub(crate) fn poll_hosted(
         &self,
+        nested: &mut Nested<'_>,
         task: &TaskRef,
         queue: &HostQueue,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<HostedEnd>,
     ) -> HostedPoll {
-        let inherited = self.enter_hosted(task);
+        let seen = self.is_hosted_seen(task);
+        let outer = if seen { self.begin_hosted_seen(nested, task) } else { None };
         task.flags.start();
         let own = task.any_cold().and_then(|cold| cold.waker.take());
-        let has_own = own.is_some();
-        let waker = own.unwrap_or_else(|| self.spare_waker());
-        if !has_own {
-            waker.inner.assign(task.id());
-        }
-        let nested = Nested::begin(self, task, &waker.waker);
-        let cx = &mut Context::from_waker(&waker.waker);
-        let polled = catch_unwind(AssertUnwindSafe(|| poll(cx)));
+        let polled = match own {
+            None => {
+                let cx = &mut Context::from_waker(nested.enter(task));
+                let polled = catch_unwind(AssertUnwindSafe(|| poll(cx)));
+                if let Some(waker) = nested.exit() {
+                    task.keep_waker(waker);
+                }
+                polled
+            }
+            Some(own) => {
+                nested.enter_by(task, &own);
+                let cx = &mut Context::from_waker(&own.waker);
+                let polled = catch_unwind(AssertUnwindSafe(|| poll(cx)));
+                task.keep_waker(own);
+                polled
+            }
+        };
         let marks = current::end_poll();
-        drop(nested);
-        if has_own || waker.is_out() {
-            // With this flag the waker is dropped when the task has ended, so that a later task in
-            // the cell does not take it for its own.
-            task.keep_waker(waker);
-        } else {
-            self.spare_wakers.borrow_mut().push(waker);
-        }
         task.flags.stop(marks.parked());
-        drop(inherited);
-        match polled {
-            Ok(Poll::Ready(end)) => HostedPoll::Returned(end),
-            Err(payload) => HostedPoll::Panicked(payload),
-            Ok(Poll::Pending) if task.flags.any(Flags::ABORT) => HostedPoll::Aborted,
-            Ok(Poll::Pending) => {
+        if seen {
+            self.end_hosted_seen(nested, task, outer);
+        }
+        let failure = match polled {
+            Ok(Poll::Pending) if !task.flags.any(Flags::ABORT) => {
                 if marks.again() && task.flags.queue() {
                     queue.push(task.membership().slot.get());
                 }
                 if task.flags.any(Flags::CANCEL_REQUESTED) {
+                    nested.leave();
                     self.watch_parked(task);
                 }
-                HostedPoll::Pending
+                return HostedPoll::Pending;
             }
-        }
+            Ok(Poll::Ready(None)) => return HostedPoll::Value,
+            Ok(Poll::Pending) => HostedFailure::Aborted,
+            Ok(Poll::Ready(Some(error))) => HostedFailure::Returned(error),
+            Err(payload) => HostedFailure::Panicked(payload),
+        };
+        nested.leave();
+        HostedPoll::Ended(failure)
     }
 
     /// The leaves that the tasks hosted in `task` are parked in, also those of their own.
@@ -216,27 +202,67 @@ impl Core {
         leaves
     }
 
-    fn spare_waker(&self) -> OwnWaker {
+    pub(super) fn spare_waker(&self) -> OwnWaker {
         let spare = self.spare_wakers.borrow_mut().pop();
         spare.unwrap_or_else(|| OwnWaker::new(Arc::new(TaskWaker::new(self.remote().clone()))))
     }
 
-    /// Ends a hosted task. Its future has been dropped.
-    pub(crate) fn end_hosted(&self, task: &TaskRef, polled: HostedPoll) {
-        // It was counted as ended when it began.
+    /// Ends a hosted task that has returned a value. Its future has been dropped. `inform` informs
+    /// its owner.
+    #[inline]
+    pub(crate) fn end_hosted_well(&self, task: &TaskRef, inform: impl FnOnce()) {
+        self.drop_values(task);
+        // There is nothing to clear in its cell. It was counted as ended when it began.
+        task.flags.set(Flags::TAKEN);
+        task.flags.finish(TaskEnd::Ok);
+        inform();
+        if task.flags.any(Flags::AWAITED | Flags::COLD) {
+            task.wake_waiters(self);
+        }
+    }
+
+    /// Ends a hosted task that has not. Its future has been dropped.
+    pub(crate) fn end_hosted(&self, task: &TaskRef, failure: HostedFailure) {
         self.ended.set(self.ended.get() - 1);
         self.drop_values(task);
-        match polled {
-            HostedPoll::Pending => unreachable!("only a task that has ended is ended"),
-            HostedPoll::Returned(None) => self.returned(task, Verdict::Ok),
-            HostedPoll::Returned(Some(error)) => {
+        match failure {
+            HostedFailure::Returned(error) => {
                 drop(task.body.take());
                 task.body.put(error);
                 task.flags.set(Flags::LARGE);
                 self.returned(task, Verdict::Err);
             }
-            HostedPoll::Panicked(payload) => self.panicked(task, payload),
-            HostedPoll::Aborted => self.finish(task, TaskEnd::Aborted, false),
+            HostedFailure::Panicked(payload) => self.panicked(task, payload),
+            HostedFailure::Aborted => self.finish(task, TaskEnd::Aborted, false),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::state::{Chunk, Settings};
+
+    struct Empty;
+
+    impl HostedBody for Empty {
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<HostedEnd> {
+            Poll::Ready(None)
+        }
+    }
+
+    #[test]
+    fn the_memory_of_a_list_is_used_again_for_tasks_that_borrow_something_else() {
+        let chunk = Chunk::new(Core::new(Settings::default()).unwrap(), 0, 0);
+        let entry = || HostedEntry { task: chunk.take(), body: Box::pin(Empty) };
+        let mut list = Hosted::default();
+        let slots: Vec<u32> = (0..10).map(|_| list.add(entry())).collect();
+        assert_eq!(slots, (0..10).collect::<Vec<_>>());
+        let capacity = list.capacity();
+        let mut list = list.emptied();
+        assert_eq!((list.capacity(), list.add(entry())), (capacity, 0));
+        assert!(list.take(0).is_some() && list.take(0).is_none() && list.task(1).is_none());
+        list.free(0);
+        assert_eq!((list.add(entry()), list.take_all().len()), (0, 1));
     }
 }

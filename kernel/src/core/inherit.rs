@@ -5,6 +5,7 @@
 
 use std::rc::Rc;
 
+use crate::core::nested::Nested;
 use crate::core::observer::Moment;
 use crate::core::state::{Core, Stage, TaskRef};
 use crate::parts::values::Values;
@@ -20,19 +21,6 @@ impl Drop for Inherited<'_> {
     fn drop(&mut self) {
         // What was seen meanwhile is also held by its task or its scope, so no value is dropped.
         drop(self.core.see(self.outer.take()));
-    }
-}
-
-/// The poll of a hosted task that sees its own values or is observed. `Drop` ends it.
-pub(crate) struct HostedPollSeen<'a> {
-    inherited: Option<Inherited<'a>>,
-    task: &'a TaskRef,
-}
-
-impl Drop for HostedPollSeen<'_> {
-    fn drop(&mut self) {
-        drop(self.inherited.take());
-        self.task.core().observe_if_marked(self.task, Moment::Suspended);
     }
 }
 
@@ -54,19 +42,38 @@ impl Core {
         task.flags.any(Flags::INHERITS).then(|| self.enter_values(task.values()))
     }
 
-    /// The same for a task that is polled inside the poll of another, whose values it does not see.
-    /// Observers see the beginning of the poll, and its end when the result is dropped.
+    /// Whether a hosted task sees values or is observed. It does not see those of its host.
     #[inline]
-    pub(super) fn enter_hosted<'a>(&'a self, task: &'a TaskRef) -> Option<HostedPollSeen<'a>> {
-        let none = self.spawns_plain.get() && !task.flags.any(Flags::INHERITS);
-        (!none).then(|| self.enter_hosted_rarely(task))
+    pub(super) fn is_hosted_seen(&self, task: &TaskRef) -> bool {
+        !self.spawns_plain.get() || task.flags.any(Flags::INHERITS)
     }
 
+    /// Begins the poll of such a task. Returns what the host sees.
     #[cold]
     #[inline(never)]
-    fn enter_hosted_rarely<'a>(&'a self, task: &'a TaskRef) -> HostedPollSeen<'a> {
+    pub(super) fn begin_hosted_seen(
+        &self,
+        nested: &mut Nested<'_>,
+        task: &TaskRef,
+    ) -> Option<Rc<Values>> {
+        nested.leave();
         self.observe_if_marked(task, Moment::Running);
-        HostedPollSeen { inherited: Some(self.enter_values(task.values())), task }
+        self.see(task.values())
+    }
+
+    /// Ends it.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn end_hosted_seen(
+        &self,
+        nested: &mut Nested<'_>,
+        task: &TaskRef,
+        outer: Option<Rc<Values>>,
+    ) {
+        nested.leave();
+        // What was seen meanwhile is also held by its task, so no value is dropped.
+        drop(self.see(outer));
+        self.observe_if_marked(task, Moment::Suspended);
     }
 
     fn see(&self, values: Option<Rc<Values>>) -> Option<Rc<Values>> {

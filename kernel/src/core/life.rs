@@ -95,10 +95,11 @@ impl Core {
     /// Makes a task whose future another future polls: the host, which is among the tasks of
     /// `owner`. The caller owns one of its `holders`, gives it a slot of the host, and adds the
     /// slot to the queue of the host. No borrow may be held, because observers see the task.
+    #[inline(never)]
     pub(crate) fn admit_hosted(
         self: &Rc<Self>,
         type_name: fn() -> &'static str,
-        owner: &dyn Owner,
+        owner: &impl Owner,
     ) -> TaskRef {
         let task = self.reserve(type_name);
         task.flags.become_alive(Flags::HOSTED | Flags::QUEUED);
@@ -117,7 +118,7 @@ impl Core {
     /// The slow path of `admit_hosted`, in the cases of `admit_special`.
     #[cold]
     #[inline(never)]
-    fn begin_hosted(&self, task: &TaskRef, owner: &dyn Owner) {
+    fn begin_hosted(&self, task: &TaskRef, owner: &impl Owner) {
         let shutdown = self.prepare(task);
         if let Some(reason) = shutdown.or(owner.adopt(self, task, false)) {
             self.request(task, reason);

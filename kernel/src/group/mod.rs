@@ -8,6 +8,7 @@ pub(crate) mod grace;
 pub(crate) mod handle;
 mod hosting;
 pub(crate) mod limit;
+mod members;
 pub(crate) mod policy;
 pub(crate) mod start;
 pub(crate) mod state;

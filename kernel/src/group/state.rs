@@ -15,7 +15,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crate::core::hosted::HostQueue;
+use crate::core::host_queue::HostQueue;
 use crate::core::owner::Owner;
 use crate::core::queue::WaitQueue;
 use crate::core::state::{Core, TaskRef};
@@ -27,7 +27,7 @@ use crate::group::policy::{MemberEnd, WaitPolicy};
 use crate::group::view::{Line, Opened};
 use crate::id::{GroupId, TaskId};
 use crate::insight::snapshot::ScopeInfo;
-use crate::parts::list::{ListLinks, NONE};
+use crate::parts::list::NONE;
 use crate::task::cell::TaskEnd;
 use crate::task::state::Flags;
 
@@ -49,13 +49,13 @@ pub(crate) struct GroupState {
     pub(crate) stage: Cell<GroupStage>,
     /// The youngest member, which is the head of the list of members. The list goes from each
     /// member to the next older one.
-    youngest: Cell<u32>,
+    pub(super) youngest: Cell<u32>,
     /// Members that have not ended, without daemons.
     pub(crate) counted: Cell<usize>,
     pub(super) daemons: Cell<usize>,
     /// The failure of a member has cancelled the group.
     pub(crate) failing: Cell<bool>,
-    any_ended: Cell<bool>,
+    pub(super) any_ended: Cell<bool>,
     pub(crate) succeeded: Cell<bool>,
     /// The members whose failures the group will take, in the order in which they ended. The group
     /// is a holder of each.
@@ -122,7 +122,7 @@ impl GroupState {
         self.is_empty() && !self.failing.get() && self.failed.borrow().is_empty()
     }
 
-    fn count(&self, daemon: bool) -> &Cell<usize> {
+    pub(super) fn count(&self, daemon: bool) -> &Cell<usize> {
         if daemon { &self.daemons } else { &self.counted }
     }
 
@@ -196,32 +196,6 @@ impl GroupState {
             self.daemons.set(self.daemons.get() - 1);
             self.counted.set(self.counted.get() + 1);
         }
-    }
-
-    fn leave(&self, core: &Core, cell: &TaskRef) {
-        let ListLinks { previous, next } = cell.membership().links.replace(ListLinks::ALONE);
-        let tasks = core.tasks.borrow();
-        match tasks.membership(previous) {
-            Some(younger) => younger.links.set(ListLinks { next, ..younger.links.get() }),
-            None => self.youngest.set(next),
-        }
-        if let Some(older) = tasks.membership(next) {
-            older.links.set(ListLinks { previous, ..older.links.get() });
-        }
-        let count = self.count(cell.flags.any(Flags::DAEMON));
-        count.set(count.get() - 1);
-    }
-
-    /// The members that have not ended, youngest first.
-    pub(super) fn members(&self, core: &Core) -> Vec<TaskRef> {
-        let mut members = Vec::new();
-        let tasks = core.tasks.borrow();
-        let mut at = self.youngest.get();
-        while let Some(cell) = tasks.at(at) {
-            at = cell.membership().links.get().next;
-            members.push(cell);
-        }
-        members
     }
 
     fn count_end(&self, core: &Core, cell: &TaskRef, end: TaskEnd) {
@@ -317,16 +291,7 @@ impl Owner for GroupState {
 
     fn adopt(&self, core: &Core, cell: &TaskRef, daemon: bool) -> Option<CancelReason> {
         cell.flags.set(if daemon { Flags::MEMBER | Flags::DAEMON } else { Flags::MEMBER });
-        let membership = cell.membership();
-        membership.group.set(self.id.get());
-        let next = self.youngest.replace(cell.index());
-        membership.links.set(ListLinks { previous: NONE, next });
-        let tasks = core.tasks.borrow();
-        if let Some(older) = tasks.membership(next) {
-            older.links.set(ListLinks { previous: cell.index(), ..older.links.get() });
-        }
-        let count = self.count(daemon);
-        count.set(count.get() + 1);
+        self.enter(core, cell, daemon);
         let reason = self.tear_down_reason();
         if reason.is_some() {
             self.refuse_grace_to_late_member(core);

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::panic::Location;
 
-use crate::core::hosted::HostQueue;
+use crate::core::host_queue::HostQueue;
 use crate::core::queue::WaitQueue;
 use crate::core::state::Core;
 use crate::group::policy::WaitPolicy;

@@ -2,12 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use curium::prelude::*;
-use curium::testing;
+use curium::{TaskId, current_task_id, testing};
 use futures::future::join;
 use futures::stream::{FuturesUnordered, StreamExt};
 
@@ -213,4 +215,66 @@ fn a_deadlock_of_children_is_found() {
         .await
     })
     .unwrap();
+}
+
+/// Notes the task in which it is dropped.
+struct Noting<'a>(&'a Cell<Option<TaskId>>);
+
+impl Drop for Noting<'_> {
+    fn drop(&mut self) {
+        self.0.set(current_task_id());
+    }
+}
+
+/// S2: a value that no handle can take is dropped by the child that has returned it, and not by the
+/// task that polls the child.
+#[test]
+fn a_value_that_no_handle_takes_is_dropped_in_its_child() {
+    testing::run(async || {
+        let (child, dropped_in) = (Cell::new(None), Cell::new(None));
+        scope(async |s| {
+            s.spawn(async {
+                child.set(current_task_id());
+                yield_now().await?;
+                Ok(Noting(&dropped_in))
+            });
+            Ok::<_, TaskCancelled>(())
+        })
+        .await
+        .unwrap();
+        assert!(child.get().is_some() && child.get() != current_task_id());
+        assert_eq!(dropped_in.get(), child.get());
+    });
+}
+
+/// A waker that notes the tasks in which it is called.
+#[derive(Default)]
+struct NotingWaker(Mutex<Vec<Option<TaskId>>>);
+
+impl Wake for NotingWaker {
+    fn wake(self: Arc<Self>) {
+        self.0.lock().unwrap().push(current_task_id());
+    }
+}
+
+/// S2: children that end one after the other in one poll wake what waits for the scope as the task
+/// that polls them.
+#[test]
+fn the_end_of_the_last_child_calls_a_waker_as_the_host() {
+    testing::run(async || {
+        let noting = Arc::new(NotingWaker::default());
+        let waker = Waker::from(noting.clone());
+        let mut work = pin!(scope(async |s| {
+            (0..3).for_each(|_| drop(s.spawn(yield_now())));
+            Ok::<_, TaskCancelled>(())
+        }));
+        let polled = poll_fn(|own| {
+            own.waker().wake_by_ref();
+            work.as_mut().poll(&mut Context::from_waker(&waker))
+        });
+        polled.await.unwrap();
+        let woken_in = noting.0.lock().unwrap();
+        assert!(!woken_in.is_empty());
+        assert!(woken_in.iter().all(|task| *task == current_task_id()), "{woken_in:?}");
+    });
 }
