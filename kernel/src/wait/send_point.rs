@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use crate::core::current;
 use crate::error::TaskCancelled;
 use crate::task::waker::{Message, Remote};
+use crate::wait::deliver::Pause;
 use crate::wait::point::CancelPoint;
 use crate::wait::record::{At, InPlace};
 
@@ -68,14 +69,59 @@ impl SendCancelPoint {
         cx: &mut Context<'_>,
         operation: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<Result<T, TaskCancelled>> {
+        if !current::spend() {
+            if let Some(polled) = self.refused(cx) {
+                return polled.map(Err);
+            }
+        }
+        match operation(cx) {
+            Poll::Ready(value) => {
+                if !matches!(self.at, Stored::Nowhere) {
+                    self.unpark();
+                }
+                Poll::Ready(Ok(value))
+            }
+            Poll::Pending => self.park(cx).map(Err),
+        }
+    }
+
+    /// The budget is spent: returns a cancellation that is due, or yields. `None`: the operation is
+    /// tried all the same.
+    #[cold]
+    fn refused(&mut self, cx: &Context<'_>) -> Option<Poll<TaskCancelled>> {
         let mut point = self.take();
-        let polled = point.poll(cx, operation);
+        let polled = match point.pause() {
+            Pause::Cancelled(cancelled) => return Some(Poll::Ready(cancelled)),
+            Pause::Yield => Some(point.yield_turn(cx)),
+            Pause::GoOn => {
+                current::spend();
+                None
+            }
+        };
+        self.put(point, polled.as_ref().is_none_or(Poll::is_pending));
+        polled
+    }
+
+    #[inline(never)]
+    fn park(&mut self, cx: &Context<'_>) -> Poll<TaskCancelled> {
+        let mut point = self.take();
+        let polled = point.park(cx);
+        self.put(point, polled.is_pending());
+        polled
+    }
+
+    /// Removes the record of a leaf that has completed.
+    #[inline(never)]
+    fn unpark(&mut self) {
+        self.take().unpark();
+    }
+
+    /// Keeps the state of the point. A leaf that is not `parked` has no record.
+    fn put(&mut self, mut point: CancelPoint, parked: bool) {
         self.since = point.since;
-        // A leaf that is not parked has no record.
-        if polled.is_pending() {
+        if parked {
             self.store(&mut point.at);
         }
-        polled
     }
 
     /// The point for the kernel of this thread.
