@@ -1,20 +1,23 @@
-//! The timers of a kernel: a 4-ary heap, and in front of it a list of timers that were armed
-//! lately.
+//! The timers of a kernel.
 //!
 //! Most timers are timeouts, and most of those are disarmed before they fire. Arming pushes an
-//! entry. Disarming pops the entry if it was armed last, and otherwise leaves a dead entry. A
-//! kernel with ready tasks compares the time with a lower bound of the deadlines. The entries stay
-//! where they are until a timer may be due, the list is long, or the kernel goes to sleep. Then
-//! the list moves into the heap, and the dead entries at the top of the heap are removed. All dead
-//! entries are removed when they outnumber the live ones. So arming and disarming cost O(1), and
-//! the memory is proportional to the number of armed timers. Timers fire in order of deadline,
-//! then of arming. A hashed timing wheel would also make insertion O(1), but it rounds deadlines
-//! or cascades.
+//! entry. Disarming removes the entry if it was armed last or comes first, and otherwise leaves a
+//! dead entry. A kernel with ready tasks compares the time with a lower bound of the deadlines. The
+//! entries stay where they are until a timer may be due, the list is long, or the kernel goes to
+//! sleep. Then they are put in order (`timers/entries.rs`), and the dead entries that come first
+//! are removed. All dead entries are removed when they outnumber the live ones. So arming and
+//! disarming cost O(1), and the memory is proportional to the number of armed timers. Timers fire
+//! in order of deadline, then of arming. A hashed timing wheel would also make insertion O(1), but
+//! it rounds deadlines or cascades.
 
+mod entries;
+
+use std::num::NonZeroU32;
 use std::task::Waker;
 
 use slab::Slab;
 
+use self::entries::{Entries, Entry};
 use crate::id::{GroupId, TaskId};
 use crate::parts::KEEP;
 use crate::parts::waiter::LocalWaiter;
@@ -46,22 +49,7 @@ pub(crate) enum Action {
 /// Identifies a timer. The code that armed the timer owns the key until it disarms the timer, also
 /// after the timer has fired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TimerKey(u32);
-
-#[derive(Clone, Copy)]
-struct Entry {
-    deadline: u64,
-    /// Timers with equal deadlines fire in order of arming.
-    order: u64,
-    slot: u32,
-}
-
-impl Entry {
-    #[inline]
-    fn before(&self, other: &Entry) -> bool {
-        (self.deadline, self.order) < (other.deadline, other.order)
-    }
-}
+pub(crate) struct TimerKey(NonZeroU32);
 
 /// A timer: free, armed, or fired and not yet disarmed by its owner.
 struct Slot {
@@ -71,20 +59,20 @@ struct Slot {
     action: Action,
 }
 
-const END: u32 = u32::MAX;
+/// The end of the list of free slots. So slot 0 is never used, and `Option<TimerKey>` takes no more
+/// room than a key.
+const END: u32 = 0;
 
 /// The number of dead entries below which they are not removed.
 const SLACK: usize = 64;
 
 /// The number of fresh entries that a busy kernel leaves in their list. If there were no limit, a
-/// timer that becomes due would move all of them into the heap at once.
+/// timer that becomes due would put all of them in order at once.
 const FRESH: usize = 1024;
 
 /// All armed timers.
 pub(crate) struct Timers {
-    /// The entries that are not in the heap yet, in order of arming.
-    fresh: Vec<Entry>,
-    heap: Vec<Entry>,
+    entries: Entries,
     /// No entry has an earlier deadline.
     earliest: u64,
     slots: Vec<Slot>,
@@ -106,8 +94,7 @@ pub(crate) struct Timers {
 impl Timers {
     pub(crate) fn new() -> Self {
         Timers {
-            fresh: Vec::new(),
-            heap: Vec::new(),
+            entries: Entries::default(),
             earliest: u64::MAX,
             slots: Vec::new(),
             free: END,
@@ -135,15 +122,16 @@ impl Timers {
     pub(crate) fn arm(&mut self, deadline: u64, action: Action) -> TimerKey {
         self.armed += 1;
         let order = self.armed;
-        let slot = if self.free == END { self.grow() } else { self.free };
+        let key = NonZeroU32::new(self.free).unwrap_or_else(|| self.grow());
+        let slot = key.get();
         let armed = &mut self.slots[slot as usize];
         if let Action::Free(next) = armed.action {
             self.free = next;
         }
         (armed.order, armed.action) = (order, action);
         self.earliest = self.earliest.min(deadline);
-        self.fresh.push(Entry { deadline, order, slot });
-        TimerKey(slot)
+        self.entries.push(Entry { deadline, order, slot });
+        TimerKey(key)
     }
 
     /// Arms a timer that wakes a sleeper.
@@ -165,11 +153,11 @@ impl Timers {
     /// Disarms a timer, whether or not it has fired. The caller drops the returned waker.
     #[inline]
     pub(crate) fn disarm(&mut self, key: TimerKey) -> Option<Waker> {
-        let slot = &mut self.slots[key.0 as usize];
+        let slot = &mut self.slots[key.0.get() as usize];
         let order = std::mem::replace(&mut slot.order, 0);
         let action = std::mem::replace(&mut slot.action, Action::Free(self.free));
         let waker = self.take_waker(action);
-        self.free = key.0;
+        self.free = key.0.get();
         self.disarmed += 1;
         if order == 0 {
             if self.disarmed == self.armed && self.slots.len() > KEEP {
@@ -178,9 +166,7 @@ impl Timers {
             return waker;
         }
         self.gone += 1;
-        if self.fresh.last().is_some_and(|last| last.order == order) {
-            self.fresh.pop();
-        } else if self.fresh.len() + self.heap.len() > 2 * self.len() + SLACK {
+        if !self.entries.take(order) && self.entries.len() > 2 * self.len() + SLACK {
             self.sweep();
         }
         waker
@@ -188,7 +174,7 @@ impl Timers {
 
     /// Disarms a timer, and returns what it would have woken. None if it has fired.
     pub(crate) fn disarm_waiter(&mut self, key: TimerKey) -> Option<LocalWaiter> {
-        let action = self.slots[key.0 as usize].action;
+        let action = self.slots[key.0.get() as usize].action;
         let waker = self.disarm(key);
         match action {
             Action::Wake(task) => Some(LocalWaiter::Task(task)),
@@ -198,7 +184,7 @@ impl Timers {
 
     /// The tasks that armed timers wake, each with the time.
     pub(crate) fn sleepers(&self) -> Vec<(TaskId, u64)> {
-        let armed = self.fresh.iter().chain(&self.heap).filter_map(|entry| {
+        let armed = self.entries.iter().filter_map(|entry| {
             let slot = &self.slots[entry.slot as usize];
             match slot.action {
                 Action::Wake(task) if slot.order == entry.order => Some((task, entry.deadline)),
@@ -210,29 +196,32 @@ impl Timers {
 
     /// Adds a free slot.
     #[cold]
-    fn grow(&mut self) -> u32 {
-        let at = self.slots.len() as u32;
+    fn grow(&mut self) -> NonZeroU32 {
+        if self.slots.is_empty() {
+            self.slots.push(Slot { order: 0, action: Action::Fired });
+        }
+        let at = u32::try_from(self.slots.len()).ok().and_then(NonZeroU32::new);
         self.slots.push(Slot { order: 0, action: Action::Free(END) });
-        at
+        at.expect("fewer than 2^32 timers, and one slot that is never used")
     }
 
     /// Replaces the waiter of a timer that wakes, unless the timer has fired. The caller drops the
     /// returned waker.
     pub(crate) fn retarget(&mut self, key: TimerKey, waiter: LocalWaiter) -> Option<Waker> {
-        let old = self.slots[key.0 as usize].action;
+        let old = self.slots[key.0.get() as usize].action;
         if !matches!(old, Action::Wake(_) | Action::WakeForeign(_)) {
             return match waiter {
                 LocalWaiter::Task(_) => None,
                 LocalWaiter::Foreign(waker) => Some(waker),
             };
         }
-        self.slots[key.0 as usize].action = self.keep(waiter);
+        self.slots[key.0.get() as usize].action = self.keep(waiter);
         self.take_waker(old)
     }
 
     /// Gives another action to a timer that wakes a task of this kernel, unless it has fired.
     pub(crate) fn redirect(&mut self, key: TimerKey, action: Action) {
-        let slot = &mut self.slots[key.0 as usize];
+        let slot = &mut self.slots[key.0.get() as usize];
         if matches!(slot.action, Action::Wake(_)) {
             slot.action = action;
         }
@@ -240,7 +229,7 @@ impl Timers {
 
     /// Whether a timer wakes `task`, or `waker` if `task` is `None`. Also true if it has fired.
     pub(crate) fn wakes(&self, key: TimerKey, task: Option<TaskId>, waker: &Waker) -> bool {
-        match self.slots[key.0 as usize].action {
+        match self.slots[key.0.get() as usize].action {
             Action::Wake(own) => task == Some(own),
             Action::WakeForeign(key) => {
                 task.is_none() && self.foreign[key as usize].will_wake(waker)
@@ -252,7 +241,7 @@ impl Timers {
     /// Takes the first timer that is due at `now`. Returns its action and its waker.
     #[inline]
     pub(crate) fn pop_due(&mut self, now: u64) -> Option<(Action, Option<Waker>)> {
-        if now < self.earliest && self.fresh.len() < FRESH {
+        if now < self.earliest && self.entries.fresh() < FRESH {
             return None;
         }
         self.pop_first(now)
@@ -261,7 +250,7 @@ impl Timers {
     #[inline(never)]
     fn pop_first(&mut self, now: u64) -> Option<(Action, Option<Waker>)> {
         let first = self.first().filter(|first| first.deadline <= now)?;
-        self.pop();
+        self.entries.pop_first();
         self.gone += 1;
         let slot = &mut self.slots[first.slot as usize];
         slot.order = 0;
@@ -281,8 +270,7 @@ impl Timers {
     /// Disarms all timers because the kernel closes. The caller drops the returned wakers. The keys
     /// stay valid until their owners disarm them.
     pub(crate) fn clear(&mut self) -> Vec<Waker> {
-        self.fresh.clear();
-        self.heap.clear();
+        self.entries.clear();
         self.earliest = u64::MAX;
         self.gone = self.armed;
         for slot in &mut self.slots {
@@ -299,51 +287,34 @@ impl Timers {
         slots.get(entry.slot as usize).is_some_and(|slot| slot.order == entry.order)
     }
 
-    /// Moves all fresh entries into the heap, and returns the first live entry.
+    /// Puts the entries in order, and returns the first live one.
     fn first(&mut self) -> Option<Entry> {
-        for at in 0..self.fresh.len() {
-            let entry = self.fresh[at];
-            if Timers::is_living(&self.slots, &entry) {
-                self.heap.push(entry);
-                self.sift_up(self.heap.len() - 1);
+        let slots = &self.slots;
+        let first = self.entries.first(|entry| Timers::is_living(slots, entry));
+        self.earliest = first.map_or(u64::MAX, |first| first.deadline);
+        if first.is_none() {
+            if self.slots.len() > KEEP && self.disarmed == self.armed {
+                self.shrink();
             }
+            self.entries.shrink(KEEP);
         }
-        self.fresh.clear();
-        // Releases the memory that a burst took.
-        self.fresh.shrink_to(KEEP);
-        while let Some(&first) = self.heap.first() {
-            if Timers::is_living(&self.slots, &first) {
-                self.earliest = first.deadline;
-                return Some(first);
-            }
-            self.pop();
-        }
-        self.earliest = u64::MAX;
-        if self.slots.len() > KEEP && self.disarmed == self.armed {
-            self.shrink();
-        }
-        self.heap.shrink_to(KEEP);
-        None
+        first
     }
 
     /// Removes the dead entries, and releases the memory that a burst took.
     #[cold]
     fn sweep(&mut self) {
-        let Timers { fresh, heap, slots, .. } = self;
-        fresh.retain(|entry| Timers::is_living(slots, entry));
-        heap.retain(|entry| Timers::is_living(slots, entry));
+        let slots = &self.slots;
+        self.entries.retain(|entry| Timers::is_living(slots, entry));
         self.shrink();
-        for at in (0..self.heap.len().div_ceil(4)).rev() {
-            self.sift_down(at);
-        }
     }
 
-    /// Releases unused memory after a burst: of the heap, and of the free slots behind the last
+    /// Releases unused memory after a burst: of the entries, and of the free slots behind the last
     /// used slot.
     #[cold]
     pub(crate) fn shrink(&mut self) {
         let few = self.len().max(KEEP);
-        self.heap.shrink_to(2 * few);
+        self.entries.shrink(2 * few);
         let is_free = |slot: &Slot| matches!(slot.action, Action::Free(_));
         let used = self.slots.iter().rposition(|slot| !is_free(slot)).map_or(0, |last| last + 1);
         let kept = used.max(KEEP);
@@ -357,39 +328,6 @@ impl Timers {
                     slot.action = Action::Free(self.free);
                     self.free = at;
                 }
-            }
-        }
-    }
-
-    /// Removes the top of the heap.
-    fn pop(&mut self) {
-        self.heap.swap_remove(0);
-        self.sift_down(0);
-    }
-
-    fn sift_up(&mut self, mut at: usize) {
-        while at > 0 {
-            let parent = (at - 1) / 4;
-            if !self.heap[at].before(&self.heap[parent]) {
-                break;
-            }
-            self.heap.swap(at, parent);
-            at = parent;
-        }
-    }
-
-    fn sift_down(&mut self, mut at: usize) {
-        loop {
-            let first = 4 * at + 1;
-            let children = first..(first + 4).min(self.heap.len());
-            let least =
-                children.reduce(|a, b| if self.heap[b].before(&self.heap[a]) { b } else { a });
-            match least {
-                Some(child) if self.heap[child].before(&self.heap[at]) => {
-                    self.heap.swap(at, child);
-                    at = child;
-                }
-                _ => break,
             }
         }
     }

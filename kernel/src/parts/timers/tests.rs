@@ -22,7 +22,7 @@ fn timers_fire_by_deadline_and_then_by_order_of_arming() {
 }
 
 #[test]
-fn a_heap_agrees_with_a_sorted_list_whatever_is_disarmed() {
+fn timers_agree_with_a_sorted_list_whatever_is_disarmed() {
     let mut timers = Timers::new();
     let mut expected = Vec::new();
     let mut seed = 7_u64;
@@ -32,7 +32,7 @@ fn a_heap_agrees_with_a_sorted_list_whatever_is_disarmed() {
         let deadline = (seed >> 33) % 500;
         keys.push((timers.arm(deadline, Action::Scope(name)), deadline, name));
         if seed >> 60 == 8 {
-            // The kernel checks. This moves the timers that were armed before into the heap.
+            // The kernel checks. This puts the timers that were armed before in order.
             timers.next_deadline();
         }
         if seed >> 60 < 7 {
@@ -65,8 +65,8 @@ fn disarmed_timers_take_no_room_for_long() {
             timers.disarm(key);
         }
     }
-    assert!(timers.heap.len() + timers.fresh.len() <= 2 * kept.len() + SLACK);
-    assert!(timers.slots.len() <= kept.len() + 2);
+    assert!(timers.entries.len() <= 2 * kept.len() + SLACK);
+    assert!(timers.slots.len() <= kept.len() + 3);
     assert_eq!(fire_all(&mut timers, 30), Vec::from_iter(0..100));
 }
 
@@ -114,13 +114,13 @@ fn what_is_left_when_most_were_disarmed_fires_in_order() {
                 (timers.arm(deadline, Action::Scope(name)), deadline, name)
             })
             .collect();
-        // All timers are in the heap, so removing the dead ones leaves holes everywhere in it.
+        // All timers are in order, so removing the dead ones leaves holes everywhere.
         timers.next_deadline();
         while armed.len() > kept {
             let (key, ..) = armed.swap_remove(any(&mut seed, armed.len()));
             timers.disarm(key);
         }
-        assert!(timers.heap.len() <= 2 * kept + SLACK, "the dead were not swept out");
+        assert!(timers.entries.len() <= 2 * kept + SLACK, "the dead were not swept out");
         armed.sort_unstable_by_key(|(_, deadline, name)| (*deadline, *name));
         let expected: Vec<u32> = armed.into_iter().map(|(.., name)| name).collect();
         assert_eq!(fire_all(&mut timers, 10_000), expected, "{kept} kept");
@@ -137,9 +137,12 @@ fn after_a_burst_the_slots_are_given_back_and_keys_stay_good() {
         timers.disarm(key);
     }
     timers.shrink();
-    assert!(timers.slots.len() <= KEEP && timers.heap.capacity() <= 4 * KEEP);
+    assert!(
+        timers.slots.len() <= KEEP
+            && timers.entries.heap.capacity() + timers.entries.line.capacity() <= 4 * KEEP
+    );
     let again: Vec<_> = (0..2000).map(|name| timers.arm(6, Action::Scope(name))).collect();
-    assert_eq!(timers.slots.len(), 2001, "a slot is used twice, or not at all");
+    assert_eq!(timers.slots.len(), 2002, "a slot is used twice, or not at all");
     assert_eq!(fire_all(&mut timers, 6), Vec::from_iter(0..2000));
     assert_eq!(fire_all(&mut timers, 7), [7]);
     for key in again.into_iter().chain([early]) {
@@ -165,4 +168,52 @@ fn a_redirected_timer_keeps_its_place_and_one_that_has_fired_stays_so() {
         assert!(timers.disarm(key).is_none());
     }
     assert!(timers.is_empty());
+}
+
+#[test]
+fn timers_of_one_limit_need_no_heap_though_others_are_later() {
+    let mut timers = Timers::new();
+    let hours = [timers.arm(3_600_000, Action::Scope(0)), timers.arm(3_700_000, Action::Scope(1))];
+    timers.next_deadline();
+    let mut armed = std::collections::VecDeque::new();
+    for now in 0..1000 {
+        armed.push_back(timers.arm(now + 500, Action::Scope(2)));
+        assert_eq!(timers.next_deadline(), Some(now.max(9) + 491));
+        if armed.len() == 10 {
+            timers.disarm(armed.pop_front().expect("there are ten"));
+        }
+    }
+    assert_eq!(timers.entries.heap.len(), hours.len(), "only those of hours are in the heap");
+    assert_eq!(fire_all(&mut timers, 3_700_000), [[2; 9].as_slice(), &[0, 1]].concat());
+}
+
+/// A mix of few limits, as of reads, writes and requests, and some that nothing else has.
+#[test]
+fn timers_of_few_limits_fire_in_order() {
+    let (mut timers, mut seed) = (Timers::new(), 3);
+    let mut expected = std::collections::BTreeSet::new();
+    let mut armed = Vec::new();
+    for now in 0..20_000_u64 {
+        let limit = match any(&mut seed, 40) {
+            0 => any(&mut seed, 5000) as u64,
+            n => [10, 300, 1000][n % 3],
+        };
+        let name = now as u32;
+        armed.push((timers.arm(now + limit, Action::Scope(name)), (now + limit, name)));
+        expected.insert((now + limit, name));
+        for _ in 0..any(&mut seed, 3) {
+            if let Some(at) = armed.len().checked_sub(1 + any(&mut seed, 20)) {
+                let (key, entry) = armed.swap_remove(at);
+                timers.disarm(key);
+                expected.remove(&entry);
+            }
+        }
+        if any(&mut seed, 4) == 0 {
+            assert_eq!(timers.next_deadline(), expected.first().map(|first| first.0));
+        }
+        let due: Vec<_> = expected.iter().take_while(|it| it.0 <= now).copied().collect();
+        let fired: Vec<_> = due.iter().map(|it| it.1).collect();
+        assert_eq!(fire_all(&mut timers, now), fired, "at {now}");
+        expected = expected.split_off(&(now + 1, 0));
+    }
 }
