@@ -147,6 +147,10 @@ impl<T> Fifo<Waiter, T> {
     /// See [`WaitQueue::hand_over`].
     #[inline]
     pub(crate) fn hand_over(&self, value: T) -> Result<(), T> {
+        // Most queues of most objects are empty.
+        if self.is_empty() {
+            return Err(value);
+        }
         self.hand(value).map(Waiter::wake)
     }
 

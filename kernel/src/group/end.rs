@@ -40,13 +40,22 @@ where
         let mut running = pin!(GroupBody::new(body(group.by_ref()), &group.state));
         poll_fn(|cx| running.as_mut().poll_body(&group.core, cx)).await
     };
-    match ended {
-        // The common case, without the future of `conclude`.
+    let value = match ended {
         Ok(value) if group.state.ends_well_at_once() && current::spend() => {
             group.state.close(&group.core);
-            Ok(value)
+            return Ok(value);
         }
-        ended => group.conclude(ended, site, all).await,
+        Ok(value) => value,
+        Err(failure) => return group.tear_down(group.failed(failure), site, all).await,
+    };
+    // As in `conclude`, without its future: one in another costs at each poll.
+    let waited = match group.state.stage.get() {
+        GroupStage::Open => Progress::new(&group.state, Until::Satisfied, site).await,
+        _ => Ok(()),
+    };
+    match group.close_if_well(value, waited) {
+        Ok(value) => Ok(value),
+        Err(ended) => group.tear_down(ended, site, all).await,
     }
 }
 
@@ -61,28 +70,65 @@ where
         site: &'static Location<'static>,
         all: bool,
     ) -> Result<T, GroupError<E>> {
-        let (core, group) = (&self.core, &*self.state);
-        let before = || group.failed.borrow().len();
-        let mut ended = Ended { value: None, own: None, panic: None };
-        match body {
+        let ended = match body {
             Ok(value) => {
-                if let Err(cancelled) = self.wait_as_the_policy_says(site).await {
-                    let passes_on = Some(cancelled.clone());
-                    ended.own = Some((before(), Own { error: cancelled.into(), passes_on }));
-                } else if group.has_ended_well() {
-                    // The common case: there is nothing to tear down, to await or to report.
-                    group.close(core);
-                    return Ok(value);
+                let waited = match self.state.stage.get() {
+                    // A wait for nothing is an operation like any other (K2).
+                    GroupStage::Open => Progress::new(&self.state, Until::Satisfied, site).await,
+                    _ => Ok(()),
+                };
+                match self.close_if_well(value, waited) {
+                    Ok(value) => return Ok(value),
+                    Err(ended) => ended,
                 }
-                ended.value = Some(value);
             }
-            Err(BodyFailure::Panic(payload)) => ended.panic = Some(payload),
-            Err(BodyFailure::CarriesCancel) => {}
-            Err(BodyFailure::Error(error)) => {
-                let passes_on = core.echo_around(&error);
-                ended.own = Some((before(), Own { error, passes_on }));
+            Err(failure) => self.failed(failure),
+        };
+        self.tear_down(ended, site, all).await
+    }
+
+    /// Closes the group after the wait that its policy requires, if there is nothing to tear down,
+    /// to await or to report.
+    #[inline]
+    fn close_if_well<T>(
+        &self,
+        value: T,
+        waited: Result<(), TaskCancelled>,
+    ) -> Result<T, Ended<T, E>> {
+        if waited.is_ok() && self.state.has_ended_well() {
+            self.state.close(&self.core);
+            return Ok(value);
+        }
+        let before = self.state.failed.borrow().len();
+        let own = waited.err().map(|cancelled| {
+            let passes_on = Some(cancelled.clone());
+            (before, Own { error: cancelled.into(), passes_on })
+        });
+        Err(Ended { value: Some(value), own, panic: None })
+    }
+
+    /// The result of a body that has failed.
+    fn failed<T>(&self, failure: BodyFailure<E>) -> Ended<T, E> {
+        let mut ended = Ended { value: None, own: None, panic: None };
+        match failure {
+            BodyFailure::Panic(payload) => ended.panic = Some(payload),
+            BodyFailure::CarriesCancel => {}
+            BodyFailure::Error(error) => {
+                let passes_on = self.core.echo_around(&error);
+                ended.own = Some((self.state.failed.borrow().len(), Own { error, passes_on }));
             }
         }
+        ended
+    }
+
+    /// Cancels and awaits all members that are left, and gathers the errors.
+    async fn tear_down<T>(
+        &self,
+        ended: Ended<T, E>,
+        site: &'static Location<'static>,
+        all: bool,
+    ) -> Result<T, GroupError<E>> {
+        let (core, group) = (&self.core, &*self.state);
         let reason = match group.failing.get() {
             true => CancelReason::GroupFailed,
             false => CancelReason::GroupEnded,
@@ -92,19 +138,6 @@ where
         let _ = Progress::shielded(group, site).await;
         group.close(core);
         ended.gather(core, group, all)
-    }
-
-    /// Waits until enough members have ended for the policy, unless the group is torn down already.
-    async fn wait_as_the_policy_says(
-        &self,
-        site: &'static Location<'static>,
-    ) -> Result<(), TaskCancelled> {
-        let group = &*self.state;
-        // A wait for nothing is an operation like any other (K2).
-        if group.stage.get() != GroupStage::Open || (group.is_satisfied() && current::spend()) {
-            return Ok(());
-        }
-        Progress::new(group, Until::Satisfied, site).await
     }
 }
 
