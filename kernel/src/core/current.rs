@@ -24,6 +24,7 @@ use crate::core::unopened;
 use crate::id::TaskId;
 use crate::parts::held::Taker;
 use crate::parts::scopes::Ambient;
+use crate::parts::timers::TimerKey;
 use crate::task::cell::TaskCell;
 
 pub(crate) use super::budget::{
@@ -66,8 +67,12 @@ pub(super) struct ThreadContext {
     pub(super) unopened: Cell<u32>,
     /// How many of these must be open when a leaf inside parks.
     pub(super) hiding: Cell<u32>,
-    /// The number of shields inside all those that are only counted. 0 between polls.
-    pub(super) bare: Cell<u32>,
+    /// The scopes inside all those, which are not on the stack (`unopened.rs`). 0 between polls.
+    pub(super) unstacked: Cell<u32>,
+    /// The deadline of the timeout among them.
+    pub(super) deadline: Cell<u64>,
+    /// The timer of that timeout.
+    pub(super) timer: Cell<Option<TimerKey>>,
     /// Whether the poll function that runs is to note what it begins.
     pub(super) notes: Cell<Notes>,
 }
@@ -89,9 +94,10 @@ impl ThreadContext {
     }
 
     #[inline]
-    fn set_ambient(&self, ambient: Ambient) {
+    pub(super) fn set_ambient(&self, ambient: Ambient) {
         self.ambient.set(ambient);
-        let plain = ambient.is_clear() && self.hiding.get() == 0 && self.bare.get() == 0;
+        let shields = self.unstacked.get() & unopened::SHIELDS;
+        let plain = ambient.is_clear() && self.hiding.get() == 0 && shields == 0;
         self.plain.set(if plain { self.waker.get() } else { NO_WAKER });
     }
 }
@@ -112,7 +118,9 @@ thread_local! {
             ambient: Cell::new(Ambient::CLEAR),
             unopened: Cell::new(0),
             hiding: Cell::new(0),
-            bare: Cell::new(0),
+            unstacked: Cell::new(0),
+            deadline: Cell::new(0),
+            timer: Cell::new(None),
             notes: Cell::new(Notes::Unwanted),
         }
     };
@@ -181,7 +189,7 @@ fn with_last_task<R>(f: impl FnOnce(&TaskRef) -> R) -> Option<R> {
 /// it must not be called while the scopes of the kernel are borrowed.
 #[inline]
 pub(crate) fn ambient() -> Ambient {
-    if CONTEXT.with(|context| context.unopened.get() | context.bare.get() != 0) {
+    if CONTEXT.with(|context| context.unopened.get() | context.unstacked.get() != 0) {
         unopened::open_all();
     }
     open_ambient()
@@ -210,7 +218,7 @@ pub(crate) fn lend(waker: &Waker) {
     let address = (waker.data(), waker.vtable() as *const _);
     CONTEXT.with(|context| {
         debug_assert!(context.ambient.get().is_clear() && context.hiding.get() == 0);
-        debug_assert_eq!((context.bare.get(), context.unopened.get()), (0, 0));
+        debug_assert_eq!((context.unstacked.get(), context.unopened.get()), (0, 0));
         context.waker.set(address);
         context.plain.set(address);
     });

@@ -10,6 +10,7 @@ use crate::core::current::{Address, CONTEXT, NO_WAKER, try_with};
 use crate::core::polled::Notes;
 use crate::core::state::Core;
 use crate::parts::scopes::Ambient;
+use crate::parts::timers::TimerKey;
 
 /// While this value exists, its kernel is the current one of the thread.
 pub(crate) struct Entered {
@@ -17,6 +18,7 @@ pub(crate) struct Entered {
     waker: Address,
     ambient: Ambient,
     unopened: (u32, u32, u32),
+    timeout: (u64, Option<TimerKey>),
     notes: Notes,
 }
 
@@ -29,11 +31,15 @@ impl Entered {
         let outer = swap(Some(core.clone()));
         CONTEXT.with(|context| {
             let (waker, ambient) = (context.waker.get(), context.ambient.get());
-            let unopened =
-                (context.unopened.replace(0), context.hiding.replace(0), context.bare.replace(0));
+            let unopened = (
+                context.unopened.replace(0),
+                context.hiding.replace(0),
+                context.unstacked.replace(0),
+            );
+            let timeout = (context.deadline.get(), context.timer.get());
             context.offer(NO_WAKER, Ambient::CLEAR);
             let notes = context.notes.replace(Notes::Unwanted);
-            Entered { outer, waker, ambient, unopened, notes }
+            Entered { outer, waker, ambient, unopened, timeout, notes }
         })
     }
 
@@ -49,10 +55,12 @@ impl Drop for Entered {
         // borrow of the thread-local.
         let inner = swap(self.outer.take());
         CONTEXT.with(|context| {
-            let (unopened, hiding, bare) = self.unopened;
+            let (unopened, hiding, unstacked) = self.unopened;
             context.unopened.set(unopened);
             context.hiding.set(hiding);
-            context.bare.set(bare);
+            context.unstacked.set(unstacked);
+            context.deadline.set(self.timeout.0);
+            context.timer.set(self.timeout.1);
             context.notes.set(self.notes);
             context.offer(self.waker, self.ambient);
         });

@@ -233,13 +233,24 @@ impl Core {
     /// the clock when their bodies end.
     #[inline]
     pub(crate) fn shows_overruns(&self) -> bool {
+        self.has_sink() || logs_overruns()
+    }
+
+    #[inline]
+    pub(crate) fn has_sink(&self) -> bool {
         self.settings.sink.is_some()
-            || tracing::event_enabled!(target: "curium", tracing::Level::WARN)
     }
 
     pub(crate) fn report_out_of_grace(&self, cell: &TaskRef) {
         self.report(&Report::OutOfGrace(&self.info(cell)));
     }
+}
+
+/// Whether a report of [`Report::Overran`] goes anywhere if there is no sink. This may call code of
+/// the program.
+#[inline]
+pub(crate) fn logs_overruns() -> bool {
+    tracing::event_enabled!(target: "curium", tracing::Level::WARN)
 }
 
 /// Shows the text of a report where there is no sink.

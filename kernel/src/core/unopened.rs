@@ -6,17 +6,20 @@
 //! of its task, a scope inside, a question about a cancellation. That opens all scopes of the
 //! stack, from the outermost inward, below the innermost scope that is open.
 //!
-//! The innermost shields around futures of other crates are not even on the stack, but counted
-//! (`enter_shield`).
+//! The innermost ones are not even on the stack, but in cells of the thread's context. These are
+//! the shields around futures of other crates, which are only counted (`enter_shield`), and the one
+//! scope around them, if it is a timeout (`enter_timeout`) or the body of a group in its first poll
+//! (`enter_body`). They are put on the stack when another scope comes above them, and when the
+//! scopes are opened.
 //!
 //! The stack has the scopes whose polls are on the call stack. Those that were opened meanwhile are
 //! below those that are not: [`ThreadContext::unopened`] counts the latter. Another kernel that is
 //! current in between has a stack and counts of its own (`enter.rs`).
 //!
-//! A timeout may stay as it is while its task is parked (`scope/lazy.rs`). Its timer wakes the task
-//! then, and the scope is opened and cancelled when it is polled again. Nothing can look at the
-//! scope in between: it contains one leaf, whose record is in the slot of its task, and which the
-//! task's own waker wakes.
+//! A timeout may stay as it is while its task is parked (`scope/timed.rs`). Its timer wakes the
+//! task then, and the scope is opened and cancelled when it is polled again. Nothing can look at
+//! the scope in between: it contains one leaf, whose record is in the slot of its task, and which
+//! the task's own waker wakes.
 //!
 //! [`ThreadContext::unopened`]: crate::core::current::ThreadContext::unopened
 
@@ -24,6 +27,7 @@ use std::rc::Rc;
 
 use crate::core::current::{self, CONTEXT, NO_WAKER};
 use crate::core::state::{Core, TaskRef};
+use crate::error::CancelReason;
 use crate::parts::clock::NEVER;
 use crate::parts::list::NONE;
 use crate::parts::scopes::ScopeKind;
@@ -66,8 +70,8 @@ impl Core {
     #[inline]
     pub(crate) fn enter_unopened(&self, scope: Unopened) {
         let hides = scope.hides;
-        if CONTEXT.with(|context| context.bare.get() != 0) {
-            self.stack_bare();
+        if CONTEXT.with(|context| context.unstacked.get() != 0) {
+            self.stack_all();
         }
         self.unopened.borrow_mut().push(scope);
         CONTEXT.with(|context| context.unopened.set(context.unopened.get() + 1));
@@ -115,25 +119,41 @@ impl Core {
         self.refresh();
     }
 
-    /// Puts the bare shields on the stack.
-    #[cold]
-    #[inline(never)]
-    fn stack_bare(&self) {
-        let count = CONTEXT.with(|context| {
-            let count = context.bare.replace(0);
-            context.unopened.set(context.unopened.get() + count);
-            context.hiding.set(context.hiding.get() + count);
-            count
-        });
+    /// Puts the scopes of the context on the stack.
+    fn stack_all(&self) {
         let mut unopened = self.unopened.borrow_mut();
-        unopened.extend((0..count).map(|_| Unopened::new(ScopeKind::Shield, NEVER, None, true)));
+        CONTEXT.with(|context| {
+            let unstacked = context.unstacked.replace(0);
+            let before = unopened.len();
+            if unstacked & TIMEOUT != 0 {
+                let (deadline, timer) = (context.deadline.get(), context.timer.get());
+                unopened.push(Unopened::new(ScopeKind::Timeout, deadline, timer, false));
+            } else if unstacked & BODY != 0 {
+                unopened.push(Unopened::new(ScopeKind::Body, NEVER, None, true));
+            }
+            let bare = unstacked & SHIELDS;
+            for _ in 0..bare {
+                unopened.push(Unopened::new(ScopeKind::Shield, NEVER, None, true));
+            }
+            let more = (unopened.len() - before) as u32;
+            context.unopened.set(context.unopened.get() + more);
+            context.hiding.set(context.hiding.get() + bare);
+        });
+    }
+
+    /// Opens the timeout that is entered, and cancels it: its time is over. [`leave_timeout`] ends
+    /// the poll of its body.
+    #[cold]
+    pub(crate) fn enter_expired(&self, deadline: u64) {
+        self.enter_unopened(Unopened::new(ScopeKind::Timeout, deadline, None, false));
+        self.cancel_scope(current::ambient().scope, CancelReason::Timeout);
     }
 
     /// Opens all scopes that are being polled and are not open.
     fn open_all(&self) {
         // Outside the poll of a task only shields are counted, and nothing is opened.
         let Some(task) = self.with_running(TaskRef::clone) else { return };
-        self.stack_bare();
+        self.stack_all();
         let count = CONTEXT.with(|context| {
             context.hiding.set(0);
             context.unopened.replace(0)
@@ -165,6 +185,77 @@ pub(super) fn open_all() {
     }
 }
 
+// What `ThreadContext::unstacked` has: the number of bare shields, and which scope is around them.
+// Most timeouts end at the first poll or contain one leaf, and most bodies of groups end at the
+// first poll, and no other scope is inside. So entering and leaving them needs no access to the
+// kernel.
+/// A timeout, whose deadline and timer are in the context too.
+const TIMEOUT: u32 = 1 << 31;
+/// The body of a group. It must be open when a leaf inside parks.
+const BODY: u32 = 1 << 30;
+/// The number of bare shields.
+pub(super) const SHIELDS: u32 = BODY - 1;
+
+/// Begins to poll the body of a timeout in a task. `timer` is its timer, if that is armed.
+/// [`leave_timeout`] ends the poll.
+#[inline]
+pub(crate) fn enter_timeout(deadline: u64, timer: Option<TimerKey>) {
+    enter_unstacked(TIMEOUT);
+    CONTEXT.with(|context| {
+        context.deadline.set(deadline);
+        context.timer.set(timer);
+    });
+}
+
+/// Ends the poll of the body of that timeout. If it was opened, its key and its timer.
+#[inline]
+pub(crate) fn leave_timeout() -> Option<(u32, Option<TimerKey>)> {
+    match CONTEXT.with(|context| context.unstacked.replace(0)) {
+        0 => leave_stacked(),
+        _ => None,
+    }
+}
+
+/// Begins the first poll of the body of a group, in a task. [`leave_body`] ends the poll.
+#[inline]
+pub(crate) fn enter_body() {
+    enter_unstacked(BODY);
+    hide();
+}
+
+/// Ends the poll of that body. If it was opened, its key.
+#[inline]
+pub(crate) fn leave_body() -> Option<u32> {
+    match CONTEXT.with(|context| context.unstacked.replace(0)) {
+        0 => leave_stacked().map(|(key, _)| key),
+        _ => {
+            show();
+            None
+        }
+    }
+}
+
+#[inline]
+fn enter_unstacked(scope: u32) {
+    if CONTEXT.with(|context| context.unstacked.get() != 0) {
+        stack_all();
+    }
+    CONTEXT.with(|context| context.unstacked.set(scope));
+}
+
+#[cold]
+#[inline(never)]
+fn leave_stacked() -> Option<(u32, Option<TimerKey>)> {
+    let left = current::try_with(|core| core.leave_unopened())?;
+    left.opened().map(|key| (key, left.timer))
+}
+
+#[cold]
+#[inline(never)]
+fn stack_all() {
+    current::try_with(|core| core.stack_all());
+}
+
 /// Begins to poll the body of a shield without a deadline. Outside the poll of a task it has no
 /// effect.
 ///
@@ -174,7 +265,7 @@ pub(super) fn open_all() {
 #[inline]
 pub(crate) fn enter_shield() {
     CONTEXT.with(|context| {
-        context.bare.set(context.bare.get() + 1);
+        context.unstacked.set(context.unstacked.get() + 1);
         context.plain.set(NO_WAKER);
     });
 }
@@ -183,12 +274,13 @@ pub(crate) fn enter_shield() {
 #[inline]
 pub(crate) fn leave_shield() -> Option<u32> {
     CONTEXT.with(|context| {
-        let bare = context.bare.get();
-        if bare == 0 {
+        let unstacked = context.unstacked.get();
+        if unstacked & SHIELDS == 0 {
             return current::try_with(|core| core.leave_stacked_shield()).flatten();
         }
-        context.bare.set(bare - 1);
-        if bare == 1 && context.hiding.get() == 0 && context.ambient.get().is_clear() {
+        context.unstacked.set(unstacked - 1);
+        if unstacked & SHIELDS == 1 && context.hiding.get() == 0 && context.ambient.get().is_clear()
+        {
             context.plain.set(context.waker.get());
         }
         None
@@ -196,7 +288,7 @@ pub(crate) fn leave_shield() -> Option<u32> {
 }
 
 /// Begins to send every leaf that would park through `current::ambient`.
-#[inline(never)]
+#[inline]
 fn hide() {
     CONTEXT.with(|context| {
         context.hiding.set(context.hiding.get() + 1);
@@ -205,10 +297,10 @@ fn hide() {
 }
 
 /// Ends that.
-#[inline(never)]
+#[inline]
 fn show() {
     CONTEXT.with(|context| {
         context.hiding.set(context.hiding.get() - 1);
-        context.offer(context.waker.get(), context.ambient.get());
+        context.set_ambient(context.ambient.get());
     });
 }

@@ -16,7 +16,6 @@ use crate::core::state::Core;
 use crate::error::{CancelReason, Echo, HoldsCancellation, TaskCancelled, holds};
 use crate::group::state::GroupState;
 use crate::parts::list::NONE;
-use crate::parts::scopes::ScopeKind;
 use crate::scope::guard::ScopeGuard;
 use crate::scope::lazy::LazyScope;
 use crate::wait::point::{CancelPoint, Quick};
@@ -83,10 +82,7 @@ impl Drop for BodyScope<'_> {
 
 impl<'a, F> GroupBody<'a, F> {
     pub(crate) fn new(future: F, group: &'a GroupState) -> Self {
-        GroupBody {
-            future: Some(future),
-            scope: BodyScope { scope: LazyScope::new(ScopeKind::Body), group },
-        }
+        GroupBody { future: Some(future), scope: BodyScope { scope: LazyScope::new(), group } }
     }
 }
 

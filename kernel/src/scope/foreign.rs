@@ -9,7 +9,6 @@ use pin_project_lite::pin_project;
 
 use crate::core::cancel::ScopeResult;
 use crate::error::TaskCancelled;
-use crate::parts::scopes::ScopeKind;
 use crate::scope::bare::BareShield;
 use crate::scope::lazy::LazyScope;
 use crate::scope::timeout::{Timeout, timeout_after};
@@ -139,7 +138,7 @@ impl<F> fmt::Debug for Cancellable<F> {
 #[track_caller]
 pub fn cancellable_inside<F: IntoFuture>(future: F) -> CancellableInside<F::IntoFuture> {
     let point = CancelPoint::new("FOREIGN_WAIT");
-    let scope = DoorScope(LazyScope::new(ScopeKind::Body));
+    let scope = DoorScope(LazyScope::new());
     CancellableInside { future: Some(future.into_future()), scope, point }
 }
 

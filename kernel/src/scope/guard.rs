@@ -37,7 +37,8 @@ impl ScopeGuard {
         ScopeGuard { core: core.clone(), key, timer }
     }
 
-    /// The guard of a scope that is not open, with a timer (`lazy.rs`).
+    /// The guard of a scope that is not open, with a timer (`timed.rs`).
+    #[inline]
     pub(super) fn unopened(core: &Rc<Core>, timer: Option<TimerKey>) -> Self {
         ScopeGuard::opened(core, NONE, timer)
     }
@@ -53,8 +54,8 @@ impl ScopeGuard {
     }
 
     #[inline]
-    pub(super) fn take_timer(&mut self) -> Option<TimerKey> {
-        self.timer.take()
+    pub(super) fn timer(&self) -> Option<TimerKey> {
+        self.timer
     }
 
     /// Disarms the timer, which is all that an unopened guard has.
@@ -63,11 +64,6 @@ impl ScopeGuard {
         if let Some(timer) = self.timer.take() {
             self.core.disarm(timer);
         }
-    }
-
-    #[inline]
-    pub(super) fn put_timer(&mut self, timer: Option<TimerKey>) {
-        self.timer = timer;
     }
 
     pub(crate) fn key(&self) -> u32 {

@@ -10,4 +10,5 @@ pub(crate) mod lazy;
 mod put_back;
 pub(crate) mod scope_handle;
 pub(crate) mod shield;
+pub(crate) mod timed;
 pub(crate) mod timeout;

@@ -9,6 +9,7 @@
 use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -16,12 +17,12 @@ use pin_project_lite::pin_project;
 
 use crate::core::cancel::ScopeResult;
 use crate::core::current;
-use crate::core::report::Report;
+use crate::core::report::{Report, logs_overruns};
 use crate::core::state::Core;
 use crate::error::{HoldsCancellation, TaskTimeout};
 use crate::id::TaskId;
 use crate::parts::clock::Clock;
-use crate::scope::lazy::LazyScope;
+use crate::scope::timed::TimedScope;
 use crate::task::bounds::TimeoutOutput;
 
 /// Runs `body`, and cancels it when `limit` has passed, counted from the first poll.
@@ -211,7 +212,7 @@ pin_project! {
         // Declared before the scope, so that it is dropped first.
         #[pin]
         body: F,
-        scope: LazyScope,
+        scope: TimedScope,
         // From the first poll on, the time that there was then.
         limit: Limit,
         site: &'static Location<'static>,
@@ -221,7 +222,7 @@ pin_project! {
 impl<F> Timeout<F> {
     #[track_caller]
     fn new(limit: Limit, body: F) -> Self {
-        let scope = LazyScope::for_timeout();
+        let scope = TimedScope::new();
         Timeout { body, scope, limit, site: Location::caller() }
     }
 }
@@ -243,29 +244,38 @@ where
                 Poll::Ready(result) => Poll::Ready(conclude(scope, this.limit, result)),
             };
         }
-        let polled_by =
-            current::try_with(|core| core.running_id().map(|task| (core.clone(), task)));
-        let Some((core, task)) = polled_by.flatten() else {
+        let Some((task, now, deadline, has_sink)) = begin(this.limit) else {
             current::outside_at("a timeout", this.site);
         };
-        let now = core.clock.now();
-        let deadline = this.limit.begin(&core.clock, now);
-        let polled = scope.poll_first((&core, task), (now, deadline), cx, |cx| body.poll(cx));
+        let polled = scope.poll_first(task, (now, deadline), cx, |cx| body.poll(cx));
         let Poll::Ready(result) = polled else { return Poll::Pending };
         if !scope.is_new() {
             return Poll::Ready(conclude(scope, this.limit, result));
         }
-        if result.is_ok() && core.shows_overruns() {
-            note_overrun(&core, task, this.limit, deadline, false);
+        if result.is_ok() && (has_sink || logs_overruns()) {
+            let core = current::try_with(Rc::clone);
+            core.inspect(|core| note_overrun(core, task, this.limit, deadline, false));
         }
         Poll::Ready(Ok(result))
     }
 }
 
+/// Begins a timeout: the task that polls it, the time, the deadline, and whether the kernel has a
+/// sink of reports. None outside a kernel.
+#[inline]
+fn begin(limit: &mut Limit) -> Option<(TaskId, u64, u64, bool)> {
+    let begun = current::try_with(|core| {
+        let task = core.running_id()?;
+        let now = core.clock.now();
+        Some((task, now, limit.begin(&core.clock, now), core.has_sink()))
+    });
+    begun.flatten()
+}
+
 /// Makes the result of a timeout from that of its body, which was polled more than once or has
 /// opened the scope. Closes the scope.
 fn conclude<T, E: HoldsCancellation>(
-    scope: &mut LazyScope,
+    scope: &mut TimedScope,
     limit: &Limit,
     result: Result<T, E>,
 ) -> Settled<T, E> {

@@ -1,7 +1,7 @@
 //! A scope that other threads cancel: that of a future which a kernel runs for another one, or of
 //! the main function of a core.
 //!
-//! Few are cancelled, so the scope is opened late (`scope/lazy.rs`): when something inside needs
+//! Few are cancelled, so the scope is opened late (`scope/timed.rs`): when something inside needs
 //! it, or for its first cancellation. That wakes the task, whose next poll gives it to the scope.
 
 use std::collections::VecDeque;
@@ -15,7 +15,7 @@ use crate::error::TaskCancelled;
 use crate::id::TaskId;
 use crate::parts::clock::NEVER;
 use crate::scope::guard::ScopeGuard;
-use crate::scope::lazy::LazyScope;
+use crate::scope::timed::TimedScope;
 use crate::task::waker::{Message, Remote};
 
 /// The scope, for those who cancel it.
@@ -119,7 +119,7 @@ impl RemoteScope {
 
 /// A [`RemoteScope`] in its kernel, around the whole of a task. `Drop` closes it.
 pub(crate) struct OpenScope<S: InScope> {
-    lazy: LazyScope,
+    lazy: TimedScope,
     shared: Arc<S>,
     /// Whether those who cancel it know its task.
     is_known: bool,
@@ -127,7 +127,7 @@ pub(crate) struct OpenScope<S: InScope> {
 
 impl<S: InScope> OpenScope<S> {
     pub(crate) fn new(shared: Arc<S>) -> Self {
-        OpenScope { lazy: LazyScope::for_timeout(), shared, is_known: false }
+        OpenScope { lazy: TimedScope::new(), shared, is_known: false }
     }
 
     /// Runs `poll` inside the scope. When `poll` is ready, the caller closes the scope.
@@ -146,7 +146,7 @@ impl<S: InScope> OpenScope<S> {
             }
         }
         let polled = if self.lazy.is_new() {
-            self.lazy.poll_first((&core, task), (0, NEVER), cx, poll)
+            self.lazy.poll_first(task, (0, NEVER), cx, poll)
         } else {
             self.lazy.poll_again(cx, poll)
         };

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use kernel::{
-    CancelReason, TaskCancelled, TaskTimeout, cancellable, check_cancellation, sleep, spawn, tasks,
-    testing, timeout_after, yield_now,
+    CancelReason, GroupRef, Kernel, TaskCancelled, TaskEnd, TaskGroup, TaskTimeout, cancellable,
+    cancellable_inside, check_cancellation, sleep, spawn, tasks, testing, timeout_after, yield_now,
 };
 use sync::Event;
 
@@ -308,5 +308,58 @@ fn a_parked_timeout_that_is_dropped_elsewhere_leaves_nothing_behind() {
         assert_eq!((shown().deadline, shown().parked.len()), (None, 0));
         task.request_cancel();
         assert_eq!(task.await, Ok("dropped"));
+    });
+}
+
+/// T1, T4: another kernel is dropped inside a timeout that is not open, and what it drops asks for
+/// a cancellation there. The timeout keeps its deadline.
+#[test]
+fn a_kernel_that_is_dropped_in_a_timeout_leaves_it_as_it_was() {
+    struct Asks(Rc<Cell<bool>>);
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            self.0.set(check_cancellation().is_none());
+        }
+    }
+    let asked = Rc::new(Cell::new(false));
+    let asks = Asks(asked.clone());
+    let other = Kernel::builder().virtual_clock().build().unwrap();
+    let left = other.run(async || {
+        let task = spawn(async move {
+            let _asks = asks;
+            sleep(Duration::MAX).await
+        });
+        testing::settle().await.unwrap();
+        task
+    });
+    testing::run(async || {
+        let started = kernel::now();
+        let body = async {
+            drop(other);
+            assert!(asked.get(), "the kernel has dropped its task");
+            sleep(Duration::MAX).await
+        };
+        assert_eq!(timeout_after(secs(3), body).await.unwrap_err().limit(), secs(3));
+        assert_eq!(kernel::now() - started, secs(3));
+    });
+    assert_eq!(left.end(), Some(TaskEnd::Aborted));
+}
+
+/// T4, C9: timeouts round and inside the body of a group in its first poll keep their deadlines,
+/// although a future of another crate is round the leaf.
+#[test]
+fn timeouts_round_and_inside_the_body_of_a_group_keep_their_deadlines() {
+    testing::run(async || {
+        for (outer, inner) in [(3, 5), (5, 3)] {
+            let started = kernel::now();
+            let body = async |_: GroupRef<TaskCancelled>| {
+                let leaf = cancellable_inside(sleep(secs(9)));
+                let timed = timeout_after(secs(inner), async { leaf.await? }).await;
+                timed.unwrap_or(Ok(()))
+            };
+            let timed = timeout_after(secs(outer), TaskGroup::scope(body)).await;
+            assert_eq!(kernel::now() - started, secs(3), "{outer} round {inner}");
+            assert_eq!(timed.is_err(), outer < inner, "{outer} round {inner}");
+        }
     });
 }
