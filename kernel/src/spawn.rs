@@ -150,8 +150,8 @@ where
 /// })?;
 /// # Ok::<(), TaskCancelled>(())
 /// ```
-// The compiler shows the next line when it refuses to send a task.
 #[doc(alias = "JoinHandle")]
+// The compiler shows the next line when it refuses to send a task.
 pub struct Task<T, E> /* stays on its thread: send `kernel::handle()` and its `id()` instead */ {
     pub(crate) cell: TaskRef,
     output: PhantomData<fn() -> (T, E)>,

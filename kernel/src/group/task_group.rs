@@ -69,8 +69,8 @@ use crate::wait::in_kernel::InKernel;
 /// # }).unwrap();
 /// ```
 #[must_use = "dropped, a group drops its members' futures; end it with `join`"]
-// The compiler shows the next line when it refuses to send a group.
 #[doc(alias("JoinSet", "nursery"))]
+// The compiler shows the next line when it refuses to send a group.
 pub struct TaskGroup<E> /* stays on its thread: send `kernel::handle()` instead */ {
     pub(crate) core: Rc<Core>,
     pub(crate) state: Rc<GroupState>,
