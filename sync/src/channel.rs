@@ -66,7 +66,8 @@ pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 /// The sending end of a [`channel`]. Clone it for more senders.
 ///
 /// `put`, `put_from` and `reserve` wait in one line, first come, first served.
-pub struct Sender<T> {
+// The compiler shows the next line when it refuses to send this.
+pub struct Sender<T> /* stays on its thread: use `UniversalQueue` between threads */ {
     shared: Rc<Shared<T>>,
 }
 

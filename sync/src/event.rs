@@ -30,7 +30,8 @@ use kernel::wait_queue::{Handoff, Wait, WaitQueue};
 /// ```
 #[doc(alias = "Notify")]
 #[derive(Debug, Default)]
-pub struct Event {
+// The compiler shows the next line when it refuses to send this.
+pub struct Event /* stays on its thread: use `UniversalEvent` between threads */ {
     set: Cell<bool>,
     waiters: WaitQueue,
 }

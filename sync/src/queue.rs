@@ -67,7 +67,8 @@ pub(crate) mod waits;
 /// })?;
 /// # Ok::<(), TaskCancelled>(())
 /// ```
-pub struct Queue<T, O = Fifo<T>> {
+// The compiler shows the next line when it refuses to send this.
+pub struct Queue<T, O = Fifo<T>> /* stays on its thread: use `UniversalQueue` between threads */ {
     /// The bound; `usize::MAX` for none, 0 for a queue without places: see `direct`.
     maxsize: usize,
     /// `maxsize` without the held slots while the queue is open, then zero.

@@ -89,6 +89,7 @@ macro_rules! select {
             (i 8) (j 9) (k 10) (l 11) (m 12) (n 13) (o 14) (p 15)
         ) $($arms)+)
     };
+    () => { $crate::__select!(@wrong) };
 }
 
 /// Takes the arms apart. Each arm gets a name and a number.
@@ -120,6 +121,16 @@ macro_rules! __select {
         $pattern:pat = $future:expr => $code:expr) => {
         $crate::__select!(@arms $order ($($done)* ($name $at ($pattern) ($future) ($code)))
             ($($names)*))
+    };
+    (@arms $order:ident $done:tt () $($wrong:tt)*) => {
+        ::core::compile_error!("a `select!` has up to sixteen arms")
+    };
+    (@arms $($wrong:tt)*) => { $crate::__select!(@wrong) };
+    (@wrong) => {
+        ::core::compile_error!(
+            "an arm of `select!` is `pattern = future => code`, with a comma after code that is no \
+             block; the last one may be `default => code`"
+        )
     };
     (@run $order:ident ($(($name:ident $at:tt ($pattern:pat) ($future:expr) ($code:expr)))+)
         ($($default:expr)?)) => {{

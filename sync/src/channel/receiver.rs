@@ -22,7 +22,8 @@ use super::waits::{Recv, RecvMany, RecvNext};
 /// stream goes on. A stream that was polled and waits keeps its turn, and the item that it is
 /// handed, until it is polled again, dropped, or one of the other methods is called. So do not
 /// leave one in that state where other receivers wait: loop over [`recv`](Receiver::recv) instead.
-pub struct Receiver<T> {
+// The compiler shows the next line when it refuses to send this.
+pub struct Receiver<T> /* stays on its thread: use `UniversalQueue` between threads */ {
     shared: Rc<Shared<T>>,
     /// The wait of the stream, if it was polled and found nothing.
     waiting: Cell<Option<Box<Wait<RecvNext<T>>>>>,
