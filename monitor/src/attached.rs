@@ -92,8 +92,13 @@ impl State {
             }
             Err(error) => {
                 let place = &self.monitor.place;
-                let text =
-                    format!("there is no monitor at {place:?}, the program runs on: {error}");
+                let advice = match error.kind() {
+                    io::ErrorKind::AddrInUse => "; choose another port, or `unix`",
+                    _ => "",
+                };
+                let text = format!(
+                    "there is no monitor at {place}, and the program runs on: {error}{advice}"
+                );
                 Said::Failed(text)
             }
         }

@@ -1,6 +1,7 @@
 //! Where the monitor listens: a port of this machine, or a socket with a path.
 
 use std::env;
+use std::fmt;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -19,6 +20,16 @@ pub(crate) enum Place {
     Path(PathBuf),
     /// A socket for this process in the directory of the user.
     OwnPath,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Port(address) => address.fmt(f),
+            Place::Path(path) => path.display().fmt(f),
+            Place::OwnPath => f.write_str("a socket of this process"),
+        }
+    }
 }
 
 pub(crate) enum Listener {

@@ -247,19 +247,23 @@ fn a_program_whose_port_is_taken_runs_on() {
     assert_eq!(silent().monitor(everywhere).run(async || 8), 8);
 }
 
-/// M3: a builder takes what the variable asks for, which may be no monitor.
+/// M3: a builder takes what the variable asks for, which may be no monitor. One that cannot listen
+/// says where and why.
 #[test]
 fn a_builder_takes_the_monitor_of_the_variable_if_there_is_one() {
     if children::role().is_some() {
         return assert_eq!(Kernel::builder().monitor(Monitor::from_env()).run(async || 7), 7);
     }
-    let dir = TempDir::new();
-    for (value, listens) in [(dir.of("monitor"), 1), ("0".into(), 0)] {
+    let (dir, taken) = (TempDir::new(), TcpListener::bind(("127.0.0.1", 0)).unwrap());
+    let taken = taken.local_addr().unwrap().to_string();
+    for (value, listens) in [(dir.of("monitor"), 1), ("0".into(), 0), ((&taken).into(), 0)] {
         let mut this = children::command(children::this_test!(), children::ALONE);
-        let ended = this.env("CURIUM_MONITOR", value).output().expect("it runs");
+        let ended = this.env("CURIUM_MONITOR", &value).output().expect("it runs");
         let told = String::from_utf8_lossy(&ended.stderr);
         assert!(ended.status.success(), "{told}");
         assert_eq!(told.matches("curium: the monitor listens at ").count(), listens, "{told}");
+        let refused = format!("there is no monitor at {taken}, and the program runs on: Address");
+        assert_eq!(told.contains(&refused), value.as_os_str() == taken.as_str(), "{told}");
     }
 }
 
