@@ -56,6 +56,9 @@ fn poll_ready<C: Children>(
     queue: &HostQueue,
     left: &mut usize,
 ) -> bool {
+    if queue.is_empty() {
+        return false;
+    }
     let mut ended = false;
     let mut nested = Nested::new(core);
     let mut batch = queue.batch();
@@ -86,7 +89,7 @@ impl<F: Future, C: Children> Future for Hosting<'_, F, C> {
             }
         }
         // Children that `work` starts are polled at once, unless others are waiting already.
-        let others = queue.len() > 0 && !work_first;
+        let others = !queue.is_empty() && !work_first;
         if let Poll::Ready(output) = this.work.poll(cx) {
             queue.end_poll(cx, false);
             return Poll::Ready(output);

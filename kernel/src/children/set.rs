@@ -182,14 +182,14 @@ impl<'env> ChildSet<'env> {
 impl Drop for ChildSet<'_> {
     fn drop(&mut self) {
         let mut entries = self.entries.take();
-        // Children that wait in the queue are in no other.
-        for slot in self.queue().batch() {
-            if let Some(task) = entries.task(slot) {
-                task.flags.clear(Flags::QUEUED);
-            }
+        let queue = self.queue();
+        if !queue.is_empty() {
+            // Children that wait in the queue are in no other.
+            let queued = queue.batch().filter_map(|slot| entries.task(slot));
+            queued.for_each(|task| task.flags.clear(Flags::QUEUED));
         }
         let left = entries.take_all();
-        self.queue().keep_memory(entries);
+        queue.keep_memory(entries);
         if !left.is_empty() {
             self.drop_children(left);
         }

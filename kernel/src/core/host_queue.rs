@@ -63,18 +63,19 @@ impl HostQueue {
         drop(poller);
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.ready.borrow().len()
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ready.borrow().is_empty()
     }
 
     /// Whether ready tasks wait for a poll of the host. What polls the host was woken for them.
     pub(crate) fn is_left(&self) -> bool {
-        !self.polling.get() && self.len() > 0
+        !self.polling.get() && !self.is_empty()
     }
 
     /// An empty list of tasks, for the host.
     pub(crate) fn take_memory<'env>(&self) -> Hosted<'env> {
-        self.memory.take().emptied()
+        self.memory.take()
     }
 
     /// Keeps the memory of the list of a host that has ended.
@@ -89,6 +90,14 @@ impl HostQueue {
     pub(crate) fn batch(&self) -> HostBatch<'_> {
         let slots = self.ready.replace(self.spare.take());
         HostBatch { queue: self, slots, at: 0 }
+    }
+
+    /// Puts back what is left of a batch, before what has become ready meanwhile.
+    #[cold]
+    fn put_back(&self, mut slots: Vec<u32>, at: usize) {
+        slots.drain(..at);
+        slots.append(&mut self.ready.borrow_mut());
+        self.spare.set(self.ready.replace(slots));
     }
 
     /// Adds a ready task, and wakes what polls the host.
@@ -130,7 +139,7 @@ impl HostQueue {
     /// Ends a poll of the host. `again`: it is to be polled again in any case.
     pub(crate) fn end_poll(&self, cx: &Context<'_>, again: bool) {
         self.polling.set(false);
-        if (again || self.len() > 0) && !current::again(cx.waker()) {
+        if (again || !self.is_empty()) && !current::again(cx.waker()) {
             cx.waker().wake_by_ref();
         }
     }
@@ -156,14 +165,14 @@ impl Iterator for HostBatch<'_> {
 }
 
 impl Drop for HostBatch<'_> {
+    #[inline]
     fn drop(&mut self) {
         let mut slots = std::mem::take(&mut self.slots);
-        slots.drain(..self.at);
-        if !slots.is_empty() {
-            let mut ready = self.queue.ready.borrow_mut();
-            slots.append(&mut ready);
-            std::mem::swap(&mut slots, &mut ready);
+        if self.at == slots.len() {
+            slots.clear();
+            self.queue.spare.set(slots);
+        } else {
+            self.queue.put_back(slots, self.at);
         }
-        self.queue.spare.set(slots);
     }
 }
