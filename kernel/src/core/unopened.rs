@@ -9,8 +9,8 @@
 //! The innermost ones are not even on the stack, but in cells of the thread's context. These are
 //! the shields around futures of other crates, which are only counted (`enter_shield`), and the one
 //! scope around them, if it is a timeout (`enter_timeout`) or the body of a group in its first poll
-//! (`enter_body`). They are put on the stack when another scope comes above them, and when the
-//! scopes are opened.
+//! (`enter_body`). They are put on the stack when another scope is entered inside them, and when
+//! the scopes are opened.
 //!
 //! The stack has the scopes whose polls are on the call stack. Those that were opened meanwhile are
 //! below those that are not: [`ThreadContext::unopened`] counts the latter. Another kernel that is

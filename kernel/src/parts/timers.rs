@@ -166,7 +166,14 @@ impl Timers {
             return waker;
         }
         self.gone += 1;
-        if !self.entries.take(order) && self.entries.len() > 2 * self.len() + SLACK {
+        if self.entries.take_last(order) {
+            return waker;
+        }
+        if self.entries.take_first(order) {
+            if self.entries.line.capacity() > 4 * self.len().max(KEEP) {
+                self.shrink();
+            }
+        } else if self.entries.len() > 2 * self.len() + SLACK {
             self.sweep();
         }
         waker
@@ -184,12 +191,10 @@ impl Timers {
 
     /// The tasks that armed timers wake, each with the time.
     pub(crate) fn sleepers(&self) -> Vec<(TaskId, u64)> {
-        let armed = self.entries.iter().filter_map(|entry| {
-            let slot = &self.slots[entry.slot as usize];
-            match slot.action {
-                Action::Wake(task) if slot.order == entry.order => Some((task, entry.deadline)),
-                _ => None,
-            }
+        let living = self.entries.iter().filter(|entry| Timers::is_living(&self.slots, entry));
+        let armed = living.filter_map(|entry| match self.slots[entry.slot as usize].action {
+            Action::Wake(task) => Some((task, entry.deadline)),
+            _ => None,
         });
         armed.collect()
     }

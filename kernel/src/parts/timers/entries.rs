@@ -63,16 +63,20 @@ impl Entries {
         self.fresh.push(entry);
     }
 
-    /// Removes the entry with that order if it is easy to find: the last one that was pushed, if it
-    /// is not in order yet, or the first of the line.
+    /// Removes the entry that was pushed last, if it has that order and is not in order yet.
     #[inline]
-    pub(super) fn take(&mut self, order: u64) -> bool {
-        let is = |entry: Option<&Entry>| entry.is_some_and(|entry| entry.order == order);
-        if is(self.fresh.last()) {
+    pub(super) fn take_last(&mut self, order: u64) -> bool {
+        let is_last = self.fresh.last().is_some_and(|entry| entry.order == order);
+        if is_last {
             self.fresh.pop();
-            return true;
         }
-        let is_first = is(self.line.front());
+        is_last
+    }
+
+    /// Removes the first entry of the line, if it has that order.
+    #[inline]
+    pub(super) fn take_first(&mut self, order: u64) -> bool {
+        let is_first = self.line.front().is_some_and(|entry| entry.order == order);
         if is_first {
             self.line.pop_front();
         }

@@ -187,6 +187,36 @@ fn timers_of_one_limit_need_no_heap_though_others_are_later() {
     assert_eq!(fire_all(&mut timers, 3_700_000), [[2; 9].as_slice(), &[0, 1]].concat());
 }
 
+#[test]
+fn a_dead_entry_whose_slot_is_gone_is_no_sleeper() {
+    let (mut timers, wake) = (Timers::new(), Action::Wake(TaskId::NONE));
+    let fired: Vec<_> = (0..KEEP as u64 + 16).map(|at| timers.arm(at, wake)).collect();
+    let later: Vec<_> = (0..60).map(|at| timers.arm(5000 + at, wake)).collect();
+    while timers.pop_due(4000).is_some() {}
+    // Not the first of the line, so that their entries stay.
+    for key in later.into_iter().rev().chain(fired) {
+        timers.disarm(key);
+    }
+    assert!(timers.slots.len() <= KEEP, "the slots are given back");
+    assert_eq!(timers.sleepers(), []);
+}
+
+#[test]
+fn after_a_burst_that_is_disarmed_in_order_the_memory_is_given_back() {
+    let mut timers = Timers::new();
+    let mut keys: std::collections::VecDeque<_> =
+        (0..100_000).map(|at| timers.arm(at, Action::Scope(0))).collect();
+    timers.next_deadline();
+    while keys.len() > 10 {
+        timers.disarm(keys.pop_front().expect("there are ten"));
+    }
+    assert!(timers.entries.line.capacity() <= 4 * KEEP);
+    assert_eq!(timers.next_deadline(), Some(99_990));
+    keys.into_iter().for_each(|key| drop(timers.disarm(key)));
+    assert_eq!(timers.next_deadline(), None);
+    assert!(timers.slots.len() <= KEEP);
+}
+
 /// A mix of few limits, as of reads, writes and requests, and some that nothing else has.
 #[test]
 fn timers_of_few_limits_fire_in_order() {
