@@ -18,6 +18,10 @@ const SECOND: u64 = Duration::from_secs(1).as_nanos() as u64;
 /// cancellation.
 const LONG: u64 = 10 * SECOND;
 
+/// How often it must have been seen parked meanwhile. The clock may jump, and then the task has not
+/// parked again and again.
+const SEEN: u32 = 10;
+
 /// An entry of the watch list.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Watched {
@@ -31,7 +35,14 @@ pub(crate) enum Watch {
     /// Parked in a foreign future, with a cancellation that is pending.
     Foreign,
     /// Has swallowed its own cancellation, or that of an inner scope.
-    Swallowed { scope: Option<ScopeName>, since: u64 },
+    Swallowed { scope: Option<ScopeName>, seen: Seen },
+}
+
+/// How long a task has been watched, and how often it was seen parked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen {
+    since: u64,
+    times: u32,
 }
 
 /// An inner scope. Its key is used again, and `entered` is not.
@@ -86,7 +97,8 @@ impl Core {
 
     fn begin_watch(&self, task: TaskId, scope: Option<ScopeName>) {
         let since = self.clock.now();
-        self.watch(since.saturating_add(SECOND), task, Watch::Swallowed { scope, since });
+        let seen = Seen { since, times: 0 };
+        self.watch(since.saturating_add(SECOND), task, Watch::Swallowed { scope, seen });
     }
 
     /// Reports a task that has swallowed a cancellation, if it has been parked for a second, or has
@@ -95,7 +107,7 @@ impl Core {
         &self,
         task: &TaskRef,
         scope: Option<ScopeName>,
-        begun: u64,
+        mut seen: Seen,
         now: u64,
     ) {
         let Some(delivery) = self.swallowed(task, scope) else {
@@ -103,7 +115,8 @@ impl Core {
             return;
         };
         let is_ready = task.flags.any(Flags::QUEUED);
-        let is_long = begun.saturating_add(LONG) <= now;
+        seen.times += 1;
+        let is_long = seen.times >= SEEN && seen.since.saturating_add(LONG) <= now;
         match self.parked_outside_shields(task) {
             Some(since) if is_long || !is_ready && since.saturating_add(SECOND) <= now => {
                 let task = &self.info(task);
@@ -112,8 +125,11 @@ impl Core {
             }
             Some(since) => {
                 let from = if is_ready { now } else { since };
-                let what = Watch::Swallowed { scope, since: begun };
-                self.watch(from.saturating_add(SECOND), task.id(), what);
+                self.watch(
+                    from.saturating_add(SECOND),
+                    task.id(),
+                    Watch::Swallowed { scope, seen },
+                );
             }
             None => self.end_watch(task, scope),
         }

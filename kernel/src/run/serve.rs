@@ -143,8 +143,8 @@ impl RunLoop<'_> {
             };
             match next.what {
                 Watch::Foreign => self.check_foreign(&cell),
-                Watch::Swallowed { scope, since } => {
-                    self.core.check_swallowed(&cell, scope, since, now);
+                Watch::Swallowed { scope, seen } => {
+                    self.core.check_swallowed(&cell, scope, seen, now);
                 }
             }
         }

@@ -153,6 +153,23 @@ fn a_loop_that_swallows_is_reported() {
     }
 }
 
+/// C14: a task that was parked once while the clock jumped by more than that is no loop.
+#[test]
+fn a_jump_of_the_clock_makes_no_loop() {
+    for long in [20, 3600] {
+        let reported = swallowed(async || {
+            let task = spawn_named("sleeps once more", async move {
+                drop(sleep(Duration::MAX).await);
+                sleep(secs(long)).await
+            });
+            testing::settle().await.unwrap();
+            task.request_cancel();
+            task.await.unwrap();
+        });
+        assert_eq!(reported, [], "{long} s");
+    }
+}
+
 /// C14: it can be turned off.
 #[test]
 fn it_can_be_turned_off() {
