@@ -13,8 +13,11 @@ use crate::parts::fifo::Wakeable;
 /// the host.
 pub(crate) struct HostQueue {
     ready: RefCell<Vec<u32>>,
-    /// The memory of the last batch.
-    spare: Cell<Vec<u32>>,
+    /// The last batch. From `at` on it has tasks that are ready, before all others.
+    batch: Cell<Vec<u32>>,
+    at: Cell<usize>,
+    /// The number of these tasks.
+    left: Cell<usize>,
     poller: RefCell<Waiter>,
     /// The host is being polled. At the end of the poll it looks at `ready` once more.
     polling: Cell<bool>,
@@ -35,7 +38,9 @@ impl Default for HostQueue {
     fn default() -> Self {
         HostQueue {
             ready: RefCell::default(),
-            spare: Cell::default(),
+            batch: Cell::default(),
+            at: Cell::new(0),
+            left: Cell::new(0),
             poller: RefCell::default(),
             polling: Cell::new(false),
             task: Cell::new(TaskId::NONE),
@@ -59,13 +64,19 @@ impl HostQueue {
     /// The host is gone, and its tasks with it.
     pub(crate) fn close(&self) {
         self.open.set(false);
+        // Both are empty. Only the memory of a few is kept.
+        let (ready, batch) = (self.ready.take(), self.batch.take());
+        if ready.capacity().max(batch.capacity()) <= KEEP {
+            self.ready.replace(ready);
+            self.batch.set(batch);
+        }
         let poller = self.poller.take();
         drop(poller);
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.ready.borrow().is_empty()
+        self.left.get() == 0 && self.ready.borrow().is_empty()
     }
 
     /// Whether ready tasks wait for a poll of the host. What polls the host was woken for them.
@@ -88,16 +99,26 @@ impl HostQueue {
     /// Takes the tasks that are ready now. Those that become ready meanwhile come after them.
     #[inline]
     pub(crate) fn batch(&self) -> HostBatch<'_> {
-        let slots = self.ready.replace(self.spare.take());
-        HostBatch { queue: self, slots, at: 0 }
+        let mut slots = self.batch.take();
+        if self.left.take() == 0 {
+            return HostBatch { queue: self, slots: self.ready.replace(slots), at: 0 };
+        }
+        slots.append(&mut self.ready.borrow_mut());
+        HostBatch { queue: self, slots, at: self.at.get() }
     }
 
-    /// Puts back what is left of a batch, before what has become ready meanwhile.
+    /// Keeps what is left of a batch.
     #[cold]
-    fn put_back(&self, mut slots: Vec<u32>, at: usize) {
-        slots.drain(..at);
-        slots.append(&mut self.ready.borrow_mut());
-        self.spare.set(self.ready.replace(slots));
+    fn put_back(&self, mut slots: Vec<u32>, mut at: usize) {
+        // Moves the rest to the front only if that is the smaller part. So the moves of a batch are
+        // not more than its tasks, however little of it each poll takes.
+        if at > slots.len() / 2 {
+            slots.drain(..at);
+            at = 0;
+        }
+        self.left.set(slots.len() - at);
+        self.at.set(at);
+        self.batch.set(slots);
     }
 
     /// Adds a ready task, and wakes what polls the host.
@@ -170,9 +191,56 @@ impl Drop for HostBatch<'_> {
         let mut slots = std::mem::take(&mut self.slots);
         if self.at == slots.len() {
             slots.clear();
-            self.queue.spare.set(slots);
+            self.queue.batch.set(slots);
         } else {
             self.queue.put_back(slots, self.at);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    #[test]
+    fn tasks_come_in_the_order_in_which_they_were_ready() {
+        let (queue, mut expected, mut seed) = (HostQueue::default(), VecDeque::new(), 5_u64);
+        let mut next = 0..;
+        for _ in 0..5000 {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            for slot in next.by_ref().take((seed >> 40) as usize % 60) {
+                queue.push(slot);
+                expected.push_back(slot);
+            }
+            // Some become ready while others are polled, and a poll takes at most so many.
+            let (taken, mut batch) = ((seed >> 50) as usize % 64, queue.batch());
+            for slot in batch.by_ref().take(taken) {
+                assert_eq!(Some(slot), expected.pop_front());
+                if slot % 7 == 0 {
+                    let again = next.next().expect("it has no end");
+                    queue.push(again);
+                    expected.push_back(again);
+                }
+            }
+            drop(batch);
+            assert_eq!(queue.is_empty(), expected.is_empty());
+        }
+        assert!(queue.batch().eq(expected));
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn what_is_left_of_many_tasks_stays_where_it_is() {
+        let queue = HostQueue::default();
+        (0..100_000).for_each(|slot| queue.push(slot));
+        for first in (0..40_000).step_by(10) {
+            assert!(queue.batch().take(10).eq(first..first + 10));
+            assert_eq!(queue.at.get(), first as usize + 10);
+        }
+        assert!(queue.batch().eq(40_000..100_000));
+        queue.close();
+        assert_eq!(queue.batch.take().capacity() + queue.ready.take().capacity(), 0);
     }
 }
