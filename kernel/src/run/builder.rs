@@ -143,7 +143,7 @@ impl Builder {
     }
 
     /// Sets how long an idle kernel polls for events before it sleeps. Zero by default: it sleeps
-    /// at once.
+    /// at once. Between two polls it lets other threads run that want its processor.
     ///
     /// This is for a server that needs low latency and has a processor of its own. Waking a
     /// sleeping thread often takes longer than serving a request; on a virtual machine, several
@@ -153,8 +153,9 @@ impl Builder {
     /// millisecond, the kernel spends this processor time after each wake-up.
     ///
     /// A few microseconds help a server whose clients cannot send faster, because the one who sends
-    /// pays for the wake-up: with 4 µs a small Redis answers a twentieth more requests, at the same
-    /// processor time (`bench/redis`, with and without it).
+    /// pays for the wake-up (`bench/redis`). One microsecond helps if the clients share the
+    /// processor: they run first, and their requests are there before the kernel sleeps
+    /// (`ecosystem/bench/run`, `hello` on two cores).
     pub fn spin_before_sleep(mut self, spin: Duration) -> Self {
         self.settings.spin = spin;
         self

@@ -7,6 +7,7 @@
 
 use std::io;
 use std::task::Waker;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
@@ -202,8 +203,9 @@ impl Reactor {
         Ok(self.alarm.set(&self.poll, left, Some(deadline))?.is_none())
     }
 
-    /// Polls repeatedly before the sleep. Returns the time spent if there was no event in the time
-    /// of `spin`; None if an event came or the limit is reached.
+    /// Polls repeatedly before the sleep, and lets other threads of the processor run in between.
+    /// Returns the time spent if there was no event in the time of `spin`; None if an event came or
+    /// the limit is reached.
     #[cold]
     fn spin_for_events(&mut self, limit: Option<Duration>) -> io::Result<Option<Duration>> {
         let begun = Instant::now();
@@ -216,6 +218,7 @@ impl Reactor {
             if spent >= self.spin {
                 return Ok(Some(spent));
             }
+            thread::yield_now();
         }
     }
 
