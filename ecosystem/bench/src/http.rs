@@ -1,10 +1,11 @@
 //! `hello` without a framework and on axum.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use curium::kernel::kernels;
+use curium::kernel::{Cores, Kernel, kernels};
 use curium::net::{Balance, CoreExt};
 use http_body_util::Full;
 use hyper::body::{Body, Bytes, Incoming};
@@ -39,7 +40,10 @@ pub(crate) fn hello_on_curium() -> Result<(), Anything> {
 
 /// On a kernel on each of two cores.
 pub(crate) fn hello_on_cores() -> Result<(), Anything> {
-    kernels(2, async |core| {
+    // The load is on the same cores. A kernel that has nothing to do lets it run first, and sleeps
+    // only if no request has come by then.
+    let settings = |_| Kernel::builder().spin_before_sleep(Duration::from_micros(1));
+    kernels(Cores::count(2).builder(settings), async |core| {
         let server = core.serve("127.0.0.1:0", Balance::Fewest, async |stream, _| {
             stream.set_nodelay(true)?;
             // A client that hangs up is no error.
