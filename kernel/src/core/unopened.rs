@@ -96,13 +96,6 @@ impl Core {
         left
     }
 
-    /// Ends the poll of a shield that was put on the stack. Its key, if it was opened.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn leave_stacked_shield(&self) -> Option<u32> {
-        self.leave_unopened().opened()
-    }
-
     /// Publishes the ambient around a scope that is left.
     pub(crate) fn leave_opened(&self, key: u32) {
         let parent = self.scopes.borrow().scopes[key as usize].parent;
@@ -260,8 +253,8 @@ fn stack_all() {
 /// effect.
 ///
 /// The body is a future of another crate, which is polled often, and seldom has a leaf that would
-/// park. So the shield is *bare*: only counted. It is put on the stack when another scope comes
-/// above it, and when the scopes are opened.
+/// park. So the shield is *bare*: only counted. It is put on the stack when another scope is
+/// entered inside it, and when the scopes are opened.
 #[inline]
 pub(crate) fn enter_shield() {
     CONTEXT.with(|context| {
@@ -276,7 +269,7 @@ pub(crate) fn leave_shield() -> Option<u32> {
     CONTEXT.with(|context| {
         let unstacked = context.unstacked.get();
         if unstacked & SHIELDS == 0 {
-            return current::try_with(|core| core.leave_stacked_shield()).flatten();
+            return leave_stacked().map(|(key, _)| key);
         }
         context.unstacked.set(unstacked - 1);
         if unstacked & SHIELDS == 1 && context.hiding.get() == 0 && context.ambient.get().is_clear()
