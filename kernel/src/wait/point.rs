@@ -104,12 +104,8 @@ impl CancelPoint {
         operation: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<Result<T, TaskCancelled>> {
         if !current::spend() {
-            match self.pause() {
-                Pause::Cancelled(cancelled) => return Poll::Ready(Err(cancelled)),
-                Pause::Yield => return self.yield_turn(cx).map(Err),
-                Pause::GoOn => {
-                    current::spend();
-                }
+            if let Some(refused) = self.refused(cx) {
+                return refused.map(Err);
             }
         }
         match operation(cx) {
@@ -118,6 +114,20 @@ impl CancelPoint {
                 Poll::Ready(Ok(value))
             }
             Poll::Pending => self.park(cx).map(Err),
+        }
+    }
+
+    /// The budget is spent: returns a cancellation that is due, or yields. `None`: the operation is
+    /// tried all the same.
+    #[cold]
+    pub(super) fn refused(&mut self, cx: &Context<'_>) -> Option<Poll<TaskCancelled>> {
+        match self.pause() {
+            Pause::Cancelled(cancelled) => Some(Poll::Ready(cancelled)),
+            Pause::Yield => Some(self.yield_turn(cx)),
+            Pause::GoOn => {
+                current::spend();
+                None
+            }
         }
     }
 

@@ -12,7 +12,6 @@ use std::task::{Context, Poll};
 use crate::core::current;
 use crate::error::TaskCancelled;
 use crate::task::waker::{Message, Remote};
-use crate::wait::deliver::Pause;
 use crate::wait::point::CancelPoint;
 use crate::wait::record::{At, InPlace};
 
@@ -85,19 +84,11 @@ impl SendCancelPoint {
         }
     }
 
-    /// The budget is spent: returns a cancellation that is due, or yields. `None`: the operation is
-    /// tried all the same.
+    /// What [`CancelPoint`] does when the budget is spent.
     #[cold]
     fn refused(&mut self, cx: &Context<'_>) -> Option<Poll<TaskCancelled>> {
         let mut point = self.take();
-        let polled = match point.pause() {
-            Pause::Cancelled(cancelled) => return Some(Poll::Ready(cancelled)),
-            Pause::Yield => Some(point.yield_turn(cx)),
-            Pause::GoOn => {
-                current::spend();
-                None
-            }
-        };
+        let polled = point.refused(cx);
         self.put(point, polled.as_ref().is_none_or(Poll::is_pending));
         polled
     }
