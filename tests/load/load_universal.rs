@@ -6,9 +6,11 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use curium::kernel::{self, TaskCancelled, TaskError, TaskGroup, ignore_after, spawn, yield_now};
+use curium::kernel::{
+    self, TaskCancelled, TaskError, TaskGroup, ignore_after, sleep, spawn, yield_now,
+};
 use curium::sync::{TryPutError, UniversalQueue};
 use futures::FutureExt;
 
@@ -26,7 +28,15 @@ struct Shared {
     got: Vec<AtomicU8>,
     /// Waits that ended without an item or a slot: by a time limit, a cancellation or a drop.
     given_up: AtomicUsize,
+    began: Instant,
 }
+
+/// The sides of the queue. Each in its turn pauses, so that the other one has to wait.
+const PRODUCERS: u128 = 0;
+const CONSUMERS: u128 = 2;
+
+/// For how long a side that pauses does nothing before it looks whether it may go on.
+const NAP: Duration = Duration::from_micros(50);
 
 impl Shared {
     fn new(items: usize) -> Self {
@@ -36,7 +46,27 @@ impl Shared {
             next: AtomicUsize::new(0),
             got: (0..items).map(|_| AtomicU8::new(0)).collect(),
             given_up: AtomicUsize::new(0),
+            began: Instant::now(),
         }
+    }
+
+    /// Whether a side of the queue pauses. There are four phases of half a millisecond, which is
+    /// longer than the time limits.
+    fn pauses(&self, side: u128) -> bool {
+        self.began.elapsed().as_micros() / 500 % 4 == side
+    }
+
+    fn nap(&self, side: u128) {
+        while self.pauses(side) {
+            thread::sleep(NAP);
+        }
+    }
+
+    async fn nap_in_a_task(&self, side: u128) -> Result<(), TaskCancelled> {
+        while self.pauses(side) {
+            sleep(NAP).await?;
+        }
+        Ok(())
     }
 
     /// The next item to put.
@@ -84,6 +114,7 @@ impl Dice {
 
 fn produce_in_a_thread(shared: &Shared, dice: &Dice) {
     while let Some(mut item) = shared.make() {
+        shared.nap(PRODUCERS);
         while let Err(back) = shared.queue.put_blocking(item, dice.limit()) {
             let TryPutError::Full(back) = back else { panic!("it is open") };
             item = back;
@@ -95,6 +126,7 @@ fn produce_in_a_thread(shared: &Shared, dice: &Dice) {
 
 fn consume_in_a_thread(shared: &Shared, dice: &Dice) {
     loop {
+        shared.nap(CONSUMERS);
         match shared.queue.next_blocking(dice.limit()) {
             Ok(Some(item)) => shared.get(item),
             Ok(None) => return,
@@ -133,6 +165,7 @@ async fn disturbed<T: 'static>(
 
 async fn produce_in_a_task(shared: &'static Shared, dice: &Dice) -> Result<(), TaskCancelled> {
     while let Some(item) = shared.make() {
+        shared.nap_in_a_task(PRODUCERS).await?;
         let mut hand = Some(item);
         while hand.is_some() {
             if dice.below(4) == 0 {
@@ -168,6 +201,7 @@ async fn put_in_a_victim(
 
 async fn consume_in_a_task(shared: &'static Shared, dice: &Dice) -> Result<(), TaskCancelled> {
     loop {
+        shared.nap_in_a_task(CONSUMERS).await?;
         let next = if dice.below(4) == 0 {
             get_in_a_victim(shared, dice).await?
         } else {
@@ -223,7 +257,6 @@ where
 fn each_item_of_a_universal_queue_arrives_once() {
     let items = std::env::var("CURIUM_ITEMS").map_or(100_000, |text| text.parse().unwrap());
     let shared: &'static Shared = Box::leak(Box::new(Shared::new(items)));
-    let began = std::time::Instant::now();
     let producers: Vec<_> = (0..THREADS)
         .map(|seed| thread::spawn(move || produce_in_a_thread(shared, &Dice::new(seed))))
         .chain((10..10 + KERNELS).map(|seed| {
@@ -243,7 +276,7 @@ fn each_item_of_a_universal_queue_arrives_once() {
     consumers.into_iter().for_each(|consumer| consumer.join().unwrap());
     let lost = shared.got.iter().filter(|got| got.load(Ordering::Relaxed) == 0).count();
     let given_up = shared.given_up.load(Ordering::Relaxed);
-    println!("{items} items, {given_up} waits ended early, {:?}", began.elapsed());
+    println!("{items} items, {given_up} waits ended early, {:?}", shared.began.elapsed());
     assert_eq!(lost, 0, "items are lost");
     assert_eq!(shared.queue.unfinished(), items);
     assert!(given_up > items / 100, "hardly any wait has ended early: {given_up}");

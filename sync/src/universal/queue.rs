@@ -32,8 +32,10 @@ mod statistics;
 /// task waits for a thread or for another kernel, its kernel waits too, and does not take that for
 /// a deadlock. On a virtual clock it does so for five seconds of real time.
 ///
-/// No call uses a system call, except to sleep, or to wake what sleeps. Between tasks of one kernel
-/// use [`Queue`](crate::Queue), which needs neither a lock nor atomics.
+/// No call uses a system call, except to sleep, or to wake what sleeps. A blocking call that has to
+/// wait first lets other threads run, at most 16 times in 20 µs, and looks again: an item often
+/// comes sooner than a sleep and a wake-up take. Between tasks of one kernel use
+/// [`Queue`](crate::Queue), which needs neither a lock nor atomics.
 ///
 /// ```
 /// use std::sync::Arc;

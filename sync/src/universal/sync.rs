@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 
 #[cfg(loom)]
-pub(super) use self::model::{Deadline, Mutex, park};
+pub(super) use self::model::{Deadline, Looks, Mutex, park};
 #[cfg(not(loom))]
-pub(super) use self::real::{Deadline, Mutex, park};
+pub(super) use self::real::{Deadline, Looks, Mutex, park};
 #[cfg(loom)]
 pub(super) use loom::sync::MutexGuard;
 #[cfg(not(loom))]
@@ -106,6 +106,36 @@ mod real {
         }
     }
 
+    /// The looks of a thread that has to wait, before it sleeps. All together take less time than
+    /// a sleep and a wake-up.
+    pub(crate) struct Looks {
+        left: u32,
+        until: Instant,
+    }
+
+    impl Looks {
+        const COUNT: u32 = 16;
+        /// A thread that has not run for so long shares its processor. It sleeps then, because a
+        /// wake-up gives it the processor sooner than its turn does.
+        const TIME: Duration = Duration::from_micros(20);
+
+        pub(crate) fn before(deadline: &Deadline) -> Self {
+            let soon = Instant::now() + Self::TIME;
+            let until = deadline.0.map_or(soon, |deadline| deadline.min(soon));
+            Looks { left: Self::COUNT, until }
+        }
+
+        /// Lets other threads of this processor run. False: that was the last look.
+        pub(crate) fn again(&mut self) -> bool {
+            if self.left == 0 || Instant::now() >= self.until {
+                return false;
+            }
+            self.left -= 1;
+            thread::yield_now();
+            true
+        }
+    }
+
     /// Sleeps until the waker of this thread is called, perhaps before. False: the deadline has
     /// passed.
     pub(crate) fn park(deadline: &Deadline) -> bool {
@@ -156,6 +186,19 @@ mod model {
     impl Deadline {
         pub(crate) fn after(limit: Duration) -> Self {
             Deadline(limit != Duration::MAX)
+        }
+    }
+
+    /// In a model a thread sleeps at once, which is the harder case: it can be woken at any moment.
+    pub(crate) struct Looks;
+
+    impl Looks {
+        pub(crate) fn before(_: &Deadline) -> Self {
+            Looks
+        }
+
+        pub(crate) fn again(&mut self) -> bool {
+            false
         }
     }
 

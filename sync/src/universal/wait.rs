@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kernel::{SendCancelPoint, TaskCancelled};
 
-use super::sync::{self, Deadline, Mutex, MutexGuard};
+use super::sync::{self, Deadline, Looks, Mutex, MutexGuard};
 use super::waiters::{Left, Place, Waiters};
 
 /// The time limit of a blocking call is over.
@@ -293,6 +293,12 @@ pub(super) fn block<R: Request, T>(
 
 impl<R: Request> Waiting<'_, R> {
     fn sleep(&mut self, deadline: &Deadline) -> Option<R::Output> {
+        let mut looks = Looks::before(deadline);
+        while looks.again() {
+            if let Some(output) = self.attempt() {
+                return Some(output);
+            }
+        }
         let waker = sync::waker();
         loop {
             if let Poll::Ready(output) = self.step(&waker) {
