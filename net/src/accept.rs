@@ -8,6 +8,8 @@ use std::time::Duration;
 use kernel::io::{Registration, ToRead, ToWrite};
 use mio::event::Source;
 
+use crate::error::advice;
+
 /// How long `accept` waits after an error that may pass.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -65,7 +67,10 @@ impl<L: Source> Acceptor<L> {
                 Ok(Err(error)) | Err(error) => return Err(error),
             };
             if !std::mem::replace(&mut reported, true) {
-                kernel::warn(&format!("accept waits at {site}, and is tried again: {error}"));
+                let advice = advice(&error);
+                kernel::warn(&format!(
+                    "accept waits at {site}, and is tried again: {error}{advice}"
+                ));
             }
             let pause = Pause::begin(&self.pausing);
             kernel::sleep(PAUSE).await?;

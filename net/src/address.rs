@@ -4,6 +4,8 @@ use std::io;
 use std::net::ToSocketAddrs as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
+use crate::error::{advice, failed};
+
 /// What `bind` and `connect` take: an address, or a host and a port to look up.
 ///
 /// An address, or text that is one (`"127.0.0.1:80"`, `"[::1]:80"`), is used as it is. An IPv6
@@ -200,7 +202,7 @@ pub(crate) async fn addresses_of(target: Target) -> io::Result<Vec<SocketAddr>> 
         Target::Host(host, port) => (format!("{host}:{port}"), Query::Host(host, port)),
         Target::Zoned(ip, zone, port) => {
             let named = format!("[{ip}%{zone}]:{port}");
-            match in_zone(ip, &zone, port).map_err(|error| cannot_look_up(&named, &error))? {
+            match in_zone(ip, &zone, port).map_err(|error| cannot_look_up(&named, error))? {
                 Some(address) => return Ok(vec![address]),
                 None => (named, Query::Host(format!("{ip}%{zone}"), port)),
             }
@@ -208,37 +210,27 @@ pub(crate) async fn addresses_of(target: Target) -> io::Result<Vec<SocketAddr>> 
     };
     #[cfg(all(unix, feature = "simulated-net"))]
     if let Some(net) = crate::simulated::current() {
-        return net.look_up(&named).await.map_err(|error| cannot_look_up(&named, &error));
+        return net.look_up(&named).await.map_err(|error| cannot_look_up(&named, error));
     }
     let looked_up = LOOK_UPS.run_in_thread(move || match query {
         Query::Name(name) => name.to_socket_addrs().map(Iterator::collect::<Vec<_>>),
         Query::Host(host, port) => (host.as_str(), port).to_socket_addrs().map(Iterator::collect),
     });
-    let addresses = looked_up.await?.map_err(|error| cannot_look_up(&named, &error))?;
+    let addresses = looked_up.await?.map_err(|error| cannot_look_up(&named, error))?;
     if addresses.is_empty() {
         let error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        return Err(cannot_look_up(&named, &error));
+        return Err(cannot_look_up(&named, error));
     }
     Ok(addresses)
 }
 
 #[cold]
-fn cannot_look_up(named: &str, error: &io::Error) -> io::Error {
+fn cannot_look_up(named: &str, error: io::Error) -> io::Error {
     let advice = match named.contains(':') {
         true => "",
         false => "; give a port as well, as in \"host:port\"",
     };
-    io::Error::new(kind_of(error), format!("cannot look up {named:?}: {error}{advice}"))
-}
-
-/// The kind of an error that ends a call. Some errors of the system mean "later" or "again"
-/// (`EAGAIN` of `connect` and of a look-up). A caller that read one as "not ready yet" would wait
-/// for an event that never comes.
-pub(crate) fn kind_of(error: &io::Error) -> io::ErrorKind {
-    match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => io::ErrorKind::Other,
-        kind => kind,
-    }
+    failed(format!("cannot look up {named:?}: {error}{advice}"), error)
 }
 
 /// The result of `take` for the first address of which it has one. `what` is the operation, such as
@@ -252,7 +244,7 @@ pub(crate) fn first_of<T>(
     for address in addresses {
         match take(*address) {
             Ok(taken) => return Ok(taken),
-            Err(error) => failures.add(*address, &error),
+            Err(error) => failures.add(*address, error),
         }
     }
     Err(failures.into_error())
@@ -261,25 +253,26 @@ pub(crate) fn first_of<T>(
 /// The addresses that failed, each with its error.
 pub(crate) struct Failures {
     text: String,
-    kind: io::ErrorKind,
+    last: Option<io::Error>,
 }
 
 impl Failures {
     /// An empty list. `what` is the operation, such as "connect to".
     pub(crate) fn new(what: &str) -> Self {
-        Failures { text: format!("cannot {what} "), kind: io::ErrorKind::Other }
+        Failures { text: format!("cannot {what} "), last: None }
     }
 
-    pub(crate) fn add(&mut self, address: SocketAddr, error: &io::Error) {
-        let first = self.text.ends_with(' ');
-        let separator = if first { "" } else { "; " };
+    pub(crate) fn add(&mut self, address: SocketAddr, error: io::Error) {
+        let separator = if self.last.is_none() { "" } else { "; " };
         self.text.push_str(&format!("{separator}{address}: {error}"));
-        self.kind = kind_of(error);
+        self.last = Some(error);
     }
 
-    /// One error that lists all failures. Its kind is that of the last one.
+    /// One error that lists all failures. Its kind, its source and its advice are those of the last
+    /// one.
     pub(crate) fn into_error(self) -> io::Error {
-        io::Error::new(self.kind, self.text)
+        let last = self.last.unwrap_or_else(|| io::Error::other("no address was given"));
+        failed(self.text + advice(&last), last)
     }
 }
 

@@ -133,7 +133,7 @@ fn failed(failures: Vec<(SocketAddr, io::Error)>) -> io::Error {
         if kernel::cancelled(&error).is_some() {
             return error;
         }
-        all.add(address, &error);
+        all.add(address, error);
     }
     all.into_error()
 }

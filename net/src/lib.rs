@@ -5,6 +5,9 @@
 //! `kernel::cancelled` finds. An operation that has completed returns its result even if a
 //! cancellation is pending, so a cancelled read has consumed nothing.
 //!
+//! An error of `connect`, `bind`, a look-up or an option says in its text what failed, and has the
+//! error of the system as its `source`, which knows the number (`raw_os_error`).
+//!
 //! One task reads and one task writes on a socket at a time. A second reader or writer gets a busy
 //! error, and the first is not affected. A socket can move to the kernel of another thread while
 //! no task is parked on it.
@@ -54,6 +57,7 @@ mod address;
 mod connect;
 #[cfg(all(unix, feature = "cores"))]
 mod cores;
+mod error;
 mod halves;
 mod listener;
 mod live;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use crate::address::kind_of;
+use crate::error::failed;
 use crate::options::{Keepalive, set_linger, set_ttl};
 use crate::socket::Socket;
 use crate::stream::TcpStream;
@@ -107,8 +107,7 @@ impl TcpStream {
             let local = socket.local_addr()?;
             look(&SockRef::from(socket.of_system()?), local).map_err(|error| {
                 let to = socket.peer_addr().unwrap_or(local);
-                let text = format!("the option {name} of the connection to {to}: {error}");
-                io::Error::new(kind_of(&error), text)
+                failed(format!("the option {name} of the connection to {to}: {error}"), error)
             })
         })
     }

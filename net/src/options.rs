@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, TcpKeepalive, Type};
 
-use crate::address::{ToSocketAddrs, addresses_of, kind_of};
+use crate::address::{ToSocketAddrs, addresses_of};
 use crate::connect::connect_any;
+use crate::error::failed;
 use crate::listener::TcpListener;
 use crate::stream::TcpStream;
 
@@ -322,7 +323,7 @@ pub(crate) fn set_ttl(socket: &socket2::Socket, address: SocketAddr, hops: u32) 
 
 /// The error of a new socket says which option it is about.
 fn named<R>(name: &str, done: io::Result<R>) -> io::Result<R> {
-    done.map_err(|error| io::Error::new(kind_of(&error), format!("the option {name}: {error}")))
+    done.map_err(|error| failed(format!("the option {name}: {error}"), error))
 }
 
 /// Whether a connect that does not wait has begun.

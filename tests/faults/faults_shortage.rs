@@ -2,6 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
+use std::error::Error;
 use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
@@ -9,7 +10,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use kernel::{Kernel, TaskError, spawn, testing, timeout_after};
-use net::{TcpListener, TcpStream};
+use net::{TcpListener, TcpOptions, TcpStream};
+use net::{UdpSocket, UnixDatagram, UnixListener, UnixStream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::children;
@@ -122,6 +124,7 @@ fn a_shortage_is_a_report_of_the_kernel() {
     let [waits] = &reported[..] else { panic!("{reported:?}") };
     assert!(waits.starts_with(concat!("accept waits at ", file!(), ":")), "{waits}");
     assert!(waits.contains("Too many open files"), "{waits}");
+    assert!(waits.contains("`ulimit -n`"), "{waits}");
 }
 
 /// N6: with room for two connections at a time, six clients are served as others close.
@@ -214,6 +217,38 @@ fn an_intruder_in_a_shortage_is_refused_and_the_first_is_unharmed() {
         match intruder.join().await? {
             Err(TaskError::Failed(error)) => assert_eq!(error.kind(), ErrorKind::ResourceBusy),
             other => panic!("{other:?}"),
+        }
+        Ok(())
+    });
+}
+
+/// N4: without descriptors, the error of each call that makes a socket says where it failed and
+/// what to do, and has the number of the system's error.
+#[test]
+fn the_error_of_a_socket_without_a_descriptor_says_what_to_do() {
+    alone(children::this_test!(), async || {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let old = leave(0);
+        let to = address.to_string();
+        let failed = [
+            (&*to, TcpStream::connect(address).await.unwrap_err()),
+            (&*to, TcpOptions::new().nodelay(true).connect(address).await.unwrap_err()),
+            ("127.0.0.1:0", TcpListener::bind("127.0.0.1:0").await.unwrap_err()),
+            ("127.0.0.1:0", UdpSocket::bind("127.0.0.1:0").await.unwrap_err()),
+            ("\"/no/socket\"", UnixStream::connect("/no/socket").await.unwrap_err()),
+            ("\"/no/socket\"", UnixListener::bind("/no/socket").unwrap_err()),
+            ("\"/no/socket\"", UnixDatagram::bind("/no/socket").unwrap_err()),
+        ];
+        setrlimit(Resource::Nofile, old).unwrap();
+        for (place, error) in failed {
+            let text = error.to_string();
+            for part in ["cannot ", place, "Too many open files", "`ulimit -n`"] {
+                assert!(text.contains(part), "{part} in {text}");
+            }
+            let number = rustix::io::Errno::MFILE.raw_os_error();
+            let of_system = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+            assert_eq!(of_system.and_then(io::Error::raw_os_error), Some(number), "{text}");
         }
         Ok(())
     });

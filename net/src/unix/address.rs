@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::address::kind_of;
+use crate::error::{self, advice};
 
 /// What `bind` and `connect` of Unix sockets take: a path, or an address.
 ///
@@ -79,14 +79,15 @@ fn of_path(path: &Path) -> io::Result<SocketAddr> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path of a socket is empty"));
     }
     SocketAddr::from_pathname(path).map_err(|error| {
-        io::Error::new(error.kind(), format!("{path:?} is no address of a socket: {error}"))
+        error::failed(format!("{path:?} is no address of a socket: {error}"), error)
     })
 }
 
 /// The error of an operation, such as "bind", that names the address.
 #[cold]
-pub(super) fn failed(what: &str, address: &SocketAddr, error: &io::Error) -> io::Error {
-    io::Error::new(kind_of(error), format!("cannot {what} {}: {error}", Shown(address)))
+pub(super) fn failed(what: &str, address: &SocketAddr, source: io::Error) -> io::Error {
+    let (shown, advice) = (Shown(address), advice(&source));
+    error::failed(format!("cannot {what} {shown}: {source}{advice}"), source)
 }
 
 /// The address without a name.

@@ -67,7 +67,7 @@ impl UnixDatagram {
         let address = address.unix_addr()?;
         std::os::unix::net::UnixDatagram::bind_addr(&address)
             .and_then(UnixDatagram::new)
-            .map_err(|error| failed("bind", &address, &error))
+            .map_err(|error| failed("bind", &address, error))
     }
 
     /// A socket without a name. It can send, and receives only from a
@@ -117,7 +117,7 @@ impl UnixDatagram {
         let address = address.unix_addr()?;
         self.registration.with(|socket| {
             let connected = socket.0.connect_addr(&address);
-            connected.map_err(|error| failed("connect to", &address, &error))
+            connected.map_err(|error| failed("connect to", &address, error))
         })
     }
 

@@ -39,7 +39,7 @@ impl UnixListener {
         let address = address.unix_addr()?;
         std::os::unix::net::UnixListener::bind_addr(&address)
             .and_then(UnixListener::new)
-            .map_err(|error| failed("listen on", &address, &error))
+            .map_err(|error| failed("listen on", &address, error))
     }
 
     /// Takes over a listening socket, and makes it non-blocking. Duplicates of it may exist.

@@ -373,14 +373,14 @@ async fn connect(address: &SocketAddr, site: &'static Location<'static>) -> io::
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => pauses.next().await?,
             // The interrupted socket is closed already, so try again with a new one.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(failed("connect to", address, &error)),
+            Err(error) => return Err(failed("connect to", address, error)),
             Ok(socket) => {
                 let stream = UnixStream::of(socket);
                 // Linux has connected it already. The attempt counts against the budget.
                 let done = stream.registration.io_at(ToWrite, "CONNECT", site, connected).await;
                 return match done {
                     Err(error) if kernel::cancelled(&error).is_none() => {
-                        Err(failed("connect to", address, &error))
+                        Err(failed("connect to", address, error))
                     }
                     done => done.map(|()| stream),
                 };
