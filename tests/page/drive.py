@@ -84,6 +84,33 @@ def timeline(page):
         return data.some(value => value !== 0);""")
 
 
+CROWD = """
+    events.close();
+    seen.length = 0;
+    const tasks = [{ id: '0', name: 'main', state: 'JOIN', cycles: 1, parked: [
+        { kind: 'JOIN', site: 'a.rs:1:1', waits_for: { members: [] } }] }];
+    for (let id = 1; id <= 1100; id++) {
+        tasks.push({ id: String(id), parent: '0', name: 'one of many', state: 'READY', cycles: 1 });
+        tasks[0].parked[0].waits_for.members.push(String(id));
+    }
+    doc = { kernels: [{ id: 0, tasks }] };
+    note();
+    show();"""
+
+
+def crowd(page):
+    """Of more tasks than a pane can show, each pane says how many it leaves out."""
+    page.run(CROWD)
+    said = page.run("return [...document.querySelectorAll('.more, #more')]"
+                    ".map(shown => shown.innerText.trim())")
+    lanes = "of 14 of 1101 tasks, those in a deadlock and those that are polled most"
+    rest = ["101 more tasks are not shown", "1088 more tasks are not shown"]
+    assert said == rest + [lanes], said
+    page.run("selected = '0'; show()")
+    task = page.run("return document.getElementById('task').innerText")
+    assert "→ 1, 2, 3, 4, 5, 6, 7, 8 and 1092 more" in task, task
+
+
 def select(page, text):
     """Clicks on a row with the mouse, where it is at that moment."""
     for _ in range(20):
@@ -116,12 +143,13 @@ def main():
         page.run("document.getElementById('cancel').click()")
         page.until("the answer", "return /Cancelling|does not answer/.test("
                    "document.getElementById('link').innerText)")
+        crowd(page)
     finally:
         # Ends the browser, which outlives its driver otherwise.
         page.call("DELETE", "")
         process.kill()
         process.wait()
-    print("the page shows the tree, the verdict and the timeline, and cancels")
+    print("the page shows the tree, the verdict and the timeline, cancels, and says what it leaves out")
 
 
 main()
