@@ -163,7 +163,7 @@ impl TcpOptions {
     ) -> impl Future<Output = io::Result<TcpStream>> {
         let target = address.target();
         let site = Location::caller();
-        async move { connect_any(addresses_of(target).await?, Some(&self), site).await }
+        Box::pin(async move { connect_any(addresses_of(target).await?, Some(&self), site).await })
     }
 
     /// [`TcpListener::bind`] with these options.

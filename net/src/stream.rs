@@ -51,7 +51,8 @@ impl TcpStream {
     pub fn connect(address: impl ToSocketAddrs) -> impl Future<Output = io::Result<TcpStream>> {
         let target = address.target();
         let site = Location::caller();
-        async move { connect_any(addresses_of(target).await?, None, site).await }
+        // In a box, because every async function that connects has room for its future.
+        Box::pin(async move { connect_any(addresses_of(target).await?, None, site).await })
     }
 
     /// Takes over a connected socket, and makes it non-blocking. Duplicates of it may exist. For

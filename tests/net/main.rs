@@ -32,6 +32,8 @@ mod net_readiness;
 mod net_server;
 mod net_server_stops;
 mod net_shutdown;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod net_sizes;
 mod net_stream;
 mod net_stream_sharing;
 mod net_streams;

@@ -88,11 +88,12 @@ impl TlsConnector {
             io::Error::new(io::ErrorKind::InvalidInput, text)
         });
         let (config, site) = (self.config.clone(), Location::caller());
-        async move {
+        // In a box, because every async function that begins a connection has room for its future.
+        Box::pin(async move {
             let name = named?;
             let session = ClientConnection::new(config, name).map_err(io::Error::other)?;
             handshake(TlsStream::new(stream, session.into()), site).await
-        }
+        })
     }
 }
 
@@ -148,10 +149,10 @@ impl TlsAcceptor {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let (config, site) = (self.config.clone(), Location::caller());
-        async move {
+        Box::pin(async move {
             let session = ServerConnection::new(config).map_err(io::Error::other)?;
             handshake(TlsStream::new(stream, session.into()), site).await
-        }
+        })
     }
 }
 

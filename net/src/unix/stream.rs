@@ -75,7 +75,7 @@ impl UnixStream {
     pub fn connect(address: impl ToUnixAddr) -> impl Future<Output = io::Result<UnixStream>> {
         let address = address.unix_addr();
         let site = Location::caller();
-        async move { connect(&address?, site).await }
+        Box::pin(async move { connect(&address?, site).await })
     }
 
     /// Two streams that are connected to each other.
