@@ -14,13 +14,10 @@ use crate::task::state::Flags;
 /// How long a task is watched before it is reported, in nanoseconds.
 const SECOND: u64 = Duration::from_secs(1).as_nanos() as u64;
 
-/// How long a task may park again and again for less than that, once it has swallowed its
-/// cancellation.
-const LONG: u64 = 10 * SECOND;
-
-/// How often it must have been seen parked meanwhile. The clock may jump, and then the task has not
-/// parked again and again.
-const SEEN: u32 = 10;
+/// How many seconds a task may park again and again for less than that, once it has swallowed its
+/// cancellation. As often it must have been seen parked: the clock may jump, and then the task has
+/// not parked again and again.
+const LONG: u8 = 10;
 
 /// An entry of the watch list.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +39,7 @@ pub(crate) enum Watch {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen {
     since: u64,
-    times: u32,
+    times: u8,
 }
 
 /// An inner scope. Its key is used again, and `entered` is not.
@@ -78,8 +75,11 @@ impl Core {
     /// Watches a task that has parked after its own cancellation was delivered, if the program has
     /// no copy of that any more (C14).
     fn watch_swallowed(&self, task: &TaskRef) {
-        if !self.settings.ignore_swallowed && task.begin_watch() {
-            self.begin_watch(task.id(), None);
+        if self.settings.ignore_swallowed {
+            return;
+        }
+        if let Some(times) = task.begin_watch(|| self.first_outside_shields(task).is_some()) {
+            self.begin_watch(task.id(), None, times);
         }
     }
 
@@ -87,18 +87,25 @@ impl Core {
     #[cold]
     pub(crate) fn watch_swallowed_in(&self, key: u32) {
         let mut scopes = self.scopes.borrow_mut();
-        let scope = &mut scopes.scopes[key as usize];
-        if !self.settings.ignore_swallowed && scope.is_swallowed() && !scope.watched {
+        let scope = &scopes.scopes[key as usize];
+        if self.settings.ignore_swallowed || !scope.is_swallowed() || scope.watched {
+            return;
+        }
+        let (record, child) = (scope.first_record, scope.first_child);
+        if scopes.first_outside_shields(record, child).is_some() {
+            let scope = &mut scopes.scopes[key as usize];
             scope.watched = true;
             let name = ScopeName { key, entered: scope.entered };
-            self.begin_watch(scope.task, Some(name));
+            self.begin_watch(scope.task, Some(name), scope.seen);
         }
     }
 
-    fn begin_watch(&self, task: TaskId, scope: Option<ScopeName>) {
-        let since = self.clock.now();
-        let seen = Seen { since, times: 0 };
-        self.watch(since.saturating_add(SECOND), task, Watch::Swallowed { scope, seen });
+    /// `times`: how often it was seen before it parked in a shield.
+    fn begin_watch(&self, task: TaskId, scope: Option<ScopeName>, times: u8) {
+        let now = self.clock.now();
+        let since = now.saturating_sub(u64::from(times) * SECOND);
+        let due = if times < LONG { now.saturating_add(SECOND) } else { now };
+        self.watch(due, task, Watch::Swallowed { scope, seen: Seen { since, times } });
     }
 
     /// Reports a task that has swallowed a cancellation, if it has been parked for a second, or has
@@ -111,12 +118,14 @@ impl Core {
         now: u64,
     ) {
         let Some(delivery) = self.swallowed(task, scope) else {
-            self.end_watch(task, scope);
+            self.end_watch(task, scope, 0);
             return;
         };
         let is_ready = task.flags.any(Flags::QUEUED);
-        seen.times += 1;
-        let is_long = seen.times >= SEEN && seen.since.saturating_add(LONG) <= now;
+        // In a shield it counts too: it was parked outside when this second began.
+        seen.times = seen.times.saturating_add(1).min(LONG);
+        let is_long =
+            seen.times == LONG && seen.since.saturating_add(u64::from(LONG) * SECOND) <= now;
         match self.parked_outside_shields(task) {
             Some(since) if is_long || !is_ready && since.saturating_add(SECOND) <= now => {
                 let task = &self.info(task);
@@ -131,7 +140,7 @@ impl Core {
                     Watch::Swallowed { scope, seen },
                 );
             }
-            None => self.end_watch(task, scope),
+            None => self.end_watch(task, scope, seen.times),
         }
     }
 
@@ -144,12 +153,15 @@ impl Core {
         same.then_some(Delivery { reason: scope.reason, site: scope.delivered_at })
     }
 
-    /// The task may be watched again when it parks.
-    fn end_watch(&self, task: &TaskRef, name: Option<ScopeName>) {
-        let Some(ScopeName { key, entered }) = name else { return task.end_watch() };
+    /// The task may be watched again when it parks outside all shields. In a shield it is not,
+    /// because a watch has a deadline, and a deadlock in a shield must be found.
+    fn end_watch(&self, task: &TaskRef, name: Option<ScopeName>, times: u8) {
+        let Some(ScopeName { key, entered }) = name else { return task.end_watch(times) };
         let mut scopes = self.scopes.borrow_mut();
         if let Some(scope) = scopes.scopes.get_mut(key as usize) {
-            scope.watched &= scope.entered != entered;
+            if scope.entered == entered {
+                (scope.watched, scope.seen) = (false, times);
+            }
         }
     }
 
@@ -159,14 +171,13 @@ impl Core {
         if task.is_ended() || task.flags.any(Flags::RUNNING) {
             return None;
         }
-        let mut first = task.parked().map(|parked| parked.since);
+        self.first_outside_shields(task)
+    }
+
+    fn first_outside_shields(&self, task: &TaskRef) -> Option<u64> {
+        let own = task.parked().map(|parked| parked.since);
         let (record, child) = task.attached();
-        let scopes = self.scopes.borrow();
-        scopes.each_record(record, child, |record| {
-            if !scopes.is_shielded(record.scope) {
-                first = Some(first.map_or(record.since, |first| first.min(record.since)));
-            }
-        });
-        first
+        let attached = self.scopes.borrow().first_outside_shields(record, child);
+        own.into_iter().chain(attached).min()
     }
 }

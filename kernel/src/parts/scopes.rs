@@ -342,6 +342,17 @@ impl Scopes {
         }
     }
 
+    /// Since when the first record below these list heads is parked that is in no shield.
+    pub(crate) fn first_outside_shields(&self, first_record: u32, first_child: u32) -> Option<u64> {
+        let mut first = None;
+        self.each_record(first_record, first_child, |record| {
+            if !self.is_shielded(record.scope) {
+                first = Some(first.map_or(record.since, |first: u64| first.min(record.since)));
+            }
+        });
+        first
+    }
+
     /// The earliest deadline of the timeouts in a list of scopes and below.
     pub(crate) fn earliest_deadline(&self, first_child: u32) -> u64 {
         let mut earliest = u64::MAX;

@@ -298,13 +298,13 @@ impl<K> TaskRef<K> {
         self.request()?.swallowed()
     }
 
-    pub(crate) fn begin_watch(&self) -> bool {
-        self.request().is_some_and(Request::begin_watch)
+    pub(crate) fn begin_watch(&self, is_outside: impl FnOnce() -> bool) -> Option<u8> {
+        self.request()?.begin_watch(is_outside)
     }
 
-    pub(crate) fn end_watch(&self) {
+    pub(crate) fn end_watch(&self, times: u8) {
         if let Some(request) = self.request() {
-            request.end_watch();
+            request.end_watch(times);
         }
     }
 

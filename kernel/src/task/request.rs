@@ -29,6 +29,8 @@ pub(crate) struct Request {
     cancel_seq: Cell<u64>,
     /// [`PENDING`], [`DELIVERED`] and [`KEPT`].
     marks: Cell<u8>,
+    /// How often the task was seen parked while it was watched, until it parked in a shield.
+    seen: Cell<u8>,
     reason: Cell<CancelReason>,
     since: Cell<u64>,
     /// The `cancel_seq` of the kernel at the last delivery.
@@ -50,6 +52,7 @@ impl Default for Request {
         Request {
             cancel_seq: Cell::new(0),
             marks: Cell::new(0),
+            seen: Cell::new(0),
             reason: Cell::new(CancelReason::Shutdown),
             since: Cell::new(u64::MAX),
             delivered_at: Cell::new(0),
@@ -84,6 +87,7 @@ impl Request {
     pub(super) fn set(&self, cancel_seq: u64, reason: CancelReason, since: u64) {
         self.cancel_seq.set(cancel_seq);
         self.marks.set(PENDING);
+        self.seen.set(0);
         self.reason.set(reason);
         self.since.set(since);
     }
@@ -151,18 +155,21 @@ impl Request {
             .then(|| Delivery { reason: self.reason.get(), site: self.site.get() })
     }
 
-    /// Begins to watch a task that has swallowed its cancellation. False: it has not, or it is
-    /// watched already.
-    pub(super) fn begin_watch(&self) -> bool {
-        let begins = !self.has(WATCHED) && self.swallowed().is_some();
-        if begins {
-            self.marks.set(self.marks.get() | WATCHED);
+    /// Begins to watch a task that has swallowed its cancellation and is parked outside all
+    /// shields. Gives how often it was seen before. `None`: it has not, it is not, or it is watched
+    /// already.
+    pub(super) fn begin_watch(&self, is_outside: impl FnOnce() -> bool) -> Option<u8> {
+        if self.has(WATCHED) || self.swallowed().is_none() || !is_outside() {
+            return None;
         }
-        begins
+        self.marks.set(self.marks.get() | WATCHED);
+        Some(self.seen.get())
     }
 
-    pub(super) fn end_watch(&self) {
+    /// Ends the watch, in which the task was seen so often.
+    pub(super) fn end_watch(&self, times: u8) {
         self.marks.set(self.marks.get() & !WATCHED);
+        self.seen.set(times);
     }
 
     /// Moves the kept copy out.

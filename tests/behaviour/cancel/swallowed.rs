@@ -153,6 +153,75 @@ fn a_loop_that_swallows_is_reported() {
     }
 }
 
+/// C14: a loop that drops every error and has a shield in it is reported too, however its turns
+/// meet the seconds.
+#[test]
+fn a_loop_that_swallows_with_a_shield_in_it_is_reported() {
+    for (shielded, outside) in [(100, 100), (300, 100), (500, 500), (900, 100), (1500, 100)] {
+        for (seconds, reports) in [(9, 0), (30, 1), (60, 1)] {
+            let reported = swallowed(async || {
+                let stop = std::rc::Rc::new(std::cell::Cell::new(false));
+                let stopped = stop.clone();
+                let task = spawn_named("loops", async move {
+                    while !stopped.get() {
+                        drop(sleep(Duration::from_millis(outside)).await);
+                        drop(shield(sleep(Duration::from_millis(shielded))).await);
+                    }
+                });
+                testing::settle().await.unwrap();
+                task.request_cancel();
+                pass(seconds).await;
+                stop.set(true);
+                task.await.unwrap();
+            });
+            let what = format!("{shielded} ms in a shield, {outside} ms outside, {seconds} s");
+            assert_eq!(reported.len(), reports, "{what}: {reported:?}");
+        }
+    }
+}
+
+/// C14: so is such a loop in a timeout that has expired.
+#[test]
+fn a_loop_that_swallows_a_timeout_with_a_shield_in_it_is_reported() {
+    for (seconds, reports) in [(9, 0), (30, 1), (60, 1)] {
+        let reported = swallowed(async || {
+            let stop = std::rc::Rc::new(std::cell::Cell::new(false));
+            let stopped = stop.clone();
+            let task = spawn_named("loops", async move {
+                let _ = timeout_after(Duration::from_millis(50), async {
+                    while !stopped.get() {
+                        drop(sleep(Duration::from_millis(100)).await);
+                        drop(shield(sleep(Duration::from_millis(300))).await);
+                    }
+                    Ok::<_, TaskCancelled>(())
+                })
+                .await;
+                Ok::<_, TaskCancelled>(())
+            });
+            pass(seconds).await;
+            stop.set(true);
+            task.await.unwrap();
+        });
+        assert_eq!(reported.len(), reports, "{seconds} s: {reported:?}");
+    }
+}
+
+/// C14: a task that has swallowed its cancellation and waits in a shield for what nothing sets is
+/// in a deadlock, which is found.
+#[test]
+#[should_panic(expected = "deadlock")]
+fn a_deadlock_in_a_shield_of_one_that_swallows_is_found() {
+    kernel::run(async || {
+        let task = spawn_named("swallows", async {
+            drop(sleep(Duration::MAX).await);
+            shield(Event::new().wait()).await
+        });
+        testing::settle().await.unwrap();
+        task.request_cancel();
+        task.wait().await.unwrap();
+    });
+}
+
 /// C14: a task that was parked once while the clock jumped by more than that is no loop.
 #[test]
 fn a_jump_of_the_clock_makes_no_loop() {

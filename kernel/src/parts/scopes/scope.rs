@@ -61,6 +61,8 @@ pub(crate) struct Scope {
     pub(crate) delivered_at: Site,
     /// The task is watched, or was reported, because the body has swallowed the cancellation.
     pub(crate) watched: bool,
+    /// How often it was seen parked while it was watched, until it parked in a shield.
+    pub(crate) seen: u8,
     /// A copy of the cancellation of this scope, once one was made (C16).
     pub(crate) kept: Option<TaskCancelled>,
     /// The cancellations of outer scopes that were delivered to leaves inside this one.
@@ -109,6 +111,7 @@ impl Scope {
             delivered: 0,
             delivered_at: None,
             watched: false,
+            seen: 0,
             kept: None,
             outer: OuterDelivered::None,
             of_task: false,
