@@ -325,7 +325,7 @@ where
         let handler = handler.clone();
         let counted = Counted::new(server);
         // A daemon, so that its failure is reported and does not end the group.
-        group.spawn_daemon(async move {
+        group.spawn_daemon_as::<H, _>(async move {
             let _counted = counted;
             // Boxed, because a captured value occupies space in the task as long as the task lives.
             // Unboxed in a block, because the box would be kept as long otherwise.

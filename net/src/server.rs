@@ -20,8 +20,10 @@ pub(crate) type Anything = Box<dyn Error + Send + Sync>;
 /// Listens on `address` and runs `handler` for each connection in its own task, until it is
 /// cancelled. The [`Serve`] that it returns has settings: a limit of connections, and how it stops.
 ///
-/// A handler's error or panic is reported and ends only its own connection. A handler that is a
-/// closure must name its error type, for example with `Ok::<_, io::Error>(())` at its end.
+/// A handler's error or panic is reported and ends only its own connection. In reports and in the
+/// monitor, the task of a connection has the name of its handler; if that is a closure, of the
+/// function around it. A handler that is a closure must name its error type, for example with
+/// `Ok::<_, io::Error>(())` at its end.
 ///
 /// To know the port before the first connection comes, use [`Serve::on_listening`], or bind a
 /// [`TcpListener`] and call [`serve`](TcpListener::serve).

@@ -86,8 +86,8 @@ fn connections_are_served_at_once() {
     .unwrap();
 }
 
-/// G2, K3, K6: a handler's error or panic is reported and ends only its own connection. Others
-/// continue, and new ones are accepted.
+/// G2, K3, K6: a handler's error or panic is reported, with the name of the handler, and ends only
+/// its own connection. Others continue, and new ones are accepted.
 #[test]
 fn a_failing_handler_ends_its_own_connection_only() {
     let reports = Rc::new(RefCell::new(Vec::new()));
@@ -106,6 +106,7 @@ fn a_failing_handler_ends_its_own_connection_only() {
             let texts = std::mem::take(&mut *reports.borrow_mut());
             assert_eq!(texts.len(), 1, "{texts:?}");
             assert!(texts[0].contains(why), "{texts:?}");
+            assert!(texts[0].contains(" net::net_server::moody "), "{texts:?}");
             assert_eq!(asks(&steady, b"after").await?, b"after");
         }
         let next = TcpStream::connect(address).await?;

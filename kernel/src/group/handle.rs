@@ -109,7 +109,7 @@ where
         F: Future + 'static,
         F::Output: TaskOutput<E>,
     {
-        expect_open(Self::by_size()(self.state(), future, false))
+        expect_open(Self::by_size::<F, F>()(self.state(), future, false))
     }
 
     /// Spawns a member that the group does not wait for; see
@@ -124,7 +124,7 @@ where
         F: Future + 'static,
         F::Output: TaskOutput<E>,
     {
-        expect_open(Self::by_size()(self.state(), future, true))
+        expect_open(Self::by_size::<F, F>()(self.state(), future, true))
     }
 
     /// Spawns a member, unless the group has ended.
@@ -145,7 +145,7 @@ where
         F: Future + 'static,
         F::Output: TaskOutput<E>,
     {
-        Self::by_size()(self.state(), future, false)
+        Self::by_size::<F, F>()(self.state(), future, false)
     }
 
     /// [`try_spawn`](GroupRef::try_spawn), of a member that the group does not wait for. For
@@ -167,37 +167,56 @@ where
         F: Future + 'static,
         F::Output: TaskOutput<E>,
     {
-        Self::by_size()(self.state(), future, true)
+        Self::by_size::<F, F>()(self.state(), future, true)
     }
 
-    /// The function that makes a future a member, or a daemon, of a group: by the size of the
-    /// future.
-    #[inline(always)]
-    fn by_size<F>() -> fn(Open, F, bool) -> Spawned<F, E>
+    /// [`spawn_daemon`](GroupRef::spawn_daemon) of a future that runs code of the program: the task
+    /// is named after `N`, the type of that code, and so is not named after the library.
+    ///
+    /// # Panics
+    ///
+    /// As [`spawn_daemon`](GroupRef::spawn_daemon).
+    #[doc(hidden)]
+    #[track_caller]
+    pub fn spawn_daemon_as<N, F>(self, future: F) -> Task<<F::Output as TaskOutput<E>>::Value, E>
     where
         F: Future + 'static,
         F::Output: TaskOutput<E>,
     {
-        by_size::<F, E, fn(Open, F, bool) -> Spawned<F, E>>(Self::admit_large, Self::admit_small)
+        expect_open(Self::by_size::<N, F>()(self.state(), future, true))
     }
 
-    fn admit_large<F>(open: Open, future: F, daemon: bool) -> Spawned<F, E>
+    /// The function that makes a future a member, or a daemon, of a group, by the size of the
+    /// future. The task is named after the type `N`.
+    #[inline(always)]
+    fn by_size<N, F>() -> fn(Open, F, bool) -> Spawned<F, E>
+    where
+        F: Future + 'static,
+        F::Output: TaskOutput<E>,
+    {
+        by_size::<F, E, fn(Open, F, bool) -> Spawned<F, E>>(
+            Self::admit_large::<N, F>,
+            Self::admit_small::<N, F>,
+        )
+    }
+
+    fn admit_large<N, F>(open: Open, future: F, daemon: bool) -> Spawned<F, E>
     where
         F: Future + 'static,
         F::Output: TaskOutput<E>,
     {
         let body = Box::pin(SlotOf::<F, E>::Running { future });
         let (core, state) = open?;
-        Ok(Task::of(core.admit_boxed(body, type_name::<F>, Some((&*state, daemon)))))
+        Ok(Task::of(core.admit_boxed(body, type_name::<N>, Some((&*state, daemon)))))
     }
 
-    fn admit_small<F>(open: Open, future: F, daemon: bool) -> Spawned<F, E>
+    fn admit_small<N, F>(open: Open, future: F, daemon: bool) -> Spawned<F, E>
     where
         F: Future + 'static,
         F::Output: TaskOutput<E>,
     {
         let (core, state) = open?;
-        Ok(Task::of(core.admit(future, Some((&*state, daemon)))))
+        Ok(Task::of(core.admit_as::<N, F, E>(future, Some((&*state, daemon)))))
     }
 
     #[track_caller]
