@@ -189,7 +189,12 @@ impl<'a> Tree<'a> {
     fn fill_leaf(&self, row: &mut Row, task: &TaskDetails, edge: &Edge, at: usize) {
         let now = self.snapshot.taken_at;
         row.kind = escaped(edge.kind);
-        row.site = edge.site.map(|site| site.to_string()).unwrap_or_default();
+        row.site = match edge.site {
+            Some(site) => site.to_string(),
+            // In a future of another crate no line is known. A door to it has one (C17).
+            None if edge.kind == "FOREIGN" => "(`cancellable` shows where)".to_owned(),
+            None => String::new(),
+        };
         if let Some(leaf) = task.info.parked.get(at) {
             row.age = Age(now.saturating_duration_since(leaf.since)).to_string();
         }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use curium::kernel::insight::{Snapshot, TaskDetails, WaitsFor};
 use curium::kernel::{
-    self, SnapshotParts, Task, TaskCancelled, TaskGroup, ignore_after, scope, shield, sleep, spawn,
-    spawn_named, yield_now,
+    self, SnapshotParts, Task, TaskCancelled, TaskGroup, cancellable, ignore_after, scope, shield,
+    sleep, spawn, spawn_named, yield_now,
 };
 use curium::sync::{Event, Lock};
 
@@ -229,6 +229,29 @@ fn the_tree_is_safe_and_short() {
         assert!(text.contains("and 980 more") && text.lines().count() < 40, "{text}");
         assert!(format!("{snapshot:#}").lines().count() > 1000);
         Ok::<_, TaskCancelled>(())
+    })
+    .unwrap();
+}
+
+/// M4, C17: a task that waits in a future of another crate has a line in the tree if the future is
+/// in a door, and otherwise the tree says so.
+#[test]
+fn a_wait_outside_curium_has_a_line_in_a_door() {
+    kernel::testing::run(async || {
+        let (sender, receiver) = futures::channel::oneshot::channel::<()>();
+        let (other_sender, other_receiver) = futures::channel::oneshot::channel::<()>();
+        let bare = spawn_named("bare", async { Ok::<_, TaskCancelled>(receiver.await.is_ok()) });
+        let line = line!() + 1;
+        let door = spawn_named("door", cancellable(other_receiver));
+        kernel::testing::settle().await?;
+        let text = kernel::snapshot().to_string();
+        let row = |name| text.lines().find(|row| row.contains(name)).expect("a row");
+        assert!(row("bare").contains("FOREIGN "), "{text}");
+        assert!(row("bare").contains(" (`cancellable` shows where) "), "{text}");
+        assert!(row("door").contains(&format!("FOREIGN_WAIT  {}:{line}:", file!())), "{text}");
+        drop((sender, other_sender));
+        assert!(!bare.await?);
+        door.await.map(drop)
     })
     .unwrap();
 }
