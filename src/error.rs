@@ -2,7 +2,7 @@
 
 use std::io;
 
-use ::io::{ReadExactError, WriteAllError};
+use ::io::{CopyBidirectionalError, CopyError, ReadExactError, WriteAllError};
 use kernel::{TaskCancelled, TaskTimeout, cancelled};
 
 /// The error of a program: a cancellation, a timeout, or an error of the system.
@@ -56,28 +56,21 @@ fn timeout_in(error: &io::Error) -> Option<TaskTimeout> {
     }
 }
 
-impl From<WriteAllError> for Error {
-    fn from(error: WriteAllError) -> Self {
-        io::Error::from(error).into()
-    }
+/// Errors with details, which are errors of the system without them.
+macro_rules! detailed {
+    ($($error:ty),* $(,)?) => {$(
+        impl From<$error> for Error {
+            fn from(error: $error) -> Self {
+                io::Error::from(error).into()
+            }
+        }
+    )*};
 }
 
-impl From<ReadExactError> for Error {
-    fn from(error: ReadExactError) -> Self {
-        io::Error::from(error).into()
-    }
-}
-
-#[cfg(all(target_os = "linux", feature = "process"))]
-impl From<os::process::OutputError> for Error {
-    fn from(error: os::process::OutputError) -> Self {
-        io::Error::from(error).into()
-    }
-}
+detailed!(WriteAllError, ReadExactError, CopyError, CopyBidirectionalError);
 
 #[cfg(all(target_os = "linux", feature = "process"))]
-impl From<os::process::CommandFailed> for Error {
-    fn from(failed: os::process::CommandFailed) -> Self {
-        io::Error::from(failed).into()
-    }
-}
+detailed!(os::process::OutputError, os::process::CommandFailed);
+
+#[cfg(all(unix, feature = "signal"))]
+detailed!(os::signal::Signalled);

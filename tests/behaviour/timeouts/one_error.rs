@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use curium::Error;
+use curium::io::{copy, copy_bidirectional, duplex};
 use kernel::{CancelReason, TaskCancelled, cancelled, sleep, spawn, testing, timeout_after};
 use net::{TcpListener, TcpStream};
 
@@ -78,6 +79,27 @@ fn a_timeout_is_found_in_an_io_error_and_a_failure_is_kept() {
         let failed = Error::from(io::Error::other(Wrapped(io::Error::other("the cause"))));
         assert_eq!((failed.to_string(), cancelled(&failed)), ("wrapped".to_owned(), None));
     });
+}
+
+/// Copies between two streams that stay silent.
+async fn relay() -> Result<(), Error> {
+    let ((mut front, _client), (mut back, _server)) = (duplex(8), duplex(8));
+    copy_bidirectional(&mut front, &mut back).await?;
+    Ok(copy(&mut front, &mut back).await.map(drop)?)
+}
+
+/// C6, I3: a copy fails with the one error, and a cancelled one with a cancellation.
+#[test]
+fn the_errors_of_copies_become_the_one_error() {
+    testing::run(async || {
+        let task = spawn(relay());
+        testing::settle().await?;
+        task.cancel().await?;
+        let ended = task.await;
+        assert!(matches!(ended, Err(Error::Cancelled(_))), "{ended:?}");
+        Ok::<(), TaskCancelled>(())
+    })
+    .unwrap();
 }
 
 async fn write_for_ever(stream: TcpStream) -> Result<(), Error> {
