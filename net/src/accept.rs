@@ -22,9 +22,8 @@ pub(crate) struct Acceptor<L: Source> {
 }
 
 /// A second task called `accept` while the first one waits for an error to pass.
-#[derive(Debug, thiserror::Error)]
-#[error("another task already waits to accept here; a listener has one accepter at a time")]
-struct Busy;
+const BUSY: &str =
+    "another task already waits to accept here; a listener has one accepter at a time";
 
 /// Marks a handle as pausing until it is dropped.
 pub(crate) struct Pause<'a>(&'a Cell<bool>);
@@ -54,7 +53,7 @@ impl<L: Source> Acceptor<L> {
         mut accept: impl FnMut(&L) -> io::Result<T>,
     ) -> io::Result<T> {
         if self.pausing.get() {
-            return Err(io::Error::new(ErrorKind::ResourceBusy, Busy));
+            return Err(io::Error::new(ErrorKind::ResourceBusy, BUSY));
         }
         let mut reported = false;
         loop {

@@ -153,7 +153,10 @@ fn a_second_receiver_is_refused_and_a_cancelled_one_loses_nothing() {
         let first = receiver(&socket);
         testing::settle().await?;
         let second = receiver(&socket);
-        assert_eq!(second.await.unwrap_err().kind(), ErrorKind::ResourceBusy);
+        let refused = second.await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ResourceBusy);
+        // What a `main` that returns it prints.
+        assert!(format!("{refused:?}").contains("another task already waits to read here"));
         peer.transmit(b"hello").await?;
         first.request_cancel();
         let got = match first.await {

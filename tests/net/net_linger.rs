@@ -102,7 +102,7 @@ fn a_lingering_stream_with_a_parked_writer_is_closed_without_a_wait() {
         testing::settle().await?;
         server.close();
         let closed = format!("{:?}", writer.join().await?);
-        assert!(closed.contains("Closed"), "{closed}");
+        assert!(closed.contains("this handle is closed"), "{closed}");
         Ok(())
     });
 }

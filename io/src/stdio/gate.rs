@@ -11,11 +11,6 @@ use crate::fd::{FdSource, is_ready};
 use kernel::io::Side;
 use kernel::{PolledWait, note_wait};
 
-/// Another handle is in use.
-#[derive(Debug, thiserror::Error)]
-#[error("another handle of {0} waits, or holds what it has read ahead")]
-struct Busy(&'static str);
-
 /// What the handles of one descriptor share.
 pub(super) struct Gate<T: AsFd + 'static> {
     name: &'static str,
@@ -90,7 +85,9 @@ impl<T: AsFd + 'static> Gate<T> {
 
     fn hold(&self, state: &mut State<T>, handle: &Handle<T>) -> io::Result<()> {
         if state.lent || (state.holder != 0 && state.holder != handle.0.id) {
-            return Err(io::Error::new(io::ErrorKind::ResourceBusy, Busy(self.name)));
+            let name = self.name;
+            let text = format!("another handle of {name} waits, or holds what it has read ahead");
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, text));
         }
         state.holder = handle.0.id;
         Ok(())

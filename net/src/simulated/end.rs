@@ -20,9 +20,8 @@ pub(crate) struct End {
 }
 
 /// The socket is used in another kernel.
-#[derive(Debug, thiserror::Error)]
-#[error("a simulated socket belongs to the kernel of its network, and cannot be used in another")]
-struct Elsewhere;
+const ELSEWHERE: &str =
+    "a simulated socket belongs to the kernel of its network, and cannot be used in another";
 
 impl End {
     pub(super) fn new(net: Network, id: SocketId) -> Self {
@@ -31,7 +30,7 @@ impl End {
 
     fn world(&self) -> io::Result<MutexGuard<'_, World>> {
         if kernel::is_running() && !current().is_some_and(|net| net.is(&self.net)) {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, Elsewhere));
+            return Err(io::Error::new(io::ErrorKind::Unsupported, ELSEWHERE));
         }
         Ok(self.net.world())
     }

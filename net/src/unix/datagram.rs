@@ -53,9 +53,7 @@ pub struct UnixDatagram {
 }
 
 /// A second task sends while the first one waits for room at a receiver.
-#[derive(Debug, thiserror::Error)]
-#[error("another task already waits to send here; a socket has one sender at a time")]
-struct Busy;
+const BUSY: &str = "another task already waits to send here; a socket has one sender at a time";
 
 impl UnixDatagram {
     /// A socket at a path, where it makes a file, or on an abstract name.
@@ -186,7 +184,7 @@ impl UnixDatagram {
 
     fn refuse_second(&self) -> io::Result<()> {
         match self.pausing.get() {
-            true => Err(io::Error::new(io::ErrorKind::ResourceBusy, Busy)),
+            true => Err(io::Error::new(io::ErrorKind::ResourceBusy, BUSY)),
             false => Ok(()),
         }
     }
