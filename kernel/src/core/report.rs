@@ -135,6 +135,11 @@ impl fmt::Display for ProgramCode {
     }
 }
 
+/// A number with its noun, of one or of several.
+fn count(number: usize, one: &str, several: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { several })
+}
+
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -151,13 +156,14 @@ impl fmt::Display for Report<'_> {
             Report::PanicOutsideTask { code, message } => write!(f, "{code} panicked: {message}"),
             Report::OutOfGrace(task) => write!(f, "aborted, its grace is over: {task}"),
             Report::Stuck(tasks) => {
-                write!(f, "the shutdown waits for {} tasks:{}", tasks.len(), TaskList(tasks))
+                let count = count(tasks.len(), "task", "tasks");
+                write!(f, "the shutdown waits for {count}:{}", TaskList(tasks))
             }
             Report::Hang(tasks) => write!(
                 f,
                 "nothing runs, and only a waker that something still holds could change that; {} \
-                 tasks are parked:{}",
-                tasks.len(),
+                 parked:{}",
+                count(tasks.len(), "task is", "tasks are"),
                 TaskList(tasks)
             ),
             Report::Verdict(verdict) => verdict.fmt(f),
@@ -179,8 +185,8 @@ impl fmt::Display for Report<'_> {
             }
             Report::Abandoned(threads) => write!(
                 f,
-                "the shutdown leaves {} abandoned threads running:{}",
-                threads.len(),
+                "the shutdown leaves {} running:{}",
+                count(threads.len(), "abandoned thread", "abandoned threads"),
                 TaskList(threads)
             ),
             Report::LongPoll { task, took } => {

@@ -193,7 +193,7 @@ fn the_shutdown_names_abandoned_threads() {
         go
     });
     let [text] = &*texts else { panic!("{texts:?}") };
-    let expected = "the shutdown leaves 1 abandoned threads running:\n  stuck, started at ";
+    let expected = "the shutdown leaves 1 abandoned thread running:\n  stuck, started at ";
     assert!(text.starts_with(expected) && text.contains(file!()), "{text}");
     drop(go);
     assert_eq!(all(&reasons), [CancelReason::Abandoned; 4]);
