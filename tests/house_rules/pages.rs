@@ -1,8 +1,9 @@
-//! Pages that show what an example prints.
+//! The pages of the documentation: what they show of examples, and how long their lines are.
 
 use std::fs;
+use std::path::Path;
 
-use super::{assert_none, root, sources};
+use super::{assert_none, files, root, sources};
 
 /// The page of hangs shows what the example prints, whose output is compared when it runs.
 #[test]
@@ -26,6 +27,27 @@ fn the_page_of_hangs_shows_what_the_example_prints() {
     }
     assert_eq!(shown, 10, "{printed}");
     assert_none(&faults, "not in docs/when-it-hangs.md");
+}
+
+/// The longest line of a page. Code, tables, and lists of tests have lines as they must be.
+const PAGE_LINE: usize = 120;
+
+#[test]
+fn lines_of_pages_are_short() {
+    let is_page = |path: &Path| path.extension().is_some_and(|extension| extension == "md");
+    let mut faults = Vec::new();
+    for (name, text) in files(&["docs", "CHANGELOG.md"], is_page) {
+        let mut in_code = false;
+        for (at, line) in text.lines().enumerate() {
+            in_code ^= line.trim_start().starts_with("```");
+            let lists_tests = line.starts_with("- ") && line.contains(": `");
+            let is_free = in_code || line.starts_with('|') || lists_tests;
+            if !is_free && line.chars().count() > PAGE_LINE {
+                faults.push(format!("{name}:{}: {} columns", at + 1, line.chars().count()));
+            }
+        }
+    }
+    assert_none(&faults, "too long");
 }
 
 /// `curium` exports all of the kernel, and what is hidden only where the kernel exports it would be
