@@ -1,11 +1,15 @@
 //! What cannot be started (O2).
 
 use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
 
 use curium::kernel;
 use curium::process::{Command, Stdio};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use crate::process_kit::{from_child, sh};
+use crate::support::children;
 
 fn error_of(command: &mut Command) -> io::Error {
     kernel::run(async || command.output().await.unwrap_err().into())
@@ -31,6 +35,28 @@ fn a_directory_that_does_not_exist_is_named() {
     let text = "cannot start `true` in `/nowhere`, which is no directory: \
                 No such file or directory (os error 2)";
     assert_eq!(error.to_string(), text);
+}
+
+/// O2: without descriptors for the pipes of a child, the error says what to do.
+#[test]
+fn that_there_is_no_descriptor_for_a_child_is_said() {
+    if children::ran_alone(children::this_test!()) {
+        return;
+    }
+    kernel::run(async || {
+        let old = getrlimit(Resource::Nofile);
+        // The lowest free number is the first that is refused.
+        let next = std::fs::File::open("/dev/null").unwrap().as_raw_fd() as u64;
+        let short = Rlimit { current: Some(next), maximum: old.maximum };
+        setrlimit(Resource::Nofile, short).unwrap();
+        let error: io::Error = Command::new("true").output().await.unwrap_err().into();
+        setrlimit(Resource::Nofile, old).unwrap();
+        let text = error.to_string();
+        for part in ["cannot start `true`: Too many open files", "; close files, ", "`ulimit -n`"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(format!("{error:?}").contains("`ulimit -n`"), "what a main prints: {error:?}");
+    });
 }
 
 /// O2: what may not be executed is refused.

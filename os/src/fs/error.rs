@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use crate::shortage;
+
 /// The error inside the `io::Error` of a call on files: the operation, the path, and the system's
 /// own error.
 ///
@@ -66,8 +68,7 @@ impl PathError {
     fn advice(&self) -> Option<&'static str> {
         match Errno::from_io_error(&self.source)? {
             Errno::BADF => Some("open it for that, see `OpenOptions`"),
-            Errno::MFILE => Some("close files, or raise the limit of descriptors (`ulimit -n`)"),
-            _ => None,
+            _ => shortage::advice(&self.source),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! thread that executes it.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use super::pidfd::Process;
 use super::pipe::{ChildStderr, ChildStdin, ChildStdout};
 use super::reaper;
 use super::stop::{Running, Stop};
+use crate::shortage;
 
 /// The threads that start children. They are not those of other jobs, so that neither wait for the
 /// other when all of them hang.
@@ -29,12 +31,29 @@ pub(super) struct Start {
 }
 
 /// A program could not be started.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot start `{program}`{place}: {source}")]
+#[derive(thiserror::Error)]
+#[error("cannot start `{program}`{place}: {source}{}", advice(source))]
 struct NotStarted {
     program: String,
     place: String,
     source: io::Error,
+}
+
+/// The text in quotes, because the `Debug` of an error is what a `main` that returns it prints.
+impl fmt::Debug for NotStarted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.to_string())
+    }
+}
+
+/// What to do about a lack, as the end of a text.
+fn advice(error: &io::Error) -> String {
+    let of_processes = error.kind() == io::ErrorKind::WouldBlock;
+    let advice = match of_processes {
+        true => Some("raise the limit of processes (`ulimit -u`, `pids.max` of the control group)"),
+        false => shortage::advice(error),
+    };
+    advice.map(|advice| format!("; {advice}")).unwrap_or_default()
 }
 
 impl Start {
