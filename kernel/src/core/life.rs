@@ -10,7 +10,7 @@ use crate::core::state::{Core, Stage, TaskRef};
 use crate::error::CancelReason;
 use crate::task::body::{Body, Slot, TaskOutput, Verdict};
 use crate::task::cell::{TaskCell, TaskEnd};
-use crate::task::chunk::Origin;
+use crate::task::origin::Origin;
 use crate::task::state::Flags;
 
 /// Up to this size, the box of an ended task is kept for the next one of its type.

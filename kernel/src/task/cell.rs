@@ -22,15 +22,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
-use crate::error::{CancelReason, Panic, TaskCancelled};
+use crate::error::Panic;
 use crate::id::GroupId;
 use crate::parts::fifo::Fifo;
 use crate::parts::list::{ListLinks, NONE};
-use crate::parts::scopes::{Delivery, RootHeads, Site};
+use crate::parts::scopes::RootHeads;
 use crate::parts::values::Values;
 use crate::task::body::Body;
 use crate::task::chunk::TaskRef;
-use crate::task::request::{CancelRequest, Request};
+use crate::task::request::Request;
 use crate::task::state::Flags;
 use crate::task::take_cell::TakeCell;
 use crate::task::waiter::Waiter;
@@ -93,7 +93,7 @@ pub(crate) struct ScopeRoot<K> {
     pub(crate) first_record: Cell<u32>,
     pub(crate) first_child: Cell<u32>,
     /// A free cell keeps this box for its next task.
-    cold: OnceCell<Box<ColdData<K>>>,
+    pub(super) cold: OnceCell<Box<ColdData<K>>>,
 }
 
 impl<K> Default for ScopeRoot<K> {
@@ -227,107 +227,6 @@ impl<K> TaskRef<K> {
             return None;
         }
         self.any_extras()?.cold.get().map(|cold| &**cold)
-    }
-
-    #[inline]
-    fn request(&self) -> Option<&Request> {
-        if !self.flags.any(Flags::CANCEL_REQUESTED) {
-            return None;
-        }
-        if self.flags.any(Flags::SHUT_DOWN) {
-            self.store_request_by_shutdown();
-        }
-        Some(&self.any_cold()?.request)
-    }
-
-    /// The request to cancel it, if there is one.
-    #[inline]
-    pub(crate) fn cancel_request(&self) -> Option<CancelRequest> {
-        if self.flags.any(Flags::SHUT_DOWN) {
-            let cancel_seq = self.chunk().shutdown_seq.get();
-            return Some(CancelRequest::new(cancel_seq, CancelReason::Shutdown));
-        }
-        self.request().map(Request::get)
-    }
-
-    /// Requests the cancellation of the task at the shutdown. The request is stored when it is
-    /// delivered: if each of many tasks got its cold data at once, that data would leave the
-    /// caches before it is read.
-    pub(crate) fn request_by_shutdown(&self, cancel_seq: u64) {
-        self.chunk().shutdown_seq.set(cancel_seq);
-        self.flags.set(Flags::CANCEL_REQUESTED | Flags::SHUT_DOWN);
-    }
-
-    #[cold]
-    fn store_request_by_shutdown(&self) {
-        self.flags.clear(Flags::SHUT_DOWN);
-        self.set_request(self.chunk().shutdown_seq.get(), CancelReason::Shutdown, u64::MAX);
-    }
-
-    /// Whether the cancellation of the task was requested and is not delivered yet.
-    #[inline]
-    pub(crate) fn is_pending(&self) -> bool {
-        self.cancel_request().is_some_and(|request| request.pending)
-    }
-
-    /// Whether its cancellation was ever delivered (C6).
-    #[inline]
-    pub(crate) fn was_delivered(&self) -> bool {
-        self.request().is_some_and(Request::was_delivered)
-    }
-
-    /// Where its cancellation was delivered.
-    pub(crate) fn delivered_at(&self) -> Site {
-        self.request().and_then(Request::site)
-    }
-
-    /// Stores a request that was made at the time `since`.
-    pub(crate) fn set_request(&self, cancel_seq: u64, reason: CancelReason, since: u64) {
-        self.flags.set(Flags::CANCEL_REQUESTED | Flags::COLD);
-        self.extras().cold.get_or_init(Box::default).request.set(cancel_seq, reason, since);
-    }
-
-    /// Marks the request as delivered, and returns a copy of the cancellation.
-    #[inline]
-    pub(crate) fn deliver(&self, cancel_seq: u64, site: Site) -> Option<TaskCancelled> {
-        Some(self.request()?.deliver(cancel_seq, site))
-    }
-
-    /// Its cancellation, if that was delivered and the program has swallowed it.
-    pub(crate) fn swallowed(&self) -> Option<Delivery> {
-        self.request()?.swallowed()
-    }
-
-    pub(crate) fn begin_watch(&self, is_outside: impl FnOnce() -> bool) -> Option<u8> {
-        self.request()?.begin_watch(is_outside)
-    }
-
-    pub(crate) fn end_watch(&self, times: u8) {
-        if let Some(request) = self.request() {
-            request.end_watch(times);
-        }
-    }
-
-    /// Makes its cancellation pending again, if it was delivered after `since` and the program has
-    /// no copy of it.
-    pub(crate) fn put_back_if_lost(&self, since: u64) -> bool {
-        self.request().is_some_and(|request| request.put_back_if_lost(since))
-    }
-
-    /// A copy of the cancellation that was requested, whether it was delivered or not.
-    pub(crate) fn cancellation(&self) -> Option<TaskCancelled> {
-        self.request().map(Request::copy)
-    }
-
-    /// Runs `look` with the kept copy of the delivered cancellation, if there is one.
-    #[inline]
-    pub(crate) fn with_delivered<R>(&self, look: impl FnOnce(&TaskCancelled) -> R) -> Option<R> {
-        self.request()?.with_delivered(look)
-    }
-
-    /// Makes `delivered` pending again, if it is the cancellation of this task and was delivered.
-    pub(crate) fn put_back(&self, delivered: &TaskCancelled) -> bool {
-        self.request().is_some_and(|request| request.put_back(delivered))
     }
 
     pub(crate) fn set_panic(&self, panic: Panic) {

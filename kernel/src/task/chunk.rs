@@ -22,25 +22,11 @@ use crate::id::TaskId;
 use crate::parts::list::ListLinks;
 use crate::parts::scopes::Parked;
 use crate::task::cell::{Membership, ScopeRoot, TaskCell};
+use crate::task::origin::Origin;
 use crate::task::state::Flags;
 
 /// The number of cells in a chunk: one for each bit of [`Chunk::free`].
 pub(crate) const CELLS: usize = 64;
-
-/// The task that spawned this one, and the type of its future. The type is the name of the task
-/// unless `spawn_named` gives another.
-#[derive(Clone, Copy)]
-pub(crate) struct Origin {
-    pub(crate) parent: TaskId,
-    pub(crate) type_name: fn() -> &'static str,
-}
-
-impl Origin {
-    #[inline]
-    fn is(self, other: Origin) -> bool {
-        self.parent == other.parent && std::ptr::fn_addr_eq(self.type_name, other.type_name)
-    }
-}
 
 /// The number of the chunk that contains a slot.
 #[inline]
@@ -56,7 +42,7 @@ pub(crate) struct Chunk<K> {
     /// The slot of the first cell.
     first: u32,
     /// One bit for each free cell.
-    free: Cell<u64>,
+    pub(super) free: Cell<u64>,
     /// Whether the chunk is in the table's list of empty chunks.
     pub(crate) listed: Cell<bool>,
     /// The links in the list of chunks with free cells (`task/table.rs`).
@@ -64,17 +50,17 @@ pub(crate) struct Chunk<K> {
     /// The `cancel_seq` of the shutdown, for the tasks with `Flags::SHUT_DOWN`.
     pub(crate) shutdown_seq: Cell<u64>,
     /// The origin of all tasks in the chunk, as long as it is the same for all.
-    origin: Cell<Origin>,
-    origins: OnceCell<Box<[Cell<Origin>; CELLS]>>,
+    pub(super) origin: Cell<Origin>,
+    pub(super) origins: OnceCell<Box<[Cell<Origin>; CELLS]>>,
     /// One bit for each cell of whose tasks a watcher knows the name, as long as the origin is the
     /// same for all. Of a kernel that is watched (`run/marker.rs`).
-    known: Cell<u64>,
+    pub(super) known: Cell<u64>,
     joiners: OnceCell<Box<[Cell<TaskId>; CELLS]>>,
     records: OnceCell<Box<[Cell<Option<Parked>>; CELLS]>>,
     limits: OnceCell<Box<[Cell<u64>; CELLS]>>,
     memberships: OnceCell<Box<[Membership; CELLS]>>,
     extras: OnceCell<Box<[ScopeRoot<K>; CELLS]>>,
-    cells: [TaskCell; CELLS],
+    pub(super) cells: [TaskCell; CELLS],
 }
 
 impl<K> Chunk<K> {
@@ -160,22 +146,6 @@ impl<K> Chunk<K> {
         self.cells.iter().map(|cell| cell.generation.get()).max().unwrap_or(0)
     }
 
-    /// Stores an origin that differs from the common one. If its task is the only one in the chunk,
-    /// beside the main task, which has none, its origin becomes the common one. `at` is the
-    /// position of its cell.
-    #[inline(never)]
-    fn store_own_origin(&self, at: usize, origin: Origin) {
-        self.known.set(0);
-        let others = !(self.free.get() | 1 << at);
-        let is_main = |at: u32| self.cells[at as usize].flags.any(Flags::MAIN);
-        if others == 0 || others.is_power_of_two() && is_main(others.trailing_zeros()) {
-            self.origin.set(origin);
-        } else {
-            let same = self.origin.get();
-            self.origins.get_or_init(|| make(|| Cell::new(same)))[at].set(origin);
-        }
-    }
-
     /// All tasks that occupy a cell.
     pub(crate) fn occupied(self: &Rc<Self>) -> impl Iterator<Item = TaskRef<K>> {
         (self.first..=self.first + (CELLS as u32 - 1))
@@ -248,28 +218,6 @@ impl<K> TaskRef<K> {
         (TaskId::new(index, cell.generation.get()), cell)
     }
 
-    /// Whether a watcher knows the name of the task in that slot of the same chunk.
-    #[inline]
-    pub(crate) fn is_known(&self, index: u32) -> bool {
-        self.chunk.known.get() & (1 << (index % CELLS as u32)) != 0
-    }
-
-    /// Whether a watcher knows the name of the tasks of this origin in this slot.
-    pub(crate) fn set_known(&self, known: bool) {
-        let others = self.chunk.known.get() & !(1 << self.at());
-        let known = known && self.chunk.origins.get().is_none();
-        self.chunk.known.set(others | u64::from(known) << self.at());
-    }
-
-    /// The address of the function that gives the type of the task in that slot of the same chunk.
-    #[inline]
-    pub(crate) fn type_at(&self, index: u32) -> usize {
-        let common = || self.chunk.origin.get();
-        let own = |all: &[Cell<Origin>; CELLS]| all[index as usize % CELLS].get();
-        let origin = self.chunk.origins.get().map_or_else(common, |all| own(all));
-        origin.type_name as usize
-    }
-
     /// Makes this refer to another task of the same chunk.
     #[inline]
     pub(crate) fn set_id(&mut self, neighbour: TaskId) {
@@ -292,23 +240,6 @@ impl<K> TaskRef<K> {
     #[inline]
     pub(crate) fn is_current(&self) -> bool {
         self.generation.get() == self.id.generation()
-    }
-
-    /// Sets the origin of a new task.
-    #[inline]
-    pub(crate) fn set_origin(&self, origin: Origin) {
-        match self.chunk.origins.get() {
-            Some(origins) => origins[self.at()].set(origin),
-            None if self.chunk.origin.get().is(origin) => {}
-            None => self.chunk.store_own_origin(self.at(), origin),
-        }
-    }
-
-    /// The origin of the task. None for the main task.
-    pub(crate) fn origin(&self) -> Option<Origin> {
-        let common = || self.chunk.origin.get();
-        let origin = self.chunk.origins.get().map_or_else(common, |all| all[self.at()].get());
-        (!self.flags.any(Flags::MAIN)).then_some(origin)
     }
 
     /// The task that waits for the end of this one, if it is a task of the same kernel that polls
@@ -377,8 +308,9 @@ impl<K> TaskRef<K> {
         self.chunk.extras.get().map(|extras| &extras[self.at()])
     }
 
+    /// The position of the cell in its chunk.
     #[inline]
-    fn at(&self) -> usize {
+    pub(super) fn at(&self) -> usize {
         self.id.index() as usize % CELLS
     }
 }
@@ -395,6 +327,6 @@ impl<K> Deref for TaskRef<K> {
 /// Makes an array with one value for each cell of a chunk.
 #[cold]
 #[inline(never)]
-fn make<T>(each: impl Fn() -> T) -> Box<[T; CELLS]> {
+pub(super) fn make<T>(each: impl Fn() -> T) -> Box<[T; CELLS]> {
     Box::new(array::from_fn(|_| each()))
 }

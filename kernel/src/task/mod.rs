@@ -5,6 +5,7 @@ pub(crate) mod bounds;
 pub(crate) mod cell;
 pub(crate) mod chunk;
 pub(crate) mod mark;
+pub(crate) mod origin;
 pub(crate) mod request;
 pub(crate) mod state;
 pub(crate) mod table;
