@@ -141,7 +141,9 @@ impl<'env> ChildSet<'env> {
     #[inline]
     fn end_well(&self, task: &TaskRef, nested: &mut Nested<'_>) {
         let (core, group) = (&*self.core, &*self.group);
-        if group.member_ends_quietly() && !task.flags.any(Flags::COLD | Flags::INHERITS) {
+        if group.member_ends_quietly()
+            && !task.flags.any(Flags::COLD | Flags::CANCEL_REQUESTED | Flags::INHERITS)
+        {
             // No code of the program runs, so the context may stay as it is.
             core.end_hosted_well(task, || group.ended_quietly(core, task));
         } else {

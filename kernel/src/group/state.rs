@@ -357,7 +357,7 @@ impl Owner for GroupState {
                 // The scope adopts the copy of the member, unless the program still has one of the
                 // scope's own.
                 if !scope.kept.as_ref().is_some_and(TaskCancelled::has_copies) {
-                    scope.kept = cell.any_cold().and_then(|cold| cold.request.take_kept());
+                    scope.kept = cell.take_kept();
                 }
             }
         }

@@ -30,7 +30,6 @@ use crate::parts::scopes::RootHeads;
 use crate::parts::values::Values;
 use crate::task::body::Body;
 use crate::task::chunk::TaskRef;
-use crate::task::request::Request;
 use crate::task::state::Flags;
 use crate::task::take_cell::TakeCell;
 use crate::task::waiter::Waiter;
@@ -93,7 +92,7 @@ pub(crate) struct ScopeRoot<K> {
     pub(crate) first_record: Cell<u32>,
     pub(crate) first_child: Cell<u32>,
     /// A free cell keeps this box for its next task.
-    pub(super) cold: OnceCell<Box<ColdData<K>>>,
+    cold: OnceCell<Box<ColdData<K>>>,
 }
 
 impl<K> Default for ScopeRoot<K> {
@@ -112,7 +111,6 @@ pub(crate) struct ColdData<K> {
     /// Borrowed while the run loop polls the task with it.
     pub(crate) waker: RefCell<Option<OwnWaker>>,
     pub(crate) panic: Cell<Option<Panic>>,
-    pub(crate) request: Request,
     /// The waiters for the end of the task, except the one that is stored in the chunk
     /// ([`TaskRef::joiner`]).
     pub(crate) joiners: Fifo<Waiter<K>, ()>,
@@ -127,7 +125,6 @@ impl<K> Default for ColdData<K> {
         ColdData {
             waker: RefCell::new(None),
             panic: Cell::new(None),
-            request: Request::default(),
             joiners: Fifo::new(),
             joining: Cell::new(0),
             values: Cell::new(None),

@@ -7,7 +7,8 @@
 //!               │    ├─ records      the record of a parked leaf; made when the first leaf parks
 //!               │    ├─ limits       the deadline of that leaf; made for the first timeout
 //!               ▼    ├─ memberships  group and list links; made for the first member of a group
-//!             Core   └─ extras       scopes and cold data; made when the first task needs one
+//!             Core   ├─ requests     the request to cancel the task; made for the first one
+//!                    └─ extras       scopes and cold data; made when the first task needs one
 //! ```
 //!
 //! Each array has one value for each cell. A task that only runs and ends needs its cell and its
@@ -23,6 +24,7 @@ use crate::parts::list::ListLinks;
 use crate::parts::scopes::Parked;
 use crate::task::cell::{Membership, ScopeRoot, TaskCell};
 use crate::task::origin::Origin;
+use crate::task::request::Request;
 use crate::task::state::Flags;
 
 /// The number of cells in a chunk: one for each bit of [`Chunk::free`].
@@ -59,6 +61,7 @@ pub(crate) struct Chunk<K> {
     records: OnceCell<Box<[Cell<Option<Parked>>; CELLS]>>,
     limits: OnceCell<Box<[Cell<u64>; CELLS]>>,
     memberships: OnceCell<Box<[Membership; CELLS]>>,
+    requests: OnceCell<Box<[Request; CELLS]>>,
     extras: OnceCell<Box<[ScopeRoot<K>; CELLS]>>,
     pub(super) cells: [TaskCell; CELLS],
 }
@@ -82,6 +85,7 @@ impl<K> Chunk<K> {
             records: OnceCell::new(),
             limits: OnceCell::new(),
             memberships: OnceCell::new(),
+            requests: OnceCell::new(),
             extras: OnceCell::new(),
             cells: array::from_fn(|_| TaskCell::new(generation)),
         })
@@ -294,6 +298,18 @@ impl<K> TaskRef<K> {
     #[inline]
     pub(crate) fn membership(&self) -> &Membership {
         &self.chunk.memberships.get_or_init(|| make(Membership::default))[self.at()]
+    }
+
+    /// The place of the request to cancel the task. Allocates the array if needed.
+    #[inline]
+    pub(super) fn make_request(&self) -> &Request {
+        &self.chunk.requests.get_or_init(|| make(Request::default))[self.at()]
+    }
+
+    /// The same, without allocating.
+    #[inline]
+    pub(super) fn any_request(&self) -> Option<&Request> {
+        self.chunk.requests.get().map(|requests| &requests[self.at()])
     }
 
     /// The root scope and the cold data of the task. Allocates the array if needed.

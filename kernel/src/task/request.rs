@@ -173,11 +173,6 @@ impl Request {
         self.marks.set(self.marks.get() & !WATCHED);
         self.seen.set(times);
     }
-
-    /// Moves the kept copy out.
-    pub(crate) fn take_kept(&self) -> Option<TaskCancelled> {
-        self.kept.take()
-    }
 }
 
 /// The request of a task.
@@ -190,7 +185,7 @@ impl<K> TaskRef<K> {
         if self.flags.any(Flags::SHUT_DOWN) {
             self.store_request_by_shutdown();
         }
-        Some(&self.any_cold()?.request)
+        self.any_request()
     }
 
     /// The request to cancel it, if there is one.
@@ -236,8 +231,8 @@ impl<K> TaskRef<K> {
 
     /// Stores a request that was made at the time `since`.
     pub(crate) fn set_request(&self, cancel_seq: u64, reason: CancelReason, since: u64) {
-        self.flags.set(Flags::CANCEL_REQUESTED | Flags::COLD);
-        self.extras().cold.get_or_init(Box::default).request.set(cancel_seq, reason, since);
+        self.flags.set(Flags::CANCEL_REQUESTED);
+        self.make_request().set(cancel_seq, reason, since);
     }
 
     /// Marks the request as delivered, and returns a copy of the cancellation.
@@ -281,5 +276,9 @@ impl<K> TaskRef<K> {
     /// Makes `delivered` pending again, if it is the cancellation of this task and was delivered.
     pub(crate) fn put_back(&self, delivered: &TaskCancelled) -> bool {
         self.request().is_some_and(|request| request.put_back(delivered))
+    }
+    /// Moves the kept copy of its cancellation out.
+    pub(crate) fn take_kept(&self) -> Option<TaskCancelled> {
+        self.any_request()?.kept.take()
     }
 }
