@@ -239,8 +239,14 @@ pub(crate) fn begin_poll(name: TaskId, cell: &TaskCell) {
 /// Sets the chunk of the tasks that are polled next. None when the run loop stops.
 #[inline]
 pub(crate) fn set_chunk(chunk: Option<Rc<Chunk>>) {
+    drop(replace_chunk(chunk));
+}
+
+/// The same. Returns the chunk before.
+#[inline]
+pub(crate) fn replace_chunk(chunk: Option<Rc<Chunk>>) -> Option<Rc<Chunk>> {
     let before = CONTEXT.with(|context| context.chunk.replace(ManuallyDrop::new(chunk)));
-    drop(ManuallyDrop::into_inner(before));
+    ManuallyDrop::into_inner(before)
 }
 
 /// Ends the running of a task whose poll has panicked.

@@ -19,7 +19,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::core::current::{self, Marks};
-use crate::core::state::{Core, Stage, TaskRef};
+use crate::core::state::{Chunk, Core, Stage, TaskRef};
 use crate::id::TaskId;
 use crate::parts::ready::Batch;
 use crate::parts::scopes::Ambient;
@@ -66,6 +66,7 @@ pub(crate) struct RunLoop<'a> {
     /// The task that is polled, or was polled last. While plain tasks are polled, it is only some
     /// task in the same chunk.
     pub(super) task: TaskRef,
+    left: Left,
     /// A waker that has not been cloned; each poll assigns it to the polled task.
     pub(super) spare: OwnWaker,
     /// A task with any of these flags is not plain.
@@ -82,13 +83,14 @@ impl<'a> RunLoop<'a> {
         let chunk = core.tasks.borrow_mut().some_chunk(core);
         current::set_chunk(Some(chunk.clone()));
         // This id belongs to no chunk, so the first task is looked up in the table.
+        let left = Left { task: TaskRef::by(chunk.clone(), TaskId::NONE), context: None };
         let task = TaskRef::by(chunk, TaskId::NONE);
         let special = if core.settings.watches_polls() { u32::MAX } else { Flags::SPECIAL };
         let marker = Marker::of(core);
         let lookout =
             visit.as_mut().map_or_else(|| Lookout::of(core), |visit| visit.lookout.take());
         let (batch, spare) = (Batch::default(), spare_waker(core));
-        RunLoop { core, batch, task, spare, special, marker, lookout, visit }
+        RunLoop { core, batch, task, left, spare, special, marker, lookout, visit }
     }
 }
 
@@ -142,6 +144,11 @@ impl<'a> TakenBody<'a> {
     }
 
     #[inline]
+    pub(super) fn is_main(&self) -> bool {
+        self.body.is_none()
+    }
+
+    #[inline]
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, main: &mut MainBody<'_>) -> Poll<Verdict> {
         match &mut self.body {
             Some(body) => body.as_mut().poll(cx),
@@ -159,12 +166,25 @@ impl Drop for TakenBody<'_> {
     }
 }
 
-/// Looks up a task that is in a different chunk from the last one.
+/// The chunk in which the polled task was before the present one. A task that waits for many others,
+/// one after the other, takes turns with them.
+struct Left {
+    /// Some task of it.
+    task: TaskRef,
+    /// Another reference to it, which was in the context of the thread.
+    context: Option<Rc<Chunk>>,
+}
+
+/// Makes `last` refer to the chunk of a task that is in a different one.
 #[inline(never)]
-fn lookup(core: &Core, index: u32) -> TaskRef {
-    let task = core.tasks.borrow().at(index).expect("a queued task keeps its slot");
-    current::set_chunk(Some(task.chunk().clone()));
-    task
+fn change_chunk(core: &Core, last: &mut TaskRef, left: &mut Left, index: u32) {
+    std::mem::swap(last, &mut left.task);
+    if last.is_in_chunk_of(index) {
+        left.context = current::replace_chunk(left.context.take());
+        return;
+    }
+    *last = core.tasks.borrow().at(index).expect("a queued task keeps its slot");
+    left.context = current::replace_chunk(Some(last.chunk().clone()));
 }
 
 /// Stores the name of a task that is polled for the first time in a kernel with a watcher.
@@ -295,20 +315,20 @@ impl RunLoop<'_> {
     /// Polls plain tasks with the spare waker until one of the cases of [`Halt`] occurs.
     #[inline]
     fn poll_plain<const MARKED: bool, const LOG: bool>(&mut self, main: &mut MainBody<'_>) -> Halt {
-        let RunLoop { core, batch, task: last, spare, special: always_special, marker, .. } = self;
+        let RunLoop { core, batch, task: last, left, spare, special: always, marker, .. } = self;
         // With a watcher the first poll of a task is special: its name is stored before.
-        let special = *always_special | if MARKED { Flags::NEW } else { 0 };
+        let special = *always | if MARKED { Flags::NEW } else { 0 };
         let cx = &mut Context::from_waker(&spare.waker);
         loop {
             let Some(index) = batch.pop(&core.ready) else { return Halt::CheckSources };
             if !last.is_in_chunk_of(index) {
-                *last = lookup(core, index);
+                change_chunk(core, last, left, index);
             }
             let (name, cell) = last.neighbour(index);
             let flags = cell.flags.start();
             if flags & special != 0 {
                 name_new::<MARKED>(marker, core, last, name, flags);
-                let why = flags & *always_special;
+                let why = flags & *always;
                 if why != 0 {
                     last.set_id(name);
                     match poll_by_own_waker::<MARKED, LOG>(core, last, spare, why, main) {
@@ -325,7 +345,7 @@ impl RunLoop<'_> {
             core.record_begin_if::<LOG>(name);
             let result = out.poll(cx, main);
             let marks = current::end_poll();
-            let is_main = out.body.is_none();
+            let is_main = out.is_main();
             drop(out);
             if spare.is_out_beside(MARKED.into())
                 || cell.flags.any(Flags::ABORT | Flags::CANCEL_REQUESTED)
