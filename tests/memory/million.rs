@@ -8,7 +8,7 @@ use std::time::Duration;
 use kernel::{Kernel, TaskCancelled, TaskEnd, TaskGroup, sleep, spawn, testing};
 use sync::Event;
 
-use crate::{alone, bytes_in_use};
+use crate::{ALLOCATOR, alone, bytes_in_use};
 
 const MILLION: usize = 1_000_000;
 
@@ -59,6 +59,26 @@ fn a_million_parked_tasks_are_shut_down() {
         });
         assert_eq!(alive.get(), 0);
     });
+}
+
+/// K5, K14: the tasks that the shutdown cancels take no memory for their cancellations one by one:
+/// neighbours share it, and a task that has ended leaves its cancellation to the next.
+#[test]
+fn the_shutdown_allocates_nothing_for_most_tasks() {
+    const TASKS: usize = 10_000;
+    let _alone = alone();
+    let before = Cell::new(0);
+    Kernel::builder()
+        .virtual_clock()
+        .run(async || {
+            (0..TASKS).for_each(|_| drop(spawn(sleep(Duration::from_secs(1000)))));
+            testing::settle().await?;
+            before.set(ALLOCATOR.stats().allocations);
+            Ok::<(), TaskCancelled>(())
+        })
+        .unwrap();
+    let made = ALLOCATOR.stats().allocations - before.get();
+    assert!(made < TASKS / 16, "{made} allocations in the shutdown of {TASKS} tasks");
 }
 
 /// K5: a million parked tasks dropped with their kernel.

@@ -19,8 +19,7 @@
 //! started from the two flags that curio keeps for each task.
 
 use crate::core::current;
-use crate::core::state::Core;
-use crate::core::state::TaskRef;
+use crate::core::state::{Core, TaskRef};
 use crate::core::wake::wake_foreign;
 use crate::error::{CancelReason, TaskCancelled};
 use crate::id::TaskId;
@@ -152,7 +151,8 @@ impl Core {
     /// `deliver` for a leaf outside any inner scope: only the request to the task itself matters.
     #[inline]
     pub(crate) fn deliver_of_task(&self, site: Site) -> TaskCancelled {
-        let copy = self.with_running(|cell| cell.deliver(self.next_cancel_seq(), site)).flatten();
+        let deliver = |it: &TaskRef| it.deliver(self.next_cancel_seq(), site, &self.spare);
+        let copy = self.with_running(deliver).flatten();
         self.ambient_version.set(self.ambient_version.get() + 1);
         current::set_ambient(Ambient { pending: false, ..current::ambient() });
         copy.expect("a leaf is due because a cancellation was requested")
@@ -200,7 +200,7 @@ impl Core {
         }
         let copy = match outermost {
             None => root
-                .deliver(self.next_cancel_seq(), site)
+                .deliver(self.next_cancel_seq(), site, &self.spare)
                 .expect("a leaf is due because a cancellation was requested"),
             Some(key) => scopes.scopes[key as usize].deliver(self.next_cancel_seq(), site),
         };
@@ -224,7 +224,7 @@ impl Core {
         }
         drop(scopes);
         let copy = cell
-            .deliver(self.next_cancel_seq(), None)
+            .deliver(self.next_cancel_seq(), None, &self.spare)
             .expect("it was requested just now, or earlier");
         self.refresh();
         copy
@@ -235,7 +235,7 @@ impl Core {
     pub(crate) fn peek(&self) -> Option<TaskCancelled> {
         let cell = self.with_running(TaskRef::clone)?;
         if cell.is_pending() {
-            return cell.cancellation();
+            return cell.cancellation(&self.spare);
         }
         let mut scopes = self.scopes.borrow_mut();
         let mut found = None;

@@ -94,13 +94,23 @@ impl Core {
     /// Drops the data that an ended task has left in its cell and its chunk.
     #[inline(never)]
     pub(super) fn clear_away(&self, cell: &TaskRef) {
-        let taken = cell.flags.any(Flags::TAKEN);
-        if cell.flags.any(Flags::FAILURE) && !taken {
+        if cell.flags.are(Flags::FAILURE | Flags::TAKEN, Flags::FAILURE) {
             self.report_failure(cell);
         }
-        if !taken || cell.flags.any(Flags::LARGE) {
+        if !cell.flags.are(Flags::TAKEN | Flags::LARGE, Flags::TAKEN) {
             self.clear_body(cell);
         }
+        if cell.flags.any(Flags::CANCEL_REQUESTED) {
+            cell.give_cancellation_to(&self.spare);
+        }
+        if cell.flags.any(Flags::COLD | Flags::NAMED | Flags::SCOPED) {
+            self.clear_cold(cell);
+        }
+    }
+
+    /// Drops what only some tasks leave. The flag `WAKER` and a panic imply `COLD`.
+    #[inline(never)]
+    fn clear_cold(&self, cell: &TaskRef) {
         if cell.flags.any(Flags::WAKER) {
             drop(cell.any_cold().and_then(|cold| cold.waker.take()));
         }

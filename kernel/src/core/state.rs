@@ -33,6 +33,7 @@ use crate::core::recorded::Recorder;
 pub(crate) use crate::core::settings::Settings;
 use crate::core::unopened::Unopened;
 use crate::core::watched::Watched;
+use crate::error::Kept;
 use crate::id::TaskId;
 use crate::parts::clock::Clock;
 use crate::parts::reactor::Reactor;
@@ -101,6 +102,8 @@ pub(crate) struct Core {
     /// Changes whenever a copy of the ambient may become stale.
     pub(crate) ambient_version: Cell<u64>,
     cancel_seq: Cell<u64>,
+    /// A cancellation of which the program has no copy. The memory of the next one.
+    pub(crate) spare: Kept,
     pub(crate) scopes: RefCell<Scopes>,
     /// The scopes that are being polled and were not open when that began (`unopened.rs`).
     pub(super) unopened: RefCell<Vec<Unopened>>,
@@ -179,6 +182,7 @@ impl Core {
             ready: RefCell::new(ReadyQueue::new(settings.order())),
             ambient_version: Cell::new(0),
             cancel_seq: Cell::new(1),
+            spare: Kept::default(),
             scopes: RefCell::default(),
             unopened: RefCell::default(),
             owners: RefCell::default(),

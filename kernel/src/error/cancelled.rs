@@ -149,10 +149,10 @@ pub(crate) struct Kept(Cell<Option<TaskCancelled>>);
 
 impl Kept {
     /// Makes a new cancellation and returns a copy. The memory of the last one is used again if the
-    /// program has no copy of it.
+    /// program has no copy of it, or else that of the one in `spare`.
     #[inline]
-    pub(crate) fn renew(&self, reason: CancelReason) -> TaskCancelled {
-        let kept = self.0.take().filter(|kept| !kept.has_copies());
+    pub(crate) fn renew(&self, reason: CancelReason, spare: &Kept) -> TaskCancelled {
+        let kept = self.0.take().filter(|kept| !kept.has_copies()).or_else(|| spare.0.take());
         let made = match kept {
             // Most often the reason is the same. `get_mut` takes a locked instruction.
             Some(last) if last.reason() == reason => last,
@@ -168,6 +168,17 @@ impl Kept {
         let copy = made.clone();
         self.0.set(Some(made));
         copy
+    }
+
+    /// Gives a cancellation of which the program has no copy to `spare`, in exchange for what is
+    /// there.
+    #[inline]
+    pub(crate) fn give_to(&self, spare: &Kept) {
+        match self.0.take() {
+            Some(kept) if kept.has_copies() => self.0.set(Some(kept)),
+            Some(kept) => self.0.set(spare.0.replace(Some(kept))),
+            None => {}
+        }
     }
 
     /// Runs `look` with the kept copy, if there is one.

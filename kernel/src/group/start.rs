@@ -145,7 +145,7 @@ impl<V, T, E: From<TaskCancelled>> Starting<V, T, E> {
             Ok(Err(TaskError::Aborted)) => TaskCancelled::new(CancelReason::Aborted).into(),
             Ok(Err(TaskError::Taken)) => unreachable!("no other task has a handle of the member"),
             // A member that returns `()`, or that swallows its cancellation, ends well.
-            Ok(Ok(_)) => match self.member.cell.cancellation() {
+            Ok(Ok(_)) => match self.member.cell.cancellation(&self.member.cell.core().spare) {
                 Some(cancelled) => cancelled.into(),
                 None => panic!("the member that was started at {site} has not called `ready.set`"),
             },

@@ -95,21 +95,21 @@ impl Request {
     }
 
     /// A copy of the cancellation.
-    #[inline]
-    pub(super) fn copy(&self) -> TaskCancelled {
+    #[inline(always)]
+    fn copy(&self, spare: &Kept) -> TaskCancelled {
         if self.has(KEPT) {
             if let Some(copy) = self.kept.copy() {
                 return copy;
             }
         }
         self.marks.set(self.marks.get() | KEPT);
-        self.kept.renew(self.reason.get())
+        self.kept.renew(self.reason.get(), spare)
     }
 
     /// Marks the request as delivered, and returns a copy of the cancellation.
     #[inline]
-    pub(super) fn deliver(&self, cancel_seq: u64, site: Site) -> TaskCancelled {
-        let copy = self.copy();
+    fn deliver(&self, cancel_seq: u64, site: Site, spare: &Kept) -> TaskCancelled {
+        let copy = self.copy(spare);
         self.marks.set((self.marks.get() & WATCHED) | DELIVERED | KEPT);
         self.delivered_at.set(cancel_seq);
         self.site.set(site);
@@ -235,10 +235,16 @@ impl<K> TaskRef<K> {
         self.make_request().set(cancel_seq, reason, since);
     }
 
-    /// Marks the request as delivered, and returns a copy of the cancellation.
+    /// Marks the request as delivered, and returns a copy of the cancellation. Its memory may be
+    /// that of the one in `spare`.
     #[inline]
-    pub(crate) fn deliver(&self, cancel_seq: u64, site: Site) -> Option<TaskCancelled> {
-        Some(self.request()?.deliver(cancel_seq, site))
+    pub(crate) fn deliver(
+        &self,
+        cancel_seq: u64,
+        site: Site,
+        spare: &Kept,
+    ) -> Option<TaskCancelled> {
+        Some(self.request()?.deliver(cancel_seq, site, spare))
     }
 
     /// Its cancellation, if that was delivered and the program has swallowed it.
@@ -263,8 +269,8 @@ impl<K> TaskRef<K> {
     }
 
     /// A copy of the cancellation that was requested, whether it was delivered or not.
-    pub(crate) fn cancellation(&self) -> Option<TaskCancelled> {
-        self.request().map(Request::copy)
+    pub(crate) fn cancellation(&self, spare: &Kept) -> Option<TaskCancelled> {
+        self.request().map(|request| request.copy(spare))
     }
 
     /// Runs `look` with the kept copy of the delivered cancellation, if there is one.
@@ -277,6 +283,23 @@ impl<K> TaskRef<K> {
     pub(crate) fn put_back(&self, delivered: &TaskCancelled) -> bool {
         self.request().is_some_and(|request| request.put_back(delivered))
     }
+
+    /// Gives the memory of its cancellation to `spare`, if the program has no copy. The task has
+    /// ended.
+    #[inline]
+    pub(crate) fn give_cancellation_to(&self, spare: &Kept) {
+        if let Some(request) = self.any_request() {
+            request.kept.give_to(spare);
+        }
+    }
+
+    /// The identity of its cancellation, if that was delivered. 0: the task has no copy any more.
+    #[inline]
+    pub(crate) fn delivered_identity(&self) -> Option<usize> {
+        let request = self.request().filter(|request| request.was_delivered())?;
+        Some(request.kept.with(TaskCancelled::identity).unwrap_or(0))
+    }
+
     /// Moves the kept copy of its cancellation out.
     pub(crate) fn take_kept(&self) -> Option<TaskCancelled> {
         self.any_request()?.kept.take()

@@ -108,8 +108,12 @@ impl Flags {
 
     /// The flags that decide whether an ended task needs clearing. There is nothing to clear if
     /// `TAKEN` is set and the others are not.
-    pub(crate) const NEEDS_CLEARING: u32 =
-        Flags::TAKEN | Flags::LARGE | Flags::COLD | Flags::NAMED | Flags::SCOPED;
+    pub(crate) const NEEDS_CLEARING: u32 = Flags::TAKEN
+        | Flags::LARGE
+        | Flags::COLD
+        | Flags::CANCEL_REQUESTED
+        | Flags::NAMED
+        | Flags::SCOPED;
 
     /// All flags. No two share a bit, and none is in the [`TaskEnd`].
     const ALL: [u32; 27] = [
