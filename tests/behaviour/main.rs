@@ -10,6 +10,7 @@ mod support;
 /// The kernel: its turns, its clock, its shutdown, and its reports.
 mod kernel {
     mod budget_shared;
+    mod cancelled_polls;
     mod clock;
     mod edges;
     mod extensions;

@@ -152,9 +152,9 @@ impl Core {
     #[inline]
     pub(crate) fn deliver_of_task(&self, site: Site) -> TaskCancelled {
         let deliver = |it: &TaskRef| it.deliver(self.next_cancel_seq(), site, &self.spare);
-        let copy = self.with_running(deliver).flatten();
+        let copy = current::with_polled_task(deliver).flatten();
         self.ambient_version.set(self.ambient_version.get() + 1);
-        current::set_ambient(Ambient { pending: false, ..current::ambient() });
+        current::end_pending();
         copy.expect("a leaf is due because a cancellation was requested")
     }
 

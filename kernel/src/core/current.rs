@@ -23,9 +23,11 @@ use crate::core::state::{Chunk, Core, TaskRef};
 use crate::core::unopened;
 use crate::id::TaskId;
 use crate::parts::held::Taker;
+use crate::parts::list::NONE;
 use crate::parts::scopes::Ambient;
 use crate::parts::timers::TimerKey;
 use crate::task::cell::TaskCell;
+use crate::task::request::CancelRequest;
 
 pub(crate) use super::budget::{
     Survey, allow_one, is_spent, must_yield, refuse, renew_budget, spend, unspend,
@@ -221,6 +223,47 @@ pub(crate) fn lend(waker: &Waker) {
         debug_assert_eq!((context.unstacked.get(), context.unopened.get()), (0, 0));
         context.waker.set(address);
         context.plain.set(address);
+    });
+}
+
+/// Sets the ambient for the poll of a task whose cancellation was requested, with the waker that is
+/// set.
+#[inline]
+pub(crate) fn begin_cancelled(request: Option<CancelRequest>) {
+    let (cancel_seq, pending) = request.map_or((0, false), |it| (it.cancel_seq, it.pending));
+    CONTEXT.with(|context| {
+        context.ambient.set(Ambient { scope: NONE, cancel_seq, pending });
+        context.plain.set(NO_WAKER);
+    });
+}
+
+/// Ends that poll: the next polls are of plain tasks.
+#[inline]
+pub(crate) fn end_cancelled() {
+    CONTEXT.with(|context| {
+        debug_assert_eq!((context.unstacked.get(), context.hiding.get()), (0, 0));
+        context.ambient.set(Ambient::CLEAR);
+        context.plain.set(context.waker.get());
+    });
+}
+
+/// Whether the cancellation of the task itself is due, and no scope is between it and the leaf.
+#[inline]
+pub(crate) fn is_cancelled() -> bool {
+    CONTEXT.with(|context| {
+        let ambient = context.ambient.get();
+        let is_root =
+            context.unopened.get() | context.unstacked.get() == 0 && ambient.scope == NONE;
+        is_root && ambient.pending
+    })
+}
+
+/// The cancellation for which [`is_cancelled`] is true was delivered.
+#[inline]
+pub(crate) fn end_pending() {
+    CONTEXT.with(|context| {
+        // The ambient was not clear and is not: the task was cancelled.
+        context.ambient.set(Ambient { pending: false, ..context.ambient.get() });
     });
 }
 

@@ -45,11 +45,11 @@ impl Copies {
 }
 
 impl Core {
-    /// Whether the error in which `task` has ended passes its delivered cancellation on.
+    /// Whether the error in which `task` has ended passes its delivered cancellation on, which has
+    /// that identity.
     #[inline]
-    pub(super) fn is_echo_of_own(&self, task: &TaskRef) -> bool {
+    pub(super) fn is_echo_of_own(&self, task: &TaskRef, identity: usize) -> bool {
         let Some(mut body) = task.body.take() else { return false };
-        let identity = task.with_delivered(TaskCancelled::identity).unwrap_or(0);
         let is = body.as_mut().is_cancellation(identity);
         task.body.put(body);
         is == Some(true) || self.is_echo_by_error(task)

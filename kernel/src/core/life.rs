@@ -240,9 +240,9 @@ impl Core {
 
     #[inline(never)]
     fn failed(&self, task: &TaskRef) {
-        let (end, real) = match task.was_delivered() {
-            true => (TaskEnd::Cancelled, !self.is_echo_of_own(task)),
-            false => (TaskEnd::Failed, true),
+        let (end, real) = match task.delivered_identity() {
+            Some(identity) => (TaskEnd::Cancelled, !self.is_echo_of_own(task, identity)),
+            None => (TaskEnd::Failed, true),
         };
         self.finish(task, end, real);
     }

@@ -50,6 +50,13 @@ impl Core {
     /// leaves with the task's own waker.
     #[inline]
     pub(super) fn wake_foreign_below(&self, task: &TaskRef) {
+        if task.flags.any(Flags::SCOPED) {
+            self.wake_foreign_attached(task);
+        }
+    }
+
+    #[inline(never)]
+    fn wake_foreign_attached(&self, task: &TaskRef) {
         let (record, child) = task.attached();
         if record != NONE || child != NONE {
             let wakers = self.scopes.borrow_mut().take_wakers(record, child);

@@ -51,6 +51,11 @@ pub(crate) enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TimerKey(NonZeroU32);
 
+impl TimerKey {
+    /// No timer, where something else says whether there is one.
+    pub(crate) const NONE: TimerKey = TimerKey(NonZeroU32::MIN);
+}
+
 /// A timer: free, armed, or fired and not yet disarmed by its owner.
 struct Slot {
     /// The `order` of the entry of this timer. It distinguishes that entry from the dead entries of

@@ -13,19 +13,60 @@ use crate::run::tick::{Halt, MainBody, Polled, RunLoop, TakenBody, count_poll, s
 use crate::task::cell::OwnWaker;
 use crate::task::state::Flags;
 
-/// Polls a task that has a waker of its own and is plain otherwise. `why` are the flags by which it
-/// is not plain. `Some`: another task, or a poll whose result the caller acts on.
+/// Polls a task that has a waker of its own, or whose cancellation was requested, and is plain
+/// otherwise. `why` are the flags by which it is not plain. `Some`: another task, or a poll whose
+/// result the caller acts on.
 #[inline(never)]
-pub(super) fn poll_by_own_waker<const MARKED: bool, const LOG: bool>(
+pub(super) fn poll_nearly_plain<const MARKED: bool, const LOG: bool>(
     core: &Core,
     task: &TaskRef,
     spare: &OwnWaker,
     why: u32,
     main: &mut MainBody<'_>,
 ) -> Option<Halt> {
-    if LOG || why != Flags::WAKER {
-        return Some(Halt::Special);
+    match why {
+        Flags::WAKER if !LOG => poll_by_own_waker::<MARKED>(core, task, spare, main),
+        Flags::CANCEL_REQUESTED if !LOG => poll_cancelled::<MARKED>(core, task, spare, main),
+        _ => Some(Halt::Special),
     }
+}
+
+/// Polls a task whose cancellation was requested. The waker of the context is the spare one.
+#[inline]
+fn poll_cancelled<const MARKED: bool>(
+    core: &Core,
+    task: &TaskRef,
+    spare: &OwnWaker,
+    main: &mut MainBody<'_>,
+) -> Option<Halt> {
+    spare.inner.assign(task.id());
+    count_poll::<MARKED>(spare);
+    let mut out = TakenBody::of(task);
+    core.running.set(task.id());
+    current::begin_poll(task.id(), task);
+    current::begin_cancelled(task.cancel_request());
+    let result = out.poll(&mut Context::from_waker(&spare.waker), main);
+    let marks = current::end_poll();
+    let is_main = out.is_main();
+    drop(out);
+    match result {
+        Poll::Ready(verdict) if !is_main && !spare.is_out_beside(MARKED.into()) => {
+            core.running.set(TaskId::NONE);
+            current::end_cancelled();
+            core.returned(task, verdict);
+            None
+        }
+        _ => Some(Halt::Polled(Polled { result, marks })),
+    }
+}
+
+#[inline]
+fn poll_by_own_waker<const MARKED: bool>(
+    core: &Core,
+    task: &TaskRef,
+    spare: &OwnWaker,
+    main: &mut MainBody<'_>,
+) -> Option<Halt> {
     spare.inner.assign(task.id());
     count_poll::<MARKED>(spare);
     let own = task.own_waker().expect("a task with the flag has a waker");

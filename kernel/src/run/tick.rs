@@ -25,7 +25,7 @@ use crate::parts::ready::Batch;
 use crate::parts::scopes::Ambient;
 use crate::run::lookout::Lookout;
 use crate::run::marker::Marker;
-use crate::run::special::poll_by_own_waker;
+use crate::run::special::poll_nearly_plain;
 use crate::run::visit::Visit;
 use crate::task::body::{Body, Verdict};
 use crate::task::cell::{OwnWaker, TaskCell};
@@ -331,7 +331,7 @@ impl RunLoop<'_> {
                 let why = flags & *always;
                 if why != 0 {
                     last.set_id(name);
-                    match poll_by_own_waker::<MARKED, LOG>(core, last, spare, why, main) {
+                    match poll_nearly_plain::<MARKED, LOG>(core, last, spare, why, main) {
                         None => continue,
                         Some(halt) => return halt,
                     }

@@ -30,24 +30,30 @@ impl CancelPoint {
         self.since = 0;
     }
 
+    /// Returns the cancellation of the task for a leaf that would park, if that is due and no scope
+    /// is between the task and the leaf ([`current::is_cancelled`]). `core` is the current kernel.
+    #[inline]
+    pub(super) fn interrupt(&mut self, core: &Core) -> TaskCancelled {
+        let cancelled = core.deliver_of_task(Some(self.site));
+        self.unpark();
+        cancelled
+    }
+
     /// Parks outside the common case, or returns the cancellation that is due.
     #[inline(never)]
     pub(super) fn park_anywhere(&mut self, cx: &Context<'_>, object: u64) -> Poll<TaskCancelled> {
+        if current::is_cancelled() && self.since != SHIELDED {
+            // Fast path: the task was cancelled, and the leaf is in no inner scope.
+            if let Some(cancelled) = current::try_with(|core| self.interrupt(core)) {
+                return Poll::Ready(cancelled);
+            }
+        }
         // The first leaf in its chunk of tasks finds no room for its record.
         let first = current::with_plain_task(cx.waker(), |cell| {
             cell.make_records() && self.record_in(cell, object)
         });
         if first == Some(true) {
             return Poll::Pending;
-        }
-        let ambient = current::ambient();
-        if ambient.pending && ambient.scope == NONE && self.since != SHIELDED {
-            // Fast path: the task was cancelled, and the leaf is in no inner scope.
-            let site = Some(self.site);
-            if let Some(cancelled) = current::try_with(|core| core.deliver_of_task(site)) {
-                self.unpark();
-                return Poll::Ready(cancelled);
-            }
         }
         let Some(core) = current::try_with(Rc::clone) else {
             // Outside a kernel nothing is ever cancelled.

@@ -70,8 +70,10 @@ pub(crate) enum When {
     At(u64),
 }
 
-/// The state of a sleep. The first poll changes it from `New` to `Due` or `Armed`.
+/// The state of a sleep. The first poll changes it from `New` to `Due` or `Armed`. It is as large
+/// as the key beside it, so that both are written at once.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
 enum State {
     New,
     /// The deadline had passed at the first poll. The sleep yields once and then ends.
@@ -79,22 +81,48 @@ enum State {
     Armed,
 }
 
-/// An armed timer, and its kernel.
-type Timer = Option<(Rc<Core>, TimerKey)>;
+/// The timer of a sleep, and how far the sleep is. It is flat: with the state beside the timer, the
+/// future of a task that only sleeps is small enough for the compiler to copy it without a call.
+struct Timer {
+    /// The kernel of the timer, if that is armed.
+    owner: Option<Rc<Core>>,
+    /// Valid while there is an owner.
+    key: TimerKey,
+    state: State,
+}
+
+impl Timer {
+    #[inline]
+    fn armed(&self) -> Option<(&Rc<Core>, TimerKey)> {
+        self.owner.as_ref().map(|owner| (owner, self.key))
+    }
+
+    #[inline]
+    fn set(&mut self, owner: &Rc<Core>, key: TimerKey) {
+        (self.owner, self.key) = (Some(owner.clone()), key);
+    }
+
+    #[inline(always)]
+    fn disarm(&mut self) -> Option<Rc<Core>> {
+        let owner = self.owner.take()?;
+        owner.disarm(self.key);
+        Some(owner)
+    }
+}
 
 /// The leaf of [`sleep`] and [`sleep_until`].
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct Sleep {
     when: When,
     timer: Timer,
-    state: State,
     point: CancelPoint,
 }
 
 impl Sleep {
     /// A sleep that shows as `kind` at `site`.
     pub(crate) fn at(kind: &'static str, site: &'static Location<'static>, when: When) -> Self {
-        Sleep { when, timer: None, state: State::New, point: CancelPoint::at(kind, site) }
+        let timer = Timer { owner: None, key: TimerKey::NONE, state: State::New };
+        Sleep { when, timer, point: CancelPoint::at(kind, site) }
     }
 }
 
@@ -107,15 +135,21 @@ impl Future for Sleep {
         if !current::spend() {
             return self.poll_spent(cx);
         }
-        let Sleep { when, timer, state, point } = &mut *self;
+        let Sleep { when, timer, point } = &mut *self;
+        if !current::is_plain(cx.waker()) {
+            if let Some(core) = interrupted(when, timer) {
+                current::unspend();
+                return Poll::Ready(Err(point.interrupt(core)));
+            }
+        }
         let polled = point.park_by(
             cx,
-            &mut (when, timer, state),
-            |(when, timer, state), task| match (&timer, &state) {
-                (None, State::New) => begin(task, when, state, timer),
+            &mut (when, timer),
+            |(when, timer), task| match (&timer.owner, &timer.state) {
+                (None, State::New) => begin(task, when, timer),
                 _ => Quick::Unsure,
             },
-            |(when, timer, state), cx| match go_on(when, timer, state, cx) {
+            |(when, timer), cx| match go_on(when, timer, cx) {
                 Some(polled) => polled.map(|()| true),
                 None => Poll::Ready(false),
             },
@@ -140,8 +174,8 @@ impl Sleep {
             Pause::GoOn => return Pin::new(self).poll(cx),
             Pause::Yield => {}
         }
-        let Sleep { when, timer, state, point } = self;
-        match go_on(when, timer, state, cx) {
+        let Sleep { when, timer, point } = self;
+        match go_on(when, timer, cx) {
             Some(Poll::Ready(())) => point.yield_turn(cx).map(Err),
             // Only a task has a budget, so there is a kernel here.
             Some(Poll::Pending) | None => point.park_unpaid(cx).map(Err),
@@ -158,11 +192,11 @@ enum Step {
 
 /// The first poll, with the task's own waker: arms the timer.
 #[inline]
-fn begin(task: &TaskRef, when: &mut When, state: &mut State, timer: &mut Timer) -> Quick<bool> {
-    match start(task.core(), when, state) {
+fn begin(task: &TaskRef, when: &mut When, timer: &mut Timer) -> Quick<bool> {
+    match start(task.core(), when, &mut timer.state) {
         Step::Until(deadline) if deadline != NEVER => {
             let key = task.core().arm_for_task(deadline, task);
-            *timer = Some((task.core().clone(), key));
+            timer.set(task.core(), key);
             Quick::Parked
         }
         Step::Until(_) => Quick::Parked,
@@ -174,21 +208,30 @@ fn begin(task: &TaskRef, when: &mut When, state: &mut State, timer: &mut Timer) 
     }
 }
 
+/// The kernel, if the cancellation of the task is due, and an armed sleep would park otherwise.
+#[inline]
+fn interrupted<'a>(when: &When, timer: &'a Timer) -> Option<&'a Core> {
+    match (&timer.owner, when) {
+        (Some(owner), When::At(deadline)) => {
+            let is = current::is_cancelled()
+                && *deadline > owner.tick_now()
+                && current::is_current(owner);
+            is.then_some(owner)
+        }
+        _ => None,
+    }
+}
+
 /// Any other poll. Returns `None` outside a kernel.
-fn go_on(
-    when: &mut When,
-    timer: &mut Timer,
-    state: &mut State,
-    cx: &mut Context<'_>,
-) -> Option<Poll<()>> {
-    let next = current::try_with(|core| match timer {
-        Some((owner, _)) if !Rc::ptr_eq(owner, core) => None,
-        _ => Some(step(core, when, state)),
+fn go_on(when: &mut When, timer: &mut Timer, cx: &mut Context<'_>) -> Option<Poll<()>> {
+    let next = current::try_with(|core| match &timer.owner {
+        Some(owner) if !Rc::ptr_eq(owner, core) => None,
+        _ => Some(step(core, when, &mut timer.state)),
     });
     match next? {
         None => {
-            (*when, *state) = (leave_kernel(timer, *when), State::New);
-            return go_on(when, timer, state, cx);
+            leave_kernel(timer, when);
+            return go_on(when, timer, cx);
         }
         Some(Step::Over) => return Some(Poll::Ready(())),
         Some(Step::Yield) => cx.waker().wake_by_ref(),
@@ -231,34 +274,30 @@ fn start(core: &Core, when: &mut When, state: &mut State) -> Step {
 /// Disarms the timer of a sleep that has moved to another kernel of this thread. Converts the
 /// deadline to an instant, because the two kernels count time from different origins.
 #[cold]
-fn leave_kernel(timer: &mut Timer, when: When) -> When {
-    match (timer.take(), when) {
-        (Some((owner, key)), When::At(deadline)) => {
-            owner.disarm(key);
-            owner.clock.instant(deadline).map_or(when, When::Until)
-        }
-        _ => when,
+fn leave_kernel(timer: &mut Timer, when: &mut When) {
+    timer.state = State::New;
+    if let (Some(owner), When::At(deadline)) = (timer.disarm(), *when) {
+        *when = owner.clock.instant(deadline).map_or(*when, When::Until);
     }
 }
 
 /// Arms the timer. If it is armed already, makes it wake the waker of `cx`.
 #[inline]
 fn arm(timer: &mut Timer, deadline: u64, cx: &Context<'_>) {
-    let Some((owner, key)) = timer else {
-        let waiter = LocalWaiter::of(cx);
-        *timer = current::try_with(|core| {
-            (core.clone(), core.timers.borrow_mut().arm_for(deadline, waiter))
-        });
+    if let Some((owner, key)) = timer.armed() {
+        owner.retarget(key, cx);
         return;
-    };
-    owner.retarget(*key, cx);
+    }
+    let waiter = LocalWaiter::of(cx);
+    current::try_with(|core| {
+        let key = core.timers.borrow_mut().arm_for(deadline, waiter);
+        timer.set(core, key);
+    });
 }
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        if let Some((core, key)) = self.timer.take() {
-            core.disarm(key);
-        }
+        drop(self.timer.disarm());
     }
 }
 
