@@ -166,8 +166,8 @@ impl Drop for TakenBody<'_> {
     }
 }
 
-/// The chunk in which the polled task was before the present one. A task that waits for many others,
-/// one after the other, takes turns with them.
+/// The chunk in which the polled task was before the present one. A task that waits for many
+/// others, one after the other, takes turns with them.
 struct Left {
     /// Some task of it.
     task: TaskRef,

@@ -199,8 +199,8 @@ impl<K> TaskRef<K> {
     }
 
     /// Requests the cancellation of the task at the shutdown. The request is stored when it is
-    /// delivered: if each of many tasks got its cold data at once, that data would leave the
-    /// caches before it is read.
+    /// delivered: if those of many tasks were stored at once, they would leave the caches before
+    /// they are read.
     pub(crate) fn request_by_shutdown(&self, cancel_seq: u64) {
         self.chunk().shutdown_seq.set(cancel_seq);
         self.flags.set(Flags::CANCEL_REQUESTED | Flags::SHUT_DOWN);
