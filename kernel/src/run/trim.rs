@@ -1,5 +1,6 @@
 //! Releases memory: that of ended tasks between polls, and other memory when the kernel is idle.
 
+use crate::core::state::Stage;
 use crate::parts::KEEP;
 use crate::parts::reactor::Reactor;
 use crate::run::tick::RunLoop;
@@ -10,7 +11,9 @@ const LOOKS: u32 = 256;
 impl RunLoop<'_> {
     /// Frees some of the chunks of ended tasks. Returns whether there may be more.
     ///
-    /// A kernel with ready tasks keeps most of them, because its next tasks may need them.
+    /// A kernel with ready tasks keeps most of them, because its next tasks may need them. One that
+    /// shuts down does not: what a task needs when it is cancelled then gets the memory of those
+    /// that have ended, which is still in the caches.
     #[inline]
     pub(super) fn trim(&self, busy: bool) -> bool {
         let surplus = self.core.tasks.borrow().has_surplus();
@@ -19,7 +22,7 @@ impl RunLoop<'_> {
 
     #[inline(never)]
     fn trim_some(&self, busy: bool) -> bool {
-        if busy {
+        if busy && self.core.stage.get() == Stage::Open {
             let looks = self.core.busy_looks.get().wrapping_add(1);
             self.core.busy_looks.set(looks);
             if looks % LOOKS != 0 {
