@@ -81,6 +81,37 @@ fn the_shutdown_allocates_nothing_for_most_tasks() {
     assert!(made < TASKS / 16, "{made} allocations in the shutdown of {TASKS} tasks");
 }
 
+/// K14: a kernel that shuts down frees the memory of tasks that have ended while others are left.
+#[test]
+fn the_shutdown_gives_memory_back_before_the_last_task() {
+    struct Notes(Rc<Cell<usize>>);
+    impl Drop for Notes {
+        fn drop(&mut self) {
+            self.0.set(bytes_in_use());
+        }
+    }
+    let _alone = alone();
+    let before = bytes_in_use();
+    let (all, last) = (Cell::new(0), Rc::new(Cell::new(0)));
+    Kernel::builder()
+        .virtual_clock()
+        .run(async || {
+            let notes = Notes(last.clone());
+            // The oldest is cancelled last.
+            drop(spawn(async move {
+                let _notes = notes;
+                sleep(Duration::from_secs(1000)).await
+            }));
+            (0..100_000).for_each(|_| drop(spawn(sleep(Duration::from_secs(1000)))));
+            testing::settle().await?;
+            all.set(bytes_in_use() - before);
+            Ok::<(), TaskCancelled>(())
+        })
+        .unwrap();
+    let (all, last) = (all.get(), last.get() - before);
+    assert!(last < all / 2, "{last} bytes of {all} are left at the last task");
+}
+
 /// K5: a million parked tasks dropped with their kernel.
 #[test]
 fn a_million_parked_tasks_are_dropped() {
