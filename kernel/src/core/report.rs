@@ -21,6 +21,7 @@ use crate::core::state::TaskRef;
 use crate::error::CancelReason;
 use crate::id::TaskId;
 use crate::insight::Verdict;
+use crate::insight::text::count;
 
 /// Receives the reports of the kernel instead of `tracing` or standard error.
 pub(crate) type Sink = Box<dyn Fn(&Report<'_>)>;
@@ -133,11 +134,6 @@ impl fmt::Display for ProgramCode {
             ProgramCode::Observer => "an observer of tasks",
         })
     }
-}
-
-/// A number with its noun, of one or of several.
-fn count(number: usize, one: &str, several: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { several })
 }
 
 impl fmt::Display for Report<'_> {

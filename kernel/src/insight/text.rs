@@ -16,6 +16,11 @@ const NAME: usize = 60;
 /// The number of tasks of a list that are shown.
 const LIST: usize = 5;
 
+/// A number with its noun, of one or of several.
+pub(crate) fn count(number: usize, one: &str, several: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { several })
+}
+
 /// A name without control characters, and not longer than a line can bear.
 pub(crate) fn escaped(name: &str) -> String {
     let mut shown = String::new();

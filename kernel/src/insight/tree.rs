@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::id::TaskId;
 use crate::insight::graph::{Edge, WaitsFor};
 use crate::insight::snapshot::{ScopeId, ScopeInfo, Snapshot, TaskDetails};
-use crate::insight::text::{Age, Named, escaped, until};
+use crate::insight::text::{Age, Named, count, escaped, until};
 use crate::insight::verdict::Verdict;
 
 /// The number of siblings that are shown, unless all are asked for with `{:#}`.
@@ -148,13 +148,14 @@ impl<'a> Tree<'a> {
 
     fn scope_row(&self, scope: &ScopeInfo, indent: &str) -> Row {
         let members = self.members.get(&scope.id).map_or(0, Vec::len);
+        let members = count(members, "member", "members");
         let what = if scope.hosts { "scope" } else { "group" };
         let mut notes = Vec::new();
         if let Some(reason) = scope.cancelled {
             notes.push(format!("cancelled: {reason}"));
         }
         Row {
-            name: format!("{indent}{what} {}, {members} members", scope.policy),
+            name: format!("{indent}{what} {}, {members}", scope.policy),
             site: scope.site.map(|site| site.to_string()).unwrap_or_default(),
             notes,
             ..Row::default()
@@ -200,7 +201,9 @@ impl<'a> Tree<'a> {
         }
         row.notes.push(match &edge.on {
             // They are below.
-            WaitsFor::Group { members, .. } => format!("→ its {} members", members.len()),
+            WaitsFor::Group { members, .. } => {
+                format!("→ its {}", count(members.len(), "member", "members"))
+            }
             _ => format!("→ {}", edge.target(self.snapshot, &self.tasks)),
         });
     }
@@ -265,7 +268,8 @@ impl Snapshot {
         if let Some(core) = self.core {
             write!(f, "core {core} · ")?;
         }
-        write!(f, "kernel {kernel} · {} tasks · turn {turn} · ready {ready}", tasks.len())?;
+        let tasks = count(tasks.len(), "task", "tasks");
+        write!(f, "kernel {kernel} · {tasks} · turn {turn} · ready {ready}")?;
         f.write_str(if self.shutting_down { " · shutting down\n" } else { "\n" })?;
         for verdict in verdicts.iter().take(SIBLINGS) {
             writeln!(f, "(!) {verdict}")?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::id::TaskId;
 use crate::insight::parts::{LOCKS, UNPOLLED};
-use crate::insight::text::{Age, Id, escaped};
+use crate::insight::text::{Age, Id, count, escaped};
 
 /// The number of waits of a circle that are shown.
 const SHOWN: usize = 8;
@@ -204,9 +204,10 @@ impl fmt::Display for Verdict {
             }
             Verdict::AllStuck { tasks, wakers } => write!(
                 f,
-                "every task waits for something outside the kernel: {tasks} tasks are parked, and \
-                 only what holds a waker, such as a thread, can wake one; clones of the wakers of \
-                 {wakers} tasks exist"
+                "every task waits for something outside the kernel: {} parked, and only what holds \
+                 a waker, such as a thread, can wake one; clones of the wakers of {} exist",
+                count(*tasks, "task is", "tasks are"),
+                count(*wakers, "task", "tasks"),
             ),
         }
     }

@@ -98,6 +98,8 @@ fn scopes_show_their_owners_and_members() {
         let [group, borrowing] = &snapshot.scopes[..] else { panic!("two scopes") };
         assert_eq!((group.owner, borrowing.owner), (Some(owner.id()), Some(host.id())));
         assert_eq!((group.members.len(), borrowing.members.len()), (2, 1));
+        let text = snapshot.to_string();
+        assert!(text.contains(", 2 members ") && text.contains(", 1 member "), "{text}");
         assert!(!group.hosts && borrowing.hosts);
         assert_eq!(group.site.map(|site| site.file()), Some(file!()));
         let daemons: Vec<bool> =
