@@ -63,6 +63,7 @@ impl<T> Attempt<T> {
 
 /// A failed assertion in a task of the program, or in a destructor, is a failure of the run, too.
 /// The sink would hide it.
+#[inline]
 fn is_panic(report: &Report<'_>) -> bool {
     matches!(
         report,

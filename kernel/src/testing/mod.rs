@@ -20,6 +20,9 @@
 //!
 //! The clock stands still while a task can run. When all tasks are parked, `main` among them, it
 //! jumps to the next timer: a `main` that awaits a timeout of an hour needs no `advance`.
+// The functions of the sweep are `#[inline]`, so that a crate that calls them compiles their code,
+// and a program that is not a test does not. An exploration runs a program thousands of times; it
+// stays in the library, which may be optimized where tests are not.
 
 mod attempt;
 mod explore;

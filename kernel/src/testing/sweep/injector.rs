@@ -37,6 +37,7 @@ pub(super) struct Suspension {
 }
 
 impl Suspension {
+    #[inline]
     fn of(core: &Core, task: &TaskRef, polls: u64) -> Self {
         let registered = core.with_reactor(|reactor| reactor.registered()).unwrap_or(0);
         let leaves = core.leaves(task).into_iter().chain(core.leaves_of_hosted(task));
@@ -49,6 +50,7 @@ impl Suspension {
     }
 
     /// Whether two runs of a deterministic subject may differ in this way.
+    #[inline]
     pub(super) fn is_like(&self, other: &Self) -> bool {
         // Inside a timeout the leaves of a task are listed in another order.
         let sorted = |leaves: &[Leaf]| {
@@ -60,23 +62,27 @@ impl Suspension {
             && (self.system || other.system || self.at == other.at)
     }
 
+    #[inline]
     pub(super) fn depends_on_system(&self) -> bool {
         self.system
     }
 
     /// The kind of the leaf that names the suspension.
+    #[inline]
     pub(super) fn kind(&self) -> &'static str {
         let without_leaf = if self.woken { "YIELD" } else { "FOREIGN" };
         self.leaves.first().map_or(without_leaf, |(kind, _)| kind)
     }
 
     /// The file and line of that leaf.
+    #[inline]
     pub(super) fn site(&self) -> Option<&'static Location<'static>> {
         self.leaves.first().map(|(_, site)| *site)
     }
 }
 
 impl fmt::Display for Suspension {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut leaves = self.leaves.iter();
         f.write_str(self.kind())?;
@@ -104,6 +110,7 @@ pub(super) struct Injector {
 }
 
 impl Injector {
+    #[inline]
     pub(super) fn new(plan: Vec<Injected>, survey: bool) -> Self {
         Injector {
             plan,
@@ -119,26 +126,31 @@ impl Injector {
     }
 
     /// What the run injects, in order.
+    #[inline]
     pub(super) fn plan(&self) -> &[Injected] {
         &self.plan
     }
 
     /// Whether the run only lists leaves.
+    #[inline]
     pub(super) fn is_survey(&self) -> bool {
         self.survey
     }
 
     /// What was injected so far.
+    #[inline]
     pub(super) fn injected(&self) -> &[Injected] {
         &self.plan[..self.fired.get()]
     }
 
     /// Whether the run needs this injection.
+    #[inline]
     pub(super) fn needs(&self, injection: Injection) -> bool {
         self.plan.iter().any(|planned| planned.injection == injection)
     }
 
     /// The subject was spawned.
+    #[inline]
     pub(super) fn watch(&self, core: &Core, subject: TaskId) {
         self.subject.set(subject);
         let first = self.plan.first().filter(|first| first.moment == Moment::BeforeFirstPoll);
@@ -147,6 +159,7 @@ impl Injector {
         }
     }
 
+    #[inline]
     fn count_poll(&self) {
         self.polls.set(self.polls.get() + 1);
         assert!(self.polls.get() < POLLS, "the run did not end after {POLLS} polls");
@@ -154,6 +167,7 @@ impl Injector {
     }
 
     /// Injects now if the plan says so.
+    #[inline]
     fn fire_at(&self, core: &Core, task: &TaskRef, moment: Moment) {
         let next = self.plan.get(self.fired.get());
         let suspensions = self.trace.borrow().len();
@@ -162,6 +176,7 @@ impl Injector {
         }
     }
 
+    #[inline]
     fn fire(&self, core: &Core, task: &TaskRef) {
         let injection = self.plan[self.fired.get()].injection;
         self.fired.set(self.fired.get() + 1);
@@ -184,6 +199,7 @@ impl Injector {
 }
 
 impl Probe for Injector {
+    #[inline]
     fn before_poll(&self, core: &Core) {
         if self.fired.get() < self.plan.len() {
             let task = core.find(self.subject.get());
@@ -193,6 +209,7 @@ impl Probe for Injector {
         }
     }
 
+    #[inline]
     fn after_poll(&self, core: &Core, task: &TaskRef, ended: bool) {
         self.count_poll();
         if task.id() == self.subject.get() && !ended {
@@ -202,14 +219,17 @@ impl Probe for Injector {
         }
     }
 
+    #[inline]
     fn after_panic(&self, _core: &Core, _task: &TaskRef) {
         self.count_poll();
     }
 
+    #[inline]
     fn surveys(&self, task: &TaskRef) -> bool {
         self.survey && task.id() == self.subject.get()
     }
 
+    #[inline]
     fn tries(&self, kind: &'static str, site: &'static Location<'static>) -> bool {
         self.tries.set(self.tries.get() + 1);
         let mut tried = self.tried.borrow_mut();

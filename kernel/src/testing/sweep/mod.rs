@@ -171,6 +171,7 @@ pub struct Injected {
 }
 
 impl fmt::Display for Injected {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.injection {
             Injection::Cancel => "cancel",
@@ -236,10 +237,12 @@ pub struct SweptSite {
 impl Swept {
     /// The leaves that no run was ever suspended at: they were always ready at once. The sweep has
     /// not tried a cancellation there.
+    #[inline]
     pub fn never_suspended(&self) -> impl Iterator<Item = &SweptSite> {
         self.sites.iter().filter(|site| site.suspended == 0)
     }
 
+    #[inline]
     fn count(&mut self, shown: &Shown) {
         self.runs += 1;
         for suspension in &shown.trace {
@@ -252,6 +255,7 @@ impl Swept {
         }
     }
 
+    #[inline]
     fn site(&mut self, (kind, location): injector::Leaf) -> &mut SweptSite {
         let place = |site: &SweptSite| (site.location, site.kind).cmp(&(location, kind));
         let at = self.sites.binary_search_by(place).unwrap_or_else(|at| {
@@ -263,6 +267,7 @@ impl Swept {
 }
 
 /// A sweep with all moments and all injections. See [`Sweep`].
+#[inline]
 pub fn sweep() -> Sweep {
     Sweep {
         moments: vec![Moment::BeforeFirstPoll, Moment::Parked, Moment::Woken],
@@ -275,12 +280,14 @@ pub fn sweep() -> Sweep {
 
 impl Sweep {
     /// Injects at these moments only.
+    #[inline]
     pub fn moments(mut self, moments: &[Moment]) -> Self {
         self.moments = moments.to_vec();
         self
     }
 
     /// Injects only these.
+    #[inline]
     pub fn inject(mut self, injections: &[Injection]) -> Self {
         self.injections = injections.to_vec();
         self
@@ -290,12 +297,14 @@ impl Sweep {
     /// injection: a cancel and an abort. An abort is followed by no cleanup. A second cancel
     /// changes nothing, except after a timeout: there it is the first of the task, and is delivered
     /// to the cleanup.
+    #[inline]
     pub fn pairs(mut self) -> Self {
         self.pairs = true;
         self
     }
 
     /// Does all of it once for each seed. The seed determines the order in which ready tasks run.
+    #[inline]
     pub fn seeds(mut self, seeds: Range<u64>) -> Self {
         self.seeds = Some(seeds);
         self
@@ -303,6 +312,7 @@ impl Sweep {
 
     /// Runs the subject in kernels with these settings, for example with a simulated network. Their
     /// clock is virtual.
+    #[inline]
     pub fn with_builder(mut self, settings: fn(Builder) -> Builder) -> Self {
         self.settings = settings;
         self

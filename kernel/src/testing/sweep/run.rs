@@ -52,6 +52,7 @@ where
     T: 'static,
     E: HoldsCancellation + Debug,
 {
+    #[inline]
     pub(super) fn run(&self, seed: Option<u64>, plan: Vec<Injected>, survey: bool) -> Shown {
         let injector = Rc::new(Injector::new(plan, survey));
         let mut builder = (self.settings)(Kernel::builder()).probe(injector.clone());
@@ -67,6 +68,7 @@ where
         }
     }
 
+    #[inline]
     async fn main(&self, injector: &Injector, seed: Option<u64>) {
         let core = current::with("a sweep", Rc::clone);
         let state = Rc::new((self.setup)().await);
@@ -113,6 +115,7 @@ where
     }
 
     /// The body of the subject, inside a timeout if one is to be injected.
+    #[inline]
     fn bounded(&self, injector: &Injector, body: F) -> Pin<Box<dyn Future<Output = Ended>>> {
         let disturbed = !injector.plan().is_empty();
         if !injector.needs(Injection::Timeout) {
@@ -151,6 +154,7 @@ fn ended<T, E: Debug + 'static>(result: Result<T, E>, disturbed: bool) -> Ended 
 }
 
 /// Waits until all other tasks have ended, as a shutdown does, and lets the check spawn tasks.
+#[inline]
 async fn end_shutdown(core: &Rc<Core>, site: &'static Location<'static>) {
     loop {
         let main = core.running_id();

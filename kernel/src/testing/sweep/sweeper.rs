@@ -20,6 +20,7 @@ pub(super) struct Sweeper<'a> {
 impl Sweeper<'_> {
     /// Sweeps with one order of the ready tasks.
     #[track_caller]
+    #[inline]
     pub(super) fn sweep(&mut self, run: &RunSubject<'_>, seed: Option<u64>) {
         let first = run(Vec::new(), false);
         self.swept.count(&first);
@@ -41,6 +42,7 @@ impl Sweeper<'_> {
 
     /// Looks which leaves the subject tries, also those that never park.
     #[track_caller]
+    #[inline]
     fn survey(&mut self, run: &RunSubject<'_>, trace: &[Suspension], seed: Option<u64>) {
         let shown = run(Vec::new(), true);
         self.swept.count(&shown);
@@ -60,6 +62,7 @@ impl Sweeper<'_> {
         }
     }
 
+    #[inline]
     fn single_injections(&self, trace: &[Suspension]) -> Vec<Injected> {
         let mut all = Vec::new();
         for at in 0..=trace.len() {
@@ -74,6 +77,7 @@ impl Sweeper<'_> {
     }
 
     /// A cancel and an abort at each suspension of the cleanup.
+    #[inline]
     fn second_injections(&self, first: Injected, trace: &[Suspension]) -> Vec<Injected> {
         let cleanup = first.suspension + 1..=trace.len();
         let all = cleanup.flat_map(|at| {
@@ -85,6 +89,7 @@ impl Sweeper<'_> {
 
     /// One run with injections. `trace` is that of the run without the last of them.
     #[track_caller]
+    #[inline]
     fn disturb(
         &mut self,
         run: &RunSubject<'_>,
@@ -111,6 +116,7 @@ impl Sweeper<'_> {
         }
     }
 
+    #[inline]
     fn note(&mut self, shown: &Shown, plan: &[Injected], seed: Option<u64>) {
         if let Some(failure) = &shown.failure {
             self.failures.push((describe(plan, seed), failure.replace('\n', "\n     ")));
@@ -118,6 +124,7 @@ impl Sweeper<'_> {
     }
 
     #[track_caller]
+    #[inline]
     pub(super) fn conclude(self) -> Swept {
         let Sweeper { swept, failures, .. } = self;
         if failures.is_empty() {
@@ -140,6 +147,7 @@ impl Sweeper<'_> {
 }
 
 /// The injection after the suspension with that number, counted from 1.
+#[inline]
 fn injected(
     trace: &[Suspension],
     suspension: usize,
@@ -152,6 +160,7 @@ fn injected(
 }
 
 /// What is special about a run.
+#[inline]
 fn describe(plan: &[Injected], seed: Option<u64>) -> String {
     let plan: Vec<String> = plan.iter().map(ToString::to_string).collect();
     let what = match plan.is_empty() {
@@ -165,6 +174,7 @@ fn describe(plan: &[Injected], seed: Option<u64>) -> String {
 }
 
 /// The first suspension that differs between two runs.
+#[inline]
 fn difference(first: &[Suspension], later: &[Suspension]) -> Option<usize> {
     (0..first.len().max(later.len())).find(|&at| match (first.get(at), later.get(at)) {
         (Some(first), Some(later)) => !later.is_like(first),
@@ -173,6 +183,7 @@ fn difference(first: &[Suspension], later: &[Suspension]) -> Option<usize> {
 }
 
 #[track_caller]
+#[inline]
 fn refuse(
     at: usize,
     first: Option<&Suspension>,
