@@ -6,9 +6,6 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::fs::File;
-use std::io::BufWriter;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::core::current;
@@ -19,8 +16,8 @@ use crate::error::CancelReason;
 use crate::id::TaskId;
 use crate::parts::list::NONE;
 use crate::parts::scopes::ScopeKind;
-use crate::recorder::FlightRecord;
 use crate::recorder::ring::{Event, Known, Place, Ring, What};
+use crate::recorder::{FlightRecord, RecordFile};
 use crate::task::state::Flags;
 
 /// The least time between two files for long polls, in nanoseconds. A program may have many.
@@ -36,7 +33,7 @@ pub(crate) struct Recorder {
     begun: Cell<u64>,
     /// The length of the ready queue when the last poll began.
     ready: Cell<usize>,
-    path: Option<PathBuf>,
+    file: Option<RecordFile>,
     written: Cell<Option<u64>>,
     pub(super) counts: Counts,
 }
@@ -62,7 +59,7 @@ impl Recorder {
             now: Cell::new(0),
             begun: Cell::new(0),
             ready: Cell::new(0),
-            path: settings.flight_record_to.clone(),
+            file: settings.flight_record_to.clone(),
             written: Cell::new(None),
             counts: Counts::default(),
         }))
@@ -317,11 +314,10 @@ impl Core {
     /// Writes the record to the file of the builder, if there is one, and reports that.
     #[cold]
     pub(crate) fn write_flight_record(&self, why: &'static str) {
-        let path = self.recorder.as_ref().and_then(|recorder| recorder.path.as_ref());
-        let Some((path, record)) = path.zip(self.flight_record()) else { return };
-        let written =
-            File::create(path).and_then(|file| record.write_perfetto(BufWriter::new(file)));
-        let error = written.err();
+        let file = self.recorder.as_ref().and_then(|recorder| recorder.file.as_ref());
+        let Some((file, record)) = file.zip(self.flight_record()) else { return };
+        let path = &file.path;
+        let error = (file.write)(&record, path).err();
         self.report(&Report::FlightRecord { path, why, error: error.as_ref() });
     }
 

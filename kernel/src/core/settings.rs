@@ -1,6 +1,5 @@
 //! The settings of a kernel, as its builder has chosen them.
 
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use crate::core::probe::Probe;
 use crate::core::report::Sink;
 use crate::core::watcher::Watcher;
 use crate::parts::ready::Order;
+use crate::recorder::RecordFile;
 
 /// The settings of a kernel.
 #[derive(Default)]
@@ -36,7 +36,7 @@ pub(crate) struct Settings {
     pub(crate) watcher: Option<Box<dyn Watcher>>,
     /// The size of the flight recorder, if there is one, and the file for its record.
     pub(crate) flight_recorder: Option<usize>,
-    pub(crate) flight_record_to: Option<PathBuf>,
+    pub(crate) flight_record_to: Option<RecordFile>,
     /// Each batch is one task, the first of the ready queue. Of the test kit.
     pub(crate) one_by_one: bool,
 }

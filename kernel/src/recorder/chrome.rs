@@ -10,6 +10,7 @@ use crate::recorder::timeline::{Entry, KERNEL, Mark, Timeline};
 struct Text<'a>(&'a str);
 
 impl fmt::Display for Text<'_> {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("\"")?;
         for c in self.0.chars() {

@@ -1,6 +1,9 @@
 //! The flight recorder: a ring of small events, and the forms in which a record of it is written.
 //!
 //! Nothing here knows a kernel. What is recorded, and when, is in `core/recorded.rs`.
+//!
+//! What makes a file of a record is `#[inline]`, so that only programs that write records compile
+//! its code: a kernel calls it through the pointer in [`RecordFile`].
 
 mod chrome;
 mod perfetto;
@@ -9,7 +12,9 @@ mod timeline;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::recorder::ring::{Event, Known, Place, What};
@@ -37,6 +42,13 @@ pub struct FlightRecord {
     pub(crate) places: Vec<Place>,
 }
 
+/// The file for the record of a kernel, and what writes it.
+#[derive(Clone)]
+pub(crate) struct RecordFile {
+    pub(crate) path: PathBuf,
+    pub(crate) write: fn(&FlightRecord, &Path) -> io::Result<()>,
+}
+
 impl FlightRecord {
     /// The number of events.
     pub fn len(&self) -> usize {
@@ -54,6 +66,7 @@ impl FlightRecord {
     }
 
     /// The part of the record from that long ago on. What a task was doing then begins then.
+    #[inline]
     pub fn last(mut self, time: Duration) -> Self {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let since = self.now.saturating_sub(nanos);
@@ -87,6 +100,11 @@ impl FlightRecord {
     /// Those of `to`.
     pub fn write_perfetto(&self, to: impl io::Write) -> io::Result<()> {
         perfetto::write(&[Timeline::of(self)], to)
+    }
+
+    #[inline]
+    pub(crate) fn write_file(&self, path: &Path) -> io::Result<()> {
+        self.write_perfetto(BufWriter::new(File::create(path)?))
     }
 
     /// Writes the records of several kernels as one trace, as [`write_perfetto`] that of one.

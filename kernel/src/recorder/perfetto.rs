@@ -13,6 +13,7 @@ use crate::recorder::timeline::{Entry, KERNEL, Mark, READY, Timeline, Track};
 struct Message(Vec<u8>);
 
 impl Message {
+    #[inline]
     fn varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);
@@ -21,18 +22,21 @@ impl Message {
         self.0.push(value as u8);
     }
 
+    #[inline]
     fn number(&mut self, field: u64, value: u64) -> &mut Self {
         self.varint(field << 3);
         self.varint(value);
         self
     }
 
+    #[inline]
     fn fixed(&mut self, field: u64, value: u64) -> &mut Self {
         self.varint(field << 3 | 1);
         self.0.extend(value.to_le_bytes());
         self
     }
 
+    #[inline]
     fn bytes(&mut self, field: u64, value: &[u8]) -> &mut Self {
         self.varint(field << 3 | 2);
         self.varint(value.len() as u64);
@@ -40,10 +44,12 @@ impl Message {
         self
     }
 
+    #[inline]
     fn text(&mut self, field: u64, value: &str) -> &mut Self {
         self.bytes(field, value.as_bytes())
     }
 
+    #[inline]
     fn message(&mut self, field: u64, value: &Message) -> &mut Self {
         self.bytes(field, &value.0)
     }
@@ -129,6 +135,7 @@ fn send(to: &mut impl io::Write, mut packet: Message, sequence: u64) -> io::Resu
     to.write_all(&framed.0)
 }
 
+#[inline]
 fn describe(track: &Track) -> Message {
     let mut message = Message::default();
     message.number(descriptor::UUID, track.number).text(descriptor::NAME, &track.name);
@@ -138,6 +145,7 @@ fn describe(track: &Track) -> Message {
     message
 }
 
+#[inline]
 fn event_of(entry: &Entry) -> Message {
     let mut message = Message::default();
     message.number(event::TRACK, entry.track);

@@ -71,6 +71,7 @@ struct OnTrack {
 }
 
 impl Timeline {
+    #[inline]
     pub(super) fn of(record: &FlightRecord) -> Self {
         let order = order_of(record);
         let numbers: HashMap<TaskId, u64> =
@@ -99,6 +100,7 @@ impl Timeline {
 
     /// Timelines of several kernels that are to be in one trace: on one clock, and with numbers of
     /// their own.
+    #[inline]
     pub(super) fn of_all(records: &[FlightRecord]) -> Vec<Self> {
         let first = records.iter().map(|record| record.origin).min();
         let moved = records.iter().zip(0..).map(|(record, place): (_, u64)| {
@@ -109,6 +111,7 @@ impl Timeline {
         moved.collect()
     }
 
+    #[inline]
     fn moved(mut self, shift: u64, late: u64) -> Self {
         self.shift = shift;
         for track in &mut self.tracks {
@@ -130,6 +133,7 @@ impl Timeline {
 
 /// The tasks of a record, parents before those that they have spawned, else in the order in which
 /// they come in the events.
+#[inline]
 fn order_of(record: &FlightRecord) -> Vec<Known> {
     let mut known: HashMap<TaskId, Known> =
         record.tasks.iter().map(|task| (task.id, task.clone())).collect();
@@ -165,6 +169,7 @@ struct Entries<'a> {
 }
 
 impl Entries<'_> {
+    #[inline]
     fn push(&mut self, time: u64, track: u64, mark: Mark) {
         self.entries.push(Entry { time, track, mark });
     }
@@ -174,6 +179,7 @@ impl Entries<'_> {
     }
 
     /// Ends what is open on the track and begins a slice.
+    #[inline]
     fn turn(
         &mut self,
         time: u64,
@@ -188,12 +194,14 @@ impl Entries<'_> {
         (at.open, at.polled) = (true, name == POLL);
     }
 
+    #[inline]
     fn end(&mut self, time: u64, track: u64) {
         if std::mem::take(&mut self.at.entry(track).or_default().open) {
             self.push(time, track, Mark::End);
         }
     }
 
+    #[inline]
     fn add(&mut self, event: &Event) {
         let time = event.time();
         if event.what() == What::Looked {
@@ -234,6 +242,7 @@ impl Entries<'_> {
     }
 
     /// The kernel was idle, or busy with its sources.
+    #[inline]
     fn looked(&mut self, event: &Event) {
         let (time, ready) = (event.time(), event.arg() >> 48);
         let took = event.arg() & ((1 << 48) - 1);
@@ -245,6 +254,7 @@ impl Entries<'_> {
         self.push(time, READY, Mark::Counter(ready));
     }
 
+    #[inline]
     fn woken(&mut self, event: &Event, track: u64) {
         let time = event.time();
         self.arrows += 1;
@@ -262,6 +272,7 @@ impl Entries<'_> {
     }
 
     /// Ends what is still open at the end of the record.
+    #[inline]
     fn close(&mut self) {
         let mut open: Vec<u64> =
             self.at.iter().filter(|(_, on)| on.open).map(|(track, _)| *track).collect();

@@ -13,6 +13,7 @@ use crate::core::report::Report;
 use crate::core::spans::TaskSpans;
 use crate::core::state::Settings;
 use crate::core::watcher::Watcher;
+use crate::recorder::{FlightRecord, RecordFile};
 use crate::run::kernel::{Kernel, refuse_nesting};
 use crate::task::bounds::Main;
 
@@ -193,6 +194,7 @@ impl Builder {
     /// The span has the name and the fields that tokio-console reads: `runtime.spawn`, with `kind`,
     /// `task.name` and `task.id`. A parent is the span in which the task was spawned. The spans are
     /// made by an [`observer`](Self::observer), with what that costs.
+    #[inline]
     pub fn trace_tasks(self) -> Self {
         self.observer(TaskSpans::default())
     }
@@ -217,7 +219,8 @@ impl Builder {
     ///
     /// The kernel's thread writes the file, so the tasks wait meanwhile.
     pub fn flight_record_to(mut self, path: impl Into<PathBuf>) -> Self {
-        self.settings.flight_record_to = Some(path.into());
+        let write = FlightRecord::write_file;
+        self.settings.flight_record_to = Some(RecordFile { path: path.into(), write });
         self
     }
 
