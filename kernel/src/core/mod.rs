@@ -3,6 +3,7 @@
 pub(crate) mod abandoned;
 pub(crate) mod budget;
 pub(crate) mod cancel;
+pub(crate) mod cancel_seq;
 mod clear;
 pub(crate) mod current;
 pub(crate) mod echo;

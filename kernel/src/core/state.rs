@@ -24,6 +24,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use crate::core::abandoned;
+use crate::core::cancel_seq::CancelSeq;
 use crate::core::current;
 use crate::core::jobs::Jobs;
 use crate::core::owner::Owners;
@@ -101,7 +102,7 @@ pub(crate) struct Core {
     pub(crate) ready: RefCell<ReadyQueue>,
     /// Changes whenever a copy of the ambient may become stale.
     pub(crate) ambient_version: Cell<u64>,
-    cancel_seq: Cell<u64>,
+    pub(super) cancel_seq: CancelSeq,
     /// A cancellation of which the program has no copy. The memory of the next one.
     pub(crate) spare: Kept,
     pub(crate) scopes: RefCell<Scopes>,
@@ -172,8 +173,9 @@ impl Core {
         let (reactor, poll_waker) = Reactor::new(settings.spin)?;
         let remote = Arc::new(Remote::new(poll_waker));
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        Ok(Rc::new(Core {
-            number: NUMBER.fetch_add(1, Ordering::Relaxed),
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let core = Rc::new(Core {
+            number,
             tasks: RefCell::new(Table::new()),
             ended: Cell::new(0),
             running: Cell::new(TaskId::NONE),
@@ -181,7 +183,7 @@ impl Core {
             spare_wakers: RefCell::default(),
             ready: RefCell::new(ReadyQueue::new(settings.order())),
             ambient_version: Cell::new(0),
-            cancel_seq: Cell::new(1),
+            cancel_seq: CancelSeq::new(number),
             spare: Kept::default(),
             scopes: RefCell::default(),
             unopened: RefCell::default(),
@@ -218,22 +220,13 @@ impl Core {
             report_timer: Cell::new(None),
             mark: settings.watcher.as_ref().map(|_| Arc::default()),
             settings,
-        }))
+        });
+        core.enlist();
+        Ok(core)
     }
 
     pub(crate) fn remote(&self) -> &Arc<Remote> {
         &self.remote
-    }
-
-    /// The counter of cancellations. A leaf stores its value when it parks (`core/cancel.rs`).
-    pub(crate) fn cancel_seq(&self) -> u64 {
-        self.cancel_seq.get()
-    }
-
-    pub(crate) fn next_cancel_seq(&self) -> u64 {
-        let next = self.cancel_seq.get() + 1;
-        self.cancel_seq.set(next);
-        next
     }
 
     /// Where the next `select!` begins.

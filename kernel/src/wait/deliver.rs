@@ -1,6 +1,6 @@
 //! Where a leaf returns a cancellation: when it would park (C2), and when its budget is spent (K2).
 //!
-//! It is apart from `point.rs` because a task is rarely cancelled, and rarely completes so many
+//! It is apart from `spot.rs` because a task is rarely cancelled, and rarely completes so many
 //! operations in one poll.
 
 use std::rc::Rc;
@@ -10,8 +10,8 @@ use crate::core::current;
 use crate::core::state::Core;
 use crate::error::TaskCancelled;
 use crate::parts::list::NONE;
-use crate::wait::point::{CancelPoint, SHIELDED};
 use crate::wait::record::At;
+use crate::wait::spot::Spot;
 
 /// What a leaf does when the budget is spent.
 pub(crate) enum Pause {
@@ -23,7 +23,7 @@ pub(crate) enum Pause {
     GoOn,
 }
 
-impl CancelPoint {
+impl Spot {
     /// Removes the record. The leaf counts as never parked before.
     pub(crate) fn reset(&mut self) {
         self.unpark();
@@ -41,8 +41,13 @@ impl CancelPoint {
 
     /// Parks outside the common case, or returns the cancellation that is due.
     #[inline(never)]
-    pub(super) fn park_anywhere(&mut self, cx: &Context<'_>, object: u64) -> Poll<TaskCancelled> {
-        if current::is_cancelled() && self.since != SHIELDED {
+    pub(super) fn park_anywhere(
+        &mut self,
+        kind: &'static str,
+        cx: &Context<'_>,
+        object: u64,
+    ) -> Poll<TaskCancelled> {
+        if current::is_cancelled() && !self.is_shielded() {
             // Fast path: the task was cancelled, and the leaf is in no inner scope.
             if let Some(cancelled) = current::try_with(|core| self.interrupt(core)) {
                 return Poll::Ready(cancelled);
@@ -50,7 +55,7 @@ impl CancelPoint {
         }
         // The first leaf in its chunk of tasks finds no room for its record.
         let first = current::with_plain_task(cx.waker(), |cell| {
-            cell.make_records() && self.record_in(cell, object)
+            cell.make_records() && self.record_in(kind, cell, object)
         });
         if first == Some(true) {
             return Poll::Pending;
@@ -59,9 +64,10 @@ impl CancelPoint {
             // Outside a kernel nothing is ever cancelled.
             return Poll::Pending;
         };
-        if self.since != SHIELDED {
+        if !self.is_shielded() {
             if self.since != 0 && self.was_parked_elsewhere(&core) {
                 // The leaf has moved to this task from another. It counts as never parked.
+                self.take_record();
                 self.since = 0;
             }
             if core.due(self.since) {
@@ -71,38 +77,41 @@ impl CancelPoint {
             }
         }
         if self.since == 0 {
-            self.since = core.cancel_seq();
+            self.park_since(&core);
         }
         let root = current::ambient().scope == NONE;
-        if !(root && self.park_in_place(cx, object)) {
-            self.park_in_arena(&core, cx, object);
+        if !(root && self.park_in_place(kind, cx, object)) {
+            self.park_in_arena(kind, &core, cx, object);
         }
         Poll::Pending
     }
 
-    fn was_parked_elsewhere(&self, core: &Rc<Core>) -> bool {
-        match &self.at {
-            At::Nowhere => false,
-            At::TaskSlot(record) => core.with_running(|cell| record.is_of(cell)) != Some(true),
-            At::Arena(owner, key) => {
-                let task = owner.scopes.borrow().records[*key as usize].task;
-                !Rc::ptr_eq(owner, core) || core.running_id() != Some(task)
-            }
+    fn was_parked_elsewhere(&self, core: &Core) -> bool {
+        if !core.has_counted(self.since) {
+            return true;
         }
+        let task = match self.place() {
+            At::Nowhere => return false,
+            At::TaskSlot(task) => task,
+            At::Arena(key) => core.scopes.borrow().records[key as usize].task,
+        };
+        core.running_id() != Some(task)
     }
 
     /// The budget is spent: returns a cancellation that is due; otherwise the task must yield to
     /// the other tasks (K2).
     #[cold]
-    pub(crate) fn pause(&mut self) -> Pause {
-        if self.is_surveyed() {
+    pub(crate) fn pause(&mut self, kind: &'static str) -> Pause {
+        if self.is_surveyed(kind) {
             current::allow_one();
             return Pause::GoOn;
         }
         let cancelled = current::try_with(|core| {
             core.running_id()?;
-            let due = self.since != SHIELDED && core.due(self.since);
-            Some(due.then(|| core.deliver(self.since, Some(self.site))))
+            // A leaf that has moved from another kernel counts as never parked.
+            let since = if core.has_counted(self.since) { self.since } else { 0 };
+            let due = !self.is_shielded() && core.due(since);
+            Some(due.then(|| core.deliver(since, Some(self.site))))
         });
         match cancelled.flatten() {
             None => {
@@ -121,11 +130,11 @@ impl CancelPoint {
     }
 
     /// Shows the attempt to the test kit. True: the test kit spends the budget, and some is left.
-    fn is_surveyed(&self) -> bool {
+    fn is_surveyed(&self, kind: &'static str) -> bool {
         let tried = current::try_with(|core| {
             let probe = core.settings.probe.clone()?;
             core.with_polled_root(|task| probe.surveys(task)).filter(|surveyed| *surveyed)?;
-            Some(probe.tries(self.kind, self.site))
+            Some(probe.tries(kind, self.site))
         });
         tried.flatten() == Some(true)
     }
@@ -133,8 +142,12 @@ impl CancelPoint {
     /// Ends a poll whose budget is spent. The task is queued again, and the leaf is parked
     /// meanwhile, so that a cancellation reaches it (C2).
     #[cold]
-    pub(crate) fn yield_turn(&mut self, cx: &Context<'_>) -> Poll<TaskCancelled> {
+    pub(crate) fn yield_turn(
+        &mut self,
+        kind: &'static str,
+        cx: &Context<'_>,
+    ) -> Poll<TaskCancelled> {
         cx.waker().wake_by_ref();
-        self.park_unpaid(cx)
+        self.park_unpaid(kind, cx, 0)
     }
 }

@@ -12,4 +12,5 @@ pub(crate) mod point;
 pub(crate) mod record;
 pub(crate) mod send_point;
 pub(crate) mod sleep;
+pub(crate) mod spot;
 pub(crate) mod timer;

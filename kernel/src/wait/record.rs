@@ -5,9 +5,11 @@
 //! inner scope is open and the waker is the task's own. Any other leaf leaves its record in the
 //! arena, attached to its scope, where a delivery finds its waker.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
+use crate::core::cancel_seq::kernel_of;
 use crate::core::current;
 use crate::core::state::Core;
 use crate::core::state::TaskRef;
@@ -15,37 +17,35 @@ use crate::id::TaskId;
 use crate::parts::scopes::Parked;
 use crate::parts::scopes::Record;
 use crate::task::state::Flags;
-use crate::wait::point::CancelPoint;
+use crate::wait::spot::Spot;
 
-/// Where the record of the parked leaf is.
+/// Where the record of the parked leaf is. A [`Spot`] stores it as a [`TaskId`].
 pub(super) enum At {
     Nowhere,
-    /// In the task's cell. Valid until the task is polled again.
-    TaskSlot(InPlace),
+    /// In the cell of the task. Valid until the task is polled again.
+    TaskSlot(TaskId),
     /// In the arena of the scopes, under this key.
-    Arena(Rc<Core>, u32),
+    Arena(u32),
 }
+
+/// The slot in a [`TaskId`] that stands for a record in the arena; its key takes the place of the
+/// generation. No task has this slot: it would be in a chunk that the table does not have, and of
+/// such a chunk only the first cell is used.
+pub(super) const IN_ARENA: u32 = u32::MAX - 1;
 
 /// Identifies a record in the slot of a task.
 #[derive(Clone, Copy)]
-pub(super) struct InPlace {
-    pub(super) task: TaskId,
-    pub(super) kernel: u32,
-    /// The value of `TaskCell::cycles` in the poll in which the record was left.
-    pub(super) cycle: u32,
-    /// The time when the leaf parked.
-    pub(super) since: u64,
+struct InPlace {
+    task: TaskId,
+    /// Of the kernel of the task: see `core/cancel_seq.rs`.
+    seq: u64,
+    cycle: u32,
 }
 
 impl InPlace {
-    /// Whether the record belongs to this task.
-    pub(super) fn is_of(&self, cell: &TaskRef) -> bool {
-        self.task == cell.id() && self.kernel == cell.core().number
-    }
-
     /// Removes the record, if it is still the one in the slot.
     #[inline]
-    pub(super) fn clear(self) {
+    fn clear(self) {
         let here = current::has_recorded()
             && current::with_polled_task(|task| self.stands_in(task)) == Some(true);
         if here {
@@ -67,18 +67,25 @@ impl InPlace {
     }
 
     fn stands_in(self, task: &TaskRef) -> bool {
-        self.is_of(task) && task.cycles.get() == self.cycle
+        self.task == task.id()
+            && task.cycles.get() == self.cycle
+            && task.core().has_counted(self.seq)
     }
 }
 
-impl CancelPoint {
+impl Spot {
     /// Leaves the record in the task's cell. The caller has checked that no inner scope is open.
     /// False if the waker is not the task's own or another leaf has already recorded itself.
     #[inline(always)]
-    pub(super) fn park_in_place(&mut self, cx: &Context<'_>, object: u64) -> bool {
+    pub(super) fn park_in_place(
+        &mut self,
+        kind: &'static str,
+        cx: &Context<'_>,
+        object: u64,
+    ) -> bool {
         let recorded = current::with_own_task(cx.waker(), |cell| {
             cell.make_records();
-            self.record_in(cell, object)
+            self.record_in(kind, cell, object)
         });
         recorded == Some(true)
     }
@@ -86,83 +93,108 @@ impl CancelPoint {
     /// `park_in_place` with the task of the waker. Also false for the first leaf in the chunk of
     /// the task: `park_anywhere` makes room for it. Without that call the common case is short.
     #[inline(always)]
-    pub(super) fn record_in(&mut self, cell: &TaskRef, object: u64) -> bool {
+    pub(super) fn record_in(&mut self, kind: &'static str, cell: &TaskRef, object: u64) -> bool {
         if cfg!(curium_no_records) {
             return true;
         }
         let Some(slot) = cell.record_slot() else { return false };
-        let mut since = None;
-        match &self.at {
-            At::Nowhere => {}
-            At::TaskSlot(record) if record.is_of(cell) => since = Some(record.since),
-            _ => return false,
+        if self.has_record() {
+            return self.record_again(kind, cell, slot, object);
+        }
+        if current::has_recorded() {
+            return false;
+        }
+        if self.since == 0 {
+            self.since = cell.core().cancel_seq();
+        } else if !cell.core().has_counted(self.seq()) {
+            self.park_since(cell.core());
+        }
+        let since = cell.core().tick_now();
+        self.write(cell, slot, Parked { kind, site: self.site, since, object });
+        true
+    }
+
+    /// `record_in` for a leaf that was woken for nothing.
+    #[cold]
+    #[inline(never)]
+    fn record_again(
+        &mut self,
+        kind: &'static str,
+        cell: &TaskRef,
+        slot: &Cell<Option<Parked>>,
+        object: u64,
+    ) -> bool {
+        let (at, site) = (self.at, self.site);
+        if at != cell.id() || !cell.core().has_counted(self.seq()) {
+            return false;
         }
         if current::has_recorded() {
             // A leaf has recorded itself in this poll. It is this leaf only if the record is of the
             // same cycle: the leaf is then polled twice in one poll of the task.
-            let cycle = cell.cycles.get();
-            return matches!(&self.at, At::TaskSlot(record) if record.cycle == cycle);
+            return self.cycle == cell.cycles.get();
         }
-        if self.since == 0 {
-            self.since = cell.core().cancel_seq();
-        }
-        let since = since.unwrap_or_else(|| cell.core().tick_now());
-        slot.set(Some(Parked { kind: self.kind, site: self.site, since, object }));
-        current::set_recorded(true);
-        self.at = At::TaskSlot(InPlace {
-            task: cell.id(),
-            kernel: cell.core().number,
-            cycle: cell.cycles.get(),
-            since,
-        });
+        // It has waited since it first parked. Its record is still in the slot, unless another leaf
+        // has come first in a later poll.
+        let before = slot.get().filter(|before| std::ptr::eq(before.site, site));
+        let since = before.map_or_else(|| cell.core().tick_now(), |before| before.since);
+        self.write(cell, slot, Parked { kind, site, since, object });
         true
     }
 
-    #[inline]
+    #[inline(always)]
+    fn write(&mut self, cell: &TaskRef, slot: &Cell<Option<Parked>>, record: Parked) {
+        slot.set(Some(record));
+        current::set_recorded(true);
+        (self.at, self.cycle) = (cell.id(), cell.cycles.get());
+    }
+
+    #[inline(never)]
     pub(super) fn take_record(&mut self) {
-        match std::mem::replace(&mut self.at, At::Nowhere) {
+        let (seq, cycle, place) = (self.seq(), self.cycle, self.place());
+        self.at = TaskId::NONE;
+        match place {
             At::Nowhere => {}
-            At::TaskSlot(record) => record.clear(),
-            At::Arena(core, key) => leave_arena(&core, key),
+            At::TaskSlot(task) => InPlace { task, seq, cycle }.clear(),
+            At::Arena(key) => leave_arena(seq, key),
         }
     }
 
     /// Leaves a record in the arena, attached to the innermost scope. Clones and drops wakers
     /// outside any borrow.
     #[cold]
-    pub(super) fn park_in_arena(&mut self, core: &Rc<Core>, cx: &Context<'_>, object: u64) {
+    pub(super) fn park_in_arena(
+        &mut self,
+        kind: &'static str,
+        core: &Rc<Core>,
+        cx: &Context<'_>,
+        object: u64,
+    ) {
         let Some(task) = core.running_id() else {
             return;
         };
         let own = current::with_own_task(cx.waker(), |_| ()).is_some();
         let scope = current::ambient().scope;
-        if let At::Arena(owner, key) = &self.at {
-            if Rc::ptr_eq(owner, core) && core.record_fits(*key, task, scope, own, cx.waker()) {
+        let parked_here = core.has_counted(self.seq());
+        if let At::Arena(key) = self.place() {
+            if parked_here && core.record_fits(key, task, scope, own, cx.waker()) {
                 return;
             }
         }
         // Not `unpark`, which assumes that the record is of the task that is being polled.
         self.take_record();
+        if !parked_here {
+            self.park_since(core);
+        }
         let waker: Option<Waker> = if own { None } else { Some(cx.waker().clone()) };
         let since = core.tick_now();
-        let leaf = Parked { kind: self.kind, site: self.site, since, object };
+        let leaf = Parked { kind, site: self.site, since, object };
         let key = core.put_record(Record::new(task, scope, waker, leaf));
-        self.at = At::Arena(core.clone(), key);
-    }
-}
-
-impl Drop for CancelPoint {
-    #[inline]
-    fn drop(&mut self) {
-        // Not `unpark`, which assumes that the leaf's task is being polled.
-        if !matches!(self.at, At::Nowhere) {
-            self.take_record();
-        }
+        self.at = TaskId::new(IN_ARENA, key);
     }
 }
 
 #[inline(never)]
-fn leave_arena(core: &Core, key: u32) {
+fn leave_arena(seq: u64, key: u32) {
     // Dropping the record drops a waker, so no borrow may be held here.
-    drop(core.take_record(key));
+    drop(kernel_of(seq, |core| core.take_record(key)));
 }

@@ -1,22 +1,22 @@
 //! The cancel point of a leaf that may move to another thread.
 //!
-//! A [`CancelPoint`] refers to the data of its kernel, so it stays on the thread of the kernel. A
-//! [`SendCancelPoint`] stores the same state without that reference, and makes a `CancelPoint` of
-//! it for each poll.
+//! The record of a [`CancelPoint`](super::point::CancelPoint) is in its kernel, so the point stays
+//! on the thread of that kernel. A [`SendCancelPoint`] keeps a way to the kernel from other threads
+//! as well, and makes a [`Spot`] for each poll.
 
 use std::panic::Location;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::core::current;
 use crate::error::TaskCancelled;
+use crate::id::TaskId;
 use crate::task::waker::{Message, Remote};
-use crate::wait::point::CancelPoint;
-use crate::wait::record::{At, InPlace};
+use crate::wait::record::{At, IN_ARENA};
+use crate::wait::spot::Spot;
 
-/// A [`CancelPoint`] that is `Send`, for a leaf that works in a task of any kernel and under any
-/// executor.
+/// A [`CancelPoint`](crate::CancelPoint) that is `Send`, for a leaf that works in a task of any
+/// kernel and under any executor.
 ///
 /// Under an executor of another crate, the leaf may move between threads. In a task of Curium it
 /// parks like any other leaf: `tasks()` shows it, and a cancellation reaches it. If a parked leaf
@@ -25,7 +25,7 @@ use crate::wait::record::{At, InPlace};
 pub struct SendCancelPoint {
     kind: &'static str,
     site: &'static Location<'static>,
-    /// See [`CancelPoint`].
+    /// See [`Spot`].
     since: u64,
     at: Stored,
 }
@@ -33,7 +33,8 @@ pub struct SendCancelPoint {
 /// Where the record of the parked leaf is.
 enum Stored {
     Nowhere,
-    TaskSlot(InPlace),
+    /// In the slot of the task, in that cycle.
+    TaskSlot(TaskId, u32),
     /// In the arena of the kernel with this mailbox.
     Arena(Arc<Remote>, u32),
 }
@@ -55,7 +56,7 @@ impl SendCancelPoint {
         self.site
     }
 
-    /// See [`CancelPoint::poll`].
+    /// See [`CancelPoint::poll`](crate::CancelPoint::poll).
     ///
     /// # Errors
     ///
@@ -84,20 +85,20 @@ impl SendCancelPoint {
         }
     }
 
-    /// What [`CancelPoint`] does when the budget is spent.
+    /// What a [`Spot`] does when the budget is spent.
     #[cold]
     fn refused(&mut self, cx: &Context<'_>) -> Option<Poll<TaskCancelled>> {
-        let mut point = self.take();
-        let polled = point.refused(cx);
-        self.put(point, polled.as_ref().is_none_or(Poll::is_pending));
+        let mut spot = self.take();
+        let polled = spot.refused(self.kind, cx);
+        self.put(spot, polled.as_ref().is_none_or(Poll::is_pending));
         polled
     }
 
     #[inline(never)]
     fn park(&mut self, cx: &Context<'_>) -> Poll<TaskCancelled> {
-        let mut point = self.take();
-        let polled = point.park(cx);
-        self.put(point, polled.is_pending());
+        let mut spot = self.take();
+        let polled = spot.park(self.kind, cx);
+        self.put(spot, polled.is_pending());
         polled
     }
 
@@ -107,48 +108,49 @@ impl SendCancelPoint {
         self.take().unpark();
     }
 
-    /// Keeps the state of the point. A leaf that is not `parked` has no record.
-    fn put(&mut self, mut point: CancelPoint, parked: bool) {
-        self.since = point.since;
+    /// Keeps the state of the leaf. One that is not `parked` has no record.
+    fn put(&mut self, mut spot: Spot, parked: bool) {
+        self.since = spot.since;
         if parked {
-            self.store(&mut point.at);
+            self.store(&mut spot);
         }
     }
 
-    /// The point for the kernel of this thread.
+    /// The state for the kernel of this thread.
     #[inline]
-    fn take(&mut self) -> CancelPoint {
-        let at = match std::mem::replace(&mut self.at, Stored::Nowhere) {
-            Stored::Nowhere => At::Nowhere,
-            Stored::TaskSlot(record) => At::TaskSlot(record),
-            Stored::Arena(remote, key) => self.at_in_arena(&remote, key),
+    fn take(&mut self) -> Spot {
+        let (at, cycle) = match std::mem::replace(&mut self.at, Stored::Nowhere) {
+            Stored::Nowhere => (TaskId::NONE, 0),
+            Stored::TaskSlot(task, cycle) => (task, cycle),
+            Stored::Arena(remote, key) => (self.at_in_arena(&remote, key), 0),
         };
-        CancelPoint { kind: self.kind, site: self.site, since: self.since, at }
+        Spot { site: self.site, since: self.since, at, cycle }
     }
 
     #[cold]
-    fn at_in_arena(&mut self, remote: &Arc<Remote>, key: u32) -> At {
-        let here =
-            current::try_with(|core| Arc::ptr_eq(core.remote(), remote).then(|| Rc::clone(core)));
-        match here.flatten() {
-            Some(core) => At::Arena(core, key),
-            None => {
-                // The leaf counts as never parked here. If the kernel is closed, the record is gone
-                // with it.
-                self.since = 0;
-                drop(remote.post(Message::Unpark(key)));
-                At::Nowhere
-            }
+    fn at_in_arena(&mut self, remote: &Arc<Remote>, key: u32) -> TaskId {
+        if current::try_with(|core| Arc::ptr_eq(core.remote(), remote)) == Some(true) {
+            return TaskId::new(IN_ARENA, key);
         }
+        // The leaf counts as never parked here. If the kernel is closed, the record is gone with
+        // it.
+        self.since = 0;
+        drop(remote.post(Message::Unpark(key)));
+        TaskId::NONE
     }
 
+    /// Takes the record over from `spot`, which was parked in the kernel of this thread just now.
     #[inline]
-    fn store(&mut self, at: &mut At) {
-        self.at = match std::mem::replace(at, At::Nowhere) {
-            At::Nowhere => Stored::Nowhere,
-            At::TaskSlot(record) => Stored::TaskSlot(record),
-            At::Arena(core, key) => Stored::Arena(core.remote().clone(), key),
+    fn store(&mut self, spot: &mut Spot) {
+        self.at = match spot.place() {
+            At::Nowhere => return,
+            At::TaskSlot(task) => Stored::TaskSlot(task, spot.cycle),
+            At::Arena(key) => match current::try_with(|core| core.remote().clone()) {
+                Some(remote) => Stored::Arena(remote, key),
+                None => return,
+            },
         };
+        spot.at = TaskId::NONE;
     }
 }
 

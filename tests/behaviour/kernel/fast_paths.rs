@@ -329,3 +329,32 @@ fn a_timeout_that_moves_to_another_kernel_harms_nobody_there() {
 fn a_shield_that_moves_to_another_kernel_harms_nobody_there() {
     moves_to_another_kernel(shield(sleep(secs(1))));
 }
+
+/// K8: a leaf that is dropped while its kernel does not run leaves no record in it, whether none or
+/// another kernel runs then.
+#[test]
+fn a_leaf_dropped_outside_its_kernel_leaves_no_record() {
+    let kernel = || quiet().virtual_clock().build().unwrap();
+    let (one, two) = (kernel(), kernel());
+    let leaf = || Box::pin(timeout_after(secs(5), sleep(secs(9))));
+    let (mut first, mut second) = (leaf(), leaf());
+    one.run(async || {
+        assert!(first.as_mut().now_or_never().is_none());
+        assert!(second.as_mut().now_or_never().is_none());
+    });
+    assert_eq!(one.leftovers().leaves, 2);
+    drop(first);
+    assert_eq!(one.leftovers().leaves, 1);
+    two.run(async || drop(second));
+    assert_eq!(one.leftovers(), kernel::Leftovers::default());
+}
+
+/// The same for a leaf that outlives its kernel.
+#[test]
+fn a_leaf_may_outlive_its_kernel() {
+    let kernel = quiet().virtual_clock().build().unwrap();
+    let mut leaf = Box::pin(timeout_after(secs(5), sleep(secs(9))));
+    kernel.run(async || assert!(leaf.as_mut().now_or_never().is_none()));
+    drop(kernel);
+    drop(leaf);
+}
