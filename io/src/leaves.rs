@@ -45,11 +45,11 @@ pub fn write_all<'a, S: Source>(
     buf: &'a [u8],
     write: impl Fn(&S, &[u8]) -> io::Result<usize> + 'a,
 ) -> impl Future<Output = Result<(), WriteAllError>> + 'a {
-    let mut point = IoPoint::new(on, ToWrite, "WRITE", site);
+    let mut point = IoPoint::new(on, ToWrite, site);
     let mut written = 0;
     poll_fn(move |cx| {
         while written < buf.len() {
-            let source = match point.poll(cx, |source| write(source, &buf[written..])) {
+            let source = match point.poll("WRITE", cx, |source| write(source, &buf[written..])) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0)) => takes_no_more(),
                 Poll::Ready(Ok(n)) => {

@@ -124,13 +124,13 @@ pub(crate) fn read<'a, W: Wire>(
     site: &'static Location<'static>,
     buf: &'a mut [u8],
 ) -> impl Future<Output = io::Result<usize>> + 'a {
-    let mut point = IoPoint::new(on, ToRead, "READ", site);
+    let mut point = IoPoint::new(on, ToRead, site);
     poll_fn(move |cx| {
         if buf.is_empty() {
             return nothing(cx);
         }
         let registration = point.registration();
-        point.poll(cx, |socket| {
+        point.poll("READ", cx, |socket| {
             let n = socket.read(buf)?;
             if W::SHORT_READ_DRAINS && n > 0 && n < buf.len() {
                 registration.drained(Direction::Read);
@@ -145,14 +145,14 @@ pub(crate) fn read_vectored<'a, 'b: 'a, W: Wire>(
     site: &'static Location<'static>,
     bufs: &'a mut [IoSliceMut<'b>],
 ) -> impl Future<Output = io::Result<usize>> + 'a {
-    let mut point = IoPoint::new(on, ToRead, "READ", site);
+    let mut point = IoPoint::new(on, ToRead, site);
     let room: usize = bufs.iter().map(|buf| buf.len()).sum();
     poll_fn(move |cx| {
         if room == 0 {
             return nothing(cx);
         }
         let registration = point.registration();
-        point.poll(cx, |socket| {
+        point.poll("READ", cx, |socket| {
             let n = socket.read_vectored(bufs)?;
             if W::SHORT_READ_DRAINS && n > 0 && n < room {
                 registration.drained(Direction::Read);
@@ -187,12 +187,12 @@ pub(crate) fn peek<'a, W: Wire>(
     site: &'static Location<'static>,
     buf: &'a mut [u8],
 ) -> impl Future<Output = io::Result<usize>> + 'a {
-    let mut point = IoPoint::new(on, ToRead, "PEEK", site);
+    let mut point = IoPoint::new(on, ToRead, site);
     poll_fn(move |cx| {
         if buf.is_empty() {
             return nothing(cx);
         }
-        point.poll(cx, |socket| socket.peek(buf))
+        point.poll("PEEK", cx, |socket| socket.peek(buf))
     })
 }
 
@@ -201,12 +201,12 @@ pub(crate) fn write<'a, W: Wire>(
     site: &'static Location<'static>,
     buf: &'a [u8],
 ) -> impl Future<Output = io::Result<usize>> + 'a {
-    let mut point = IoPoint::new(on, ToWrite, "WRITE", site);
+    let mut point = IoPoint::new(on, ToWrite, site);
     poll_fn(move |cx| {
         if buf.is_empty() {
             return nothing(cx);
         }
-        point.poll(cx, |socket| socket.write(buf))
+        point.poll("WRITE", cx, |socket| socket.write(buf))
     })
 }
 
@@ -215,12 +215,12 @@ pub(crate) fn write_vectored<'a, 'b: 'a, W: Wire>(
     site: &'static Location<'static>,
     bufs: &'a [IoSlice<'b>],
 ) -> impl Future<Output = io::Result<usize>> + 'a {
-    let mut point = IoPoint::new(on, ToWrite, "WRITE", site);
+    let mut point = IoPoint::new(on, ToWrite, site);
     poll_fn(move |cx| {
         if bufs.iter().all(|buf| buf.is_empty()) {
             return nothing(cx);
         }
-        point.poll(cx, |socket| socket.write_vectored(bufs))
+        point.poll("WRITE", cx, |socket| socket.write_vectored(bufs))
     })
 }
 

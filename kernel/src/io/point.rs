@@ -16,10 +16,10 @@ use crate::core::current;
 use crate::core::state::{Core, TaskRef};
 use crate::id::TaskId;
 use crate::parts::reactor::{Last, ParkOutcome};
-use crate::wait::point::{CancelPoint, Quick};
+use crate::wait::spot::{Quick, Spot};
 
 /// The cancel point of a leaf that waits for a source. [`Io`](super::Io) is built on it; so are
-/// leaves that pass their operation at each poll.
+/// leaves that pass their kind and their operation at each poll, and keep neither.
 ///
 /// # Cancellation
 ///
@@ -29,7 +29,7 @@ use crate::wait::point::{CancelPoint, Quick};
 pub struct IoPoint<'a, S: Source, D: Side = Direction> {
     registration: &'a Registration<S>,
     leaf: LeafState<D>,
-    point: CancelPoint,
+    spot: Spot,
 }
 
 /// What a leaf does next.
@@ -48,16 +48,15 @@ pub(super) enum Next {
 }
 
 impl<'a, S: Source, D: Side> IoPoint<'a, S, D> {
-    /// A point on `registration` that shows as `kind` at `site`.
+    /// A point on `registration` that shows `site`.
     #[inline]
     pub fn new(
         registration: &'a Registration<S>,
         direction: D,
-        kind: &'static str,
         site: &'static Location<'static>,
     ) -> Self {
         let leaf = LeafState { direction, holds: false, in_reactor: false };
-        IoPoint { registration, leaf, point: CancelPoint::at(kind, site) }
+        IoPoint { registration, leaf, spot: Spot::at(site) }
     }
 
     /// The registration that it waits on.
@@ -67,7 +66,7 @@ impl<'a, S: Source, D: Side> IoPoint<'a, S, D> {
     }
 
     /// Tries `operation`, unless the last attempt drained the source and no event has come since.
-    /// Parks when `operation` returns [`io::ErrorKind::WouldBlock`].
+    /// Parks when `operation` returns [`io::ErrorKind::WouldBlock`], and then shows as `kind`.
     ///
     /// # Errors
     ///
@@ -79,18 +78,20 @@ impl<'a, S: Source, D: Side> IoPoint<'a, S, D> {
     #[inline]
     pub fn poll<R>(
         &mut self,
+        kind: &'static str,
         cx: &mut Context<'_>,
         mut operation: impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        let IoPoint { registration, leaf, point } = self;
+        let IoPoint { registration, leaf, spot } = self;
         if !leaf.holds {
             if let Some(done) = registration.try_io(cx, leaf.direction, &mut operation) {
                 return Poll::Ready(done);
             }
         }
-        let site = point.site();
+        let site = spot.site();
         let polled = if !leaf.holds && current::spend() {
-            point.park_by(
+            spot.park_by(
+                kind,
                 cx,
                 leaf,
                 |leaf, task| registration.park_at_once(leaf, task),
@@ -100,7 +101,7 @@ impl<'a, S: Source, D: Side> IoPoint<'a, S, D> {
             if !leaf.holds && registration.claim(leaf.direction.direction()) {
                 (leaf.holds, leaf.in_reactor) = (true, false);
             }
-            point.poll(cx, |cx| registration.attempt(leaf, cx, site, &mut operation))
+            spot.poll(kind, cx, |cx| registration.attempt(leaf, cx, site, &mut operation))
         };
         let result = match polled {
             Poll::Pending => return Poll::Pending,
@@ -275,6 +276,6 @@ impl<S: Source, D: Side> Drop for IoPoint<'_, S, D> {
 
 impl<S: Source, D: Side> std::fmt::Debug for IoPoint<'_, S, D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("IoPoint").field("point", &self.point).finish_non_exhaustive()
+        f.debug_struct("IoPoint").field("site", &self.spot.site()).finish_non_exhaustive()
     }
 }

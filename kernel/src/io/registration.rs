@@ -127,7 +127,7 @@ impl<S: Source> Registration<S> {
         F: FnMut(&S) -> io::Result<R>,
         D: Side,
     {
-        Io { point: IoPoint::new(self, direction, kind, site), operation }
+        Io { point: IoPoint::new(self, direction, site), kind, operation }
     }
 
     /// Declares that the last operation drained the source (a short read). The next leaf then parks
@@ -314,6 +314,7 @@ impl Binding {
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct Io<'a, S: Source, F, D: Side = Direction> {
     point: IoPoint<'a, S, D>,
+    kind: &'static str,
     operation: F,
 }
 
@@ -329,13 +330,14 @@ where
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Io { point, operation } = &mut *self;
-        point.poll(cx, operation)
+        let Io { point, kind, operation } = &mut *self;
+        point.poll(kind, cx, operation)
     }
 }
 
 impl<S: Source, F, D: Side> std::fmt::Debug for Io<'_, S, F, D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Io").field("point", &self.point).finish_non_exhaustive()
+        let mut debug = f.debug_struct("Io");
+        debug.field("kind", &self.kind).field("point", &self.point).finish_non_exhaustive()
     }
 }

@@ -29,12 +29,12 @@ impl ReadPipe {
         site: &'static Location<'static>,
         buf: &'a mut [u8],
     ) -> impl Future<Output = io::Result<usize>> + 'a {
-        let mut point = IoPoint::new(&self.0, ToRead, "READ", site);
+        let mut point = IoPoint::new(&self.0, ToRead, site);
         poll_fn(move |cx| {
             if buf.is_empty() {
                 return nothing(cx);
             }
-            point.poll(cx, |mut pipe| pipe.read(buf))
+            point.poll("READ", cx, |mut pipe| pipe.read(buf))
         })
     }
 
@@ -94,12 +94,12 @@ impl ChildStdin {
     /// Nothing was written.
     #[track_caller]
     pub fn write<'a>(&'a self, buf: &'a [u8]) -> impl Future<Output = io::Result<usize>> + 'a {
-        let mut point = IoPoint::new(&self.0, ToWrite, "WRITE", Location::caller());
+        let mut point = IoPoint::new(&self.0, ToWrite, Location::caller());
         poll_fn(move |cx| {
             if buf.is_empty() {
                 return nothing(cx);
             }
-            point.poll(cx, |mut pipe| pipe.write(buf))
+            point.poll("WRITE", cx, |mut pipe| pipe.write(buf))
         })
     }
 
