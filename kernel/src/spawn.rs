@@ -12,7 +12,7 @@ use crate::core::life::{SlotOf, by_size};
 use crate::core::state::TaskRef;
 use crate::error::TaskCancelled;
 use crate::task::bounds::SpawnOutput;
-use crate::wait::join::{Join, TaskFuture, WaitEnd};
+use crate::wait::join::{Join, TaskFuture};
 
 /// Starts a task. It is queued behind all ready tasks, and the caller continues.
 ///
@@ -179,7 +179,7 @@ impl<T: 'static, E: 'static> Task<T, E> {
     /// Only the wait is abandoned: the task goes on and its outcome stays with it.
     #[track_caller]
     pub fn join(&self) -> Join<T, E> {
-        Join::new(WaitEnd::new("JOIN", Location::caller(), &self.cell))
+        Join::new(Location::caller(), &self.cell)
     }
 }
 

@@ -28,7 +28,7 @@ impl<T: 'static, E: 'static> Task<T, E> {
     /// Only the wait is abandoned.
     #[track_caller]
     pub fn wait(&self) -> WaitEnd {
-        WaitEnd::new("WAIT", Location::caller(), &self.cell)
+        WaitEnd::new(Location::caller(), &self.cell)
     }
 
     /// Requests the task's cancellation, at the first poll, and waits until the task has ended,
@@ -45,7 +45,7 @@ impl<T: 'static, E: 'static> Task<T, E> {
     /// that may not end, see [`cancel_within`](Task::cancel_within).
     #[track_caller]
     pub fn cancel(&self) -> Cancel {
-        Cancel::new(WaitEnd::new("CANCEL", Location::caller(), &self.cell))
+        Cancel::new(Location::caller(), &self.cell)
     }
 
     /// [`cancel`](Task::cancel), but a task that has not ended after `grace` is aborted, and

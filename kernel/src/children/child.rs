@@ -57,8 +57,8 @@ impl<T, E: 'static> Child<T, E> {
     /// Only the wait is abandoned: the child goes on and its outcome stays with it.
     #[track_caller]
     pub fn join(&self) -> JoinChild<T, E> {
-        let wait = WaitEnd::new("JOIN", Location::caller(), &self.task);
-        JoinChild { join: Join::new(wait), value: self.value.clone() }
+        let join = Join::new(Location::caller(), &self.task);
+        JoinChild { join, value: self.value.clone() }
     }
 
     /// Waits for the child to end and does not take its outcome.
@@ -68,7 +68,7 @@ impl<T, E: 'static> Child<T, E> {
     /// Only the wait is abandoned.
     #[track_caller]
     pub fn wait(&self) -> WaitEnd {
-        WaitEnd::new("WAIT", Location::caller(), &self.task)
+        WaitEnd::new(Location::caller(), &self.task)
     }
 
     /// Requests the child's cancellation, at the first poll, and waits until the child has ended,
@@ -84,7 +84,7 @@ impl<T, E: 'static> Child<T, E> {
     /// Only the wait is abandoned: the child stays cancelled and goes on cleaning up.
     #[track_caller]
     pub fn cancel(&self) -> Cancel {
-        Cancel::new(WaitEnd::new("CANCEL", Location::caller(), &self.task))
+        Cancel::new(Location::caller(), &self.task)
     }
 
     /// Requests the child's cancellation and does not wait.

@@ -14,65 +14,69 @@ use crate::core::outcome::{Hold, take_outcome};
 use crate::core::state::TaskRef;
 use crate::error::{CancelReason, TaskCancelled, TaskError};
 use crate::wait::joiners::JoinSlot;
-use crate::wait::point::CancelPoint;
+use crate::wait::spot::Spot;
 
-/// Waits until a task has ended. Made by [`Task::wait`](crate::Task::wait).
-///
-/// # Cancellation
-///
-/// Only the wait is abandoned.
-#[must_use = "futures do nothing unless you `.await` or poll them"]
-// The compiler shows the next line when it refuses to send this, or what is made of it.
-pub struct WaitEnd /* stays on its thread: send `kernel::handle()` and the task's `id()` */ {
+/// What a task is awaited for, as a type: a value would take room in every future that waits.
+pub(super) trait Aim {
+    /// What the monitor shows.
+    const KIND: &'static str;
+    /// Whether this is a `join`: the failure of a member of a group then goes to the joiner (G2).
+    const JOINS: bool = false;
+}
+
+pub(super) struct ToWait;
+pub(super) struct ToJoin;
+pub(super) struct ToCancel;
+
+impl Aim for ToWait {
+    const KIND: &'static str = "WAIT";
+}
+
+impl Aim for ToJoin {
+    const KIND: &'static str = "JOIN";
+    const JOINS: bool = true;
+}
+
+impl Aim for ToCancel {
+    const KIND: &'static str = "CANCEL";
+}
+
+/// The leaf that waits until a task has ended.
+pub(super) struct End<A: Aim> {
     pub(super) task: Hold,
     slot: JoinSlot,
-    point: CancelPoint,
-    /// Whether this is a `join`: the failure of a member of a group then goes to the joiner (G2).
-    joins: bool,
+    spot: Spot,
+    aim: PhantomData<A>,
 }
 
-impl WaitEnd {
-    pub(crate) fn new(
-        kind: &'static str,
-        site: &'static Location<'static>,
-        cell: &TaskRef,
-    ) -> Self {
-        WaitEnd {
-            task: Hold::new(cell),
-            slot: JoinSlot::Out,
-            point: CancelPoint::at(kind, site),
-            joins: false,
-        }
+impl<A: Aim> End<A> {
+    pub(crate) fn new(site: &'static Location<'static>, cell: &TaskRef) -> Self {
+        End { task: Hold::new(cell), slot: JoinSlot::OUT, spot: Spot::at(site), aim: PhantomData }
     }
-}
 
-impl Future for WaitEnd {
-    type Output = Result<(), TaskCancelled>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    #[inline(always)]
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TaskCancelled>> {
         // The common case: the task has ended, and the budget is not spent.
         if self.task.cell().is_ended() && current::spend() {
-            self.point.unpark();
+            self.spot.unpark();
             return Poll::Ready(Ok(()));
         }
         self.poll_running(cx)
     }
-}
 
-impl WaitEnd {
     #[inline(never)]
     fn poll_running(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TaskCancelled>> {
         if !current::spend() {
             return self.poll_spent(cx);
         }
-        let WaitEnd { task, slot, point, joins } = self;
-        let (cell, joins) = (task.cell(), *joins);
-        let polled = point.park_by(
+        let End { task, slot, spot, .. } = self;
+        let cell = task.cell();
+        let polled = spot.park_by(
+            A::KIND,
             cx,
             slot,
-            |slot, waiter| slot.enter_beside(cell, joins, waiter),
-            |slot, cx| slot.enter(cell, joins, cx),
+            |slot, waiter| slot.enter_beside(cell, A::JOINS, waiter),
+            |slot, cx| slot.enter(cell, A::JOINS, cx),
         );
         self.polled(polled)
     }
@@ -80,15 +84,15 @@ impl WaitEnd {
     /// The budget is spent: the task yields, and queues meanwhile.
     #[cold]
     fn poll_spent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TaskCancelled>> {
-        let WaitEnd { task, slot, point, joins } = self;
+        let End { task, slot, spot, .. } = self;
         let mut enter = |cx: &Context<'_>| match task.cell().is_ended() {
             true => Poll::Ready(()),
-            false => slot.enter(task.cell(), *joins, cx),
+            false => slot.enter(task.cell(), A::JOINS, cx),
         };
         // Queue even when only yielding, so that a failure meanwhile goes to this joiner (G2).
         // Queueing twice is harmless.
         let _ = enter(cx);
-        let polled = point.poll(cx, |cx| enter(cx));
+        let polled = spot.poll(A::KIND, cx, |cx| enter(cx));
         self.polled(polled)
     }
 
@@ -98,21 +102,46 @@ impl WaitEnd {
         polled: Poll<Result<(), TaskCancelled>>,
     ) -> Poll<Result<(), TaskCancelled>> {
         if let Poll::Ready(Err(_)) = polled {
-            self.slot.leave(self.task.cell(), self.joins);
+            self.slot.leave(self.task.cell(), A::JOINS);
         }
         polled
     }
 }
 
-impl Drop for WaitEnd {
+impl<A: Aim> Drop for End<A> {
     fn drop(&mut self) {
-        self.slot.leave(self.task.cell(), self.joins);
+        self.slot.leave(self.task.cell(), A::JOINS);
+    }
+}
+
+/// Waits until a task has ended. Made by [`Task::wait`](crate::Task::wait).
+///
+/// # Cancellation
+///
+/// Only the wait is abandoned.
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+// The compiler shows the next line when it refuses to send this, or what is made of it.
+pub struct WaitEnd /* stays on its thread: send `kernel::handle()` and the task's `id()` */ {
+    end: End<ToWait>,
+}
+
+impl WaitEnd {
+    pub(crate) fn new(site: &'static Location<'static>, cell: &TaskRef) -> Self {
+        WaitEnd { end: End::new(site, cell) }
+    }
+}
+
+impl Future for WaitEnd {
+    type Output = Result<(), TaskCancelled>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.end.poll(cx)
     }
 }
 
 impl fmt::Debug for WaitEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WaitEnd").field("task", &self.task.cell().id()).finish()
+        f.debug_struct("WaitEnd").field("task", &self.end.task.cell().id()).finish()
     }
 }
 
@@ -122,19 +151,19 @@ impl fmt::Debug for WaitEnd {
 ///
 /// Only the wait is abandoned: the outcome stays with the task.
 #[must_use = "futures do nothing unless you `.await` or poll them"]
-pub struct Join<T, E> {
-    wait: WaitEnd,
+// The compiler shows the next line when it refuses to send this, or what is made of it.
+pub struct Join<T, E> /* stays on its thread: send `kernel::handle()` and the task's `id()` */ {
+    end: End<ToJoin>,
     output: PhantomData<fn() -> (T, E)>,
 }
 
 impl<T, E> Join<T, E> {
-    pub(crate) fn new(mut wait: WaitEnd) -> Self {
-        wait.joins = true;
-        Join { wait, output: PhantomData }
+    pub(crate) fn new(site: &'static Location<'static>, cell: &TaskRef) -> Self {
+        Join { end: End::new(site, cell), output: PhantomData }
     }
 
     pub(crate) fn task(&self) -> &TaskRef {
-        self.wait.task.cell()
+        self.end.task.cell()
     }
 }
 
@@ -142,11 +171,11 @@ impl<T: 'static, E: 'static> Future for Join<T, E> {
     type Output = Result<Result<T, TaskError<E>>, TaskCancelled>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match Pin::new(&mut self.wait).poll(cx) {
+        match self.end.poll(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Err(cancelled)) => Poll::Ready(Err(cancelled)),
             Poll::Ready(Ok(())) => {
-                let task = &self.wait.task;
+                let task = &self.end.task;
                 let outcome = take_outcome(task.cell());
                 if matches!(outcome, Err(TaskError::Cancelled(_))) {
                     task.core().owned_joined(task.cell());
@@ -159,7 +188,7 @@ impl<T: 'static, E: 'static> Future for Join<T, E> {
 
 impl<T, E> fmt::Debug for Join<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Join").field("task", &self.wait.task.cell().id()).finish()
+        f.debug_struct("Join").field("task", &self.end.task.cell().id()).finish()
     }
 }
 
@@ -220,6 +249,6 @@ fn already_taken(task: &TaskRef) -> ! {
 
 impl<T, E> fmt::Debug for TaskFuture<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TaskFuture").field("task", &self.join.wait.task.cell().id()).finish()
+        f.debug_struct("TaskFuture").field("task", &self.join.task().id()).finish()
     }
 }

@@ -160,7 +160,7 @@ async fn end_shutdown(core: &Rc<Core>, site: &'static Location<'static>) {
         let main = core.running_id();
         let other = core.live_cells().into_iter().find(|cell| Some(cell.id()) != main);
         let Some(other) = other else { break };
-        let _ = WaitEnd::new("SWEEP", site, &other).await;
+        let _ = WaitEnd::new(site, &other).await;
     }
     core.set_stage(Stage::Open);
 }
