@@ -49,7 +49,10 @@ impl Spot {
     ) -> Poll<TaskCancelled> {
         if current::is_cancelled() && !self.is_shielded() {
             // Fast path: the task was cancelled, and the leaf is in no inner scope.
-            if let Some(cancelled) = current::try_with(|core| self.interrupt(core)) {
+            let site = Some(self.site);
+            if let Some(cancelled) = current::try_with(|core| core.deliver_of_task(site)) {
+                // Not under the borrow above: this may drop the waker of a program.
+                self.unpark();
                 return Poll::Ready(cancelled);
             }
         }
