@@ -103,14 +103,15 @@ impl Core {
         if cell.flags.any(Flags::CANCEL_REQUESTED) {
             cell.give_cancellation_to(&self.spare);
         }
-        if cell.flags.any(Flags::COLD | Flags::NAMED | Flags::SCOPED) {
-            self.clear_cold(cell);
+        let panicked = cell.flags.has_end(TaskEnd::Panicked);
+        if panicked || cell.flags.any(Flags::WAKER | Flags::NAMED | Flags::SCOPED) {
+            self.clear_rest(cell);
         }
     }
 
-    /// Drops what only some tasks leave. The flag `WAKER` and a panic imply `COLD`.
+    /// Drops what only some tasks leave.
     #[inline(never)]
-    fn clear_cold(&self, cell: &TaskRef) {
+    fn clear_rest(&self, cell: &TaskRef) {
         if cell.flags.any(Flags::WAKER) {
             drop(cell.any_cold().and_then(|cold| cold.waker.take()));
         }
