@@ -65,6 +65,7 @@ mod cancel {
     mod foreign_futures;
     mod grace;
     mod leaf_kinds;
+    mod program_code;
     mod shields;
     mod swallowed;
     mod two_doors;

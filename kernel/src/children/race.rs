@@ -13,9 +13,9 @@ use pin_project_lite::pin_project;
 
 use crate::children::gather::{Early, PolledFirst, first_poll, is_cancelled};
 use crate::children::scope::{Scope, run};
-use crate::core::current;
 use crate::error::{GroupError, HoldsCancellation, TaskCancelled};
 use crate::group::policy::WaitPolicy;
+use crate::scope::shield::echo_of;
 use crate::wait::in_kernel::InKernel;
 
 /// The result of a [`race`].
@@ -153,11 +153,6 @@ where
     fn has_ended(&self) -> bool {
         self.future.is_none()
     }
-}
-
-/// The cancellation of the running task that an error passes on.
-fn echo_of<E: HoldsCancellation>(error: &E) -> Option<TaskCancelled> {
-    current::try_with(|core| core.echo_around(error)).flatten()
 }
 
 async fn run_race<'env, T, E>(

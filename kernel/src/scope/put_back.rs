@@ -1,5 +1,7 @@
 //! Putting a delivered cancellation back.
 
+use std::rc::Rc;
+
 use crate::core::current;
 use crate::error::TaskCancelled;
 
@@ -33,6 +35,9 @@ impl TaskCancelled {
     /// cancellation is that of another task, which a `join` has returned), if the cancellation is
     /// pending already, and outside a task.
     pub fn put_back(self) {
-        current::try_with(|core| core.put_back(&self));
+        // It may wake a foreign waker.
+        if let Some(core) = current::try_with(Rc::clone) {
+            core.put_back(&self);
+        }
     }
 }

@@ -102,10 +102,15 @@ pub fn unless_cancelled<T, E: HoldsCancellation>(
     result: Result<T, E>,
 ) -> Result<Result<T, E>, TaskCancelled> {
     let Err(error) = &result else { return Ok(result) };
-    match current::try_with(|core| core.echo_around(error)).flatten() {
+    match echo_of(error) {
         Some(cancelled) => Err(cancelled),
         None => Ok(result),
     }
+}
+
+/// The cancellation of the running task that an error passes on. It runs conversions of the error.
+pub(crate) fn echo_of<E: HoldsCancellation>(error: &E) -> Option<TaskCancelled> {
+    current::try_with(Rc::clone)?.echo_around(error)
 }
 
 pin_project! {
