@@ -2,9 +2,10 @@
 //! of each kernel begins in a range of its own. So a parked leaf finds its kernel again by the
 //! value that it has stored, and keeps no reference to it.
 //!
-//! A range has 2^40 values, and there are 2^23 ranges. A counter that leaves its range, or a kernel
-//! that begins in the range of an earlier one, does harm only if both kernels exist on one thread
-//! and a parked leaf moves between them: it then counts as parked in the wrong one.
+//! A range has 2^44 values, which last for half a year at a million a second, and there are 2^19
+//! ranges. A counter that leaves its range, or a kernel that begins in the range of an earlier one,
+//! does harm only if both kernels exist on one thread, and a parked leaf moves between them or is
+//! dropped while the other one runs: it then counts as parked in the wrong one.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -26,7 +27,7 @@ thread_local! {
 impl CancelSeq {
     /// The counter of the kernel with that number. No value has the highest bit, and none is 0.
     pub(super) fn new(number: u32) -> Self {
-        let first = (u64::from(number % (1 << 23)) << 40) + 1;
+        let first = (u64::from(number % (1 << 19)) << 44) + 1;
         CancelSeq { first, now: Cell::new(first) }
     }
 }
