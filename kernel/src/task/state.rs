@@ -83,7 +83,7 @@ impl Flags {
     /// The future of the task belongs to another future, which polls it (`core/hosted.rs`).
     pub(crate) const HOSTED: u32 = 1 << 20;
 
-    /// Its cancellation was requested by the shutdown. The request is not in the cold data yet
+    /// Its cancellation was requested by the shutdown. The request is not stored yet
     /// ([`TaskRef::request_by_shutdown`]).
     ///
     /// [`TaskRef::request_by_shutdown`]: crate::task::chunk::TaskRef::request_by_shutdown

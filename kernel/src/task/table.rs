@@ -211,7 +211,8 @@ impl<K> Table<K> {
 
     /// Removes some of the empty chunks if there are too many; the caller drops them. A chunk with
     /// another reference to it stays for now, because its number must not be given to a new chunk.
-    /// One such reference is in the run loop, to the chunk of the task that it polled last.
+    /// Such references are in the run loop: to the chunk of the task that it polled last, and to
+    /// the one that it polled in before.
     pub(crate) fn trim(&mut self) -> Vec<Rc<Chunk<K>>> {
         let mut given_up = Vec::new();
         for _ in 0..self.empty.len().min(2 * TRIM) {

@@ -100,7 +100,7 @@ mod real {
 
     impl Deadline {
         pub(crate) fn after(limit: Duration) -> Self {
-            // The clock is not read for a wait without a limit.
+            // A wait without a limit has no deadline.
             let limited = limit != Duration::MAX;
             Deadline(limited.then(|| Instant::now().checked_add(limit)).flatten())
         }
