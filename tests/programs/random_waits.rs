@@ -3,7 +3,7 @@
 //! whose member fails cancels the others.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
@@ -29,6 +29,8 @@ type Told = (String, Vec<(TaskId, u64)>);
 struct World {
     random: RefCell<Random>,
     tasks: RefCell<Vec<Rc<Task<(), TaskCancelled>>>>,
+    /// The children of borrowing scopes that were cancelled or dropped. They have no handle here.
+    gone: RefCell<HashSet<TaskId>>,
     events: [Event; 3],
     locks: [Lock<()>; 3],
     /// The number of steps that each task has done.
@@ -42,6 +44,7 @@ impl World {
         Rc::new(World {
             random: RefCell::new(Random::new(seed)),
             tasks: RefCell::default(),
+            gone: RefCell::default(),
             events: Default::default(),
             locks: Default::default(),
             done: RefCell::default(),
@@ -73,6 +76,7 @@ impl World {
         let tasks = self.tasks.borrow();
         let end = tasks.iter().find(|other| other.id() == task).and_then(|task| task.end());
         matches!(end, Some(TaskEnd::Cancelled | TaskEnd::Aborted))
+            || self.gone.borrow().contains(&task)
     }
 
     /// The verdicts whose tasks have gone on after all.
@@ -99,6 +103,30 @@ fn steps(world: Rc<World>, depth: usize) -> Pin<Box<dyn Future<Output = Unit>>> 
         }
         Ok(())
     })
+}
+
+/// Notes the child of a borrowing scope that does not end well.
+struct Child {
+    world: Rc<World>,
+    id: TaskId,
+    ended_well: bool,
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !self.ended_well {
+            self.world.gone.borrow_mut().insert(self.id);
+        }
+    }
+}
+
+/// The steps of a child of a borrowing scope.
+async fn child(world: Rc<World>, depth: usize) -> Unit {
+    let id = current_task_id().expect("a task is polled");
+    let mut child = Child { world: world.clone(), id, ended_well: false };
+    let ended = steps(world, depth).await;
+    child.ended_well = ended.is_ok();
+    ended
 }
 
 /// One step; with a depth, it may hold others.
@@ -168,7 +196,7 @@ async fn composed(world: Rc<World>, kind: usize, depth: usize) -> Unit {
         }
         13 => {
             kernel::scope(async |s| {
-                s.spawn(steps(world.clone(), depth));
+                s.spawn(child(world.clone(), depth));
                 inner().await
             })
             .await
@@ -211,7 +239,7 @@ async fn kept(world: Rc<World>, kind: usize, depth: usize) -> Unit {
         16 => {
             // A scope that is kept, whose children are not polled during the other steps.
             let scope = kernel::scope(async |s| {
-                s.spawn(steps(world.clone(), depth));
+                s.spawn(child(world.clone(), depth));
                 inner().await
             });
             let mut kept = pin!(scope);
