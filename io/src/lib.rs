@@ -92,6 +92,8 @@ mod leaf;
 #[doc(hidden)]
 pub mod leaves;
 mod read_ext;
+#[doc(hidden)]
+pub mod shortage;
 #[cfg(unix)]
 pub mod stdio;
 #[doc(hidden)]

@@ -272,7 +272,7 @@ impl Failures {
     /// one.
     pub(crate) fn into_error(self) -> io::Error {
         let last = self.last.unwrap_or_else(|| io::Error::other("no address was given"));
-        failed(self.text + advice(&last), last)
+        failed(self.text + &advice(&last), last)
     }
 }
 

@@ -35,38 +35,6 @@ fn kind_of(error: &io::Error) -> io::ErrorKind {
 }
 
 /// What to do about an error of the system that does not say it, as the end of a text.
-#[cfg(unix)]
-pub(crate) fn advice(error: &io::Error) -> &'static str {
-    use rustix::io::Errno;
-    match Errno::from_io_error(error) {
-        Some(Errno::MFILE) => {
-            "; close sockets or files, or raise the limit of descriptors (`ulimit -n`)"
-        }
-        Some(Errno::NFILE) => {
-            "; the processes of this system have all its descriptors: close files there, or raise \
-             the limit (`sysctl fs.file-max` on Linux)"
-        }
-        _ => "",
-    }
-}
-
-#[cfg(not(unix))]
-pub(crate) fn advice(_error: &io::Error) -> &'static str {
-    ""
-}
-
-#[cfg(all(test, unix))]
-mod tests {
-    use rustix::io::Errno;
-
-    use super::*;
-
-    /// N4: a lack of descriptors is that of the process or that of the system.
-    #[test]
-    fn the_advice_is_about_the_limit_that_was_met() {
-        let of = |errno: Errno| advice(&errno.into());
-        assert!(of(Errno::MFILE).contains("ulimit -n"));
-        assert!(of(Errno::NFILE).contains("fs.file-max"));
-        assert_eq!(of(Errno::CONNREFUSED), "");
-    }
+pub(crate) fn advice(error: &io::Error) -> String {
+    ::io::shortage::advice(error, "sockets or files")
 }

@@ -8,7 +8,5 @@ pub mod fs;
 mod number;
 #[cfg(all(target_os = "linux", feature = "process"))]
 pub mod process;
-#[cfg(any(all(unix, feature = "fs"), all(target_os = "linux", feature = "process")))]
-mod shortage;
 #[cfg(all(unix, feature = "signal"))]
 pub mod signal;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use crate::shortage;
+use ::io::shortage;
 
 /// The error inside the `io::Error` of a call on files: the operation, the path, and the system's
 /// own error.
@@ -64,11 +64,11 @@ impl PathError {
         PathError { operation, path: from.to_owned(), to: Some(to.to_owned()), source }.into()
     }
 
-    /// What to do about an error that does not say it.
-    fn advice(&self) -> Option<&'static str> {
-        match Errno::from_io_error(&self.source)? {
-            Errno::BADF => Some("open it for that, see `OpenOptions`"),
-            _ => shortage::advice(&self.source),
+    /// What to do about an error that does not say it, as the end of a text.
+    fn advice(&self) -> String {
+        match Errno::from_io_error(&self.source) {
+            Some(Errno::BADF) => String::from("; open it for that, see `OpenOptions`"),
+            _ => shortage::advice(&self.source, "files"),
         }
     }
 }
@@ -89,11 +89,7 @@ impl fmt::Display for PathError {
         if let Some(to) = &self.to {
             write!(f, " to {}", to.display())?;
         }
-        write!(f, ": {}", self.source)?;
-        match self.advice() {
-            Some(advice) => write!(f, "; {advice}"),
-            None => Ok(()),
-        }
+        write!(f, ": {}{}", self.source, self.advice())
     }
 }
 

@@ -13,7 +13,7 @@ use super::pidfd::Process;
 use super::pipe::{ChildStderr, ChildStdin, ChildStdout};
 use super::reaper;
 use super::stop::{Running, Stop};
-use crate::shortage;
+use ::io::shortage;
 
 /// The threads that start children. They are not those of other jobs, so that neither wait for the
 /// other when all of them hang.
@@ -48,12 +48,12 @@ impl fmt::Debug for NotStarted {
 
 /// What to do about a lack, as the end of a text.
 fn advice(error: &io::Error) -> String {
-    let of_processes = error.kind() == io::ErrorKind::WouldBlock;
-    let advice = match of_processes {
-        true => Some("raise the limit of processes (`ulimit -u`, `pids.max` of the control group)"),
-        false => shortage::advice(error),
-    };
-    advice.map(|advice| format!("; {advice}")).unwrap_or_default()
+    if error.kind() == io::ErrorKind::WouldBlock {
+        return String::from(
+            "; raise the limit of processes (`ulimit -u`, `pids.max` of the control group)",
+        );
+    }
+    shortage::advice(error, "files")
 }
 
 impl Start {
