@@ -31,6 +31,21 @@ pub(super) fn poll_nearly_plain<const MARKED: bool, const LOG: bool>(
     }
 }
 
+/// Takes the body out for a poll, and makes the task the running one.
+#[inline]
+fn begin_poll<'a, const MARKED: bool>(
+    core: &Core,
+    task: &'a TaskRef,
+    spare: &OwnWaker,
+) -> TakenBody<'a> {
+    spare.inner.assign(task.id());
+    count_poll::<MARKED>(spare);
+    let out = TakenBody::of(task);
+    core.running.set(task.id());
+    current::begin_poll(task.id(), task);
+    out
+}
+
 /// Polls a task whose cancellation was requested. The waker of the context is the spare one.
 #[inline]
 fn poll_cancelled<const MARKED: bool>(
@@ -39,11 +54,7 @@ fn poll_cancelled<const MARKED: bool>(
     spare: &OwnWaker,
     main: &mut MainBody<'_>,
 ) -> Option<Halt> {
-    spare.inner.assign(task.id());
-    count_poll::<MARKED>(spare);
-    let mut out = TakenBody::of(task);
-    core.running.set(task.id());
-    current::begin_poll(task.id(), task);
+    let mut out = begin_poll::<MARKED>(core, task, spare);
     current::begin_cancelled(task.cancel_request());
     let result = out.poll(&mut Context::from_waker(&spare.waker), main);
     let marks = current::end_poll();
@@ -67,13 +78,9 @@ fn poll_by_own_waker<const MARKED: bool>(
     spare: &OwnWaker,
     main: &mut MainBody<'_>,
 ) -> Option<Halt> {
-    spare.inner.assign(task.id());
-    count_poll::<MARKED>(spare);
     let own = task.own_waker().expect("a task with the flag has a waker");
     let waker = &own.waker;
-    let mut out = TakenBody::of(task);
-    core.running.set(task.id());
-    current::begin_poll(task.id(), task);
+    let mut out = begin_poll::<MARKED>(core, task, spare);
     current::lend(waker);
     let result = out.poll(&mut Context::from_waker(waker), main);
     let marks = current::end_poll();

@@ -49,11 +49,9 @@ impl Spot {
     ) -> Poll<TaskCancelled> {
         if current::is_cancelled() && !self.is_shielded() {
             // Fast path: the task was cancelled, and the leaf is in no inner scope.
-            let site = Some(self.site);
-            if let Some(cancelled) = current::try_with(|core| core.deliver_of_task(site)) {
-                // Not under the borrow above: this may drop the waker of a program.
-                self.unpark();
-                return Poll::Ready(cancelled);
+            // A clone, because this may drop the waker of a program.
+            if let Some(core) = current::try_with(Rc::clone) {
+                return Poll::Ready(self.interrupt(&core));
             }
         }
         // The first leaf in its chunk of tasks finds no room for its record.
