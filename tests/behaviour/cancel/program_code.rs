@@ -40,7 +40,7 @@ fn set_other() {
     OTHER.set(Some(other));
 }
 
-/// Drops the other kernel. Counts the calls that found one.
+/// Drops the other kernel. False: that was done before.
 fn drop_other() -> bool {
     OTHER.take().is_some()
 }
